@@ -1,0 +1,210 @@
+"""The words of the trade and their states. Knows nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What a row asks for."""
+
+    REGISTER = "register"
+    APPROVE = "approve"
+    COMPLETE = "complete"
+    WITHDRAW = "withdraw"
+    UPDATE = "update"
+    DEACTIVATE = "deactivate"
+
+
+class RowStatus(StrEnum):
+    """What became of a row; the words of the report."""
+
+    REGISTERED = "registered"
+    ALREADY_REGISTERED = "already_registered"
+    APPROVED = "approved"
+    COMPLETED = "completed"
+    WITHDRAWN = "withdrawn"
+    UPDATED = "updated"
+    DEACTIVATED = "deactivated"
+    #: We refused it before anything was sent.
+    INVALID = "invalid"
+    #: The LMS refused it.
+    REJECTED = "rejected"
+    #: A call for it was sent, and nobody knows whether it had its effect.
+    IN_DOUBT = "in_doubt"
+    NOT_ATTEMPTED = "not_attempted"
+    #: A duplicate within the roster.
+    SKIPPED = "skipped"
+
+
+#: The statuses after which nothing is left to do for a row.
+DONE = frozenset(
+    {
+        RowStatus.REGISTERED,
+        RowStatus.ALREADY_REGISTERED,
+        RowStatus.APPROVED,
+        RowStatus.COMPLETED,
+        RowStatus.WITHDRAWN,
+        RowStatus.UPDATED,
+        RowStatus.DEACTIVATED,
+    }
+)
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    UPLOADED = "uploaded"
+    VALIDATING = "validating"
+    INVALID = "invalid"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    #: The LMS asked for a pause; the job says until when.
+    WAITING = "waiting"
+    #: A person paused it.
+    PAUSED = "paused"
+    #: The breaker opened; a person must say go.
+    HELD = "held"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    #: Every row is done.
+    SUCCEEDED = "succeeded"
+    COMPLETED_WITH_ERRORS = "completed_with_errors"
+    FAILED = "failed"
+
+
+#: A job in one of these states has ended; `retry` or `resolve` may open it again.
+ENDED = frozenset(
+    {
+        JobState.INVALID,
+        JobState.CANCELLED,
+        JobState.SUCCEEDED,
+        JobState.COMPLETED_WITH_ERRORS,
+        JobState.FAILED,
+    }
+)
+
+
+class CandidateState(StrEnum):
+    """What the ledger knows of a candidate on one connection."""
+
+    NEW = "new"
+    SENDING = "sending"
+    IN_DOUBT = "in_doubt"
+    KNOWN = "known"
+
+
+class RegistrationState(StrEnum):
+    """What the ledger knows of a registration on one connection."""
+
+    NEW = "new"
+    SENDING = "sending"
+    IN_DOUBT = "in_doubt"
+    REGISTERED = "registered"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A person as the roster names them; every value trimmed, None where the roster says nothing."""
+
+    #: The LMS's own id: such a candidate is never created.
+    candidate_id: str | None = None
+    external_id: str | None = None
+    email: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    login_name: str | None = None
+    date_of_birth: date | None = None
+    address: str | None = None
+    address2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    zip: str | None = None
+    country: str | None = None
+    expiration_date: date | None = None
+    #: `field:<name>` columns: they go to the LMS under that very name.
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What one registers for, named by exactly one of three; `key` tells courses apart within a connection."""
+
+    course_id: str | None = None
+    name: str | None = None
+    external_id: str | None = None
+    #: Tahdah: the legal entity that registers.
+    legal_entity_id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the course as a person would name it: `58`, `name:Fire Safety` or `ext:C-58`."""
+        if self.course_id is not None:
+            return self.course_id
+        return f"name:{self.name}" if self.name is not None else f"ext:{self.external_id}"
+
+    @property
+    def key(self) -> str:
+        """Return what is the same for the same course, the legal entity included."""
+        label = self.label.casefold() if self.name is not None else self.label
+        return f"{self.legal_entity_id}/{label}" if self.legal_entity_id is not None else label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterRow:
+    """One valid row of a roster: who, what for, and how."""
+
+    #: The number that the spreadsheet shows.
+    row: int
+    candidate: Candidate
+    #: None only for the actions that need no course (update, deactivate).
+    course: Course | None = None
+    action: Action = Action.REGISTER
+    #: Tahdah: 1 or 2; nothing is assumed about what they mean.
+    behavior: int | None = None
+    registration_date: date | None = None
+    #: KMI: our id for the registration, when the roster gives one.
+    registration_external_id: str | None = None
+    score: Decimal | None = None
+    success: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a row: a plain sentence with the remedy in it."""
+
+    #: The heading as it stands in the file, or our column's name where the file has none.
+    column: str | None
+    #: A stable code for the report.
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRow:
+    """One line of the roster as it stood: its number and the text of its cells."""
+
+    row: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRules:
+    """What a connection asks of a row; declared by its connector."""
+
+    actions: frozenset[Action] = frozenset({Action.REGISTER})
+    #: Which of `course_id`, `course_name`, `course_external_id` may name the course.
+    course_columns: frozenset[str] = frozenset({"course_id"})
+    #: Columns without which a candidate cannot be created (a row with `candidate_id` needs none of them).
+    to_create: tuple[str, ...] = ("email", "first_name", "last_name")
+    #: Whether a registration needs `behavior` and a legal entity (Tahdah).
+    needs_behavior: bool = False
+    needs_legal_entity: bool = False
+    #: Values for the rows that leave a column empty: the connection's own settings.
+    defaults: Mapping[str, str] = field(default_factory=dict)
