@@ -1,0 +1,1 @@
+"""Roster file → rows: the way in."""

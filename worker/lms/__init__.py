@@ -1,0 +1,1 @@
+"""Speaking to learning management systems."""

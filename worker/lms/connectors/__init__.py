@@ -1,0 +1,1 @@
+"""One file per LMS: this listing is the list of supported systems."""

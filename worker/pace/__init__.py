@@ -1,0 +1,1 @@
+"""How fast a credential may call, shared by all who use it."""

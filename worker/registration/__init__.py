@@ -1,0 +1,1 @@
+"""Rows → outcomes. Knows no Celery."""

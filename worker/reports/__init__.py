@@ -1,0 +1,1 @@
+"""Outcomes → files that people open."""

@@ -1,0 +1,1 @@
+"""A pretend LMS for demos and tests; shares no code with `worker.lms`."""
