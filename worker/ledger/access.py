@@ -1,0 +1,127 @@
+"""Read and write the ledger: plain transactions, and commits that calls in flight share.
+
+A commit costs a sync of the disk. Intents and outcomes that are due at the same moment go into one transaction, run
+by one thread: while a commit is under way the next ones gather, and nobody waits for longer than two commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from worker.errors import StaleClaim
+from worker.ledger import engine as databases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy import Connection, Engine, Executable
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One statement with its values; `fenced` ones must hit exactly one line, or the claim behind them is stale."""
+
+    statement: Executable
+    values: Mapping[str, Any]
+    fenced: bool = False
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What one caller wants in the next commit: its writes all together, or a function's result."""
+
+    work: tuple[Write, ...] | Callable[[Connection], Any]
+    done: asyncio.Future[Any]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The database, and the one thread through which a running job reaches it."""
+
+    engine: Engine
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
+    _gathered: list[_Waiting] = field(default_factory=list)
+    _busy: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that changes something; committed at the end of the block."""
+        with databases.translated(), self.engine.begin() as tx:
+            yield tx
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, seeing one state of the ledger throughout."""
+        with (
+            databases.translated(),
+            self.engine.connect().execution_options(reads=True, stream_results=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    async def commit(self, *writes: Write) -> None:
+        """Write all of `writes` in one transaction, shared with whatever else is due; return when it is on disk.
+
+        Raises StaleClaim, with nothing of it written, when a fenced write hits no line.
+        """
+        await self._join(writes)
+
+    async def run(self, work: Callable[[Connection], Result]) -> Result:
+        """Run `work` in the next commit and return its result; it may be run twice, the first time rolled back."""
+        result: Result = await self._join(work)
+        return result
+
+    def close(self) -> None:
+        """End the thread and let go of the database."""
+        self._thread.shutdown()
+        self.engine.dispose()
+
+    async def _join(self, work: tuple[Write, ...] | Callable[[Connection], Any]) -> Any:
+        waiting = _Waiting(work, asyncio.get_running_loop().create_future())
+        self._gathered.append(waiting)
+        if self._busy is None or self._busy.done():
+            self._busy = asyncio.create_task(self._drain())
+        return await waiting.done
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._gathered:
+            due, self._gathered = self._gathered, []
+            outcomes = await loop.run_in_executor(self._thread, self._commit_together, due)
+            for waiting, outcome in zip(due, outcomes, strict=True):
+                _hand_over(waiting.done, outcome)
+
+    def _commit_together(self, due: list[_Waiting]) -> list[Any]:
+        try:
+            with self.write() as tx:
+                return _execute_together(tx, due)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to one of them: find out which
+            return [error] if len(due) == 1 else [self._commit_together([waiting])[0] for waiting in due]
+
+
+def _hand_over(done: asyncio.Future[Any], outcome: Any) -> None:
+    if done.done():
+        return
+    if isinstance(outcome, Exception):
+        done.set_exception(outcome)
+    else:
+        done.set_result(outcome)
+
+
+def _execute_together(tx: Connection, due: list[_Waiting]) -> list[Any]:
+    """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""
+    writes: dict[Executable, list[Write]] = {}
+    for waiting in due:
+        for write in waiting.work if isinstance(waiting.work, tuple) else ():
+            writes.setdefault(write.statement, []).append(write)
+    for statement, together in writes.items():
+        result = tx.execute(statement, [write.values for write in together])
+        if together[0].fenced and result.rowcount != len(together):
+            raise StaleClaim("Another worker has taken this batch over")
+    return [None if isinstance(waiting.work, tuple) else waiting.work(tx) for waiting in due]

@@ -1,0 +1,245 @@
+"""Batches: planned, claimed by one worker with a lease, given back. All statements on `batch` stand here.
+
+A claim is written as `<batch>:<epoch>` on the candidates and registrations it holds. Whatever a dead claim left
+`sending` is in doubt: perhaps the call had its effect, perhaps not.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from sqlalchemy import bindparam, func, insert, or_, select, update
+
+from worker.ledger.engine import now
+from worker.ledger.schema import batch, candidate, registration, row
+from worker.model import CandidateState, RegistrationState, RowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+OPEN, RUNNING, CLOSED = "open", "running", "closed"
+#: How long a claim holds without a heartbeat.
+LEASE_SECONDS = 60.0
+#: What a person reads of a row whose call was cut off.
+CUT_OFF = (
+    "The program was stopped while the call for this row was under way; nobody knows whether it had its effect."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to work on one batch, for as long as its lease is renewed."""
+
+    batch_id: int
+    job_id: int
+    epoch: int
+    course_key: str
+    canary: bool
+
+    @property
+    def token(self) -> str:
+        """Return what stands on the candidates and registrations that this claim holds."""
+        return f"{self.batch_id}:{self.epoch}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedBatch:
+    """Rows of one course that one claim works off."""
+
+    course_key: str
+    canary: bool
+    row_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenBatch:
+    """A batch that waits to be claimed, or is being worked on."""
+
+    id: int
+    course_key: str
+    canary: bool
+    running: bool
+    not_before: float | None
+
+
+def owner_name() -> str:
+    """Return who this process is: host, process and when it started, so that a dead one can be told."""
+    process = psutil.Process()
+    return f"{socket.gethostname()}/{os.getpid()}/{process.create_time():.2f}"
+
+
+def is_alive(owner: str) -> bool | None:
+    """Tell whether the process that made a claim still runs; None when it is on another machine."""
+    host, pid, started = owner.rsplit("/", 2)
+    if host != socket.gethostname():
+        return None
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1
+    except psutil.Error:
+        return False
+
+
+def save_plan(tx: Connection, job_id: int, planned: Sequence[PlannedBatch]) -> None:
+    """Write the batches and put their rows into them."""
+    for plan in planned:
+        values = {"job_id": job_id, "course_key": plan.course_key, "canary": plan.canary, "state": OPEN}
+        batch_id = tx.execute(insert(batch).values(**values).returning(batch.c.id)).scalar_one()
+        tx.execute(
+            update(row).where(row.c.id == bindparam("row_id")).values(batch_id=batch_id),
+            [{"row_id": row_id} for row_id in plan.row_ids],
+        )
+
+
+def rows_to_plan(tx: Connection, job_id: int) -> list[tuple[int, str]]:
+    """Return (row id, course key) of the rows that are to be sent or looked up and are in no open batch."""
+    waiting = (RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)
+    query = (
+        select(row.c.id, row.c.course_key)
+        .outerjoin(batch, batch.c.id == row.c.batch_id)
+        .where(row.c.job_id == job_id, row.c.status.in_(waiting), row.c.candidate_id.is_not(None))
+        .where(or_(row.c.batch_id.is_(None), batch.c.state == CLOSED))
+        .order_by(row.c.id)
+    )
+    return [(line.id, line.course_key or "") for line in tx.execute(query)]
+
+
+def open_batches(tx: Connection, job_id: int) -> list[OpenBatch]:
+    """Return the batches of a job that are not closed, in order."""
+    lines = tx.execute(select(batch).where(batch.c.job_id == job_id, batch.c.state != CLOSED).order_by(batch.c.id))
+    return [
+        OpenBatch(
+            id=line.id,
+            course_key=line.course_key,
+            canary=line.canary,
+            running=line.state == RUNNING,
+            not_before=line.not_before,
+        )
+        for line in lines
+    ]
+
+
+def claim_batch(tx: Connection, batch_id: int, owner: str) -> Claim | None:
+    """Claim a batch, changing it from open to running; None when another worker has it or its time has not come."""
+    at = now()
+    won = tx.execute(
+        update(batch)
+        .where(batch.c.id == batch_id, batch.c.state == OPEN)
+        .where(or_(batch.c.not_before.is_(None), batch.c.not_before <= at))
+        .values(
+            state=RUNNING, owner=owner, epoch=batch.c.epoch + 1, lease_until=at + LEASE_SECONDS, not_before=None
+        )
+    )
+    if won.rowcount == 0:
+        return None
+    line = tx.execute(select(batch).where(batch.c.id == batch_id)).one()
+    claim = Claim(
+        batch_id=batch_id, job_id=line.job_id, epoch=line.epoch, course_key=line.course_key, canary=line.canary
+    )
+    hold(tx, claim)
+    return claim
+
+
+def hold(tx: Connection, claim: Claim) -> None:
+    """Put the claim on those candidates and registrations of its rows that nobody else holds."""
+    for table, column in ((candidate, row.c.candidate_id), (registration, row.c.registration_id)):
+        mine = select(column).where(row.c.batch_id == claim.batch_id, column.is_not(None))
+        tx.execute(
+            update(table).where(table.c.id.in_(mine), table.c.claimed_by.is_(None)).values(claimed_by=claim.token)
+        )
+
+
+def renew(tx: Connection, claim: Claim) -> bool:
+    """Renew the lease; False when the claim has gone to somebody else."""
+    renewed = tx.execute(
+        update(batch)
+        .where(batch.c.id == claim.batch_id, batch.c.epoch == claim.epoch, batch.c.state == RUNNING)
+        .values(lease_until=now() + LEASE_SECONDS)
+    )
+    return bool(renewed.rowcount)
+
+
+def release(tx: Connection, claim: Claim, *, closed: bool, not_before: float | None = None) -> None:
+    """Give a claim back: the batch is closed, or open again from `not_before` on."""
+    _void(tx, claim.token)
+    tx.execute(
+        update(batch)
+        .where(batch.c.id == claim.batch_id, batch.c.epoch == claim.epoch, batch.c.state == RUNNING)
+        .values(state=CLOSED if closed else OPEN, owner=None, lease_until=None, not_before=not_before)
+    )
+
+
+def reap(tx: Connection, job_id: int | None = None) -> int:
+    """Open the batches again whose worker has died; what they left `sending` becomes in doubt. Return how many."""
+    query = select(batch.c.id, batch.c.epoch, batch.c.owner, batch.c.lease_until).where(batch.c.state == RUNNING)
+    if job_id is not None:
+        query = query.where(batch.c.job_id == job_id)
+    dead = [line for line in tx.execute(query) if _is_dead(line.owner, line.lease_until)]
+    for line in dead:
+        _void(tx, f"{line.id}:{line.epoch}")
+        tx.execute(
+            update(batch)
+            .where(batch.c.id == line.id, batch.c.epoch == line.epoch)
+            .values(state=OPEN, owner=None, lease_until=None)
+        )
+    return len(dead)
+
+
+def running_owner(tx: Connection, job_id: int) -> str | None:
+    """Return the owner of a live claim on the job, if there is one."""
+    lines = tx.execute(
+        select(batch.c.owner, batch.c.lease_until).where(batch.c.job_id == job_id, batch.c.state == RUNNING)
+    )
+    return next((line.owner for line in lines if not _is_dead(line.owner, line.lease_until)), None)
+
+
+def close_batches(tx: Connection, job_id: int, course_key: str | None = None) -> None:
+    """Close the open batches of a job, or of one course of it: their rows stay as they are."""
+    statement = update(batch).where(batch.c.job_id == job_id, batch.c.state == OPEN)
+    if course_key is not None:
+        statement = statement.where(batch.c.course_key == course_key)
+    tx.execute(statement.values(state=CLOSED))
+
+
+def next_start(tx: Connection, job_id: int) -> float | None:
+    """Return the earliest time at which a batch of the job may go on; None when one may now, or none is open."""
+    starts = select(func.min(func.coalesce(batch.c.not_before, 0.0))).where(
+        batch.c.job_id == job_id, batch.c.state == OPEN
+    )
+    earliest = tx.execute(starts).scalar()
+    return earliest or None
+
+
+def _is_dead(owner: str, lease_until: float) -> bool:
+    alive = is_alive(owner)
+    return lease_until < now() if alive is None else not alive
+
+
+def _void(tx: Connection, token: str) -> None:
+    """Take a claim off everything it holds; what is still `sending` under it is in doubt."""
+    _doubt_rows(tx, token)
+    for table, sending, doubt in (
+        (candidate, CandidateState.SENDING, CandidateState.IN_DOUBT),
+        (registration, RegistrationState.SENDING, RegistrationState.IN_DOUBT),
+    ):
+        held = table.c.claimed_by == token
+        tx.execute(update(table).where(held, table.c.state == sending).values(state=doubt, claimed_by=None))
+        tx.execute(update(table).where(held).values(claimed_by=None))
+
+
+def _doubt_rows(tx: Connection, token: str) -> None:
+    """Mark the rows for which a call was under way."""
+    for table, sending in ((candidate, CandidateState.SENDING), (registration, RegistrationState.SENDING)):
+        cut_off = select(table.c.row_id).where(table.c.claimed_by == token, table.c.state == sending)
+        values: dict[str, Any] = {
+            "status": RowStatus.IN_DOUBT,
+            "error": CUT_OFF,
+            "error_code": "answer_lost",
+            "changed_at": now(),
+        }
+        tx.execute(update(row).where(row.c.id.in_(cut_off)).values(**values))

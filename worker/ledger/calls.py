@@ -1,0 +1,230 @@
+"""The two commits around every call that changes something: the intent before it, the outcome after it.
+
+Each function returns the `Write`s of one event, for `Ledger.commit`. All are fenced by the claim: when another
+worker has taken the batch over, nothing is written and the caller learns it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, select, update
+
+from worker.ledger.access import Write
+from worker.ledger.candidates import id_key_of
+from worker.ledger.engine import now
+from worker.ledger.rows import read_row
+from worker.ledger.schema import candidate, registration, row
+from worker.model import CandidateState, RegistrationState, RosterRow, RowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection, Label, Row
+    from sqlalchemy.sql.dml import Update
+    from sqlalchemy.sql.schema import Table
+
+    from worker.ledger.batches import Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateLine:
+    """A candidate as the ledger holds it."""
+
+    id: int
+    state: CandidateState
+    lms_id: str | None
+    job_id: int | None
+    row_id: int | None
+    sent_at: float | None
+    #: Held by the claim that asked; otherwise another batch is at work on it.
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationLine:
+    """A registration as the ledger holds it."""
+
+    id: int
+    state: RegistrationState
+    lms_id: str | None
+    series: int
+    job_id: int | None
+    sent_at: float | None
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A row that is to be worked off, with what the ledger knows of its candidate and its registration."""
+
+    row_id: int
+    row: RosterRow
+    status: RowStatus
+    attempts: int
+    candidate: CandidateLine
+    registration: RegistrationLine
+
+
+def _fenced(table: Table, *changed: str) -> Update:
+    """Return an UPDATE of one line, by its id, for as long as the claim `b_claim` holds it."""
+    return (
+        update(table)
+        .where(table.c.id == bindparam("b_id"), table.c.claimed_by == bindparam("b_claim"))
+        .values({name: bindparam(f"b_{name}") for name in changed})
+    )
+
+
+_SEND_CANDIDATE = _fenced(candidate, "state", "job_id", "row_id", "sent_at")
+_KNOW_CANDIDATE = _fenced(candidate, "state", "lms_id", "id_key")
+_TURN_CANDIDATE = _fenced(candidate, "state")
+_SEND_REGISTRATION = _fenced(registration, "state", "job_id", "row_id", "sent_at")
+_KNOW_REGISTRATION = _fenced(registration, "state", "lms_id", "job_id")
+_TURN_REGISTRATION = _fenced(registration, "state")
+_COUNT_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts + 1)
+_TAKE_BACK_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts - 1)
+_MARK_CREATED = update(row).where(row.c.id == bindparam("b_id")).values(created=True)
+_SETTLE_ROW = (
+    update(row)
+    .where(row.c.id == bindparam("b_id"))
+    .values(
+        status=bindparam("b_status"),
+        error=bindparam("b_error"),
+        error_code=bindparam("b_error_code"),
+        http_status=bindparam("b_http_status"),
+        lms_registration_id=bindparam("b_lms_registration_id"),
+        changed_at=bindparam("b_changed_at"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a row, for its report."""
+
+    status: RowStatus
+    error: str = ""
+    code: str = ""
+    http_status: int | None = None
+    registration_id: str | None = None
+
+
+def sending_candidate(claim: Claim, work: Work) -> tuple[Write, ...]:
+    """Note that the creation of this candidate is about to be sent."""
+    values = {"state": CandidateState.SENDING, "job_id": claim.job_id, "row_id": work.row_id, "sent_at": now()}
+    return (
+        _write(_SEND_CANDIDATE, work.candidate.id, claim, values),
+        Write(_COUNT_ATTEMPT, {"b_id": work.row_id}),
+    )
+
+
+def candidate_created(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...]:
+    """Note the id that the LMS gave the new candidate."""
+    return (*candidate_found(claim, work, lms_id), Write(_MARK_CREATED, {"b_id": work.row_id}))
+
+
+def candidate_found(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...]:
+    """Note the id of a candidate that was there before."""
+    values = {"state": CandidateState.KNOWN, "lms_id": lms_id, "id_key": id_key_of(lms_id)}
+    return (_write(_KNOW_CANDIDATE, work.candidate.id, claim, values),)
+
+
+def candidate_turned(claim: Claim, work: Work, state: CandidateState, *, unsent: bool = False) -> tuple[Write, ...]:
+    """Note that they are in doubt, or new again because nothing was done; `unsent`: not even an attempt."""
+    turned = _write(_TURN_CANDIDATE, work.candidate.id, claim, {"state": state})
+    return (turned, Write(_TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
+
+
+def sending_registration(claim: Claim, work: Work) -> tuple[Write, ...]:
+    """Note that this registration is about to be sent."""
+    values = {"state": RegistrationState.SENDING, "job_id": claim.job_id, "row_id": work.row_id, "sent_at": now()}
+    return (
+        _write(_SEND_REGISTRATION, work.registration.id, claim, values),
+        Write(_COUNT_ATTEMPT, {"b_id": work.row_id}),
+    )
+
+
+def registration_turned(
+    claim: Claim, work: Work, state: RegistrationState, *, unsent: bool = False
+) -> tuple[Write, ...]:
+    """Note that it is in doubt, or new again because nothing was done; `unsent`: not even an attempt."""
+    turned = _write(_TURN_REGISTRATION, work.registration.id, claim, {"state": state})
+    return (turned, Write(_TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
+
+
+def registered(claim: Claim, work: Work, outcome: Outcome) -> tuple[Write, ...]:
+    """Note that the candidate is registered: by this job, or already."""
+    values = {
+        "state": RegistrationState.REGISTERED,
+        "lms_id": outcome.registration_id,
+        "job_id": claim.job_id if outcome.status is RowStatus.REGISTERED else work.registration.job_id,
+    }
+    return (_write(_KNOW_REGISTRATION, work.registration.id, claim, values), settled(work, outcome))
+
+
+def settled(work: Work, outcome: Outcome) -> Write:
+    """Note what became of a row."""
+    return Write(
+        _SETTLE_ROW,
+        {
+            "b_id": work.row_id,
+            "b_status": outcome.status,
+            "b_error": outcome.error,
+            "b_error_code": outcome.code,
+            "b_http_status": outcome.http_status,
+            "b_lms_registration_id": outcome.registration_id,
+            "b_changed_at": now(),
+        },
+    )
+
+
+def _write(statement: Update, line_id: int, claim: Claim, values: Mapping[str, object]) -> Write:
+    named = {f"b_{name}": value for name, value in values.items()}
+    return Write(statement, {"b_id": line_id, "b_claim": claim.token, **named}, fenced=True)
+
+
+def load_work(tx: Connection, claim: Claim) -> list[Work]:
+    """Return the rows of a claimed batch that have no outcome yet, in roster order."""
+    query = (
+        select(
+            row.c.id, row.c.parsed, row.c.status, row.c.attempts, *_labelled(candidate), *_labelled(registration)
+        )
+        .join(candidate, candidate.c.id == row.c.candidate_id)
+        .join(registration, registration.c.id == row.c.registration_id)
+        .where(row.c.batch_id == claim.batch_id)
+        .where(row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)))
+        .order_by(row.c.id)
+    )
+    return [_as_work(line, claim.token) for line in tx.execute(query)]
+
+
+def _labelled(table: Table) -> list[Label[Any]]:
+    return [column.label(f"{table.name}_{column.name}") for column in table.c]
+
+
+def _as_work(line: Row[Any], token: str) -> Work:
+    return Work(
+        row_id=line.id,
+        row=read_row(line.parsed),
+        status=RowStatus(line.status),
+        attempts=line.attempts,
+        candidate=CandidateLine(
+            id=line.candidate_id,
+            state=CandidateState(line.candidate_state),
+            lms_id=line.candidate_lms_id,
+            job_id=line.candidate_job_id,
+            row_id=line.candidate_row_id,
+            sent_at=line.candidate_sent_at,
+            mine=line.candidate_claimed_by == token,
+        ),
+        registration=RegistrationLine(
+            id=line.registration_id,
+            state=RegistrationState(line.registration_state),
+            lms_id=line.registration_lms_id,
+            series=line.registration_series,
+            job_id=line.registration_job_id,
+            sent_at=line.registration_sent_at,
+            mine=line.registration_claimed_by == token,
+        ),
+    )

@@ -1,0 +1,199 @@
+"""Candidates and registrations: one line per connection, found again by any of their identifiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, or_, select, update
+
+from worker.ledger.identity import Identity, hashed
+from worker.ledger.schema import candidate, registration
+from worker.model import CandidateState, RegistrationState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+#: SQLite takes 32,766 values in a statement at most.
+CHUNK = 5_000
+
+
+@dataclass(slots=True)
+class KnownCandidate:
+    """A candidate as the ledger knows it, while a roster is read in."""
+
+    id: int | None
+    identity: Identity
+    state: CandidateState
+    lms_id: str | None
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class Directory:
+    """Finds the candidate that a row names, among those of the ledger and those of the same roster.
+
+    Two are the same when candidate_id, else external_id, else email is the same (contract §4). One that has a
+    different candidate_id or external_id is somebody else, even with the same e-mail address.
+    """
+
+    connection: str
+    by_id: dict[str, KnownCandidate] = field(default_factory=dict)
+    by_external: dict[str, KnownCandidate] = field(default_factory=dict)
+    by_email: dict[str, list[KnownCandidate]] = field(default_factory=dict)
+    fresh: list[KnownCandidate] = field(default_factory=list)
+
+    def load(self, tx: Connection, identities: Sequence[Identity]) -> None:
+        """Read from the ledger everybody whom one of `identities` could be."""
+        keys = {key for who in identities for key in (who.by_id, who.by_external, who.by_email) if key}
+        seen: set[int] = set()
+        for chunk in chunks(sorted(keys)):
+            for line in tx.execute(
+                select(candidate).where(
+                    candidate.c.connection == self.connection,
+                    or_(
+                        candidate.c.id_key.in_(chunk),
+                        candidate.c.external_key.in_(chunk),
+                        candidate.c.email_key.in_(chunk),
+                    ),
+                )
+            ):
+                if line.id not in seen:
+                    seen.add(line.id)
+                    who = Identity(line.id_key, line.external_key, line.email_key)
+                    self._index(KnownCandidate(line.id, who, CandidateState(line.state), line.lms_id))
+
+    def find(self, who: Identity, candidate_id: str | None) -> KnownCandidate | None:
+        """Return the candidate that `who` is, new if need be; None when it could be more than one person."""
+        found = self._match(who)
+        if found == []:
+            state = CandidateState.KNOWN if candidate_id else CandidateState.NEW
+            known = KnownCandidate(None, who, state, candidate_id)
+            self.fresh.append(known)
+            self._index(known)
+            return known
+        if len(found) > 1:
+            return None
+        return self._adopt(found[0], who, candidate_id)
+
+    def save(self, tx: Connection) -> None:
+        """Write the new candidates and what was learnt of the old ones."""
+        for chunk in chunks(self.fresh):
+            ids = tx.execute(
+                insert(candidate).returning(candidate.c.id, sort_by_parameter_order=True),
+                [{**_as_line(known), "connection": self.connection, "key": known.identity.key} for known in chunk],
+            ).scalars()
+            for known, line_id in zip(chunk, ids, strict=True):
+                known.id = line_id
+        changed = [known for known in self._everybody() if known.changed and known not in self.fresh]
+        for known in changed:
+            tx.execute(update(candidate).where(candidate.c.id == known.id).values(**_as_line(known)))
+        self.fresh = []
+
+    def _match(self, who: Identity) -> list[KnownCandidate]:
+        if who.by_id and who.by_id in self.by_id:
+            return [self.by_id[who.by_id]]
+        if who.by_external and who.by_external in self.by_external:
+            found = self.by_external[who.by_external]
+            return [found] if _agree(found.identity.by_id, who.by_id) else []
+        return [known for known in self.by_email.get(who.by_email or "", []) if _compatible(known.identity, who)]
+
+    def _adopt(self, known: KnownCandidate, who: Identity, candidate_id: str | None) -> KnownCandidate:
+        old = known.identity
+        merged = Identity(old.by_id or who.by_id, old.by_external or who.by_external, old.by_email or who.by_email)
+        if merged != old:
+            known.identity, known.changed = merged, True
+            self._index(known)
+        if candidate_id and known.lms_id is None and known.state is CandidateState.NEW:
+            known.lms_id, known.state, known.changed = candidate_id, CandidateState.KNOWN, True
+        return known
+
+    def _index(self, known: KnownCandidate) -> None:
+        who = known.identity
+        if who.by_id:
+            self.by_id.setdefault(who.by_id, known)
+        if who.by_external:
+            self.by_external.setdefault(who.by_external, known)
+        if who.by_email and known not in self.by_email.setdefault(who.by_email, []):
+            self.by_email[who.by_email].append(known)
+
+    def _everybody(self) -> Iterator[KnownCandidate]:
+        yield from self.by_id.values()
+        yield from (known for known in self.by_external.values() if not known.identity.by_id)
+        for together in self.by_email.values():
+            yield from (known for known in together if not known.identity.by_id and not known.identity.by_external)
+
+
+def _agree(one: str | None, other: str | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def _compatible(known: Identity, who: Identity) -> bool:
+    return _agree(known.by_id, who.by_id) and _agree(known.by_external, who.by_external)
+
+
+def _as_line(known: KnownCandidate) -> dict[str, Any]:
+    who = known.identity
+    return {
+        "id_key": who.by_id,
+        "external_key": who.by_external,
+        "email_key": who.by_email,
+        "state": known.state,
+        "lms_id": known.lms_id,
+    }
+
+
+def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
+    """Yield `values` in pieces that fit into one statement."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownRegistration:
+    """A registration as the ledger knows it, while a roster is read in."""
+
+    id: int
+    state: RegistrationState
+    lms_id: str | None
+
+
+def save_registrations(
+    tx: Connection, connection: str, wanted: Sequence[tuple[int, str]]
+) -> dict[tuple[int, str], KnownRegistration]:
+    """Return the line of each (candidate, course key) in `wanted`, made anew where there is none yet."""
+    found: dict[tuple[int, str], KnownRegistration] = {}
+    for chunk in chunks(sorted({candidate_id for candidate_id, _ in wanted})):
+        for line in tx.execute(select(registration).where(registration.c.candidate_id.in_(chunk))):
+            found[line.candidate_id, line.course_key] = KnownRegistration(
+                id=line.id, state=RegistrationState(line.state), lms_id=line.lms_id
+            )
+    missing = [pair for pair in dict.fromkeys(wanted) if pair not in found]
+    for chunk in chunks(missing):
+        new = [
+            {"connection": connection, "candidate_id": who, "course_key": course, "state": RegistrationState.NEW}
+            for who, course in chunk
+        ]
+        ids = tx.execute(
+            insert(registration).returning(registration.c.id, sort_by_parameter_order=True), new
+        ).scalars()
+        for pair, line_id in zip(chunk, ids, strict=True):
+            found[pair] = KnownRegistration(id=line_id, state=RegistrationState.NEW, lms_id=None)
+    return found
+
+
+def register_anew(tx: Connection, registration_ids: Sequence[int]) -> None:
+    """Forget that these are registered, so that they are sent again under the next number of their series."""
+    for chunk in chunks(registration_ids):
+        tx.execute(
+            update(registration)
+            .where(registration.c.id.in_(chunk))
+            .values(state=RegistrationState.NEW, series=registration.c.series + 1)
+        )
+
+
+def id_key_of(lms_id: str) -> str | None:
+    """Return the hash under which a candidate is found by the id that the LMS gave."""
+    return hashed("id", lms_id)

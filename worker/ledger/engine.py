@@ -1,0 +1,109 @@
+"""Open the ledger's database and bring it up to date. Knows the manners of SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, create_engine, event, exc, make_url, text
+
+from worker.errors import LedgerError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: The newest migration; a test holds it against the folder.
+HEAD = "0001"
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_SECONDS = 30
+
+
+def open_engine(url: str) -> Engine:
+    """Connect to the database at `url` and migrate it to HEAD when it is older.
+
+    Raises SettingsError when the address is wrong or the database cannot be reached.
+    """
+    try:
+        parsed = make_url(url)
+        engine = create_engine(parsed, **_options(parsed.get_backend_name()))
+    except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
+        raise SettingsError(f"ledger: {_redacted(url)} is no database address that works here ({error})") from None
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    try:
+        _migrate(engine)
+    except exc.DBAPIError as error:
+        raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {error.orig}") from None
+    return engine
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the database's errors into a LedgerError that says what to do."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        raise LedgerError(
+            f"The ledger cannot be read or written: {error.orig}. What was recorded is safe; "
+            "mend the cause (space, permissions, the database server) and resume the job"
+        ) from None
+
+
+def _redacted(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except exc.ArgumentError:
+        return "the value"
+
+
+def _options(backend: str) -> dict[str, Any]:
+    if backend == "sqlite":
+        return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+    return {"pool_pre_ping": True}
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Write ahead, sync every commit, and take the write lock at the start of a transaction, not half way."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        immediate = not connection.get_execution_options().get("reads", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _migrate(engine: Engine) -> None:
+    if _version(engine) == HEAD:
+        return
+    from alembic import command  # noqa: PLC0415 - 150 ms that only a new or old ledger costs
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(7265737401)"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _version(engine: Engine) -> str | None:
+    with engine.connect().execution_options(reads=True) as connection:
+        if not engine.dialect.has_table(connection, "alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def now() -> float:
+    """Return the present time in seconds since 1970."""
+    return time.time()

@@ -1,0 +1,136 @@
+"""Jobs: opened, found, moved from state to state. Every statement on the table `job` stands here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from worker.ledger.engine import now
+from worker.ledger.schema import call, job
+from worker.model import ENDED, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sqlalchemy import Connection, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One roster being worked off for one connection."""
+
+    id: int
+    connection: str
+    system: str
+    roster: str
+    kept_at: str
+    fingerprint: str
+    options: Mapping[str, Any]
+    state: JobState
+    reason: str
+    not_before: float | None
+    headings: Sequence[str]
+    columns: Sequence[str | None]
+    notes: Sequence[str]
+    report_dir: str
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    rate_limited: int
+    waited_seconds: float
+    bisected_batches: int
+    busy_seconds: float
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more happens to this job by itself or by `resume`."""
+        return self.state in ENDED
+
+
+def _as_job(line: Row[Any]) -> Job:
+    values = dict(line._mapping)  # noqa: SLF001 - the documented way to read a line as a mapping
+    return Job(**{**values, "state": JobState(values["state"])})
+
+
+def open_job(tx: Connection, **values: Any) -> int:
+    """Open a job `uploaded` and return its id."""
+    line = {"state": JobState.UPLOADED, "created_at": now(), **values}
+    return int(tx.execute(insert(job).values(**line).returning(job.c.id)).scalar_one())
+
+
+def find_job(tx: Connection, job_id: int) -> Job | None:
+    """Return the job, or None when there is none of that number."""
+    line = tx.execute(select(job).where(job.c.id == job_id)).first()
+    return _as_job(line) if line else None
+
+
+def find_open_twin(tx: Connection, connection: str, fingerprint: str) -> Job | None:
+    """Return the job that works on the same bytes with the same options and has not ended."""
+    same = select(job).where(
+        job.c.connection == connection,
+        job.c.fingerprint == fingerprint,
+        job.c.state.not_in([state.value for state in ENDED]),
+    )
+    line = tx.execute(same.order_by(job.c.id.desc())).first()
+    return _as_job(line) if line else None
+
+
+def list_jobs(tx: Connection, limit: int = 1000) -> list[Job]:
+    """Return the newest jobs, newest first."""
+    return [_as_job(line) for line in tx.execute(select(job).order_by(job.c.id.desc()).limit(limit))]
+
+
+def change_job(tx: Connection, job_id: int, *, only_from: Collection[JobState] = (), **values: Any) -> bool:
+    """Change a job; False when it was in none of the states `only_from`."""
+    statement = update(job).where(job.c.id == job_id)
+    if only_from:
+        statement = statement.where(job.c.state.in_([state.value for state in only_from]))
+    return tx.execute(statement.values(**values)).rowcount == 1
+
+
+def add_to_job(
+    tx: Connection,
+    job_id: int,
+    *,
+    rate_limited: int = 0,
+    waited_seconds: float = 0.0,
+    bisected_batches: int = 0,
+    busy_seconds: float = 0.0,
+) -> None:
+    """Add to the job's counters."""
+    tx.execute(
+        update(job)
+        .where(job.c.id == job_id)
+        .values(
+            rate_limited=job.c.rate_limited + rate_limited,
+            waited_seconds=job.c.waited_seconds + waited_seconds,
+            bisected_batches=job.c.bisected_batches + bisected_batches,
+            busy_seconds=job.c.busy_seconds + busy_seconds,
+        )
+    )
+
+
+def count_calls(tx: Connection, job_id: int, calls: Mapping[str, int]) -> None:
+    """Add to the number of calls of each operation."""
+    for operation, count in calls.items():
+        added = tx.execute(
+            update(call)
+            .where(call.c.job_id == job_id, call.c.operation == operation)
+            .values(calls=call.c.calls + bindparam("n")),
+            {"n": count},
+        )
+        if added.rowcount == 0:
+            tx.execute(insert(call).values(job_id=job_id, operation=operation, calls=count))
+
+
+def calls_of(tx: Connection, job_id: int) -> dict[str, int]:
+    """Return how many calls of each operation the job has made."""
+    lines = tx.execute(select(call.c.operation, call.c.calls).where(call.c.job_id == job_id))
+    return dict(sorted(lines.tuples()))
+
+
+def forget_job(tx: Connection, job_id: int) -> None:
+    """Delete a job whose roster could not be read, as if it had never been dropped."""
+    tx.execute(delete(job).where(job.c.id == job_id))

@@ -1,0 +1,290 @@
+"""Rows of rosters: written as they were read, and read again for the report and for a person's answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, func, insert, select, update
+
+from worker.ledger.candidates import Directory, register_anew, save_registrations
+from worker.ledger.engine import now
+from worker.ledger.identity import identify
+from worker.ledger.schema import candidate, registration, row
+from worker.model import CandidateState, RegistrationState, RosterRow, RowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from worker.ledger.candidates import KnownCandidate, KnownRegistration
+
+_ROW = TypeAdapter(RosterRow)
+
+
+def read_row(parsed: str) -> RosterRow:
+    """Return a row as it was understood when the roster was read."""
+    return _ROW.validate_json(parsed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRow:
+    """A row that was just read: understood, or with all that is wrong with it."""
+
+    row: int
+    cells: Sequence[str]
+    parsed: RosterRow | None
+    error: str = ""
+    code: str = ""
+    column: str = ""
+
+
+def add_rows(tx: Connection, job_id: int, connection: str, rows: Iterable[NewRow], *, again: bool) -> None:
+    """Write the rows of a roster, replacing those of an earlier reading that was cut off.
+
+    A repeated registration within the roster is `skipped`; one that the ledger knows is `already_registered`,
+    unless `again`. Each candidate and each registration gets its one line on this connection.
+    """
+    tx.execute(delete(row).where(row.c.job_id == job_id))
+    directory = Directory(connection)
+    for piece in _pieces(rows):
+        found = _find_candidates(tx, directory, piece)
+        registrations = _find_registrations(tx, connection, piece, found)
+        lines = [
+            _as_line(job_id, new, found.get(new.row), registrations.get(new.row), again=again) for new in piece
+        ]
+        tx.execute(insert(row), lines)
+    _skip_repeated(tx, job_id)
+    if again:
+        _register_anew(tx, job_id)
+
+
+def _pieces(rows: Iterable[NewRow], size: int = 2_000) -> Iterator[list[NewRow]]:
+    piece: list[NewRow] = []
+    for new in rows:
+        piece.append(new)
+        if len(piece) == size:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _find_candidates(
+    tx: Connection, directory: Directory, piece: Sequence[NewRow]
+) -> dict[int, KnownCandidate | None]:
+    people = [(new.row, new.parsed.candidate) for new in piece if new.parsed]
+    directory.load(tx, [identify(person) for _, person in people])
+    found = {number: directory.find(identify(person), person.candidate_id) for number, person in people}
+    directory.save(tx)
+    return found
+
+
+def _find_registrations(
+    tx: Connection, connection: str, piece: Sequence[NewRow], found: dict[int, KnownCandidate | None]
+) -> dict[int, KnownRegistration]:
+    wanted = {
+        new.row: (who.id, new.parsed.course.key if new.parsed.course else "")
+        for new in piece
+        if new.parsed and (who := found.get(new.row)) and who.id is not None
+    }
+    lines = save_registrations(tx, connection, list(wanted.values()))
+    return {number: lines[pair] for number, pair in wanted.items()}
+
+
+def _as_line(
+    job_id: int, new: NewRow, who: KnownCandidate | None, known: KnownRegistration | None, *, again: bool
+) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "job_id": job_id,
+        "row": new.row,
+        "cells": list(new.cells),
+        "parsed": _ROW.dump_json(new.parsed).decode() if new.parsed else None,
+        "candidate_id": who.id if who else None,
+        "registration_id": known.id if known else None,
+        "course_key": new.parsed.course.key if new.parsed and new.parsed.course else "",
+        "status": RowStatus.NOT_ATTEMPTED,
+        "error": new.error,
+        "error_code": new.code,
+        "column": new.column,
+        "changed_at": None,
+        "lms_registration_id": None,
+    }
+    if new.parsed is None:
+        line |= {"status": RowStatus.INVALID, "changed_at": now()}
+    elif who is None:
+        line |= {"status": RowStatus.INVALID, "changed_at": now(), **_AMBIGUOUS}
+    elif known and known.state is RegistrationState.REGISTERED and not again:
+        line |= {
+            "status": RowStatus.ALREADY_REGISTERED,
+            "changed_at": now(),
+            "lms_registration_id": known.lms_id,
+        }
+    return line
+
+
+_AMBIGUOUS = {
+    "error": "More than one person has this e-mail address; tell them apart by external_id or candidate_id",
+    "error_code": "ambiguous_candidate",
+    "column": "email",
+}
+
+
+def _skip_repeated(tx: Connection, job_id: int) -> None:
+    """Mark the rows whose registration stands in the roster above them."""
+    mine = select(row.c.registration_id, func.min(row.c.row).label("first")).where(
+        row.c.job_id == job_id, row.c.registration_id.is_not(None)
+    )
+    first = mine.group_by(row.c.registration_id).having(func.count() > 1).subquery()
+    repeated = select(row.c.id, first.c.first).join(first, first.c.registration_id == row.c.registration_id)
+    for line in tx.execute(repeated.where(row.c.job_id == job_id, row.c.row != first.c.first)).all():
+        tx.execute(
+            update(row)
+            .where(row.c.id == line.id)
+            .values(
+                status=RowStatus.SKIPPED,
+                error=f"The same candidate and course as row {line.first}, which carries the registration",
+                error_code="duplicate_row",
+                lms_registration_id=None,
+                changed_at=now(),
+            )
+        )
+
+
+def _register_anew(tx: Connection, job_id: int) -> None:
+    known = (
+        select(registration.c.id)
+        .join(row, row.c.registration_id == registration.c.id)
+        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
+        .where(registration.c.state == RegistrationState.REGISTERED)
+    )
+    register_anew(tx, list(tx.execute(known).scalars()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedRow:
+    """A row with its outcome, as the report tells it."""
+
+    row: int
+    cells: Sequence[str]
+    status: RowStatus
+    error: str
+    code: str
+    column: str
+    candidate_id: str | None
+    registration_id: str | None
+    created: bool
+    attempts: int
+    http_status: int | None
+    changed_at: float | None
+
+
+def reported_rows(tx: Connection, job_id: int) -> Iterator[ReportedRow]:
+    """Yield the rows of a job in roster order."""
+    query = (
+        select(row, candidate.c.lms_id)
+        .outerjoin(candidate, candidate.c.id == row.c.candidate_id)
+        .where(row.c.job_id == job_id)
+        .order_by(row.c.row)
+    )
+    for line in tx.execute(query).yield_per(1_000):
+        yield _as_reported(line)
+
+
+def _as_reported(line: Row[Any]) -> ReportedRow:
+    return ReportedRow(
+        row=line.row,
+        cells=line.cells,
+        status=RowStatus(line.status),
+        error=line.error,
+        code=line.error_code,
+        column=line.column,
+        candidate_id=line.lms_id,
+        registration_id=line.lms_registration_id,
+        created=line.created,
+        attempts=line.attempts,
+        http_status=line.http_status,
+        changed_at=line.changed_at,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """The counts of a job's rows."""
+
+    by_status: dict[RowStatus, int]
+    candidates_created: int
+    registrations_created: int
+
+    @property
+    def total(self) -> int:
+        """Return the number of rows."""
+        return sum(self.by_status.values())
+
+
+def tally(tx: Connection, job_id: int) -> Tally:
+    """Count the rows of a job by status, every status with its number, zeros included."""
+    lines = tx.execute(select(row.c.status, func.count()).where(row.c.job_id == job_id).group_by(row.c.status))
+    counted: dict[str, int] = dict(lines.tuples())
+    created = tx.execute(select(func.count()).where(row.c.job_id == job_id, row.c.created.is_(True))).scalar_one()
+    return Tally(
+        by_status={status: counted.get(status, 0) for status in RowStatus},
+        candidates_created=created,
+        registrations_created=counted.get(RowStatus.REGISTERED, 0),
+    )
+
+
+def reopen_rows(tx: Connection, job_id: int, statuses: Sequence[RowStatus]) -> int:
+    """Make rows of these statuses `not_attempted` again, to be sent anew. Return how many."""
+    return tx.execute(
+        update(row)
+        .where(row.c.job_id == job_id, row.c.status.in_(statuses), row.c.candidate_id.is_not(None))
+        .values(status=RowStatus.NOT_ATTEMPTED, error="", error_code="", http_status=None, batch_id=None)
+    ).rowcount
+
+
+def explain_rows(tx: Connection, job_id: int, course_key: str | None, error: str, code: str) -> None:
+    """Say on the rows that were not sent why they were not."""
+    statement = update(row).where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
+    if course_key is not None:
+        statement = statement.where(row.c.course_key == course_key)
+    tx.execute(statement.values(error=error, error_code=code))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowInDoubt:
+    """A row that waits for a person, with the lines it hangs on."""
+
+    id: int
+    status: RowStatus
+    candidate_id: int
+    candidate_state: CandidateState
+    registration_id: int
+    registration_state: RegistrationState
+
+
+def find_row(tx: Connection, job_id: int, number: int) -> RowInDoubt | None:
+    """Return the row that the spreadsheet numbers so, if it was understood."""
+    line = tx.execute(
+        select(
+            row.c.id,
+            row.c.status,
+            row.c.candidate_id,
+            candidate.c.state,
+            row.c.registration_id,
+            registration.c.state.label("registered"),
+        )
+        .join(candidate, candidate.c.id == row.c.candidate_id)
+        .join(registration, registration.c.id == row.c.registration_id)
+        .where(row.c.job_id == job_id, row.c.row == number)
+    ).first()
+    return line and RowInDoubt(
+        id=line.id,
+        status=RowStatus(line.status),
+        candidate_id=line.candidate_id,
+        candidate_state=CandidateState(line.state),
+        registration_id=line.registration_id,
+        registration_state=RegistrationState(line.registered),
+    )

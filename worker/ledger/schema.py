@@ -1,0 +1,192 @@
+"""The tables of the ledger. `migrations/` builds the same; a test holds them together.
+
+A **candidate** and a **registration** have one line per connection, however many rows and jobs name them: that is
+what keeps anybody from being created or registered twice. A **row** says what became of one line of one roster.
+Times are seconds since 1970 (UTC), as floats, so that SQLite and PostgreSQL compare them alike.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("connection", String(200), nullable=False),
+    Column("system", String(50), nullable=False),
+    #: The file's name as it was dropped.
+    Column("roster", Text, nullable=False),
+    #: Where the file is kept, for reading again after a crash.
+    Column("kept_at", Text, nullable=False),
+    #: SHA-256 of the bytes and of the options that change what is sent.
+    Column("fingerprint", String(64), nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("state", String(30), nullable=False),
+    #: Why the job is where it is, in plain words.
+    Column("reason", Text, nullable=False, default=""),
+    Column("not_before", Float, nullable=True),
+    Column("headings", JSON, nullable=False, default=list),
+    #: Our column for each heading, or null.
+    Column("columns", JSON, nullable=False, default=list),
+    Column("notes", JSON, nullable=False, default=list),
+    Column("report_dir", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float, nullable=True),
+    Column("finished_at", Float, nullable=True),
+    Column("rate_limited", Integer, nullable=False, default=0),
+    Column("waited_seconds", Float, nullable=False, default=0.0),
+    Column("bisected_batches", Integer, nullable=False, default=0),
+    Column("busy_seconds", Float, nullable=False, default=0.0),
+    Index(None, "connection", "fingerprint"),
+    Index(None, "state"),
+)
+
+call = Table(
+    "call",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("operation", String(50), primary_key=True),
+    Column("calls", Integer, nullable=False),
+)
+
+candidate = Table(
+    "candidate",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("connection", String(200), nullable=False),
+    #: SHA-256 of `id:…`, `ext:…` or `mail:…`, the first that the roster gives: who this is.
+    Column("key", String(64), nullable=False),
+    #: The same hashes one by one, for finding the candidate by another of them.
+    Column("id_key", String(64), nullable=True),
+    Column("external_key", String(64), nullable=True),
+    Column("email_key", String(64), nullable=True),
+    Column("state", String(20), nullable=False),
+    Column("lms_id", String(200), nullable=True),
+    #: The job and the row for which a creation was sent.
+    Column("job_id", Integer, nullable=True),
+    Column("row_id", Integer, nullable=True),
+    Column("sent_at", Float, nullable=True),
+    #: The batch that works on it; nobody else may send anything for it meanwhile.
+    Column("claimed_by", String(40), nullable=True),
+    UniqueConstraint("connection", "key"),
+    Index(None, "connection", "id_key"),
+    Index(None, "connection", "external_key"),
+    Index(None, "connection", "email_key"),
+    Index(None, "claimed_by"),
+)
+
+registration = Table(
+    "registration",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("connection", String(200), nullable=False),
+    Column("candidate_id", ForeignKey("candidate.id"), nullable=False),
+    Column("course_key", String(400), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("lms_id", String(200), nullable=True),
+    #: Our own id for it at an LMS that takes one; counts on when a withdrawn one is registered again.
+    Column("series", Integer, nullable=False, default=0),
+    #: The job that registered it, or sent it last.
+    Column("job_id", Integer, nullable=True),
+    Column("row_id", Integer, nullable=True),
+    Column("sent_at", Float, nullable=True),
+    Column("claimed_by", String(40), nullable=True),
+    UniqueConstraint("connection", "course_key", "candidate_id"),
+    Index(None, "candidate_id"),
+    Index(None, "claimed_by"),
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("course_key", String(400), nullable=False),
+    #: The first call for its course goes alone.
+    Column("canary", Boolean, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("owner", String(200), nullable=True),
+    #: Counts the claims; a result of an older claim is void.
+    Column("epoch", Integer, nullable=False, default=0),
+    Column("lease_until", Float, nullable=True),
+    Column("not_before", Float, nullable=True),
+    Index(None, "job_id", "state"),
+    Index(None, "state", "lease_until"),
+)
+
+row = Table(
+    "row",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    #: The number that the spreadsheet shows.
+    Column("row", Integer, nullable=False),
+    Column("cells", JSON, nullable=False),
+    #: The row as it was understood (`worker.model.RosterRow` as JSON); null when invalid.
+    Column("parsed", Text, nullable=True),
+    Column("candidate_id", ForeignKey("candidate.id"), nullable=True),
+    Column("registration_id", ForeignKey("registration.id"), nullable=True),
+    Column("batch_id", Integer, nullable=True),
+    Column("course_key", String(400), nullable=True),
+    Column("status", String(30), nullable=False),
+    Column("error", Text, nullable=False, default=""),
+    Column("error_code", String(60), nullable=False, default=""),
+    Column("column", Text, nullable=False, default=""),
+    Column("created", Boolean, nullable=False, default=False),
+    #: Calls that were sent for this row and may have changed something.
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("http_status", Integer, nullable=True),
+    Column("changed_at", Float, nullable=True),
+    #: The LMS's id of the registration, as it answered.
+    Column("lms_registration_id", String(200), nullable=True),
+    UniqueConstraint("job_id", "row"),
+    Index(None, "job_id", "status"),
+    Index(None, "batch_id"),
+    Index(None, "candidate_id"),
+    Index(None, "registration_id"),
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("connection", String(200), primary_key=True),
+    Column("lms_id", String(200), primary_key=True),
+    Column("external_key", String(64), nullable=True),
+    Column("email_key", String(64), nullable=True),
+    Column("login_key", String(64), nullable=True),
+    Index(None, "connection", "external_key"),
+    Index(None, "connection", "email_key"),
+    Index(None, "connection", "login_key"),
+)
+
+memory = Table(
+    "memory",
+    metadata,
+    #: What is remembered between runs: `pace:<credential>`, `people:<connection>`, `map:<name>`.
+    Column("name", String(300), primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("at", Float, nullable=False),
+)
