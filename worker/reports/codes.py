@@ -1,0 +1,152 @@
+"""The codes of the report's `_error_code` column: what each means, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One code, explained to the person who reads the report."""
+
+    code: str
+    meaning: str
+    remedy: str
+
+
+_MEND = "Mend the cell in the failed rows' file and drop that file again."
+
+_ALL = (
+    # What we refuse before anything is sent.
+    Code(
+        "missing_value",
+        "A cell that this row needs is empty.",
+        "Fill it in, or give every row a value with `--set COLUMN=VALUE`.",
+    ),
+    Code("invalid_email", "This is not an e-mail address that mail could reach.", _MEND),
+    Code("invalid_date", "This is not a date.", "Write it as 2026-03-31 and drop the file again."),
+    Code(
+        "ambiguous_date",
+        "The date can be read as day/month or as month/day, and no other date in the column tells which.",
+        "Write the column's dates as 2026-03-31.",
+    ),
+    Code("invalid_number", "This is not a number, or not one that may stand here.", _MEND),
+    Code("invalid_choice", "The value is none of those that may stand here; the message lists them.", _MEND),
+    Code(
+        "invalid_country",
+        "This is not a country that we know.",
+        "Write its name in English or its two letters (NL), and drop the file again.",
+    ),
+    Code("invalid_id", "An id has letters or signs in it that this LMS's ids never have.", _MEND),
+    Code("value_too_long", "The text is longer than the LMS takes.", "Shorten it and drop the file again."),
+    Code(
+        "lost_digits",
+        "Excel has shortened a long number (1.23E+16), and its last digits are gone.",
+        "Fetch the value from where it came from, with the column formatted as text.",
+    ),
+    Code(
+        "excel_error",
+        "The cell holds an error of Excel's (#N/A, #REF!, …) instead of a value.",
+        "Mend the formula, or write the value itself.",
+    ),
+    Code(
+        "formula_without_value",
+        "The cell holds a formula whose result was never saved in the file.",
+        "Open the file in Excel, let it calculate, and save it; or paste the values alone.",
+    ),
+    Code(
+        "too_many_cells",
+        "The row has more cells than the roster has headings, so its values may stand under the wrong ones.",
+        "Look for a delimiter within a value (a comma without quotation marks), or give every column a heading.",
+    ),
+    Code(
+        "course_missing",
+        "The row names no course.",
+        "Fill in a course column, or name one for all such rows with `--course`.",
+    ),
+    Code(
+        "course_column_not_supported",
+        "The row names its course in a way that this LMS does not understand.",
+        "Use the course column that the message names.",
+    ),
+    Code(
+        "action_not_supported",
+        "This LMS offers no such action through its interface.",
+        "Do it in the LMS itself; leave `action` empty to register.",
+    ),
+    Code(
+        "duplicate_row",
+        "An earlier row of this roster has the same candidate and the same course; that row carries the outcome.",
+        "Nothing, unless two different people share an e-mail address: then give each an `external_id`.",
+    ),
+    # What the LMS refuses.
+    Code(
+        "unknown_course",
+        "The LMS knows no such course, or does not offer it to this account.",
+        "Look the course up in the LMS, mend it in the roster, and drop the failed rows again.",
+    ),
+    Code("candidate_refused", "The LMS would not create the candidate; its words are in `_error`.", _MEND),
+    Code("registration_refused", "The LMS would not register the candidate; its words are in `_error`.", _MEND),
+    Code("action_refused", "The LMS would not do what the row asks for; its words are in `_error`.", _MEND),
+    Code("already_registered", "The candidate is registered on the course already.", "Nothing."),
+    Code(
+        "ambiguous_candidate",
+        "More than one person in the LMS fits this row, and none was chosen.",
+        "Put the right person's id into a `candidate_id` column and drop the row again.",
+    ),
+    Code(
+        "unknown_candidate",
+        "The LMS knows no person with this id.",
+        "Mend the id, or leave it empty so that the candidate is created.",
+    ),
+    Code(
+        "unknown_registration",
+        "There is no such registration in the LMS to work on.",
+        "Register first, or mend the candidate or the course.",
+    ),
+    Code(
+        "not_registered",
+        "The LMS says that the candidate is not registered on the course.",
+        "Register first, then drop the row again.",
+    ),
+    Code(
+        "not_allowed",
+        "The account of this connection may not do that.",
+        "Ask the LMS's administrator for the permission, then drop the failed rows again.",
+    ),
+    # What nobody knows.
+    Code(
+        "answer_lost",
+        "The call was sent and its answer never came: perhaps it had its effect. It is not sent again blindly.",
+        "Look the person up in the LMS, then say what you found with `roster resolve`.",
+    ),
+    Code(
+        "no_answer_for_row",
+        "The LMS answered for the batch and said nothing of this row.",
+        "Look the person up in the LMS, then say what you found with `roster resolve`.",
+    ),
+    # What was never sent.
+    Code(
+        "course_stopped",
+        "The course was given up before this row's turn: the LMS refused it for every row tried.",
+        "Mend what the other rows of the course name as reason, then use `roster retry`.",
+    ),
+    Code(
+        "job_stopped",
+        "The job stopped before this row's turn.",
+        "Mend what the Summary names as reason, then use `roster resume`.",
+    ),
+    Code(
+        "cancelled", "The job was cancelled before this row's turn; nothing was sent.", "`roster retry` sends it."
+    ),
+)
+
+#: Every code that a report may hold.
+CODES = {code.code: code for code in _ALL}
+
+
+def explain(code: str) -> Code:
+    """Return what is known of a code; an unknown one (a connector's own) points to the row's sentence."""
+    return CODES.get(code) or Code(
+        code, "The sentence in `_error` says what happened.", "Do as that sentence says."
+    )

@@ -1,0 +1,123 @@
+"""Write the reports of a job: report lines → CSV, workbook, JSON. Does not know the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from worker import errors
+from worker.model import ENDED, RowStatus
+from worker.reports.csv_report import csv_report, is_ours
+from worker.reports.layout import Layout, lay_out
+from worker.reports.lines import SEVERAL, ReportLine, Summary
+from worker.reports.names import report_name
+from worker.reports.staging import publish, staging
+from worker.reports.words import NOT_DONE_IN_FAILED
+
+_RESULTS, _WORKBOOK, _FAILED, _SUMMARY = "results.csv", "results.xlsx", "failed.csv", "summary.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """What was written, counted."""
+
+    by_status: Counter[RowStatus] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, line: ReportLine) -> None:
+        self.by_status[line.status] += 1
+        if line.error_code:
+            self.codes.update(set(line.error_code.split(SEVERAL)))
+
+    @property
+    def failed(self) -> int:
+        return sum(self.by_status[status] for status in NOT_DONE_IN_FAILED)
+
+
+def write_reports(
+    folder: Path,
+    roster: str,
+    headings: Sequence[str],
+    lines: Callable[[], Iterator[ReportLine]],
+    summary: Summary,
+    *,
+    rows_per_sheet: int | None = None,
+) -> Summary:
+    """Write the reports of a job into `folder` and return its summary with their paths.
+
+    `lines` is asked twice: for the widest row, and to write. Each file stands whole, or the one that stood
+    there before still does. Raises RosterError when the disk refuses or the lines do not add up to the summary.
+    """
+    folder = folder.absolute()
+    name = report_name(roster)
+    layout = lay_out(headings, lines())
+    with staging(folder, job=summary.job) as scratch:
+        staged = {kind: scratch / f"{name}.{kind}" for kind in (_RESULTS, _WORKBOOK, _FAILED, _SUMMARY)}
+        summary, failed = _write_lines(staged, layout, lines, summary, rows_per_sheet)
+        if not failed:
+            del staged[_FAILED]
+        final = {path: folder / path.name for path in staged.values()}
+        summary = replace(summary, reports=tuple(str(path) for path in final.values()))
+        _write_summary(staged[_SUMMARY], summary)
+        publish(final)
+        if not failed and is_ours(stale := folder / f"{name}.{_FAILED}"):
+            stale.unlink()
+    return summary
+
+
+def _write_lines(
+    staged: dict[str, Path],
+    layout: Layout,
+    lines: Callable[[], Iterator[ReportLine]],
+    summary: Summary,
+    rows_per_sheet: int | None,
+) -> tuple[Summary, int]:
+    """Write every line into every file it belongs to, in one pass; return the summary and how many rows failed."""
+    # Late, for XlsxWriter takes its time and most commands write no report.
+    from worker.reports.workbook import ROWS_PER_SHEET, results_workbook  # noqa: PLC0415
+
+    tally = _Tally()
+    with (
+        csv_report(staged[_RESULTS], layout.headings) as results,
+        csv_report(staged[_FAILED], layout.headings) as failed,
+        results_workbook(staged[_WORKBOOK], layout, rows_per_sheet=rows_per_sheet or ROWS_PER_SHEET) as book,
+    ):
+        for line in lines():
+            tally.add(line)
+            own = layout.own_cells(line.cells)
+            results.write(own, line.ours)
+            book.write(own, line)
+            if line.status in NOT_DONE_IN_FAILED:
+                failed.write(own, line.ours)
+        summary = _balanced(summary, tally.by_status)
+        book.finish(summary, tally.codes)
+    return summary, tally.failed
+
+
+def _balanced(summary: Summary, written: Counter[RowStatus]) -> Summary:
+    """Return the summary with the counts of the lines written; refuse when the two cannot be of one job.
+
+    While a job is at work its rows change between two reads; a row more or less is never right.
+    """
+    counts = Counter({status: count for status, count in summary.by_status.items() if count})
+    if written.total() != summary.total or (summary.state in ENDED and written != counts):
+        raise errors.RosterError(
+            f"The report of job {summary.job} does not balance: {summary.total} rows counted "
+            f"({_said(counts)}), {written.total()} lines to write ({_said(written)}). No report was written. "
+            f"The outcomes are safe in the ledger; run `roster report {summary.job}`, and report this if it "
+            "happens again."
+        )
+    return replace(summary, by_status=dict(written))
+
+
+def _said(counts: Counter[RowStatus]) -> str:
+    return ", ".join(f"{status} {counts[status]}" for status in RowStatus if counts[status]) or "none"
+
+
+def _write_summary(path: Path, summary: Summary) -> None:
+    """Write the summary; without a BOM, for readers of JSON take none."""
+    text = json.dumps(summary.to_json(), ensure_ascii=False, indent=2)
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace", newline="\n")
