@@ -1,0 +1,44 @@
+"""What was asked and how it was answered: the last calls one by one, all calls by count. Holds no bodies."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from worker.sandbox.wire import Operation, System
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One call: seconds since the epoch, what, and the status of the answer (0 = none was given)."""
+
+    time: float
+    system: System
+    operation: Operation
+    status: int
+
+
+class Journal:
+    """A bounded list of calls, and counts that are not bounded."""
+
+    def __init__(self, length: int) -> None:
+        self._entries: deque[Entry] = deque(maxlen=length)
+        self._counts: Counter[tuple[System, Operation, int]] = Counter()
+
+    def note(self, at: float, system: System, operation: Operation, status: int) -> None:
+        """Note a call and its answer."""
+        self._entries.append(Entry(at, system, operation, status))
+        self._counts[system, operation, status] += 1
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the calls that are still kept, the oldest first."""
+        return [asdict(entry) for entry in self._entries]
+
+    def by_operation(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Return the counts: system, operation, status ("dropped" where no answer was given)."""
+        counts: dict[str, dict[str, dict[str, int]]] = {str(system): {} for system in System}
+        for (system, operation, status), count in sorted(self._counts.items()):
+            statuses = counts[system].setdefault(operation, {})
+            statuses[str(status) if status else "dropped"] = count
+        return counts

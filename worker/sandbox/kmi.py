@@ -1,0 +1,119 @@
+"""KMI LMS v2 as its documentation has it: the paths, the keys, and what they lead to. Knows no quota, no bad day.
+
+Documented: paths with their closing slash, headers (K-auth), paging (K-page), errors as `{"detail": …}` (K-reg).
+Assumed: the numbers of the statuses, the redirect of a path without its slash (Django does so).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from worker.sandbox import effects
+from worker.sandbox.kmi_people import People, Reference
+from worker.sandbox.kmi_registrations import Registrations
+from worker.sandbox.kmi_users import Users
+from worker.sandbox.options import Options
+from worker.sandbox.wire import Answer, Call, Operation, Person, Route, System, header
+
+BASE = "/api/v2/"
+
+problem = effects.in_words(System.KMI)
+
+_NO_SUCH_PATH = problem(HTTPStatus.NOT_FOUND, "Not found.")
+#: A handler that is told whom or what by the path.
+_ByPath = Callable[[Reference, Call], Answer]
+
+
+class Kmi:
+    """The users and registrations, and the calls that make them."""
+
+    system = System.KMI
+    problem = staticmethod(problem)
+    id_fields: frozenset[str] = frozenset()
+
+    def __init__(self, options: Options, now: float) -> None:
+        self.keys = {options.api_key: options.api_secret, **dict(options.more_api_keys)}
+        self.people = People(options.seed_users, options.api_key, now)
+        self.users = Users(options, self.people)
+        self.registrations = Registrations(options, self.people, now)
+        users, registrations = self.users, self.registrations
+        #: Of a collection, by name and method.
+        self._lists = {
+            ("users", "GET"): Route(operation=Operation.LIST_USERS, handle=users.list),
+            ("users", "POST"): Route(operation=Operation.CREATE_USER, handle=users.create),
+            ("registrations", "GET"): Route(operation=Operation.LIST_REGISTRATIONS, handle=registrations.list),
+            ("registrations", "POST"): Route(operation=Operation.CREATE_REGISTRATION, handle=registrations.create),
+        }
+        #: Of one thing in a collection, by name, method and what is to be done with it.
+        self._things: dict[tuple[str, str, str], tuple[Operation, _ByPath]] = {
+            ("users", "GET", ""): (Operation.FIND_USER, users.get),
+            ("users", "PUT", ""): (Operation.UPDATE_USER, users.update),
+            ("users", "DELETE", ""): (Operation.DELETE_USER, users.delete),
+            ("registrations", "GET", ""): (Operation.FIND_REGISTRATION, registrations.get),
+            ("registrations", "POST", "approve"): (Operation.APPROVE, registrations.approve),
+            ("registrations", "POST", "complete"): (Operation.COMPLETE, registrations.complete),
+            ("registrations", "POST", "withdraw"): (Operation.WITHDRAW, registrations.withdraw),
+        }
+
+    def account(self, headers: list[tuple[bytes, bytes]]) -> str | None:
+        """Return the API key when its secret is right, else None (K-auth)."""
+        key = header(headers, b"x-api-key")
+        return key if key and self.keys.get(key) == header(headers, b"x-api-secret") else None
+
+    def route(self, method: str, path: str) -> Route | Answer:
+        """Find out what a request asks for; `path` is not yet unquoted, so that an external id may hold a slash."""
+        if not path.endswith("/"):
+            # Django sends the browser on, and whoever follows comes with GET and without the body.
+            return Answer(
+                status=HTTPStatus.MOVED_PERMANENTLY, raw=b"", headers=((b"location", f"{path}/".encode("latin-1")),)
+            )
+        name, *parts = _parts(path)
+        if not parts:
+            route = self._lists.get((name, method))
+            return route or self._not_here(known=any(name == each for each, _ in self._lists))
+        reference, verb = _reference(name, parts)
+        found = self._things.get((name, method, verb))
+        if found is None:
+            known = any(each[0] == name and each[2] == verb for each in self._things)
+            return self._not_here(known=known)
+        operation, handle = found
+        return Route(operation=operation, handle=partial(handle, reference))
+
+    def persons(self, call: Call) -> list[Person]:
+        """Return those whom a call names."""
+        if call.operation in {Operation.CREATE_USER, Operation.UPDATE_USER}:
+            return self.users.persons(call)
+        if call.operation is Operation.CREATE_REGISTRATION:
+            return self.registrations.persons(call)
+        name, *parts = _parts(call.path)
+        if not parts:
+            return []
+        reference, _ = _reference(name, parts)
+        return (self.users if name == "users" else self.registrations).persons_of(reference, call)
+
+    @property
+    def mails_sent(self) -> int:
+        """Return the number of mails that registering has sent (PatternId=222, K-reg)."""
+        return self.registrations.mails_sent
+
+    def duplicates(self) -> dict[str, int]:
+        """Count the persons who stand there more than once, and the (person, course) pairs that do."""
+        return {"persons": self.people.duplicates(), "registrations": self.registrations.duplicates()}
+
+    @staticmethod
+    def _not_here(*, known: bool) -> Answer:
+        return problem(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed.") if known else _NO_SUCH_PATH
+
+
+def _parts(path: str) -> list[str]:
+    return path.removeprefix(BASE).rstrip("/").split("/")
+
+
+def _reference(name: str, parts: list[str]) -> tuple[Reference, str]:
+    """Return what a path names, and what is to be done with it."""
+    is_external = parts[0] == ("external_id" if name == "users" else "external") and len(parts) > 1
+    reference, *verb = parts[1:] if is_external else parts
+    return Reference(text=unquote(reference), external=is_external), "/".join(verb)

@@ -1,0 +1,139 @@
+"""One call and its answer, between the socket and the pretend LMSs. Knows no LMS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+
+class System(StrEnum):
+    """The two pretend LMSs."""
+
+    TAHDAH = "tahdah"
+    KMI = "kmi"
+
+
+class Operation(StrEnum):
+    """What a call asks for; the words of the journal and of the rules."""
+
+    CREATE_CANDIDATE = "create_candidate"
+    REGISTER = "register"
+    LIST_REGISTRATIONS = "list_registrations"
+    LIST_USERS = "list_users"
+    CREATE_USER = "create_user"
+    FIND_USER = "find_user"
+    UPDATE_USER = "update_user"
+    DELETE_USER = "delete_user"
+    CREATE_REGISTRATION = "create_registration"
+    FIND_REGISTRATION = "find_registration"
+    APPROVE = "approve"
+    COMPLETE = "complete"
+    WITHDRAW = "withdraw"
+    #: Nothing that the LMS knows.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer before it is written: JSON in `payload`, or `raw` bytes of another kind."""
+
+    status: int
+    payload: Any = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    #: When given it is sent instead of the payload; empty bytes are an answer without a body.
+    raw: bytes | None = None
+    content_type: bytes = b"application/json"
+    #: Seconds for which the answer is held back.
+    held: float = 0.0
+    #: The connection is closed instead, without a word.
+    dropped: bool = False
+
+
+class Refused(Exception):
+    """The pretend LMS will not do it; carries the answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody whom a call touches, as the markers of rules and the messages of refusals need them."""
+
+    name: str
+    email: str = ""
+    external_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request that the LMS has understood and let in."""
+
+    system: System
+    operation: Operation
+    #: The account: Tahdah's token, KMI's API key.
+    account: str
+    path: str
+    query: str
+    body: bytes
+    #: Seconds since the epoch.
+    at: float
+
+    def json(self) -> dict[str, Any]:
+        """Return the body, which has to be a JSON object; raise msgspec.DecodeError or TypeError."""
+        value = msgspec.json.decode(self.body)
+        if not isinstance(value, dict):
+            raise TypeError("a JSON object is wanted")
+        return value
+
+
+#: Does the work of one operation.
+Handler = Callable[[Call], Answer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What a method and a path lead to."""
+
+    operation: Operation
+    handle: Handler
+
+
+EMPTY = Answer(status=HTTPStatus.NO_CONTENT, raw=b"")
+
+
+def header(headers: list[tuple[bytes, bytes]], name: bytes) -> str:
+    """Return a header of the request, or an empty text; `name` in lower case, as ASGI gives it."""
+    for key, value in headers:
+        if key == name:
+            return value.decode("latin-1")
+    return ""
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Read the whole body of a request."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+    return body
+
+
+async def write(answer: Answer, scope: Scope, send: Send, more: Mapping[bytes, bytes]) -> None:
+    """Write an answer to the socket, with `more` headers."""
+    body = msgspec.json.encode(answer.payload) if answer.raw is None else answer.raw
+    headers = [*answer.headers, *more.items()]
+    if answer.status != HTTPStatus.NO_CONTENT:
+        headers.append((b"content-length", b"%d" % len(body)))
+    if body:
+        headers.append((b"content-type", answer.content_type))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,97 @@
+"""One world: both LMSs, their quotas, their bad days and the journal, in memory. Knows no socket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from worker.sandbox import quota, scenario, words
+from worker.sandbox.journal import Journal
+from worker.sandbox.kmi import Kmi
+from worker.sandbox.options import EmailTaken, Lookup, Options, SeedRegistrations, Twice
+from worker.sandbox.quota import Quota
+from worker.sandbox.scenario import Rule, Scenario
+from worker.sandbox.tahdah import Tahdah
+from worker.sandbox.turnstile import Turnstile
+from worker.sandbox.wire import System
+
+
+class World:
+    """Everything that the sandbox holds; `reset` finds it as it began."""
+
+    def __init__(self, options: Options | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.options = options or Options()
+        #: Seconds since the epoch.
+        self.clock = clock
+        #: Closes the connection of a client (host, port) without a word; the server puts it there.
+        self.hang_up: Callable[[tuple[str, int]], None] = lambda _client: None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; data, quotas and rules are again as the options have them."""
+        self.started = self.clock()
+        self.tahdah = Tahdah(self.options)
+        self.kmi = Kmi(self.options, self.started)
+        self.journal = Journal(self.options.journal_length)
+        self.set_quotas(self.options.quotas)
+        self.set_rules(self.options.rules)
+
+    def set_quotas(self, quotas: Iterable[Quota]) -> None:
+        """Replace the quotas; their figures begin anew."""
+        self.turnstile = Turnstile(quotas)
+
+    def set_rules(self, rules: Iterable[Rule]) -> None:
+        """Replace the rules; they count from now."""
+        self.scenario = Scenario(rules, self.options.seed)
+
+    def credential(self, system: System, account: str) -> str:
+        """Return a name for an account that tells no secret: `tahdah#1`, `kmi#2`."""
+        accounts: list[str] = list(self.tahdah.tokens.values() if system is System.TAHDAH else self.kmi.keys)
+        return f"{system}#{accounts.index(account) + 1}"
+
+
+def seed_registrations(text: str) -> SeedRegistrations:
+    """Read registrations that stand before the first call: `58:1-100` are the seed users 1 to 100 on course 58."""
+    course, _, persons = text.partition(":")
+    first, _, last = persons.partition("-")
+    try:
+        return SeedRegistrations(course_id=int(course), first=int(first), last=int(last or first))
+    except ValueError:
+        raise words.BadWords(f"{text!r}: say COURSE:FIRST-LAST, such as 58:1-100.") from None
+
+
+_CHOICES: dict[str, words.Reader] = {
+    "lookup": Lookup,
+    "email_taken": EmailTaken,
+    "kmi_email_taken": EmailTaken,
+    "tahdah_twice": Twice,
+    "kmi_twice": Twice,
+}
+
+
+def make_world(
+    *,
+    quotas: Iterable[str] = (),
+    bad_days: Iterable[str] = (),
+    registered: Iterable[str] = (),
+    **options: Any,
+) -> World:
+    """Make a world from the words of the command line; every further option is a field of `Options`.
+
+    `quotas` as in `bucket:20/second:burst=40`, `bad_days` as in `register:lost-after:every=7`, `registered` as in
+    `58:1-100`. Raise `BadWords` when one cannot be read.
+    """
+    for name in _CHOICES.keys() & options.keys():
+        try:
+            options[name] = _CHOICES[name](str(options[name]))
+        except ValueError as problem:
+            raise words.BadWords(f"{name}: {problem}.") from None
+    return World(
+        Options(
+            quotas=tuple(map(quota.parse, quotas)),
+            rules=tuple(map(scenario.parse, bad_days)),
+            seed_registrations=tuple(map(seed_registrations, registered)),
+            **options,
+        )
+    )
