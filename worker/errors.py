@@ -74,12 +74,14 @@ class LmsUnavailable(RetryLater):
 class Refused(LmsError):
     """The LMS did nothing and will not: the reason is for the report.
 
-    `code` is one of the report's codes, `status` the HTTP status, `message` the LMS's words in one plain line.
+    `code` is one of the report's codes, `status` the HTTP status, `message` the LMS's words in one plain line,
+    `text` the whole answer, in which the ids of the refused candidates may stand.
     """
 
     code: str
     status: int | None
     message: str
+    text: str = ""
 
     def __str__(self) -> str:
         """Return the plain sentence."""

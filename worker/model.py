@@ -208,3 +208,7 @@ class RowRules:
     needs_legal_entity: bool = False
     #: Values for the rows that leave a column empty: the connection's own settings.
     defaults: Mapping[str, str] = field(default_factory=dict)
+    #: How many rows one registering call takes.
+    rows_per_call: int = 1
+    #: Whether the LMS lists its people, so that who is there already need not be created.
+    lists_people: bool = False

@@ -65,6 +65,16 @@ class Ledger:
         ):
             yield connection
 
+    @contextmanager
+    def rehearse(self) -> Iterator[Connection]:
+        """Open a transaction that is rolled back at the end of the block, whatever was done in it."""
+        with databases.translated(), self.engine.connect() as connection:
+            transaction = connection.begin()
+            try:
+                yield connection
+            finally:
+                transaction.rollback()
+
     async def commit(self, *writes: Write) -> None:
         """Write all of `writes` in one transaction, shared with whatever else is due; return when it is on disk.
 

@@ -198,6 +198,11 @@ def running_owner(tx: Connection, job_id: int) -> str | None:
     return next((line.owner for line in lines if not _is_dead(line.owner, line.lease_until)), None)
 
 
+def put_off(tx: Connection, batch_id: int, not_before: float) -> None:
+    """Let an open batch go on at a later time."""
+    tx.execute(update(batch).where(batch.c.id == batch_id, batch.c.state == OPEN).values(not_before=not_before))
+
+
 def close_batches(tx: Connection, job_id: int, course_key: str | None = None) -> None:
     """Close the open batches of a job, or of one course of it: their rows stay as they are."""
     statement = update(batch).where(batch.c.job_id == job_id, batch.c.state == OPEN)

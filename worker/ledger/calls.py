@@ -21,7 +21,7 @@ from worker.model import CandidateState, RegistrationState, RosterRow, RowStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Connection, Label, Row
+    from sqlalchemy import Connection, Label, Row, Select
     from sqlalchemy.sql.dml import Update
     from sqlalchemy.sql.schema import Table
 
@@ -186,17 +186,24 @@ def _write(statement: Update, line_id: int, claim: Claim, values: Mapping[str, o
 
 def load_work(tx: Connection, claim: Claim) -> list[Work]:
     """Return the rows of a claimed batch that have no outcome yet, in roster order."""
-    query = (
+    query = _works().where(row.c.batch_id == claim.batch_id)
+    query = query.where(row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)))
+    return [_as_work(line, claim.token) for line in tx.execute(query.order_by(row.c.id))]
+
+
+def load_row(tx: Connection, claim: Claim, row_id: int) -> Work:
+    """Return one row of a claimed batch as the ledger has it now."""
+    return _as_work(tx.execute(_works().where(row.c.id == row_id)).one(), claim.token)
+
+
+def _works() -> Select[Any]:
+    return (
         select(
             row.c.id, row.c.parsed, row.c.status, row.c.attempts, *_labelled(candidate), *_labelled(registration)
         )
         .join(candidate, candidate.c.id == row.c.candidate_id)
         .join(registration, registration.c.id == row.c.registration_id)
-        .where(row.c.batch_id == claim.batch_id)
-        .where(row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)))
-        .order_by(row.c.id)
     )
-    return [_as_work(line, claim.token) for line in tx.execute(query)]
 
 
 def _labelled(table: Table) -> list[Label[Any]]:

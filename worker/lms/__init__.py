@@ -1,1 +1,77 @@
-"""Speaking to learning management systems."""
+"""Speaking to learning management systems: the connections in roster.toml, and the connector of each."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr, ValidationError
+
+from worker import settings
+from worker.errors import SettingsError
+from worker.lms import connectors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+    from worker.lms.contract import Connector
+    from worker.lms.http import Door
+    from worker.model import RowRules
+    from worker.settings import Connection
+
+
+def systems() -> list[str]:
+    """Return the systems that can be spoken to: one file each in `connectors/`."""
+    return sorted(module.name for module in pkgutil.iter_modules(connectors.__path__))
+
+
+def read_connection(name: str, raw: Mapping[str, Any]) -> Connection:
+    """Return the connection that roster.toml describes under `connections.<name>`.
+
+    Raises SettingsError that names the key at fault.
+    """
+    system = raw.get("system")
+    if system not in systems():
+        raise SettingsError(
+            f"connections.{name}.system: {system!r} is not spoken here; known are {', '.join(systems())}"
+        )
+    model: type[Connection] = _module(system).Settings
+    try:
+        return model.model_validate({**raw, "name": name})
+    except ValidationError as error:
+        where = settings.explain(error, model, where="The configuration", table=f"connections.{name}")
+        raise SettingsError(where) from None
+
+
+def literal_secrets(connection: Connection, raw: Mapping[str, Any]) -> list[str]:
+    """Return a warning for each secret that stands in the configuration itself."""
+    return [
+        f"connections.{connection.name}.{key} stands in the configuration itself; "
+        "put it into the environment (env:NAME) or a file (file:/path)"
+        for key, value in connection
+        if isinstance(value, SecretStr) and not str(raw.get(key, "")).startswith(("env:", "file:"))
+    ]
+
+
+def rules_of(connection: Connection) -> RowRules:
+    """Return what a connection asks of a row."""
+    rules: RowRules = _module(connection.system).rules(connection)
+    return rules
+
+
+def headers_of(connection: Connection) -> dict[str, str]:
+    """Return the headers with which a connection proves who it is."""
+    headers: dict[str, str] = _module(connection.system).headers(connection)
+    return headers
+
+
+def connect(connection: Connection, door: Door) -> Connector:
+    """Return the connector of a connection."""
+    connector: Connector = _module(connection.system).connect(connection, door)
+    return connector
+
+
+def _module(system: str) -> ModuleType:
+    return importlib.import_module(f"{connectors.__name__}.{system}")

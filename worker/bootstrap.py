@@ -1,0 +1,106 @@
+"""The composition root: settings → the real ledger, connections and lines to LMSs. Nothing is opened at import."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worker import lms, settings
+from worker.errors import SettingsError
+from worker.ledger import batches, directory
+from worker.ledger.access import Ledger
+from worker.ledger.engine import open_engine
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as Transaction
+
+    from worker.lms.http import Door, Wire
+    from worker.settings import Connection, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What a door hands to the core."""
+
+    settings: Settings
+    ledger: Ledger
+    owner: str
+
+    @property
+    def files(self) -> Path:
+        """Return the folder in which uploads are kept."""
+        return Path(self.settings.files)
+
+    def connection(self, name: str | None) -> Connection:
+        """Return the connection of that name, or the only one when no name is given.
+
+        Raises SettingsError that names those there are.
+        """
+        raw = self.settings.connections
+        if not raw:
+            raise SettingsError(
+                f"No connection is configured. Put one into roster.toml, for example:\n\n{settings.EXAMPLE}"
+            )
+        known = ", ".join(sorted(raw))
+        if name is None:
+            if len(raw) > 1:
+                raise SettingsError(f"Say which connection to use: --to NAME, one of {known}")
+            name = next(iter(raw))
+        found = next((key for key in raw if key.casefold() == name.casefold()), None)
+        if found is None:
+            raise SettingsError(f"There is no connection {name!r}; configured are {known}")
+        return lms.read_connection(found, raw[found])
+
+    def warnings(self, connection: Connection) -> list[str]:
+        """Return what a person should know about the configuration."""
+        literal = lms.literal_secrets(connection, self.settings.connections[connection.name])
+        return [*settings.unknown_variables(), *literal]
+
+    def known_rate(self, tx: Transaction, connection: Connection) -> float | None:
+        """Return the calls a second that are configured, or that held when the credential was last used."""
+        from worker.pace import known_rate  # noqa: PLC0415 - the pace is not loaded by commands that do not talk
+
+        return known_rate(connection.rate, directory.recall(tx, pace_memory(connection)))
+
+
+def open_services(config: Path | None) -> Services:
+    """Read the configuration and open the ledger. Raises SettingsError."""
+    read = settings.load(config)
+    return Services(settings=read, ledger=Ledger(open_engine(read.ledger)), owner=batches.owner_name())
+
+
+def credential_of(connection: Connection) -> str:
+    """Return a name for the credential: host and account, without the secret itself."""
+    proof = "|".join(f"{name}={value}" for name, value in sorted(lms.headers_of(connection).items()))
+    return hashlib.sha256(f"{connection.base_url}|{proof}".encode()).hexdigest()[:32]
+
+
+def pace_memory(connection: Connection) -> str:
+    """Return the name under which the ledger remembers the pace of a credential."""
+    return f"pace:{credential_of(connection)}"
+
+
+def open_wire(ledger: Ledger, connection: Connection) -> Wire:
+    """Open the line to a connection's LMS, at the pace that held when it was last used."""
+    from worker.lms.http import open_wire as dial  # noqa: PLC0415 - 250 ms that only a talking command costs
+    from worker.pace import open_gate  # noqa: PLC0415
+
+    with ledger.read() as tx:
+        remembered = directory.recall(tx, pace_memory(connection))
+    gate = open_gate(rate=connection.rate, max_in_flight=connection.max_in_flight, remembered=remembered)
+    return dial(
+        connection.base_url,
+        lms.headers_of(connection),
+        gate,
+        in_flight=connection.max_in_flight,
+        timeout_seconds=connection.timeout_seconds,
+    )
+
+
+def open_door(wire: Wire, job_id: int) -> Door:
+    """Return a job's way through an open line."""
+    from worker.lms.http import Door  # noqa: PLC0415
+
+    return Door(wire=wire, lane=str(job_id))

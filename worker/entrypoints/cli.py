@@ -1,0 +1,235 @@
+"""`roster`: the command line. Declares commands and options; each command imports what it needs when called."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker import __version__
+from worker.entrypoints.options import json_option, output_options, report_option, roster_options
+from worker.errors import NothingSent, RosterError
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+JOB = click.argument("job", type=int)
+NOTHING_SENT, STOPPED, INTERRUPTED = 2, 3, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="roster")
+@click.option(
+    "--config", type=click.Path(path_type=Path), metavar="FILE", help="Default: $ROSTER_CONFIG, ./roster.toml."
+)
+@click.pass_context
+def roster(context: click.Context, config: Path | None) -> None:
+    """Register everybody on a spreadsheet on an LMS, exactly once, and report what happened to every row."""
+    context.obj = config
+
+
+def _services(context: click.Context) -> Services:
+    from worker.bootstrap import open_services
+
+    services = open_services(context.obj)
+    context.call_on_close(services.ledger.close)
+    return services
+
+
+@roster.command()
+@FILES
+@roster_options
+@output_options
+@click.option("--dry-run", is_flag=True, help="The same as `roster check`.")
+@click.pass_context
+def run(context: click.Context, /, files: tuple[Path, ...], *, dry_run: bool, **options: Any) -> None:
+    """Work rosters off in this process; no service is needed.
+
+    Example: roster run spring-intake.xlsx --to north --course 58
+    """
+    from worker.entrypoints import work
+
+    context.exit((work.check if dry_run else work.run)(_services(context), files, options))
+
+
+@roster.command()
+@FILES
+@roster_options
+@output_options
+@click.pass_context
+def check(context: click.Context, /, files: tuple[Path, ...], **options: Any) -> None:
+    """Read, validate and plan as `run` would; send nothing.
+
+    Example: roster check spring-intake.xlsx --to north
+    """
+    from worker.entrypoints import work
+
+    context.exit(work.check(_services(context), files, options))
+
+
+@roster.command()
+@JOB
+@output_options
+@click.pass_context
+def resume(context: click.Context, /, job: int, **options: Any) -> None:
+    """Go on with a job where it stopped: paused, held, interrupted, or killed.
+
+    Example: roster resume 7
+    """
+    from worker.entrypoints import work
+
+    context.exit(work.resume(_services(context), job, options))
+
+
+@roster.command()
+@JOB
+@output_options
+@click.pass_context
+def retry(context: click.Context, /, job: int, **options: Any) -> None:
+    """Send again the rows for which nothing was done.
+
+    Example: roster retry 7
+    """
+    from worker.entrypoints import work
+
+    context.exit(work.retry(_services(context), job, options))
+
+
+@roster.command()
+@json_option
+@click.pass_context
+def jobs(context: click.Context, *, as_json: bool) -> None:
+    """List the jobs, newest first.
+
+    Example: roster jobs
+    """
+    from worker.entrypoints import show
+
+    context.exit(show.list_jobs(_services(context), as_json=as_json))
+
+
+@roster.command()
+@JOB
+@click.option("--watch", is_flag=True, help="Until the job stops moving.")
+@json_option
+@click.pass_context
+def status(context: click.Context, job: int, *, watch: bool, as_json: bool) -> None:
+    """Show where a job stands.
+
+    Example: roster status 7 --watch
+    """
+    from worker.entrypoints import show
+
+    context.exit(show.status(_services(context), job, watch=watch, as_json=as_json))
+
+
+@roster.command()
+@JOB
+@report_option
+@json_option
+@click.pass_context
+def report(context: click.Context, job: int, *, report: Path | None, as_json: bool) -> None:
+    """Write the reports of a job again, as it stands now.
+
+    Example: roster report 7 --report ./reports
+    """
+    from worker.entrypoints import show
+
+    context.exit(show.report(_services(context), job, report, as_json=as_json))
+
+
+@roster.command()
+@JOB
+@click.pass_context
+def pause(context: click.Context, job: int) -> None:
+    """Pause a job: calls under way finish, nothing more is sent.
+
+    Example: roster pause 7
+    """
+    from worker.registration import steer
+
+    with _services(context).ledger.write() as tx:
+        click.echo(steer.pause(tx, job))
+
+
+@roster.command()
+@JOB
+@click.pass_context
+def cancel(context: click.Context, job: int) -> None:
+    """Cancel a job: calls under way finish, the rest is never sent.
+
+    Example: roster cancel 7
+    """
+    from worker.registration import steer
+
+    with _services(context).ledger.write() as tx:
+        click.echo(steer.cancel(tx, job))
+
+
+@roster.command()
+@JOB
+@click.argument("row", type=int)
+@click.option("--candidate-id", metavar="ID", help="The candidate is at the LMS under this id.")
+@click.option("--registration-id", metavar="ID", help="The registration is at the LMS under this id.")
+@click.option("--absent", is_flag=True, help="It is not at the LMS; it may be sent again.")
+@click.pass_context
+def resolve(
+    context: click.Context,
+    job: int,
+    row: int,
+    *,
+    candidate_id: str | None,
+    registration_id: str | None,
+    absent: bool,
+) -> None:
+    """Say what you found at the LMS for a row in doubt.
+
+    Example: roster resolve 7 42 --absent
+    """
+    from worker.registration import steer
+
+    answer = steer.Answer(candidate_id=candidate_id, registration_id=registration_id, absent=absent)
+    with _services(context).ledger.write() as tx:
+        click.echo(steer.resolve(tx, job, row, answer))
+
+
+@roster.command()
+@click.pass_context
+def doctor(context: click.Context) -> None:
+    """Check configuration, ledger and connections, with one harmless call to each LMS.
+
+    Example: roster doctor
+    """
+    from worker.entrypoints import doctor
+
+    context.exit(doctor.doctor(_services(context)))
+
+
+def main() -> None:
+    """Run the command line; end with the exit codes of the contract, and never with a traceback."""
+    try:
+        sys.exit(roster.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(NOTHING_SENT)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except RosterError as error:
+        click.echo(str(error), err=True)
+        sys.exit(NOTHING_SENT if isinstance(error, NothingSent) else STOPPED)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a plain sentence and the place
+        click.echo(_unexpected(error), err=True)
+        sys.exit(STOPPED)
+
+
+def _unexpected(error: Exception) -> str:
+    """Return what to tell of an error that nobody foresaw; its own text may hold personal data and is left out."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"This should not have happened: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}. "
+        "What was recorded is safe; `roster jobs` shows the job, `roster resume JOB` goes on. Please report this line"
+    )

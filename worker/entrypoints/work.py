@@ -1,0 +1,254 @@
+"""`run`, `check`, `resume` and `retry`: a job worked off, or rehearsed, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker import lms
+from worker.entrypoints import outcome
+from worker.entrypoints.options import pairs
+from worker.entrypoints.progress import shown
+from worker.errors import NothingSent, RosterError, UsageError
+from worker.intake.accept import Options, accept, open_job, read_in, read_rows_in
+from worker.ledger import batches, directory, jobs
+from worker.model import JobState, RowStatus
+from worker.registration import steer
+from worker.registration.estimate import estimate
+from worker.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection as Transaction
+
+    from worker.bootstrap import Services
+    from worker.ledger.jobs import Job
+    from worker.reports.lines import Summary
+    from worker.settings import Connection
+
+REPORTS = Path("reports")
+#: So many problems are printed; the report has them all.
+SHOWN_PROBLEMS = 20
+
+
+def run(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
+    """Work rosters off, one after the other; return the gravest exit code."""
+    connection = _connection(services, options["to"])
+    codes, summaries = [], []
+    for file in files:
+        code, summary = _run_one(services, file, connection, options)
+        codes.append(code)
+        summaries += [summary] if summary else []
+        if code == outcome.INTERRUPTED:
+            break
+    outcome.tell_all(summaries, as_json=options["as_json"])
+    return max(codes)
+
+
+def _run_one(
+    services: Services, file: Path, connection: Connection, options: dict[str, Any]
+) -> tuple[int, Summary | None]:
+    accepted = accept(
+        services.ledger,
+        file,
+        name=file.name,
+        connection=connection,
+        options=roster_options(services, options),
+        files=services.files,
+        report_dir=(options["report"] or REPORTS).absolute(),
+    )
+    if accepted.twin:
+        click.echo(f"{file.name} is at work already: going on with job {accepted.job_id}", err=True)
+    return work_off(services, accepted.job_id, connection, quiet=options["quiet"])
+
+
+def resume(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    """Go on with a job where it stopped; with one that has ended, only what a person has opened again."""
+    with services.ledger.write() as tx:
+        job = steer.get_job(tx, job_id)
+        batches.reap(tx, job_id)
+        if options["report"]:
+            jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
+    if job.state is JobState.INVALID:
+        raise UsageError(f"Job {job_id} sent nothing: {job.reason}")
+    return _go_on(services, job, options)
+
+
+def retry(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    """Send again the rows of a job whose status says that nothing was done."""
+    with services.ledger.write() as tx:
+        job = steer.get_job(tx, job_id)
+        batches.reap(tx, job_id)
+        count = steer.reopen(tx, job_id)
+        if options["report"]:
+            jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
+    click.echo(f"Job {job_id}: {count} rows will be sent again", err=True)
+    return _go_on(services, job, options)
+
+
+def _go_on(services: Services, job: Job, options: dict[str, Any]) -> int:
+    connection = _connection(services, job.connection)
+    code, summary = work_off(services, job.id, connection, quiet=options["quiet"])
+    outcome.tell_all([summary] if summary else [], as_json=options["as_json"])
+    return code
+
+
+def work_off(services: Services, job_id: int, connection: Connection, *, quiet: bool) -> tuple[int, Summary | None]:
+    """Read a job in if that is still to do, work it off, write its reports; return exit code and summary."""
+    ledger = services.ledger
+    with ledger.read() as tx:
+        job = steer.get_job(tx, job_id)
+    if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
+        try:
+            read_in(ledger, job_id, lms.rules_of(connection))
+        except NothingSent as error:
+            click.echo(str(error), err=True)
+            return outcome.NOTHING_SENT, _report(services, job_id)
+        _warn(services, job_id)
+    runner = Runner(services=services, job_id=job_id, connection=connection)
+    try:
+        job = asyncio.run(_drive(runner, quiet=quiet))
+    except UsageError:
+        raise
+    except asyncio.CancelledError:
+        with ledger.write() as tx:
+            jobs.change_job(tx, job_id, state=JobState.PAUSED, reason="interrupted")
+        return outcome.INTERRUPTED, _report(services, job_id)
+    except RosterError as error:
+        click.echo(str(error), err=True)
+        return outcome.WAITS, None
+    code = (
+        outcome.INTERRUPTED if runner.interrupted.is_set() and not job.has_ended else outcome.exit_code(job.state)
+    )
+    if code == outcome.WAITS:
+        click.echo(f"Job {job_id} is {job.state}: {job.reason}. `roster resume {job_id}` goes on", err=True)
+    return code, _report(services, job_id)
+
+
+async def _drive(runner: Runner, *, quiet: bool) -> Job:
+    with _interruptible(runner):
+        async with shown(runner, quiet=quiet):
+            return await runner.work_off()
+
+
+@contextmanager
+def _interruptible(runner: Runner) -> Iterator[None]:
+    """Let Ctrl-C (or a SIGTERM) finish the calls under way; a second one ends the program at once."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def interrupt() -> None:
+        if runner.interrupted.is_set() and task is not None:
+            task.cancel()
+            return
+        runner.interrupted.set()
+        click.echo("Finishing the calls under way; press Ctrl-C again to stop at once", err=True)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _report(services: Services, job_id: int) -> Summary | None:
+    """Write the reports; when that fails the outcomes are safe in the ledger, and the summary is still told."""
+    with services.ledger.read() as tx:
+        job = steer.get_job(tx, job_id)
+    try:
+        return outcome.write_reports(services.ledger, job)
+    except RosterError as error:
+        click.echo(str(error), err=True)
+        return outcome.summary_of(services.ledger, job)
+
+
+def _warn(services: Services, job_id: int) -> None:
+    with services.ledger.read() as tx:
+        job = steer.get_job(tx, job_id)
+    for note in job.notes:
+        click.echo(f"Note: {note}", err=True)
+
+
+def check(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
+    """Read, validate and plan as `run` would, in a transaction that is rolled back; send nothing."""
+    connection = _connection(services, options["to"])
+    codes, summaries = [], []
+    read = roster_options(services, options)
+    for file in files:
+        with services.ledger.rehearse() as tx:
+            summary = _rehearse(tx, services, file, connection, read)
+        summaries.append(summary)
+        invalid = summary.by_status[RowStatus.INVALID]
+        codes.append((outcome.NOTHING_SENT if options["strict"] else outcome.NOT_DONE) if invalid else outcome.DONE)
+    outcome.tell_all(summaries, as_json=options["as_json"])
+    return max(codes)
+
+
+def _rehearse(tx: Transaction, services: Services, file: Path, connection: Connection, options: Options) -> Summary:
+    if not file.is_file():
+        raise UsageError(f"{file} cannot be read: there is no such file")
+    job_id = open_job(
+        tx,
+        path=file.absolute(),
+        name=file.name,
+        connection=connection,
+        options=options,
+        report_dir=REPORTS,
+    )
+    rules = lms.rules_of(connection)
+    read_rows_in(tx, steer.get_job(tx, job_id), rules)
+    job = steer.get_job(tx, job_id)
+    for note in job.notes:
+        click.echo(f"Note: {note}", err=True)
+    outcome.tell_problems(tx, job, SHOWN_PROBLEMS)
+    _tell_plan(tx, services, job_id, connection)
+    return outcome.rehearsed(tx, job)
+
+
+def _tell_plan(tx: Transaction, services: Services, job_id: int, connection: Connection) -> None:
+    """Say how many calls the run will take, and how long at the pace that is known."""
+    rules = lms.rules_of(connection)
+    calls = estimate(tx, job_id, rows_per_call=rules.rows_per_call, lists_people=rules.lists_people)
+    rate = services.known_rate(tx, connection)
+    time = f", about {calls.seconds(rate):,.0f} seconds at {rate:g} a second" if rate else ""
+    span = f"{calls.least}" if calls.least == calls.most else f"{calls.least} to {calls.most}"
+    click.echo(f"{span} calls to the LMS{time}", err=True)
+
+
+def _connection(services: Services, name: str | None) -> Connection:
+    connection = services.connection(name)
+    for warning in services.warnings(connection):
+        click.echo(f"Warning: {warning}", err=True)
+    return connection
+
+
+def roster_options(services: Services, options: dict[str, Any]) -> Options:
+    """Return the options of a roster from what was typed, the kept --map among them."""
+    mapping = pairs(options["mapping"], "--map")
+    with services.ledger.write() as tx:
+        if name := options["use_map"]:
+            kept = directory.recall(tx, f"map:{name}")
+            if kept is None:
+                raise UsageError(f"No map is kept under the name {name!r}; keep one with --save-map {name}")
+            mapping = {**kept, **mapping}
+        if name := options["save_map"]:
+            directory.remember(tx, f"map:{name}", mapping)
+    return Options(
+        course=options["course"],
+        set_values=pairs(options["set_values"], "--set"),
+        sheet=options["sheet"],
+        mapping=mapping,
+        encoding=options["encoding"],
+        strict=options["strict"],
+        again=options["again"],
+        start_row=options["start_row"],
+        max_rows=options["max_rows"],
+    )

@@ -1,0 +1,220 @@
+"""The only way in: a file is fingerprinted, kept, opened as a job, and its rows are read into the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worker.errors import NothingSent, UnreadableRoster, UsageError
+from worker.intake.files import open_roster
+from worker.intake.headers import match_headings
+from worker.intake.rows import read_rows
+from worker.ledger import jobs, rows
+from worker.ledger.rows import NewRow
+from worker.model import JobState, RowStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as Transaction
+
+    from worker.intake.rows import ParsedRow
+    from worker.ledger.access import Ledger
+    from worker.ledger.jobs import Job
+    from worker.model import RowRules
+    from worker.settings import Connection
+
+SEVERAL = "; "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a roster is to be read and sent (contract §2); what decides what is sent, so part of the fingerprint."""
+
+    course: str | None = None
+    set_values: Mapping[str, str] = field(default_factory=dict)
+    sheet: str | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    encoding: str | None = None
+    strict: bool = False
+    again: bool = False
+    start_row: int | None = None
+    max_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A job for a roster; `twin` when the same roster was at work already and this is that job."""
+
+    job_id: int
+    twin: bool
+
+
+def accept(
+    ledger: Ledger,
+    path: Path,
+    *,
+    name: str,
+    connection: Connection,
+    options: Options,
+    files: Path,
+    report_dir: Path,
+) -> Accepted:
+    """Keep the file and open a job `uploaded`, or return the open job that works on the same bytes already.
+
+    Raises UsageError when there is no such file.
+    """
+    fingerprint = _fingerprint(path, connection.name, options)
+    with ledger.write() as tx:
+        twin = jobs.find_open_twin(tx, connection.name, fingerprint)
+        if twin is not None:
+            jobs.change_job(tx, twin.id, report_dir=str(report_dir))
+            return Accepted(job_id=twin.id, twin=True)
+    kept_at = _keep(path, files, fingerprint)
+    with ledger.write() as tx:
+        job_id = open_job(
+            tx,
+            path=kept_at,
+            name=name,
+            connection=connection,
+            options=options,
+            report_dir=report_dir,
+            fingerprint=fingerprint,
+        )
+    return Accepted(job_id=job_id, twin=False)
+
+
+def open_job(
+    tx: Transaction,
+    *,
+    path: Path,
+    name: str,
+    connection: Connection,
+    options: Options,
+    report_dir: Path,
+    fingerprint: str = "",
+) -> int:
+    """Open a job for a file that is where it will stay."""
+    return jobs.open_job(
+        tx,
+        connection=connection.name,
+        system=connection.system,
+        roster=name,
+        kept_at=str(path),
+        fingerprint=fingerprint,
+        options=asdict(options),
+        report_dir=str(report_dir),
+    )
+
+
+def read_in(ledger: Ledger, job_id: int, rules: RowRules) -> None:
+    """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
+
+    Raises NothingSent, the job then being `invalid`, when the file must be mended first; with `strict` so for one
+    invalid row.
+    """
+    with ledger.write() as tx:
+        jobs.change_job(tx, job_id, state=JobState.VALIDATING)
+    try:
+        with ledger.write() as tx:
+            job = jobs.find_job(tx, job_id)
+            if job is None:
+                raise UsageError(f"There is no job {job_id}")
+            read_rows_in(tx, job, rules)
+            jobs.change_job(tx, job_id, state=JobState.QUEUED)
+    except NothingSent as error:
+        with ledger.write() as tx:
+            jobs.change_job(tx, job_id, state=JobState.INVALID, reason=str(error))
+        raise
+    if job.options.get("strict"):
+        _refuse_invalid(ledger, job_id)
+
+
+def read_rows_in(tx: Transaction, job: Job, rules: RowRules) -> None:
+    """Write the rows of a job's roster, with headings and warnings, within this transaction."""
+    options = options_of(job)
+    file = open_roster(Path(job.kept_at), name=job.roster, sheet=options.sheet, encoding=options.encoding)
+    headings = match_headings(file.headings, mapping=options.mapping)
+    warnings: list[str] = []
+    parsed = read_rows(
+        file,
+        headings,
+        rules=rules,
+        set_values=options.set_values,
+        course=options.course,
+        start_row=options.start_row,
+        max_rows=options.max_rows,
+        warnings=warnings,
+    )
+    rows.add_rows(tx, job.id, job.connection, _new_rows(parsed), again=options.again)
+    if not rows.tally(tx, job.id).total:
+        raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
+    notes = [*file.notes, *headings.warnings, *warnings]
+    jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
+
+
+def options_of(job: Job) -> Options:
+    """Return the options with which a job was dropped."""
+    return Options(**job.options)
+
+
+def _new_rows(parsed: Iterator[ParsedRow]) -> Iterator[NewRow]:
+    for each in parsed:
+        yield NewRow(
+            row=each.raw.row,
+            cells=each.raw.cells,
+            parsed=each.row,
+            error=" ".join(problem.message for problem in each.problems),
+            code=SEVERAL.join(dict.fromkeys(problem.code for problem in each.problems)),
+            column=SEVERAL.join(dict.fromkeys(problem.column for problem in each.problems if problem.column)),
+        )
+
+
+def _refuse_invalid(ledger: Ledger, job_id: int) -> None:
+    with ledger.write() as tx:
+        count = rows.tally(tx, job_id).by_status[RowStatus.INVALID]
+        if not count:
+            return
+        reason = f"--strict: {count} invalid rows, so nothing was sent; mend them, or leave --strict out"
+        rows.explain_rows(
+            tx, job_id, None, "Not sent, since --strict was given and other rows are invalid", "strict"
+        )
+        jobs.change_job(tx, job_id, state=JobState.INVALID, reason=reason)
+    raise UnreadableRoster(reason)
+
+
+def _fingerprint(path: Path, connection: str, options: Options) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder; give the roster file itself") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    digest.update(json.dumps([connection, asdict(options)], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, files: Path, fingerprint: str) -> Path:
+    """Copy the file to where it stays, whole or not at all, readable by its owner alone."""
+    target = files / f"{fingerprint[:32]}{path.suffix.lower()[:10]}"
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        files.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copyfile(path, part)
+        part.chmod(0o600)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(
+            f"The roster cannot be kept in {files}: {error.strerror}. Nothing was sent; make room or set `files`"
+        ) from None
+    return target

@@ -1,0 +1,40 @@
+"""What of a job is still ahead, counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import distinct, func, select
+
+from worker.ledger.schema import candidate, row
+from worker.model import CandidateState, RowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """Rows that were not sent, by course, and the candidates among them whom the ledger does not know."""
+
+    rows_by_course: Mapping[str, int]
+    new_candidates: int
+
+
+def outlook(tx: Connection, job_id: int) -> Outlook:
+    """Count what is ahead of a job."""
+    waiting = (
+        select(row.c.course_key, func.count())
+        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.candidate_id.is_not(None))
+        .group_by(row.c.course_key)
+    )
+    new = (
+        select(func.count(distinct(candidate.c.id)))
+        .join(row, row.c.candidate_id == candidate.c.id)
+        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
+        .where(candidate.c.state == CandidateState.NEW)
+    )
+    return Outlook(rows_by_course=dict(tx.execute(waiting).tuples().all()), new_candidates=tx.execute(new).scalar_one())

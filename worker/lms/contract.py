@@ -1,0 +1,105 @@
+"""What a connector must offer, and the words in which it answers. A new LMS is one file beside `tahdah` and `kmi`.
+
+A connector knows paths, bodies and answers. It does not know the ledger, batches, retries or the pace: it makes one
+call when asked, and every call that changes something runs the `intent` it is handed after the pace has given leave
+and before the first byte goes out. It raises the `LmsError`s of `worker.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from worker.model import Candidate, Course, RosterRow, RowRules
+
+#: Committed to the ledger just before a call that changes something; what it raises keeps the call from being sent.
+Intent = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """One row on its way to a registration: who, by the LMS's id, on what, under which key of ours."""
+
+    row_id: int
+    candidate_id: str
+    row: RosterRow
+    #: Our own id for the registration, for an LMS that takes one.
+    key: str
+
+    @property
+    def course(self) -> Course:
+        """Return the course; a row without one has no enrolment."""
+        if self.row.course is None:
+            raise ValueError("this row names no course")
+        return self.row.course
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """The LMS said so: a registration and its id (None when it gave none)."""
+
+    registration_id: str | None
+    #: The LMS answered with one that was there before our call.
+    already: bool = False
+    #: The LMS's id of the course, where the answer names it.
+    course_id: str | None = None
+
+
+class Unfound(Enum):
+    """Why a look-up found nothing that can be used."""
+
+    #: Looked, and it is not there (yet).
+    ABSENT = auto()
+    #: More than one matches; a person must choose.
+    SEVERAL = auto()
+    #: This LMS cannot be asked; it says nothing about whether it is there.
+    NO_LOOKUP = auto()
+
+
+#: What a look-up says of a candidate: the LMS's id, or why there is none.
+FoundCandidate = str | Unfound
+#: What a look-up says of a registration.
+FoundRegistration = Registered | Unfound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody whom the LMS lists."""
+
+    candidate_id: str
+    external_id: str | None
+    email: str | None
+    login_name: str | None
+
+
+class Connector(Protocol):
+    """One account on one LMS, as the rest of Roster sees it."""
+
+    #: What this connection asks of a row.
+    rules: RowRules
+
+    async def create(self, candidate: Candidate, intent: Intent) -> str:
+        """Create the candidate and return the LMS's id."""
+
+    async def register(self, enrolments: Sequence[Enrolment], intent: Intent) -> Mapping[int, Registered]:
+        """Register all in one call; return by row id what the answer confirms. Who is missing is in doubt."""
+
+    async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> FoundCandidate:
+        """Look a candidate up; `sent_at` is when a creation that is in doubt was sent (seconds since 1970)."""
+
+    async def find_registrations(self, enrolments: Sequence[Enrolment]) -> Mapping[int, FoundRegistration]:
+        """Look registrations of one course up, by row id."""
+
+    async def count_people(self, at_least: int) -> bool | None:
+        """Tell whether the LMS lists more than `at_least` people; None when it lists nobody."""
+
+    def list_people(self, updated_after: float | None) -> AsyncIterator[Sequence[Person]]:
+        """Yield the people of the LMS, page by page, or only those changed since."""
+
+    async def list_registered(self, course: Course, pages: int) -> Mapping[str, str] | None:
+        """Return candidate id → registration id of a course; None when it cannot in so many `pages`."""
+
+    async def probe(self) -> str:
+        """Make one harmless call and return a sentence on what it showed."""

@@ -1,0 +1,162 @@
+"""The one door to the network: pace, time-outs, and every error of the HTTP library translated into ours.
+
+`Wire` is the open line to one account, kept across batches; `Door` is a job's way through it, and counts its calls.
+Nothing above imports the HTTP library, so the choice of it stays in this file.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from worker import __version__
+from worker.errors import AnswerLost, LmsUnavailable, RateLimited, StopJob
+from worker.lms.answers import Answer, judge, parse
+from worker.pace.headers import seconds_of_date
+from worker.pace.hints import Hints, read_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.lms.contract import Intent
+    from worker.pace.gate import Gate
+
+#: An idle connection is let go before common servers do (5 s), so that no call is lost on a line just closed.
+KEEP_ALIVE_SECONDS = 3.0
+CONNECT_SECONDS = 10.0
+LONGEST_BACKOFF = 30.0
+#: Reads are safe to repeat: so often, with so much between (seconds).
+READ_PAUSES = (0.3, 1.0, 3.0)
+
+
+@dataclass(slots=True)
+class Wire:
+    """The open line to one account of one LMS."""
+
+    client: httpx.AsyncClient
+    gate: Gate
+    #: Connections that could not be opened since the last one that could.
+    failures: int = 0
+    #: The LMS's clock less ours, in seconds, as its last answer showed it.
+    clock_ahead: float = 0.0
+    #: Whether any answer has come yet.
+    answered: bool = False
+
+    async def send(self, method: str, path: str, **content: Any) -> tuple[Answer, Hints]:
+        """Send one request and return the answer with what it says about limits.
+
+        Raises LmsUnavailable when no connection was opened, AnswerLost when one was and no answer came.
+        """
+        try:
+            response = await self.client.request(method, path, **content)
+        except Exception as error:  # noqa: BLE001 - whatever broke, the request may have been sent
+            if _never_opened(error):
+                raise self._unopened(error) from None
+            raise AnswerLost(f"The connection broke before an answer came ({type(error).__name__})") from None
+        self.failures, self.answered = 0, True
+        headers = response.headers
+        answer = parse(response.status_code, headers, response.content)
+        at = time.time()
+        hints = read_hints(response.status_code, headers, answer.text, now=at)
+        if "date" in headers:
+            self.clock_ahead = _date(headers["date"], at) - at
+        return answer, hints
+
+    async def close(self) -> None:
+        """Close the line."""
+        await self.client.aclose()
+
+    def _unopened(self, error: Exception) -> LmsUnavailable | StopJob:
+        if isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError):
+            return StopJob(
+                "certificate_refused", "The LMS's certificate is not valid for this address; check base_url"
+            )
+        self.failures += 1
+        ceiling = min(0.25 * 2**self.failures, LONGEST_BACKOFF)
+        seconds = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreads herds, guards nothing
+        return LmsUnavailable(seconds, f"The LMS at {self.client.base_url} cannot be reached")
+
+
+@dataclass(slots=True)
+class Door:
+    """A job's way to the LMS, one call at a time through the pace of its credential."""
+
+    wire: Wire
+    #: Which job asks, so that the pace can take turns between jobs.
+    lane: str = ""
+    calls: Counter[str] = field(default_factory=Counter)
+    rate_limited: int = 0
+
+    async def read(self, operation: str, path: str, params: Mapping[str, Any] | None = None) -> Answer:
+        """Make a call that changes nothing; what was lost on the way is asked again a few times."""
+        for pause in (*READ_PAUSES, None):
+            try:
+                return await self._call(operation, "GET", path, params=params)
+            except RateLimited as later:
+                if later.seconds > self.wire.gate.longest_wait:
+                    raise
+            except AnswerLost:
+                if pause is None:
+                    raise
+                await self.wire.gate.clock.sleep(pause)
+        return await self._call(operation, "GET", path, params=params)
+
+    async def change(self, operation: str, method: str, path: str, body: Any, intent: Intent) -> Answer:
+        """Make a call that changes something: leave of the pace, then the intent, then the first byte."""
+        return await self._call(operation, method, path, intent=intent, json=body)
+
+    async def _call(
+        self, operation: str, method: str, path: str, *, intent: Intent | None = None, **content: Any
+    ) -> Answer:
+        leave = await self.wire.gate.enter(self.lane)
+        hints: Hints | None = None
+        try:
+            if intent is not None:
+                await intent()
+            self.calls[operation] += 1
+            answer, hints = await self.wire.send(method, path, **content)
+        except LmsUnavailable:
+            self.calls[operation] -= 1
+            raise
+        finally:
+            self.wire.gate.leave(leave, hints)
+        self.rate_limited += hints.throttled
+        return judge(answer, hints, changes=intent is not None)
+
+
+def _never_opened(error: Exception) -> bool:
+    """Tell whether surely nothing was sent.
+
+    The transport maps a reset in mid-call to httpx.ConnectTimeout as well: its cause decides, not its class.
+    """
+    return isinstance(error.__cause__, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+
+
+def _date(header: str, fallback: float) -> float:
+    seconds = seconds_of_date(header)
+    return fallback if seconds is None else seconds
+
+
+def open_wire(
+    base_url: str, headers: Mapping[str, str], gate: Gate, *, in_flight: int, timeout_seconds: float
+) -> Wire:
+    """Open the line to an account; redirects are not followed, proxies and .netrc of the machine are not used."""
+    limits = httpx.Limits(
+        max_connections=in_flight, max_keepalive_connections=in_flight, keepalive_expiry=KEEP_ALIVE_SECONDS
+    )
+    client = httpx.AsyncClient(
+        transport=AiohttpTransport(limits=limits, retries=0),
+        base_url=base_url,
+        headers={"User-Agent": f"roster/{__version__}", "Accept": "application/json", **headers},
+        timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS, pool=None),
+        follow_redirects=False,
+        trust_env=False,
+    )
+    return Wire(client=client, gate=gate)

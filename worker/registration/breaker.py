@@ -1,0 +1,64 @@
+"""The circuit breaker: refusals of one kind in a row stop a course, or the job, before they cost more. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.errors import Refused
+
+#: So many single rows refused for the path or the right to it, and it is the course.
+FEW = 3
+_FORBIDDEN, _NOT_FOUND = 403, 404
+_VARYING = re.compile(r"\S+@\S+|[\"'“][^\"'”]*[\"'”]|\d+")
+_COURSE = re.compile(r"\b(course|experience|learning ?experience|legal ?entity|pathway|programme)\b", re.IGNORECASE)
+_PERSON = re.compile(
+    r"\b(candidates?|learners?|users?|persons?|people|members?|e-?mail|behaviou?r)\b", re.IGNORECASE
+)
+
+
+def kind_of(refused: Refused) -> str:
+    """Return what refusals of one kind share: status and words, without numbers, names and addresses."""
+    return f"{refused.status} {' '.join(_VARYING.sub('…', refused.message).casefold().split())}"
+
+
+def speaks_of_course(refused: Refused, ids: Sequence[str]) -> bool:
+    """Tell whether a refusal means the course: it says so, or it is a bare 404 that names no candidate."""
+    named = any(
+        re.search(rf"\b{re.escape(candidate_id)}\b", refused.text or refused.message) for candidate_id in ids
+    )
+    if named or _PERSON.search(refused.message):
+        return False
+    return bool(_COURSE.search(refused.message)) or refused.status == _NOT_FOUND
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Counts refusals in a row, by course; a success starts the count anew."""
+
+    limit: int
+    proven: set[str] = field(default_factory=set)
+    _kind: dict[str, str] = field(default_factory=dict)
+    _count: dict[str, int] = field(default_factory=dict)
+
+    def succeeded(self, subject: str) -> None:
+        """Note that a call for this course (or for candidates) went well."""
+        self.proven.add(subject)
+        self._count.pop(subject, None)
+
+    def refused(self, subject: str, refused: Refused) -> bool:
+        """Note a refusal of a single row; True when there have been too many of its kind in a row."""
+        kind = kind_of(refused)
+        same = self._kind.get(subject) == kind
+        self._kind[subject] = kind
+        self._count[subject] = self._count.get(subject, 0) + 1 if same else 1
+        few = refused.status in {_FORBIDDEN, _NOT_FOUND} and subject not in self.proven
+        return self._count[subject] >= (min(FEW, self.limit) if few else self.limit)
+
+    def start_anew(self) -> None:
+        """Forget the counts: a person said go."""
+        self._count.clear()

@@ -1,0 +1,191 @@
+"""Make sure that a row's candidate is on the LMS: known, found, or created, once however many rows name them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from worker.errors import AnswerLost, Refused, StopJob
+from worker.ledger import batches, calls
+from worker.ledger.calls import Outcome
+from worker.lms.contract import Unfound
+from worker.model import CandidateState, RowStatus
+from worker.registration.doubt import doubt_candidate, settle_candidate
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from worker.ledger.batches import Claim
+    from worker.ledger.calls import Work
+    from worker.registration.desk import Desk
+
+#: How long a row waits for another batch that is creating its candidate, before it is left for later.
+PATIENCE_SECONDS = 20.0
+POLL_SECONDS = 0.1
+#: What the breaker counts candidates under.
+CREATIONS = "candidates"
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """This candidate cannot be registered now: with an outcome for the row, or None when it is only too early."""
+
+    outcome: Outcome | None
+
+
+@dataclass(slots=True)
+class Candidates:
+    """The candidates of one claimed batch."""
+
+    desk: Desk
+    claim: Claim
+    _asked: dict[int, asyncio.Task[str | Blocked]] = field(default_factory=dict)
+
+    async def ensure(self, work: Work) -> str | Blocked:
+        """Return the LMS's id of the row's candidate, creating them if need be; the first row that asks does it."""
+        asked = self._asked.get(work.candidate.id)
+        if asked is None:
+            asked = asyncio.create_task(self._ensure(work))
+            self._asked[work.candidate.id] = asked
+            return await asked
+        answer = await asyncio.shield(asked)
+        doubtful = isinstance(answer, Blocked) and answer.outcome and answer.outcome.status is RowStatus.IN_DOUBT
+        return WAITS_WITH_ANOTHER if doubtful else answer
+
+    async def _ensure(self, work: Work) -> str | Blocked:
+        work = await self._wait_for_others(work)
+        if not work.candidate.mine and work.candidate.state is not CandidateState.KNOWN:
+            return Blocked(None)
+        if work.candidate.state is CandidateState.IN_DOUBT:
+            found = await settle_candidate(self.desk, self.claim, work)
+            if found is not None:
+                return found
+            work = await self._reload(work)
+        if work.candidate.state is CandidateState.IN_DOUBT:
+            return _doubtful(self.claim, work)
+        if work.candidate.lms_id is not None:
+            return work.candidate.lms_id
+        return await self._find_or_create(work)
+
+    async def _find_or_create(self, work: Work) -> str | Blocked:
+        if self.desk.look_up_first and work.row.candidate.external_id:
+            found = await self.desk.connector.find_candidate(work.row.candidate, None)
+            if isinstance(found, str):
+                await self.desk.ledger.commit(*calls.candidate_found(self.claim, work, found))
+                return found
+            if found is Unfound.SEVERAL:
+                return Blocked(AMBIGUOUS)
+        return await self._create(work)
+
+    async def _create(self, work: Work) -> str | Blocked:
+        desk, claim = self.desk, self.claim
+        try:
+            created = await desk.send(
+                lambda intent: desk.connector.create(work.row.candidate, intent),
+                lambda: calls.sending_candidate(claim, work),
+                lambda: calls.candidate_turned(claim, work, CandidateState.NEW, unsent=True),
+            )
+        except Refused as refused:
+            return await self._refused(work, refused)
+        except AnswerLost as lost:
+            return await self._lost(work, lost)
+        await desk.ledger.commit(*calls.candidate_created(claim, work, created))
+        desk.breaker.succeeded(CREATIONS)
+        return created
+
+    async def _refused(self, work: Work, refused: Refused) -> str | Blocked:
+        desk, claim = self.desk, self.claim
+        if refused.status is not None:
+            await desk.ledger.commit(*calls.candidate_turned(claim, work, CandidateState.NEW))
+        if refused.code == "candidate_exists" and desk.connector.rules.lists_people:
+            found = await desk.connector.find_candidate(work.row.candidate, 0.0)
+            if isinstance(found, str):
+                await desk.ledger.commit(*calls.candidate_found(claim, work, found))
+                return found
+        outcome = Outcome(
+            status=RowStatus.REJECTED, error=_refusal(refused), code=refused.code, http_status=refused.status
+        )
+        if desk.breaker.refused(CREATIONS, refused) and desk.rows_left > desk.breaker.limit:
+            await desk.ledger.commit(calls.settled(work, outcome))
+            raise StopJob(
+                "breaker_open",
+                f"The LMS refused {desk.breaker.limit} candidates in a row in the same way ({refused.message}); "
+                "mend the cause, then resume the job",
+                refused.status,
+            )
+        return Blocked(outcome)
+
+    async def _lost(self, work: Work, lost: AnswerLost) -> str | Blocked:
+        await doubt_candidate(self.desk, self.claim, work, lost)
+        work = await self._reload(work)
+        found = await settle_candidate(self.desk, self.claim, work)
+        if found is not None:
+            return found
+        work = await self._reload(work)
+        if work.candidate.state is CandidateState.NEW:
+            return await self._create(work)
+        return Blocked(_lost_outcome(lost))
+
+    async def _wait_for_others(self, work: Work) -> Work:
+        """Wait while another batch is at work on the same candidate."""
+        waited = 0.0
+        while not work.candidate.mine and work.candidate.state is not CandidateState.KNOWN:
+            if waited >= PATIENCE_SECONDS:
+                break
+            await self.desk.sleep(POLL_SECONDS)
+            waited += POLL_SECONDS
+            work = await self._reload(work)
+        return work
+
+    async def _reload(self, work: Work) -> Work:
+        def hold_and_load(tx: Connection) -> Work:
+            batches.hold(tx, self.claim)
+            return calls.load_row(tx, self.claim, work.row_id)
+
+        return await self.desk.ledger.run(hold_and_load)
+
+
+AMBIGUOUS = Outcome(
+    status=RowStatus.INVALID,
+    error="The LMS has several people with this external id; give the candidate_id of the right one",
+    code="ambiguous_candidate",
+)
+
+
+def _refusal(refused: Refused) -> str:
+    if refused.code == "candidate_exists":
+        return f"{refused.message}. If this is the same person, give their candidate_id"
+    return refused.message
+
+
+def _lost_outcome(lost: AnswerLost) -> Outcome:
+    return Outcome(
+        status=RowStatus.IN_DOUBT,
+        error=f"{lost}. Look for them at the LMS, then use `roster resolve`",
+        code="answer_lost",
+        http_status=lost.status,
+    )
+
+
+def _doubtful(claim: Claim, work: Work) -> Blocked:
+    """Return what a row reads whose candidate was in doubt before this batch began."""
+    if work.candidate.job_id == claim.job_id and work.candidate.row_id != work.row_id:
+        return WAITS_WITH_ANOTHER
+    return Blocked(
+        Outcome(
+            status=RowStatus.IN_DOUBT,
+            error="The creation of this candidate was sent before and its answer was lost; "
+            "look for them at the LMS, then use `roster resolve`",
+            code="answer_lost",
+        )
+    )
+
+
+WAITS_WITH_ANOTHER = Blocked(
+    Outcome(
+        status=RowStatus.NOT_ATTEMPTED,
+        error="The candidate is in doubt in another row; once `roster resolve` has settled it, resume the job",
+        code="candidate_in_doubt",
+    )
+)

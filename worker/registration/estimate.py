@@ -1,0 +1,39 @@
+"""How many calls a job still takes, at least and at most, and how long at a known pace. Pure but for the counts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.ledger import outlook
+from worker.registration.people import PAGE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """The calls that a job still takes: `least` when everybody is on the LMS, `most` when nobody unknown is."""
+
+    least: int
+    most: int
+
+    def seconds(self, rate_per_second: float) -> float:
+        """Return how long the most of them take at this rate."""
+        return self.most / rate_per_second
+
+
+def estimate(tx: Connection, job_id: int, *, rows_per_call: int, lists_people: bool) -> Estimate:
+    """Return the calls that the rows not yet sent will take.
+
+    One for each candidate to be created, one for each `rows_per_call` rows of a course; where the LMS lists people,
+    unknown candidates may turn out to be there, and the lists are read.
+    """
+    ahead = outlook.outlook(tx, job_id)
+    registering = sum(math.ceil(rows / rows_per_call) for rows in ahead.rows_by_course.values())
+    if not lists_people:
+        return Estimate(least=registering + ahead.new_candidates, most=registering + ahead.new_candidates)
+    lists = 1 + len(ahead.rows_by_course) + math.ceil(ahead.new_candidates / PAGE) if ahead.rows_by_course else 0
+    return Estimate(least=registering, most=registering + ahead.new_candidates + lists)

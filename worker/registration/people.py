@@ -1,0 +1,71 @@
+"""Find out who is on the LMS before anything is sent: by one list where that is cheaper than asking one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.ledger import directory
+from worker.ledger.engine import now
+
+if TYPE_CHECKING:
+    from worker.registration.desk import Desk
+
+#: People changed in the last minutes are read again, for clocks that differ.
+MARGIN_SECONDS = 300.0
+#: People on a page of a list (K-page).
+PAGE = 100
+#: So many pages are read in any case, before look-ups one by one are thought of.
+FEW_PAGES = 5
+
+
+async def find_people(desk: Desk) -> None:
+    """Give the job's new candidates the ids of those whom the LMS lists; note how the others are to be found.
+
+    Does nothing for an LMS that lists nobody, and when the ledger knows everybody on the roster.
+    """
+    unknown = await desk.ledger.run(lambda tx: directory.unknown_candidates(tx, desk.job_id))
+    if not unknown.total or not desk.connector.rules.lists_people:
+        return
+    read_until = await desk.ledger.run(lambda tx: directory.read_until(tx, desk.connection))
+    if read_until is None and await _lists_too_many(desk, unknown):
+        desk.look_up_first = True
+        return
+    await _read(desk, read_until)
+    await desk.ledger.run(lambda tx: directory.match(tx, desk.connection, desk.job_id))
+
+
+async def _lists_too_many(desk: Desk, unknown: directory.Unknown) -> bool:
+    """Tell whether a look-up for each is cheaper than the list; only external ids can be looked up one by one."""
+    if unknown.without_external_id:
+        return False
+    pages = max(FEW_PAGES, unknown.total)
+    return await desk.connector.count_people(pages * PAGE) is True
+
+
+async def _read(desk: Desk, read_until: float | None) -> None:
+    """Read the list, or what changed since it was last read. It counts only once it is whole."""
+    started = now() + desk.door.wire.clock_ahead
+    since = read_until - MARGIN_SECONDS if read_until is not None else None
+    async for page in desk.connector.list_people(since):
+        if reason := desk.stopping():
+            raise reason
+        await desk.ledger.run(lambda tx, page=page: directory.add_people(tx, desk.connection, page))  # type: ignore[misc]
+    await desk.ledger.run(lambda tx: directory.note_read(tx, desk.connection, started))
+
+
+async def find_standing(desk: Desk, course_key: str) -> None:
+    """Read who is registered on a course already, when rows of the job name people who were there before.
+
+    Where the list is longer than the rows are many, each of those rows is looked up before it is sent.
+    """
+    if course_key in desk.standing or course_key in desk.look_before:
+        return
+    course, known = await desk.ledger.run(lambda tx: directory.known_before(tx, desk.job_id, course_key))
+    if course is None or not known:
+        return
+    course = directory.with_id(course, desk.course_ids.get(course_key))
+    standing = await desk.connector.list_registered(course, max(FEW_PAGES, known))
+    if standing is not None:
+        desk.standing[course_key] = dict(standing)
+    elif desk.connector.rules.lists_people and course.course_id is not None:
+        desk.look_before.add(course_key)

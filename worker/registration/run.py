@@ -1,0 +1,223 @@
+"""Run one batch: claim it, make sure of its candidates, register them, record every outcome. Knows no Celery.
+
+What if the process dies here? Before a call its intent is in the ledger, after it the outcome; a claim that died
+leaves its `sending` in doubt (`worker.ledger.batches.reap`), and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.errors import LmsUnavailable, RetryLater, StaleClaim, StopJob
+from worker.ledger import batches, calls
+from worker.ledger.batches import LEASE_SECONDS
+from worker.ledger.calls import Outcome
+from worker.ledger.engine import now
+from worker.lms.contract import Enrolment, Registered
+from worker.model import RegistrationState, RowStatus
+from worker.registration.candidates import Blocked, Candidates
+from worker.registration.desk import CourseStopped, Stopped
+from worker.registration.doubt import look_up_registrations, outcome_of
+from worker.registration.enrol import Enrolling
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from worker.ledger.batches import Claim
+    from worker.ledger.calls import Work
+    from worker.registration.desk import Desk
+    from worker.registration.enrol import Pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEnd:
+    """How the work on a batch ended, and what that means for the job."""
+
+    #: Another worker has the batch, or had it when this one came back.
+    passed_over: bool = False
+    #: Go on after this, when the LMS asked for a pause or could not be reached.
+    later: RetryLater | None = None
+    #: The LMS refuses the course.
+    course: CourseStopped | None = None
+    #: Every row would fail; a person must do something first.
+    stop: StopJob | None = None
+    #: A person paused, cancelled or interrupted the job.
+    stopped: bool = False
+
+
+async def run_batch(batch_id: int, desk: Desk) -> BatchEnd:
+    """Work a batch off as far as it goes now, and give the claim back."""
+    claim = await desk.ledger.run(lambda tx: batches.claim_batch(tx, batch_id, desk.owner))
+    if claim is None:
+        return BatchEnd(passed_over=True)
+    try:
+        async with _heartbeat(desk, claim):
+            end = await _work_off(desk, claim)
+    except StaleClaim:
+        return BatchEnd(passed_over=True)
+    except BaseException:
+        await desk.ledger.run(lambda tx: batches.release(tx, claim, closed=False))
+        raise
+    await _release(desk, claim, end)
+    return end
+
+
+async def _release(desk: Desk, claim: Claim, end: BatchEnd) -> None:
+    finished = end == BatchEnd()
+    not_before = now() + end.later.seconds if end.later else None
+    await desk.ledger.run(
+        lambda tx: batches.release(tx, claim, closed=finished or end.course is not None, not_before=not_before)
+    )
+
+
+@asynccontextmanager
+async def _heartbeat(desk: Desk, claim: Claim) -> AsyncIterator[None]:
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            await desk.ledger.run(lambda tx: batches.renew(tx, claim))
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+
+
+async def _work_off(desk: Desk, claim: Claim) -> BatchEnd:
+    works = await desk.ledger.run(lambda tx: calls.load_work(tx, claim))
+    size = desk.rows_per_call
+    candidates = Candidates(desk, claim)
+    groups = [works[start : start + size] for start in range(0, len(works), size)]
+    results = await asyncio.gather(
+        *(_work_off_group(desk, claim, candidates, group) for group in groups), return_exceptions=True
+    )
+    return _end(results)
+
+
+def _end(results: Sequence[BaseException | None]) -> BatchEnd:
+    """Return the gravest of what the groups of a batch ended with."""
+    ends: dict[type[BaseException], BaseException] = {}
+    for result in results:
+        if result is None:
+            continue
+        if not isinstance(result, StopJob | CourseStopped | Stopped | RetryLater):
+            raise result
+        kind = RetryLater if isinstance(result, RetryLater) else type(result)
+        earlier = ends.get(kind)
+        if isinstance(earlier, RetryLater) and isinstance(result, RetryLater) and earlier.seconds > result.seconds:
+            continue
+        ends[kind] = result
+    stop, course, later = ends.get(StopJob), ends.get(CourseStopped), ends.get(RetryLater)
+    return BatchEnd(
+        stop=stop if isinstance(stop, StopJob) else None,
+        course=course if isinstance(course, CourseStopped) else None,
+        later=later if isinstance(later, RetryLater) else None,
+        stopped=Stopped in ends,
+    )
+
+
+async def _work_off_group(desk: Desk, claim: Claim, candidates: Candidates, works: Sequence[Work]) -> None:
+    """Work off the rows of one registering call; on the first trouble that stops the group, raise it at the end."""
+    ids = await asyncio.gather(*(candidates.ensure(work) for work in works), return_exceptions=True)
+    trouble: BaseException | None = None
+    pairs: list[Pair] = []
+    for work, found in zip(works, ids, strict=True):
+        if isinstance(found, Blocked):
+            if found.outcome is not None:
+                await desk.ledger.commit(calls.settled(work, found.outcome))
+                desk.rows_left -= found.outcome.status is not RowStatus.NOT_ATTEMPTED
+            else:
+                trouble = trouble or RetryLater(1.0, "Another batch is at work on the same candidate")
+        elif isinstance(found, BaseException):
+            trouble = _graver(trouble, found)
+        else:
+            pairs.append((work, _enrolment(desk, work, found)))
+    if not isinstance(trouble, StopJob | Stopped) and _worth_it(trouble, pairs, works):
+        await _register(desk, claim, pairs)
+        desk.rows_left -= len(pairs)
+    if trouble is not None:
+        raise trouble
+
+
+def _graver(one: BaseException | None, other: BaseException) -> BaseException:
+    return other if one is None or isinstance(other, StopJob) else one
+
+
+def _worth_it(trouble: BaseException | None, pairs: Sequence[Pair], works: Sequence[Work]) -> bool:
+    """Tell whether to register those that are ready, or to wait for the others and register all in one call."""
+    if trouble is None:
+        return bool(pairs)
+    waits = isinstance(trouble, RetryLater) and not isinstance(trouble, LmsUnavailable)
+    return not waits and len(pairs) == len(works)
+
+
+async def _register(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> None:
+    enrolling = Enrolling(desk, claim)
+    doubtful = [pair for pair in pairs if pair[0].registration.state is RegistrationState.IN_DOUBT]
+    absent = await look_up_registrations(desk, claim, doubtful) if doubtful else []
+    if doubtful:
+        await _mark_in_doubt(desk, [pair for pair in doubtful if pair not in absent])
+    fresh = [pair for pair in pairs if pair[0].registration.state is RegistrationState.NEW]
+    fresh = await _take_out_standing(desk, claim, fresh)
+    await enrolling.enrol([*absent, *fresh])
+
+
+async def _take_out_standing(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> list[Pair]:
+    """Record those who are registered already, as the list of the course says; return the others."""
+    standing = desk.standing.get(claim.course_key, {})
+    left = []
+    for work, enrolment in pairs:
+        known = standing.get(enrolment.candidate_id)
+        if known is not None:
+            found = Registered(registration_id=known or None, already=True)
+            await desk.ledger.commit(*calls.registered(claim, work, outcome_of(found)))
+        elif claim.course_key in desk.look_before and await _stands(desk, claim, work, enrolment):
+            continue
+        else:
+            left.append((work, enrolment))
+    return left
+
+
+async def _stands(desk: Desk, claim: Claim, work: Work, enrolment: Enrolment) -> bool:
+    if work.candidate.job_id == claim.job_id:
+        return False
+    found = (await desk.connector.find_registrations([enrolment])).get(work.row_id)
+    if not isinstance(found, Registered):
+        return False
+    await desk.ledger.commit(*calls.registered(claim, work, outcome_of(found)))
+    return True
+
+
+async def _mark_in_doubt(desk: Desk, pairs: Sequence[Pair]) -> None:
+    """Say on rows whose registration an earlier job left in doubt that nothing was sent for them now."""
+    outcome = Outcome(
+        status=RowStatus.IN_DOUBT,
+        error="This registration was sent before and its answer was lost; "
+        "look for it at the LMS, then use `roster resolve`",
+        code="answer_lost",
+    )
+    fresh = [work for work, _ in pairs if work.status is not RowStatus.IN_DOUBT]
+    await desk.ledger.commit(*(calls.settled(work, outcome) for work in fresh))
+
+
+def _enrolment(desk: Desk, work: Work, candidate_id: str) -> Enrolment:
+    return Enrolment(
+        row_id=work.row_id, candidate_id=candidate_id, row=work.row, key=_key(desk, work, candidate_id)
+    )
+
+
+def _key(desk: Desk, work: Work, candidate_id: str) -> str:
+    """Return our id for a registration: from connection, course and candidate, the same on every run.
+
+    The next of the series is used when a registration that we withdrew is made again.
+    """
+    own = work.row.registration_external_id
+    course = work.row.course.key if work.row.course else ""
+    made = hashlib.sha256(f"{desk.connection}|{course}|{candidate_id}".encode()).hexdigest()[:24]
+    key = own or f"roster-{made}"
+    return f"{key}-{work.registration.series + 1}" if work.registration.series else key

@@ -1,0 +1,28 @@
+"""Close a job when its last batch is done and the books balance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.ledger import batches, jobs, rows
+from worker.ledger.engine import now
+from worker.model import DONE, JobState, RowStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+#: From these a job may be closed; of two that try, one wins.
+OPEN = (JobState.QUEUED, JobState.RUNNING, JobState.WAITING)
+
+
+def settle_job(tx: Connection, job_id: int) -> bool:
+    """Close the job, changing it to `succeeded` or `completed_with_errors`; False when it is not at its end.
+
+    Of two workers that finish the last batches at the same time, exactly one gets True.
+    """
+    if batches.open_batches(tx, job_id):
+        return False
+    by_status = rows.tally(tx, job_id).by_status
+    done = all(count == 0 or status in DONE or status is RowStatus.SKIPPED for status, count in by_status.items())
+    state = JobState.SUCCEEDED if done else JobState.COMPLETED_WITH_ERRORS
+    return jobs.change_job(tx, job_id, only_from=OPEN, state=state, reason="", not_before=None, finished_at=now())

@@ -1,0 +1,101 @@
+"""What a person may do to a job: pause, cancel, retry, and settle a row in doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.errors import UsageError
+from worker.ledger import answers, batches, jobs, rows
+from worker.ledger.engine import now
+from worker.model import ENDED, JobState, RowStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from worker.ledger.jobs import Job
+
+#: `retry` sends these again: their status says that nothing was done.
+NOTHING_DONE = (RowStatus.REJECTED, RowStatus.NOT_ATTEMPTED)
+_STOPPED = (JobState.PAUSED, JobState.HELD, JobState.SCHEDULED)
+
+
+def get_job(tx: Connection, job_id: int) -> Job:
+    """Return the job; raises UsageError when there is none of that number."""
+    job = jobs.find_job(tx, job_id)
+    if job is None:
+        raise UsageError(f"There is no job {job_id}; `roster jobs` lists those there are")
+    return job
+
+
+def pause(tx: Connection, job_id: int) -> str:
+    """Pause a job: calls under way finish, nothing more is sent. Return what to tell the person."""
+    job = get_job(tx, job_id)
+    if job.has_ended:
+        raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to pause")
+    jobs.change_job(tx, job_id, state=JobState.PAUSED, reason="paused by a person", not_before=None)
+    return f"Job {job_id} is paused; `roster resume {job_id}` goes on"
+
+
+def cancel(tx: Connection, job_id: int) -> str:
+    """Cancel a job: calls under way finish, the rest is never sent. Return what to tell the person."""
+    job = get_job(tx, job_id)
+    if job.has_ended:
+        raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to cancel")
+    batches.reap(tx, job_id)
+    if any(batch.running for batch in batches.open_batches(tx, job_id)):
+        jobs.change_job(tx, job_id, state=JobState.CANCELLING, reason="cancelled by a person")
+        return f"Job {job_id} is being cancelled: calls under way finish, nothing more is sent"
+    finish_cancelling(tx, job_id)
+    counts = rows.tally(tx, job_id).by_status
+    unsent = counts[RowStatus.NOT_ATTEMPTED]
+    return f"Job {job_id} is cancelled: {sum(counts.values()) - unsent} rows had an outcome, {unsent} never sent"
+
+
+def finish_cancelling(tx: Connection, job_id: int) -> None:
+    """Close what is left of a cancelled job, once nothing of it is under way."""
+    rows.explain_rows(tx, job_id, None, "The job was cancelled before this row was sent", "cancelled")
+    batches.close_batches(tx, job_id)
+    jobs.change_job(tx, job_id, state=JobState.CANCELLED, not_before=None, finished_at=now())
+
+
+def reopen(tx: Connection, job_id: int) -> int:
+    """Make the rows of an ended job that nothing was done for ready to be sent again. Return how many.
+
+    Raises UsageError when the job is still at work, or the file itself must be mended first.
+    """
+    job = get_job(tx, job_id)
+    if job.state is JobState.INVALID:
+        raise UsageError(f"Job {job_id} sent nothing, since its roster must be mended first; drop the mended file")
+    if not job.has_ended and job.state not in _STOPPED:
+        raise UsageError(f"Job {job_id} has not ended ({job.state}); use `roster resume {job_id}`")
+    count = rows.reopen_rows(tx, job_id, NOTHING_DONE)
+    if job.state in ENDED:
+        jobs.change_job(tx, job_id, state=JobState.QUEUED, reason="", finished_at=None)
+    return count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A person's answer on a row in doubt; exactly one of the three."""
+
+    candidate_id: str | None = None
+    registration_id: str | None = None
+    absent: bool = False
+
+
+def resolve(tx: Connection, job_id: int, number: int, answer: Answer) -> str:
+    """Settle a row in doubt by what a person found at the LMS. Return what to tell the person.
+
+    A candidate's id: they are there, and the row is sent on to be registered. A registration's id: the row is done.
+    Absent: nothing was done, and the row may be sent again.
+    """
+    get_job(tx, job_id)
+    if sum((answer.candidate_id is not None, answer.registration_id is not None, answer.absent)) != 1:
+        raise UsageError("Give exactly one of --candidate-id, --registration-id and --absent")
+    row = rows.find_row(tx, job_id, number)
+    if row is None:
+        raise UsageError(f"Job {job_id} has no row {number} that could be in doubt")
+    if row.status is not RowStatus.IN_DOUBT:
+        raise UsageError(f"Row {number} of job {job_id} is not in doubt; it is {row.status}")
+    return answers.record(tx, job_id, row, candidate_id=answer.candidate_id, registration_id=answer.registration_id)

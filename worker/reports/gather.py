@@ -1,0 +1,78 @@
+"""Ledger → report lines and totals, in roster order. Reads; changes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from worker.ledger import jobs, rows
+from worker.ledger.engine import now
+from worker.model import JobState, RowStatus
+from worker.reports.lines import ReportLine, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+    from worker.ledger.access import Ledger
+    from worker.ledger.jobs import Job
+    from worker.ledger.rows import ReportedRow
+
+
+def summarise(tx: Connection, job: Job) -> Summary:
+    """Return a job's totals as they are now; they balance, or the summary cannot be made."""
+    tally = rows.tally(tx, job.id)
+    ended = job.finished_at or now()
+    return Summary(
+        job=job.id,
+        roster=job.roster,
+        connection=job.connection,
+        state=job.state,
+        total=tally.total,
+        by_status=tally.by_status,
+        candidates_created=tally.candidates_created,
+        registrations_created=tally.registrations_created,
+        calls=jobs.calls_of(tx, job.id),
+        rate_limited=job.rate_limited,
+        waited_seconds=round(job.waited_seconds, 3),
+        bisected_batches=job.bisected_batches,
+        started_at=_time(job.started_at),
+        finished_at=_time(job.finished_at),
+        duration_seconds=round(ended - job.started_at, 3) if job.started_at else None,
+        reason=job.reason,
+        not_before=_time(job.not_before) if job.state is JobState.WAITING else None,
+        warnings=tuple(job.notes),
+    )
+
+
+def lines_of(ledger: Ledger, job: Job) -> Iterator[ReportLine]:
+    """Yield one line per roster row."""
+    with ledger.read() as tx:
+        for row in rows.reported_rows(tx, job.id):
+            yield _line(row, job)
+
+
+def _line(row: ReportedRow, job: Job) -> ReportLine:
+    error, code = row.error, row.code
+    if row.status is RowStatus.NOT_ATTEMPTED and not error:
+        error = f"Not sent: {job.reason}" if job.reason else "Not sent"
+        code = code or "not_sent"
+    return ReportLine(
+        cells=tuple(row.cells),
+        row=row.row,
+        status=row.status,
+        error=error,
+        error_code=code,
+        column=row.column,
+        candidate_id=row.candidate_id or "",
+        registration_id=row.registration_id or "",
+        created=row.created,
+        attempts=row.attempts,
+        http_status=row.http_status,
+        when=_time(row.changed_at),
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
