@@ -1,0 +1,100 @@
+"""Our columns, by what they are for; and the other names under which they come in.
+
+Knows the names alone: how a heading is matched stands in headers.py, what a value must be in values.py.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+#: `field:<name>` goes to the LMS under that very name.
+FIELD_PREFIX = "field:"
+
+#: The columns that name a person; a roster needs one of them.
+PERSON_COLUMNS = ("candidate_id", "external_id", "email")
+CANDIDATE_COLUMNS = (
+    *PERSON_COLUMNS,
+    "first_name",
+    "last_name",
+    "login_name",
+    "date_of_birth",
+    "address",
+    "address2",
+    "city",
+    "state",
+    "zip",
+    "country",
+    "expiration_date",
+)
+#: In their order of priority, should a row fill in more than one.
+COURSE_COLUMNS = ("course_id", "course_name", "course_external_id")
+COLUMNS = (
+    *CANDIDATE_COLUMNS,
+    *COURSE_COLUMNS,
+    "legal_entity_id",
+    "behavior",
+    "registration_date",
+    "registration_external_id",
+    "action",
+    "score",
+    "success",
+)
+DATE_COLUMNS = ("date_of_birth", "expiration_date", "registration_date")
+#: Columns in which a digit that a spreadsheet lost makes another person or course of it.
+ID_COLUMNS = frozenset(
+    {
+        "candidate_id",
+        "external_id",
+        "login_name",
+        "course_id",
+        "course_external_id",
+        "legal_entity_id",
+        "registration_external_id",
+        "zip",
+    }
+)
+#: Id columns whose values commonly begin with zeros.
+ZERO_LED_COLUMNS = frozenset({"external_id", "login_name", "course_external_id", "registration_external_id", "zip"})
+
+#: Further names, written as `headers.fold` leaves them.
+ALIASES = MappingProxyType(
+    {
+        "emailaddress": "email",
+        "mail": "email",
+        "useremail": "email",
+        "forename": "first_name",
+        "forenames": "first_name",
+        "firstnames": "first_name",
+        "givenname": "first_name",
+        "givennames": "first_name",
+        "surname": "last_name",
+        "familyname": "last_name",
+        "lastnames": "last_name",
+        "dob": "date_of_birth",
+        "birthdate": "date_of_birth",
+        "dateofbirth(dob)": "date_of_birth",
+        "login": "login_name",
+        "loginid": "login_name",
+        "username": "login_name",
+        "sourcedid": "external_id",
+        "sisid": "external_id",
+        "userexternalid": "external_id",
+        "address1": "address",
+        "addressline1": "address",
+        "addressline2": "address2",
+        "zipcode": "zip",
+        "postcode": "zip",
+        "postalcode": "zip",
+        "expirydate": "expiration_date",
+        "experienceid": "course_id",
+        "learningexperienceid": "course_id",
+        "course1": "course_name",
+        "behaviour": "behavior",
+    }
+)
+
+#: Aliases that stand back when another heading claims the column.
+SECOND_CHOICES = MappingProxyType({"secondaryemail": "email"})
+
+#: The LMS's own id in one system and the school's in another: matched only by --map.
+AMBIGUOUS = frozenset({"userid"})

@@ -1,0 +1,145 @@
+"""Dates as people and spreadsheets write them; the column's own consistent order tells day and month apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import Enum, auto
+
+from worker.intake.problems import ProblemCode, quote
+
+
+class DateOrder(Enum):
+    """What a column as a whole says about its dates."""
+
+    DAY_FIRST = auto()
+    MONTH_FIRST = auto()
+    #: Some values can only be day first, others only month first.
+    CONTRADICTORY = auto()
+    #: No value has a number above 12 that would decide.
+    UNDECIDED = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadDate:
+    """A date, and a sentence of warning where the cell was not quite one."""
+
+    value: date
+    warning: str | None = None
+
+
+class NotADate(ValueError):
+    """The text is no date, or could be two; `code` says which, the message how to mend it."""
+
+    def __init__(self, message: str, code: ProblemCode = ProblemCode.INVALID_DATE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+_TIME = (
+    r"(?:[T ]+[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?\s*(?:[AaPp]\.?[Mm]\.?|Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
+_YEAR_FIRST = re.compile(rf"([0-9]{{4}})([-/.])([0-9]{{1,2}})\2([0-9]{{1,2}}){_TIME}")
+_COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
+_SERIAL = re.compile(r"([0-9]{5})(?:\.[0-9]+)?")
+_YEAR_LAST = re.compile(rf"([0-9]{{1,2}})\s?([-/.])\s?([0-9]{{1,2}})\s?\2\s?([0-9]{{2}}|[0-9]{{4}}){_TIME}")
+_DAY_NAME = re.compile(
+    rf"([0-9]{{1,2}})(?:st|nd|rd|th)?[\s\-/.,]*([a-z]+)[\s\-/.,]*([0-9]{{2}}|[0-9]{{4}}){_TIME}", re.IGNORECASE
+)
+_NAME_DAY = re.compile(
+    rf"([a-z]+)[\s\-/.,]*([0-9]{{1,2}})(?:st|nd|rd|th)?[\s\-/.,]+([0-9]{{4}}){_TIME}", re.IGNORECASE
+)
+_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
+           "november", "december")  # fmt: skip
+_SHORTEST_NAME = 3
+_MONTHS_OF_A_YEAR = 12
+_FULL_YEAR = 4
+EARLIEST_YEAR = 1900
+#: Excel's day 0, for every date after its false 29 February 1900.
+_EPOCH = date(1899, 12, 30)
+_WANTED = "write it as YYYY-MM-DD"
+
+
+def order_of(values: Iterable[str]) -> DateOrder:
+    """Return the order of day and month in which a column's dates are written."""
+    seen = set(map(order_shown, values)) - {None}
+    if len(seen) > 1:
+        return DateOrder.CONTRADICTORY
+    return next((order for order in seen if order), DateOrder.UNDECIDED)
+
+
+def order_shown(text: str) -> DateOrder | None:
+    """Return the order that one date shows by itself; None when it shows none."""
+    found = _YEAR_LAST.fullmatch(text)
+    if not found or found[2] == "." or len(found[4]) < _FULL_YEAR:
+        return None
+    first, second = int(found[1]), int(found[3])
+    if first > _MONTHS_OF_A_YEAR >= second:
+        return DateOrder.DAY_FIRST
+    return DateOrder.MONTH_FIRST if second > _MONTHS_OF_A_YEAR >= first else None
+
+
+def read_date(text: str, order: DateOrder = DateOrder.UNDECIDED) -> ReadDate:
+    """Read a date; raise NotADate with the remedy."""
+    if found := _YEAR_FIRST.fullmatch(text):
+        return ReadDate(value=_date(text, found[1], found[3], found[4]))
+    if found := _COMPACT.fullmatch(text):
+        return ReadDate(value=_date(text, *found.groups()))
+    if found := _SERIAL.fullmatch(text):
+        value = _EPOCH + timedelta(days=int(found[1]))
+        return ReadDate(value=value, warning=f"{quote(text)} was read as the Excel date {value.isoformat()}.")
+    if found := _YEAR_LAST.fullmatch(text):
+        return ReadDate(value=_year_last(text, found, order))
+    if found := _DAY_NAME.fullmatch(text):
+        return ReadDate(value=_date(text, found[3], _month(text, found[2]), found[1]))
+    if found := _NAME_DAY.fullmatch(text):
+        return ReadDate(value=_date(text, found[3], _month(text, found[1]), found[2]))
+    raise NotADate(f"{quote(text)} is not a date; {_WANTED}.")
+
+
+def _year_last(text: str, found: re.Match[str], order: DateOrder) -> date:
+    first, separator, second, year = found[1], found[2], found[3], found[4]
+    if separator == ".":
+        return _date(text, year, second, first)
+    shown = order_shown(text)
+    if shown is None and _could_be_two(int(first), int(second)) and len(year) == _FULL_YEAR:
+        if order not in {DateOrder.DAY_FIRST, DateOrder.MONTH_FIRST}:
+            raise _ambiguous(text, order)
+        shown = order
+    month, day = (first, second) if shown is DateOrder.MONTH_FIRST else (second, first)
+    return _date(text, year, month, day)
+
+
+def _could_be_two(first: int, second: int) -> bool:
+    return first != second and 0 < first <= _MONTHS_OF_A_YEAR and 0 < second <= _MONTHS_OF_A_YEAR
+
+
+def _ambiguous(text: str, order: DateOrder) -> NotADate:
+    why = "no other date of the column tells day and month apart"
+    if order is DateOrder.CONTRADICTORY:
+        why = "the column holds both orders of day and month"
+    return NotADate(f"{quote(text)} can be read in two ways, and {why}; {_WANTED}.", ProblemCode.AMBIGUOUS_DATE)
+
+
+def _month(text: str, name: str) -> str:
+    short = "september" if name.casefold() == "sept" else name.casefold()
+    for number, month in enumerate(_MONTHS, start=1):
+        if len(short) >= _SHORTEST_NAME and month.startswith(short):
+            return str(number)
+    raise NotADate(f"{quote(text)} has no English name of a month; {_WANTED}.")
+
+
+def _date(text: str, year: str, month: str, day: str) -> date:
+    if len(year) < _FULL_YEAR:
+        raise NotADate(f"{quote(text)} has a year of two digits; {_WANTED}.")
+    if not int(month) or not int(day):
+        raise NotADate(f"{quote(text)} is not a date: a spreadsheet made it of another number; {_WANTED}.")
+    try:
+        value = date(int(year), int(month), int(day))
+    except ValueError:
+        raise NotADate(f"{quote(text)} is not a day of the calendar; {_WANTED}.") from None
+    if value.year < EARLIEST_YEAR:
+        raise NotADate(f"{quote(text)} lies before {EARLIEST_YEAR}; {_WANTED}.")
+    return value

@@ -1,0 +1,214 @@
+"""Headings found → our columns: by --map, by their own name, by alias; whatever is left is kept and warned of.
+
+Knows nothing of files or rows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from types import MappingProxyType
+
+from worker.errors import MissingColumns, UnreadableRoster, UsageError
+from worker.intake.columns import (
+    ALIASES,
+    AMBIGUOUS,
+    COLUMNS,
+    FIELD_PREFIX,
+    PERSON_COLUMNS,
+    SECOND_CHOICES,
+)
+from worker.intake.problems import quote
+from worker.intake.text import clean
+
+_FOLDED = re.compile(r"[\s_\-*\u2010-\u2015]+|[:.]+$")
+_OWN_NAMES = MappingProxyType({name.replace("_", ""): name for name in COLUMNS})
+_KNOWN = MappingProxyType({**SECOND_CHOICES, **ALIASES, **_OWN_NAMES})
+_NEAR = 0.8
+
+
+class Claim(IntEnum):
+    """How strongly a heading claims a column; the lower, the stronger."""
+
+    MAPPED = 0
+    OWN_NAME = 1
+    ALIAS = 2
+    SECOND_CHOICE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headings:
+    """The headings of a roster and what became of them."""
+
+    #: As they stand in the file.
+    names: tuple[str, ...]
+    #: Our column for each heading, `field:<name>` included; None: kept, not used.
+    columns: tuple[str | None, ...]
+    #: Plain sentences; they block nothing.
+    warnings: tuple[str, ...] = ()
+
+    def heading_of(self, column: str) -> str:
+        """Return the heading of one of our columns as it stands in the file, or our name where there is none."""
+        return clean(self.names[self.columns.index(column)]) if column in self.columns else column
+
+
+def fold(heading: str) -> str:
+    """Return a heading without what does not count: case, blanks, `_`, `-`, `*` and accents."""
+    decomposed = unicodedata.normalize("NFKD", clean(heading))
+    bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return _FOLDED.sub("", bare.casefold())
+
+
+def count_known(headings: Iterable[str]) -> int:
+    """Count the headings that name one of our columns."""
+    return sum(_claim(heading) is not None for heading in headings)
+
+
+def names_a_person(headings: Iterable[str]) -> bool:
+    """Tell whether one of these headings can name a person."""
+    return any(claim[1] in PERSON_COLUMNS for heading in headings if (claim := _claim(heading)) is not None)
+
+
+def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = MappingProxyType({})) -> Headings:
+    """Match each heading with one of our columns.
+
+    Raises UnreadableRoster when two headings claim one column equally, MissingColumns when no heading names a
+    person, UsageError when `mapping` (heading → column) names a heading or a column that does not exist.
+    """
+    mapped = _mapped_positions(headings, mapping)
+    claims = [
+        (Claim.MAPPED, mapped[position]) if position in mapped else _claim(heading)
+        for position, heading in enumerate(headings)
+    ]
+    columns, lost = _settle(headings, claims)
+    if not any(column in PERSON_COLUMNS for column in columns):
+        raise _no_person(headings)
+    return Headings(
+        names=tuple(headings),
+        columns=columns,
+        warnings=(*lost, *_warn_of_junk(headings), *_warn_of_unknown(headings, claims)),
+    )
+
+
+def check_column(column: str, *, option: str) -> str:
+    """Return our name of a column that a user typed; raise UsageError with the nearest one when it is unknown."""
+    claim = _claim(column)
+    if claim is not None:
+        return claim[1]
+    near = difflib.get_close_matches(fold(column), _KNOWN, n=1, cutoff=0.6)
+    hint = f"did you mean {_KNOWN[near[0]]}?" if near else f"the columns are {', '.join(COLUMNS)} and field:<name>."
+    raise UsageError(f"{option}: there is no column {quote(column)}; {hint}")
+
+
+def _claim(heading: str) -> tuple[Claim, str] | None:
+    text = clean(heading)
+    if text.startswith("_"):
+        return None
+    if text.casefold().startswith(FIELD_PREFIX):
+        name = text[len(FIELD_PREFIX) :].strip()
+        return (Claim.OWN_NAME, FIELD_PREFIX + name) if name else None
+    folded = fold(text)
+    if folded in _OWN_NAMES:
+        return Claim.OWN_NAME, _OWN_NAMES[folded]
+    if folded in ALIASES:
+        return Claim.ALIAS, ALIASES[folded]
+    return (Claim.SECOND_CHOICE, SECOND_CHOICES[folded]) if folded in SECOND_CHOICES else None
+
+
+def _mapped_positions(headings: Sequence[str], mapping: Mapping[str, str]) -> dict[int, str]:
+    mapped: dict[int, str] = {}
+    for heading, target in mapping.items():
+        column = check_column(target, option=f'--map "{heading}={target}"')
+        if column in mapped.values():
+            raise UsageError(f"--map: two headings are mapped to {column}; keep one of them.")
+        mapped[_find(headings, heading, target)] = column
+    return mapped
+
+
+def _find(headings: Sequence[str], wanted: str, target: str) -> int:
+    exact = [position for position, heading in enumerate(headings) if clean(heading) == clean(wanted)]
+    found = exact or [position for position, heading in enumerate(headings) if fold(heading) == fold(wanted)]
+    if len(found) == 1:
+        return found[0]
+    problem = "more than one heading reads so" if found else "the file has no such heading"
+    raise UsageError(f'--map "{wanted}={target}": {problem}; it has {_listed(headings)}.')
+
+
+def _settle(
+    headings: Sequence[str], claims: Sequence[tuple[Claim, str] | None]
+) -> tuple[tuple[str | None, ...], list[str]]:
+    """Give each column to its strongest claim; say who lost."""
+    winners: dict[str, tuple[Claim, int]] = {}
+    for strength, position, column in sorted((claim[0], at, claim[1]) for at, claim in enumerate(claims) if claim):
+        best, winner = winners.setdefault(column, (strength, position))
+        if winner != position and best == strength:
+            raise UnreadableRoster(
+                f"Two headings claim the column {column}: {quote(headings[winner])} in column {letter(winner)} and "
+                f"{quote(headings[position])} in column {letter(position)}. Rename one of them, or say which with "
+                f'--map "Heading={column}".'
+            )
+    columns = tuple(claim[1] if claim and winners[claim[1]][1] == at else None for at, claim in enumerate(claims))
+    lost = [
+        f"The heading {quote(headings[at])} is not used: {quote(headings[winners[claim[1]][1]])} is {claim[1]}."
+        for at, claim in enumerate(claims)
+        if claim and winners[claim[1]][1] != at
+    ]
+    return columns, lost
+
+
+def letter(position: int) -> str:
+    """Return the letter that a spreadsheet shows above a column (0 → A)."""
+    name = ""
+    while position >= 0:
+        name = chr(ord("A") + position % 26) + name
+        position = position // 26 - 1
+    return name
+
+
+def _listed(headings: Iterable[str]) -> str:
+    return ", ".join(quote(heading) for heading in headings if clean(heading)) or "none"
+
+
+def _no_person(headings: Sequence[str]) -> MissingColumns:
+    hint = f'name one of them so, or say which column it is with --map "Heading={PERSON_COLUMNS[2]}"'
+    if any(fold(heading) in AMBIGUOUS for heading in headings):
+        hint = (
+            'if user_id is your own id of a person, use --map "user_id=external_id"; if the LMS\'s, =candidate_id'
+        )
+    if any("@" in heading for heading in headings):
+        hint = "the first row seems to hold a person instead of headings: put a row of headings above it"
+    return MissingColumns(
+        f"These headings do not look like a roster: {_listed(headings)}. A heading that names a person is missing "
+        f"(one of {', '.join(PERSON_COLUMNS)}); {hint}."
+    )
+
+
+def _warn_of_junk(headings: Iterable[str]) -> list[str]:
+    return [
+        f"The heading {quote(clean(heading))} holds invisible characters; they were passed over."
+        for heading in headings
+        if " ".join(heading.split()) != " ".join(clean(heading).split()) and clean(heading)
+    ]
+
+
+def _warn_of_unknown(headings: Sequence[str], claims: Sequence[tuple[Claim, str] | None]) -> list[str]:
+    warnings = []
+    for heading, claim in zip(headings, claims, strict=True):
+        name = clean(heading)
+        if claim is not None or not name or name.startswith("_"):
+            continue
+        if fold(name) in AMBIGUOUS:
+            warnings.append(
+                f"The heading {quote(name)} has two meanings and is not used: if it is your own id of a person, "
+                f'use --map "{name}=external_id"; if it is the LMS\'s id, --map "{name}=candidate_id".'
+            )
+        elif near := difflib.get_close_matches(fold(name), _KNOWN, n=1, cutoff=_NEAR):
+            column = _KNOWN[near[0]]
+            warnings.append(
+                f'The heading {quote(name)} is not used; did you mean {column}? If so: --map "{name}={column}".'
+            )
+    return warnings

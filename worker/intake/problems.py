@@ -1,0 +1,65 @@
+"""What can be wrong with a row: the stable codes of the report, and the one way to make a `Problem`.
+
+A message may quote the cell that is at fault, because the report belongs to the sender of the roster. So messages
+belong in reports and never in logs: log the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class ProblemCode(StrEnum):
+    """The stable codes of `_error_code` for rows that we refuse."""
+
+    MISSING_VALUE = "missing_value"
+    INVALID_EMAIL = "invalid_email"
+    INVALID_DATE = "invalid_date"
+    #: Day and month can be told apart neither by the cell nor by its column.
+    AMBIGUOUS_DATE = "ambiguous_date"
+    INVALID_NUMBER = "invalid_number"
+    #: The value is none of those allowed.
+    INVALID_CHOICE = "invalid_choice"
+    INVALID_COUNTRY = "invalid_country"
+    INVALID_ID = "invalid_id"
+    VALUE_TOO_LONG = "value_too_long"
+    #: A spreadsheet has rounded an id: the value is gone.
+    LOST_DIGITS = "lost_digits"
+    EXCEL_ERROR = "excel_error"
+    FORMULA_WITHOUT_VALUE = "formula_without_value"
+    TOO_MANY_CELLS = "too_many_cells"
+    COURSE_MISSING = "course_missing"
+    #: The course is named in a way that this connection does not understand.
+    COURSE_COLUMN_NOT_SUPPORTED = "course_column_not_supported"
+    ACTION_NOT_SUPPORTED = "action_not_supported"
+
+
+LONGEST_QUOTE = 60
+
+
+def quote(text: str) -> str:
+    """Return a cell's text for a message: in quotation marks, on one line, cut where it is long."""
+    line = " ".join(text.split())
+    return f'"{line[:LONGEST_QUOTE]}…"' if len(line) > LONGEST_QUOTE else f'"{line}"'
+
+
+#: What to do about cells that are not what they seem.
+FLAWS: Mapping[str, str] = MappingProxyType(
+    {
+        ProblemCode.EXCEL_ERROR: "the cell shows an error of the spreadsheet; enter the value itself.",
+        ProblemCode.FORMULA_WITHOUT_VALUE: "the cell holds a formula whose value was not saved; open the file in a "
+        "spreadsheet program and save it again, or enter the value itself.",
+        ProblemCode.LOST_DIGITS: "the number has more than 15 digits, and a spreadsheet keeps no more; enter the "
+        "id anew, as text.",
+    }
+)
+_EXCEL_ERRORS = frozenset(
+    {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!", "#GETTING_DATA"}
+)
+
+
+def excel_error(text: str) -> str | None:
+    """Return the code of a text that only a spreadsheet's error can be; None for any other."""
+    return ProblemCode.EXCEL_ERROR.value if text in _EXCEL_ERRORS else None

@@ -1,0 +1,169 @@
+"""Raw row → candidate, course and action, or all the reasons why not; a bad row stops no neighbour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from types import MappingProxyType
+
+from worker.errors import UsageError
+from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS, FIELD_PREFIX, ID_COLUMNS
+from worker.intake.course import choose_column
+from worker.intake.demands import Demands
+from worker.intake.files import Record, RosterFile
+from worker.intake.fills import Fills, collect_fills
+from worker.intake.headers import Headings
+from worker.intake.problems import FLAWS, ProblemCode, excel_error, quote
+from worker.intake.survey import survey
+from worker.intake.text import clean
+from worker.intake.values import RowValues, Setting, check_fields, check_values
+from worker.model import Candidate, Course, Problem, RawRow, RosterRow, RowRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRow:
+    """A row as it stood, with what it means or all that is wrong with it."""
+
+    raw: RawRow
+    #: None when there are problems.
+    row: RosterRow | None
+    #: Under the headings as they stand in the file, in the order of the columns.
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def read_rows(
+    file: RosterFile,
+    headings: Headings,
+    *,
+    rules: RowRules,
+    set_values: Mapping[str, str] = MappingProxyType({}),
+    course: str | None = None,
+    start_row: int | None = None,
+    max_rows: int | None = None,
+    warnings: list[str] | None = None,
+) -> Iterator[ParsedRow]:
+    """Read the rows of a roster, each with its meaning or its problems; those of the file go to `warnings`.
+
+    Goes over the file twice, for what decides about a date may stand in its last row. Raises UsageError for options
+    that cannot be, UnreadableRoster for a file that is no roster; both at once, not at the first row.
+    """
+    for option, number in (("--start-row", start_row), ("--max-rows", max_rows)):
+        if number is not None and number < 1:
+            raise UsageError(f"{option} must be 1 or more.")
+    fills = collect_fills(set_values, course, rules)
+    found = survey(file, headings)
+    if warnings is not None:
+        warnings.extend(found.warnings)
+    reader = RowReader(
+        headings=headings,
+        rules=rules,
+        demands=Demands(rules=rules, columns=headings.columns),
+        fills=fills,
+        setting=Setting(orders=found.orders),
+    )
+    records = (record for record in file.records() if record.raw.row >= (start_row or 1))
+    return map(reader.parse, islice(records, max_rows))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowReader:
+    """What is the same for all rows of a roster; `parse` reads one of them."""
+
+    headings: Headings
+    rules: RowRules
+    demands: Demands
+    fills: Fills
+    setting: Setting
+
+    def parse(self, record: Record) -> ParsedRow:
+        """Read one row: all of its problems at once."""
+        own, problems = self._own_values(record)
+        given = frozenset(own).union(problem.column for problem in problems if problem.column)
+        values = self.fills.fill(own, given)
+        fields = {column[len(FIELD_PREFIX) :]: value for column, value in values.items() if _is_field(column)}
+        setting = Setting(orders=self.setting.orders)
+        checked, refused = check_values(self._relevant(values), setting)
+        problems += refused
+        problems += check_fields(fields)
+        problems += self.demands.problems(checked, given.union(values))
+        return ParsedRow(
+            raw=record.raw,
+            row=None if problems else _roster_row(record.raw.row, checked, fields),
+            problems=tuple(self._in_order(problems)),
+            warnings=tuple(f"{self.headings.heading_of(column)}: {text}" for column, text in setting.warnings),
+        )
+
+    def _own_values(self, record: Record) -> tuple[dict[str, str], list[Problem]]:
+        """Return the row's own values by column, and the problems of cells that are not what they seem."""
+        values: dict[str, str] = {}
+        problems: list[Problem] = []
+        for at, (column, cell) in enumerate(zip(self.headings.columns, record.raw.cells, strict=False)):
+            if column is None or not (cell or at in record.flaws):
+                continue
+            text = clean(cell)
+            code = record.flaws.get(at) or excel_error(text)
+            if code and (code != ProblemCode.LOST_DIGITS or column in ID_COLUMNS):
+                message = f"{quote(text)}: {FLAWS[code]}" if text else FLAWS[code].capitalize()
+                problems.append(Problem(column=column, code=code, message=message))
+            elif text:
+                values[column] = text
+        if surplus := len(record.raw.cells) - len(self.headings.columns):
+            problems.append(_too_many(surplus))
+        return values, problems
+
+    def _relevant(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Leave out what does not count for this connection, so that it cannot make a row invalid."""
+        chosen = choose_column(values, allowed=self.rules.course_columns)
+        unused = {column for column in COURSE_COLUMNS if column != chosen}
+        unused |= set() if self.rules.needs_behavior else {"behavior"}
+        unused |= set() if self.rules.needs_legal_entity else {"legal_entity_id"}
+        return {column: value for column, value in values.items() if column not in unused and not _is_field(column)}
+
+    def _in_order(self, problems: Iterable[Problem]) -> Iterator[Problem]:
+        columns = self.headings.columns
+
+        def place(problem: Problem) -> int:
+            return columns.index(problem.column) if problem.column in columns else len(columns)
+
+        for problem in sorted(problems, key=place):
+            heading = self.headings.heading_of(problem.column) if problem.column else None
+            yield Problem(column=heading, code=problem.code, message=problem.message)
+
+
+def _is_field(column: str) -> bool:
+    return column.startswith(FIELD_PREFIX)
+
+
+def _too_many(surplus: int) -> Problem:
+    message = (
+        f"The row has {surplus} more {'cell' if surplus == 1 else 'cells'} than there are headings, so its values "
+        "may stand in the wrong columns; put quotation marks around a cell that holds the separator."
+    )
+    return Problem(column=None, code=ProblemCode.TOO_MANY_CELLS.value, message=message)
+
+
+def _roster_row(number: int, row: RowValues, fields: Mapping[str, str]) -> RosterRow:
+    return RosterRow(
+        row=number,
+        candidate=Candidate(**{column: getattr(row, column) for column in CANDIDATE_COLUMNS}, fields=fields),
+        course=_course(row),
+        action=row.action,
+        behavior=row.behavior,
+        registration_date=row.registration_date,
+        registration_external_id=row.registration_external_id,
+        score=row.score,
+        success=row.success,
+    )
+
+
+def _course(row: RowValues) -> Course | None:
+    if not (row.course_id or row.course_name or row.course_external_id):
+        return None
+    return Course(
+        course_id=row.course_id,
+        name=row.course_name,
+        external_id=row.course_external_id,
+        legal_entity_id=row.legal_entity_id,
+    )

@@ -1,0 +1,213 @@
+"""What the value of each column must be: the pydantic model of a row, each refusal with a code and a remedy.
+
+Knows single values alone; what a row as a whole must have stands in rows.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Literal
+
+import email_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from worker.intake.columns import FIELD_PREFIX
+from worker.intake.dates import DateOrder, NotADate, read_date
+from worker.intake.problems import ProblemCode, quote
+from worker.model import Action, Problem
+
+LONGEST_TEXT = 255
+LONGEST_FIELD = 4000
+LONGEST_LOCAL_PART = 64
+LONGEST_EMAIL = 254
+_PLAIN_LOCAL_PART = re.compile(r"(?=.{1,64}$)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
+_ROUNDED = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+")
+_WHOLE = re.compile(r"([0-9]+)[.]0+")
+#: Excel keeps fifteen digits; from this length on, zeros for all the rest are no chance.
+_ZEROS_FOR_THE_REST = re.compile(r"[0-9]{15}0{2,}")
+_QUOTED_DIGITS = re.compile(r"'[0-9]")
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
+_WORDS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
+
+
+@dataclass(slots=True)
+class Setting:
+    """What a value must be seen in: how its column writes dates; and where warnings go."""
+
+    orders: Mapping[str, DateOrder] = field(default_factory=dict)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _refusal(code: ProblemCode, message: str) -> PydanticCustomError:
+    return PydanticCustomError(code.value, "{message}", {"message": message})
+
+
+def _text(text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        message = f"{quote(text)} has {len(text)} characters; {LONGEST_TEXT} is the most."
+        raise _refusal(ProblemCode.VALUE_TOO_LONG, message)
+    return text
+
+
+def _id(text: str) -> str:
+    if _QUOTED_DIGITS.match(text):
+        text = text[1:]
+    if _ROUNDED.fullmatch(text) or _ZEROS_FOR_THE_REST.fullmatch(text):
+        message = f"{quote(text)} was rounded by a spreadsheet and is not the id any more; enter it anew, as text."
+        raise _refusal(ProblemCode.LOST_DIGITS, message)
+    whole = _WHOLE.fullmatch(text)
+    return _text(whole[1] if whole else text)
+
+
+def _number_of_lms(text: str) -> str:
+    text = _id(text)
+    if not (text.isascii() and text.isdigit()):
+        message = f"{quote(text)} is not a number; enter the number that the LMS shows."
+        raise _refusal(ProblemCode.INVALID_NUMBER, message)
+    return text
+
+
+def _email(text: str) -> str:
+    local_part, _, domain = text.rpartition("@")
+    is_plain = _PLAIN_LOCAL_PART.fullmatch(local_part) and len(text) <= LONGEST_EMAIL
+    if not (_is_address(f"a@{domain}") if is_plain else _is_address(text)):
+        remedy = "leave only what stands between < and >" if "<" in text else "correct it, as in ann@example.com"
+        raise _refusal(ProblemCode.INVALID_EMAIL, f"{quote(text)} is not an e-mail address; {remedy}.")
+    return text
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_address(text: str) -> bool:
+    """Tell whether a text is an e-mail address and nothing else; kept, because a roster has few domains."""
+    try:
+        parts = email_validator.validate_email(text, check_deliverability=False)
+    except email_validator.EmailNotValidError:
+        return False
+    return len(parts.local_part) <= LONGEST_LOCAL_PART
+
+
+def _date(text: str, info: ValidationInfo) -> date:
+    setting, column = info.context, info.field_name or ""
+    if not isinstance(setting, Setting):
+        setting = Setting()
+    try:
+        read = read_date(text, setting.orders.get(column, DateOrder.UNDECIDED))
+    except NotADate as error:
+        raise _refusal(error.code, str(error)) from None
+    if read.warning:
+        setting.warnings.append((column, read.warning))
+    return read.value
+
+
+def _past(value: date) -> date:
+    if value > datetime.now(UTC).date():
+        raise _refusal(
+            ProblemCode.INVALID_DATE, f"{value.isoformat()} lies in the future; correct the date of birth."
+        )
+    return value
+
+
+def _country(text: str) -> str:
+    if not _COUNTRY.fullmatch(text):
+        message = f"{quote(text)} is not a country code; write its two letters, such as GB."
+        raise _refusal(ProblemCode.INVALID_COUNTRY, message)
+    return text.upper()
+
+
+def _behavior(text: str) -> int:
+    whole = _WHOLE.fullmatch(text)
+    digits = whole[1] if whole else text
+    if digits not in {"1", "2"}:
+        raise _refusal(ProblemCode.INVALID_CHOICE, f"{quote(text)} is not a behavior; write 1 or 2.")
+    return int(digits)
+
+
+def _action(text: str) -> Action:
+    try:
+        return Action(text.casefold())
+    except ValueError:
+        message = f"{quote(text)} is not an action; write one of {', '.join(Action)}, or leave the cell empty."
+        raise _refusal(ProblemCode.INVALID_CHOICE, message) from None
+
+
+def _score(text: str) -> Decimal:
+    try:
+        score = Decimal(text.replace(",", ".")) if "_" not in text else Decimal("nan")
+    except InvalidOperation:
+        score = Decimal("nan")
+    if not score.is_finite() or score < 0:
+        raise _refusal(ProblemCode.INVALID_NUMBER, f"{quote(text)} is not a score; write a number from 0 on.")
+    return score
+
+
+def _success(text: str) -> bool:
+    word = text.casefold()
+    if word not in _WORDS:
+        raise _refusal(ProblemCode.INVALID_CHOICE, f"{quote(text)} says neither true nor false; write one of them.")
+    return _WORDS[word]
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Id = Annotated[str, AfterValidator(_id)]
+#: Ids in Tahdah's paths and bodies are whole numbers; KMI's too.
+LmsNumber = Annotated[str, AfterValidator(_number_of_lms)]
+Date = Annotated[date, BeforeValidator(_date)]
+
+
+class RowValues(BaseModel):
+    """The values of a row, each checked by itself; None where the row says nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    candidate_id: LmsNumber | None = None
+    external_id: Id | None = None
+    email: Annotated[str, AfterValidator(_email)] | None = None
+    first_name: Text | None = None
+    last_name: Text | None = None
+    login_name: Id | None = None
+    date_of_birth: Annotated[Date, AfterValidator(_past)] | None = None
+    address: Text | None = None
+    address2: Text | None = None
+    city: Text | None = None
+    state: Text | None = None
+    zip: Id | None = None
+    country: Annotated[str, AfterValidator(_country)] | None = None
+    expiration_date: Date | None = None
+    course_id: LmsNumber | None = None
+    course_name: Text | None = None
+    course_external_id: Id | None = None
+    legal_entity_id: LmsNumber | None = None
+    behavior: Annotated[Literal[1, 2], BeforeValidator(_behavior)] | None = None
+    registration_date: Date | None = None
+    registration_external_id: Id | None = None
+    action: Annotated[Action, BeforeValidator(_action)] = Action.REGISTER
+    score: Annotated[Decimal, BeforeValidator(_score)] | None = None
+    success: Annotated[bool, BeforeValidator(_success)] | None = None
+
+
+def check_values(values: Mapping[str, str], setting: Setting) -> tuple[RowValues, list[Problem]]:
+    """Check all values of a row at once; those refused are left out of the values that come back."""
+    try:
+        return RowValues.model_validate(dict(values), context=setting), []
+    except ValidationError as error:
+        problems = [
+            Problem(column=str(item["loc"][0]), code=item["type"], message=item["msg"])
+            for item in error.errors(include_input=False, include_context=False, include_url=False)
+        ]
+    refused = {problem.column for problem in problems}
+    kept = {column: value for column, value in values.items() if column not in refused}
+    return RowValues.model_validate(kept, context=Setting(orders=setting.orders)), problems
+
+
+def check_fields(fields: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield what is wrong with the values of `field:` columns, about which we know nothing but that they end."""
+    for name, value in fields.items():
+        if len(value) > LONGEST_FIELD:
+            message = f"{quote(value)} has {len(value)} characters; {LONGEST_FIELD} is the most."
+            yield Problem(column=FIELD_PREFIX + name, code=ProblemCode.VALUE_TOO_LONG.value, message=message)
