@@ -209,6 +209,49 @@ def doctor(context: click.Context) -> None:
     context.exit(doctor.doctor(_services(context)))
 
 
+@roster.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8089, show_default=True, type=int)
+@click.option(
+    "--quota", "quotas", multiple=True, metavar="QUOTA", help="bucket:20/second, window:100/60s, at-once:4."
+)
+@click.option(
+    "--bad-day", "bad_days", multiple=True, metavar="RULE", help="register:lost-after:every=7 …; repeatable."
+)
+@click.option("--registered", multiple=True, metavar="COURSE:FROM-TO", help="KMI: who is registered at the start.")
+@click.option("--seed-users", default=0, metavar="N", help="KMI: people who are there at the start.")
+@click.option("--latency", default=0.0, metavar="SECONDS", help="How long every answer takes.")
+@click.option("--lag", default=0.0, metavar="SECONDS", help="New things appear in look-ups only after this.")
+@click.option(
+    "--lookup", type=click.Choice(["on", "404", "405"]), default="on", help="Tahdah: GET on registrations."
+)
+@click.option("--max-batch", default=500, metavar="N", help="Tahdah: the most candidates in one call.")
+@click.option("--seed", default=1, metavar="N", help="Of the dice that p= rules throw.")
+def sandbox(**options: Any) -> None:
+    """Pretend to be an LMS (Tahdah and KMI) on this machine, with quotas and bad days on request.
+
+    Example: roster sandbox --quota bucket:20/second --bad-day register:lost-after:every=7
+    """
+    from worker.entrypoints import pretend
+
+    pretend.sandbox(**options)
+
+
+@roster.command()
+@click.option(
+    "--into", type=click.Path(path_type=Path, file_okay=False), default=Path("roster-demo"), metavar="DIR"
+)
+@click.pass_context
+def demo(context: click.Context, into: Path) -> None:
+    """Run the sample rosters against a pretend LMS and say where the reports are.
+
+    Example: roster demo
+    """
+    from worker.entrypoints import pretend
+
+    context.exit(pretend.demo(into))
+
+
 def main() -> None:
     """Run the command line; end with the exit codes of the contract, and never with a traceback."""
     try:

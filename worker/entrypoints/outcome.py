@@ -86,7 +86,7 @@ def tell(summary: Summary, *, as_json: bool) -> None:
         click.echo(json.dumps(summary.to_json(), ensure_ascii=False))
         return
     click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job} {summary.state}")
-    if summary.reason:
+    if summary.reason and summary.state is not JobState.INVALID:
         click.echo(f"  {summary.reason}")
     for status, count in summary.by_status.items():
         if count:
@@ -110,16 +110,20 @@ def tell_all(summaries: Sequence[Summary], *, as_json: bool) -> None:
 
 
 def _sum(summaries: Sequence[Summary]) -> dict[str, Any]:
-    each = [summary.to_json() for summary in summaries]
-    total: dict[str, Any] = {"jobs": each}
-    for key in ("total", "candidates_created", "registrations_created", "rate_limited", "bisected_batches"):
-        total[key] = sum(summary[key] for summary in each)  # type: ignore[misc]
-    for key in ("by_status", "calls"):
-        counts: Counter[str] = Counter()
-        for summary in each:
-            counts.update(summary[key])  # type: ignore[arg-type]
-        total[key] = dict(counts)
-    return total
+    by_status: Counter[str] = Counter(dict.fromkeys(RowStatus, 0))
+    calls: Counter[str] = Counter()
+    for summary in summaries:
+        by_status.update(summary.by_status)
+        calls.update(summary.calls)
+    return {
+        "total": sum(summary.total for summary in summaries),
+        "by_status": dict(by_status),
+        "candidates_created": sum(summary.candidates_created for summary in summaries),
+        "registrations_created": sum(summary.registrations_created for summary in summaries),
+        "calls": dict(calls),
+        "rate_limited": sum(summary.rate_limited for summary in summaries),
+        "jobs": [summary.to_json() for summary in summaries],
+    }
 
 
 def _costs(summary: Summary) -> str:

@@ -163,11 +163,14 @@ def _report(services: Services, job_id: int) -> Summary | None:
     """Write the reports; when that fails the outcomes are safe in the ledger, and the summary is still told."""
     with services.ledger.read() as tx:
         job = steer.get_job(tx, job_id)
+    summary = outcome.summary_of(services.ledger, job)
+    if not summary.total:
+        return summary
     try:
         return outcome.write_reports(services.ledger, job)
     except RosterError as error:
         click.echo(str(error), err=True)
-        return outcome.summary_of(services.ledger, job)
+        return summary
 
 
 def _warn(services: Services, job_id: int) -> None:

@@ -57,6 +57,8 @@ def _for_the_job(summary: Summary) -> list[str]:
         return [f"Nothing yet: the job has not ended. `roster report {summary.job}` writes the report again."]
     if summary.state is JobState.HELD:
         return [f"Mend what stopped the job (see the reason above), then `roster resume {summary.job}`."]
+    if summary.state is JobState.INVALID:
+        return ["Mend the roster (or the options) as the message says, then drop it again; nothing was sent."]
     if summary.state is JobState.PAUSED:
         return [f"`roster resume {summary.job}` lets the job go on."]
     return []
