@@ -101,7 +101,8 @@ class Runner:
             ledger=ledger,
             connector=connector,
             door=self.door,
-            breaker=Breaker(self.connection.breaker),
+            breaker=Breaker(self.connection.breaker, proven=await ledger.run(self._proven_courses)),
+            lookup_pauses=self.connection.lookup_pauses,
             rows_per_call=connector.rules.rows_per_call,
             stopping=self._stopping,
         )
@@ -114,6 +115,9 @@ class Runner:
         ahead = await ledger.run(lambda tx: outlook.outlook(tx, job_id))
         self.desk.rows_left = sum(ahead.rows_by_course.values())
         self.desk.only_course = len(ahead.rows_by_course) == 1
+
+    def _proven_courses(self, tx: Connection) -> set[str]:
+        return outlook.proven_courses(tx, self.connection.name)
 
     async def _drive(self) -> None:
         running: dict[asyncio.Task[BatchEnd], OpenBatch] = {}
@@ -215,11 +219,12 @@ class Runner:
 
     async def _until_reached(self, step: Callable[[], Awaitable[None]]) -> None:
         """Do a step that only reads; again after a pause while the LMS is away or asks for one."""
+        later: RetryLater
         while True:
             try:
-                return await step()
+                await step()
             except AnswerLost as lost:
-                later: RetryLater = LmsUnavailable(2.0, str(lost))
+                later = LmsUnavailable(2.0, str(lost))
             except RetryLater as error:
                 later = error
             except Refused as refused:
@@ -227,6 +232,9 @@ class Runner:
                     f"The LMS refused to list its people ({refused}); check what this account may do, then resume"
                 )
                 raise StopJob("not_allowed", message, refused.status) from None
+            else:
+                self._unreachable_since = None
+                return
             self._lose_patience(later)
             await self._wait_until(now() + later.seconds)
 

@@ -89,6 +89,8 @@ class Connection(BaseModel):
     timeout_seconds: float = Field(default=30.0, gt=0, le=600)
     #: So many refusals of one kind in a row put the job on hold.
     breaker: int = Field(default=10, ge=2)
+    #: A look-up that finds nothing is believed after these pauses: an LMS may lag behind its own writes.
+    lookup_pauses: tuple[float, ...] = Field(default=(0.5, 2.0, 6.0), min_length=1)
     #: The longest pause that `roster run` sits out; for a longer one the job waits and the command ends.
     longest_pause_seconds: float = Field(default=6 * 3600.0, ge=0)
 

@@ -274,5 +274,5 @@ def _unexpected(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"This should not have happened: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}. "
-        "What was recorded is safe; `roster jobs` shows the job, `roster resume JOB` goes on. Please report this line"
+        "What was recorded is safe; `roster jobs` shows the job, `roster resume JOB` goes on. Please report this"
     )

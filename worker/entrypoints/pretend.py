@@ -65,7 +65,7 @@ def _tell_address(url: str) -> None:
 
 
 def configuration(url: str, *, secrets: str) -> str:
-    """Return the connections of the sandbox as roster.toml has them; `secrets` is `literal`, or a folder of files."""
+    """Return the sandbox's connections as roster.toml has them; `secrets` is `literal`, or a folder of files."""
     token, key, secret = (
         value if secrets == "literal" else f"file:{secrets}/{value}"
         for value in ("sandbox-token", "sandbox-key", "sandbox-secret")

@@ -120,8 +120,9 @@ def sending_candidate(claim: Claim, work: Work) -> tuple[Write, ...]:
 
 
 def candidate_created(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...]:
-    """Note the id that the LMS gave the new candidate."""
-    return (*candidate_found(claim, work, lms_id), Write(_MARK_CREATED, {"b_id": work.row_id}))
+    """Note the id of the new candidate, and on the row for which the creation was sent that it made them."""
+    sent_for = work.candidate.row_id if work.candidate.state is CandidateState.IN_DOUBT else work.row_id
+    return (*candidate_found(claim, work, lms_id), Write(_MARK_CREATED, {"b_id": sent_for}))
 
 
 def candidate_found(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import distinct, func, select
 
-from worker.ledger.schema import candidate, row
-from worker.model import CandidateState, RowStatus
+from worker.ledger.schema import candidate, registration, row
+from worker.model import CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,14 @@ class Outlook:
     new_candidates: int
 
 
+def proven_courses(tx: Connection, connection: str) -> set[str]:
+    """Return the courses on which somebody was registered through this connection before."""
+    query = select(registration.c.course_key).where(
+        registration.c.connection == connection, registration.c.state == RegistrationState.REGISTERED
+    )
+    return set(tx.execute(query.distinct()).scalars())
+
+
 def outlook(tx: Connection, job_id: int) -> Outlook:
     """Count what is ahead of a job."""
     waiting = (
@@ -37,4 +45,6 @@ def outlook(tx: Connection, job_id: int) -> Outlook:
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
         .where(candidate.c.state == CandidateState.NEW)
     )
-    return Outlook(rows_by_course=dict(tx.execute(waiting).tuples().all()), new_candidates=tx.execute(new).scalar_one())
+    return Outlook(
+        rows_by_course=dict(tx.execute(waiting).tuples().all()), new_candidates=tx.execute(new).scalar_one()
+    )

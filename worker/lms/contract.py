@@ -45,6 +45,7 @@ class Registered:
     already: bool = False
     #: The LMS's id of the course, where the answer names it.
     course_id: str | None = None
+    http_status: int | None = None
 
 
 class Unfound(Enum):

@@ -26,14 +26,17 @@ def kind_of(refused: Refused) -> str:
     return f"{refused.status} {' '.join(_VARYING.sub('…', refused.message).casefold().split())}"
 
 
-def speaks_of_course(refused: Refused, ids: Sequence[str]) -> bool:
-    """Tell whether a refusal means the course: it says so, or it is a bare 404 that names no candidate."""
+def speaks_of_course(refused: Refused, ids: Sequence[str], *, surely_there: bool) -> bool:
+    """Tell whether a refusal means the course: it says so, or it is a bare 404 that can mean no candidate.
+
+    `ids` are the candidates of the call; `surely_there` whether all of them were created through this ledger.
+    """
     named = any(
         re.search(rf"\b{re.escape(candidate_id)}\b", refused.text or refused.message) for candidate_id in ids
     )
     if named or _PERSON.search(refused.message):
         return False
-    return bool(_COURSE.search(refused.message)) or refused.status == _NOT_FOUND
+    return bool(_COURSE.search(refused.message)) or (surely_there and refused.status == _NOT_FOUND)
 
 
 @dataclass(slots=True)

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Writes: TypeAlias = "tuple[Write, ...]"
 
-#: A look-up that finds nothing is believed after these pauses (seconds): the LMS may lag behind its own writes.
-LOOKUP_PAUSES = (0.5, 1.5, 4.0)
-
 
 class Stopped(RosterError):
     """A person paused, cancelled or interrupted the job: nothing more is sent."""
@@ -52,7 +49,8 @@ class Desk:
     only_course: bool = False
     #: Rows that wait to be sent; a breaker that would save nothing stays closed.
     rows_left: int = 0
-    lookup_pauses: tuple[float, ...] = LOOKUP_PAUSES
+    #: A look-up that finds nothing is believed after these pauses (seconds).
+    lookup_pauses: tuple[float, ...]
     #: Rows that a registering call takes, found smaller than configured by a 413.
     rows_per_call: int = 1
     #: Whether each candidate is looked up before it is created, since nobody read the list of people.

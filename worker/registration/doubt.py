@@ -37,8 +37,8 @@ async def settle_candidate(desk: Desk, claim: Claim, work: Work) -> str | None:
     """
     found = await _look_again(desk, work)
     if isinstance(found, str):
-        created = work.candidate.job_id == claim.job_id and work.candidate.row_id == work.row_id
-        known = calls.candidate_created if created else calls.candidate_found
+        ours = work.candidate.job_id == claim.job_id
+        known = calls.candidate_created if ours else calls.candidate_found
         await desk.ledger.commit(*known(claim, work, found))
         return found
     if found is Unfound.ABSENT:
@@ -130,7 +130,7 @@ async def _settle_found(
 def outcome_of(found: Registered) -> Outcome:
     """Return what the report says of a registration that the LMS confirms."""
     status = RowStatus.ALREADY_REGISTERED if found.already else RowStatus.REGISTERED
-    return Outcome(status=status, registration_id=found.registration_id)
+    return Outcome(status=status, registration_id=found.registration_id, http_status=found.http_status)
 
 
 def _doubtful(error: str, http_status: int | None) -> Outcome:

@@ -163,7 +163,10 @@ class Enrolling:
         """Stop when the refusal means the course, which costs every further row of it a call for nothing."""
         proven = self.claim.course_key in self.desk.breaker.proven
         ids = [enrolment.candidate_id for _, enrolment in pairs]
-        if proven or refused.code == "already_registered" or not speaks_of_course(refused, ids):
+        surely_there = all(work.candidate.job_id is not None or work.candidate.lms_id is None for work, _ in pairs)
+        if proven or refused.code == "already_registered":
+            return
+        if not speaks_of_course(refused, ids, surely_there=surely_there):
             return
         if self.desk.only_course and self.desk.rows_left > len(pairs):
             raise self._course_stopped(refused)

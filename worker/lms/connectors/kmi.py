@@ -103,7 +103,10 @@ class Kmi:
         theirs = _field(answer.body, "externalId")
         already = theirs is not None and str(theirs) not in {"", enrolment.key}
         course_id = as_id(_field(answer.body, "courseId"))
-        return {enrolment.row_id: Registered(registration_id=registration_id, already=already, course_id=course_id)}
+        registered = Registered(
+            registration_id=registration_id, already=already, course_id=course_id, http_status=answer.status
+        )
+        return {enrolment.row_id: registered}
 
     async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> FoundCandidate:
         """Look a user up: by external id (K-ext), else among those created since `sent_at` (K-users)."""

@@ -100,7 +100,7 @@ class Tahdah:
             answer = await self.door.change("register", "POST", self._path(enrolments[0].course), body, intent)
         except Refused as refused:
             raise self._as_registration(refused) from None
-        found = dict(_registrations(answer.body))
+        found = dict(_registrations(answer))
         return {who.row_id: found[who.candidate_id] for who in enrolments if who.candidate_id in found}
 
     async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> FoundCandidate:
@@ -119,7 +119,7 @@ class Tahdah:
             if refused.status in NO_LOOKUP:
                 return {who.row_id: nothing for who in enrolments}
             raise
-        found = dict(_registrations(answer.body))
+        found = dict(_registrations(answer))
         if _is_whole(answer, len(found)):
             nothing = Unfound.ABSENT
         return {who.row_id: found.get(who.candidate_id, nothing) for who in enrolments}
@@ -221,13 +221,13 @@ def _id_in(body: Any) -> str | None:
     return None
 
 
-def _registrations(body: Any) -> list[tuple[str, Registered]]:
+def _registrations(answer: Answer) -> list[tuple[str, Registered]]:
     """Return (candidate id, registration) of each item of an answer, in whatever order and types it comes."""
     found = []
-    for item in _items(body):
-        candidate_id = as_id(item.get("candidateId"))
-        if candidate_id:
-            found.append((candidate_id, Registered(registration_id=as_id(item.get("candidateExperienceId")))))
+    for item in _items(answer.body):
+        registration_id = as_id(item.get("candidateExperienceId"))
+        if candidate_id := as_id(item.get("candidateId")):
+            found.append((candidate_id, Registered(registration_id=registration_id, http_status=answer.status)))
     return found
 
 
