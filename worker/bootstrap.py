@@ -11,12 +11,14 @@ from worker import lms, settings
 from worker.errors import SettingsError
 from worker.ledger import batches, directory
 from worker.ledger.access import Ledger
-from worker.ledger.engine import open_engine
+from worker.ledger.engine import now, open_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
 
     from worker.lms.http import Door, Wire
+    from worker.pace.gate import Gate
+    from worker.pace.rate import Rate
     from worker.settings import Connection, Settings
 
 
@@ -51,7 +53,9 @@ class Services:
         found = next((key for key in raw if key.casefold() == name.casefold()), None)
         if found is None:
             raise SettingsError(f"There is no connection {name!r}; configured are {known}")
-        return lms.read_connection(found, raw[found])
+        connection = lms.read_connection(found, raw[found])
+        configured_rate(connection)
+        return connection
 
     def warnings(self, connection: Connection) -> list[str]:
         """Return what a person should know about the configuration."""
@@ -60,9 +64,11 @@ class Services:
 
     def known_rate(self, tx: Transaction, connection: Connection) -> float | None:
         """Return the calls a second that are configured, or that held when the credential was last used."""
-        from worker.pace import known_rate  # noqa: PLC0415 - the pace is not loaded by commands that do not talk
-
-        return known_rate(connection.rate, directory.recall(tx, pace_memory(connection)))
+        configured = configured_rate(connection)
+        if configured is not None:
+            return configured.per_second
+        remembered = directory.recall(tx, pace_memory(connection)) or {}
+        return float(remembered.get("rate") or 0) or None
 
 
 def open_services(config: Path | None) -> Services:
@@ -82,18 +88,41 @@ def pace_memory(connection: Connection) -> str:
     return f"pace:{credential_of(connection)}"
 
 
-def open_wire(ledger: Ledger, connection: Connection) -> Wire:
-    """Open the line to a connection's LMS, at the pace that held when it was last used."""
-    from worker.lms.http import open_wire as dial  # noqa: PLC0415 - 250 ms that only a talking command costs
-    from worker.pace import open_gate  # noqa: PLC0415
+def configured_rate(connection: Connection) -> Rate | None:
+    """Return the rate that the configuration sets; raises SettingsError when it is written otherwise."""
+    from worker.pace.rate import parse_rate  # noqa: PLC0415
+
+    try:
+        return parse_rate(connection.rate) if connection.rate else None
+    except ValueError as error:
+        raise SettingsError(f"connections.{connection.name}.rate: {error}") from None
+
+
+def open_gate(ledger: Ledger, connection: Connection) -> Gate:
+    """Return the gate before an LMS's calls, at the pace that held when the credential was last used."""
+    from worker.pace import memory  # noqa: PLC0415
+    from worker.pace.gate import Gate  # noqa: PLC0415
+    from worker.pace.state import Bounds  # noqa: PLC0415
+    from worker.pace.stores import MemoryStore  # noqa: PLC0415
 
     with ledger.read() as tx:
-        remembered = directory.recall(tx, pace_memory(connection))
-    gate = open_gate(rate=connection.rate, max_in_flight=connection.max_in_flight, remembered=remembered)
+        remembered = directory.recall(tx, pace_memory(connection)) or {}
+    store = MemoryStore(
+        Bounds(max_in_flight=connection.max_in_flight, rate=configured_rate(connection)),
+        found=memory.from_memory(remembered, now=now()),
+        not_before=float(remembered.get("not_before") or 0),
+    )
+    return Gate(store, max_in_flight=connection.max_in_flight)
+
+
+def open_wire(ledger: Ledger, connection: Connection) -> Wire:
+    """Open the line to a connection's LMS."""
+    from worker.lms.http import open_wire as dial  # noqa: PLC0415 - 250 ms that only a talking command costs
+
     return dial(
         connection.base_url,
         lms.headers_of(connection),
-        gate,
+        open_gate(ledger, connection),
         in_flight=connection.max_in_flight,
         timeout_seconds=connection.timeout_seconds,
     )

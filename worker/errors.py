@@ -94,6 +94,7 @@ class AnswerLost(LmsError):
 
     message: str
     status: int | None = None
+    code: str = "answer_lost"
 
     def __str__(self) -> str:
         """Return the plain sentence."""

@@ -26,7 +26,8 @@ LONGEST_TEXT = 20_000
 _AFTER_A_POST = frozenset({302, 303})
 _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR, _END = 300, 400, 500, 600
 _UNAUTHORIZED, _REQUEST_TIMEOUT = 401, 408
-_ALREADY = re.compile(r"\balready\b|\bduplicate\b", re.IGNORECASE)
+_ALREADY = re.compile(r"\balready\b", re.IGNORECASE)
+_FORBIDDEN = 403
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -122,6 +123,13 @@ def says_already(refused: Refused) -> bool:
     if refused.status == conflict:
         return True
     return refused.status in {bad_request, unprocessable} and bool(_ALREADY.search(refused.message))
+
+
+def recoded(refused: Refused, *, already: str, otherwise: str) -> Refused:
+    """Return a refusal under the report's code: the thing is there already, not allowed, or refused otherwise."""
+    code = already if says_already(refused) else otherwise
+    code = "not_allowed" if refused.status == _FORBIDDEN else code
+    return Refused(code, refused.status, refused.message, refused.text)
 
 
 def as_id(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from worker.ledger import batches, calls
 from worker.ledger.calls import Outcome
 from worker.lms.contract import Unfound
 from worker.model import CandidateState, RowStatus
-from worker.registration.doubt import doubt_candidate, settle_candidate
+from worker.registration.doubt import doubt_candidate, doubtful, settle_candidate
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,8 +50,8 @@ class Candidates:
             self._asked[work.candidate.id] = asked
             return await asked
         answer = await asyncio.shield(asked)
-        doubtful = isinstance(answer, Blocked) and answer.outcome and answer.outcome.status is RowStatus.IN_DOUBT
-        return WAITS_WITH_ANOTHER if doubtful else answer
+        in_doubt = isinstance(answer, Blocked) and answer.outcome and answer.outcome.status is RowStatus.IN_DOUBT
+        return WAITS_WITH_ANOTHER if in_doubt else answer
 
     async def _ensure(self, work: Work) -> str | Blocked:
         work = await self._wait_for_others(work)
@@ -125,7 +125,7 @@ class Candidates:
         work = await self._reload(work)
         if work.candidate.state is CandidateState.NEW:
             return await self._create(work)
-        return Blocked(_lost_outcome(lost))
+        return Blocked(doubtful(lost))
 
     async def _wait_for_others(self, work: Work) -> Work:
         """Wait while another batch is at work on the same candidate."""
@@ -157,15 +157,6 @@ def _refusal(refused: Refused) -> str:
     if refused.code == "candidate_exists":
         return f"{refused.message}. If this is the same person, give their candidate_id"
     return refused.message
-
-
-def _lost_outcome(lost: AnswerLost) -> Outcome:
-    return Outcome(
-        status=RowStatus.IN_DOUBT,
-        error=f"{lost}. Look for them at the LMS, then use `roster resolve`",
-        code="answer_lost",
-        http_status=lost.status,
-    )
 
 
 def _doubtful(claim: Claim, work: Work) -> Blocked:

@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from worker.lms.contract import FoundCandidate, FoundRegistration
     from worker.registration.desk import Desk
 
-BY_HAND = "Look for them at the LMS, then use `roster resolve`"
-
 
 async def doubt_candidate(desk: Desk, claim: Claim, work: Work, lost: AnswerLost) -> None:
     """Note that the creation of this candidate is in doubt, on the candidate and on the row it was sent for."""
     turned = calls.candidate_turned(claim, work, CandidateState.IN_DOUBT)
-    await desk.ledger.commit(*turned, calls.settled(work, _doubtful(f"{lost}. {BY_HAND}", lost.status)))
+    await desk.ledger.commit(*turned, calls.settled(work, doubtful(lost)))
 
 
 async def settle_candidate(desk: Desk, claim: Claim, work: Work) -> str | None:
@@ -62,27 +60,27 @@ async def _look_again(desk: Desk, work: Work) -> FoundCandidate:
 
 
 async def settle_registrations(
-    desk: Desk, claim: Claim, doubtful: Sequence[tuple[Work, Enrolment]], lost: AnswerLost
+    desk: Desk, claim: Claim, pairs: Sequence[tuple[Work, Enrolment]], lost: AnswerLost
 ) -> list[tuple[Work, Enrolment]]:
     """Mark these rows in doubt, look them up, and return those that surely were not registered."""
     await desk.ledger.commit(
         *(
             write
-            for work, _ in doubtful
+            for work, _ in pairs
             for write in (
                 *calls.registration_turned(claim, work, RegistrationState.IN_DOUBT),
-                calls.settled(work, _doubtful(f"{lost}. {BY_HAND}", lost.status)),
+                calls.settled(work, doubtful(lost)),
             )
         )
     )
-    return await look_up_registrations(desk, claim, doubtful)
+    return await look_up_registrations(desk, claim, pairs)
 
 
 async def look_up_registrations(
-    desk: Desk, claim: Claim, doubtful: Sequence[tuple[Work, Enrolment]]
+    desk: Desk, claim: Claim, pairs: Sequence[tuple[Work, Enrolment]]
 ) -> list[tuple[Work, Enrolment]]:
     """Look registrations in doubt up, delayed and repeated; return those that are believed absent."""
-    waiting = list(doubtful)
+    waiting = list(pairs)
     for turn, pause in enumerate(desk.lookup_pauses, start=1):
         await desk.sleep(pause)
         found = await _find(desk, waiting)
@@ -133,5 +131,7 @@ def outcome_of(found: Registered) -> Outcome:
     return Outcome(status=status, registration_id=found.registration_id, http_status=found.http_status)
 
 
-def _doubtful(error: str, http_status: int | None) -> Outcome:
-    return Outcome(status=RowStatus.IN_DOUBT, error=error, code="answer_lost", http_status=http_status)
+def doubtful(lost: AnswerLost) -> Outcome:
+    """Return what the report says of a row whose answer was lost, until a look-up or a person settles it."""
+    error = f"{lost}. Look for them at the LMS, then use `roster resolve`"
+    return Outcome(status=RowStatus.IN_DOUBT, error=error, code=lost.code, http_status=lost.status)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from worker.errors import AnswerLost, Refused, StopJob
 from worker.ledger import calls
 from worker.ledger.calls import Outcome
-from worker.lms.contract import Enrolment, Registered
+from worker.lms.contract import Enrolment, FoundRegistration, Registered, Unfound
 from worker.model import RegistrationState, RowStatus
 from worker.registration.breaker import speaks_of_course
 from worker.registration.desk import CourseStopped
@@ -85,7 +85,8 @@ class Enrolling:
             self._learn_course(confirmed[0][1])
         missing = [pair for pair in pairs if pair[0].row_id not in answers]
         if missing:
-            lost = AnswerLost("The LMS accepted the call, but its answer does not name this candidate")
+            message = "The LMS accepted the call, but its answer does not name this candidate"
+            lost = AnswerLost(message, code="no_answer_for_row")
             await self._doubtful(missing, lost, tries)
 
     def _learn_course(self, answer: Registered) -> None:
@@ -134,7 +135,7 @@ class Enrolling:
         desk, claim = self.desk, self.claim
         work, enrolment = pair
         if refused.code == "already_registered":
-            await self._already(work, enrolment)
+            await self._already(work, enrolment, refused)
             return
         outcome = _rejected(refused, refused.code)
         too_many = desk.breaker.refused(claim.course_key, refused) and desk.rows_left > desk.breaker.limit
@@ -149,14 +150,22 @@ class Enrolling:
                 refused.status,
             )
 
-    async def _already(self, work: Work, enrolment: Enrolment) -> None:
-        """Record that the candidate was registered before, with the registration's id where it can be looked up."""
-        self.desk.breaker.succeeded(self.claim.course_key)
-        registration_id = None
+    async def _already(self, work: Work, enrolment: Enrolment, refused: Refused) -> None:
+        """Record that the candidate was registered before, as the refusal says and a look-up confirms.
+
+        A look-up that finds no such registration makes it a refusal: the word "already" was about something else.
+        """
+        found: FoundRegistration = Unfound.NO_LOOKUP
         if self.desk.connector.rules.lists_people:
-            found = (await self.desk.connector.find_registrations([enrolment])).get(work.row_id)
-            registration_id = found.registration_id if isinstance(found, Registered) else None
-        outcome = Outcome(status=RowStatus.ALREADY_REGISTERED, registration_id=registration_id)
+            found = (await self.desk.connector.find_registrations([enrolment]))[work.row_id]
+        if found is Unfound.ABSENT:
+            await self.desk.ledger.commit(calls.settled(work, _rejected(refused, "registration_refused")))
+            return
+        self.desk.breaker.succeeded(self.claim.course_key)
+        registration_id = found.registration_id if isinstance(found, Registered) else None
+        outcome = Outcome(
+            status=RowStatus.ALREADY_REGISTERED, registration_id=registration_id, http_status=refused.status
+        )
         await self.desk.ledger.commit(*calls.registered(self.claim, work, outcome))
 
     async def _stop_a_refused_course(self, pairs: Sequence[Pair], refused: Refused) -> None:

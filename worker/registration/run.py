@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.errors import LmsUnavailable, RetryLater, StaleClaim, StopJob
+from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, StaleClaim, StopJob
 from worker.ledger import batches, calls
 from worker.ledger.batches import LEASE_SECONDS
 from worker.ledger.calls import Outcome
@@ -105,6 +105,8 @@ def _end(results: Sequence[BaseException | None]) -> BatchEnd:
     for result in results:
         if result is None:
             continue
+        if isinstance(result, AnswerLost | Refused):
+            result = LmsUnavailable(5.0, f"A look-up got no answer that could be used ({result})")  # noqa: PLW2901
         if not isinstance(result, StopJob | CourseStopped | Stopped | RetryLater):
             raise result
         kind = RetryLater if isinstance(result, RetryLater) else type(result)

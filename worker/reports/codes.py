@@ -87,27 +87,20 @@ _ALL = (
     ),
     Code("candidate_refused", "The LMS would not create the candidate; its words are in `_error`.", _MEND),
     Code("registration_refused", "The LMS would not register the candidate; its words are in `_error`.", _MEND),
-    Code("action_refused", "The LMS would not do what the row asks for; its words are in `_error`.", _MEND),
-    Code("already_registered", "The candidate is registered on the course already.", "Nothing."),
     Code(
         "ambiguous_candidate",
         "More than one person in the LMS fits this row, and none was chosen.",
         "Put the right person's id into a `candidate_id` column and drop the row again.",
     ),
     Code(
-        "unknown_candidate",
-        "The LMS knows no person with this id.",
-        "Mend the id, or leave it empty so that the candidate is created.",
+        "candidate_exists",
+        "The LMS would not create the candidate, since it has one like them; which one, it did not say.",
+        "Find the person in the LMS, put their id into a `candidate_id` column and drop the row again.",
     ),
     Code(
-        "unknown_registration",
-        "There is no such registration in the LMS to work on.",
-        "Register first, or mend the candidate or the course.",
-    ),
-    Code(
-        "not_registered",
-        "The LMS says that the candidate is not registered on the course.",
-        "Register first, then drop the row again.",
+        "candidate_incomplete",
+        "The LMS does not have this person, and the row lacks what is needed to create them.",
+        "Fill in the columns that the sentence names, or mend the id by which the row names the person.",
     ),
     Code(
         "not_allowed",
@@ -127,12 +120,23 @@ _ALL = (
     ),
     # What was never sent.
     Code(
-        "course_stopped",
-        "The course was given up before this row's turn: the LMS refused it for every row tried.",
-        "Mend what the other rows of the course name as reason, then use `roster retry`.",
+        "candidate_in_doubt",
+        "The row's candidate is in doubt in another row, and nothing more is sent for them until that is settled.",
+        "Settle the other row with `roster resolve`, then use `roster resume`.",
     ),
     Code(
-        "job_stopped",
+        "course_refused",
+        "The course was given up before this row's turn: the LMS refuses the course itself.",
+        "Mend the course in the roster or in the LMS, then use `roster retry` or drop the failed rows again.",
+    ),
+    Code(
+        "bisecting_ended",
+        "The LMS refused this row together with others, and taking the batch apart used up its calls.",
+        "`roster resume` goes on; a smaller `batch_size` makes it cheaper.",
+    ),
+    Code("strict", "Other rows are invalid, and `--strict` was given.", "Mend them, or leave `--strict` out."),
+    Code(
+        "not_sent",
         "The job stopped before this row's turn.",
         "Mend what the Summary names as reason, then use `roster resume`.",
     ),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from worker.errors import AnswerLost, Refused
-from worker.lms.answers import Answer, as_id, says_already
+from worker.lms.answers import Answer, as_id, recoded
 from worker.lms.contract import (
     Enrolment,
     FoundCandidate,
@@ -78,8 +78,8 @@ class Kmi:
         try:
             answer = await self.door.change("create_user", "POST", "/users/", _user(candidate), intent)
         except Refused as refused:
-            code = "candidate_exists" if _is_taken(refused) else "candidate_refused"
-            raise Refused(code, refused.status, refused.message, refused.text) from None
+            otherwise = "candidate_exists" if _is_taken(refused) else "candidate_refused"
+            raise recoded(refused, already="candidate_exists", otherwise=otherwise) from None
         user_id = as_id(_field(answer.body, "id"))
         if user_id is None:
             raise AnswerLost("The LMS answered without the user's id; perhaps it was created", answer.status)
@@ -95,8 +95,7 @@ class Kmi:
         try:
             answer = await self.door.change("create_registration", "POST", "/registrations/", body, intent)
         except Refused as refused:
-            code = "already_registered" if says_already(refused) else "registration_refused"
-            raise Refused(code, refused.status, refused.message, refused.text) from None
+            raise recoded(refused, already="already_registered", otherwise="registration_refused") from None
         registration_id = as_id(_field(answer.body, "id"))
         if registration_id is None:
             return {}
@@ -267,7 +266,7 @@ def _unfound(refused: Refused) -> Unfound:
 
 
 def _is_taken(refused: Refused) -> bool:
-    return says_already(refused) or any(word in refused.message.lower() for word in ("exists", "taken", "unique"))
+    return any(word in refused.message.lower() for word in ("exists", "taken", "unique"))
 
 
 def _stands(item: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from worker.errors import AnswerLost, Refused, StopJob
-from worker.lms.answers import Answer, as_id, says_already
+from worker.lms.answers import Answer, as_id, recoded
 from worker.lms.contract import (
     Enrolment,
     FoundCandidate,
@@ -86,8 +86,7 @@ class Tahdah:
                 "create_candidate", "POST", "/api/candidates", self._body(candidate), intent
             )
         except Refused as refused:
-            code = "candidate_exists" if says_already(refused) else "candidate_refused"
-            raise Refused(code, refused.status, refused.message, refused.text) from None
+            raise recoded(refused, already="candidate_exists", otherwise="candidate_refused") from None
         candidate_id = _new_id(answer)
         if candidate_id is None:
             raise AnswerLost("The LMS answered without the candidate's id; perhaps it was created", answer.status)
@@ -180,8 +179,7 @@ class Tahdah:
                 "set registration_path to the other of `registrations` and `learners`, then resume the job",
                 refused.status,
             )
-        code = "already_registered" if says_already(refused) else "registration_refused"
-        return Refused(code, refused.status, refused.message, refused.text)
+        return recoded(refused, already="already_registered", otherwise="registration_refused")
 
 
 def rules(connection: TahdahConnection) -> RowRules:
