@@ -109,7 +109,11 @@ class Runner:
         await self._until_reached(lambda: people.find_people(self.desk))
         await ledger.run(
             lambda tx: plan.plan_batches(
-                tx, job_id, batch_size=self.connection.batch_size, rows_per_call=connector.rules.rows_per_call
+                tx,
+                job_id,
+                batch_size=self.connection.batch_size,
+                rows_per_call=connector.rules.rows_per_call,
+                proven=self.desk.breaker.proven,
             )
         )
         ahead = await ledger.run(lambda tx: outlook.outlook(tx, job_id))
