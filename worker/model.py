@@ -176,6 +176,16 @@ class RosterRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody whom the LMS lists."""
+
+    candidate_id: str
+    external_id: str | None
+    email: str | None
+    login_name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing that is wrong with a row: a plain sentence with the remedy in it."""
 

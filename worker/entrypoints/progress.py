@@ -61,6 +61,8 @@ class Watch:
         parts += [f"[red]{wrong} refused[/]"] if wrong else []
         doubtful = tally.by_status[RowStatus.IN_DOUBT]
         parts += [f"[yellow]{doubtful} in doubt[/]"] if doubtful else []
+        created = tally.candidates_created
+        parts += [f"{created} created"] if created else []
         seconds = max(now() - self.began, 0.001)
         parts.append(f"{(settled - (self._first or 0)) / seconds * 3600:,.0f} rows/h")
         if job and job.state is JobState.WAITING and job.not_before:

@@ -138,7 +138,10 @@ def read_rows_in(tx: Transaction, job: Job, rules: RowRules) -> None:
     """Write the rows of a job's roster, with headings and warnings, within this transaction."""
     options = options_of(job)
     file = open_roster(Path(job.kept_at), name=job.roster, sheet=options.sheet, encoding=options.encoding)
-    headings = match_headings(file.headings, mapping=options.mapping)
+    try:
+        headings = match_headings(file.headings, mapping=options.mapping)
+    except UnreadableRoster as error:
+        raise type(error)(f"{job.roster}: {error}") from None
     warnings: list[str] = []
     parsed = read_rows(
         file,

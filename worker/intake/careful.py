@@ -1,120 +1,88 @@
-"""What calamine does not show of an XLSX workbook: leading zeros by number format, errors, formulas without value.
+"""What openpyxl sees in an XLSX workbook and calamine does not show: leading zeros, errors, formulas without value.
 
-A second look at the sheet's own XML, taken only when two cheap questions say that there is something to see. It
-adds to single cells of what calamine has read and is held against it cell by cell, so that it cannot lose a row.
+It takes ten times as long, so `glance` tells first whether there is anything to see. The rows stay calamine's:
+openpyxl's are held against them cell by cell, because some workbooks it reads in part and says nothing.
 """
 
 from __future__ import annotations
 
-import posixpath
-import re
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import cast
 
-from defusedxml.ElementTree import iterparse
+from openpyxl import load_workbook
+from openpyxl.cell.read_only import EMPTY_CELL, EmptyCell, ReadOnlyCell
 
-from worker.intake.sheet_scan import Marked, Unsure, scan_sheet
-from worker.intake.zero_formats import shows_zeros
+from worker.intake.cells import Shown, show, with_zeros, zero_format
+from worker.intake.problems import ProblemCode
+from worker.intake.text import is_blank
 
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
-#: An error cell, or a formula.
-_WORTH_A_LOOK = re.compile(rb"""\bt\s*=\s*["']e["']|<(?:\w+:)?f[\s/>]""")
-_CHUNK = 2**20
-_OVERLAP = 32
+_Cell = ReadOnlyCell | EmptyCell
+_Row = tuple[_Cell, ...]
 
 
-def look_again(path: Path, sheet: str) -> dict[tuple[int, int], Marked]:
-    """Return the cells of a sheet, by row and column from 0, that are not what calamine shows.
+class Unsure(ValueError):
+    """The two readers of a workbook have read different things."""
 
-    Raises Unsure when the workbook is not laid out as Excel does it.
+
+def correct(rows: Iterable[Shown], path: Path, sheet: str, *, left: int, gaps: bool) -> Iterator[Shown]:
+    """Yield calamine's rows with what openpyxl sees in them; the rows lack the `left` blank columns before them.
+
+    Only with `gaps` are formulas without value looked for, since openpyxl reads the sheet once more for them.
+    Raises Unsure when openpyxl does not see the same cells.
     """
-    with zipfile.ZipFile(path) as archive:
-        parts = {name.replace("\\", "/").lstrip("/").lower(): name for name in archive.namelist()}
-        workbook = _workbook_part(archive, parts)
-        relations = _relations(archive, parts, workbook)
-        identifiers = dict(_sheets(archive, parts, workbook))
-        part = relations.get(identifiers.get(sheet, ""), "")
-        if part not in parts:
+    for shown, seen in zip_longest(rows, _read(path, sheet, gaps=gaps)):
+        texts, flaws = shown or ([], {})
+        values, formulas = seen or ((), ())
+        if not all(map(_is_blank, values[:left])):
             raise Unsure
-        styles = next((target for target in relations.values() if posixpath.basename(target) == "styles.xml"), "")
-        formats = _zero_formats(archive, parts[styles]) if styles in parts else {}
-        if not formats and not _worth_a_look(archive, parts[part]):
-            return {}
-        with archive.open(parts[part]) as xml:
-            return scan_sheet(xml, formats)
-
-
-def _workbook_part(archive: zipfile.ZipFile, parts: dict[str, str]) -> str:
-    targets = _relations(archive, parts, "").values()
-    named = next((part for part in targets if part.endswith(".xml") and "workbook" in part), "xl/workbook.xml")
-    if named not in parts:
-        raise Unsure
-    return named
-
-
-def _relations(archive: zipfile.ZipFile, parts: dict[str, str], part: str) -> dict[str, str]:
-    """Return the parts to which a part refers, by the name under which it does."""
-    folder = posixpath.dirname(part)
-    where = posixpath.join(folder, "_rels", posixpath.basename(part) + ".rels").lower()
-    if where not in parts:
-        return {}
-    with archive.open(parts[where]) as xml:
-        return {
-            element.get("Id", ""): _resolved(folder, element.get("Target", ""))
-            for element in _elements(xml, "Relationship")
-        }
-
-
-def _resolved(folder: str, target: str) -> str:
-    target = target.replace("\\", "/")
-    return posixpath.normpath(
-        target.lstrip("/") if target.startswith("/") else posixpath.join(folder, target)
-    ).lower()
-
-
-def _sheets(archive: zipfile.ZipFile, parts: dict[str, str], workbook: str) -> list[tuple[str, str]]:
-    with archive.open(parts[workbook]) as xml:
-        return [
-            (element.get("name", ""), next((value for key, value in element.items() if key.endswith("}id")), ""))
-            for element in _elements(xml, "sheet")
+        corrected = [
+            _correct(text or "", value or EMPTY_CELL, formula or EMPTY_CELL)
+            for text, value, formula in zip_longest(texts, values[left:], formulas[left:])
         ]
+        flaws |= {column: flaw for column, (_, flaw) in enumerate(corrected) if flaw}
+        yield [text for text, _ in corrected], flaws
 
 
-def _zero_formats(archive: zipfile.ZipFile, styles: str) -> dict[str, str]:
-    """Return the cell styles whose number format shows leading zeros, with that format."""
-    codes: dict[str, str] = {}
-    formats: dict[str, str] = {}
-    with archive.open(styles) as xml:
-        for element in _elements(xml, "numFmt", "cellXfs"):
-            if _local(element) == "numFmt":
-                codes[element.get("numFmtId", "")] = element.get("formatCode", "")
-            else:
-                for index, style in enumerate(child for child in element if _local(child) == "xf"):
-                    code = codes.get(style.get("numFmtId", ""), "").split(";")[0]
-                    if shows_zeros(code):
-                        formats[str(index)] = code
-    return formats
+def _read(path: Path, sheet: str, *, gaps: bool) -> Iterator[tuple[_Row, _Row]]:
+    """Yield each row with its values and with its formulas; twice with its values unless there are gaps."""
+    values = _rows(path, sheet, data_only=True)
+    return zip(values, _rows(path, sheet, data_only=False), strict=True) if gaps else ((row, row) for row in values)
 
 
-def _worth_a_look(archive: zipfile.ZipFile, part: str) -> bool:
-    tail = b""
-    with archive.open(part) as xml:
-        while chunk := xml.read(_CHUNK):
-            if _WORTH_A_LOOK.search(tail + chunk):
-                return True
-            tail = chunk[-_OVERLAP:]
-    return False
+def _rows(path: Path, sheet: str, *, data_only: bool) -> Iterator[_Row]:
+    with closing(load_workbook(path, read_only=True, data_only=data_only, keep_links=False)) as book:
+        found = book[sheet]
+        # The size that a workbook states may be wrong, and openpyxl would leave out what lies beyond it.
+        found.reset_dimensions()
+        yield from cast("Iterator[_Row]", found.rows)
 
 
-def _elements(xml: IO[bytes], *names: str) -> Iterator[Element]:
-    for _, element in iterparse(xml, events=("end",), forbid_dtd=True):
-        if _local(element) in names:
-            yield element
+def _correct(text: str, cell: _Cell, formula: _Cell) -> tuple[str, str | None]:
+    """Return what a cell shows and what is wrong with it, given calamine's text for it."""
+    value = cell.value
+    if not text and cell.data_type == "e":
+        return str(value or "#N/A"), ProblemCode.EXCEL_ERROR.value
+    # The value of a formula of type "str" is a text; an empty one comes as None.
+    if not text and value is None and formula.data_type == "f" and cell.data_type != "str":
+        return "", ProblemCode.FORMULA_WITHOUT_VALUE.value
+    if is_blank(text) != _is_blank(cell):
+        raise Unsure
+    if cell.data_type != "n" or not isinstance(value, int | float):
+        return text, None
+    return _with_zeros(text, float(value), cell.number_format), None
 
 
-def _local(element: Element) -> str:
-    return element.tag.rpartition("}")[2]
+def _with_zeros(text: str, number: float, number_format: str) -> str:
+    code = zero_format(number_format)
+    if not code:
+        return text
+    if text != show(number)[0]:
+        raise Unsure
+    return with_zeros(int(number), code) if number.is_integer() else text
+
+
+def _is_blank(cell: _Cell) -> bool:
+    return cell.value is None or (isinstance(cell.value, str) and is_blank(cell.value))

@@ -1,9 +1,11 @@
-"""The value of a spreadsheet's cell → the text that the spreadsheet shows for it."""
+"""The value of a spreadsheet's cell → the text that the spreadsheet shows for it, leading zeros by format too."""
 
 from __future__ import annotations
 
 import math
+import re
 from datetime import date, datetime, time, timedelta
+from functools import cache
 
 from worker.intake.problems import ProblemCode
 
@@ -11,6 +13,13 @@ from worker.intake.problems import ProblemCode
 FIRST_INEXACT = 10.0**15
 
 Cell = str | float | int | bool | date | datetime | time | timedelta | None
+#: The texts of a row, and what is wrong with some of them (position → code).
+Shown = tuple[list[str], dict[int, str]]
+
+#: Zeros alone, parted by nothing but literals: 00000000 or 00" "00.
+_ZERO_FORMAT = re.compile(r'(?:0|\\.|"[^"]*"|[-\s/()])+')
+_LITERAL = re.compile(r'\\(.)|"([^"]*)"|(0)|([-\s/()])')
+_LEAST_ZEROS = 2
 
 
 def show(value: Cell) -> tuple[str, str | None]:
@@ -45,3 +54,24 @@ def _show_moment(value: datetime) -> str:
     if value.time() == time.min and value.tzinfo is None:
         return value.date().isoformat()
     return value.isoformat(" ", "seconds")
+
+
+@cache
+def zero_format(number_format: str) -> str | None:
+    """Return a number format's part for positive numbers; None when it does else than show leading zeros."""
+    code = number_format.split(";", maxsplit=1)[0]
+    return code if _ZERO_FORMAT.fullmatch(code) and _zeros(code) >= _LEAST_ZEROS else None
+
+
+def _zeros(code: str) -> int:
+    return sum(found[3] is not None for found in _LITERAL.finditer(code))
+
+
+def with_zeros(number: int, code: str) -> str:
+    """Show a number as a format of zeros and literals does."""
+    digits = iter(str(abs(number)).zfill(_zeros(code)))
+    surplus = len(str(abs(number))) - _zeros(code)
+    text = "".join(next(digits) for _ in range(surplus))
+    for found in _LITERAL.finditer(code):
+        text += next(digits) if found[3] else found[1] or found[2] or found[4] or ""
+    return f"-{text}" if number < 0 else text

@@ -23,7 +23,6 @@ class ProblemCode(StrEnum):
     #: The value is none of those allowed.
     INVALID_CHOICE = "invalid_choice"
     INVALID_COUNTRY = "invalid_country"
-    INVALID_ID = "invalid_id"
     VALUE_TOO_LONG = "value_too_long"
     #: A spreadsheet has rounded an id: the value is gone.
     LOST_DIGITS = "lost_digits"

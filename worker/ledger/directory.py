@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from worker.lms.contract import Person
-    from worker.model import Course
+    from worker.model import Course, Person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from worker.model import Candidate, Course, RosterRow, RowRules
+from worker.model import Candidate, Course, Person, RosterRow, RowRules
 
 #: Committed to the ledger just before a call that changes something; what it raises keeps the call from being sent.
 Intent = Callable[[], Awaitable[None]]
@@ -63,16 +63,6 @@ class Unfound(Enum):
 FoundCandidate = str | Unfound
 #: What a look-up says of a registration.
 FoundRegistration = Registered | Unfound
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """Somebody whom the LMS lists."""
-
-    candidate_id: str
-    external_id: str | None
-    email: str | None
-    login_name: str | None
 
 
 class Connector(Protocol):

@@ -37,7 +37,6 @@ _ALL = (
         "This is not a country that we know.",
         "Write its name in English or its two letters (NL), and drop the file again.",
     ),
-    Code("invalid_id", "An id has letters or signs in it that this LMS's ids never have.", _MEND),
     Code("value_too_long", "The text is longer than the LMS takes.", "Shorten it and drop the file again."),
     Code(
         "lost_digits",

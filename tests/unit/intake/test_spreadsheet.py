@@ -10,6 +10,7 @@ import xlsxwriter
 from worker.errors import UnreadableRoster
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 
 def workbook(*rows, **sheets):
@@ -241,3 +242,87 @@ def test_ods_is_read_and_bare_numbers_are_remembered(open_bytes):
     file = open_bytes(archive.getvalue())
     assert cells(file) == [("58",)]
     assert file.bare_numbers == {0}
+
+
+def zeros(*numbers):
+    """A workbook of ids shown with eight digits."""
+    book = openpyxl.Workbook()
+    book.active.append(["external_id"])
+    for number in numbers:
+        book.active.append([number])
+    for (cell,) in book.active.iter_rows(min_row=2):
+        cell.number_format = "00000000"
+    return saved(book)
+
+
+def test_a_wrong_dimension_loses_no_leading_zeros(open_bytes, rewrite):
+    content = rewrite(
+        zeros(1, 2),
+        "xl/worksheets/sheet1.xml",
+        lambda xml: re.sub(rb"<dimension[^>]*>", b'<dimension ref="A1"/>', xml),
+    )
+    assert cells(open_bytes(content)) == [("00000001",), ("00000002",)]
+
+
+def test_rows_that_openpyxl_would_lose_are_refused(open_bytes, rewrite):
+    def turned(xml: bytes) -> bytes:
+        first, second = re.findall(rb'<row r="[23]".*?</row>', xml)
+        return xml.replace(first + second, second + first)
+
+    with pytest.raises(UnreadableRoster, match="cannot read with certainty"):
+        open_bytes(rewrite(zeros(1, 2), "xl/worksheets/sheet1.xml", turned))
+
+
+def test_workbooks_that_openpyxl_cannot_read_are_refused_only_when_it_matters(open_bytes, rewrite):
+    def no_fill(xml: bytes) -> bytes:
+        return re.sub(rb"<fill>.*?</fill>", b"<fill/>", xml)
+
+    plain = rewrite(workbook(["email"], ["a@x.example"]), "xl/styles.xml", no_fill)
+    assert cells(open_bytes(plain)) == [("a@x.example",)]
+    with pytest.raises(UnreadableRoster, match="save it as an ordinary Excel workbook"):
+        open_bytes(rewrite(zeros(1), "xl/styles.xml", no_fill))
+
+
+def test_strict_ooxml_with_leading_zeros_is_refused(open_bytes, rewrite):
+    def strict(xml: bytes) -> bytes:
+        xml = xml.replace(MAIN.encode(), b"http://purl.oclc.org/ooxml/spreadsheetml/main")
+        return xml.replace(OFFICE.encode(), b"http://purl.oclc.org/ooxml/officeDocument/relationships")
+
+    content = zeros(1)
+    for part in ("xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/styles.xml", "xl/worksheets/sheet1.xml"):
+        content = rewrite(content, part, strict)
+    with pytest.raises(UnreadableRoster, match="save it as an ordinary Excel workbook"):
+        open_bytes(content)
+
+
+def test_a_last_row_of_nothing_but_formulas_without_value_is_not_lost(open_bytes):
+    file = open_bytes(workbook(["email", "city"], ["a@x.example", "Ulm"], ["=A2", "=B2"]))
+    assert [record.raw.row for record in file.records()] == [2, 3]
+    assert flaws(file) == [{}, {0: "formula_without_value", 1: "formula_without_value"}]
+
+
+def test_leading_zeros_errors_and_formulas_are_told_apart_in_one_row(open_bytes, rewrite):
+    book = openpyxl.Workbook()
+    book.active.append([None, "external_id", "city", "email", "score"])
+    book.active.append([])
+    book.active.append([None, 7, '=""', "=C3", "#REF!"])
+    book.active["B3"].number_format = "0000"
+    book.active["E3"].data_type = "e"
+    content = rewrite(
+        saved(book),
+        "xl/worksheets/sheet1.xml",
+        lambda xml: re.sub(rb'<c r="C3"[^>]*>(<f>.*?</f>)<v ?(?:/>|></v>)', rb'<c r="C3" t="str">\1<v></v>', xml),
+    )
+    file = open_bytes(content)
+    assert cells(file) == [("0007", "", "", "#REF!")]
+    assert flaws(file) == [{2: "formula_without_value", 3: "excel_error"}]
+
+
+def test_an_entity_within_a_number_is_refused(open_bytes, rewrite):
+    content = rewrite(
+        workbook(["external_id"], [12]),
+        "xl/worksheets/sheet1.xml",
+        lambda xml: b'<!DOCTYPE x [<!ENTITY a "9">]>' + xml.replace(b"<v>12</v>", b"<v>1&a;2</v>"),
+    )
+    with pytest.raises(UnreadableRoster):
+        open_bytes(content)

@@ -19,12 +19,11 @@ from worker.lms.contract import (
     FoundCandidate,
     FoundRegistration,
     Intent,
-    Person,
     Registered,
     Unfound,
 )
 from worker.lms.http import Door
-from worker.model import Action, Candidate, Course, RowRules
+from worker.model import Action, Candidate, Course, Person, RowRules
 from worker.settings import Connection, Secret
 
 #: K-page: without `limit` at most 100 come; whether more are allowed is not said.

@@ -20,12 +20,11 @@ from worker.lms.contract import (
     FoundCandidate,
     FoundRegistration,
     Intent,
-    Person,
     Registered,
     Unfound,
 )
 from worker.lms.http import Door
-from worker.model import Action, Candidate, Course, RowRules
+from worker.model import Action, Candidate, Course, Person, RowRules
 from worker.settings import Connection, Secret, Text
 
 #: Roster column → field of a candidate. Assumed: the page shows no body; `candidate_fields` changes it.
