@@ -55,7 +55,6 @@ class Runner:
     desk: Desk = field(init=False)
     door: Door = field(init=False)
     _asked: JobState | None = None
-    _halted: bool = False
     _unreachable_since: float | None = None
     _pauses: int = 0
     _waited_before: float = 0.0
@@ -175,7 +174,7 @@ class Runner:
     async def _ended(self, batch: OpenBatch, end: BatchEnd) -> None:
         await self._flush()
         if end.stop is not None:
-            self._halted = True
+            self.desk.halted = True
             raise end.stop
         if end.course is not None:
             await self._stop_course(batch, end)
@@ -189,7 +188,7 @@ class Runner:
         if course is None:
             return
         if self.desk.only_course and self.desk.rows_left:
-            self._halted = True
+            self.desk.halted = True
             raise StopJob(course.code, course.message)
         self.tell(course.message)
         message = f"Not sent: {course.message}"
@@ -266,7 +265,7 @@ class Runner:
         """Return why nothing more may be sent, if so."""
         if self.interrupted.is_set():
             return Stopped("interrupted")
-        return Stopped("stopped") if self._asked or self._halted else None
+        return Stopped("stopped") if self._asked else None
 
     async def _look(self) -> None:
         """Look at what a person asked for, here or from another process."""

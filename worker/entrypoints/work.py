@@ -126,7 +126,7 @@ def work_off(services: Services, job_id: int, connection: Connection, *, quiet: 
     code = (
         outcome.INTERRUPTED if runner.interrupted.is_set() and not job.has_ended else outcome.exit_code(job.state)
     )
-    if code == outcome.WAITS:
+    if code == outcome.WAITS and quiet:
         click.echo(f"Job {job_id} is {job.state}: {job.reason}. `roster resume {job_id}` goes on", err=True)
     return code, _report(services, job_id)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from worker.errors import LmsUnavailable, RetryLater, RosterError, StopJob
+from worker.errors import AnswerLost, LmsUnavailable, RateLimited, Refused, RetryLater, RosterError, StopJob
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -64,6 +65,12 @@ class Desk:
     bisected: int = 0
     #: Why nothing more may be sent; None while it may.
     stopping: Callable[[], RosterError | None] = lambda: None
+    #: Something was met that stops the job: nothing more is sent.
+    halted: bool = False
+    _first: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: The LMS has answered a changing call of this job, be it with a refusal of the row.
+    _opened: bool = False
+    _away: tuple[float, LmsUnavailable] | None = None
 
     async def send(
         self,
@@ -73,9 +80,26 @@ class Desk:
     ) -> Result:
         """Make one changing call: leave of the pace, the intent committed, the call; short refusals are sat out.
 
-        `sending` is committed before the first byte; `recall` takes it back when the LMS surely did nothing.
+        `sending` is committed before the first byte; `recall` takes it back when the LMS surely did nothing. The
+        job's first call goes alone: what it meets (a wrong token, an LMS that is down) it meets for all.
         Raises RetryLater for longer waits, Refused, AnswerLost, StopJob (all but AnswerLost after the recall).
         """
+        if not self._opened:
+            async with self._first:
+                if not self._opened:
+                    self._refuse_if_away()
+                    result = await self._send(call, sending, recall)
+                    self._opened = True
+                    return result
+        self._refuse_if_away()
+        return await self._send(call, sending, recall)
+
+    async def _send(
+        self,
+        call: Callable[[Intent], Awaitable[Result]],
+        sending: Callable[[], Writes],
+        recall: Callable[[], Writes],
+    ) -> Result:
         while True:
             sent = False
 
@@ -83,18 +107,41 @@ class Desk:
                 nonlocal sent
                 if reason := self.stopping():
                     raise reason
+                if self.halted:
+                    raise Stopped("another call of this job met something that stops it")
                 await self.ledger.commit(*sending())
                 sent = True
 
             try:
                 return await call(intent)
+            except (Refused, AnswerLost):
+                self._opened = True
+                raise
             except (RetryLater, StopJob) as error:
                 if sent:
                     await self.ledger.commit(*recall())
-                if not isinstance(error, RetryLater) or not sent or isinstance(error, LmsUnavailable):
+                self._note(error)
+                if not (sent and self._comes_soon(error)):
                     raise
-                if error.seconds > self.door.wire.gate.longest_wait:
-                    raise
+
+    def _note(self, error: RetryLater | StopJob) -> None:
+        if isinstance(error, StopJob):
+            self.halted = True
+        if isinstance(error, LmsUnavailable):
+            self._away = (time.monotonic() + error.seconds, error)
+
+    def _comes_soon(self, error: RetryLater | StopJob) -> bool:
+        """Tell whether a refusal is so short that it is sat out where the call stands."""
+        return isinstance(error, RateLimited) and error.seconds <= self.door.wire.gate.longest_wait
+
+    def _refuse_if_away(self) -> None:
+        """Spare every waiting call its own attempt to reach an LMS that another call just found away."""
+        if self._away is not None:
+            until, error = self._away
+            left = until - time.monotonic()
+            if left > 0:
+                raise LmsUnavailable(left, error.message)
+            self._away = None
 
     async def sleep(self, seconds: float) -> None:
         """Wait a little, unless nothing more may be sent."""
