@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from worker import bootstrap, lms
 from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, RosterError, StopJob, UsageError
-from worker.ledger import batches, directory, jobs, outlook, rows
+from worker.ledger import batches, directory, jobs, outlook
 from worker.ledger.engine import now
 from worker.model import JobState
-from worker.registration import people, plan, settle, steer
+from worker.registration import feed, people, plan, settle, steer
 from worker.registration.breaker import Breaker
-from worker.registration.desk import Desk, Stopped
+from worker.registration.desk import CourseStopped, Desk, Stopped
+from worker.registration.patience import Patience
 from worker.registration.run import BatchEnd, run_batch
 
 if TYPE_CHECKING:
@@ -34,11 +35,10 @@ if TYPE_CHECKING:
 BATCHES_AT_ONCE = 3
 #: How often the loop looks at what a person asked for (seconds).
 POLL_SECONDS = 0.3
-#: How long an LMS that never answered is tried, and one that did before (seconds).
-FIRST_CONTACT_SECONDS = 12.0
-UNREACHABLE_SECONDS = 300.0
-#: Pauses in a row without one call that went well, before a person is asked.
-MOST_PAUSES = 30
+#: A shorter pause does not show in the job's state (seconds).
+NOTICED_SECONDS = 1.0
+#: From these this process may change the job's state; what a person asked for meanwhile stands.
+_AT_WORK = (JobState.RUNNING, JobState.WAITING)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,9 +54,8 @@ class Runner:
     tell: Callable[[str], None] = lambda _: None
     desk: Desk = field(init=False)
     door: Door = field(init=False)
+    patience: Patience = field(default_factory=Patience)
     _asked: JobState | None = None
-    _unreachable_since: float | None = None
-    _pauses: int = 0
     _waited_before: float = 0.0
     _calls: int = 0
     _began: float = field(default_factory=now)
@@ -128,10 +127,11 @@ class Runner:
             while True:
                 await self._look()
                 open_batches = await self.services.ledger.run(lambda tx: batches.open_batches(tx, self.job_id))
-                for batch in self._ready(open_batches, list(running.values())):
-                    running[asyncio.create_task(self._run(batch))] = batch
+                for batch in feed.ready(open_batches, list(running.values()), at_once=BATCHES_AT_ONCE, at=now()):
+                    running[asyncio.create_task(run_batch(batch.id, self.desk))] = batch
                 if running:
                     done, _ = await asyncio.wait(running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                    await self._flush()
                     for task in done:
                         await self._ended(running.pop(task), task.result())
                 elif open_batches:
@@ -142,83 +142,28 @@ class Runner:
             await _finish(running)
         await self._settle()
 
-    def _ready(self, open_batches: list[OpenBatch], running: list[OpenBatch]) -> list[OpenBatch]:
-        """Return the batches to start now: a course's canary before the rest of it, and only so many at once."""
-        busy = {batch.course_key for batch in running if batch.canary}
-        canaries = {batch.course_key: batch.id for batch in reversed(open_batches) if batch.canary}
-        at_work = {batch.id for batch in running}
-        ready = [
-            batch
-            for batch in open_batches
-            if batch.id not in at_work
-            and not batch.running
-            and batch.course_key not in busy
-            and canaries.get(batch.course_key, batch.id) == batch.id
-            and (batch.not_before or 0) <= now()
-        ]
-        return ready[: max(0, BATCHES_AT_ONCE - len(running))]
-
-    async def _run(self, batch: OpenBatch) -> BatchEnd:
-        try:
-            await people.find_standing(self.desk, batch.course_key)
-        except RetryLater as later:
-            return BatchEnd(later=later)
-        except (AnswerLost, Refused):
-            self.desk.look_before.add(batch.course_key)
-        except StopJob as stop:
-            return BatchEnd(stop=stop)
-        except Stopped:
-            return BatchEnd(stopped=True)
-        return await run_batch(batch.id, self.desk)
-
     async def _ended(self, batch: OpenBatch, end: BatchEnd) -> None:
-        await self._flush()
         if end.stop is not None:
             self.desk.halted = True
             raise end.stop
         if end.course is not None:
-            await self._stop_course(batch, end)
+            await self._stop_course(end.course)
         if end.later is not None:
             await self._put_off(batch, end.later)
         elif end == BatchEnd():
-            self._pauses, self._unreachable_since = 0, None
+            self.patience.restore()
 
-    async def _stop_course(self, batch: OpenBatch, end: BatchEnd) -> None:
-        course = end.course
-        if course is None:
-            return
+    async def _stop_course(self, course: CourseStopped) -> None:
         if self.desk.only_course and self.desk.rows_left:
             self.desk.halted = True
             raise StopJob(course.code, course.message)
         self.tell(course.message)
-        message = f"Not sent: {course.message}"
-
-        def close(tx: Connection) -> None:
-            rows.explain_rows(tx, self.job_id, batch.course_key, message, course.code)
-            batches.close_batches(tx, self.job_id, batch.course_key)
-
-        await self.services.ledger.run(close)
+        await self.services.ledger.run(lambda tx: settle.give_up_course(tx, self.job_id, course))
 
     async def _put_off(self, batch: OpenBatch, later: RetryLater) -> None:
         """Note that a batch goes on later."""
-        self._lose_patience(later)
+        self.patience.lose(later, answered=self.door.wire.answered)
         await self.services.ledger.run(lambda tx: batches.put_off(tx, batch.id, now() + later.seconds))
-
-    def _lose_patience(self, later: RetryLater) -> None:
-        """Raise StopJob when the LMS has been away, or refusing without a break, for too long."""
-        if isinstance(later, LmsUnavailable):
-            self._unreachable_since = self._unreachable_since or now()
-            patience = UNREACHABLE_SECONDS if self.door.wire.answered else FIRST_CONTACT_SECONDS
-            if now() - self._unreachable_since > patience:
-                raise StopJob(
-                    "unreachable", f"{later.message}; check base_url and whether the LMS is up, then resume"
-                )
-        else:
-            self._pauses += 1
-            if self._pauses > MOST_PAUSES:
-                raise StopJob(
-                    "refused_for_long", f"{later.message} {MOST_PAUSES} times in a row; resume the job later"
-                )
 
     async def _until_reached(self, step: Callable[[], Awaitable[None]]) -> None:
         """Do a step that only reads; again after a pause while the LMS is away or asks for one."""
@@ -236,9 +181,9 @@ class Runner:
                 )
                 raise StopJob("not_allowed", message, refused.status) from None
             else:
-                self._unreachable_since = None
+                self.patience.restore()
                 return
-            self._lose_patience(later)
+            self.patience.lose(later, answered=self.door.wire.answered)
             await self._wait_until(now() + later.seconds)
 
     async def _wait_for(self, open_batches: list[OpenBatch]) -> None:
@@ -248,17 +193,18 @@ class Runner:
 
     async def _wait_until(self, start: float) -> None:
         begun = now()
+        if start - begun > NOTICED_SECONDS:
+            await self._change(
+                JobState.WAITING, only_from=_AT_WORK, reason="the LMS asked for a pause", not_before=start
+            )
         if start - begun > self.connection.longest_pause_seconds:
-            await self._change(JobState.WAITING, reason="the LMS asked for a pause", not_before=start)
             self._asked = JobState.WAITING
             raise Stopped("The LMS asked for a long pause")
-        if start - begun > 1.0:
-            await self._change(JobState.WAITING, reason="the LMS asked for a pause", not_before=start)
         while now() < start:
             await asyncio.sleep(min(POLL_SECONDS, max(0.0, start - now())))
             await self._look()
-        if start - begun > 1.0:
-            await self._change(JobState.RUNNING, reason="", not_before=None)
+        if start - begun > NOTICED_SECONDS:
+            await self._change(JobState.RUNNING, only_from=_AT_WORK, reason="", not_before=None)
         await self.services.ledger.run(lambda tx: jobs.add_to_job(tx, self.job_id, waited_seconds=now() - begun))
 
     def _stopping(self) -> RosterError | None:
@@ -279,10 +225,10 @@ class Runner:
         if self._asked is JobState.CANCELLING:
             await self.services.ledger.run(lambda tx: steer.finish_cancelling(tx, self.job_id))
         elif self.interrupted.is_set() and self._asked is None:
-            await self._change(JobState.PAUSED, reason="interrupted")
+            await self._change(JobState.PAUSED, only_from=_AT_WORK, reason="interrupted")
 
     async def _hold(self, reason: str) -> None:
-        await self._change(JobState.HELD, reason=reason, not_before=None)
+        await self._change(JobState.HELD, only_from=_AT_WORK, reason=reason, not_before=None)
 
     async def _settle(self) -> None:
         if await self.services.ledger.run(lambda tx: settle.settle_job(tx, self.job_id)):
@@ -290,8 +236,10 @@ class Runner:
             self.tell(f"Job {self.job_id} has ended: {job.state}")
 
     async def _change(self, state: JobState, **values: Any) -> None:
-        await self.services.ledger.run(lambda tx: jobs.change_job(tx, self.job_id, state=state, **values))
-        self.tell(f"Job {self.job_id} is {state}{': ' if values.get('reason') else ''}{values.get('reason', '')}")
+        changed = await self.services.ledger.run(lambda tx: jobs.change_job(tx, self.job_id, state=state, **values))
+        if changed:
+            reason = f": {values['reason']}" if values.get("reason") else ""
+            self.tell(f"Job {self.job_id} is {state}{reason}")
 
     async def _job(self) -> Job:
         return await self.services.ledger.run(lambda tx: steer.get_job(tx, self.job_id))

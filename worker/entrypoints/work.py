@@ -77,6 +77,8 @@ def resume(services: Services, job_id: int, options: dict[str, Any]) -> int:
             jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
     if job.state is JobState.INVALID:
         raise UsageError(f"Job {job_id} sent nothing: {job.reason}")
+    if job.state is JobState.CANCELLED:
+        raise UsageError(f"Job {job_id} was cancelled; `roster retry {job_id}` sends what was never sent")
     return _go_on(services, job, options)
 
 

@@ -23,6 +23,7 @@ from worker.registration.candidates import Blocked, Candidates
 from worker.registration.desk import CourseStopped, Stopped
 from worker.registration.doubt import look_up_registrations, outcome_of
 from worker.registration.enrol import Enrolling
+from worker.registration.people import find_standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -89,6 +90,12 @@ async def _heartbeat(desk: Desk, claim: Claim) -> AsyncIterator[None]:
 
 
 async def _work_off(desk: Desk, claim: Claim) -> BatchEnd:
+    try:
+        await find_standing(desk, claim.course_key)
+    except (AnswerLost, Refused):
+        desk.look_before.add(claim.course_key)
+    except (RetryLater, StopJob, Stopped) as error:
+        return _end([error])
     works = await desk.ledger.run(lambda tx: calls.load_work(tx, claim))
     size = desk.rows_per_call
     candidates = Candidates(desk, claim)

@@ -11,8 +11,16 @@ from worker.model import DONE, JobState, RowStatus
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from worker.registration.desk import CourseStopped
+
 #: From these a job may be closed; of two that try, one wins.
 OPEN = (JobState.QUEUED, JobState.RUNNING, JobState.WAITING)
+
+
+def give_up_course(tx: Connection, job_id: int, course: CourseStopped) -> None:
+    """Close the batches of a course that the LMS refuses; its rows say why they were not sent."""
+    rows.explain_rows(tx, job_id, course.course_key, f"Not sent: {course.message}", course.code)
+    batches.close_batches(tx, job_id, course.course_key)
 
 
 def settle_job(tx: Connection, job_id: int) -> bool:

@@ -14,14 +14,7 @@ from urllib.parse import quote
 
 from worker.errors import AnswerLost, Refused
 from worker.lms.answers import Answer, as_id, recoded
-from worker.lms.contract import (
-    Enrolment,
-    FoundCandidate,
-    FoundRegistration,
-    Intent,
-    Registered,
-    Unfound,
-)
+from worker.lms.contract import Enrolment, FoundCandidate, FoundRegistration, Intent, Registered, Unfound
 from worker.lms.http import Door
 from worker.model import Action, Candidate, Course, Person, RowRules
 from worker.settings import Connection, Secret
@@ -95,16 +88,8 @@ class Kmi:
             answer = await self.door.change("create_registration", "POST", "/registrations/", body, intent)
         except Refused as refused:
             raise recoded(refused, already="already_registered", otherwise="registration_refused") from None
-        registration_id = as_id(_field(answer.body, "id"))
-        if registration_id is None:
-            return {}
-        theirs = _field(answer.body, "externalId")
-        already = theirs is not None and str(theirs) not in {"", enrolment.key}
-        course_id = as_id(_field(answer.body, "courseId"))
-        registered = Registered(
-            registration_id=registration_id, already=already, course_id=course_id, http_status=answer.status
-        )
-        return {enrolment.row_id: registered}
+        registered = _as_registered(answer, enrolment)
+        return {enrolment.row_id: registered} if registered else {}
 
     async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> FoundCandidate:
         """Look a user up: by external id (K-ext), else among those created since `sent_at` (K-users)."""
@@ -211,8 +196,8 @@ def rules(connection: KmiConnection) -> RowRules:  # noqa: ARG001 - every connec
 
 def _user(candidate: Candidate) -> dict[str, Any]:
     values = {field: getattr(candidate, name) for name, field in USER_FIELDS.items()}
-    if candidate.expiration_date:
-        values["expirationDate"] = f"{candidate.expiration_date.isoformat()}T00:00:00Z"
+    ends = candidate.expiration_date
+    values["expirationDate"] = f"{ends.isoformat()}T00:00:00Z" if ends else None
     return {field: value for field, value in values.items() if value is not None} | dict(candidate.fields)
 
 
@@ -278,6 +263,20 @@ def _is_on(item: Mapping[str, Any], course: Course) -> bool:
     return course.name is not None and str(item.get("courseName", "")).casefold() == course.name.casefold()
 
 
+def _as_registered(answer: Answer, enrolment: Enrolment) -> Registered | None:
+    """Return what the answer to a registration confirms; one with another external id was there before."""
+    registration_id = as_id(_field(answer.body, "id"))
+    theirs = _field(answer.body, "externalId")
+    if registration_id is None:
+        return None
+    return Registered(
+        registration_id=registration_id,
+        already=theirs is not None and str(theirs) not in {"", enrolment.key},
+        course_id=as_id(_field(answer.body, "courseId")),
+        http_status=answer.status,
+    )
+
+
 def _as_found(body: Any, enrolment: Enrolment) -> FoundRegistration:
     """Return the registration under our key, if it is this candidate's and was not withdrawn."""
     if not isinstance(body, dict) or as_id(body.get("id")) is None:
@@ -288,6 +287,7 @@ def _as_found(body: Any, enrolment: Enrolment) -> FoundRegistration:
 
 
 def _time(seconds: float) -> str:
+    """Return a time as KMI writes it (K-page)."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
