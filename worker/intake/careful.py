@@ -63,6 +63,8 @@ def _rows(path: Path, sheet: str, *, data_only: bool) -> Iterator[_Row]:
 def _correct(text: str, cell: _Cell, formula: _Cell) -> tuple[str, str | None]:
     """Return what a cell shows and what is wrong with it, given calamine's text for it."""
     value = cell.value
+    if value == text:
+        return text, None
     if not text and cell.data_type == "e":
         return str(value or "#N/A"), ProblemCode.EXCEL_ERROR.value
     # The value of a formula of type "str" is a text; an empty one comes as None.

@@ -75,7 +75,10 @@ def _run_child(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UnreadableRoster(f"{name}: reading took longer than {LONGEST_SECONDS:.0f} s; {_TOO_MUCH}") from None
+        raise UnreadableRoster(
+            f"{name}: reading took longer than {LONGEST_SECONDS:.0f} s. As CSV UTF-8 it is read sooner; or "
+            f"{_TOO_MUCH}"
+        ) from None
     except (OSError, ValueError) as error:
         raise UnreadableRoster(
             f"{name}: the process that reads spreadsheets cannot be started ({error})."
