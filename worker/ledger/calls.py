@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, select, update
 
 from worker.ledger.access import Write
+from worker.ledger.batches import RUNNING
 from worker.ledger.candidates import id_key_of
 from worker.ledger.engine import now
 from worker.ledger.rows import read_row
-from worker.ledger.schema import candidate, registration, row
+from worker.ledger.schema import batch, candidate, registration, row
 from worker.model import CandidateState, RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
@@ -85,9 +86,12 @@ _TURN_REGISTRATION = _fenced(registration, "state")
 _COUNT_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts + 1)
 _TAKE_BACK_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts - 1)
 _MARK_CREATED = update(row).where(row.c.id == bindparam("b_id")).values(created=True)
+_MY_BATCH = select(batch.c.id).where(
+    batch.c.id == bindparam("b_batch"), batch.c.epoch == bindparam("b_epoch"), batch.c.state == RUNNING
+)
 _SETTLE_ROW = (
     update(row)
-    .where(row.c.id == bindparam("b_id"))
+    .where(row.c.id == bindparam("b_id"), row.c.batch_id == _MY_BATCH.scalar_subquery())
     .values(
         status=bindparam("b_status"),
         error=bindparam("b_error"),
@@ -161,15 +165,17 @@ def registered(claim: Claim, work: Work, outcome: Outcome) -> tuple[Write, ...]:
         "lms_id": outcome.registration_id,
         "job_id": claim.job_id if outcome.status is RowStatus.REGISTERED else work.registration.job_id,
     }
-    return (_write(_KNOW_REGISTRATION, work.registration.id, claim, values), settled(work, outcome))
+    return (_write(_KNOW_REGISTRATION, work.registration.id, claim, values), settled(claim, work, outcome))
 
 
-def settled(work: Work, outcome: Outcome) -> Write:
+def settled(claim: Claim, work: Work, outcome: Outcome) -> Write:
     """Note what became of a row."""
     return Write(
         _SETTLE_ROW,
         {
             "b_id": work.row_id,
+            "b_batch": claim.batch_id,
+            "b_epoch": claim.epoch,
             "b_status": outcome.status,
             "b_error": outcome.error,
             "b_error_code": outcome.code,
@@ -177,6 +183,7 @@ def settled(work: Work, outcome: Outcome) -> Write:
             "b_lms_registration_id": outcome.registration_id,
             "b_changed_at": now(),
         },
+        fenced=True,
     )
 
 

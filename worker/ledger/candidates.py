@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+#: Who is one of these is known once a roster gives the LMS's id: it says what a person found there.
+_SETTLED_BY_AN_ID = frozenset({CandidateState.NEW, CandidateState.IN_DOUBT})
 #: SQLite takes 32,766 values in a statement at most.
 CHUNK = 5_000
 
@@ -44,11 +46,11 @@ class Directory:
     by_external: dict[str, KnownCandidate] = field(default_factory=dict)
     by_email: dict[str, list[KnownCandidate]] = field(default_factory=dict)
     fresh: list[KnownCandidate] = field(default_factory=list)
+    _lines: set[int] = field(default_factory=set)
 
     def load(self, tx: Connection, identities: Sequence[Identity]) -> None:
         """Read from the ledger everybody whom one of `identities` could be."""
         keys = {key for who in identities for key in (who.by_id, who.by_external, who.by_email) if key}
-        seen: set[int] = set()
         for chunk in chunks(sorted(keys)):
             for line in tx.execute(
                 select(candidate).where(
@@ -60,8 +62,8 @@ class Directory:
                     ),
                 )
             ):
-                if line.id not in seen:
-                    seen.add(line.id)
+                if line.id not in self._lines:
+                    self._lines.add(line.id)
                     who = Identity(line.id_key, line.external_key, line.email_key)
                     self._index(KnownCandidate(line.id, who, CandidateState(line.state), line.lms_id))
 
@@ -87,9 +89,11 @@ class Directory:
             ).scalars()
             for known, line_id in zip(chunk, ids, strict=True):
                 known.id = line_id
+                self._lines.add(line_id)
         changed = [known for known in self._everybody() if known.changed and known not in self.fresh]
         for known in changed:
             tx.execute(update(candidate).where(candidate.c.id == known.id).values(**_as_line(known)))
+            known.changed = False
         self.fresh = []
 
     def _match(self, who: Identity) -> list[KnownCandidate]:
@@ -106,7 +110,7 @@ class Directory:
         if merged != old:
             known.identity, known.changed = merged, True
             self._index(known)
-        if candidate_id and known.lms_id is None and known.state is CandidateState.NEW:
+        if candidate_id and known.lms_id is None and known.state in _SETTLED_BY_AN_ID:
             known.lms_id, known.state, known.changed = candidate_id, CandidateState.KNOWN, True
         return known
 

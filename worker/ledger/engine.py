@@ -33,6 +33,7 @@ def open_engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     try:
+        _refuse_newer(engine, url)
         _migrate(engine)
     except exc.DBAPIError as error:
         raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {error.orig}") from None
@@ -95,6 +96,12 @@ def _migrate(engine: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(7265737401)"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _refuse_newer(engine: Engine, url: str) -> None:
+    version = _version(engine)
+    if version is not None and version > HEAD:
+        raise SettingsError(f"ledger: {_redacted(url)} was made by a newer Roster ({version}); update this one")
 
 
 def _version(engine: Engine) -> str | None:

@@ -128,7 +128,7 @@ def count_calls(tx: Connection, job_id: int, calls: Mapping[str, int]) -> None:
 def calls_of(tx: Connection, job_id: int) -> dict[str, int]:
     """Return how many calls of each operation the job has made."""
     lines = tx.execute(select(call.c.operation, call.c.calls).where(call.c.job_id == job_id))
-    return dict(sorted(lines.tuples()))
+    return dict(sorted(lines.all()))
 
 
 def forget_job(tx: Connection, job_id: int) -> None:

@@ -45,6 +45,4 @@ def outlook(tx: Connection, job_id: int) -> Outlook:
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
         .where(candidate.c.state == CandidateState.NEW)
     )
-    return Outlook(
-        rows_by_course=dict(tx.execute(waiting).tuples().all()), new_candidates=tx.execute(new).scalar_one()
-    )
+    return Outlook(rows_by_course=dict(tx.execute(waiting).all()), new_candidates=tx.execute(new).scalar_one())

@@ -227,7 +227,7 @@ class Tally:
 def tally(tx: Connection, job_id: int) -> Tally:
     """Count the rows of a job by status, every status with its number, zeros included."""
     lines = tx.execute(select(row.c.status, func.count()).where(row.c.job_id == job_id).group_by(row.c.status))
-    counted: dict[str, int] = dict(lines.tuples().all())
+    counted: dict[str, int] = dict(lines.all())
     created = tx.execute(select(func.count()).where(row.c.job_id == job_id, row.c.created.is_(True))).scalar_one()
     return Tally(
         by_status={status: counted.get(status, 0) for status in RowStatus},

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: So much of an answer's text is kept for the report.
 LONGEST_WORDS = 300
+#: So deep in an error body words are looked for.
+DEEPEST = 8
 #: So much is searched for the ids of candidates.
 LONGEST_TEXT = 20_000
 #: "See other": what a form gets after its work was done.
@@ -74,7 +76,7 @@ def parse(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
     text = content.decode("utf-8", errors="replace")
     try:
         body = json.loads(content) if content.strip() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     return Answer(status=status, body=body, text=text, headers=headers)
 
@@ -90,12 +92,14 @@ def words(answer: Answer) -> str:
     return line[:LONGEST_WORDS] or "no words"
 
 
-def _sentences(body: Any, key: str = "") -> list[str]:
+def _sentences(body: Any, key: str = "", depth: int = 0) -> list[str]:
     """Return the texts of an error body: `detail`, `message`, field errors of Django and .NET, lists of them."""
+    if depth > DEEPEST:
+        return []
     if isinstance(body, str):
         return [f"{key}: {body}" if key else body]
     if isinstance(body, list):
-        return [line for part in body for line in _sentences(part, key)]
+        return [line for part in body for line in _sentences(part, key, depth + 1)]
     if not isinstance(body, dict):
         return []
     plain = {
@@ -113,7 +117,7 @@ def _sentences(body: Any, key: str = "") -> list[str]:
     lines = []
     for name, part in body.items():
         if str(name).lower() not in skipped:
-            lines += _sentences(part, key if str(name).lower() in plain else str(name))
+            lines += _sentences(part, key if str(name).lower() in plain else str(name), depth + 1)
     return lines
 
 

@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -144,15 +145,22 @@ def _date(header: str, fallback: float) -> float:
     return fallback if seconds is None else seconds
 
 
+def _open_session(in_flight: int) -> aiohttp.ClientSession:
+    """Open the session below the transport: it sends nothing by itself a second time, and keeps no cookies."""
+    connector = aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE_SECONDS)
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    # aiohttp repeats a PUT or DELETE by itself on a line that broke, unseen by the pace and the ledger; it has no
+    # public switch for that.
+    session._retry_connection = False  # noqa: SLF001
+    return session
+
+
 def open_wire(
     base_url: str, headers: Mapping[str, str], gate: Gate, *, in_flight: int, timeout_seconds: float
 ) -> Wire:
     """Open the line to an account; redirects are not followed, proxies and .netrc of the machine are not used."""
-    limits = httpx.Limits(
-        max_connections=in_flight, max_keepalive_connections=in_flight, keepalive_expiry=KEEP_ALIVE_SECONDS
-    )
     client = httpx.AsyncClient(
-        transport=AiohttpTransport(limits=limits, retries=0),
+        transport=AiohttpTransport(client=partial(_open_session, in_flight)),
         base_url=base_url,
         headers={"User-Agent": f"roster/{__version__}", "Accept": "application/json", **headers},
         timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS, pool=None),

@@ -27,6 +27,13 @@ BELOW_CEILING = 0.92
 APPROACH = 0.022
 FASTEST_APPROACH = 0.1
 MANY_PER_SECOND = 20.0
+#: Where a refusal is dear: growth of a sure rate; seconds in which the search would reach what was refused, by the
+#: number of bursts; its growth at least, more of it with every second without a refusal, and at most.
+DEAR_APPROACH = 0.003
+SEARCH_SECONDS = (3.0, 3.0, 6.0)
+SLOWEST_SEARCH = 0.04
+SEARCH_FASTER = 0.01
+FASTEST_SEARCH = 0.8
 #: Growth of a rate that is tried from above, and how far above the ceiling it must get for the ceiling to be gone.
 PROBE_PER_SECOND = 0.02
 CEILING_GONE = 1.06
@@ -76,6 +83,8 @@ def accepted(found: Found, sent: Sent, *, busy: bool, now: float) -> Found:
         changes |= {"probing": False, "own_pause": min(LONGEST_FIRST_PAUSE, max(SHORTEST_PAUSE, wait))}
     if found.most_at_once and now >= found.widen_at and sent.abreast >= found.most_at_once:
         changes |= {"most_at_once": found.most_at_once + 1, "widen_at": now + found.widen_patience}
+    if found.bursts and sent.at < found.cycle_from:
+        changes["late_calls"] = found.late_calls + 1
     if found.rate:
         changes["crept_at"] = now
         if busy and sent.at >= found.cycle_from:
@@ -88,11 +97,11 @@ def _crept(found: Found, now: float) -> dict[str, Any]:
     below = found.rate < BELOW_CEILING * found.ceiling
     if found.sure and now < found.probe_at and not below:
         return {}
-    growth = PROBE_PER_SECOND
+    growth = DEAR_APPROACH if _is_dear(found) else PROBE_PER_SECOND
     if not found.sure:
-        growth = _creep(found)
+        growth = _creep(found, now)
     elif below:
-        growth = min(_approach(found), _creep(found))
+        growth = min(_approach(found), _creep(found, now))
     rate = found.rate * math.exp(growth * min(1.0, max(0.0, now - found.crept_at)))
     if found.header_level > found.rate:
         # The headers name the limit: nothing is to be found above it.
@@ -104,14 +113,30 @@ def _crept(found: Found, now: float) -> dict[str, Any]:
 
 def _approach(found: Found) -> float:
     """Return the growth of a sure rate that is below what was refused: slow where a refusal costs much."""
+    if _is_dear(found):
+        return DEAR_APPROACH
     pause = max(SHORTEST_PAUSE, found.cycle_from - found.refused_from)
     return min(FASTEST_APPROACH, APPROACH / pause) * min(1.0, found.rate / MANY_PER_SECOND)
 
 
-def _creep(found: Found) -> float:
+def _creep(found: Found, now: float) -> float:
     """Return the growth of a rate that is not sure: less after each burst, and less for a slow window."""
     if found.cycle_seconds >= fit.WINDOW_PAUSE:
         return CREEP_PER_WINDOW / found.cycle_seconds
+    if _is_dear(found) and found.bursts:
+        return _search(found, now)
     if found.cycle_calls < FEW_CALLS and found.bursts <= SURE_BURSTS:
         return CREEP_FEW_CALLS
     return CREEP_PER_SECOND[min(found.bursts, len(CREEP_PER_SECOND) - 1)]
+
+
+def _is_dear(found: Found) -> bool:
+    """Return whether the next refusal costs a pause of a second and no header tells of it before."""
+    return not found.header_level and fit.is_dear(found.cycle_from - found.refused_from)
+
+
+def _search(found: Found, now: float) -> float:
+    """Return the growth that would reach the refused rate in `SEARCH_SECONDS`; more when no refusal comes."""
+    seconds = SEARCH_SECONDS[min(found.bursts, len(SEARCH_SECONDS) - 1)]
+    least = SLOWEST_SEARCH + SEARCH_FASTER * max(0.0, now - found.cycle_from)
+    return min(FASTEST_SEARCH, max(least, math.log(max(1.0, found.ceiling / found.rate)) / seconds))

@@ -1,10 +1,11 @@
-"""Spend what the LMS's own headers say is left. Knows limit, remaining and reset; measures nothing."""
+"""Heed what the LMS says in so many words: what is left, and too many at once. Measures nothing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from worker.pace.hints import Hints
+from worker.pace.learning import LONGEST_PATIENCE, PATIENCE
 from worker.pace.rate import SHARE
 from worker.pace.state import Flow, Found, Sent
 
@@ -31,3 +32,12 @@ def heeded(found: Found, flow: Flow, sent: Sent, hints: Hints, *, now: float) ->
         rate = SHARE * max(hints.limit / window, left / hints.reset_in if hints.reset_in else 0.0)
     level = hints.limit / window if window else 0.0
     return replace(found, header_rate=rate, header_level=level, header_window=window, header_at=now), flow
+
+
+def fewer_at_once(found: Found, sent: Sent, out: int, now: float) -> Found:
+    """Take one slot away for each call of a burst that was one too many of `out`; the rate is not to blame."""
+    if sent.at < found.answered_until and found.most_at_once:
+        return replace(found, most_at_once=max(1, found.most_at_once - 1))
+    patience = min(LONGEST_PATIENCE, 2 * found.widen_patience) if found.most_at_once else PATIENCE
+    fewer = max(1, out - 1)
+    return replace(found, most_at_once=fewer, widen_at=now + patience, widen_patience=patience, answered_until=now)

@@ -102,6 +102,11 @@ class Found:
     #: Rate at the beginning of the cycle, and how long the last one took with its pause.
     cycle_calls: float = 0.0
     cycle_seconds: float = 0.0
+    #: Accepted calls since the last burst that had been sent before the cycle began.
+    late_calls: int = 0
+    #: Calls that were out when the first of the burst went out, and calls per second that surely held for a while.
+    most_out: int = 0
+    proven: float = 0.0
     #: Refusals of calls sent before this time belong to a burst that was answered already.
     answered_until: float = 0.0
     #: How often the LMS began to refuse.

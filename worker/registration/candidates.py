@@ -107,7 +107,7 @@ class Candidates:
             status=RowStatus.REJECTED, error=_refusal(refused), code=refused.code, http_status=refused.status
         )
         if desk.breaker.refused(CREATIONS, refused) and desk.rows_left > desk.breaker.limit:
-            await desk.ledger.commit(calls.settled(work, outcome))
+            await desk.ledger.commit(calls.settled(claim, work, outcome))
             raise StopJob(
                 "breaker_open",
                 f"The LMS refused {desk.breaker.limit} candidates in a row in the same way ({refused.message}); "

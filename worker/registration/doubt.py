@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 async def doubt_candidate(desk: Desk, claim: Claim, work: Work, lost: AnswerLost) -> None:
     """Note that the creation of this candidate is in doubt, on the candidate and on the row it was sent for."""
     turned = calls.candidate_turned(claim, work, CandidateState.IN_DOUBT)
-    await desk.ledger.commit(*turned, calls.settled(work, doubtful(lost)))
+    await desk.ledger.commit(*turned, calls.settled(claim, work, doubtful(lost)))
 
 
 async def settle_candidate(desk: Desk, claim: Claim, work: Work) -> str | None:
@@ -69,7 +69,7 @@ async def settle_registrations(
             for work, _ in pairs
             for write in (
                 *calls.registration_turned(claim, work, RegistrationState.IN_DOUBT),
-                calls.settled(work, doubtful(lost)),
+                calls.settled(claim, work, doubtful(lost)),
             )
         )
     )

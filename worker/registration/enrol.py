@@ -106,7 +106,7 @@ class Enrolling:
             code="answer_lost",
             http_status=lost.status,
         )
-        await self.desk.ledger.commit(*(calls.settled(work, given_up) for work, _ in absent))
+        await self.desk.ledger.commit(*(calls.settled(self.claim, work, given_up) for work, _ in absent))
 
     async def _refused(self, pairs: Sequence[Pair], refused: Refused) -> None:
         turned = (calls.registration_turned(self.claim, work, RegistrationState.NEW) for work, _ in pairs)
@@ -141,7 +141,7 @@ class Enrolling:
         too_many = desk.breaker.refused(claim.course_key, refused) and desk.rows_left > desk.breaker.limit
         if too_many and claim.course_key not in desk.breaker.proven:
             raise self._course_stopped(refused)
-        await desk.ledger.commit(calls.settled(work, outcome))
+        await desk.ledger.commit(calls.settled(self.claim, work, outcome))
         if too_many:
             raise StopJob(
                 "breaker_open",
@@ -159,7 +159,9 @@ class Enrolling:
         if self.desk.connector.rules.lists_people:
             found = (await self.desk.connector.find_registrations([enrolment]))[work.row_id]
         if found is Unfound.ABSENT:
-            await self.desk.ledger.commit(calls.settled(work, _rejected(refused, "registration_refused")))
+            await self.desk.ledger.commit(
+                calls.settled(self.claim, work, _rejected(refused, "registration_refused"))
+            )
             return
         self.desk.breaker.succeeded(self.claim.course_key)
         registration_id = found.registration_id if isinstance(found, Registered) else None
@@ -180,7 +182,7 @@ class Enrolling:
         if self.desk.only_course and self.desk.rows_left > len(pairs):
             raise self._course_stopped(refused)
         await self.desk.ledger.commit(
-            *(calls.settled(work, _rejected(refused, "unknown_course")) for work, _ in pairs)
+            *(calls.settled(self.claim, work, _rejected(refused, "unknown_course")) for work, _ in pairs)
         )
         raise self._course_stopped(refused)
 
@@ -200,7 +202,7 @@ class Enrolling:
             code="bisecting_ended",
             http_status=refused.status,
         )
-        await self.desk.ledger.commit(*(calls.settled(work, outcome) for work, _ in pairs))
+        await self.desk.ledger.commit(*(calls.settled(self.claim, work, outcome) for work, _ in pairs))
 
 
 def _each(writes: Iterable[tuple[Write, ...]]) -> tuple[Write, ...]:

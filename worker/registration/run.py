@@ -138,7 +138,7 @@ async def _work_off_group(desk: Desk, claim: Claim, candidates: Candidates, work
     for work, found in zip(works, ids, strict=True):
         if isinstance(found, Blocked):
             if found.outcome is not None:
-                await desk.ledger.commit(calls.settled(work, found.outcome))
+                await desk.ledger.commit(calls.settled(claim, work, found.outcome))
                 desk.rows_left -= found.outcome.status is not RowStatus.NOT_ATTEMPTED
             else:
                 trouble = trouble or RetryLater(1.0, "Another batch is at work on the same candidate")
@@ -170,7 +170,7 @@ async def _register(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> None:
     doubtful = [pair for pair in pairs if pair[0].registration.state is RegistrationState.IN_DOUBT]
     absent = await look_up_registrations(desk, claim, doubtful) if doubtful else []
     if doubtful:
-        await _mark_in_doubt(desk, [pair for pair in doubtful if pair not in absent])
+        await _mark_in_doubt(desk, claim, [pair for pair in doubtful if pair not in absent])
     fresh = [pair for pair in pairs if pair[0].registration.state is RegistrationState.NEW]
     fresh = await _take_out_standing(desk, claim, fresh)
     await enrolling.enrol([*absent, *fresh])
@@ -202,7 +202,7 @@ async def _stands(desk: Desk, claim: Claim, work: Work, enrolment: Enrolment) ->
     return True
 
 
-async def _mark_in_doubt(desk: Desk, pairs: Sequence[Pair]) -> None:
+async def _mark_in_doubt(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> None:
     """Say on rows whose registration an earlier job left in doubt that nothing was sent for them now."""
     outcome = Outcome(
         status=RowStatus.IN_DOUBT,
@@ -211,7 +211,7 @@ async def _mark_in_doubt(desk: Desk, pairs: Sequence[Pair]) -> None:
         code="answer_lost",
     )
     fresh = [work for work, _ in pairs if work.status is not RowStatus.IN_DOUBT]
-    await desk.ledger.commit(*(calls.settled(work, outcome) for work in fresh))
+    await desk.ledger.commit(*(calls.settled(claim, work, outcome) for work in fresh))
 
 
 def _enrolment(desk: Desk, work: Work, candidate_id: str) -> Enrolment:
