@@ -40,7 +40,9 @@ def record(
         _know(tx, doubtful.candidate_id, candidate_id)
     else:
         tx.execute(
-            update(candidate).where(candidate.c.id == doubtful.candidate_id).values(state=CandidateState.NEW)
+            update(candidate)
+            .where(candidate.c.id == doubtful.candidate_id, candidate.c.state == CandidateState.IN_DOUBT)
+            .values(state=CandidateState.NEW)
         )
     _reopen(tx, doubtful.id)
     return f"The row is ready to be sent; `roster resume {job_id}` goes on"

@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, insert, or_, select, update
 from worker.ledger.candidates import chunks, id_key_of
 from worker.ledger.engine import now
 from worker.ledger.identity import hashed
-from worker.ledger.rows import read_row
+from worker.ledger.rows import move_rows, read_row
 from worker.ledger.schema import candidate, memory, person, row
 from worker.model import CandidateState, RowStatus
 
@@ -86,7 +86,7 @@ def match(tx: Connection, connection: str, job_id: int) -> None:
         for line in chunk:
             found = _who_is(line, by_external, by_email)
             if len(found) == 1:
-                _know(tx, line.id, found[0].lms_id)
+                _know(tx, connection, job_id, line.id, found[0].lms_id)
             elif found:
                 _ambiguous(tx, job_id, line.id)
 
@@ -119,7 +119,14 @@ def _who_is(
     return [who for who in same_mail if not (line.external_key and who.external_key)]
 
 
-def _know(tx: Connection, candidate_id: int, lms_id: str) -> None:
+def _know(tx: Connection, connection: str, job_id: int, candidate_id: int, lms_id: str) -> None:
+    """Note who a candidate is; when another line is that person already, the job's rows go over to that line."""
+    same = tx.execute(
+        select(candidate.c.id).where(candidate.c.connection == connection, candidate.c.id_key == id_key_of(lms_id))
+    ).scalar()
+    if same is not None and same != candidate_id:
+        move_rows(tx, job_id, connection, candidate_id, same)
+        return
     tx.execute(
         update(candidate)
         .where(candidate.c.id == candidate_id, candidate.c.state == CandidateState.NEW)

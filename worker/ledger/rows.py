@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 
 from worker.ledger.candidates import Directory, register_anew, save_registrations
 from worker.ledger.engine import now
@@ -139,7 +139,8 @@ def _skip_repeated(tx: Connection, job_id: int) -> None:
     )
     first = mine.group_by(row.c.registration_id).having(func.count() > 1).subquery()
     repeated = select(row.c.id, first.c.first).join(first, first.c.registration_id == row.c.registration_id)
-    for line in tx.execute(repeated.where(row.c.job_id == job_id, row.c.row != first.c.first)).all():
+    unsent = row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.ALREADY_REGISTERED))
+    for line in tx.execute(repeated.where(row.c.job_id == job_id, row.c.row != first.c.first, unsent)).all():
         tx.execute(
             update(row)
             .where(row.c.id == line.id)
@@ -151,6 +152,24 @@ def _skip_repeated(tx: Connection, job_id: int) -> None:
                 changed_at=now(),
             )
         )
+
+
+def move_rows(tx: Connection, job_id: int, connection: str, old: int, new: int) -> None:
+    """Let the job's rows that name one candidate line name another, which turned out to be the same person."""
+    mine = and_(row.c.job_id == job_id, row.c.candidate_id == old)
+    courses = tx.execute(select(row.c.id, row.c.course_key).where(mine)).all()
+    lines = save_registrations(tx, connection, [(new, each.course_key or "") for each in courses])
+    for each in courses:
+        known = lines[new, each.course_key or ""]
+        values: dict[str, Any] = {"candidate_id": new, "registration_id": known.id}
+        if known.state is RegistrationState.REGISTERED:
+            values |= {
+                "status": RowStatus.ALREADY_REGISTERED,
+                "lms_registration_id": known.lms_id,
+                "changed_at": now(),
+            }
+        tx.execute(update(row).where(row.c.id == each.id).values(**values))
+    _skip_repeated(tx, job_id)
 
 
 def _register_anew(tx: Connection, job_id: int) -> None:

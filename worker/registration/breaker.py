@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: So many single rows refused for the path or the right to it, and it is the course.
 FEW = 3
 _FORBIDDEN, _NOT_FOUND = 403, 404
-_VARYING = re.compile(r"\S+@\S+|[\"'“][^\"'”]*[\"'”]|\d+")
+_VARYING = re.compile(r"""\S+@\S+|"[^"]*"|“[^”]*”|'[^']*'|\d+""")
 _COURSE = re.compile(r"\b(course|experience|learning ?experience|legal ?entity|pathway|programme)\b", re.IGNORECASE)
 _PERSON = re.compile(
     r"\b(candidates?|learners?|users?|persons?|people|members?|e-?mail|behaviou?r)\b", re.IGNORECASE

@@ -11,13 +11,14 @@ from worker.ledger import batches, calls
 from worker.ledger.calls import Outcome
 from worker.lms.contract import Unfound
 from worker.model import CandidateState, RowStatus
-from worker.registration.doubt import doubt_candidate, doubtful, settle_candidate
+from worker.registration.doubt import LONGEST_TRY, doubt_candidate, doubtful, given_up, settle_candidate
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from worker.ledger.batches import Claim
     from worker.ledger.calls import Work
+    from worker.lms.contract import FoundCandidate
     from worker.registration.desk import Desk
 
 #: How long a row waits for another batch that is creating its candidate, before it is left for later.
@@ -78,7 +79,7 @@ class Candidates:
                 return Blocked(AMBIGUOUS)
         return await self._create(work)
 
-    async def _create(self, work: Work) -> str | Blocked:
+    async def _create(self, work: Work, tries: int = 1) -> str | Blocked:
         desk, claim = self.desk, self.claim
         try:
             created = await desk.send(
@@ -89,7 +90,8 @@ class Candidates:
         except Refused as refused:
             return await self._refused(work, refused)
         except AnswerLost as lost:
-            return await self._lost(work, lost)
+            return await self._lost(work, lost, tries)
+        desk.created.add(work.candidate.id)
         await desk.ledger.commit(*calls.candidate_created(claim, work, created))
         desk.breaker.succeeded(CREATIONS)
         return created
@@ -99,7 +101,7 @@ class Candidates:
         if refused.status is not None:
             await desk.ledger.commit(*calls.candidate_turned(claim, work, CandidateState.NEW))
         if refused.code == "candidate_exists" and desk.connector.rules.lists_people:
-            found = await desk.connector.find_candidate(work.row.candidate, 0.0)
+            found = await self._look_up(work)
             if isinstance(found, str):
                 await desk.ledger.commit(*calls.candidate_found(claim, work, found))
                 return found
@@ -116,16 +118,23 @@ class Candidates:
             )
         return Blocked(outcome)
 
-    async def _lost(self, work: Work, lost: AnswerLost) -> str | Blocked:
+    async def _look_up(self, work: Work) -> FoundCandidate:
+        """Look for somebody whom the LMS says it has; a look-up that fails leaves the refusal as it is."""
+        try:
+            return await self.desk.connector.find_candidate(work.row.candidate, 0.0)
+        except (Refused, AnswerLost):
+            return Unfound.NO_LOOKUP
+
+    async def _lost(self, work: Work, lost: AnswerLost, tries: int) -> str | Blocked:
         await doubt_candidate(self.desk, self.claim, work, lost)
         work = await self._reload(work)
         found = await settle_candidate(self.desk, self.claim, work)
         if found is not None:
             return found
         work = await self._reload(work)
-        if work.candidate.state is CandidateState.NEW:
-            return await self._create(work)
-        return Blocked(doubtful(lost))
+        if work.candidate.state is not CandidateState.NEW:
+            return Blocked(doubtful(lost))
+        return await self._create(work, tries + 1) if tries < LONGEST_TRY else Blocked(given_up(lost, tries))
 
     async def _wait_for_others(self, work: Work) -> Work:
         """Wait while another batch is at work on the same candidate."""

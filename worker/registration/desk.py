@@ -62,6 +62,8 @@ class Desk:
     look_before: set[str] = field(default_factory=set)
     #: The LMS's id of a course that the roster names otherwise.
     course_ids: dict[str, str] = field(default_factory=dict)
+    #: The candidates that this process created for the job: nobody need look whether they are registered.
+    created: set[int] = field(default_factory=set)
     bisected: int = 0
     #: Why nothing more may be sent; None while it may.
     stopping: Callable[[], RosterError | None] = lambda: None

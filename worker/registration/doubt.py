@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from worker.registration.desk import Desk
 
 
+#: What was lost and surely not done is sent again so often in all.
+LONGEST_TRY = 3
+
+
 async def doubt_candidate(desk: Desk, claim: Claim, work: Work, lost: AnswerLost) -> None:
     """Note that the creation of this candidate is in doubt, on the candidate and on the row it was sent for."""
     turned = calls.candidate_turned(claim, work, CandidateState.IN_DOUBT)
@@ -129,6 +133,16 @@ def outcome_of(found: Registered) -> Outcome:
     """Return what the report says of a registration that the LMS confirms."""
     status = RowStatus.ALREADY_REGISTERED if found.already else RowStatus.REGISTERED
     return Outcome(status=status, registration_id=found.registration_id, http_status=found.http_status)
+
+
+def given_up(lost: AnswerLost, tries: int) -> Outcome:
+    """Return what the report says of a row that was sent several times, lost each time and never done."""
+    return Outcome(
+        status=RowStatus.NOT_ATTEMPTED,
+        error=f"Sent {tries} times, lost each time and not found at the LMS; resume the job to try again",
+        code="answer_lost",
+        http_status=lost.status,
+    )
 
 
 def doubtful(lost: AnswerLost) -> Outcome:

@@ -18,7 +18,7 @@ from worker.lms.contract import Enrolment, FoundRegistration, Registered, Unfoun
 from worker.model import RegistrationState, RowStatus
 from worker.registration.breaker import speaks_of_course
 from worker.registration.desk import CourseStopped
-from worker.registration.doubt import outcome_of, settle_registrations
+from worker.registration.doubt import LONGEST_TRY, given_up, outcome_of, settle_registrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 Pair: TypeAlias = "tuple[Work, Enrolment]"
 #: Calls that taking a refused batch apart may cost, per row of it: enough to stand every row alone.
 CALLS_PER_ROW = 2
-#: A row that was lost and surely not done is sent again so often before it is left in doubt.
-LONGEST_TRY = 3
 _TOO_LARGE = 413
 _INDEX = re.compile(r"candidateIds\[(\d+)\]", re.IGNORECASE)
 _SIZE = re.compile(
@@ -100,13 +98,9 @@ class Enrolling:
         if tries < LONGEST_TRY:
             await self._send(absent, tries + 1)
             return
-        given_up = Outcome(
-            status=RowStatus.NOT_ATTEMPTED,
-            error=f"Sent {tries} times, lost each time and not found at the LMS; resume the job to try again",
-            code="answer_lost",
-            http_status=lost.status,
+        await self.desk.ledger.commit(
+            *(calls.settled(self.claim, work, given_up(lost, tries)) for work, _ in absent)
         )
-        await self.desk.ledger.commit(*(calls.settled(self.claim, work, given_up) for work, _ in absent))
 
     async def _refused(self, pairs: Sequence[Pair], refused: Refused) -> None:
         turned = (calls.registration_turned(self.claim, work, RegistrationState.NEW) for work, _ in pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.errors import LmsUnavailable, RetryLater, StopJob
@@ -18,6 +19,7 @@ MOST_PAUSES = 30
 class Patience:
     """What has gone wrong in a row."""
 
+    clock: Callable[[], float] = now
     _away_since: float | None = None
     _pauses: int = 0
 
@@ -31,8 +33,8 @@ class Patience:
         Raises StopJob when it has been enough.
         """
         if isinstance(later, LmsUnavailable):
-            self._away_since = self._away_since or now()
-            if now() - self._away_since > (UNREACHABLE_SECONDS if answered else FIRST_CONTACT_SECONDS):
+            self._away_since = self._away_since or self.clock()
+            if self.clock() - self._away_since > (UNREACHABLE_SECONDS if answered else FIRST_CONTACT_SECONDS):
                 message = f"{later.message}; check base_url and whether the LMS is up, then resume"
                 raise StopJob("unreachable", message)
             return

@@ -59,6 +59,7 @@ async def run_batch(batch_id: int, desk: Desk) -> BatchEnd:
         async with _heartbeat(desk, claim):
             end = await _work_off(desk, claim)
     except StaleClaim:
+        await desk.ledger.run(lambda tx: batches.release(tx, claim, closed=False, not_before=now() + 1.0))
         return BatchEnd(passed_over=True)
     except BaseException:
         await desk.ledger.run(lambda tx: batches.release(tx, claim, closed=False))
@@ -146,11 +147,28 @@ async def _work_off_group(desk: Desk, claim: Claim, candidates: Candidates, work
             trouble = _graver(trouble, found)
         else:
             pairs.append((work, _enrolment(desk, work, found)))
+    pairs, elsewhere = await _leave_to_others(desk, claim, pairs)
+    trouble = trouble or elsewhere
     if not isinstance(trouble, StopJob | Stopped) and _worth_it(trouble, pairs, works):
         await _register(desk, claim, pairs)
         desk.rows_left -= len(pairs)
     if trouble is not None:
         raise trouble
+
+
+async def _leave_to_others(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> tuple[list[Pair], RetryLater | None]:
+    """Record what another job has registered meanwhile; leave for later what another is at work on."""
+    mine: list[Pair] = []
+    elsewhere = None
+    for work, enrolment in pairs:
+        if work.registration.state is RegistrationState.REGISTERED:
+            outcome = Outcome(status=RowStatus.ALREADY_REGISTERED, registration_id=work.registration.lms_id)
+            await desk.ledger.commit(calls.settled(claim, work, outcome))
+        elif work.registration.mine:
+            mine.append((work, enrolment))
+        else:
+            elsewhere = RetryLater(1.0, "Another job is at work on the same registration")
+    return mine, elsewhere
 
 
 def _graver(one: BaseException | None, other: BaseException) -> BaseException:
@@ -193,7 +211,7 @@ async def _take_out_standing(desk: Desk, claim: Claim, pairs: Sequence[Pair]) ->
 
 
 async def _stands(desk: Desk, claim: Claim, work: Work, enrolment: Enrolment) -> bool:
-    if work.candidate.job_id == claim.job_id:
+    if work.candidate.job_id == claim.job_id or work.candidate.id in desk.created:
         return False
     found = (await desk.connector.find_registrations([enrolment])).get(work.row_id)
     if not isinstance(found, Registered):

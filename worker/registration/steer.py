@@ -33,6 +33,8 @@ def pause(tx: Connection, job_id: int) -> str:
     job = get_job(tx, job_id)
     if job.has_ended:
         raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to pause")
+    if job.state is JobState.CANCELLING:
+        raise UsageError(f"Job {job_id} is being cancelled; that cannot be paused")
     jobs.change_job(tx, job_id, state=JobState.PAUSED, reason="paused by a person", not_before=None)
     return f"Job {job_id} is paused; `roster resume {job_id}` goes on"
 
