@@ -28,6 +28,9 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings import (
+    SettingsError as PydanticSettingsError,
+)
 
 from worker.errors import SettingsError
 
@@ -53,12 +56,14 @@ def _resolve_secret(value: Any) -> Any:
     if kind == "env":
         if not os.environ.get(rest):
             raise ValueError(f"the environment variable {rest} is not set")
-        return os.environ[rest]
+        value = os.environ[rest]
     if kind == "file":
         try:
-            return Path(rest).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ValueError(f"the file {rest} cannot be read ({error.strerror})") from None
+            value = Path(rest).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the file {rest} cannot be read ({type(error).__name__})") from None
+    if not value.strip() or not value.isascii() or not value.isprintable():
+        raise ValueError("a secret must be one line of plain ASCII text, and not empty")
     return value
 
 
@@ -97,9 +102,15 @@ class Connection(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _is_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good or any(character.isspace() for character in value):
             raise ValueError("must be an address such as https://lms.example.com")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must be an address alone, without user:password@, ? or #")
         return value.rstrip("/")
 
     @model_validator(mode="after")
@@ -140,7 +151,7 @@ class Settings(BaseSettings):
     #: `redis://host:6379/0`; empty: this process does the work.
     broker: str = ""
     #: Raw tables by name; `worker.lms.read_connection` makes them `Connection`s.
-    connections: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    connections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
 
     @classmethod
     def settings_customise_sources(
@@ -167,6 +178,11 @@ def load(config: Path | None) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError(explain(error, Settings, where=str(path or "the environment"))) from None
+    except PydanticSettingsError:
+        raise SettingsError(
+            "ROSTER_CONNECTIONS: set single keys, such as ROSTER_CONNECTIONS__NORTH__TOKEN"
+        ) from None
+    settings = settings.model_copy(update={"connections": _joined(settings.connections)})
     return _from_folder(settings, path.resolve().parent) if path else settings
 
 
@@ -195,6 +211,18 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str, table
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{full}: {message}" if key else f"{table}: {message}")
     return f"{where}: " + "; ".join(lines)
+
+
+def _joined(connections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Join what the environment (in small letters) and the file say of one connection; the environment wins."""
+    names: dict[str, str] = {}
+    for name in connections:
+        known = names.get(name.casefold())
+        names[name.casefold()] = known if known is not None and name.islower() else name
+    joined: dict[str, dict[str, Any]] = {name: {} for name in names.values()}
+    for name in sorted(connections, key=str.islower):
+        joined[names[name.casefold()]] |= connections[name]
+    return joined
 
 
 def _nearest(name: str, known: set[str]) -> str:
@@ -226,4 +254,14 @@ def _from_folder(settings: Settings, folder: Path) -> Settings:
     head, found, file = settings.ledger.partition("sqlite:///")
     if found and not head and file and not Path(file).is_absolute() and file != ":memory:":
         changes["ledger"] = f"sqlite:///{folder / file}"
-    return settings.model_copy(update=changes)
+    connections = {
+        name: {key: _file_from(folder, value) for key, value in table.items()}
+        for name, table in settings.connections.items()
+    }
+    return settings.model_copy(update={**changes, "connections": connections})
+
+
+def _file_from(folder: Path, value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("file:"):
+        return f"file:{folder / value.removeprefix('file:')}"
+    return value

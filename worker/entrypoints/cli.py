@@ -239,7 +239,11 @@ def sandbox(**options: Any) -> None:
 
 @roster.command()
 @click.option(
-    "--into", type=click.Path(path_type=Path, file_okay=False), default=Path("roster-demo"), metavar="DIR"
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("roster-demo"),
+    metavar="DIR",
+    help="Where the demo works and leaves its reports; default ./roster-demo.",
 )
 @click.pass_context
 def demo(context: click.Context, into: Path) -> None:

@@ -134,16 +134,3 @@ def recoded(refused: Refused, *, already: str, otherwise: str) -> Refused:
     code = already if says_already(refused) else otherwise
     code = "not_allowed" if refused.status == _FORBIDDEN else code
     return Refused(code, refused.status, refused.message, refused.text)
-
-
-def as_id(value: Any) -> str | None:
-    """Return an id as text: `7`, `"7"` and `7.0` are the same one (K-reg shows userId as 123456.0)."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else None
-    text = str(value).strip() if isinstance(value, int | str) else ""
-    whole, point, tail = text.partition(".")
-    if point and whole.isdigit() and tail and not tail.strip("0"):
-        text = whole
-    return text or None

@@ -81,7 +81,8 @@ async def _heartbeat(desk: Desk, claim: Claim) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 3)
-            await desk.ledger.run(lambda tx: batches.renew(tx, claim))
+            if not await desk.ledger.run(lambda tx: batches.renew(tx, claim)):
+                return
 
     beating = asyncio.create_task(beat())
     try:

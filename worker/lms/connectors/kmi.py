@@ -8,12 +8,12 @@ secret.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 from worker.errors import AnswerLost, Refused
-from worker.lms.answers import Answer, as_id, recoded
+from worker.lms.answers import Answer, recoded
+from worker.lms.bodies import as_id, field_of, list_of, utc_text
 from worker.lms.contract import Enrolment, FoundCandidate, FoundRegistration, Intent, Registered, Unfound
 from worker.lms.http import Door
 from worker.model import Action, Candidate, Course, Person, RowRules
@@ -38,6 +38,8 @@ USER_FIELDS = {
     "zip": "zip",
     "country": "country",
 }
+#: As a segment of a path these mean another path: such an id cannot be asked for.
+UNSAFE_IN_A_PATH = frozenset({".", ".."})
 _NOT_FOUND = 404
 _WITHDRAWN = "withdrawn"
 
@@ -48,6 +50,8 @@ class KmiConnection(Connection):
     system: Literal["kmi"]
     api_key: Secret
     api_secret: Secret
+    #: Whether a new user without a login name gets their e-mail address as one (K-ext calls loginName needed).
+    login_from_email: bool = True
 
 
 class Kmi:
@@ -68,11 +72,11 @@ class Kmi:
                 f"The LMS does not know this person; to create them, give {', '.join(missing)}",
             )
         try:
-            answer = await self.door.change("create_user", "POST", "/users/", _user(candidate), intent)
+            answer = await self.door.change("create_user", "POST", "/users/", self._user(candidate), intent)
         except Refused as refused:
             otherwise = "candidate_exists" if _is_taken(refused) else "candidate_refused"
             raise recoded(refused, already="candidate_exists", otherwise=otherwise) from None
-        user_id = as_id(_field(answer.body, "id"))
+        user_id = as_id(field_of(answer.body, "id"))
         if user_id is None:
             raise AnswerLost("The LMS answered without the user's id; perhaps it was created", answer.status)
         return user_id
@@ -99,7 +103,7 @@ class Kmi:
             return Unfound.NO_LOOKUP
         since = sent_at + self.door.wire.clock_ahead - MARGIN_SECONDS
         matching = set()
-        async for page in self._users(createdAfter=_time(since)):
+        async for page in self._users(createdAfter=utc_text(since)):
             matching |= {person.candidate_id for person in page if _is(person, candidate)}
         return _only(matching)
 
@@ -114,11 +118,11 @@ class Kmi:
     async def count_people(self, at_least: int) -> bool | None:
         """Ask for the user behind the `at_least`-th: there is one, or there is not (K-page: no totals)."""
         answer = await self.door.read("list_users", "/users/", {"offset": at_least, "limit": 1})
-        return bool(_items(answer))
+        return bool(list_of(answer))
 
     async def list_people(self, updated_after: float | None) -> AsyncIterator[Sequence[Person]]:
         """Yield the users by pages of 100 (K-page), or those updated since."""
-        since = {"updatedAfter": _time(updated_after)} if updated_after is not None else {}
+        since = {"updatedAfter": utc_text(updated_after)} if updated_after is not None else {}
         async for page in self._users(**since):
             yield page
 
@@ -142,14 +146,26 @@ class Kmi:
         await self.door.read("probe", "/users/", {"limit": 1})
         return "answered a harmless read; key and secret are taken"
 
+    def _user(self, candidate: Candidate) -> dict[str, Any]:
+        values = {field: getattr(candidate, name) for name, field in USER_FIELDS.items()}
+        if self.connection.login_from_email:
+            values["loginName"] = candidate.login_name or candidate.email
+        ends = candidate.expiration_date
+        values["expirationDate"] = f"{ends.isoformat()}T00:00:00Z" if ends else None
+        return {field: value for field, value in values.items() if value is not None} | dict(candidate.fields)
+
     async def _by_external_id(self, external_id: str) -> FoundCandidate:
+        if external_id in UNSAFE_IN_A_PATH:
+            return Unfound.NO_LOOKUP
         try:
             answer = await self.door.read("find_user", f"/users/external_id/{quote(external_id, safe='')}/")
         except Refused as refused:
             return _unfound(refused)
-        return as_id(_field(answer.body, "id")) or Unfound.NO_LOOKUP
+        return as_id(field_of(answer.body, "id")) or Unfound.NO_LOOKUP
 
     async def _by_key(self, enrolment: Enrolment) -> FoundRegistration:
+        if enrolment.key in UNSAFE_IN_A_PATH:
+            return Unfound.NO_LOOKUP
         try:
             path = f"/registrations/external/{quote(enrolment.key, safe='')}/"
             answer = await self.door.read("find_registration", path)
@@ -161,7 +177,7 @@ class Kmi:
         params = {"user_id": enrolment.candidate_id, "offset": 0, "limit": PAGE}
         if enrolment.course.course_id is not None:
             params["course_id"] = enrolment.course.course_id
-        items = _items(await self.door.read("list_registrations", "/registrations/", params))
+        items = list_of(await self.door.read("list_registrations", "/registrations/", params))
         if len(items) >= PAGE:
             return Unfound.NO_LOOKUP
         found = {as_id(item.get("id")): item for item in items if _is_on(item, enrolment.course) and _stands(item)}
@@ -171,13 +187,13 @@ class Kmi:
 
     async def _registrations(self, course_id: str, offset: int, limit: int) -> list[dict[str, Any]]:
         params = {"course_id": course_id, "offset": offset, "limit": limit}
-        return _items(await self.door.read("list_registrations", "/registrations/", params))
+        return list_of(await self.door.read("list_registrations", "/registrations/", params))
 
     async def _users(self, **params: Any) -> AsyncIterator[Sequence[Person]]:
         offset = 0
         while True:
             answer = await self.door.read("list_users", "/users/", {**params, "offset": offset, "limit": PAGE})
-            items = _items(answer)
+            items = list_of(answer)
             yield [person for item in items if (person := _person(item))]
             if len(items) < PAGE:
                 return
@@ -194,13 +210,6 @@ def rules(connection: KmiConnection) -> RowRules:  # noqa: ARG001 - every connec
     )
 
 
-def _user(candidate: Candidate) -> dict[str, Any]:
-    values = {field: getattr(candidate, name) for name, field in USER_FIELDS.items()}
-    ends = candidate.expiration_date
-    values["expirationDate"] = f"{ends.isoformat()}T00:00:00Z" if ends else None
-    return {field: value for field, value in values.items() if value is not None} | dict(candidate.fields)
-
-
 def _course(course: Course) -> dict[str, Any]:
     """Return the one key that names the course (K-reg: ids before names; one key, so that nothing is ambiguous)."""
     if course.course_id is not None:
@@ -208,17 +217,6 @@ def _course(course: Course) -> dict[str, Any]:
     if course.name is not None:
         return {"courseName": course.name}
     return {"courseExternalId": course.external_id}
-
-
-def _field(body: Any, name: str) -> Any:
-    return body.get(name) if isinstance(body, dict) else None
-
-
-def _items(answer: Answer) -> list[dict[str, Any]]:
-    """Return the items of a list (K-page: a bare array); raises AnswerLost when it is none."""
-    if not isinstance(answer.body, list):
-        raise AnswerLost("The LMS answered a list call with something that is no list", answer.status)
-    return [item for item in answer.body if isinstance(item, dict)]
 
 
 def _person(item: Mapping[str, Any]) -> Person | None:
@@ -265,14 +263,14 @@ def _is_on(item: Mapping[str, Any], course: Course) -> bool:
 
 def _as_registered(answer: Answer, enrolment: Enrolment) -> Registered | None:
     """Return what the answer to a registration confirms; one with another external id was there before."""
-    registration_id = as_id(_field(answer.body, "id"))
-    theirs = _field(answer.body, "externalId")
+    registration_id = as_id(field_of(answer.body, "id"))
+    theirs = field_of(answer.body, "externalId")
     if registration_id is None:
         return None
     return Registered(
         registration_id=registration_id,
         already=theirs is not None and str(theirs) not in {"", enrolment.key},
-        course_id=as_id(_field(answer.body, "courseId")),
+        course_id=as_id(field_of(answer.body, "courseId")),
         http_status=answer.status,
     )
 
@@ -286,18 +284,8 @@ def _as_found(body: Any, enrolment: Enrolment) -> FoundRegistration:
     return Registered(registration_id=as_id(body["id"])) if _stands(body) else Unfound.ABSENT
 
 
-def _time(seconds: float) -> str:
-    """Return a time as KMI writes it (K-page)."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def connect(connection: KmiConnection, door: Door) -> Kmi:
-    """Return the connector of an account."""
-    return Kmi(connection, door)
-
-
-#: What stands under `connections.<name>` in roster.toml.
-Settings = KmiConnection
+#: What stands under `connections.<name>` in roster.toml, and the connector of an account.
+Settings, connect = KmiConnection, Kmi
 
 
 def headers(connection: KmiConnection) -> dict[str, str]:

@@ -9,20 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from worker.errors import AnswerLost, Refused, StopJob
-from worker.lms.answers import Answer, as_id, recoded
-from worker.lms.contract import (
-    Enrolment,
-    FoundCandidate,
-    FoundRegistration,
-    Intent,
-    Registered,
-    Unfound,
-)
+from worker.lms.answers import Answer, recoded
+from worker.lms.bodies import as_id
+from worker.lms.contract import Enrolment, FoundCandidate, FoundRegistration, Intent, Registered, Unfound
 from worker.lms.http import Door
 from worker.model import Action, Candidate, Course, Person, RowRules
 from worker.settings import Connection, Secret, Text
@@ -50,6 +44,10 @@ ROUND_LENGTHS = frozenset({10, 20, 25, 50, 100, 200, 250, 500, 1000})
 _LINK = re.compile(r"/candidates/(\d+)", re.IGNORECASE)
 
 
+#: The environment gives numbers as text.
+Behavior = Annotated[Literal[1, 2], BeforeValidator(lambda value: int(value) if str(value).isdigit() else value)]
+
+
 class TahdahConnection(Connection):
     """A Tahdah account in roster.toml."""
 
@@ -62,7 +60,7 @@ class TahdahConnection(Connection):
     #: The last segment of the path: `registrations`, or `learners` on the older one.
     registration_path: Literal["registrations", "learners"] = "registrations"
     #: 1 or 2, for rows that say nothing. No default: its meaning is documented nowhere.
-    behavior: Literal[1, 2] | None = None
+    behavior: Behavior | None = None
     #: Roster column → field of a candidate, to add to or change the defaults; "" leaves a column out.
     candidate_fields: Mapping[str, str] = Field(default_factory=dict)
 
@@ -240,13 +238,8 @@ def _is_whole(answer: Answer, length: int) -> bool:
     return isinstance(answer.body, list) and not paged and length not in ROUND_LENGTHS
 
 
-def connect(connection: TahdahConnection, door: Door) -> Tahdah:
-    """Return the connector of an account."""
-    return Tahdah(connection, door)
-
-
-#: What stands under `connections.<name>` in roster.toml.
-Settings = TahdahConnection
+#: What stands under `connections.<name>` in roster.toml, and the connector of an account.
+Settings, connect = TahdahConnection, Tahdah
 
 
 def headers(connection: TahdahConnection) -> dict[str, str]:

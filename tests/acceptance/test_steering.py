@@ -1,0 +1,142 @@
+"""Pause, cancel, Ctrl-C, and a second process: what is under way finishes, nothing more is sent."""
+
+from __future__ import annotations
+
+import pytest
+
+MANY = 60
+
+
+@pytest.fixture
+def lms(sandbox):
+    return sandbox(latency=0.5)
+
+
+@pytest.fixture
+def desk(office, lms):
+    desk = office(lms, max_in_flight=4, batch_size=10)
+    desk.people("roster.csv", MANY)
+    return desk
+
+
+@pytest.fixture
+def running(desk, lms):
+    """A run with some calls done and most of them ahead."""
+    running = desk.start("run", "roster.csv", "--json")
+    lms.until(lambda lms: lms.calls() >= 6, "the first calls")
+    return running
+
+
+def test_a_job_is_paused_from_another_process_and_resumed(lms, desk, running):
+    told = desk.type("pause", 1)
+    lms.answer_after(0)
+    result = desk.balanced(running.result())
+
+    assert told.code == 0
+    assert "roster resume 1" in told.out
+    assert (result.code, result.state) == (3, "paused")
+    assert result.counts["not_attempted"] > 0
+    calls = lms.calls()
+    assert calls < MANY
+    again = desk.resume(1)
+    assert (again.code, again.state, again.counts) == (0, "succeeded", {"registered": MANY})
+    assert lms.changes["create_candidate"] == MANY
+
+
+def test_a_cancelled_job_tells_the_truth_and_stays_cancelled(lms, desk, running):
+    told = desk.type("cancel", 1)
+    lms.answer_after(0)
+    result = desk.balanced(running.result())
+
+    assert told.code == 0
+    assert (result.code, result.state) == (1, "cancelled")
+    unsent = result.with_status("not_attempted")
+    assert unsent
+    assert {row["_error_code"] for row in unsent} == {"cancelled"}
+    assert [row["_row"] for row in result.failed] == [row["_row"] for row in unsent]
+    calls = lms.calls()
+    again = desk.type("resume", 1, "--json")
+    assert again.code == 2
+    assert "roster retry 1" in again.err
+    assert lms.calls() == calls
+    retried = desk.balanced(desk.type("retry", 1, "--json"))
+    assert (retried.code, retried.counts) == (0, {"registered": MANY})
+
+
+def test_what_was_cancelled_can_be_dropped_again(lms, desk, running):
+    desk.type("cancel", 1)
+    lms.answer_after(0)
+    result = running.result()
+
+    again = desk.run(result.report(".failed.csv"))
+
+    assert again.code == 0
+    assert len(lms.standing) == MANY
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_ctrl_c_ends_with_130_and_resume_finishes(lms, desk, running, wait_until, signals):
+    for number in range(1, signals + 1):
+        running.interrupt()
+        wait_until(lambda number=number: number == signals or "again" in running.err.read_text("utf-8"))
+    lms.answer_after(0)
+    result = desk.balanced(running.result())
+
+    assert result.code == 130
+    assert result.state == "paused"
+    again = desk.resume(1)
+    doubtful = again.counts.get("in_doubt", 0)
+    assert doubtful <= (0 if signals == 1 else 4)
+    assert again.counts.get("registered", 0) == MANY - doubtful
+
+
+def test_a_second_process_leaves_a_job_that_is_being_worked_on_alone(lms, desk, running):
+    second = desk.type("resume", 1, "--json")
+    third = desk.type("run", "roster.csv", "--json")
+    lms.answer_after(0)
+    result = desk.balanced(running.result())
+
+    for other in (second, third):
+        assert other.code == 2
+        assert "being worked on already" in other.err
+    assert (result.code, result.counts) == (0, {"registered": MANY})
+    assert len(desk.jobs()) == 1
+    assert lms.changes["create_candidate"] == MANY
+
+
+def test_two_jobs_with_the_same_people_at_the_same_time_create_nobody_twice(lms, desk, running, people, wait_until):
+    desk.roster("other.csv", [*people(MANY), *people(5, course_id="59")])
+
+    second = desk.start("run", "other.csv", "--json")
+    wait_until(lambda: [job["state"] for job in desk.jobs()] == ["running", "running"])
+    lms.until(lambda lms: lms.calls() >= MANY // 2)
+    lms.answer_after(0.02)
+    other, result = desk.balanced(second.result()), running.result()
+
+    assert result.code == 0
+    assert other.code == 0, other.counts
+    assert len(lms.people) == MANY
+    assert len(lms.standing) == MANY + 5
+
+
+def test_a_job_that_is_at_work_can_be_looked_at_and_reported(desk, lms, running):
+    status = desk.status(1)
+    report = desk.type("report", 1, "--report", "so-far", "--json")
+    assert sum(report.counts.values()) == len(report.rows) == MANY
+    lms.answer_after(0)
+    result = running.result()
+
+    assert status["state"] == "running"
+    assert status["total"] == sum(status["by_status"].values()) == MANY
+    assert result.code == 0
+
+
+def test_what_has_ended_cannot_be_paused_or_cancelled(office, sandbox):
+    desk = office(sandbox())
+    desk.people("roster.csv", 1)
+    desk.run("roster.csv")
+
+    for command in ("pause", "cancel"):
+        told = desk.type(command, 1)
+        assert told.code == 2
+        assert "has ended" in told.err

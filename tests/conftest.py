@@ -1,0 +1,431 @@
+"""What all tests share, in the words of the trade: a pretend LMS, an office with roster.toml, rosters of people.
+
+Nothing here starts by itself; only the environment is scrubbed for every test.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROSTER = Path(sys.executable).with_name("roster")
+SECRETS = {
+    "SANDBOX_TOKEN": "sandbox-token",
+    "SANDBOX_KEY": "sandbox-key",
+    "SANDBOX_SECRET": "sandbox-secret",
+}
+CONNECTIONS: dict[str, dict[str, Any]] = {
+    "north": {"system": "tahdah", "token": "env:SANDBOX_TOKEN", "legal_entity_id": 42, "behavior": 1},
+    "kmi": {"system": "kmi", "api_key": "env:SANDBOX_KEY", "api_secret": "env:SANDBOX_SECRET"},
+}
+DONE = {"registered", "already_registered", "approved", "completed", "withdrawn", "updated", "deactivated"}
+#: No command of a test takes so long, on whatever machine.
+LONGEST_SECONDS = 45.0
+POLL_SECONDS = 0.01
+#: Names that stand in no code and no message: whoever finds them elsewhere has found a leak.
+FIRST_NAME, LAST_NAME = "Wilhelmina", "Achterberg"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("ROSTER_"):
+            monkeypatch.delenv(name)
+
+
+@dataclass
+class Lms:
+    """A sandbox that is up, and what it has seen."""
+
+    url: str
+    client: httpx.Client
+    world: Any
+    #: Persons and registrations that are there twice by the test's own doing.
+    given: tuple[int, int] = (0, 0)
+
+    def look(self, what: str) -> Any:
+        return self.client.get(f"/sandbox/{what}").raise_for_status().json()
+
+    def state(self) -> dict[str, Any]:
+        return self.look("state")
+
+    def calls(self, *operations: str) -> int:
+        """Count the calls that were answered, or dropped, of these operations; of all when none is named."""
+        return sum(self.by_operation(*operations).values())
+
+    def by_operation(self, *operations: str) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for system in self.state()["calls"].values():
+            for operation, statuses in system.items():
+                if not operations or operation in operations:
+                    counts[operation] += sum(statuses.values())
+        return counts
+
+    def answered(self, operation: str, status: int) -> int:
+        return sum(system.get(operation, {}).get(str(status), 0) for system in self.state()["calls"].values())
+
+    @property
+    def changes(self) -> Counter[str]:
+        """The calls that change something."""
+        counts = self.by_operation("create_candidate", "register", "create_user", "create_registration")
+        return Counter({operation: count for operation, count in counts.items() if count})
+
+    @property
+    def people(self) -> list[str]:
+        return [each["email"].casefold() for each in self.look("candidates") if not each.get("deleted")]
+
+    @property
+    def standing(self) -> dict[tuple[str, str], str]:
+        """Who is registered on what: (e-mail, course) → the registration's id."""
+        return {
+            (each["email"].casefold(), str(each["course_id"])): each["id"]
+            for each in self.look("registrations")
+            if each.get("status") != "Withdrawn"
+        }
+
+    @property
+    def early(self) -> int:
+        """How many calls came before the moment that a refusal had named."""
+        return self.state()["quota"]["accounts"]["all"]["early"]
+
+    def rules(self, *rules: str) -> None:
+        self.client.post("/sandbox/rules", json=list(rules)).raise_for_status()
+
+    def quotas(self, *quotas: str) -> None:
+        self.client.post("/sandbox/quotas", json=list(quotas)).raise_for_status()
+
+    def nobody_twice(self) -> None:
+        assert self._twice() == self.given, self.state()["duplicates"]
+
+    def answer_after(self, seconds: float) -> None:
+        """Change how long an answer takes from now on."""
+        self.world.options = replace(self.world.options, latency=seconds)
+
+    def take_as_given(self) -> None:
+        """Take those who are there twice now as the LMS's own."""
+        self.given = self._twice()
+
+    def _twice(self) -> tuple[int, int]:
+        duplicates = self.state()["duplicates"]
+        return duplicates["persons"], duplicates["registrations"]
+
+    def until(self, condition: Callable[[Lms], Any], what: str = "the condition") -> None:
+        """Wait until something holds; fail the test when it never does."""
+        wait_until(lambda: condition(self), what)
+
+
+def wait_until(condition: Callable[[], Any], what: str = "the condition") -> None:
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} never came"
+        time.sleep(POLL_SECONDS)
+
+
+@dataclass
+class Result:
+    """What a command left behind. No command ever shows a traceback, so a result with one is no result."""
+
+    code: int
+    out: str
+    err: str
+
+    def __post_init__(self) -> None:
+        assert "Traceback" not in self.err + self.out, self.err
+        assert "should not have happened" not in self.err, self.err
+
+    @cached_property
+    def json(self) -> Any:
+        """The only line of standard output."""
+        assert self.out.count("\n") == 1, f"one line of JSON was wanted: {self.out!r}\n{self.err}"
+        return json.loads(self.out)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.json
+
+    @property
+    def job(self) -> int:
+        return self.summary["job"]
+
+    @property
+    def state(self) -> str:
+        return self.summary["state"]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The statuses that occur."""
+        return {status: count for status, count in self.summary["by_status"].items() if count}
+
+    def report(self, ending: str) -> Path:
+        return next(Path(path) for path in self.summary["reports"] if path.endswith(ending))
+
+    @cached_property
+    def rows(self) -> list[dict[str, str]]:
+        return read_csv(self.report(".results.csv"))
+
+    @cached_property
+    def failed(self) -> list[dict[str, str]]:
+        found = [path for path in self.summary["reports"] if path.endswith(".failed.csv")]
+        return read_csv(Path(found[0])) if found else []
+
+    def row(self, number: int) -> dict[str, str]:
+        return next(row for row in self.rows if row["_row"] == str(number))
+
+    def with_status(self, *statuses: str) -> list[dict[str, str]]:
+        return [row for row in self.rows if row["_status"] in statuses]
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@dataclass
+class Running:
+    """A command that is under way."""
+
+    process: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+
+    @property
+    def is_over(self) -> bool:
+        return self.process.poll() is not None
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self.process.kill()
+        self.process.wait(LONGEST_SECONDS)
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def over_within(self, seconds: float) -> bool:
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def result(self) -> Result:
+        self.process.wait(LONGEST_SECONDS)
+        return Result(self.process.returncode, self.out.read_text("utf-8"), self.err.read_text("utf-8"))
+
+
+@dataclass
+class Office:
+    """A folder with a roster.toml, in which `roster` is typed."""
+
+    folder: Path
+    lms: Lms | None = None
+    environment: dict[str, str] = field(default_factory=lambda: dict(SECRETS))
+    _started: list[Running] = field(default_factory=list)
+
+    def configure(self, text: str) -> None:
+        (self.folder / "roster.toml").write_text(text, encoding="utf-8")
+
+    def connect(self, url: str, name: str, **options: Any) -> None:
+        """Write a roster.toml with this one connection; None takes a key out."""
+        path = "/api/v2" if CONNECTIONS[name]["system"] == "kmi" else ""
+        values = {"base_url": f"{url}{path}", **CONNECTIONS[name], **options}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
+        self.configure("\n".join([f"[connections.{name}]", *lines, ""]))
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def roster(self, name: str, rows: Iterable[Mapping[str, Any]]) -> Path:
+        """Write a CSV with these rows; the headings are the keys of all."""
+        rows = list(rows)
+        headings = list(dict.fromkeys(key for row in rows for key in row))
+        with (self.folder / name).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, headings, restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+        return self.folder / name
+
+    def people(self, name: str, count: int, *, first: int = 1, **columns: Any) -> Path:
+        """Write a roster of so many new people."""
+        return self.roster(name, people(count, first=first, **columns))
+
+    def type(self, *words: Any, prefix: tuple[str, ...] = ()) -> Result:
+        """Type a command and wait for its end."""
+        return self.start(*words, prefix=prefix).result()
+
+    def run(self, *words: Any) -> Result:
+        """Work rosters off; the books must balance with what the LMS holds."""
+        return self.balanced(self.type("run", *words, "--json"))
+
+    def resume(self, job: int, *words: Any) -> Result:
+        return self.balanced(self.type("resume", job, *words, "--json"))
+
+    def start(self, *words: Any, prefix: tuple[str, ...] = ()) -> Running:
+        """Type a command and do not wait."""
+        number = len(self._started)
+        out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [*prefix, str(ROSTER), *map(str, words)],
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        self._started.append(Running(process, out, err))
+        return self._started[-1]
+
+    def close(self) -> None:
+        for running in self._started:
+            if not running.is_over:
+                running.kill()
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return self.type("jobs", "--json").json
+
+    def status(self, job: int) -> dict[str, Any]:
+        return self.type("status", job, "--json").json
+
+    def balanced(self, result: Result) -> Result:
+        """Hold the report of a command against itself and, person by person, against what the LMS holds."""
+        if self.lms is None or not result.out or "reports" not in result.json or not result.summary["reports"]:
+            return result
+        summary, rows = result.summary, result.rows
+        assert summary["total"] == sum(summary["by_status"].values()) == len(rows)
+        assert Counter(row["_status"] for row in rows) == result.counts
+        assert [int(row["_row"]) for row in rows] == sorted({int(row["_row"]) for row in rows})
+        not_done = [row for row in rows if row["_status"] not in DONE | {"skipped"}]
+        assert [row["_row"] for row in result.failed] == [row["_row"] for row in not_done]
+        assert all(row["_error"] and row["_error_code"] for row in not_done)
+        assert summary["candidates_created"] == sum(row["_created"] == "true" for row in rows)
+        assert summary["registrations_created"] == summary["by_status"]["registered"]
+        self.lms.nobody_twice()
+        if rows and {"email", "course_id"} <= rows[0].keys():
+            _as_the_lms_has_it(rows, self.lms.standing)
+        return result
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ROSTER_")}
+        return kept | self.environment
+
+
+def _as_the_lms_has_it(rows: list[dict[str, str]], standing: Mapping[tuple[str, str], str]) -> None:
+    """Assert that who is said to be registered stands in the LMS, and who is said not to be does not."""
+    pairs = [(row["email"].strip().casefold(), row["course_id"]) for row in rows]
+    open_pairs = {pair for pair, row in zip(pairs, rows, strict=True) if row["_status"] in DONE | {"in_doubt"}}
+    for pair, row in zip(pairs, rows, strict=True):
+        if not row["course_id"]:
+            continue
+        if row["_status"] in DONE:
+            assert pair in standing, f"row {row['_row']} is said to be {row['_status']} and is not"
+            if row["_registration_id"]:
+                assert row["_registration_id"] == standing[pair]
+        elif pair not in open_pairs:
+            assert pair not in standing, f"row {row['_row']} is said to be {row['_status']} and is registered"
+
+
+def people(count: int, *, first: int = 1, **columns: Any) -> list[dict[str, Any]]:
+    """Make up people; a column's value may be made from the number of the person."""
+    return [
+        {
+            "email": f"{FIRST_NAME}.{number}@example.com".casefold(),
+            "first_name": FIRST_NAME,
+            "last_name": f"{LAST_NAME} {number}",
+            "course_id": "58",
+        }
+        | {name: value(number) if callable(value) else value for name, value in columns.items()}
+        for number in range(first, first + count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def _tls() -> ssl.SSLContext:
+    """One for all clients: making it takes longer than most tests."""
+    return ssl.create_default_context()
+
+
+@pytest.fixture
+def sandbox(_tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
+    """Start pretend LMSs; the options are those of `make_world`. At the end nobody may be there twice."""
+    from worker.sandbox.server import make_world, running  # noqa: PLC0415 - most tests need no web server
+
+    with ExitStack() as stack:
+        started = []
+
+        def start(**options: Any) -> Lms:
+            world = make_world(**options)
+            url = stack.enter_context(running(world))
+            client = stack.enter_context(httpx.Client(base_url=url, verify=_tls, timeout=LONGEST_SECONDS))
+            started.append(Lms(url, client, world))
+            return started[-1]
+
+        yield start
+        for lms in started:
+            lms.nobody_twice()
+
+
+@pytest.fixture(scope="session")
+def _empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make one new ledger for all offices: the migration takes as long as many a test."""
+    desk = Office(tmp_path_factory.mktemp("ledger"))
+    assert desk.type("jobs").code == 0
+    return desk.folder / "roster.db"
+
+
+@pytest.fixture
+def office(tmp_path: Path, _empty_ledger: Path) -> Iterator[Callable[..., Office]]:
+    """Open offices: `office(lms)` for Tahdah, `office(lms, "kmi")`, with further keys of the connection."""
+    opened: list[Office] = []
+
+    def open_one(lms: Lms | None = None, name: str = "north", **options: Any) -> Office:
+        folder = tmp_path / f"office{len(opened)}"
+        folder.mkdir()
+        shutil.copyfile(_empty_ledger, folder / "roster.db")
+        opened.append(Office(folder, lms))
+        if lms is not None:
+            opened[-1].connect(lms.url, name, **options)
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture(name="people")
+def _people() -> Callable[..., list[dict[str, Any]]]:
+    """Make up people for a roster of one's own."""
+    return people
+
+
+@pytest.fixture(name="read_csv")
+def _read_csv() -> Callable[[Path], list[dict[str, str]]]:
+    return read_csv
+
+
+@pytest.fixture(name="wait_until")
+def _wait_until() -> Callable[..., None]:
+    return wait_until
+
+
+@pytest.fixture
+def samples() -> Path:
+    return Path(__file__).parent.parent / "samples"

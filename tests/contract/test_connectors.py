@@ -1,0 +1,685 @@
+"""What every connector promises, against the pretend LMS: each file in worker/lms/connectors is under test.
+
+A third connector joins with one entry in `AS_IN_THE_SANDBOX`: what the sandbox calls its operations, and what this
+LMS cannot do.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import typing
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from tests.builders import (
+    KEY,
+    NORTH,
+    SECRET,
+    TOKEN,
+    FreePace,
+    a_candidate,
+    a_connection,
+    a_course,
+    connected,
+    enrolments,
+    nothing,
+    raw_connection,
+)
+from worker import bootstrap, lms
+from worker.errors import AnswerLost, LmsError, LmsUnavailable, RateLimited, Refused, SettingsError, StopJob
+from worker.lms.contract import Connector, Registered, Unfound
+from worker.model import Action, RowRules
+from worker.reports.codes import CODES
+from worker.sandbox.server import make_world, running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
+
+    from worker.lms.http import Door
+
+    Open = Callable[..., AbstractAsyncContextManager[tuple[Connector, Door]]]
+
+SECRETS = {TOKEN, KEY, SECRET, "wrong-secret"}
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the sandbox calls the operations of an LMS, what it cannot do, and a key that is not taken."""
+
+    create: str
+    register: str
+    list_people: str | None
+    find_candidate: str | None
+    find_registration: str
+    #: How to say in roster.toml what the LMS refuses.
+    wrong_credentials: dict[str, str]
+    lists_registered: bool
+    twice: str
+
+
+AS_IN_THE_SANDBOX = {
+    "kmi": Names(
+        create="create_user",
+        register="create_registration",
+        list_people="list_users",
+        find_candidate="find_user",
+        find_registration="find_registration",
+        wrong_credentials={"api_secret": "wrong-secret"},
+        lists_registered=True,
+        twice="kmi_twice",
+    ),
+    "tahdah": Names(
+        create="create_candidate",
+        register="register",
+        list_people=None,
+        find_candidate=None,
+        find_registration="list_registrations",
+        wrong_credentials={"token": "wrong-secret"},
+        lists_registered=False,
+        twice="tahdah_twice",
+    ),
+}
+
+
+@pytest.fixture(params=lms.systems())
+def system(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def names(system: str) -> Names:
+    assert system in AS_IN_THE_SANDBOX, f"say in AS_IN_THE_SANDBOX how the sandbox plays {system}"
+    return AS_IN_THE_SANDBOX[system]
+
+
+@pytest.fixture
+def open_lms(system: str) -> Iterator[Open]:
+    """Start a pretend LMS with bad days and connect to it."""
+    with ExitStack() as stack:
+
+        @asynccontextmanager
+        async def open_one(
+            *bad_days: str, settings: dict[str, Any] | None = None, **options: Any
+        ) -> AsyncIterator[tuple[Connector, Door]]:
+            url = stack.enter_context(running(make_world(bad_days=bad_days, **options)))
+            async with connected(a_connection(system, url, **(settings or {}))) as pair:
+                yield pair
+
+        yield open_one
+
+
+async def created(connector: Connector, count: int = 1) -> list[str]:
+    return [
+        await connector.create(a_candidate(number, external_id=f"X-{number}"), nothing)
+        for number in range(1, count + 1)
+    ]
+
+
+async def registered(connector: Connector, ids: list[str], **changes: Any) -> dict[int, Registered]:
+    """Register these, in as many calls as the LMS takes."""
+    found: dict[int, Registered] = {}
+    size = connector.rules.rows_per_call
+    wanted = enrolments(ids, **changes)
+    for start in range(0, len(wanted), size):
+        found |= dict(await connector.register(wanted[start : start + size], nothing))
+    return found
+
+
+# Declared
+
+
+def test_every_connector_declares_what_the_core_asks_of_it(system: str) -> None:
+    module = lms._module(system)
+
+    for name in ("Settings", "connect", "headers", "rules"):
+        assert hasattr(module, name), f"{system} lacks {name}"
+    (literal,) = typing.get_args(module.Settings.model_fields["system"].annotation)
+    assert literal == system
+
+
+def test_every_connector_offers_all_of_the_contract(system: str) -> None:
+    connector = lms.connect(a_connection(system), door=None)  # type: ignore[arg-type]
+
+    for name, wanted in inspect.getmembers(Connector, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        offered = getattr(connector, name)
+        assert inspect.getdoc(offered), name
+        assert list(inspect.signature(offered).parameters) == list(inspect.signature(wanted).parameters)[1:]
+        assert inspect.iscoroutinefunction(offered) or inspect.isasyncgenfunction(offered)
+
+
+def test_rules_say_what_a_row_must_have(system: str) -> None:
+    rules = lms.rules_of(a_connection(system))
+
+    assert isinstance(rules, RowRules)
+    assert Action.REGISTER in rules.actions
+    assert rules.course_columns
+    assert rules.course_columns <= {"course_id", "course_name", "course_external_id"}
+    assert rules.rows_per_call >= 1
+    assert set(rules.to_create) <= {"email", "first_name", "last_name", "login_name", "external_id"}
+    assert all(isinstance(value, str) for value in rules.defaults.values())
+
+
+def test_every_secret_of_a_connection_is_kept_as_a_secret(system: str) -> None:
+    connection = a_connection(system)
+    secret = {name for name, value in connection if isinstance(value, SecretStr)}
+    raw = raw_connection(system, "http://127.0.0.1:9")
+
+    assert {name for name, value in raw.items() if value in SECRETS} == secret
+    assert secret
+
+
+def test_no_secret_is_shown_by_a_connection_or_its_warnings(system: str) -> None:
+    connection = a_connection(system)
+    raw = raw_connection(system, "http://127.0.0.1:9")
+    shown = [
+        repr(connection),
+        str(connection),
+        connection.model_dump_json(),
+        str(connection.model_dump()),
+        *lms.literal_secrets(connection, raw),
+        bootstrap.credential_of(connection),
+        bootstrap.pace_memory(connection),
+    ]
+
+    assert len(lms.literal_secrets(connection, raw)) >= 1
+    assert not [secret for secret in SECRETS for text in shown if secret in text]
+
+
+def test_no_secret_is_shown_when_a_connection_cannot_be_read(system: str) -> None:
+    raw = raw_connection(system, "http://127.0.0.1:9", batch_size="many", nonsense=SECRET)
+
+    with pytest.raises(SettingsError) as raised:
+        lms.read_connection(NORTH, raw)
+
+    assert not [secret for secret in SECRETS if secret in f"{raised.value} {raised.value!r}"]
+    assert f"connections.{NORTH}.batch_size" in str(raised.value)
+
+
+def test_a_missing_secret_is_named(system: str, names: Names) -> None:
+    raw = raw_connection(system, "http://127.0.0.1:9")
+    missing = next(iter(names.wrong_credentials))
+    del raw[missing]
+
+    with pytest.raises(SettingsError, match=rf"connections\.{NORTH}\.{missing} is missing"):
+        lms.read_connection(NORTH, raw)
+
+
+def test_two_accounts_at_one_host_have_two_paces_and_one_account_has_one(system: str, names: Names) -> None:
+    one, same, other = (
+        a_connection(system),
+        a_connection(system, batch_size=7),
+        a_connection(system, **names.wrong_credentials),
+    )
+
+    assert bootstrap.credential_of(one) == bootstrap.credential_of(same)
+    assert bootstrap.credential_of(one) != bootstrap.credential_of(other)
+
+
+# Candidates
+
+
+async def test_a_candidate_is_created_and_has_an_id_as_text(open_lms: Open, names: Names) -> None:
+    async with open_lms() as (connector, door):
+        first, second = await created(connector, 2)
+
+        assert first != second
+        assert first.isdigit()
+        assert door.calls == {names.create: 2}
+
+
+@pytest.mark.parametrize("form", ["string-ids", "int-ids", "float-ids", "200", "201"])
+async def test_an_id_is_the_same_text_in_whatever_form_it_comes(open_lms: Open, names: Names, form: str) -> None:
+    async with open_lms(f"{names.create}:{form}") as (connector, _):
+        (candidate_id,) = await created(connector)
+
+    assert candidate_id.isdigit()
+
+
+@pytest.mark.parametrize("field", ["candidateId", "id", "Id", "CandidateID"])
+async def test_the_id_of_a_new_candidate_is_found_under_every_likely_name(open_lms: Open, field: str) -> None:
+    async with open_lms(candidate_id_field=field) as (connector, _):
+        (candidate_id,) = await created(connector)
+
+    assert candidate_id.isdigit()
+
+
+async def test_every_column_of_a_candidate_reaches_the_lms_or_is_left_out_and_none_is_empty(
+    open_lms: Open, system: str
+) -> None:
+    columns = ("address", "address2", "city", "state", "zip", "country", "login_name", "external_id")
+    everything = a_candidate(
+        **{name: f"{name}-1" for name in columns} | {"state": "NY", "country": "NL"},
+        date_of_birth=date(1999, 12, 31),
+        expiration_date=date(2030, 1, 2),
+        fields={"shoeSize": "44"},
+    )
+    world = make_world()
+    with running(world) as url:
+        async with connected(a_connection(system, url)) as (connector, _):
+            await connector.create(everything, nothing)
+            await connector.create(a_candidate(2), nothing)
+
+    people = world.kmi.people.users if system == "kmi" else world.tahdah.candidates
+    full, sparse = ({str(key): value for key, value in each.fields.items()} for each in people.values())
+    assert full["shoeSize"] == "44"
+    assert {"address-1", "city-1", "zip-1", "login_name-1"} <= {str(value) for value in full.values()}
+    assert not [key for key, value in sparse.items() if value in {None, "None"}]
+
+
+@pytest.mark.parametrize(
+    ("bad_day", "code"),
+    [("reject", "candidate_refused"), ("422", "candidate_refused"), ("409", None), ("403", None), ("404", None)],
+)
+async def test_a_refused_candidate_is_refused_with_a_code_of_the_report(
+    open_lms: Open, names: Names, bad_day: str, code: str | None
+) -> None:
+    async with open_lms(f"{names.create}:{bad_day}") as (connector, _):
+        with pytest.raises(Refused) as raised:
+            await created(connector)
+
+    assert raised.value.code in CODES
+    assert code in {None, raised.value.code}
+    assert raised.value.message
+    assert raised.value.status is not None
+    assert 400 <= raised.value.status < 500
+
+
+@pytest.mark.parametrize("taken", ["400", "409"])
+async def test_a_candidate_who_is_there_already_is_refused_as_such(open_lms: Open, taken: str) -> None:
+    async with open_lms(email_taken=taken, kmi_email_taken=taken) as (connector, _):
+        await created(connector)
+        with pytest.raises(Refused) as raised:
+            await created(connector)
+
+    assert raised.value.code == "candidate_exists"
+
+
+LOST = ["lost-after", "lost-before", "drop-after", "drop-before", "html-502", "202", "204", "error-200"]
+
+
+@pytest.mark.parametrize("bad_day", LOST)
+async def test_a_creation_without_a_usable_answer_is_lost(open_lms: Open, names: Names, bad_day: str) -> None:
+    async with open_lms(f"{names.create}:{bad_day}") as (connector, door):
+        with pytest.raises(AnswerLost):
+            await created(connector)
+
+        assert door.calls[names.create] == 1
+
+
+async def test_a_creation_that_takes_too_long_is_lost(open_lms: Open, names: Names) -> None:
+    bad_day = f"{names.create}:timeout-after:seconds=3"
+    async with open_lms(bad_day, settings={"timeout_seconds": 0.3}) as (connector, _):
+        with pytest.raises(AnswerLost):
+            await created(connector)
+
+
+async def test_somebody_who_was_created_is_found_or_the_lms_has_no_look_up(open_lms: Open, names: Names) -> None:
+    async with open_lms() as (connector, _):
+        sent_at = time.time()
+        (candidate_id,) = await created(connector)
+        by_key = await connector.find_candidate(a_candidate(1, external_id="X-1"), sent_at)
+        by_mail = await connector.find_candidate(a_candidate(1), sent_at)
+        absent = await connector.find_candidate(a_candidate(9), sent_at)
+        absent_key = await connector.find_candidate(a_candidate(9, external_id="X-9"), sent_at)
+
+    if names.find_candidate is None:
+        assert {by_key, by_mail, absent, absent_key} == {Unfound.NO_LOOKUP}
+    else:
+        assert (by_key, by_mail) == (candidate_id, candidate_id)
+        assert (absent, absent_key) == (Unfound.ABSENT, Unfound.ABSENT)
+
+
+async def test_of_two_who_could_be_meant_none_is_chosen(open_lms: Open, names: Names) -> None:
+    if names.find_candidate is None:
+        pytest.skip("this LMS has no look-up")
+    async with open_lms() as (connector, _):
+        for login_name in ("ana1", "ana2"):
+            await connector.create(a_candidate(1, external_id="X-1", login_name=login_name), nothing)
+        found = [
+            await connector.find_candidate(a_candidate(1, login_name=None, **who), time.time())
+            for who in ({}, {"external_id": "X-1"})
+        ]
+
+    assert found == [Unfound.SEVERAL, Unfound.SEVERAL]
+
+
+@pytest.mark.parametrize("external_id", ["ID10-05113", "a/b", "a b", "ä?&#%", "7", "a..b"])
+async def test_an_external_id_with_signs_in_it_is_looked_up_as_it_stands(
+    open_lms: Open, names: Names, external_id: str
+) -> None:
+    if names.find_candidate is None:
+        pytest.skip("this LMS has no look-up")
+    async with open_lms() as (connector, _):
+        who = a_candidate(1, external_id=external_id)
+        candidate_id = await connector.create(who, nothing)
+
+        assert await connector.find_candidate(who, None) == candidate_id
+
+
+@pytest.mark.parametrize("external_id", [".", ".."])
+async def test_an_external_id_that_no_path_can_hold_is_never_called_absent(
+    open_lms: Open, names: Names, external_id: str
+) -> None:
+    """An HTTP library takes `/external_id/../` for `/`, encoded or not."""
+    async with open_lms() as (connector, _):
+        who = a_candidate(1, external_id=external_id)
+        candidate_id = await connector.create(who, nothing)
+
+        assert await connector.find_candidate(who, None) in {candidate_id, Unfound.NO_LOOKUP}
+
+
+async def test_a_look_up_that_is_refused_or_breaks_never_says_absent(open_lms: Open, names: Names) -> None:
+    if names.find_candidate is None:
+        pytest.skip("this LMS has no look-up")
+    for bad_day in ("403", "lost-before", "html-502", "drop-before", "204", "error-200"):
+        async with open_lms(f"{names.find_candidate}:{bad_day}") as (connector, _):
+            try:
+                found = await connector.find_candidate(a_candidate(1, external_id="X-1"), None)
+            except LmsError:
+                continue
+            assert found is Unfound.NO_LOOKUP, bad_day
+
+
+# Registrations
+
+
+async def test_every_registration_is_confirmed_by_row(open_lms: Open) -> None:
+    async with open_lms() as (connector, _):
+        ids = await created(connector, 5)
+        found = await registered(connector, ids)
+
+    assert sorted(found) == [1, 2, 3, 4, 5]
+    assert len({each.registration_id for each in found.values()}) == 5
+    assert not any(each.already for each in found.values())
+
+
+@pytest.mark.parametrize("form", ["shuffled", "string-ids", "int-ids", "float-ids", "200", "201"])
+async def test_answers_are_matched_by_id_in_whatever_order_and_form_they_come(
+    open_lms: Open, system: str, names: Names, form: str
+) -> None:
+    world = make_world(bad_days=[f"{names.register}:{form}"])
+    with running(world) as url:
+        async with connected(a_connection(system, url)) as (connector, _):
+            ids = await created(connector, 4)
+            found = await registered(connector, ids)
+
+    if system == "kmi":
+        held = {str(each.user.id): str(each.id) for each in world.kmi.registrations.all.values()}
+    else:
+        held = {str(each.candidate_id): str(each.id) for each in world.tahdah.registrations}
+    assert {ids[row - 1]: each.registration_id for row, each in found.items()} == held
+
+
+async def test_a_row_that_the_answer_does_not_name_is_not_confirmed(open_lms: Open, names: Names) -> None:
+    async with open_lms(f"{names.register}:short") as (connector, _):
+        ids = await created(connector, 3)
+        found = await registered(connector, ids)
+
+    assert 3 - len(found) == (1 if connector.rules.rows_per_call > 1 else 0)
+
+
+@pytest.mark.parametrize("bad_day", ["lost-after", "lost-before", "drop-after", "drop-before", "html-502"])
+async def test_a_registration_whose_answer_is_lost_is_lost(open_lms: Open, names: Names, bad_day: str) -> None:
+    async with open_lms(f"{names.register}:{bad_day}") as (connector, door):
+        ids = await created(connector)
+        with pytest.raises(AnswerLost):
+            await registered(connector, ids)
+
+        assert door.calls[names.register] == 1
+
+
+@pytest.mark.parametrize("bad_day", ["202", "204", "error-200"])
+async def test_a_success_without_the_ids_that_were_asked_for_confirms_nothing(
+    open_lms: Open, names: Names, bad_day: str
+) -> None:
+    async with open_lms(f"{names.register}:{bad_day}") as (connector, _):
+        ids = await created(connector)
+        try:
+            found = await registered(connector, ids)
+        except AnswerLost:
+            found = {}
+
+    assert found == {}
+
+
+@pytest.mark.parametrize("bad_day", ["reject", "403", "404", "413", "422"])
+async def test_a_refused_registration_is_refused_with_a_code_of_the_report(
+    open_lms: Open, names: Names, bad_day: str
+) -> None:
+    async with open_lms(f"{names.register}:{bad_day}") as (connector, _):
+        ids = await created(connector)
+        with pytest.raises(Refused) as raised:
+            await registered(connector, ids)
+
+    assert raised.value.code in CODES
+    assert raised.value.code != "already_registered"
+
+
+@pytest.mark.parametrize("twice", ["400", "409"])
+async def test_registering_twice_is_refused_as_already_registered(open_lms: Open, names: Names, twice: str) -> None:
+    async with open_lms(**{names.twice: twice}) as (connector, _):
+        ids = await created(connector)
+        await registered(connector, ids)
+        with pytest.raises(Refused) as raised:
+            await registered(connector, ids)
+
+    assert raised.value.code == "already_registered"
+
+
+async def test_a_course_that_does_not_exist_is_refused(open_lms: Open) -> None:
+    async with open_lms() as (connector, _):
+        ids = await created(connector)
+        with pytest.raises(Refused):
+            await registered(connector, ids, course=a_course("99"))
+
+
+async def test_registrations_in_doubt_are_found_or_absent_or_cannot_be_looked_up(open_lms: Open) -> None:
+    async with open_lms() as (connector, _):
+        ids = await created(connector, 3)
+        await registered(connector, ids[:2])
+        size = connector.rules.rows_per_call
+        wanted = enrolments(ids)
+        found: dict[int, Any] = {}
+        for start in range(0, len(wanted), size):
+            found |= dict(await connector.find_registrations(wanted[start : start + size]))
+
+    assert sorted(found) == [1, 2, 3]
+    assert all(isinstance(found[row], Registered) and found[row].registration_id for row in (1, 2))
+    assert found[3] is Unfound.ABSENT
+
+
+@pytest.mark.parametrize("lookup", ["404", "405"])
+async def test_where_there_is_no_look_up_nobody_is_called_absent(open_lms: Open, names: Names, lookup: str) -> None:
+    async with open_lms(f"{names.find_registration}:403", lookup=lookup) as (connector, _):
+        ids = await created(connector)
+        found = await connector.find_registrations(enrolments(ids))
+
+    assert found == {1: Unfound.NO_LOOKUP}
+
+
+async def test_a_look_up_of_registrations_that_breaks_never_says_absent(open_lms: Open, names: Names) -> None:
+    for bad_day in ("lost-before", "html-502", "drop-before", "204", "error-200", "202"):
+        async with open_lms(f"{names.find_registration}:{bad_day}") as (connector, _):
+            ids = await created(connector)
+            try:
+                found = await connector.find_registrations(enrolments(ids))
+            except LmsError:
+                continue
+            assert found == {1: Unfound.NO_LOOKUP}, bad_day
+
+
+@pytest.mark.parametrize("count", [99, 100, 101])
+async def test_a_list_that_may_be_one_page_of_several_proves_nobody_absent(
+    open_lms: Open, system: str, count: int
+) -> None:
+    """Nobody documents the paging of Tahdah's list: a list of just a hundred may be the first page."""
+    if system != "tahdah":
+        pytest.skip("the look-up of this LMS names one person")
+    async with open_lms() as (connector, _):
+        ids = await created(connector, count + 1)
+        await registered(connector, ids[:count])
+        found = await connector.find_registrations(enrolments(ids[-1:]))
+
+    assert found == {1: Unfound.NO_LOOKUP if count == 100 else Unfound.ABSENT}
+
+
+# Lists
+
+
+async def test_everybody_is_listed_once_over_all_pages(open_lms: Open, names: Names) -> None:
+    async with open_lms(seed_users=250) as (connector, door):
+        pages = [page async for page in connector.list_people(None)]
+        more = [await connector.count_people(at_least) for at_least in (249, 250, 251)]
+
+    people = [person.candidate_id for page in pages for person in page]
+    if names.list_people is None:
+        assert (people, more) == ([], [None, None, None])
+        assert not connector.rules.lists_people
+        return
+    assert connector.rules.lists_people
+    assert len(people) == len(set(people)) == 250
+    assert [len(page) for page in pages if page] == [100, 100, 50]
+    assert more == [True, False, False]
+    assert door.calls[names.list_people] == 6
+    person = pages[0][0]
+    assert (person.external_id, person.email) == ("P-1", "person1@example.com")
+
+
+@pytest.mark.parametrize("count", [0, 100, 200])
+async def test_whole_pages_end_where_an_empty_one_comes(open_lms: Open, names: Names, count: int) -> None:
+    if names.list_people is None:
+        pytest.skip("this LMS lists nobody")
+    async with open_lms(seed_users=count) as (connector, _):
+        assert sum([len(page) async for page in connector.list_people(None)]) == count
+
+
+async def test_only_those_changed_since_are_listed_when_asked_so(open_lms: Open, names: Names) -> None:
+    if names.list_people is None:
+        pytest.skip("this LMS lists nobody")
+    async with open_lms(seed_users=120) as (connector, _):
+        candidate_id = await connector.create(a_candidate(999), nothing)
+        since = [page async for page in connector.list_people(time.time() - 60)]
+
+    assert [person.candidate_id for page in since for person in page] == [candidate_id]
+
+
+async def test_a_list_that_breaks_off_is_an_error_and_not_a_short_list(open_lms: Open, names: Names) -> None:
+    if names.list_people is None:
+        pytest.skip("this LMS lists nobody")
+    for bad_day in ("lost-before", "204", "error-200", "html-502"):
+        async with open_lms(f"{names.list_people}:{bad_day}:after=1", seed_users=250) as (connector, _):
+            with pytest.raises(LmsError):
+                [page async for page in connector.list_people(None)]
+
+
+async def test_who_stands_on_a_course_is_listed_whole_or_not_at_all(open_lms: Open, names: Names) -> None:
+    async with open_lms(seed_users=250, registered=["58:1-230"]) as (connector, _):
+        whole = await connector.list_registered(a_course(), 3)
+        exactly = await connector.list_registered(a_course("59"), 1)
+        too_long = await connector.list_registered(a_course(), 2)
+
+    if not names.lists_registered:
+        assert (whole, exactly, too_long) == (None, None, None)
+        return
+    assert whole is not None
+    assert len(whole) == 230
+    assert all(key and value for key, value in whole.items())
+    assert exactly == {}
+    assert too_long is None
+
+
+async def test_a_harmless_call_shows_whether_the_credentials_are_taken(open_lms: Open, names: Names) -> None:
+    async with open_lms() as (connector, door):
+        assert "answered" in await connector.probe()
+        assert door.calls.total() == 1
+    async with open_lms(settings=names.wrong_credentials) as (connector, _):
+        with pytest.raises(StopJob) as raised:
+            await connector.probe()
+
+    assert raised.value.code == "credentials_refused"
+
+
+# Whatever goes wrong
+
+
+async def test_refused_credentials_stop_the_job_whatever_is_asked(open_lms: Open, names: Names) -> None:
+    async with open_lms(settings=names.wrong_credentials) as (connector, _):
+        for call in (
+            connector.create(a_candidate(), nothing),
+            connector.register(enrolments(["7"]), nothing),
+            connector.find_registrations(enrolments(["7"])),
+        ):
+            with pytest.raises(StopJob) as raised:
+                await call
+            assert (raised.value.code, raised.value.status) == ("credentials_refused", 401)
+            assert not [secret for secret in SECRETS if secret in f"{raised.value} {raised.value!r}"]
+
+
+async def test_a_throttle_is_a_pause_whatever_is_asked(open_lms: Open) -> None:
+    async with open_lms("*:throttle:wait=90:retry-after=integer") as (connector, _):
+        for call in (
+            connector.create(a_candidate(), nothing),
+            connector.register(enrolments(["7"]), nothing),
+            connector.find_registrations(enrolments(["7"])),
+            connector.probe(),
+        ):
+            connector.door.wire.gate.not_before = 0.0  # type: ignore[attr-defined]
+            with pytest.raises(RateLimited) as raised:
+                await call
+            assert raised.value.seconds == pytest.approx(90, abs=2)
+
+
+async def test_an_lms_that_is_not_there_got_nothing(system: str) -> None:
+    async with connected(a_connection(system, "http://127.0.0.1:9")) as (connector, door):
+        with pytest.raises(LmsUnavailable):
+            await created(connector)
+
+        assert door.calls.total() == 0
+
+
+async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, system: str) -> None:
+    world = make_world()
+    with running(world) as url:
+        pace = FreePace()
+        async with connected(a_connection(system, url), pace) as (connector, _):
+            (candidate_id,) = await created(connector)
+            before = dict(world.journal.by_operation())
+            seen: list[object] = []
+
+            async def intent() -> None:
+                seen.append(dict(world.journal.by_operation()) == before)
+                raise InterruptedError
+
+            for call in (
+                connector.create(a_candidate(2), intent),
+                connector.register(enrolments([candidate_id]), intent),
+            ):
+                with pytest.raises(InterruptedError):
+                    await call
+
+            assert seen == [True, True]
+            assert dict(world.journal.by_operation()) == before
+            assert pace.open == 0
+
+
+@pytest.mark.parametrize("bad_day", ["drop-after", "204", "404", "401", "html-502", "throttle", "lost-after"])
+async def test_no_error_shows_a_secret_or_the_person_it_was_about(
+    open_lms: Open, names: Names, bad_day: str
+) -> None:
+    """Errors come into logs and reasons. A refusal quotes the LMS, and is for the report."""
+    who = a_candidate(1, email="wilhelmina@example.org", first_name="Wilhelmina", last_name="Achterberg")
+    async with open_lms(f"{names.create}:{bad_day}") as (connector, _):
+        with pytest.raises(LmsError) as raised:
+            await connector.create(who, nothing)
+
+    told = f"{raised.value} {raised.value!r} {raised.value.__cause__!r} {raised.value.args!r}".casefold()
+    assert not [word for word in (*SECRETS, "wilhelmina", "achterberg") if word in told]

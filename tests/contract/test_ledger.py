@@ -1,0 +1,262 @@
+"""What the ledger promises on every database: SQLite always, PostgreSQL where TEST_POSTGRES names one to empty.
+
+Two `Ledger`s on one database stand for two processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.builders import (
+    ELSEWHERE,
+    a_candidate,
+    a_course,
+    a_job_of,
+    a_row,
+    change_lines,
+    claimed,
+    line_of,
+    lines_of,
+    open_batches_of,
+    statuses_of,
+    works_of,
+)
+from worker.errors import StaleClaim
+from worker.ledger import batches, calls, directory, jobs, rows, schema
+from worker.ledger.access import Ledger
+from worker.ledger.calls import Outcome
+from worker.ledger.engine import now, open_engine
+from worker.lms.contract import Person
+from worker.model import CandidateState, JobState, RowStatus
+from worker.registration.settle import settle_job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+POSTGRES = os.environ.get("TEST_POSTGRES")
+DATABASES = [
+    "sqlite",
+    pytest.param(
+        "postgresql", marks=pytest.mark.skipif(not POSTGRES, reason="TEST_POSTGRES names no database to use up")
+    ),
+]
+
+
+@pytest.fixture(params=DATABASES)
+def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ledger, Ledger]]:
+    url = f"sqlite:///{tmp_path / 'roster.db'}" if request.param == "sqlite" else str(POSTGRES)
+    pair = Ledger(open_engine(url)), Ledger(open_engine(url))
+    with pair[0].write() as tx:
+        for table in reversed(schema.metadata.sorted_tables):
+            tx.execute(table.delete())
+    yield pair
+    for ledger in pair:
+        ledger.close()
+
+
+async def test_of_two_processes_that_claim_the_same_batches_each_batch_goes_to_one(
+    two: tuple[Ledger, Ledger],
+) -> None:
+    job_id = a_job_of(two[0], *(a_row(number) for number in range(2, 22)), size=1)
+    ids = [batch.id for batch in open_batches_of(two[0], job_id)]
+
+    results = await asyncio.gather(
+        *(
+            ledger.run(lambda tx, id_=id_: batches.claim_batch(tx, id_, batches.owner_name()))
+            for id_ in ids
+            for ledger in two
+        )
+    )
+
+    won = [claim.batch_id for claim in results if claim is not None]
+    assert sorted(won) == ids
+
+
+async def test_of_two_batches_that_name_one_candidate_exactly_one_may_create_them(
+    two: tuple[Ledger, Ledger],
+) -> None:
+    ana = a_candidate()
+    job_id = a_job_of(two[0], a_row(2, ana), a_row(3, ana, course=a_course("59")), size=1)
+    claims = [claimed(ledger, job_id, place=place) for place, ledger in enumerate(two)]
+
+    results = await asyncio.gather(
+        *(
+            ledger.commit(*calls.sending_candidate(claim, works_of(ledger, claim)[0]))
+            for ledger, claim in zip(two, claims, strict=True)
+        ),
+        return_exceptions=True,
+    )
+
+    assert [isinstance(result, StaleClaim) for result in results].count(True) == 1
+
+
+async def test_commits_of_two_processes_at_once_are_all_written(two: tuple[Ledger, Ledger]) -> None:
+    job_id = a_job_of(two[0], *(a_row(number) for number in range(2, 62)), size=30)
+    claims = [claimed(ledger, job_id, place=place) for place, ledger in enumerate(two)]
+
+    await asyncio.gather(
+        *(
+            ledger.commit(*calls.candidate_created(claim, work, f"L{work.row_id}"))
+            for ledger, claim in zip(two, claims, strict=True)
+            for work in works_of(ledger, claim)
+        )
+    )
+
+    assert {line.state for line in lines_of(two[1], schema.candidate)} == {CandidateState.KNOWN}
+    with two[1].read() as tx:
+        assert rows.tally(tx, job_id).candidates_created == 60
+
+
+async def test_a_claim_that_was_taken_over_writes_nothing_any_more(two: tuple[Ledger, Ledger]) -> None:
+    job_id = a_job_of(two[0], a_row(2))
+    zombie = claimed(two[0], job_id, ELSEWHERE)
+    (work,) = works_of(two[0], zombie)
+    await two[0].commit(*calls.sending_candidate(zombie, work))
+    change_lines(two[1], schema.batch, lease_until=now() - 1)
+    with two[1].write() as tx:
+        assert batches.reap(tx) == 1
+    claimed(two[1], job_id)
+
+    with pytest.raises(StaleClaim):
+        await two[0].commit(*calls.candidate_created(zombie, work, "7"))
+
+    line = line_of(two[1], schema.candidate, work.candidate.id)
+    assert (line.state, line.lms_id) == (CandidateState.IN_DOUBT, None)
+    assert statuses_of(two[1], job_id) == {2: RowStatus.IN_DOUBT}
+
+
+async def test_of_two_processes_that_finish_the_last_batches_one_closes_the_job(two: tuple[Ledger, Ledger]) -> None:
+    job_id = a_job_of(two[0], a_row(2), state=JobState.RUNNING)
+    claim = claimed(two[0], job_id)
+    (work,) = works_of(two[0], claim)
+    await two[0].commit(*calls.registered(claim, work, Outcome(status=RowStatus.REGISTERED)))
+    with two[0].write() as tx:
+        batches.release(tx, claim, closed=True)
+
+    closed = await asyncio.gather(*(ledger.run(lambda tx: settle_job(tx, job_id)) for ledger in two))
+
+    assert sorted(closed) == [False, True]
+
+
+def test_calls_are_added_up(two: tuple[Ledger, Ledger]) -> None:
+    job_id = a_job_of(two[0], a_row(2))
+    for ledger in two:
+        with ledger.write() as tx:
+            jobs.count_calls(tx, job_id, {"register": 2, "create_candidate": 1})
+            jobs.add_to_job(tx, job_id, rate_limited=1, waited_seconds=0.5, bisected_batches=2, busy_seconds=1.5)
+
+    with two[0].read() as tx:
+        assert jobs.calls_of(tx, job_id) == {"create_candidate": 2, "register": 4}
+        job = jobs.find_job(tx, job_id)
+    assert job is not None
+    counters = (job.rate_limited, job.waited_seconds, job.bisected_batches, job.busy_seconds)
+    assert counters == (2, 1.0, 4, 3.0)
+
+
+def test_a_job_is_found_by_its_fingerprint_until_it_has_ended(two: tuple[Ledger, Ledger]) -> None:
+    job_id = a_job_of(two[0], a_row(2))
+
+    with two[1].write() as tx:
+        twin = jobs.find_open_twin(tx, "north", "f" * 64)
+        assert twin is not None
+        assert twin.id == job_id
+        assert jobs.find_open_twin(tx, "south", "f" * 64) is None
+        jobs.change_job(tx, job_id, state=JobState.SUCCEEDED)
+        assert jobs.find_open_twin(tx, "north", "f" * 64) is None
+
+
+def test_a_state_changes_only_from_those_that_allow_it(two: tuple[Ledger, Ledger]) -> None:
+    job_id = a_job_of(two[0], a_row(2), state=JobState.PAUSED)
+
+    with two[0].write() as tx:
+        assert not jobs.change_job(tx, job_id, only_from=[JobState.RUNNING], state=JobState.SUCCEEDED)
+        assert jobs.change_job(tx, job_id, only_from=[JobState.PAUSED], state=JobState.RUNNING)
+        assert not jobs.change_job(tx, 99, state=JobState.RUNNING)
+
+
+def test_a_job_that_is_forgotten_takes_its_rows_and_batches_with_it(two: tuple[Ledger, Ledger]) -> None:
+    job_id = a_job_of(two[0], a_row(2))
+
+    with two[0].write() as tx:
+        jobs.forget_job(tx, job_id)
+
+    assert [len(lines_of(two[1], table)) for table in (schema.job, schema.row, schema.batch)] == [0, 0, 0]
+
+
+def a_person(candidate_id: str, external_id: str | None = None, email: str | None = None) -> Person:
+    return Person(candidate_id=candidate_id, external_id=external_id, email=email, login_name=None)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "people", "lms_id", "status"),
+    [
+        ({"external_id": "E-1"}, [a_person("7", "E-1", "old@example.org")], "7", RowStatus.NOT_ATTEMPTED),
+        ({}, [a_person("7", None, "PERSON2@Example.org")], "7", RowStatus.NOT_ATTEMPTED),
+        ({"external_id": "E-1"}, [a_person("7", None, "person2@example.org")], "7", RowStatus.NOT_ATTEMPTED),
+        ({"external_id": "E-1"}, [a_person("7", "E-2", "person2@example.org")], None, RowStatus.NOT_ATTEMPTED),
+        ({}, [a_person("7", "E-1", "person2@example.org")], "7", RowStatus.NOT_ATTEMPTED),
+        ({}, [a_person("7", None, "somebody@example.org")], None, RowStatus.NOT_ATTEMPTED),
+        ({"external_id": "E-1"}, [a_person("7", "E-1"), a_person("8", "E-1")], None, RowStatus.INVALID),
+        (
+            {},
+            [a_person("7", "A", "person2@example.org"), a_person("8", "B", "person2@example.org")],
+            None,
+            "invalid",
+        ),
+    ],
+)
+def test_the_people_of_the_lms_are_known_by_external_id_else_by_email(
+    two: tuple[Ledger, Ledger],
+    candidate: dict[str, str],
+    people: list[Person],
+    lms_id: str | None,
+    status: str,
+) -> None:
+    job_id = a_job_of(two[0], a_row(2, a_candidate(2, **candidate)))
+
+    with two[0].write() as tx:
+        directory.add_people(tx, "north", people)
+        directory.match(tx, "north", job_id)
+
+    (line,) = lines_of(two[1], schema.candidate)
+    assert line.lms_id == lms_id
+    assert statuses_of(two[1], job_id) == {2: status}
+
+
+def test_people_of_another_connection_are_nobody_here(two: tuple[Ledger, Ledger]) -> None:
+    job_id = a_job_of(two[0], a_row(2))
+
+    with two[0].write() as tx:
+        directory.add_people(tx, "south", [a_person("7", None, "person2@example.org")])
+        directory.match(tx, "north", job_id)
+
+    assert lines_of(two[0], schema.candidate)[0].lms_id is None
+
+
+def test_somebody_listed_again_is_listed_once_with_what_is_newest(two: tuple[Ledger, Ledger]) -> None:
+    with two[0].write() as tx:
+        directory.add_people(tx, "north", [a_person("7", "OLD"), a_person("7", "OLD")])
+        directory.add_people(tx, "north", [a_person("7", "NEW")])
+        directory.add_people(tx, "north", [])
+        assert len(list(tx.execute(schema.person.select()))) == 1
+
+    job_id = a_job_of(two[0], a_row(2, a_candidate(external_id="NEW")))
+    with two[0].write() as tx:
+        directory.match(tx, "north", job_id)
+    assert lines_of(two[1], schema.candidate)[0].lms_id == "7"
+
+
+def test_what_is_remembered_replaces_what_was(two: tuple[Ledger, Ledger]) -> None:
+    for ledger, rate in zip(two, (5.0, 9.0), strict=True):
+        with ledger.write() as tx:
+            directory.remember(tx, "pace:x", {"rate": rate})
+
+    with two[0].read() as tx:
+        assert directory.recall(tx, "pace:x") == {"rate": 9.0}
+        assert directory.recall(tx, "pace:y") is None
+        assert directory.read_until(tx, "north") is None

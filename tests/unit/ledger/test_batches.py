@@ -1,0 +1,416 @@
+"""Claims on batches: one of two wins, a lease, what a dead worker leaves behind, and fencing against zombies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.builders import (
+    ELSEWHERE,
+    a_candidate,
+    a_course,
+    a_job_of,
+    a_row,
+    change_lines,
+    claimed,
+    line_of,
+    lines_of,
+    open_batches_of,
+    open_ledger,
+    plan,
+    reported,
+    statuses_of,
+    works_of,
+)
+from worker.errors import StaleClaim
+from worker.ledger import batches, calls, schema
+from worker.ledger.batches import CUT_OFF, LEASE_SECONDS, owner_name
+from worker.ledger.calls import Outcome
+from worker.ledger.engine import now
+from worker.model import CandidateState, RegistrationState, RowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from worker.ledger.access import Ledger
+
+CLAIMANT = """
+import sys, time
+from pathlib import Path
+from sqlalchemy import update
+from worker.ledger import batches, schema
+from worker.ledger.access import Ledger
+from worker.ledger.engine import open_engine
+ledger = Ledger(open_engine(sys.argv[1]))
+with ledger.write() as tx:
+    claim = batches.claim_batch(tx, int(sys.argv[2]), batches.owner_name())
+    for table in (schema.candidate, schema.registration):
+        held = update(table).where(table.c.claimed_by == claim.token)
+        tx.execute(held.values(state="sending", row_id=table.c.id))
+print("claimed", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def worker_process(ledger: Ledger) -> Iterator[object]:
+    """Start a real process that claims a batch, notes that it is sending, and then hangs."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(batch_id: int) -> subprocess.Popen[str]:
+        url = str(ledger.engine.url)
+        command = [sys.executable, "-c", CLAIMANT, url, str(batch_id)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "claimed\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def reap(ledger: Ledger, job_id: int | None = None) -> int:
+    with ledger.write() as tx:
+        return batches.reap(tx, job_id)
+
+
+def let_the_lease_end(ledger: Ledger) -> None:
+    change_lines(ledger, schema.batch, lease_until=now() - 1)
+
+
+def test_of_two_that_want_a_batch_only_one_gets_it(ledger: Ledger) -> None:
+    batch_id = open_batches_of(ledger, a_job_of(ledger, a_row(2)))[0].id
+
+    with ledger.write() as tx:
+        won = batches.claim_batch(tx, batch_id, owner_name())
+    with ledger.write() as tx:
+        lost = batches.claim_batch(tx, batch_id, ELSEWHERE)
+
+    assert won is not None
+    assert lost is None
+
+
+def test_of_many_that_want_a_batch_at_the_same_moment_only_one_gets_it(ledger: Ledger, tmp_path: Path) -> None:
+    batch_id = open_batches_of(ledger, a_job_of(ledger, a_row(2)))[0].id
+    ledgers = [open_ledger(tmp_path) for _ in range(6)]
+
+    def claim(each: Ledger) -> bool:
+        with each.write() as tx:
+            return batches.claim_batch(tx, batch_id, owner_name()) is not None
+
+    with ThreadPoolExecutor(6) as threads:
+        won = list(threads.map(claim, ledgers))
+    for each in ledgers:
+        each.close()
+
+    assert won.count(True) == 1
+
+
+def test_a_claim_counts_epochs_and_holds_its_candidates_and_registrations(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2), a_row(3))
+    first = claimed(ledger, job_id)
+    with ledger.write() as tx:
+        batches.release(tx, first, closed=False)
+
+    second = claimed(ledger, job_id)
+
+    assert (first.epoch, second.epoch) == (1, 2)
+    held = {
+        line.claimed_by for table in (schema.candidate, schema.registration) for line in lines_of(ledger, table)
+    }
+    assert held == {second.token}
+
+
+def test_a_batch_whose_time_has_not_come_cannot_be_claimed(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    (batch,) = open_batches_of(ledger, job_id)
+    with ledger.write() as tx:
+        batches.put_off(tx, batch.id, now() + 60)
+        assert batches.claim_batch(tx, batch.id, owner_name()) is None
+        assert batches.next_start(tx, job_id) == pytest.approx(now() + 60, abs=5)
+
+        batches.put_off(tx, batch.id, now() - 1)
+        assert batches.claim_batch(tx, batch.id, owner_name()) is not None
+        assert batches.next_start(tx, job_id) is None
+
+
+def test_a_batch_that_does_not_exist_cannot_be_claimed(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        assert batches.claim_batch(tx, 99, owner_name()) is None
+
+
+def test_a_candidate_that_another_batch_holds_is_not_taken_from_it(ledger: Ledger) -> None:
+    ana = a_candidate()
+    job_id = a_job_of(ledger, a_row(2, ana), a_row(3, ana, course=a_course("59")), size=1)
+
+    first, second = claimed(ledger, job_id, place=0), claimed(ledger, job_id, place=1)
+
+    assert works_of(ledger, first)[0].candidate.mine
+    assert not works_of(ledger, second)[0].candidate.mine
+    assert works_of(ledger, second)[0].registration.mine
+
+
+def test_holding_again_takes_what_has_been_let_go_meanwhile(ledger: Ledger) -> None:
+    ana = a_candidate()
+    job_id = a_job_of(ledger, a_row(2, ana), a_row(3, ana, course=a_course("59")), size=1)
+    first, second = claimed(ledger, job_id, place=0), claimed(ledger, job_id, place=1)
+
+    with ledger.write() as tx:
+        batches.release(tx, first, closed=True)
+        batches.hold(tx, second)
+
+    assert works_of(ledger, second)[0].candidate.mine
+
+
+def test_a_released_batch_is_open_again_from_the_given_time_on(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    claim = claimed(ledger, job_id)
+
+    with ledger.write() as tx:
+        batches.release(tx, claim, closed=False, not_before=now() + 60)
+
+    (batch,) = open_batches_of(ledger, job_id)
+    assert not batch.running
+    assert batch.not_before == pytest.approx(now() + 60, abs=5)
+    assert {line.claimed_by for line in lines_of(ledger, schema.candidate)} == {None}
+
+
+def test_a_closed_batch_is_never_claimed_again(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    claim = claimed(ledger, job_id)
+    with ledger.write() as tx:
+        batches.release(tx, claim, closed=True)
+        assert batches.claim_batch(tx, claim.batch_id, owner_name()) is None
+
+    assert open_batches_of(ledger, job_id) == []
+
+
+def test_what_was_being_sent_when_a_claim_is_given_back_is_in_doubt(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    claim = claimed(ledger, job_id)
+    (work,) = works_of(ledger, claim)
+    with ledger.write() as tx:
+        for write in calls.sending_registration(claim, work):
+            tx.execute(write.statement, write.values)
+
+        batches.release(tx, claim, closed=False)
+
+    assert line_of(ledger, schema.registration, work.registration.id).state == RegistrationState.IN_DOUBT
+    assert reported(ledger, job_id, 2).status is RowStatus.IN_DOUBT
+
+
+def test_a_lease_is_renewed_only_by_who_holds_the_claim(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    claim = claimed(ledger, job_id, ELSEWHERE)
+    let_the_lease_end(ledger)
+    with ledger.write() as tx:
+        assert batches.renew(tx, claim)
+    assert reap(ledger) == 0
+
+    let_the_lease_end(ledger)
+    assert reap(ledger) == 1
+    with ledger.write() as tx:
+        assert not batches.renew(tx, claim)
+
+
+def test_a_claim_on_another_machine_holds_until_its_lease_ends(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    claimed(ledger, job_id, ELSEWHERE)
+
+    assert reap(ledger) == 0
+    with ledger.read() as tx:
+        assert batches.running_owner(tx, job_id) == ELSEWHERE
+
+    let_the_lease_end(ledger)
+    with ledger.read() as tx:
+        assert batches.running_owner(tx, job_id) is None
+    assert reap(ledger) == 1
+    assert not open_batches_of(ledger, job_id)[0].running
+
+
+def test_a_lease_lasts_long_enough_for_two_missed_heartbeats(ledger: Ledger) -> None:
+    claimed(ledger, a_job_of(ledger, a_row(2)), ELSEWHERE)
+
+    (batch,) = lines_of(ledger, schema.batch)
+
+    assert batch.lease_until - now() == pytest.approx(LEASE_SECONDS, abs=5)
+
+
+def test_a_live_process_of_this_machine_keeps_its_claim_even_past_its_lease(
+    ledger: Ledger, worker_process: object
+) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    worker_process(open_batches_of(ledger, job_id)[0].id)
+    let_the_lease_end(ledger)
+
+    assert reap(ledger) == 0
+
+
+def test_a_killed_process_loses_its_claim_at_once_and_what_it_was_sending_is_in_doubt(
+    ledger: Ledger, worker_process: object
+) -> None:
+    job_id = a_job_of(ledger, a_row(2), a_row(3))
+    process = worker_process(open_batches_of(ledger, job_id)[0].id)
+    assert reap(ledger) == 0
+
+    process.kill()
+    process.wait()
+
+    assert reap(ledger) == 1
+    assert {line.state for line in lines_of(ledger, schema.candidate)} == {CandidateState.IN_DOUBT}
+    assert {line.state for line in lines_of(ledger, schema.registration)} == {RegistrationState.IN_DOUBT}
+    assert set(statuses_of(ledger, job_id).values()) == {RowStatus.IN_DOUBT}
+    line = reported(ledger, job_id, 2)
+    assert (line.error, line.code) == (CUT_OFF, "answer_lost")
+    assert reap(ledger) == 0
+    again = claimed(ledger, job_id)
+    assert all(work.candidate.mine and work.registration.mine for work in works_of(ledger, again))
+
+
+def test_a_process_that_has_ended_and_whose_number_was_given_to_another_is_dead() -> None:
+    host, pid, started = owner_name().rsplit("/", 2)
+
+    assert batches.is_alive(f"{host}/{pid}/{started}")
+    assert batches.is_alive(f"{host}/{pid}/{float(started) - 500:.2f}") is False
+    assert batches.is_alive(f"{host}/4194303/{started}") is False
+    assert batches.is_alive(f"{host}-2/{pid}/{started}") is None
+
+
+def test_reaping_one_job_leaves_the_others_alone(ledger: Ledger) -> None:
+    mine, theirs = a_job_of(ledger, a_row(2)), a_job_of(ledger, a_row(3))
+    for job_id in (mine, theirs):
+        claimed(ledger, job_id, ELSEWHERE)
+    let_the_lease_end(ledger)
+
+    assert reap(ledger, mine) == 1
+    assert [open_batches_of(ledger, job_id)[0].running for job_id in (mine, theirs)] == [False, True]
+
+
+def test_a_dead_workers_candidate_that_was_not_being_sent_stays_as_it_was(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    claimed(ledger, job_id, ELSEWHERE)
+    let_the_lease_end(ledger)
+
+    reap(ledger)
+
+    (candidate,) = lines_of(ledger, schema.candidate)
+    assert (candidate.state, candidate.claimed_by) == (CandidateState.NEW, None)
+    assert reported(ledger, job_id, 2).status is RowStatus.NOT_ATTEMPTED
+
+
+WRITES = {
+    "sending a candidate": calls.sending_candidate,
+    "a candidate created": lambda claim, work: calls.candidate_created(claim, work, "7"),
+    "a candidate found": lambda claim, work: calls.candidate_found(claim, work, "7"),
+    "a candidate in doubt": lambda claim, work: calls.candidate_turned(claim, work, CandidateState.IN_DOUBT),
+    "a creation taken back": lambda claim, work: calls.candidate_turned(
+        claim, work, CandidateState.NEW, unsent=True
+    ),
+    "sending a registration": calls.sending_registration,
+    "a registration in doubt": lambda claim, work: calls.registration_turned(
+        claim, work, RegistrationState.IN_DOUBT
+    ),
+    "a registration taken back": lambda claim, work: calls.registration_turned(
+        claim, work, RegistrationState.NEW, unsent=True
+    ),
+    "registered": lambda claim, work: calls.registered(
+        claim, work, Outcome(status=RowStatus.REGISTERED, registration_id="R")
+    ),
+    "an outcome alone": lambda claim, work: (
+        calls.settled(claim, work, Outcome(status=RowStatus.REJECTED, error="late", code="refused")),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+async def test_a_zombies_write_is_void_and_nothing_of_it_is_written(ledger: Ledger, what: str) -> None:
+    """A worker that hung past its lease wakes up when another has taken its batch over."""
+    job_id = a_job_of(ledger, a_row(2))
+    zombie = claimed(ledger, job_id, ELSEWHERE)
+    (work,) = works_of(ledger, zombie)
+    let_the_lease_end(ledger)
+    reap(ledger)
+    claimed(ledger, job_id)
+    before = [lines_of(ledger, table) for table in (schema.candidate, schema.registration, schema.row)]
+
+    with pytest.raises(StaleClaim):
+        await ledger.commit(*WRITES[what](zombie, work))
+
+    assert [lines_of(ledger, table) for table in (schema.candidate, schema.registration, schema.row)] == before
+
+
+def test_a_zombie_that_gives_its_claim_back_disturbs_nobody(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    zombie = claimed(ledger, job_id, ELSEWHERE)
+    let_the_lease_end(ledger)
+    reap(ledger)
+    heir = claimed(ledger, job_id)
+
+    with ledger.write() as tx:
+        batches.release(tx, zombie, closed=True)
+
+    assert open_batches_of(ledger, job_id)[0].running
+    (work,) = works_of(ledger, heir)
+    assert work.candidate.mine
+    assert work.registration.mine
+
+
+def test_a_plan_takes_waiting_rows_once(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, *(a_row(number) for number in range(2, 7)), size=2)
+
+    with ledger.write() as tx:
+        assert batches.rows_to_plan(tx, job_id) == []
+        assert len(plan(tx, job_id)) == 3
+
+
+def test_rows_in_doubt_and_unsent_rows_of_a_closed_batch_are_planned_anew(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2), a_row(3), a_row(4))
+    with ledger.write() as tx:
+        tx.execute(schema.row.update().where(schema.row.c.row == 2).values(status=RowStatus.IN_DOUBT))
+        tx.execute(schema.row.update().where(schema.row.c.row == 3).values(status=RowStatus.REGISTERED))
+        batches.close_batches(tx, job_id)
+
+        assert len(batches.rows_to_plan(tx, job_id)) == 2
+
+
+def test_closing_a_course_leaves_the_other_courses_and_running_batches_alone(ledger: Ledger) -> None:
+    rows = [a_row(2), a_row(3, course=a_course("59")), a_row(4, course=a_course("59"))]
+    job_id = a_job_of(ledger, *rows, size=1)
+    running = claimed(ledger, job_id, place=1)
+
+    with ledger.write() as tx:
+        batches.close_batches(tx, job_id, a_course("59").key)
+
+    left = open_batches_of(ledger, job_id)
+    assert [(batch.course_key, batch.running) for batch in left] == [
+        (a_course().key, False),
+        (a_course("59").key, True),
+    ]
+    assert left[1].id == running.batch_id
+
+
+def test_work_is_what_has_no_outcome_yet_in_roster_order(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, *(a_row(number) for number in (2, 3, 4, 5)))
+    with ledger.write() as tx:
+        tx.execute(schema.row.update().where(schema.row.c.row == 3).values(status=RowStatus.REGISTERED))
+        tx.execute(schema.row.update().where(schema.row.c.row == 4).values(status=RowStatus.IN_DOUBT))
+
+    works = works_of(ledger, claimed(ledger, job_id))
+
+    assert [work.row.row for work in works] == [2, 4, 5]
+
+
+def test_a_process_is_told_from_its_successor_by_when_it_started() -> None:
+    assert owner_name() == owner_name()
+    assert time.time() - float(owner_name().rsplit("/", 1)[1]) < 24 * 3600

@@ -1,0 +1,405 @@
+"""The one door to the network, against sockets that behave badly: every foreign error comes out as one of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.builders import FreePace, a_door, nothing
+from worker.errors import AnswerLost, LmsError, LmsUnavailable, RateLimited, Refused, StopJob
+from worker.lms import http
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"id":7}'
+
+
+class Server:
+    """A server that does as told, and counts the requests that reached it."""
+
+    def __init__(self, behave: Behaviour) -> None:
+        self.behave = behave
+        self.requests: list[bytes] = []
+        self.url = ""
+        self.reached = asyncio.Event()
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def close(self) -> None:
+        """Let go of every connection, so that none outlives its test."""
+        for writer in self.writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self.writers), return_exceptions=True)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line),
+                    0,
+                )
+                self.requests.append(head + await reader.readexactly(length))
+                self.reached.set()
+                await self.behave(reader, writer)
+                if writer.is_closing():
+                    break
+        writer.close()
+
+
+@asynccontextmanager
+async def a_server(behave: Behaviour) -> AsyncIterator[Server]:
+    server = Server(behave)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    try:
+        yield server
+    finally:
+        listening.close()
+        await server.close()
+
+
+def answering(*parts: bytes, close: bool = True) -> Behaviour:
+    """Send these bytes, then hang up unless told otherwise."""
+
+    async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        if close:
+            writer.close()
+
+    return behave
+
+
+async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Tear the connection down with RST instead of FIN."""
+    raw = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Say nothing until the other side gives up."""
+    await reader.read()
+
+
+LOST: dict[str, Behaviour] = {
+    "hangs up without a word": answering(),
+    "resets the connection": reset,
+    "never answers": silence,
+    "sends half a status line": answering(b"HTTP/1.1 2"),
+    "sends half its headers": answering(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "sends half its body": answering(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id":'),
+    "sends half a chunk": answering(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n{"id":'),
+    "sends no length of a chunk": answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+    "sends garbage": answering(b"\x00\x01\x02 this is no HTTP at all \xff\xfe\r\n\r\n"),
+    "speaks another protocol": answering(b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "sends half its body and stays silent": answering(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", close=False
+    ),
+    "sends a broken gzip": answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"),
+    "sends headers without end": answering(b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"a" * 100_000 + b"\r\n\r\n"),
+    "sends two lengths": answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\n{}"),
+}
+
+
+def refused_port() -> int:
+    """Return a port of this machine on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+async def change(door: http.Door, intent: Any = nothing, path: str = "/things") -> Any:
+    return await door.change("create", "POST", path, {"name": "Wilhelmina"}, intent)
+
+
+@pytest.mark.parametrize("how", LOST)
+async def test_an_answer_that_never_came_whole_is_lost(how: str) -> None:
+    async with a_server(LOST[how]) as server, a_door(server.url, {"X-Api-Secret": "hunter2"}, seconds=0.3) as door:
+        with pytest.raises(AnswerLost) as raised:
+            await change(door)
+
+        assert len(server.requests) == 1, "a changing call is never sent twice"
+        assert (door.calls["create"], raised.value.status) == (1, None)
+        told = f"{raised.value} {raised.value!r} {raised.value.__cause__!r}"
+        assert not {"hunter2", "Wilhelmina"} & set(told.replace('"', " ").split())
+        assert raised.value.__cause__ is None
+        with pytest.raises(AnswerLost):
+            await door.wire.send("POST", "/things")
+
+
+@pytest.mark.parametrize("how", LOST)
+async def test_the_door_still_opens_after_an_answer_was_lost(how: str) -> None:
+    async with a_server(LOST[how]) as server, a_door(server.url, seconds=0.3) as door:
+        with pytest.raises(AnswerLost):
+            await change(door)
+        server.behave = answering(OK)
+
+        assert (await change(door)).body == {"id": 7}
+
+
+async def test_a_port_where_nobody_listens_means_that_nothing_was_sent() -> None:
+    async with a_door(f"http://127.0.0.1:{refused_port()}") as door:
+        with pytest.raises(LmsUnavailable, match="cannot be reached") as raised:
+            await change(door)
+
+        assert door.calls["create"] == 0
+        assert 0 < raised.value.seconds <= http.LONGEST_BACKOFF
+
+
+async def test_a_name_that_nobody_has_means_that_nothing_was_sent() -> None:
+    async with a_door("http://lms.invalid") as door:
+        with pytest.raises(LmsUnavailable):
+            await change(door)
+
+
+async def test_the_pauses_grow_while_nobody_listens_and_start_anew_after_an_answer() -> None:
+    port = refused_port()
+    async with a_door(f"http://127.0.0.1:{port}") as door:
+        seconds = []
+        for _ in range(9):
+            with pytest.raises(LmsUnavailable) as raised:
+                await change(door)
+            seconds.append(raised.value.seconds)
+
+        assert seconds[0] < 1
+        assert seconds[0] < seconds[4] < seconds[8] <= http.LONGEST_BACKOFF
+        server = Server(answering(OK))
+        async with await asyncio.start_server(server.serve, "127.0.0.1", port):
+            await change(door)
+            await server.close()
+        assert door.wire.failures == 0
+        assert door.wire.answered
+
+
+async def test_a_server_without_encryption_where_some_was_wanted_got_nothing() -> None:
+    async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(no_tls, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with a_door(f"https://127.0.0.1:{port}") as door:
+            with pytest.raises((LmsUnavailable, StopJob)):
+                await change(door)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(status: int) -> None:
+    redirect = f"HTTP/1.1 {status} Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n".encode()
+    async with a_server(answering(redirect)) as server, a_door(server.url) as door:
+        with pytest.raises((StopJob, AnswerLost)) as raised:
+            await change(door)
+
+        assert isinstance(raised.value, AnswerLost if status in {302, 303} else StopJob)
+        assert len(server.requests) == 1
+
+
+async def test_a_redirected_read_stops_the_job() -> None:
+    redirect = b"HTTP/1.1 302 Moved\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"
+    async with a_server(answering(redirect)) as server, a_door(server.url) as door:
+        with pytest.raises(StopJob, match="/login"):
+            await door.read("list", "/things")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content"),
+    [
+        ("GET", "/a\x00b", {}),
+        ("GET", "http://[broken", {}),
+        ("GET", "gopher://x/", {}),
+        ("BAD METHOD", "/", {}),
+        ("POST", "/", {"json": {1j}}),
+        ("POST", "/", {"headers": {"X-A": "naïve\r\nX-B: 1"}}),
+        ("POST", "/", {"nonsense": True}),
+    ],
+)
+async def test_no_error_of_the_library_gets_out_whatever_is_asked_of_it(
+    method: str, path: str, content: dict[str, Any]
+) -> None:
+    async with a_server(answering(OK)) as server, a_door(server.url) as door:
+        (result,) = await asyncio.gather(door.wire.send(method, path, **content), return_exceptions=True)
+
+    if isinstance(result, BaseException):
+        assert type(result).__module__ == "worker.errors"
+        assert result.__cause__ is None
+
+
+async def test_the_intent_runs_after_leave_was_given_and_before_the_first_byte() -> None:
+    pace = FreePace()
+    async with a_server(answering(OK)) as server:
+
+        async def intent() -> None:
+            assert server.requests == []
+            await asyncio.sleep(0.05)
+            assert server.requests == []
+            pace.diary.append("intent")
+
+        async with a_door(server.url, pace=pace) as door:
+            await change(door, intent)
+
+        assert pace.diary == ["leave given", "intent", "pass given back"]
+        assert len(server.requests) == 1
+
+
+async def test_what_the_intent_raises_keeps_the_call_from_being_sent_and_gives_the_pass_back() -> None:
+    pace = FreePace()
+
+    async def intent() -> None:
+        raise KeyError("stale")
+
+    async with a_server(answering(OK)) as server, a_door(server.url, pace=pace) as door:
+        with pytest.raises(KeyError):
+            await change(door, intent)
+
+        assert server.requests == []
+        assert door.calls.total() == 0
+    assert pace.open == 0
+
+
+@pytest.mark.parametrize("how", [*LOST, "answers"])
+async def test_every_pass_is_given_back_whatever_happens(how: str) -> None:
+    pace = FreePace()
+    async with (
+        a_server(LOST.get(how, answering(OK))) as server,
+        a_door(server.url, pace=pace, seconds=0.2) as door,
+    ):
+        with contextlib.suppress(LmsError):
+            await change(door)
+
+    assert pace.open == 0
+
+
+async def test_a_call_that_is_cancelled_gives_its_pass_back() -> None:
+    pace = FreePace()
+    async with a_server(silence) as server, a_door(server.url, pace=pace) as door:
+        call = asyncio.create_task(change(door))
+        await server.reached.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    assert pace.open == 0
+
+
+async def test_a_read_that_was_lost_is_asked_again_a_few_times() -> None:
+    async with a_server(answering()) as server, a_door(server.url) as door:
+        with pytest.raises(AnswerLost):
+            await door.read("list", "/things")
+
+        assert len(server.requests) == len(http.READ_PAUSES) + 1
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
+async def test_a_change_is_sent_once_by_whatever_method(method: str) -> None:
+    """aiohttp repeats GET, PUT and DELETE by itself: past the pace, past the intent, past the count."""
+    async with a_server(answering()) as server, a_door(server.url) as door:
+        with pytest.raises(AnswerLost):
+            await door.change("update", method, "/things/7", {}, nothing)
+
+        assert len(server.requests) == 1
+
+
+async def test_a_read_that_is_lost_once_gives_its_answer_the_second_time() -> None:
+    async with a_server(answering()) as server, a_door(server.url) as door:
+        reading = asyncio.create_task(door.read("list", "/things"))
+        await server.reached.wait()
+        server.behave = answering(OK)
+
+        assert (await reading).body == {"id": 7}
+
+
+async def test_a_refused_read_is_not_repeated() -> None:
+    refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    async with a_server(answering(refusal)) as server, a_door(server.url) as door:
+        with pytest.raises(Refused):
+            await door.read("list", "/things")
+
+        assert len(server.requests) == 1
+
+
+def throttle(seconds: float) -> bytes:
+    return f"HTTP/1.1 429 Too Many Requests\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+async def test_a_throttled_change_is_the_callers_to_repeat_and_is_counted() -> None:
+    async with a_server(answering(throttle(1))) as server, a_door(server.url) as door:
+        with pytest.raises(RateLimited) as raised:
+            await change(door)
+
+        assert (raised.value.seconds, door.rate_limited, len(server.requests)) == (1.0, 1, 1)
+
+
+async def test_a_read_waits_a_short_pause_out_and_leaves_a_long_one_to_the_ledger() -> None:
+    async with a_server(answering(throttle(86_400))) as server, a_door(server.url) as door:
+        with pytest.raises(RateLimited) as raised:
+            await door.read("list", "/things")
+
+        assert raised.value.seconds == 86_400
+        assert len(server.requests) == 1
+
+
+async def test_the_servers_clock_is_learnt_from_its_date_and_nonsense_is_no_date() -> None:
+    ahead = b"HTTP/1.1 200 OK\r\nDate: Fri, 01 Jan 2100 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
+    async with a_server(answering(ahead)) as server, a_door(server.url) as door:
+        await change(door)
+        assert door.wire.clock_ahead > 10**8
+
+        server.behave = answering(ahead.replace(b"Fri, 01 Jan 2100 00:00:00 GMT", b"the day after tomorrow"))
+        await change(door)
+        assert door.wire.clock_ahead == 0
+
+
+async def test_a_body_nested_without_end_breaks_no_door() -> None:
+    body = b"[" * 100_000
+    deep = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    async with a_server(answering(deep)) as server, a_door(server.url) as door:
+        with contextlib.suppress(LmsError):
+            await change(door)
+
+
+async def test_no_more_connections_are_opened_than_calls_may_be_out() -> None:
+    open_now, most = 0, 0
+
+    async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        await asyncio.sleep(0.02)
+        open_now -= 1
+        writer.write(OK)
+
+    async with a_server(slow) as server, a_door(server.url) as door:
+        await asyncio.gather(*(change(door) for _ in range(40)))
+
+    assert most <= 8
+
+
+async def test_the_machines_proxies_and_netrc_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{refused_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{refused_port()}")
+    async with a_server(answering(OK)) as server, a_door(server.url) as door:
+        assert (await change(door)).status == 200
+
+
+async def test_every_call_says_who_is_calling_and_what_it_takes() -> None:
+    async with a_server(answering(OK)) as server, a_door(server.url, {"X-Api-Key": "k"}) as door:
+        await change(door)
+
+    head = server.requests[0].lower()
+    assert b"user-agent: roster/" in head
+    assert b"accept: application/json" in head
+    assert b"x-api-key: k" in head
