@@ -188,7 +188,8 @@ class Runner:
 
     async def _wait_for(self, open_batches: list[OpenBatch]) -> None:
         """Wait until the first batch may go on; the job is `waiting` meanwhile, with the time."""
-        start = min((batch.not_before or 0.0 for batch in open_batches if not batch.running), default=now() + 1.0)
+        next_ones = feed.ready(open_batches, (), at_once=len(open_batches), at=float("inf"))
+        start = min((batch.not_before or 0.0 for batch in next_ones), default=now() + 1.0)
         await self._wait_until(start)
 
     async def _wait_until(self, start: float) -> None:

@@ -15,7 +15,7 @@ from worker.entrypoints import outcome
 from worker.entrypoints.options import pairs
 from worker.entrypoints.progress import shown
 from worker.errors import NothingSent, RosterError, UsageError
-from worker.intake.accept import Options, accept, open_job, read_in, read_rows_in
+from worker.intake.accept import Options, accept, fingerprint, open_job, read_in, read_rows_in
 from worker.ledger import batches, directory, jobs
 from worker.model import JobState, RowStatus
 from worker.registration import steer
@@ -40,6 +40,8 @@ SHOWN_PROBLEMS = 20
 def run(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
     """Work rosters off, one after the other; return the gravest exit code."""
     connection = _connection(services, options["to"])
+    if len(files) > 1:
+        _refuse_before_sending(services, files, connection, options)
     codes, summaries = [], []
     for file in files:
         code, summary = _run_one(services, file, connection, options)
@@ -49,6 +51,16 @@ def run(services: Services, files: Sequence[Path], options: dict[str, Any]) -> i
             break
     outcome.tell_all(summaries, as_json=options["as_json"])
     return max(codes)
+
+
+def _refuse_before_sending(
+    services: Services, files: Sequence[Path], connection: Connection, options: dict[str, Any]
+) -> None:
+    """Read every file before the first is sent: one that must be mended then costs nothing."""
+    read = roster_options(services, options)
+    for file in files:
+        with services.ledger.rehearse() as tx:
+            _rehearse_reading(tx, file, connection, read)
 
 
 def _run_one(
@@ -198,8 +210,17 @@ def check(services: Services, files: Sequence[Path], options: dict[str, Any]) ->
 
 
 def _rehearse(tx: Transaction, services: Services, file: Path, connection: Connection, options: Options) -> Summary:
-    if not file.is_file():
-        raise UsageError(f"{file} cannot be read: there is no such file")
+    job_id = _rehearse_reading(tx, file, connection, options)
+    job = steer.get_job(tx, job_id)
+    for note in job.notes:
+        click.echo(f"Note: {note}", err=True)
+    outcome.tell_problems(tx, job, SHOWN_PROBLEMS)
+    _tell_plan(tx, services, job_id, connection)
+    return outcome.rehearsed(tx, job)
+
+
+def _rehearse_reading(tx: Transaction, file: Path, connection: Connection, options: Options) -> int:
+    fingerprint(file, connection.name, options)
     job_id = open_job(
         tx,
         path=file.absolute(),
@@ -208,14 +229,8 @@ def _rehearse(tx: Transaction, services: Services, file: Path, connection: Conne
         options=options,
         report_dir=REPORTS,
     )
-    rules = lms.rules_of(connection)
-    read_rows_in(tx, steer.get_job(tx, job_id), rules)
-    job = steer.get_job(tx, job_id)
-    for note in job.notes:
-        click.echo(f"Note: {note}", err=True)
-    outcome.tell_problems(tx, job, SHOWN_PROBLEMS)
-    _tell_plan(tx, services, job_id, connection)
-    return outcome.rehearsed(tx, job)
+    read_rows_in(tx, steer.get_job(tx, job_id), lms.rules_of(connection))
+    return job_id
 
 
 def _tell_plan(tx: Transaction, services: Services, job_id: int, connection: Connection) -> None:

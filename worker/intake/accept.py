@@ -68,13 +68,13 @@ def accept(
 
     Raises UsageError when there is no such file.
     """
-    fingerprint = _fingerprint(path, connection.name, options)
+    mark = fingerprint(path, connection.name, options)
     with ledger.write() as tx:
-        twin = jobs.find_open_twin(tx, connection.name, fingerprint)
+        twin = jobs.find_open_twin(tx, connection.name, mark)
         if twin is not None:
             jobs.change_job(tx, twin.id, report_dir=str(report_dir))
             return Accepted(job_id=twin.id, twin=True)
-    kept_at = _keep(path, files, fingerprint)
+    kept_at = _keep(path, files, mark)
     with ledger.write() as tx:
         job_id = open_job(
             tx,
@@ -83,7 +83,7 @@ def accept(
             connection=connection,
             options=options,
             report_dir=report_dir,
-            fingerprint=fingerprint,
+            mark=mark,
         )
     return Accepted(job_id=job_id, twin=False)
 
@@ -96,7 +96,7 @@ def open_job(
     connection: Connection,
     options: Options,
     report_dir: Path,
-    fingerprint: str = "",
+    mark: str = "",
 ) -> int:
     """Open a job for a file that is where it will stay."""
     return jobs.open_job(
@@ -105,7 +105,7 @@ def open_job(
         system=connection.system,
         roster=name,
         kept_at=str(path),
-        fingerprint=fingerprint,
+        fingerprint=mark,
         options=asdict(options),
         report_dir=str(report_dir),
     )
@@ -190,7 +190,8 @@ def _refuse_invalid(ledger: Ledger, job_id: int) -> None:
     raise UnreadableRoster(reason)
 
 
-def _fingerprint(path: Path, connection: str, options: Options) -> str:
+def fingerprint(path: Path, connection: str, options: Options) -> str:
+    """Return what is the same for the same bytes and options; raises UsageError when they cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -204,9 +205,9 @@ def _fingerprint(path: Path, connection: str, options: Options) -> str:
     return digest.hexdigest()
 
 
-def _keep(path: Path, files: Path, fingerprint: str) -> Path:
+def _keep(path: Path, files: Path, mark: str) -> Path:
     """Copy the file to where it stays, whole or not at all, readable by its owner alone."""
-    target = files / f"{fingerprint[:32]}{path.suffix.lower()[:10]}"
+    target = files / f"{mark[:32]}{path.suffix.lower()[:10]}"
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         files.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -198,6 +198,15 @@ def running_owner(tx: Connection, job_id: int) -> str | None:
     return next((line.owner for line in lines if not _is_dead(line.owner, line.lease_until)), None)
 
 
+def go_first(tx: Connection, claim: Claim, row_id: int) -> None:
+    """Let this row be the canary: it changes places with the row of the canary's batch."""
+    theirs = tx.execute(select(row.c.batch_id).where(row.c.id == row_id)).scalar_one()
+    tx.execute(update(row).where(row.c.batch_id == claim.batch_id, row.c.id != row_id).values(batch_id=theirs))
+    tx.execute(update(row).where(row.c.id == row_id).values(batch_id=claim.batch_id))
+    _void(tx, claim.token)
+    hold(tx, claim)
+
+
 def put_off(tx: Connection, batch_id: int, not_before: float) -> None:
     """Let an open batch go on at a later time."""
     tx.execute(update(batch).where(batch.c.id == batch_id, batch.c.state == OPEN).values(not_before=not_before))

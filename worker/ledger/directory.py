@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from worker.model import Course, Person
+    from worker.model import Course, Person, RosterRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +146,28 @@ def _ambiguous(tx: Connection, job_id: int, candidate_id: int) -> None:
             changed_at=now(),
         )
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowOnCourse:
+    """A row of a course that was not sent yet, and the LMS's id of its candidate, if they are there."""
+
+    id: int
+    lms_id: str | None
+    row: RosterRow
+
+
+def rows_on_course(tx: Connection, job_id: int, course_key: str, most: int) -> list[RowOnCourse]:
+    """Return the first rows of a course that were not sent yet; those of new candidates first."""
+    query = (
+        select(row.c.id, candidate.c.lms_id, row.c.parsed)
+        .join(candidate, candidate.c.id == row.c.candidate_id)
+        .where(row.c.job_id == job_id, row.c.course_key == course_key, row.c.status == RowStatus.NOT_ATTEMPTED)
+        .where(candidate.c.state.in_((CandidateState.NEW, CandidateState.KNOWN)))
+        .order_by(candidate.c.lms_id.is_not(None), row.c.id)
+        .limit(most)
+    )
+    return [RowOnCourse(id=line.id, lms_id=line.lms_id, row=read_row(line.parsed)) for line in tx.execute(query)]
 
 
 def known_before(tx: Connection, job_id: int, course_key: str) -> tuple[Course | None, int]:

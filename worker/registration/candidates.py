@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, Refused, StopJob
+from worker.errors import AnswerLost, Refused
 from worker.ledger import batches, calls
 from worker.ledger.calls import Outcome
 from worker.lms.contract import Unfound
@@ -110,7 +110,7 @@ class Candidates:
         )
         if desk.breaker.refused(CREATIONS, refused) and desk.rows_left > desk.breaker.limit:
             await desk.ledger.commit(calls.settled(claim, work, outcome))
-            raise StopJob(
+            raise desk.stop(
                 "breaker_open",
                 f"The LMS refused {desk.breaker.limit} candidates in a row in the same way ({refused.message}); "
                 "mend the cause, then resume the job",

@@ -136,6 +136,11 @@ class Desk:
         """Tell whether a refusal is so short that it is sat out where the call stands."""
         return isinstance(error, RateLimited) and error.seconds <= self.door.wire.gate.longest_wait
 
+    def stop(self, code: str, message: str, status: int | None) -> StopJob:
+        """Let nothing more be sent for this job and return why."""
+        self.halted = True
+        return StopJob(code, message, status)
+
     def _refuse_if_away(self) -> None:
         """Spare every waiting call its own attempt to reach an LMS that another call just found away."""
         if self._away is not None:

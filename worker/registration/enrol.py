@@ -6,17 +6,18 @@ the course itself nothing is taken apart: no further row of it is sent.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
-from worker.errors import AnswerLost, Refused, StopJob
+from worker.errors import AnswerLost, Refused
 from worker.ledger import calls
 from worker.ledger.calls import Outcome
 from worker.lms.contract import Enrolment, FoundRegistration, Registered, Unfound
 from worker.model import RegistrationState, RowStatus
-from worker.registration.breaker import speaks_of_course
+from worker.registration.breaker import FEW, speaks_of_course
 from worker.registration.desk import CourseStopped
 from worker.registration.doubt import LONGEST_TRY, given_up, outcome_of, settle_registrations
 
@@ -45,14 +46,18 @@ class Enrolling:
     desk: Desk
     claim: Claim
     budget: int = 0
+    #: Refusals in a row that named their rows; where that goes on, halves are quicker than names.
+    _named: int = 0
 
     async def enrol(self, pairs: Sequence[Pair]) -> None:
         """Register these rows, which are all on one course, and record what became of each."""
         self.budget += CALLS_PER_ROW * len(pairs)
-        for start in range(0, len(pairs), self.desk.rows_per_call):
-            await self._send(pairs[start : start + self.desk.rows_per_call])
+        await self._send_in_pieces(pairs, 1)
 
     async def _send(self, pairs: Sequence[Pair], tries: int = 1) -> None:
+        if len(pairs) > self.desk.rows_per_call:
+            await self._send_in_pieces(pairs, tries)
+            return
         if not pairs:
             return
         desk, claim = self.desk, self.claim
@@ -73,12 +78,19 @@ class Enrolling:
         else:
             await self._answered(pairs, answers, tries)
 
+    async def _send_in_pieces(self, pairs: Sequence[Pair], tries: int) -> None:
+        count = math.ceil(len(pairs) / self.desk.rows_per_call)
+        size = math.ceil(len(pairs) / max(1, count))
+        for start in range(0, len(pairs), max(1, size)):
+            await self._send(pairs[start : start + size], tries)
+
     async def _answered(self, pairs: Sequence[Pair], answers: Mapping[int, Registered], tries: int) -> None:
         confirmed = [(work, answers[work.row_id]) for work, _ in pairs if work.row_id in answers]
         await self.desk.ledger.commit(
             *_each(calls.registered(self.claim, work, outcome_of(answer)) for work, answer in confirmed)
         )
         if confirmed:
+            self._named = 0
             self.desk.breaker.succeeded(self.claim.course_key)
             self._learn_course(confirmed[0][1])
         missing = [pair for pair in pairs if pair[0].row_id not in answers]
@@ -117,8 +129,9 @@ class Enrolling:
         if self.budget >= CALLS_PER_ROW * len(pairs) - 1:
             self.desk.bisected += 1
         if refused.status == _TOO_LARGE or _SIZE.search(refused.message):
-            self.desk.rows_per_call = max(1, len(pairs) // 2)
-        named = _named(pairs, refused)
+            self.desk.rows_per_call = math.ceil(len(pairs) / 2)
+        named = _named(pairs, refused) if self._named < FEW else []
+        self._named += bool(named)
         middle = len(pairs) // 2
         good = [pair for pair in pairs if pair not in named]
         parts = (good, *([pair] for pair in named)) if named and good else (pairs[:middle], pairs[middle:])
@@ -137,7 +150,7 @@ class Enrolling:
             raise self._course_stopped(refused)
         await desk.ledger.commit(calls.settled(self.claim, work, outcome))
         if too_many:
-            raise StopJob(
+            raise desk.stop(
                 "breaker_open",
                 f"The LMS refused {desk.breaker.limit} registrations in a row in the same way ({refused.message}); "
                 "mend the cause, then resume the job",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.ledger import directory
+from worker.ledger import batches, directory
 from worker.ledger.engine import now
+from worker.lms.contract import Enrolment, Unfound
 
 if TYPE_CHECKING:
+    from worker.ledger.batches import Claim
     from worker.registration.desk import Desk
 
 #: People changed in the last minutes are read again, for clocks that differ.
@@ -16,6 +18,8 @@ MARGIN_SECONDS = 300.0
 PAGE = 100
 #: So many pages are read in any case, before look-ups one by one are thought of.
 FEW_PAGES = 5
+#: So many people are asked about before the canary is left as it is.
+MOST_ASKED = 25
 
 
 async def find_people(desk: Desk) -> None:
@@ -53,19 +57,48 @@ async def _read(desk: Desk, read_until: float | None) -> None:
     await desk.ledger.run(lambda tx: directory.note_read(tx, desk.connection, started))
 
 
-async def find_standing(desk: Desk, course_key: str) -> None:
-    """Read who is registered on a course already, when rows of the job name people who were there before.
+async def find_standing(desk: Desk, claim: Claim) -> None:
+    """Read who is registered on the batch's course already, when rows of the job name people who were there before.
 
-    Where the list is longer than the rows are many, each of those rows is looked up before it is sent.
+    Where the list is longer than the rows are many, or the course's id is not known (yet), each of those rows is
+    looked up before it is sent.
     """
-    if course_key in desk.standing or course_key in desk.look_before:
+    key = claim.course_key
+    learnt = desk.course_ids.get(key)
+    if key in desk.standing or (key in desk.look_before and learnt is None):
         return
-    course, known = await desk.ledger.run(lambda tx: directory.known_before(tx, desk.job_id, course_key))
-    if course is None or not known:
+    course, known = await desk.ledger.run(lambda tx: directory.known_before(tx, desk.job_id, key))
+    if course is None or not known or not desk.connector.rules.lists_people:
         return
-    course = directory.with_id(course, desk.course_ids.get(course_key))
+    course = directory.with_id(course, learnt)
+    if course.course_id is None:
+        desk.look_before.add(key)
+        await _let_a_newcomer_go_first(desk, claim)
+        return
     standing = await desk.connector.list_registered(course, max(FEW_PAGES, known))
     if standing is not None:
-        desk.standing[course_key] = dict(standing)
-    elif desk.connector.rules.lists_people and course.course_id is not None:
-        desk.look_before.add(course_key)
+        desk.standing[key] = dict(standing)
+        desk.look_before.discard(key)
+    else:
+        desk.look_before.add(key)
+
+
+async def _let_a_newcomer_go_first(desk: Desk, claim: Claim) -> None:
+    """Choose a canary who surely is not on the course: the answer then tells the course's id, and so its list.
+
+    A registration shows the course's id and name, not its external id (K-reg): of somebody with registrations
+    nobody can tell whether one of them is on a course that is named by its external id.
+    """
+    if not claim.canary:
+        return
+    for row in await desk.ledger.run(
+        lambda tx: directory.rows_on_course(tx, claim.job_id, claim.course_key, MOST_ASKED)
+    ):
+        if row.lms_id is None or await _is_absent(desk, row):
+            await desk.ledger.run(lambda tx, row=row: batches.go_first(tx, claim, row.id))  # type: ignore[misc]
+            return
+
+
+async def _is_absent(desk: Desk, row: directory.RowOnCourse) -> bool:
+    who = Enrolment(row_id=row.id, candidate_id=row.lms_id or "", row=row.row, key=f"roster-none-{row.id}")
+    return (await desk.connector.find_registrations([who]))[row.id] is Unfound.ABSENT

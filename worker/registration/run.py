@@ -93,7 +93,7 @@ async def _heartbeat(desk: Desk, claim: Claim) -> AsyncIterator[None]:
 
 async def _work_off(desk: Desk, claim: Claim) -> BatchEnd:
     try:
-        await find_standing(desk, claim.course_key)
+        await find_standing(desk, claim)
     except (AnswerLost, Refused):
         desk.look_before.add(claim.course_key)
     except (RetryLater, StopJob, Stopped) as error:
@@ -217,6 +217,8 @@ async def _stands(desk: Desk, claim: Claim, work: Work, enrolment: Enrolment) ->
     found = (await desk.connector.find_registrations([enrolment])).get(work.row_id)
     if not isinstance(found, Registered):
         return False
+    if found.course_id is not None:
+        desk.course_ids.setdefault(claim.course_key, found.course_id)
     await desk.ledger.commit(*calls.registered(claim, work, outcome_of(found)))
     return True
 

@@ -183,7 +183,10 @@ class Kmi:
         found = {as_id(item.get("id")): item for item in items if _is_on(item, enrolment.course) and _stands(item)}
         if len(found) > 1:
             return Unfound.SEVERAL
-        return Registered(registration_id=next(iter(found)), already=True) if found else Unfound.ABSENT
+        if not found:
+            return Unfound.ABSENT if enrolment.course.external_id is None or not items else Unfound.NO_LOOKUP
+        registration_id, item = next(iter(found.items()))
+        return Registered(registration_id=registration_id, already=True, course_id=as_id(item.get("courseId")))
 
     async def _registrations(self, course_id: str, offset: int, limit: int) -> list[dict[str, Any]]:
         params = {"course_id": course_id, "offset": offset, "limit": limit}

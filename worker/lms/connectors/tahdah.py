@@ -41,6 +41,7 @@ CANDIDATE_FIELDS = {
 NO_LOOKUP = frozenset({400, 403, 404, 405, 501})
 #: A list of just so many may be the first page of more.
 ROUND_LENGTHS = frozenset({10, 20, 25, 50, 100, 200, 250, 500, 1000})
+_NOT_FOUND = 404
 _LINK = re.compile(r"/candidates/(\d+)", re.IGNORECASE)
 
 
@@ -176,6 +177,8 @@ class Tahdah:
                 "set registration_path to the other of `registrations` and `learners`, then resume the job",
                 refused.status,
             )
+        if refused.status == _NOT_FOUND:
+            refused.message += "; or the path is the other of the two: see registration_path"
         return recoded(refused, already="already_registered", otherwise="registration_refused")
 
 
