@@ -16,9 +16,9 @@ from worker.errors import StaleClaim
 from worker.ledger import engine as databases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine, Executable
+    from sqlalchemy import ClauseElement, Connection, Dialect, Engine
 
 Result = TypeVar("Result")
 
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 class Write:
     """One statement with its values; `fenced` ones must hit exactly one line, or the claim behind them is stale."""
 
-    statement: Executable
+    statement: ClauseElement
     values: Mapping[str, Any]
     fenced: bool = False
 
@@ -48,6 +48,7 @@ class Ledger:
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
     _gathered: list[_Waiting] = field(default_factory=list)
     _busy: asyncio.Task[None] | None = None
+    _prepared: dict[ClauseElement, _Prepared] = field(default_factory=dict)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -110,9 +111,24 @@ class Ledger:
     def _commit_together(self, due: list[_Waiting]) -> list[Any]:
         try:
             with self.write() as tx:
-                return _execute_together(tx, due)
+                return self._execute_together(tx, due)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to one of them: find out which
             return [error] if len(due) == 1 else [self._commit_together([waiting])[0] for waiting in due]
+
+    def _execute_together(self, tx: Connection, due: list[_Waiting]) -> list[Any]:
+        """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""
+        writes: dict[ClauseElement, list[Write]] = {}
+        for waiting in due:
+            for write in waiting.work if isinstance(waiting.work, tuple) else ():
+                writes.setdefault(write.statement, []).append(write)
+        for statement, together in writes.items():
+            prepared = self._prepared.get(statement)
+            if prepared is None:
+                prepared = self._prepared[statement] = _prepare(statement, tx.dialect)
+            result = tx.exec_driver_sql(prepared.sql, [prepared.values(write) for write in together])
+            if together[0].fenced and result.rowcount != len(together):
+                raise StaleClaim("Another worker has taken this batch over")
+        return [None if isinstance(waiting.work, tuple) else waiting.work(tx) for waiting in due]
 
 
 def _hand_over(done: asyncio.Future[Any], outcome: Any) -> None:
@@ -124,14 +140,23 @@ def _hand_over(done: asyncio.Future[Any], outcome: Any) -> None:
         done.set_result(outcome)
 
 
-def _execute_together(tx: Connection, due: list[_Waiting]) -> list[Any]:
-    """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""
-    writes: dict[Executable, list[Write]] = {}
-    for waiting in due:
-        for write in waiting.work if isinstance(waiting.work, tuple) else ():
-            writes.setdefault(write.statement, []).append(write)
-    for statement, together in writes.items():
-        result = tx.execute(statement, [write.values for write in together])
-        if together[0].fenced and result.rowcount != len(together):
-            raise StaleClaim("Another worker has taken this batch over")
-    return [None if isinstance(waiting.work, tuple) else waiting.work(tx) for waiting in due]
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A statement as the database takes it: compiled once, since it is executed for every call."""
+
+    sql: str
+    #: The names of its values in their order; None where the driver takes them by name.
+    order: Sequence[str] | None
+    #: The values that stand in the statement itself.
+    fixed: Mapping[str, Any]
+
+    def values(self, write: Write) -> Any:
+        """Return the values of one write as the driver takes them."""
+        named = {**self.fixed, **write.values}
+        return named if self.order is None else tuple(named[name] for name in self.order)
+
+
+def _prepare(statement: ClauseElement, dialect: Dialect) -> _Prepared:
+    compiled = statement.compile(dialect=dialect)
+    order = getattr(compiled, "positiontup", None)
+    return _Prepared(str(compiled), order, dict(compiled.params))

@@ -62,7 +62,8 @@ class Wire:
                 raise self._unopened(error) from None
             raise AnswerLost(f"The connection broke before an answer came ({type(error).__name__})") from None
         self.failures, self.answered = 0, True
-        headers = response.headers
+        # As a plain dictionary: httpx's own decodes and compares all names at each look.
+        headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in response.headers.raw}
         answer = parse(response.status_code, headers, response.content)
         at = time.time()
         hints = read_hints(response.status_code, headers, answer.text, now=at)
