@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from worker.errors import UsageError
 from worker.ledger.candidates import id_key_of
@@ -15,7 +16,42 @@ from worker.model import CandidateState, RegistrationState, RowStatus
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from worker.ledger.rows import RowInDoubt
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowInDoubt:
+    """A row that waits for a person, with the lines it hangs on."""
+
+    id: int
+    status: RowStatus
+    candidate_id: int
+    candidate_state: CandidateState
+    registration_id: int
+    registration_state: RegistrationState
+
+
+def find_row(tx: Connection, job_id: int, number: int) -> RowInDoubt | None:
+    """Return the row that the spreadsheet numbers so, if it was understood."""
+    line = tx.execute(
+        select(
+            row.c.id,
+            row.c.status,
+            row.c.candidate_id,
+            candidate.c.state,
+            row.c.registration_id,
+            registration.c.state.label("registered"),
+        )
+        .join(candidate, candidate.c.id == row.c.candidate_id)
+        .join(registration, registration.c.id == row.c.registration_id)
+        .where(row.c.job_id == job_id, row.c.row == number)
+    ).first()
+    return line and RowInDoubt(
+        id=line.id,
+        status=RowStatus(line.status),
+        candidate_id=line.candidate_id,
+        candidate_state=CandidateState(line.state),
+        registration_id=line.registration_id,
+        registration_state=RegistrationState(line.registered),
+    )
 
 
 def record(

@@ -12,7 +12,7 @@ from worker.ledger.candidates import Directory, register_anew, save_registration
 from worker.ledger.engine import now
 from worker.ledger.identity import identify
 from worker.ledger.schema import candidate, registration, row
-from worker.model import CandidateState, RegistrationState, RosterRow, RowStatus
+from worker.model import RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -270,40 +270,3 @@ def explain_rows(tx: Connection, job_id: int, course_key: str | None, error: str
     if course_key is not None:
         statement = statement.where(row.c.course_key == course_key)
     tx.execute(statement.values(error=error, error_code=code))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowInDoubt:
-    """A row that waits for a person, with the lines it hangs on."""
-
-    id: int
-    status: RowStatus
-    candidate_id: int
-    candidate_state: CandidateState
-    registration_id: int
-    registration_state: RegistrationState
-
-
-def find_row(tx: Connection, job_id: int, number: int) -> RowInDoubt | None:
-    """Return the row that the spreadsheet numbers so, if it was understood."""
-    line = tx.execute(
-        select(
-            row.c.id,
-            row.c.status,
-            row.c.candidate_id,
-            candidate.c.state,
-            row.c.registration_id,
-            registration.c.state.label("registered"),
-        )
-        .join(candidate, candidate.c.id == row.c.candidate_id)
-        .join(registration, registration.c.id == row.c.registration_id)
-        .where(row.c.job_id == job_id, row.c.row == number)
-    ).first()
-    return line and RowInDoubt(
-        id=line.id,
-        status=RowStatus(line.status),
-        candidate_id=line.candidate_id,
-        candidate_state=CandidateState(line.state),
-        registration_id=line.registration_id,
-        registration_state=RegistrationState(line.registered),
-    )

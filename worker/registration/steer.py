@@ -95,7 +95,7 @@ def resolve(tx: Connection, job_id: int, number: int, answer: Answer) -> str:
     get_job(tx, job_id)
     if sum((answer.candidate_id is not None, answer.registration_id is not None, answer.absent)) != 1:
         raise UsageError("Give exactly one of --candidate-id, --registration-id and --absent")
-    row = rows.find_row(tx, job_id, number)
+    row = answers.find_row(tx, job_id, number)
     if row is None:
         raise UsageError(f"Job {job_id} has no row {number} that could be in doubt")
     if row.status is not RowStatus.IN_DOUBT:

@@ -26,7 +26,7 @@ from tests.builders import (
     statuses_of,
     works_of,
 )
-from worker.ledger import calls, rows, schema
+from worker.ledger import answers, calls, rows, schema
 from worker.ledger.calls import Outcome
 from worker.model import RegistrationState, RosterRow, RowStatus
 
@@ -241,9 +241,9 @@ def test_only_a_row_that_was_understood_can_be_found_for_an_answer(ledger: Ledge
         rows.add_rows(tx, job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
 
     with ledger.read() as tx:
-        assert rows.find_row(tx, job_id, 2) is None
-        assert rows.find_row(tx, job_id, 99) is None
-        assert rows.find_row(tx, job_id, 3) is not None
+        assert answers.find_row(tx, job_id, 2) is None
+        assert answers.find_row(tx, job_id, 99) is None
+        assert answers.find_row(tx, job_id, 3) is not None
 
 
 @pytest.fixture(scope="module")
