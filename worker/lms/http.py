@@ -7,6 +7,7 @@ Nothing above imports the HTTP library, so the choice of it stays in this file.
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -146,9 +147,9 @@ def _date(header: str, fallback: float) -> float:
     return fallback if seconds is None else seconds
 
 
-def _open_session(in_flight: int) -> aiohttp.ClientSession:
+def _open_session(in_flight: int, context: ssl.SSLContext) -> aiohttp.ClientSession:
     """Open the session below the transport: it sends nothing by itself a second time, and keeps no cookies."""
-    connector = aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE_SECONDS)
+    connector = aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=context)
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
     # aiohttp repeats a PUT or DELETE by itself on a line that broke, unseen by the pace and the ledger; it has no
     # public switch for that.
@@ -160,8 +161,11 @@ def open_wire(
     base_url: str, headers: Mapping[str, str], gate: Gate, *, in_flight: int, timeout_seconds: float
 ) -> Wire:
     """Open the line to an account; redirects are not followed, proxies and .netrc of the machine are not used."""
+    # httpx's context takes its own list of authorities, or that of SSL_CERT_FILE; loading it takes a while.
+    secure = base_url.startswith("https://")
+    context = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client = httpx.AsyncClient(
-        transport=AiohttpTransport(client=partial(_open_session, in_flight)),
+        transport=AiohttpTransport(verify=context, client=partial(_open_session, in_flight, context)),
         base_url=base_url,
         headers={"User-Agent": f"roster/{__version__}", "Accept": "application/json", **headers},
         timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS, pool=None),
