@@ -390,7 +390,7 @@ def test_calls_before_their_time_are_counted_per_credential(start: Start) -> Non
     lms = start("create_candidate:throttle:nth=1:retry-after=3")
 
     create(lms)
-    time.sleep(0.06)
+    time.sleep(0.35)
     early = create(lms)
     lms.get(USERS)
 
@@ -425,7 +425,7 @@ def test_a_client_that_hammers_is_early_all_the_time() -> None:
     for number in range(100):
         turnstile.enter("a", 100 + number * 0.02)
 
-    assert turnstile.figures()["accounts"]["a"]["refused_early"] > 90
+    assert turnstile.figures()["accounts"]["a"]["refused_early"] > 80
 
 
 def test_figures_of_an_even_pace_against_a_bucket_are_nearly_whole() -> None:
