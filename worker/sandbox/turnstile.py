@@ -11,8 +11,8 @@ from worker.sandbox.limiters import Limiter
 from worker.sandbox.quota import Kind, Quota, Share
 from worker.sandbox.wire import Answer
 
-#: A call that was on its way when the refusal was written is not early, be both machines busy; neither is one that a
-#: clock rounds down.
+#: A call that was on its way when the refusal was written is not early, however busy the machine; neither is one
+#: that a clock rounds down.
 GRACE_SECONDS = 0.3
 ROUNDING_SECONDS = 0.005
 #: The account of all calls together.
