@@ -154,7 +154,7 @@ class Runner:
             self.patience.restore()
 
     async def _stop_course(self, course: CourseStopped) -> None:
-        if self.desk.only_course and self.desk.rows_left:
+        if self.desk.only_course:
             self.desk.halted = True
             raise StopJob(course.code, course.message)
         self.tell(course.message)

@@ -186,7 +186,7 @@ class Enrolling:
             return
         if not speaks_of_course(refused, ids, surely_there=surely_there):
             return
-        if self.desk.only_course and self.desk.rows_left > len(pairs):
+        if self.desk.only_course:
             raise self._course_stopped(refused)
         await self.desk.ledger.commit(
             *(calls.settled(self.claim, work, _rejected(refused, "unknown_course")) for work, _ in pairs)
