@@ -1,1 +1,4 @@
-"""Thin Celery tasks: an id in, one call into the core, the next message out."""
+"""Thin Celery tasks, one file each: an id in, one call into the process, the next messages out.
+
+A task decides nothing, queries nothing and loops over nothing; what it may do stands in `worker.process`.
+"""

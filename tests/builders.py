@@ -15,6 +15,7 @@ from worker.ledger import batches, calls, jobs, rows, schema
 from worker.ledger.access import Ledger
 from worker.ledger.batches import PlannedBatch
 from worker.ledger.engine import open_engine
+from worker.ledger.owners import owner_name
 from worker.lms.contract import Enrolment
 from worker.lms.http import Door, open_wire
 from worker.model import Candidate, Course, JobState, RosterRow, RowStatus
@@ -89,7 +90,7 @@ def copied_ledger(template: Path, folder: Path) -> Ledger:
     return open_ledger(folder)
 
 
-def a_job(tx: Any, state: JobState = JobState.QUEUED, **changes: Any) -> int:
+def a_job(tx: Any, state: JobState = JobState.RUNNING, **changes: Any) -> int:
     """Open a job."""
     values = {
         "connection": NORTH,
@@ -137,7 +138,7 @@ def claimed(ledger: Ledger, job_id: int, owner: str | None = None, *, place: int
     """Claim an open batch of a job; nobody else has it."""
     batch = open_batches_of(ledger, job_id)[place]
     with ledger.write() as tx:
-        claim = batches.claim_batch(tx, batch.id, owner or batches.owner_name())
+        claim = batches.claim_batch(tx, batch.id, owner or owner_name())
     assert claim is not None
     return claim
 
@@ -261,7 +262,7 @@ async def a_desk(ledger: Ledger, job_id: int, connection: Connection, **changes:
         values = {
             "job_id": job_id,
             "connection": connection.name,
-            "owner": batches.owner_name(),
+            "owner": owner_name(),
             "ledger": ledger,
             "connector": connector,
             "door": door,

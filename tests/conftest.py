@@ -25,6 +25,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import servers
+
 ROSTER = Path(sys.executable).with_name("roster")
 SECRETS = {
     "SANDBOX_TOKEN": "sandbox-token",
@@ -48,6 +50,29 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("ROSTER_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return the PostgreSQL that all processes of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    yield servers.open_postgres(shared / "postgres")
+
+
+@pytest.fixture
+def database(postgres: Any) -> Iterator[str]:
+    """Return the address of an empty PostgreSQL database."""
+    with servers.a_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[Any]:
+    """Return an empty Redis of one's own."""
+    server = servers.open_redis(servers.free_port(), tmp_path / "redis")
+    yield server
+    server.stop()
 
 
 @dataclass

@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING
 
 from worker import lms, settings
 from worker.errors import SettingsError
-from worker.ledger import batches, directory
+from worker.ledger import directory, outlook
 from worker.ledger.access import Ledger
 from worker.ledger.engine import now, open_engine
+from worker.ledger.owners import owner_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection as Transaction
 
+    from worker.errors import RosterError
     from worker.lms.http import Door, Wire
     from worker.pace.gate import Gate
     from worker.pace.rate import Rate
+    from worker.pace.stores import PaceStore
+    from worker.registration.desk import Desk
     from worker.settings import Connection, Settings
+
+#: A call that was given leave and never reported holds its slot for so much longer than it may take (seconds).
+LEASE_MARGIN_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +83,7 @@ class Services:
 def open_services(config: Path | None) -> Services:
     """Read the configuration and open the ledger. Raises SettingsError."""
     read = settings.load(config)
-    return Services(settings=read, ledger=Ledger(open_engine(read.ledger)), owner=batches.owner_name())
+    return Services(settings=read, ledger=Ledger(open_engine(read.ledger)), owner=owner_name())
 
 
 def credential_of(connection: Connection) -> str:
@@ -98,31 +107,47 @@ def configured_rate(connection: Connection) -> Rate | None:
         raise SettingsError(f"connections.{connection.name}.rate: {error}") from None
 
 
-def open_gate(ledger: Ledger, connection: Connection) -> Gate:
+def open_gate(services: Services, connection: Connection) -> Gate:
     """Return the gate before an LMS's calls, at the pace that held when the credential was last used."""
-    from worker.pace import memory  # noqa: PLC0415
     from worker.pace.gate import Gate  # noqa: PLC0415
+
+    return Gate(_open_store(services, connection), max_in_flight=connection.max_in_flight)
+
+
+def _open_store(services: Services, connection: Connection) -> PaceStore:
+    """Return where the pace is kept: in this process, or in the broker's Redis for all who use it."""
+    from worker.pace import memory  # noqa: PLC0415
     from worker.pace.state import Bounds  # noqa: PLC0415
     from worker.pace.stores import MemoryStore  # noqa: PLC0415
 
-    with ledger.read() as tx:
+    with services.ledger.read() as tx:
         remembered = directory.recall(tx, pace_memory(connection)) or {}
-    store = MemoryStore(
-        Bounds(max_in_flight=connection.max_in_flight, rate=configured_rate(connection)),
-        found=memory.from_memory(remembered, now=now()),
-        not_before=float(remembered.get("not_before") or 0),
+    bounds = Bounds(max_in_flight=connection.max_in_flight, rate=configured_rate(connection))
+    found = memory.from_memory(remembered, now=now())
+    not_before = float(remembered.get("not_before") or 0)
+    if not services.settings.broker:
+        return MemoryStore(bounds, found=found, not_before=not_before)
+    from worker.pace.shared import SharedStore, open_redis  # noqa: PLC0415 - 100 ms that only a queue costs
+
+    return SharedStore(
+        open_redis(services.settings.broker),
+        credential_of(connection),
+        bounds,
+        process=services.owner,
+        lease_seconds=connection.timeout_seconds + LEASE_MARGIN_SECONDS,
+        found=found,
+        not_before=not_before,
     )
-    return Gate(store, max_in_flight=connection.max_in_flight)
 
 
-def open_wire(ledger: Ledger, connection: Connection) -> Wire:
+def open_wire(services: Services, connection: Connection) -> Wire:
     """Open the line to a connection's LMS."""
     from worker.lms.http import open_wire as dial  # noqa: PLC0415 - 250 ms that only a talking command costs
 
     return dial(
         connection.base_url,
         lms.headers_of(connection),
-        open_gate(ledger, connection),
+        open_gate(services, connection),
         in_flight=connection.max_in_flight,
         timeout_seconds=connection.timeout_seconds,
     )
@@ -133,3 +158,31 @@ def open_door(wire: Wire, job_id: int) -> Door:
     from worker.lms.http import Door  # noqa: PLC0415
 
     return Door(wire=wire, lane=str(job_id))
+
+
+def open_desk(
+    services: Services,
+    connection: Connection,
+    job_id: int,
+    door: Door,
+    stopping: Callable[[], RosterError | None],
+) -> Desk:
+    """Return the desk at which this process works on a job; `stopping` tells why nothing more may be sent."""
+    from worker.registration.breaker import Breaker  # noqa: PLC0415
+    from worker.registration.desk import Desk  # noqa: PLC0415
+
+    connector = lms.connect(connection, door)
+    with services.ledger.read() as tx:
+        proven = outlook.proven_courses(tx, connection.name)
+    return Desk(
+        job_id=job_id,
+        connection=connection.name,
+        owner=services.owner,
+        ledger=services.ledger,
+        connector=connector,
+        door=door,
+        breaker=Breaker(connection.breaker, proven=proven),
+        lookup_pauses=connection.lookup_pauses,
+        rows_per_call=connector.rules.rows_per_call,
+        stopping=stopping,
+    )

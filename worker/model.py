@@ -90,6 +90,19 @@ ENDED = frozenset(
 )
 
 
+#: The states in which rows are being sent; from these a worker may change the job's state.
+AT_WORK = (JobState.RUNNING, JobState.WAITING)
+
+
+class Driver(StrEnum):
+    """Who works a job off."""
+
+    #: A command, in its own process.
+    PROCESS = "process"
+    #: The workers behind the broker.
+    QUEUE = "queue"
+
+
 class CandidateState(StrEnum):
     """What the ledger knows of a candidate on one connection."""
 

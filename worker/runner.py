@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from worker import bootstrap, lms
-from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, RosterError, StopJob, UsageError
-from worker.ledger import batches, directory, jobs, outlook
+from worker import bootstrap
+from worker.errors import RetryLater, RosterError, StopJob, UsageError
+from worker.ledger import batches, jobs
 from worker.ledger.engine import now
-from worker.model import JobState
-from worker.registration import feed, people, plan, settle, steer
-from worker.registration.breaker import Breaker
-from worker.registration.desk import CourseStopped, Desk, Stopped
+from worker.model import AT_WORK, Driver, JobState
+from worker.registration import conclude, feed, prepare, settle, steer
+from worker.registration.books import Books
+from worker.registration.desk import Desk, Stopped
 from worker.registration.patience import Patience
 from worker.registration.run import BatchEnd, run_batch
 
@@ -37,8 +37,6 @@ BATCHES_AT_ONCE = 3
 POLL_SECONDS = 0.3
 #: A shorter pause does not show in the job's state (seconds).
 NOTICED_SECONDS = 1.0
-#: From these this process may change the job's state; what a person asked for meanwhile stands.
-_AT_WORK = (JobState.RUNNING, JobState.WAITING)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,18 +53,22 @@ class Runner:
     desk: Desk = field(init=False)
     door: Door = field(init=False)
     patience: Patience = field(default_factory=Patience)
+    books: Books = field(init=False)
     _asked: JobState | None = None
-    _waited_before: float = 0.0
-    _calls: int = 0
-    _began: float = field(default_factory=now)
 
     async def work_off(self) -> Job:
         """Work the job off as far as it goes now and return it as it then stands.
 
         Raises UsageError when another process is at work on it.
         """
-        wire = bootstrap.open_wire(self.services.ledger, self.connection)
+        wire = bootstrap.open_wire(self.services, self.connection)
         self.door = bootstrap.open_door(wire, self.job_id)
+        self.books = Books(
+            ledger=self.services.ledger,
+            job_id=self.job_id,
+            door=self.door,
+            pace_memory=bootstrap.pace_memory(self.connection),
+        )
         try:
             await self._prepare()
             await self._drive()
@@ -86,40 +88,13 @@ class Runner:
 
     def calls_per_second(self) -> float:
         """Return how fast this process has called so far."""
-        return self._calls / max(now() - self._began, 0.001)
+        return self.books.calls_per_second()
 
     async def _prepare(self) -> None:
         ledger, job_id = self.services.ledger, self.job_id
         await ledger.run(lambda tx: _take_up(tx, job_id))
-        connector = lms.connect(self.connection, self.door)
-        self.desk = Desk(
-            job_id=job_id,
-            connection=self.connection.name,
-            owner=self.services.owner,
-            ledger=ledger,
-            connector=connector,
-            door=self.door,
-            breaker=Breaker(self.connection.breaker, proven=await ledger.run(self._proven_courses)),
-            lookup_pauses=self.connection.lookup_pauses,
-            rows_per_call=connector.rules.rows_per_call,
-            stopping=self._stopping,
-        )
-        await self._until_reached(lambda: people.find_people(self.desk))
-        await ledger.run(
-            lambda tx: plan.plan_batches(
-                tx,
-                job_id,
-                batch_size=self.connection.batch_size,
-                rows_per_call=connector.rules.rows_per_call,
-                proven=self.desk.breaker.proven,
-            )
-        )
-        ahead = await ledger.run(lambda tx: outlook.outlook(tx, job_id))
-        self.desk.rows_left = sum(ahead.rows_by_course.values())
-        self.desk.only_course = len(ahead.rows_by_course) == 1
-
-    def _proven_courses(self, tx: Connection) -> set[str]:
-        return outlook.proven_courses(tx, self.connection.name)
+        self.desk = bootstrap.open_desk(self.services, self.connection, job_id, self.door, self._stopping)
+        await self._until_reached(lambda: prepare.prepare(self.desk, self.connection.batch_size))
 
     async def _drive(self) -> None:
         running: dict[asyncio.Task[BatchEnd], OpenBatch] = {}
@@ -133,7 +108,8 @@ class Runner:
                     done, _ = await asyncio.wait(running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                     await self._flush()
                     for task in done:
-                        await self._ended(running.pop(task), task.result())
+                        running.pop(task)
+                        await self._ended(task.result())
                 elif open_batches:
                     await self._wait_for(open_batches)
                 else:
@@ -142,49 +118,25 @@ class Runner:
             await _finish(running)
         await self._settle()
 
-    async def _ended(self, batch: OpenBatch, end: BatchEnd) -> None:
-        if end.stop is not None:
-            self.desk.halted = True
-            raise end.stop
+    async def _ended(self, end: BatchEnd) -> None:
+        stop = conclude.weigh(self.desk, self.patience, end)
+        if stop is not None:
+            raise stop
         if end.course is not None:
-            await self._stop_course(end.course)
-        if end.later is not None:
-            await self._put_off(batch, end.later)
-        elif end == BatchEnd():
-            self.patience.restore()
-
-    async def _stop_course(self, course: CourseStopped) -> None:
-        if self.desk.only_course:
-            self.desk.halted = True
-            raise StopJob(course.code, course.message)
-        self.tell(course.message)
-        await self.services.ledger.run(lambda tx: settle.give_up_course(tx, self.job_id, course))
-
-    async def _put_off(self, batch: OpenBatch, later: RetryLater) -> None:
-        """Note that a batch goes on later."""
-        self.patience.lose(later, answered=self.door.wire.answered)
-        await self.services.ledger.run(lambda tx: batches.put_off(tx, batch.id, now() + later.seconds))
+            self.tell(end.course.message)
+        await self.services.ledger.run(lambda tx: conclude.conclude(tx, self.job_id, end, None))
 
     async def _until_reached(self, step: Callable[[], Awaitable[None]]) -> None:
         """Do a step that only reads; again after a pause while the LMS is away or asks for one."""
-        later: RetryLater
         while True:
             try:
                 await step()
-            except AnswerLost as lost:
-                later = LmsUnavailable(2.0, str(lost))
-            except RetryLater as error:
-                later = error
-            except Refused as refused:
-                message = (
-                    f"The LMS refused to list its people ({refused}); check what this account may do, then resume"
-                )
-                raise StopJob("not_allowed", message, refused.status) from None
+            except RetryLater as later:
+                self.patience.lose(later, answered=self.door.wire.answered)
+                await self._wait_until(now() + later.seconds)
             else:
                 self.patience.restore()
                 return
-            self.patience.lose(later, answered=self.door.wire.answered)
-            await self._wait_until(now() + later.seconds)
 
     async def _wait_for(self, open_batches: list[OpenBatch]) -> None:
         """Wait until the first batch may go on; the job is `waiting` meanwhile, with the time."""
@@ -196,7 +148,7 @@ class Runner:
         begun = now()
         if start - begun > NOTICED_SECONDS:
             await self._change(
-                JobState.WAITING, only_from=_AT_WORK, reason="the LMS asked for a pause", not_before=start
+                JobState.WAITING, only_from=AT_WORK, reason="the LMS asked for a pause", not_before=start
             )
         if start - begun > self.connection.longest_pause_seconds:
             self._asked = JobState.WAITING
@@ -205,7 +157,7 @@ class Runner:
             await asyncio.sleep(min(POLL_SECONDS, max(0.0, start - now())))
             await self._look()
         if start - begun > NOTICED_SECONDS:
-            await self._change(JobState.RUNNING, only_from=_AT_WORK, reason="", not_before=None)
+            await self._change(JobState.RUNNING, only_from=AT_WORK, reason="", not_before=None)
         await self.services.ledger.run(lambda tx: jobs.add_to_job(tx, self.job_id, waited_seconds=now() - begun))
 
     def _stopping(self) -> RosterError | None:
@@ -226,10 +178,10 @@ class Runner:
         if self._asked is JobState.CANCELLING:
             await self.services.ledger.run(lambda tx: steer.finish_cancelling(tx, self.job_id))
         elif self.interrupted.is_set() and self._asked is None:
-            await self._change(JobState.PAUSED, only_from=_AT_WORK, reason="interrupted")
+            await self._change(JobState.PAUSED, only_from=AT_WORK, reason="interrupted")
 
     async def _hold(self, reason: str) -> None:
-        await self._change(JobState.HELD, only_from=_AT_WORK, reason=reason, not_before=None)
+        await self._change(JobState.HELD, only_from=AT_WORK, reason=reason, not_before=None)
 
     async def _settle(self) -> None:
         if await self.services.ledger.run(lambda tx: settle.settle_job(tx, self.job_id)):
@@ -246,23 +198,7 @@ class Runner:
         return await self.services.ledger.run(lambda tx: steer.get_job(tx, self.job_id))
 
     async def _flush(self) -> None:
-        """Write the counters of this process to the job, and the pace that held to the ledger."""
-        calls, self.door.calls = self.door.calls, type(self.door.calls)()
-        self._calls += calls.total()
-        refused, self.door.rate_limited = self.door.rate_limited, 0
-        waited = self.door.wire.gate.snapshot().waited_seconds
-        waited, self._waited_before = waited - self._waited_before, waited
-        bisected = 0
-        if self.at_work:
-            bisected, self.desk.bisected = self.desk.bisected, 0
-        memory = self.door.wire.gate.to_memory()
-
-        def write(tx: Connection) -> None:
-            jobs.count_calls(tx, self.job_id, calls)
-            jobs.add_to_job(tx, self.job_id, rate_limited=refused, waited_seconds=waited, bisected_batches=bisected)
-            directory.remember(tx, bootstrap.pace_memory(self.connection), memory)
-
-        await self.services.ledger.run(write)
+        await self.books.write(self.desk if self.at_work else None)
 
 
 def _take_up(tx: Connection, job_id: int) -> None:
@@ -275,6 +211,7 @@ def _take_up(tx: Connection, job_id: int) -> None:
     jobs.change_job(
         tx,
         job_id,
+        driver=Driver.PROCESS,
         state=JobState.RUNNING,
         reason="",
         not_before=None,

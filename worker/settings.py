@@ -10,7 +10,7 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -67,6 +67,15 @@ def _resolve_secret(value: Any) -> Any:
     return value
 
 
+#: An address that may hold a password: the text itself, `env:NAME` or `file:/path`.
+Hidden = Annotated[
+    str,
+    BeforeValidator(
+        lambda value: (
+            _resolve_secret(value) if isinstance(value, str) and value.startswith(("env:", "file:")) else value
+        )
+    ),
+]
 Secret = Annotated[SecretStr, BeforeValidator(_resolve_secret)]
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 
@@ -144,12 +153,18 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    #: The SQL database that holds the truth on jobs, rows and outcomes.
-    ledger: str = "sqlite:///roster.db"
+    #: The SQL database that holds the truth on jobs, rows and outcomes; also `env:NAME` or `file:/path`.
+    ledger: Hidden = "sqlite:///roster.db"
     #: Where uploads are kept: a folder.
     files: str = "roster-files"
-    #: `redis://host:6379/0`; empty: this process does the work.
-    broker: str = ""
+    #: `redis://host:6379/0`; also `env:NAME` or `file:/path`. Empty: this process does the work.
+    broker: Hidden = Field(default="", repr=False)
+    #: So many batches of a job are with the workers or in the broker at a time.
+    window: int = Field(default=8, ge=1, le=1000)
+    #: How often the ledger is searched for work that nobody was asked to do (seconds).
+    sweep_seconds: float = Field(default=10.0, gt=0, le=600)
+    #: How workers write their log: `text` or `json`.
+    log: Literal["text", "json"] = "text"
     #: Raw tables by name; `worker.lms.read_connection` makes them `Connection`s.
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
 

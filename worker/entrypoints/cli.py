@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import click
 from worker import __version__
 from worker.entrypoints.options import json_option, output_options, report_option, roster_options
 from worker.errors import NothingSent, RosterError
+from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -69,6 +69,23 @@ def check(context: click.Context, /, files: tuple[Path, ...], **options: Any) ->
     from worker.entrypoints import work
 
     context.exit(work.check(_services(context), files, options))
+
+
+@roster.command()
+@FILES
+@roster_options
+@report_option
+@json_option
+@click.option("--at", metavar="TIME", help='When to begin: "2026-12-01 06:00", or 06:00.')
+@click.pass_context
+def submit(context: click.Context, /, files: tuple[Path, ...], **options: Any) -> None:
+    """Hand rosters to the queue; the workers behind the broker work them off.
+
+    Example: roster submit spring-intake.xlsx --to north
+    """
+    from worker.entrypoints import submit
+
+    context.exit(submit.submit(_services(context), files, options))
 
 
 @roster.command()
@@ -275,8 +292,7 @@ def main() -> None:
 
 def _unexpected(error: Exception) -> str:
     """Return what to tell of an error that nobody foresaw; its own text may hold personal data and is left out."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
     return (
-        f"This should not have happened: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}. "
+        f"This should not have happened: {place_of(error)}. "
         "What was recorded is safe; `roster jobs` shows the job, `roster resume JOB` goes on. Please report this"
     )

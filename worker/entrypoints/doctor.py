@@ -63,7 +63,7 @@ def _connection(services: Services, name: str) -> tuple[bool, str]:
 
 
 async def _probe(services: Services, connection: Connection) -> str:
-    wire = bootstrap.open_wire(services.ledger, connection)
+    wire = bootstrap.open_wire(services, connection)
     try:
         return await lms.connect(connection, bootstrap.open_door(wire, 0)).probe()
     finally:

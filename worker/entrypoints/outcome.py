@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.ledger import rows
 from worker.model import JobState, RowStatus
-from worker.reports import gather, write
+from worker.reports import filing, gather
 from worker.reports.words import next_steps
 
 if TYPE_CHECKING:
@@ -71,13 +70,7 @@ def tell_problems(tx: Transaction, job: Job, most: int) -> None:
 
 def write_reports(ledger: Ledger, job: Job) -> Summary:
     """Write the reports of a job as it stands now and return its summary with their paths."""
-    return write.write_reports(
-        Path(job.report_dir),
-        job.roster,
-        job.headings,
-        lambda: gather.lines_of(ledger, job),
-        summary_of(ledger, job),
-    )
+    return filing.file_reports(ledger, job)
 
 
 def tell(summary: Summary, *, as_json: bool) -> None:

@@ -39,7 +39,7 @@ SHOWN_PROBLEMS = 20
 
 def run(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
     """Work rosters off, one after the other; return the gravest exit code."""
-    connection = _connection(services, options["to"])
+    connection = connection_of(services, options["to"])
     if len(files) > 1:
         _refuse_before_sending(services, files, connection, options)
     codes, summaries = [], []
@@ -107,7 +107,7 @@ def retry(services: Services, job_id: int, options: dict[str, Any]) -> int:
 
 
 def _go_on(services: Services, job: Job, options: dict[str, Any]) -> int:
-    connection = _connection(services, job.connection)
+    connection = connection_of(services, job.connection)
     code, summary = work_off(services, job.id, connection, quiet=options["quiet"])
     outcome.tell_all([summary] if summary else [], as_json=options["as_json"])
     return code
@@ -196,7 +196,7 @@ def _warn(services: Services, job_id: int) -> None:
 
 def check(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
     """Read, validate and plan as `run` would, in a transaction that is rolled back; send nothing."""
-    connection = _connection(services, options["to"])
+    connection = connection_of(services, options["to"])
     codes, summaries = [], []
     read = roster_options(services, options)
     for file in files:
@@ -243,7 +243,8 @@ def _tell_plan(tx: Transaction, services: Services, job_id: int, connection: Con
     click.echo(f"{span} calls to the LMS{time}", err=True)
 
 
-def _connection(services: Services, name: str | None) -> Connection:
+def connection_of(services: Services, name: str | None) -> Connection:
+    """Return the connection to use, having told what a person should know about the configuration."""
     connection = services.connection(name)
     for warning in services.warnings(connection):
         click.echo(f"Warning: {warning}", err=True)

@@ -22,6 +22,8 @@ from worker.model import JobState, RowStatus
 if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
 
+    from worker.intake.files import RosterFile
+    from worker.intake.headers import Headings
     from worker.intake.rows import ParsedRow
     from worker.ledger.access import Ledger
     from worker.ledger.jobs import Job
@@ -134,14 +136,20 @@ def read_in(ledger: Ledger, job_id: int, rules: RowRules) -> None:
         _refuse_invalid(ledger, job_id)
 
 
+def glance(path: Path, options: Options) -> None:
+    """Look whether a roster can be opened and has the headings that it needs.
+
+    Raises UnreadableRoster or UsageError that says what must be mended.
+    """
+    if not path.is_file():
+        fingerprint(path, "", options)
+    _open(path, path.name, options)
+
+
 def read_rows_in(tx: Transaction, job: Job, rules: RowRules) -> None:
     """Write the rows of a job's roster, with headings and warnings, within this transaction."""
     options = options_of(job)
-    file = open_roster(Path(job.kept_at), name=job.roster, sheet=options.sheet, encoding=options.encoding)
-    try:
-        headings = match_headings(file.headings, mapping=options.mapping)
-    except UnreadableRoster as error:
-        raise type(error)(f"{job.roster}: {error}") from None
+    file, headings = _open(Path(job.kept_at), job.roster, options)
     warnings: list[str] = []
     parsed = read_rows(
         file,
@@ -158,6 +166,14 @@ def read_rows_in(tx: Transaction, job: Job, rules: RowRules) -> None:
         raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
     notes = [*file.notes, *headings.warnings, *warnings]
     jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
+
+
+def _open(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
+    file = open_roster(path, name=name, sheet=options.sheet, encoding=options.encoding)
+    try:
+        return file, match_headings(file.headings, mapping=options.mapping)
+    except UnreadableRoster as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 def options_of(job: Job) -> Options:

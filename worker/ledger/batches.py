@@ -6,17 +6,15 @@ A claim is written as `<batch>:<epoch>` on the candidates and registrations it h
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psutil
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from worker.ledger.engine import now
-from worker.ledger.schema import batch, candidate, registration, row
-from worker.model import CandidateState, RegistrationState, RowStatus
+from worker.ledger.owners import LEASE_SECONDS, is_dead
+from worker.ledger.schema import batch, candidate, job, registration, row
+from worker.model import AT_WORK, CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 OPEN, RUNNING, CLOSED = "open", "running", "closed"
-#: How long a claim holds without a heartbeat.
-LEASE_SECONDS = 60.0
 #: What a person reads of a row whose call was cut off.
 CUT_OFF = (
     "The program was stopped while the call for this row was under way; nobody knows whether it had its effect."
@@ -66,23 +62,8 @@ class OpenBatch:
     canary: bool
     running: bool
     not_before: float | None
-
-
-def owner_name() -> str:
-    """Return who this process is: host, process and when it started, so that a dead one can be told."""
-    process = psutil.Process()
-    return f"{socket.gethostname()}/{os.getpid()}/{process.create_time():.2f}"
-
-
-def is_alive(owner: str) -> bool | None:
-    """Tell whether the process that made a claim still runs; None when it is on another machine."""
-    host, pid, started = owner.rsplit("/", 2)
-    if host != socket.gethostname():
-        return None
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1
-    except psutil.Error:
-        return False
+    rung_at: float | None = None
+    deaths: int = 0
 
 
 def save_plan(tx: Connection, job_id: int, planned: Sequence[PlannedBatch]) -> None:
@@ -119,20 +100,36 @@ def open_batches(tx: Connection, job_id: int) -> list[OpenBatch]:
             canary=line.canary,
             running=line.state == RUNNING,
             not_before=line.not_before,
+            rung_at=line.rung_at,
+            deaths=line.deaths,
         )
         for line in lines
     ]
 
 
+def job_of(tx: Connection, batch_id: int) -> int | None:
+    """Return the job of a batch; None when there is no such batch."""
+    return tx.execute(select(batch.c.job_id).where(batch.c.id == batch_id)).scalar()
+
+
 def claim_batch(tx: Connection, batch_id: int, owner: str) -> Claim | None:
-    """Claim a batch, changing it from open to running; None when another worker has it or its time has not come."""
+    """Claim a batch, changing it from open to running.
+
+    None when another worker has it, its time has not come, or its job is not at work (paused, held, cancelled).
+    """
     at = now()
+    wanted = select(job.c.id).where(job.c.id == batch.c.job_id, job.c.state.in_(AT_WORK)).exists()
     won = tx.execute(
         update(batch)
-        .where(batch.c.id == batch_id, batch.c.state == OPEN)
+        .where(batch.c.id == batch_id, batch.c.state == OPEN, wanted)
         .where(or_(batch.c.not_before.is_(None), batch.c.not_before <= at))
         .values(
-            state=RUNNING, owner=owner, epoch=batch.c.epoch + 1, lease_until=at + LEASE_SECONDS, not_before=None
+            state=RUNNING,
+            owner=owner,
+            epoch=batch.c.epoch + 1,
+            lease_until=at + LEASE_SECONDS,
+            not_before=None,
+            rung_at=None,
         )
     )
     if won.rowcount == 0:
@@ -179,13 +176,13 @@ def reap(tx: Connection, job_id: int | None = None) -> int:
     query = select(batch.c.id, batch.c.epoch, batch.c.owner, batch.c.lease_until).where(batch.c.state == RUNNING)
     if job_id is not None:
         query = query.where(batch.c.job_id == job_id)
-    dead = [line for line in tx.execute(query) if _is_dead(line.owner, line.lease_until)]
+    dead = [line for line in tx.execute(query) if is_dead(line.owner, line.lease_until)]
     for line in dead:
         _void(tx, f"{line.id}:{line.epoch}")
         tx.execute(
             update(batch)
             .where(batch.c.id == line.id, batch.c.epoch == line.epoch)
-            .values(state=OPEN, owner=None, lease_until=None)
+            .values(state=OPEN, owner=None, lease_until=None, deaths=batch.c.deaths + 1)
         )
     return len(dead)
 
@@ -195,7 +192,7 @@ def running_owner(tx: Connection, job_id: int) -> str | None:
     lines = tx.execute(
         select(batch.c.owner, batch.c.lease_until).where(batch.c.job_id == job_id, batch.c.state == RUNNING)
     )
-    return next((line.owner for line in lines if not _is_dead(line.owner, line.lease_until)), None)
+    return next((line.owner for line in lines if not is_dead(line.owner, line.lease_until)), None)
 
 
 def go_first(tx: Connection, claim: Claim, row_id: int) -> None:
@@ -207,31 +204,12 @@ def go_first(tx: Connection, claim: Claim, row_id: int) -> None:
     hold(tx, claim)
 
 
-def put_off(tx: Connection, batch_id: int, not_before: float) -> None:
-    """Let an open batch go on at a later time."""
-    tx.execute(update(batch).where(batch.c.id == batch_id, batch.c.state == OPEN).values(not_before=not_before))
-
-
 def close_batches(tx: Connection, job_id: int, course_key: str | None = None) -> None:
     """Close the open batches of a job, or of one course of it: their rows stay as they are."""
     statement = update(batch).where(batch.c.job_id == job_id, batch.c.state == OPEN)
     if course_key is not None:
         statement = statement.where(batch.c.course_key == course_key)
     tx.execute(statement.values(state=CLOSED))
-
-
-def next_start(tx: Connection, job_id: int) -> float | None:
-    """Return the earliest time at which a batch of the job may go on; None when one may now, or none is open."""
-    starts = select(func.min(func.coalesce(batch.c.not_before, 0.0))).where(
-        batch.c.job_id == job_id, batch.c.state == OPEN
-    )
-    earliest = tx.execute(starts).scalar()
-    return earliest or None
-
-
-def _is_dead(owner: str, lease_until: float) -> bool:
-    alive = is_alive(owner)
-    return lease_until < now() if alive is None else not alive
 
 
 def _void(tx: Connection, token: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, insert, or_, select, update
 
 from worker.ledger.candidates import chunks, id_key_of
-from worker.ledger.engine import now
+from worker.ledger.engine import now, take_turns, upsert
 from worker.ledger.identity import hashed
 from worker.ledger.rows import move_rows, read_row
 from worker.ledger.schema import candidate, memory, person, row
@@ -61,6 +61,7 @@ def add_people(tx: Connection, connection: str, people: Sequence[Person]) -> Non
     """Add people to the list, in place of what it had of them."""
     if not people:
         return
+    take_turns(tx, f"people:{connection}")
     unique = {who.candidate_id: who for who in people}
     tx.execute(person.delete().where(person.c.connection == connection, person.c.lms_id.in_(unique)))
     tx.execute(
@@ -80,6 +81,7 @@ def add_people(tx: Connection, connection: str, people: Sequence[Person]) -> Non
 
 def match(tx: Connection, connection: str, job_id: int) -> None:
     """Give the job's new candidates the ids of the people they are; several for one makes its rows invalid."""
+    take_turns(tx, f"candidates:{connection}")
     lines = tx.execute(select(candidate).where(_new_candidates(job_id))).all()
     for chunk in chunks(lines, 2_000):
         by_external, by_email = _people_of(tx, connection, chunk)
@@ -191,9 +193,8 @@ def with_id(course: Course, course_id: str | None) -> Course:
 
 def remember(tx: Connection, name: str, value: dict[str, Any]) -> None:
     """Keep a value between runs, in place of the older one."""
-    changed = tx.execute(update(memory).where(memory.c.name == name).values(value=value, at=now()))
-    if changed.rowcount == 0:
-        tx.execute(insert(memory).values(name=name, value=value, at=now()))
+    values = {"value": value, "at": now()}
+    upsert(tx, memory, {"name": name}, values, values)
 
 
 def recall(tx: Connection, name: str) -> dict[str, Any] | None:

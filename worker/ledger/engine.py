@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, create_engine, event, exc, make_url, text
+from sqlalchemy import Engine, create_engine, event, exc, func, make_url, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.errors import LedgerError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from sqlalchemy import Connection, Table
 
 #: The newest migration; a test holds it against the folder.
-HEAD = "0001"
+HEAD = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
+#: PostgreSQL: two transactions waited for each other, or could not be put in an order; the one told so tries again.
+_COLLISIONS = frozenset({"40P01", "40001"})
 
 
 def open_engine(url: str) -> Engine:
@@ -36,7 +42,7 @@ def open_engine(url: str) -> Engine:
         _refuse_newer(engine, url)
         _migrate(engine)
     except exc.DBAPIError as error:
-        raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {error.orig}") from None
+        raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {_said(error)}") from None
     return engine
 
 
@@ -47,9 +53,39 @@ def translated() -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         raise LedgerError(
-            f"The ledger cannot be read or written: {error.orig}. What was recorded is safe; "
+            f"The ledger cannot be read or written: {_said(error)}. What was recorded is safe; "
             "mend the cause (space, permissions, the database server) and resume the job"
         ) from None
+
+
+def _said(error: exc.DBAPIError) -> str:
+    """Return the database's words without its details, in which values of rows may stand."""
+    diagnosis = getattr(error.orig, "diag", None)
+    primary = getattr(diagnosis, "message_primary", None)
+    return primary or str(error.orig).partition("\n")[0]
+
+
+def passes(error: Exception) -> bool:
+    """Tell whether the same transaction may succeed in a moment: a collision, or a server that went away."""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _COLLISIONS
+
+
+def take_turns(tx: Connection, name: str) -> None:
+    """Let one transaction at a time do what `name` stands for, until it ends. SQLite has one writer anyway."""
+    if tx.dialect.name == "postgresql":
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        tx.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def upsert(
+    tx: Connection, table: Table, key: Mapping[str, Any], new: Mapping[str, Any], old: Mapping[str, Any]
+) -> None:
+    """Insert the line `key` with the values `new`, or change the one that is there to `old`; one statement."""
+    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    line = insert(table).values(**key, **new)
+    tx.execute(line.on_conflict_do_update(index_elements=list(key), set_=dict(old)))
 
 
 def _redacted(url: str) -> str:
@@ -61,8 +97,8 @@ def _redacted(url: str) -> str:
 
 def _options(backend: str) -> dict[str, Any]:
     if backend == "sqlite":
-        return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-    return {"pool_pre_ping": True}
+        return {"hide_parameters": True, "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+    return {"hide_parameters": True, "pool_pre_ping": True}
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import insert, select, update
 
-from worker.ledger.engine import now
+from worker.ledger.engine import now, upsert
+from worker.ledger.owners import LEASE_SECONDS, is_dead
 from worker.ledger.schema import call, job
-from worker.model import ENDED, JobState
+from worker.model import ENDED, Driver, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -42,6 +43,17 @@ class Job:
     waited_seconds: float
     bisected_batches: int
     busy_seconds: float
+    driver: Driver
+    planned: bool
+    owner: str | None
+    lease_until: float | None
+    rung_at: float | None
+    reported_at: float | None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody who lives reads it in or looks for its people."""
+        return self.owner is not None and not is_dead(self.owner, self.lease_until or 0.0)
 
     @property
     def has_ended(self) -> bool:
@@ -51,7 +63,7 @@ class Job:
 
 def _as_job(line: Row[Any]) -> Job:
     values = dict(line._mapping)  # noqa: SLF001 - the documented way to read a line as a mapping
-    return Job(**{**values, "state": JobState(values["state"])})
+    return Job(**{**values, "state": JobState(values["state"]), "driver": Driver(values["driver"])})
 
 
 def open_job(tx: Connection, **values: Any) -> int:
@@ -90,6 +102,27 @@ def change_job(tx: Connection, job_id: int, *, only_from: Collection[JobState] =
     return tx.execute(statement.values(**values)).rowcount == 1
 
 
+def take_job(tx: Connection, job_id: int, owner: str) -> bool:
+    """Claim a job, to read it in and look for its people; False when somebody else does so."""
+    known = find_job(tx, job_id)
+    if known is None or known.is_taken:
+        return False
+    mine = update(job).where(job.c.id == job_id, job.c.owner.is_not_distinct_from(known.owner))
+    values = {"owner": owner, "lease_until": now() + LEASE_SECONDS, "rung_at": None}
+    return tx.execute(mine.values(**values)).rowcount == 1
+
+
+def renew_job(tx: Connection, job_id: int, owner: str) -> bool:
+    """Renew the claim on a job; False when it has gone to somebody else."""
+    mine = update(job).where(job.c.id == job_id, job.c.owner == owner)
+    return tx.execute(mine.values(lease_until=now() + LEASE_SECONDS)).rowcount == 1
+
+
+def leave_job(tx: Connection, job_id: int, owner: str) -> None:
+    """Give the claim on a job back."""
+    tx.execute(update(job).where(job.c.id == job_id, job.c.owner == owner).values(owner=None, lease_until=None))
+
+
 def add_to_job(
     tx: Connection,
     job_id: int,
@@ -114,23 +147,12 @@ def add_to_job(
 
 def count_calls(tx: Connection, job_id: int, calls: Mapping[str, int]) -> None:
     """Add to the number of calls of each operation."""
-    for operation, count in calls.items():
-        added = tx.execute(
-            update(call)
-            .where(call.c.job_id == job_id, call.c.operation == operation)
-            .values(calls=call.c.calls + bindparam("n")),
-            {"n": count},
-        )
-        if added.rowcount == 0:
-            tx.execute(insert(call).values(job_id=job_id, operation=operation, calls=count))
+    for operation, count in sorted(calls.items()):
+        key = {"job_id": job_id, "operation": operation}
+        upsert(tx, call, key, {"calls": count}, {"calls": call.c.calls + count})
 
 
 def calls_of(tx: Connection, job_id: int) -> dict[str, int]:
     """Return how many calls of each operation the job has made."""
     lines = tx.execute(select(call.c.operation, call.c.calls).where(call.c.job_id == job_id))
     return dict(sorted(lines.all()))
-
-
-def forget_job(tx: Connection, job_id: int) -> None:
-    """Delete a job whose roster could not be read, as if it had never been dropped."""
-    tx.execute(delete(job).where(job.c.id == job_id))

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import and_, delete, func, insert, select, update
 
 from worker.ledger.candidates import Directory, register_anew, save_registrations
-from worker.ledger.engine import now
+from worker.ledger.engine import now, take_turns
 from worker.ledger.identity import identify
 from worker.ledger.schema import candidate, registration, row
 from worker.model import RegistrationState, RosterRow, RowStatus
@@ -47,6 +47,7 @@ def add_rows(tx: Connection, job_id: int, connection: str, rows: Iterable[NewRow
     A repeated registration within the roster is `skipped`; one that the ledger knows is `already_registered`,
     unless `again`. Each candidate and each registration gets its one line on this connection.
     """
+    take_turns(tx, f"candidates:{connection}")
     tx.execute(delete(row).where(row.c.job_id == job_id))
     directory = Directory(connection)
     for piece in _pieces(rows):

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -60,6 +61,17 @@ job = Table(
     Column("waited_seconds", Float, nullable=False, default=0.0),
     Column("bisected_batches", Integer, nullable=False, default=0),
     Column("busy_seconds", Float, nullable=False, default=0.0),
+    #: Who works it off: `queue` for the workers behind the broker, `process` for a command in its own process.
+    Column("driver", String(10), nullable=False, default="process", server_default="process"),
+    #: Whether its people were looked for and its rows are in batches.
+    Column("planned", Boolean, nullable=False, default=False, server_default=false()),
+    #: Who reads it in and looks for its people; a claim like that on a batch.
+    Column("owner", String(200), nullable=True),
+    Column("lease_until", Float, nullable=True),
+    #: When the queue was last asked to read it in, or to write its reports.
+    Column("rung_at", Float, nullable=True),
+    #: When its reports were last written by the queue.
+    Column("reported_at", Float, nullable=True),
     Index(None, "connection", "fingerprint"),
     Index(None, "state"),
 )
@@ -133,6 +145,10 @@ batch = Table(
     Column("epoch", Integer, nullable=False, default=0),
     Column("lease_until", Float, nullable=True),
     Column("not_before", Float, nullable=True),
+    #: How many workers died while they held it.
+    Column("deaths", Integer, nullable=False, default=0, server_default="0"),
+    #: When the queue was last asked to work it off; null when it was not, or somebody has come.
+    Column("rung_at", Float, nullable=True),
     Index(None, "job_id", "state"),
     Index(None, "state", "lease_until"),
 )

@@ -25,7 +25,7 @@ IDLE_SECONDS = 2.0
 
 def begin(bounds: Bounds, found: Found | None = None) -> PaceState:
     """Return the state before the first call, with what an earlier run had found out."""
-    return _settled(PaceState(found=found or Found()), bounds, 0.0)
+    return settled(PaceState(found=found or Found()), bounds, 0.0)
 
 
 def reserve(state: PaceState, now: float) -> tuple[PaceState, Turn]:
@@ -79,7 +79,7 @@ def report(state: PaceState, bounds: Bounds, sent: Sent, hints: Hints | None, no
         busy = flow.interval > 0 and flow.next_at > now - 2 * flow.interval
         found = learning.accepted(found, sent, busy=busy, now=now)
     found, flow = quotas.heeded(found, flow, sent, hints, now=now)
-    return _settled(PaceState(flow=flow, found=found, counts=counts), bounds, now)
+    return settled(PaceState(flow=flow, found=found, counts=counts), bounds, now)
 
 
 def withdraw(state: PaceState, sent: Sent) -> PaceState:
@@ -110,7 +110,7 @@ def rate_of(found: Found, bounds: Bounds) -> float:
     return min(known, default=0.0)
 
 
-def _settled(state: PaceState, bounds: Bounds, now: float) -> PaceState:
+def settled(state: PaceState, bounds: Bounds, now: float) -> PaceState:
     """Bring the part that `reserve` reads in line with what was found out."""
     found = state.found
     rate = rate_of(found, bounds)

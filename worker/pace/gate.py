@@ -114,6 +114,11 @@ class Gate:
             found_out=state.found.rate > 0 or state.found.header_level > 0,
         )
 
+    async def rest(self) -> None:
+        """Let what is reported reach the store: before an event loop stands still."""
+        if self._unfinished:
+            await asyncio.wait(self._unfinished)
+
     async def close(self) -> None:
         """Send everybody away who still waits, and let what is reported reach the store."""
         if self._usher is not None:
@@ -122,8 +127,7 @@ class Gate:
         for lane, waiter in tuple(self._lanes.in_order()):
             self._lanes.remove(lane, waiter)
             waiter.cancel()
-        if self._unfinished:
-            await asyncio.wait(self._unfinished)
+        await self.rest()
 
     def _let_through(self, sent: Sent) -> Pass:
         self._open.add(sent.number)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, StaleClaim, StopJob
+from worker.errors import AnswerLost, LedgerError, LmsUnavailable, Refused, RetryLater, StaleClaim, StopJob
 from worker.ledger import batches, calls
-from worker.ledger.batches import LEASE_SECONDS
 from worker.ledger.calls import Outcome
 from worker.ledger.engine import now
+from worker.ledger.owners import LEASE_SECONDS
 from worker.lms.contract import Enrolment, Registered
 from worker.model import RegistrationState, RowStatus
 from worker.registration.candidates import Blocked, Candidates
@@ -46,8 +46,20 @@ class BatchEnd:
     course: CourseStopped | None = None
     #: Every row would fail; a person must do something first.
     stop: StopJob | None = None
-    #: A person paused, cancelled or interrupted the job.
+    #: A person paused, cancelled or interrupted the job, or the batch gave way to others.
     stopped: bool = False
+
+    @property
+    def word(self) -> str:
+        """Return the end in a word, for a log."""
+        ends = {
+            "held": self.stop,
+            "course refused": self.course,
+            "later": self.later,
+            "stopped": self.stopped,
+            "passed over": self.passed_over,
+        }
+        return next((word for word, met in ends.items() if met), "done")
 
 
 async def run_batch(batch_id: int, desk: Desk) -> BatchEnd:
@@ -80,9 +92,9 @@ async def _release(desk: Desk, claim: Claim, end: BatchEnd) -> None:
 async def _heartbeat(desk: Desk, claim: Claim) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            if not await desk.ledger.run(lambda tx: batches.renew(tx, claim)):
-                return
+            await asyncio.sleep(LEASE_SECONDS / 6)
+            with suppress(LedgerError):
+                await desk.ledger.run(lambda tx: batches.renew(tx, claim))
 
     beating = asyncio.create_task(beat())
     try:

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from worker.ledger import batches, jobs, rows
 from worker.ledger.engine import now
-from worker.model import DONE, JobState, RowStatus
+from worker.model import AT_WORK, DONE, JobState, RowStatus
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from worker.registration.desk import CourseStopped
-
-#: From these a job may be closed; of two that try, one wins.
-OPEN = (JobState.QUEUED, JobState.RUNNING, JobState.WAITING)
 
 
 def give_up_course(tx: Connection, job_id: int, course: CourseStopped) -> None:
@@ -33,4 +30,6 @@ def settle_job(tx: Connection, job_id: int) -> bool:
     by_status = rows.tally(tx, job_id).by_status
     done = all(count == 0 or status in DONE or status is RowStatus.SKIPPED for status, count in by_status.items())
     state = JobState.SUCCEEDED if done else JobState.COMPLETED_WITH_ERRORS
-    return jobs.change_job(tx, job_id, only_from=OPEN, state=state, reason="", not_before=None, finished_at=now())
+    return jobs.change_job(
+        tx, job_id, only_from=AT_WORK, state=state, reason="", not_before=None, finished_at=now()
+    )

@@ -29,10 +29,11 @@ from tests.builders import (
 )
 from worker.errors import StaleClaim
 from worker.ledger import batches, calls, schema
-from worker.ledger.batches import CUT_OFF, LEASE_SECONDS, owner_name
+from worker.ledger.batches import CUT_OFF
 from worker.ledger.calls import Outcome
 from worker.ledger.engine import now
-from worker.model import CandidateState, RegistrationState, RowStatus
+from worker.ledger.owners import LEASE_SECONDS, is_alive, owner_name
+from worker.model import CandidateState, JobState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +48,10 @@ from sqlalchemy import update
 from worker.ledger import batches, schema
 from worker.ledger.access import Ledger
 from worker.ledger.engine import open_engine
+from worker.ledger.owners import owner_name
 ledger = Ledger(open_engine(sys.argv[1]))
 with ledger.write() as tx:
-    claim = batches.claim_batch(tx, int(sys.argv[2]), batches.owner_name())
+    claim = batches.claim_batch(tx, int(sys.argv[2]), owner_name())
     for table in (schema.candidate, schema.registration):
         held = update(table).where(table.c.claimed_by == claim.token)
         tx.execute(held.values(state="sending", row_id=table.c.id))
@@ -134,15 +136,25 @@ def test_a_claim_counts_epochs_and_holds_its_candidates_and_registrations(ledger
 
 def test_a_batch_whose_time_has_not_come_cannot_be_claimed(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
-    (batch,) = open_batches_of(ledger, job_id)
+    claim = claimed(ledger, job_id)
     with ledger.write() as tx:
-        batches.put_off(tx, batch.id, now() + 60)
-        assert batches.claim_batch(tx, batch.id, owner_name()) is None
-        assert batches.next_start(tx, job_id) == pytest.approx(now() + 60, abs=5)
+        batches.release(tx, claim, closed=False, not_before=now() + 60)
+        assert batches.claim_batch(tx, claim.batch_id, owner_name()) is None
 
-        batches.put_off(tx, batch.id, now() - 1)
-        assert batches.claim_batch(tx, batch.id, owner_name()) is not None
-        assert batches.next_start(tx, job_id) is None
+    change_lines(ledger, schema.batch, not_before=now() - 1)
+
+    with ledger.write() as tx:
+        assert batches.claim_batch(tx, claim.batch_id, owner_name()) is not None
+
+
+@pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.CANCELLING, JobState.SUCCEEDED])
+def test_a_batch_of_a_job_that_is_not_at_work_cannot_be_claimed(ledger: Ledger, state: JobState) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    (batch,) = open_batches_of(ledger, job_id)
+    change_lines(ledger, schema.job, state=state)
+
+    with ledger.write() as tx:
+        assert batches.claim_batch(tx, batch.id, owner_name()) is None
 
 
 def test_a_batch_that_does_not_exist_cannot_be_claimed(ledger: Ledger) -> None:
@@ -247,14 +259,13 @@ def test_a_lease_lasts_long_enough_for_two_missed_heartbeats(ledger: Ledger) -> 
     assert batch.lease_until - now() == pytest.approx(LEASE_SECONDS, abs=5)
 
 
-def test_a_live_process_of_this_machine_keeps_its_claim_even_past_its_lease(
-    ledger: Ledger, worker_process: object
-) -> None:
+def test_a_live_process_keeps_its_claim_for_as_long_as_its_lease(ledger: Ledger, worker_process: object) -> None:
     job_id = a_job_of(ledger, a_row(2))
     worker_process(open_batches_of(ledger, job_id)[0].id)
-    let_the_lease_end(ledger)
 
     assert reap(ledger) == 0
+    let_the_lease_end(ledger)
+    assert reap(ledger) == 1
 
 
 def test_a_killed_process_loses_its_claim_at_once_and_what_it_was_sending_is_in_doubt(
@@ -281,10 +292,10 @@ def test_a_killed_process_loses_its_claim_at_once_and_what_it_was_sending_is_in_
 def test_a_process_that_has_ended_and_whose_number_was_given_to_another_is_dead() -> None:
     host, pid, started = owner_name().rsplit("/", 2)
 
-    assert batches.is_alive(f"{host}/{pid}/{started}")
-    assert batches.is_alive(f"{host}/{pid}/{float(started) - 500:.2f}") is False
-    assert batches.is_alive(f"{host}/4194303/{started}") is False
-    assert batches.is_alive(f"{host}-2/{pid}/{started}") is None
+    assert is_alive(f"{host}/{pid}/{started}")
+    assert is_alive(f"{host}/{pid}/{float(started) - 500:.2f}") is False
+    assert is_alive(f"{host}/4194303/{started}") is False
+    assert is_alive(f"{host}-2/{pid}/{started}") is None
 
 
 def test_reaping_one_job_leaves_the_others_alone(ledger: Ledger) -> None:

@@ -25,7 +25,7 @@ from worker.errors import UsageError
 from worker.ledger import batches, calls, jobs, rows, schema
 from worker.ledger.calls import Outcome
 from worker.ledger.engine import now
-from worker.model import DONE, ENDED, CandidateState, JobState, RegistrationState, RowStatus
+from worker.model import AT_WORK, DONE, ENDED, CandidateState, JobState, RegistrationState, RowStatus
 from worker.registration import settle, steer
 from worker.registration.desk import CourseStopped
 from worker.registration.steer import Answer
@@ -353,7 +353,7 @@ async def test_an_answer_on_one_row_of_a_registered_candidate_and_course_does_no
 # Settle
 
 
-@pytest.mark.parametrize("state", settle.OPEN)
+@pytest.mark.parametrize("state", AT_WORK)
 async def test_a_job_whose_rows_are_all_done_has_succeeded(ledger: Ledger, state: JobState) -> None:
     job_id = a_job_in(ledger, state)
     claim = claimed(ledger, job_id)
@@ -390,7 +390,7 @@ def settled_with(ledger: Ledger, status: RowStatus) -> JobState:
     return state_of(ledger, job_id)
 
 
-@pytest.mark.parametrize("state", sorted(set(JobState) - set(settle.OPEN)))
+@pytest.mark.parametrize("state", sorted(set(JobState) - set(AT_WORK)))
 def test_a_job_that_a_person_or_the_breaker_stopped_does_not_close_by_itself(
     ledger: Ledger, state: JobState
 ) -> None:

@@ -1,0 +1,13 @@
+"""`roster.report`: write the reports of a job."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from worker import process
+
+
+@shared_task(name="roster.report")
+def report(job_id: int) -> None:
+    """Write the reports of a job as it stands now."""
+    process.here().report(job_id)

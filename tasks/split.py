@@ -1,0 +1,14 @@
+"""`roster.split`: read a roster into the ledger, find its people, cut it into batches."""
+
+from __future__ import annotations
+
+from celery import Task, shared_task
+
+from worker import dispatch, process
+
+
+@shared_task(name="roster.split", bind=True)
+def split(self: Task, job_id: int) -> None:
+    """Make a job ready and ring for its first batches."""
+    here = process.here()
+    here.forget(dispatch.ring(self.app, here.split(job_id)))

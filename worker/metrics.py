@@ -1,0 +1,93 @@
+"""Metrics of jobs for Prometheus, counted in the ledger when asked for: rows, calls, waits, pace, time left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from worker import lms
+from worker.errors import RosterError
+from worker.ledger import jobs, rows
+from worker.ledger.engine import now
+from worker.registration.estimate import estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+    from sqlalchemy import Connection
+
+    from worker.bootstrap import Services
+    from worker.ledger.jobs import Job
+
+#: Jobs that ended longer ago are told no more, so that the series do not grow for ever (seconds).
+TOLD_SECONDS = 24 * 3600.0
+#: At most so many jobs are told, the newest first.
+MOST_JOBS = 200
+
+
+class JobMetrics:
+    """Collects what the ledger knows of the jobs at work and of those that ended in the last day."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics as they are now."""
+        told = _Told()
+        try:
+            with self._services.ledger.read() as tx:
+                for job in jobs.list_jobs(tx, MOST_JOBS):
+                    if not job.has_ended or (job.finished_at or 0) > now() - TOLD_SECONDS:
+                        self._tell(tx, told, job)
+        except RosterError:
+            told.up.add_metric((), 0)
+        else:
+            told.up.add_metric((), 1)
+        yield from told.all()
+
+    def _tell(self, tx: Connection, told: _Told, job: Job) -> None:
+        name = (str(job.id), job.connection)
+        told.state.add_metric((*name, job.state), 1)
+        for status, count in rows.tally(tx, job.id).by_status.items():
+            told.rows.add_metric((*name, status), count)
+        for operation, count in jobs.calls_of(tx, job.id).items():
+            told.calls.add_metric((*name, operation), count)
+        told.refused.add_metric(name, job.rate_limited)
+        told.waited.add_metric(name, job.waited_seconds)
+        if not job.has_ended:
+            self._tell_pace(tx, told, job, name)
+
+    def _tell_pace(self, tx: Connection, told: _Told, job: Job, name: tuple[str, str]) -> None:
+        try:
+            connection = self._services.connection(job.connection)
+        except RosterError:
+            return
+        rate = self._services.known_rate(tx, connection)
+        if rate is None:
+            return
+        rules = lms.rules_of(connection)
+        ahead = estimate(tx, job.id, rows_per_call=rules.rows_per_call, lists_people=rules.lists_people)
+        told.pace.add_metric(name, rate)
+        told.left.add_metric(name, ahead.seconds(rate) + max(0.0, (job.not_before or 0) - now()))
+
+
+class _Told:
+    """The families of metrics that one collection fills."""
+
+    def __init__(self) -> None:
+        job = ("job", "connection")
+        self.up = GaugeMetricFamily("roster_ledger_up", "Whether the ledger could be read", labels=())
+        self.state = GaugeMetricFamily("roster_job_state", "1 for the state a job is in", labels=(*job, "state"))
+        self.rows = GaugeMetricFamily("roster_rows", "Rows of a job by status", labels=(*job, "status"))
+        self.calls = CounterMetricFamily("roster_calls", "Calls to the LMS", labels=(*job, "operation"))
+        self.refused = CounterMetricFamily("roster_calls_refused", "Calls refused for speed", labels=job)
+        self.waited = CounterMetricFamily(
+            "roster_waited_seconds", "Seconds in which calls stood in line for the pace", labels=job
+        )
+        self.pace = GaugeMetricFamily("roster_pace", "Calls a second that are configured or held last", labels=job)
+        self.left = GaugeMetricFamily("roster_seconds_left", "Seconds that a job still takes", labels=job)
+
+    def all(self) -> tuple[Metric, ...]:
+        return (self.up, self.state, self.rows, self.calls, self.refused, self.waited, self.pace, self.left)

@@ -1,0 +1,74 @@
+"""What a worker keeps an eye on while it has a batch: what a person asked for, whose turn it is, its own end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from worker.errors import LedgerError, RosterError
+from worker.ledger import bells, jobs, rows
+from worker.model import AT_WORK, RowStatus
+from worker.registration.desk import Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import Connection
+
+    from worker.ledger.access import Ledger
+
+#: How often to look (seconds).
+LOOK_SECONDS = 1.0
+#: A batch gives way after this when another job waits, and after that in any case (seconds).
+TURN_SECONDS = 5.0
+LONGEST_TURN_SECONDS = 120.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Attention:
+    """Looks up from a job now and then."""
+
+    ledger: Ledger
+    job_id: int
+    #: Whether this process was told to end.
+    ending: Callable[[], bool]
+    #: Told how many of the job's rows are settled, of how many.
+    progress: Callable[[int, int], None] = lambda _done, _total: None
+    _began: float = field(default_factory=time.monotonic)
+    _asked: RosterError | None = None
+
+    def stopping(self) -> RosterError | None:
+        """Return why nothing more may be sent, if so."""
+        return Stopped("this worker was told to end") if self.ending() else self._asked
+
+    @asynccontextmanager
+    async def paid(self) -> AsyncIterator[None]:
+        """Look up every second while the block runs."""
+        self._began, self._asked = time.monotonic(), None
+        looking = asyncio.create_task(self._keep_looking())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            # A ledger that is away for a moment is the commits' trouble, not ours.
+            with suppress(LedgerError):
+                await self.ledger.run(self._look)
+
+    def _look(self, tx: Connection) -> None:
+        job = jobs.find_job(tx, self.job_id)
+        turn = time.monotonic() - self._began
+        if job is None or job.state not in AT_WORK:
+            self._asked = Stopped(f"the job is {job.state if job else 'gone'}")
+        elif turn > LONGEST_TURN_SECONDS or (turn > TURN_SECONDS and bells.others_wait(tx, self.job_id)):
+            self._asked = Stopped("it is another job's turn")
+        tally = rows.tally(tx, self.job_id)
+        self.progress(tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED], tally.total)

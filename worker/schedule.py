@@ -1,0 +1,18 @@
+"""The beat table: beat rings `roster.sweep`, and nothing else. People's schedules stand in the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.ledger.bells import Task
+
+
+def beat_table(every_seconds: float) -> dict[str, dict[str, Any]]:
+    """Return what beat rings, and how often; a bell that nobody answered in time is void."""
+    return {
+        "sweep": {
+            "task": Task.SWEEP.value,
+            "schedule": every_seconds,
+            "options": {"expires": max(every_seconds, 5.0), "priority": 0},
+        }
+    }

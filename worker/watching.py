@@ -1,0 +1,37 @@
+"""Flower, made safe before it starts: a password in any case, this machine only; and our metrics beside its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from typing import TYPE_CHECKING
+
+from prometheus_client import REGISTRY
+
+from worker import bootstrap
+from worker.metrics import JobMetrics
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+#: What Flower reads when it starts, unless the person who starts it says otherwise.
+_DEFAULTS = {
+    "FLOWER_ADDRESS": "127.0.0.1",
+    "FLOWER_READ_ONLY": "true",
+    "FLOWER_MAX_TASKS": "10000",
+    "FLOWER_PURGE_OFFLINE_WORKERS": "300",
+}
+_SIGN_IN = ("FLOWER_BASIC_AUTH", "FLOWER_AUTH", "FLOWER_AUTH_PROVIDER")
+
+
+def prepare(_: Settings) -> None:
+    """Set Flower's defaults, and let its /metrics tell of jobs too."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    given = any(option.startswith(("--basic-auth", "--basic_auth", "--auth")) for option in sys.argv)
+    if not given and not any(os.environ.get(name) for name in _SIGN_IN):
+        password = secrets.token_urlsafe(12)
+        os.environ["FLOWER_BASIC_AUTH"] = f"roster:{password}"
+        sys.stderr.write(f"Flower: no password was set, so this one holds until it ends: roster / {password}\n")
+    REGISTRY.register(JobMetrics(bootstrap.open_services(None)))
