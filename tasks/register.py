@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 
-from worker import dispatch, process
+from worker import dispatch, duties, workplace
 
 
 @shared_task(name="roster.register", bind=True)
@@ -14,5 +14,5 @@ def register(self: Task, batch_id: int) -> None:
     def progress(done: int, total: int) -> None:
         self.send_event("task-registering", retry=False, result=f"{done} of {total} rows of the job settled")
 
-    here = process.here()
-    here.forget(dispatch.ring(self.app, here.register(batch_id, progress)))
+    here = workplace.here()
+    duties.forget(here, dispatch.ring(self.app, here.run(duties.register(here, batch_id, progress))))

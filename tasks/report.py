@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from worker import process
+from worker import duties, workplace
 
 
 @shared_task(name="roster.report")
 def report(job_id: int) -> None:
     """Write the reports of a job as it stands now."""
-    process.here().report(job_id)
+    duties.report(workplace.here(), job_id)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 
-from worker import dispatch, process
+from worker import dispatch, duties, workplace
 
 
 @shared_task(name="roster.split", bind=True)
 def split(self: Task, job_id: int) -> None:
     """Make a job ready and ring for its first batches."""
-    here = process.here()
-    here.forget(dispatch.ring(self.app, here.split(job_id)))
+    here = workplace.here()
+    duties.forget(here, dispatch.ring(self.app, here.run(duties.split(here, job_id))))

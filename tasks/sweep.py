@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 
-from worker import dispatch, process
+from worker import dispatch, duties, workplace
 
 
 @shared_task(name="roster.sweep", bind=True)
 def sweep(self: Task) -> None:
     """Find what nobody was asked to do, or nobody did, and ring for it."""
-    here = process.here()
-    here.forget(dispatch.ring(self.app, here.sweep()))
+    here = workplace.here()
+    duties.forget(here, dispatch.ring(self.app, duties.sweep(here)))

@@ -53,11 +53,11 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return the PostgreSQL that all processes of this run share."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    yield servers.open_postgres(shared / "postgres")
+    return servers.open_postgres(shared / "postgres")
 
 
 @pytest.fixture
@@ -454,3 +454,18 @@ def _wait_until() -> Callable[..., None]:
 @pytest.fixture
 def samples() -> Path:
     return Path(__file__).parent.parent / "samples"
+
+
+@pytest.fixture
+def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
+    """Let an office work through a queue of its own: `queue(office)`."""
+    from tests.queues import open_queue  # noqa: PLC0415 - most tests need no queue
+
+    with ExitStack() as stack:
+
+        def start(desk: Office) -> Any:
+            opened = open_queue(desk, database, redis_server.connection_url + "/0")
+            stack.callback(opened.close)
+            return opened
+
+        yield start

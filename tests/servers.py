@@ -1,4 +1,4 @@
-"""A real Redis and a real PostgreSQL for the tests: brought by wheels, started on this machine, ended with the run."""
+"""A real Redis and a real PostgreSQL for the tests: brought by wheels, started here, ended with the run."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from celery import Celery, Task, signals
 from celery.exceptions import CeleryError, Ignore, Reject, Retry
 from structlog.contextvars import bound_contextvars
 
-from worker import logs, process, schedule, settings, watching
+from worker import logs, schedule, settings, watching, workplace
 from worker.errors import RosterError
 from worker.ledger.bells import Task as Name
 from worker.unforeseen import place_of
@@ -144,12 +144,12 @@ def _life(config: Settings) -> dict[str, Any]:
 
 @signals.worker_shutting_down.connect
 def _tell_children(**_: Any) -> None:
-    process.ending.set()
+    workplace.ending.set()
 
 
 @signals.worker_process_shutdown.connect
 def _leave(**_: Any) -> None:
-    process.leave()
+    workplace.leave()
 
 
 def __getattr__(name: str) -> Any:

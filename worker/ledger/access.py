@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.errors import StaleClaim
 from worker.ledger import engine as databases
+from worker.ledger.prepared import Prepared, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
-    from sqlalchemy import ClauseElement, Connection, Dialect, Engine
+    from sqlalchemy import ClauseElement, Connection, Engine
 
 Result = TypeVar("Result")
 
@@ -48,7 +49,7 @@ class Ledger:
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
     _gathered: list[_Waiting] = field(default_factory=list)
     _busy: asyncio.Task[None] | None = None
-    _prepared: dict[ClauseElement, _Prepared] = field(default_factory=dict)
+    _prepared: dict[ClauseElement, Prepared] = field(default_factory=dict)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -117,16 +118,18 @@ class Ledger:
 
     def _execute_together(self, tx: Connection, due: list[_Waiting]) -> list[Any]:
         """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""
-        writes: dict[ClauseElement, list[Write]] = {}
+        writes: dict[ClauseElement, list[Mapping[str, Any]]] = {}
+        fenced = set()
         for waiting in due:
             for write in waiting.work if isinstance(waiting.work, tuple) else ():
-                writes.setdefault(write.statement, []).append(write)
-        for statement, together in writes.items():
+                writes.setdefault(write.statement, []).append(write.values)
+                if write.fenced:
+                    fenced.add(write.statement)
+        for statement, values in writes.items():
             prepared = self._prepared.get(statement)
             if prepared is None:
-                prepared = self._prepared[statement] = _prepare(statement, tx.dialect)
-            result = tx.exec_driver_sql(prepared.sql, [prepared.values(write) for write in together])
-            if together[0].fenced and result.rowcount != len(together):
+                prepared = self._prepared[statement] = prepare(statement, tx.dialect)
+            if prepared.execute(tx, values) != len(values) and statement in fenced:
                 raise StaleClaim("Another worker has taken this batch over")
         return [None if isinstance(waiting.work, tuple) else waiting.work(tx) for waiting in due]
 
@@ -138,25 +141,3 @@ def _hand_over(done: asyncio.Future[Any], outcome: Any) -> None:
         done.set_exception(outcome)
     else:
         done.set_result(outcome)
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A statement as the database takes it: compiled once, since it is executed for every call."""
-
-    sql: str
-    #: The names of its values in their order; None where the driver takes them by name.
-    order: Sequence[str] | None
-    #: The values that stand in the statement itself.
-    fixed: Mapping[str, Any]
-
-    def values(self, write: Write) -> Any:
-        """Return the values of one write as the driver takes them."""
-        named = {**self.fixed, **write.values}
-        return named if self.order is None else tuple(named[name] for name in self.order)
-
-
-def _prepare(statement: ClauseElement, dialect: Dialect) -> _Prepared:
-    compiled = statement.compile(dialect=dialect)
-    order = getattr(compiled, "positiontup", None)
-    return _Prepared(str(compiled), order, dict(compiled.params))

@@ -20,9 +20,9 @@ from worker.ledger.schema import batch, candidate, registration, row
 from worker.model import CandidateState, RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection, Label, Row, Select
+    from sqlalchemy import Connection, Row
     from sqlalchemy.sql.dml import Update
     from sqlalchemy.sql.schema import Table
 
@@ -116,7 +116,12 @@ class Outcome:
 
 def sending_candidate(claim: Claim, work: Work) -> tuple[Write, ...]:
     """Note that the creation of this candidate is about to be sent."""
-    values = {"state": CandidateState.SENDING, "job_id": claim.job_id, "row_id": work.row_id, "sent_at": now()}
+    values = {
+        "b_state": CandidateState.SENDING,
+        "b_job_id": claim.job_id,
+        "b_row_id": work.row_id,
+        "b_sent_at": now(),
+    }
     return (
         _write(_SEND_CANDIDATE, work.candidate.id, claim, values),
         Write(_COUNT_ATTEMPT, {"b_id": work.row_id}),
@@ -131,19 +136,24 @@ def candidate_created(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...
 
 def candidate_found(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...]:
     """Note the id of a candidate that was there before."""
-    values = {"state": CandidateState.KNOWN, "lms_id": lms_id, "id_key": id_key_of(lms_id)}
+    values = {"b_state": CandidateState.KNOWN, "b_lms_id": lms_id, "b_id_key": id_key_of(lms_id)}
     return (_write(_KNOW_CANDIDATE, work.candidate.id, claim, values),)
 
 
 def candidate_turned(claim: Claim, work: Work, state: CandidateState, *, unsent: bool = False) -> tuple[Write, ...]:
     """Note that they are in doubt, or new again because nothing was done; `unsent`: not even an attempt."""
-    turned = _write(_TURN_CANDIDATE, work.candidate.id, claim, {"state": state})
+    turned = _write(_TURN_CANDIDATE, work.candidate.id, claim, {"b_state": state})
     return (turned, Write(_TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
 
 
 def sending_registration(claim: Claim, work: Work) -> tuple[Write, ...]:
     """Note that this registration is about to be sent."""
-    values = {"state": RegistrationState.SENDING, "job_id": claim.job_id, "row_id": work.row_id, "sent_at": now()}
+    values = {
+        "b_state": RegistrationState.SENDING,
+        "b_job_id": claim.job_id,
+        "b_row_id": work.row_id,
+        "b_sent_at": now(),
+    }
     return (
         _write(_SEND_REGISTRATION, work.registration.id, claim, values),
         Write(_COUNT_ATTEMPT, {"b_id": work.row_id}),
@@ -154,16 +164,16 @@ def registration_turned(
     claim: Claim, work: Work, state: RegistrationState, *, unsent: bool = False
 ) -> tuple[Write, ...]:
     """Note that it is in doubt, or new again because nothing was done; `unsent`: not even an attempt."""
-    turned = _write(_TURN_REGISTRATION, work.registration.id, claim, {"state": state})
+    turned = _write(_TURN_REGISTRATION, work.registration.id, claim, {"b_state": state})
     return (turned, Write(_TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
 
 
 def registered(claim: Claim, work: Work, outcome: Outcome) -> tuple[Write, ...]:
     """Note that the candidate is registered: by this job, or already."""
     values = {
-        "state": RegistrationState.REGISTERED,
-        "lms_id": outcome.registration_id,
-        "job_id": claim.job_id if outcome.status is RowStatus.REGISTERED else work.registration.job_id,
+        "b_state": RegistrationState.REGISTERED,
+        "b_lms_id": outcome.registration_id,
+        "b_job_id": claim.job_id if outcome.status is RowStatus.REGISTERED else work.registration.job_id,
     }
     return (_write(_KNOW_REGISTRATION, work.registration.id, claim, values), settled(claim, work, outcome))
 
@@ -188,58 +198,74 @@ def settled(claim: Claim, work: Work, outcome: Outcome) -> Write:
 
 
 def _write(statement: Update, line_id: int, claim: Claim, values: Mapping[str, object]) -> Write:
-    named = {f"b_{name}": value for name, value in values.items()}
-    return Write(statement, {"b_id": line_id, "b_claim": claim.token, **named}, fenced=True)
+    return Write(statement, {"b_id": line_id, "b_claim": claim.token, **values}, fenced=True)
+
+
+#: Built once: to build a statement takes longer than to execute it.
+_WORKS = (
+    select(
+        row.c.id,
+        row.c.parsed,
+        row.c.status,
+        row.c.attempts,
+        *(candidate.c[name] for name in ("id", "state", "lms_id", "job_id", "row_id", "sent_at", "claimed_by")),
+        *(registration.c[name] for name in ("id", "state", "lms_id", "series", "job_id", "sent_at", "claimed_by")),
+    )
+    .join(candidate, candidate.c.id == row.c.candidate_id)
+    .join(registration, registration.c.id == row.c.registration_id)
+)
+_WORKS_OF_BATCH = (
+    _WORKS.where(row.c.batch_id == bindparam("b_batch"))
+    .where(row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)))
+    .order_by(row.c.id)
+)
+_WORK_OF_ROW = _WORKS.where(row.c.id == bindparam("b_id"))
 
 
 def load_work(tx: Connection, claim: Claim) -> list[Work]:
     """Return the rows of a claimed batch that have no outcome yet, in roster order."""
-    query = _works().where(row.c.batch_id == claim.batch_id)
-    query = query.where(row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)))
-    return [_as_work(line, claim.token) for line in tx.execute(query.order_by(row.c.id))]
+    lines = tx.execute(_WORKS_OF_BATCH, {"b_batch": claim.batch_id})
+    return [_as_work(line, claim.token) for line in lines]
 
 
 def load_row(tx: Connection, claim: Claim, row_id: int) -> Work:
     """Return one row of a claimed batch as the ledger has it now."""
-    return _as_work(tx.execute(_works().where(row.c.id == row_id)).one(), claim.token)
-
-
-def _works() -> Select[Any]:
-    return (
-        select(
-            row.c.id, row.c.parsed, row.c.status, row.c.attempts, *_labelled(candidate), *_labelled(registration)
-        )
-        .join(candidate, candidate.c.id == row.c.candidate_id)
-        .join(registration, registration.c.id == row.c.registration_id)
-    )
-
-
-def _labelled(table: Table) -> list[Label[Any]]:
-    return [column.label(f"{table.name}_{column.name}") for column in table.c]
+    return _as_work(tx.execute(_WORK_OF_ROW, {"b_id": row_id}).one(), claim.token)
 
 
 def _as_work(line: Row[Any], token: str) -> Work:
+    row_id, parsed, status, attempts, *held = tuple(line)
     return Work(
-        row_id=line.id,
-        row=read_row(line.parsed),
-        status=RowStatus(line.status),
-        attempts=line.attempts,
-        candidate=CandidateLine(
-            id=line.candidate_id,
-            state=CandidateState(line.candidate_state),
-            lms_id=line.candidate_lms_id,
-            job_id=line.candidate_job_id,
-            row_id=line.candidate_row_id,
-            sent_at=line.candidate_sent_at,
-            mine=line.candidate_claimed_by == token,
-        ),
-        registration=RegistrationLine(
-            id=line.registration_id,
-            state=RegistrationState(line.registration_state),
-            lms_id=line.registration_lms_id,
-            series=line.registration_series,
-            job_id=line.registration_job_id,
-            sent_at=line.registration_sent_at,
-            mine=line.registration_claimed_by == token,
-        ),
+        row_id=row_id,
+        row=read_row(parsed),
+        status=RowStatus(status),
+        attempts=attempts,
+        candidate=_as_candidate(held[:7], token),
+        registration=_as_registration(held[7:], token),
+    )
+
+
+def _as_candidate(values: Sequence[Any], token: str) -> CandidateLine:
+    line_id, state, lms_id, job_id, row_id, sent_at, claimed_by = values
+    return CandidateLine(
+        id=line_id,
+        state=CandidateState(state),
+        lms_id=lms_id,
+        job_id=job_id,
+        row_id=row_id,
+        sent_at=sent_at,
+        mine=claimed_by == token,
+    )
+
+
+def _as_registration(values: Sequence[Any], token: str) -> RegistrationLine:
+    line_id, state, lms_id, series, job_id, sent_at, claimed_by = values
+    return RegistrationLine(
+        id=line_id,
+        state=RegistrationState(state),
+        lms_id=lms_id,
+        series=series,
+        job_id=job_id,
+        sent_at=sent_at,
+        mine=claimed_by == token,
     )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 def as_id(value: Any) -> str | None:
     """Return an id as text: `7`, `"7"` and `7.0` are the same one (K-reg shows userId as 123456.0)."""
+    if type(value) is int:
+        return str(value)
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, float):

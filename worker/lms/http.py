@@ -6,12 +6,13 @@ Nothing above imports the HTTP library, so the choice of it stays in this file.
 
 from __future__ import annotations
 
+import json
 import random
 import ssl
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -37,12 +38,21 @@ LONGEST_BACKOFF = 30.0
 #: Reads are safe to repeat: so often, with so much between (seconds).
 READ_PAUSES = (0.3, 1.0, 3.0)
 
+#: As httpx encodes; given to it encoded, since it would put the headers of each request together three times.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_JSON = httpx.Headers({"Content-Type": "application/json"})
+
 
 @dataclass(slots=True)
 class Wire:
     """The open line to one account of one LMS."""
 
-    client: httpx.AsyncClient
+    #: httpx's transport without its client, which merges URLs, headers and cookies anew at each call: that takes as
+    #: much of the processor as the call itself.
+    transport: httpx.AsyncBaseTransport
+    base_url: str
+    #: The time-outs of a call, as the transport takes them.
+    extensions: Mapping[str, Any]
     gate: Gate
     #: Connections that could not be opened since the last one that could.
     failures: int = 0
@@ -57,7 +67,7 @@ class Wire:
         Raises LmsUnavailable when no connection was opened, AnswerLost when one was and no answer came.
         """
         try:
-            response = await self.client.request(method, path, **content)
+            response = await self._answer(method, path, **content)
         except Exception as error:  # noqa: BLE001 - whatever broke, the request may have been sent
             if _never_opened(error):
                 raise self._unopened(error) from None
@@ -74,7 +84,20 @@ class Wire:
 
     async def close(self) -> None:
         """Close the line."""
-        await self.client.aclose()
+        await self.transport.aclose()
+
+    async def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """Send one request and return the answer, read to its end."""
+        if "json" in content:
+            content |= {"stream": httpx.ByteStream(_encode(content.pop("json")).encode()), "headers": _JSON}
+        request = httpx.Request(method, _url(self.base_url, path), extensions=self.extensions, **content)
+        request.read()
+        response = await self.transport.handle_async_request(request)
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
+        return response
 
     def _unopened(self, error: Exception) -> LmsUnavailable | StopJob:
         if isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError):
@@ -84,7 +107,7 @@ class Wire:
         self.failures += 1
         ceiling = min(0.25 * 2**self.failures, LONGEST_BACKOFF)
         seconds = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreads herds, guards nothing
-        return LmsUnavailable(seconds, f"The LMS at {self.client.base_url} cannot be reached")
+        return LmsUnavailable(seconds, f"The LMS at {self.base_url} cannot be reached")
 
 
 @dataclass(slots=True)
@@ -142,15 +165,25 @@ def _never_opened(error: Exception) -> bool:
     return isinstance(error.__cause__, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
+@lru_cache(maxsize=256)
+def _url(base_url: str, path: str) -> httpx.URL:
+    """Return the address of a path below `base_url`; remembered, since most calls go to one of a few."""
+    return httpx.URL(f"{base_url.rstrip('/')}/{path.lstrip('/')}")
+
+
+#: An LMS that answers fast gives the same date many times a second.
+_seconds_of_date = lru_cache(maxsize=4)(seconds_of_date)
+
+
 def _date(header: str, fallback: float) -> float:
-    seconds = seconds_of_date(header)
+    seconds = _seconds_of_date(header)
     return fallback if seconds is None else seconds
 
 
-def _open_session(in_flight: int, context: ssl.SSLContext) -> aiohttp.ClientSession:
+def _open_session(in_flight: int, context: ssl.SSLContext, headers: Mapping[str, str]) -> aiohttp.ClientSession:
     """Open the session below the transport: it sends nothing by itself a second time, and keeps no cookies."""
     connector = aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=context)
-    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers)
     # aiohttp repeats a PUT or DELETE by itself on a line that broke, unseen by the pace and the ledger; it has no
     # public switch for that.
     session._retry_connection = False  # noqa: SLF001
@@ -164,12 +197,16 @@ def open_wire(
     # httpx's context takes its own list of authorities, or that of SSL_CERT_FILE; loading it takes a while.
     secure = base_url.startswith("https://")
     context = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client = httpx.AsyncClient(
-        transport=AiohttpTransport(verify=context, client=partial(_open_session, in_flight, context)),
+    headers = {
+        "User-Agent": f"roster/{__version__}",
+        "Accept": "application/json",
+        # What httpx can take apart, whatever else is installed here.
+        "Accept-Encoding": "gzip, deflate",
+        **headers,
+    }
+    return Wire(
+        transport=AiohttpTransport(verify=context, client=partial(_open_session, in_flight, context, headers)),
         base_url=base_url,
-        headers={"User-Agent": f"roster/{__version__}", "Accept": "application/json", **headers},
-        timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS, pool=None),
-        follow_redirects=False,
-        trust_env=False,
+        extensions={"timeout": httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS, pool=None).as_dict()},
+        gate=gate,
     )
-    return Wire(client=client, gate=gate)

@@ -144,13 +144,13 @@ class Tahdah:
         return "answered a harmless read"
 
     def _body(self, candidate: Candidate) -> dict[str, Any]:
-        values = {
-            field: getattr(candidate, name) for name, field in self._fields.items() if hasattr(candidate, name)
-        }
+        values = {field: getattr(candidate, name, None) for name, field in self._fields.items()}
         named = {
-            field: value.isoformat() if hasattr(value, "isoformat") else value for field, value in values.items()
+            field: value.isoformat() if hasattr(value, "isoformat") else value
+            for field, value in values.items()
+            if value is not None
         }
-        return {field: value for field, value in named.items() if value is not None} | dict(candidate.fields)
+        return named | dict(candidate.fields)
 
     def _path(self, course: Course) -> str:
         entity = f"legalentities/{course.legal_entity_id}"

@@ -1,0 +1,143 @@
+"""The queue as an operator runs it: real workers and a real beat, in an office whose ledger is PostgreSQL."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import redis
+
+if TYPE_CHECKING:
+    from tests.conftest import Office, Result
+
+CELERY = Path(sys.executable).with_name("celery")
+#: A job in one of these states moves no more by itself.
+RESTING = {"succeeded", "completed_with_errors", "held", "paused", "cancelled", "failed", "invalid"}
+
+
+@dataclass
+class Service:
+    """A process of Celery that is up."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        """Kill -9 the parent; its children notice."""
+        self.process.kill()
+        self.process.wait(30)
+
+    def kill_child(self) -> bool:
+        """Kill -9 one of the processes that do the work."""
+        children = psutil.Process(self.process.pid).children()
+        if children:
+            children[0].kill()
+        return bool(children)
+
+    def end(self, seconds: float = 40.0) -> float:
+        """Ask the service to end, wait for it, and return how long it took."""
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(seconds)
+        return time.monotonic() - began
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+            for each in family:
+                each.kill()
+            self.process.wait(30)
+
+
+@dataclass
+class Queue:
+    """Workers and a beat over one ledger and one Redis."""
+
+    office: Office
+    broker: str
+    _services: list[Service] = field(default_factory=list)
+
+    def worker(self, *, processes: int = 1, wait: bool = True) -> Service:
+        """Start a worker; `wait` until it takes tasks."""
+        name = f"w{len(self._services)}@%h"
+        words = ("worker", "--concurrency", str(processes), "--hostname", name, "--without-mingle", "--without-gossip")
+        service = self.start(*words)
+        if wait:
+            self.until(lambda: "ready." in service.log.read_text("utf-8", "replace"), "the worker", service)
+        return service
+
+    def beat(self) -> Service:
+        return self.start("beat")
+
+    def start(self, *words: str, **environment: str) -> Service:
+        """Start a command of `celery -A worker`."""
+        log = self.office.folder / f"{len(self._services)}.{words[0]}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(CELERY), "-A", "worker", *words],
+                cwd=self.office.folder,
+                env=self.office._environment() | {"PYTHONWARNINGS": "ignore", **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._services.append(Service(process, log))
+        return self._services[-1]
+
+    def submit(self, *words: Any) -> int:
+        """Hand a roster over and return its job."""
+        result = self.office.type("submit", *words, "--json")
+        assert result.code == 0, result.err
+        return result.json["job"]
+
+    def state(self, job: int) -> str:
+        return self.office.status(job)["state"]
+
+    def ended(self, *jobs: int, seconds: float = 90.0) -> list[Result]:
+        """Wait until jobs move no more; return their reports, held against what the LMS holds."""
+        for job in jobs:
+            self.until(lambda job=job: self.state(job) in RESTING, f"the end of job {job}", seconds=seconds, every=0.3)
+        return [self.office.balanced(self.office.type("report", job, "--json")) for job in jobs]
+
+    def until(
+        self,
+        condition: Any,
+        what: str,
+        service: Service | None = None,
+        *,
+        seconds: float = 60.0,
+        every: float = 0.05,
+    ) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if service is not None and service.process.poll() is not None:
+                raise AssertionError(f"{what} ended: {service.log.read_text('utf-8', 'replace')}")
+            assert time.monotonic() < deadline, f"{what} never came\n{self.logs()}"
+            time.sleep(every)
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self.broker)
+
+    def logs(self) -> str:
+        """Return what every service has said."""
+        return "\n".join(
+            f"--- {each.log.name}\n{each.log.read_text('utf-8', 'replace')[-4000:]}" for each in self._services
+        )
+
+    def close(self) -> None:
+        for service in self._services:
+            service.close()
+
+
+def open_queue(office: Office, database: str, broker: str) -> Queue:
+    """Let an office work through a queue: its ledger and its broker become these."""
+    office.environment |= {"ROSTER_LEDGER": database, "ROSTER_BROKER": broker, "ROSTER_SWEEP_SECONDS": "1"}
+    return Queue(office, broker)

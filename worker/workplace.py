@@ -1,0 +1,124 @@
+"""What a worker process keeps between tasks: its event loop, a line to each account, a desk for each job.
+
+A line opened anew for every batch would cost a handshake each. Everything that matters is in the ledger; this
+process may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import multiprocessing
+import threading
+from collections import OrderedDict
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from worker import bootstrap
+from worker.errors import LedgerError
+from worker.ledger import jobs
+from worker.registration import feed, prepare
+from worker.registration.attention import Attention
+from worker.registration.books import Books
+from worker.registration.patience import Patience
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+    from worker.ledger.jobs import Job
+    from worker.lms.http import Wire
+    from worker.registration.desk import Desk
+
+Result = TypeVar("Result")
+#: So many jobs keep their desks open.
+MOST_DESKS = 64
+#: Set in the parent when the worker is told to end; its children, forked before, see it.
+ending = multiprocessing.Event()
+_here = threading.local()
+
+
+@dataclass(slots=True)
+class Place:
+    """A job's place in this process."""
+
+    desk: Desk
+    books: Books
+    attention: Attention
+    patience: Patience = field(default_factory=Patience)
+
+    async def rest(self) -> None:
+        """Leave nothing half done before the loop stands still."""
+        await self.desk.door.wire.gate.rest()
+        await self.books.write(self.desk)
+
+
+class Workplace:
+    """One process of a worker."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.ledger = services.ledger
+        self.window = feed.Window(batches=services.settings.window)
+        self._loop = asyncio.Runner()
+        self._wires: dict[str, Wire] = {}
+        self._places: OrderedDict[int, Place] = OrderedDict()
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run one task's work on the loop that stays."""
+        return self._loop.run(work, context=contextvars.copy_context())
+
+    async def job(self, job_id: int) -> Job:
+        """Return a job; raises LedgerError when there is none of that number."""
+        job = await self.ledger.run(lambda tx: jobs.find_job(tx, job_id))
+        if job is None:
+            raise LedgerError(f"There is no job {job_id}")
+        return job
+
+    async def place(self, job_id: int) -> Place:
+        """Return the job's place; a job that was held and goes on gets a new one."""
+        place = self._places.get(job_id)
+        if place is None or place.desk.halted:
+            place = self._places[job_id] = self._open(await self.job(job_id))
+            await prepare.look_ahead(place.desk)
+            while len(self._places) > MOST_DESKS:
+                self._places.popitem(last=False)
+        self._places.move_to_end(job_id)
+        return place
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.run(self._close())
+        self._loop.close()
+        self.ledger.close()
+
+    async def _close(self) -> None:
+        for wire in self._wires.values():
+            await wire.close()
+
+    def _open(self, job: Job) -> Place:
+        services, connection = self.services, self.services.connection(job.connection)
+        credential = bootstrap.credential_of(connection)
+        if credential not in self._wires:
+            self._wires[credential] = bootstrap.open_wire(services, connection)
+        door = bootstrap.open_door(self._wires[credential], job.id)
+        attention = Attention(ledger=services.ledger, job_id=job.id, ending=ending.is_set)
+        desk = bootstrap.open_desk(services, connection, job.id, door, attention.stopping)
+        memory = bootstrap.pace_memory(connection)
+        books = Books(ledger=services.ledger, job_id=job.id, door=door, pace_memory=memory)
+        return Place(desk, books, attention)
+
+
+def here() -> Workplace:
+    """Return this process's own; opened at the first task, after the fork."""
+    workplace: Workplace | None = getattr(_here, "workplace", None)
+    if workplace is None:
+        workplace = _here.workplace = Workplace(bootstrap.open_services(None))
+    return workplace
+
+
+def leave() -> None:
+    """Close this process's own, if it was opened."""
+    workplace: Workplace | None = getattr(_here, "workplace", None)
+    if workplace is not None:
+        workplace.close()
+        _here.workplace = None
