@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: help demo test check bench pins clean
+.PHONY: help demo test check bench chaos secrets pins clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -20,6 +20,12 @@ check: $(VENV)/installed-dev ## Types, lint and import contracts alone (make tes
 
 bench: $(VENV)/installed-dev ## Speed against a bare loop of the same calls, and the pace against unknown limits
 	$(BIN)/python -m tests.benchmarks
+
+chaos: $(VENV)/installed-dev ## Fifty rounds of workers killed, Redis emptied, PostgreSQL restarted
+	$(BIN)/python -m tests.chaos 50
+
+secrets: ## Make passwords for docker compose, in .secrets/ (those that are there stay)
+	@sh worker/make_secrets.sh .secrets
 
 pins: $(VENV)/python ## Make requirements*.txt anew from pyproject.toml (needs the package registry)
 	$(BIN)/python -m pip install --quiet uv

@@ -1,7 +1,7 @@
 """Workers that die at random moments, a Redis that forgets, a PostgreSQL that restarts, an LMS that loses answers.
 
-`python -m tests.chaos [ROUNDS] [SEED]`: in each round two rosters are handed to two to four workers; then something is
-killed, once or several times. Nobody may be registered twice, nobody may be lost, and every job must end by itself.
+`python -m tests.chaos [ROUNDS] [SEED]`: in each round two rosters are handed to two to four workers; then something
+is killed, once or several times. Nobody may be registered twice, nobody lost, and every job must end by itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ ROWS = (70, 25)
 SYSTEMS = {
     # Creations on Tahdah cannot be looked up: those whose answer was lost are for a person.
     "north": ["register:lost-after:p=0.05", "create_candidate:lost-after:p=0.01"],
-    "kmi": ["create_registration:lost-after:p=0.05", "create_user:lost-after:p=0.05", "create_user:lost-before:p=0.03"],
+    "kmi": [
+        "create_registration:lost-after:p=0.05",
+        "create_user:lost-after:p=0.05",
+        "create_user:lost-before:p=0.03",
+    ],
 }
 
 
@@ -45,7 +49,8 @@ class Round:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
-        return f"{self.number:>3}  {self.system:<6} ended {self.seconds_to_end:5.1f} s after: {'; '.join(self.deeds)}: {counts}"
+        deeds = "; ".join(self.deeds)
+        return f"{self.number:>3}  {self.system:<6} ended {self.seconds_to_end:5.1f} s after: {deeds}: {counts}"
 
 
 class Servers:
@@ -146,7 +151,8 @@ def _check(now: Round, lms: Lms) -> None:
 
 
 def main() -> None:
-    rounds, seed = (int(word) for word in (*sys.argv[1:], "50", "1")[:2]) if len(sys.argv) < 3 else map(int, sys.argv[1:3])
+    given = [int(word) for word in sys.argv[1:]]
+    rounds, seed = (given + [50, 1][len(given) :])[:2]
     worst, total = 0.0, Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         shared = Servers(Path(folder))

@@ -67,8 +67,8 @@ class Queue:
     def worker(self, *, processes: int = 1, wait: bool = True) -> Service:
         """Start a worker; `wait` until it takes tasks."""
         name = f"w{len(self._services)}@%h"
-        words = ("worker", "--concurrency", str(processes), "--hostname", name, "--without-mingle", "--without-gossip")
-        service = self.start(*words)
+        quick = ("--without-mingle", "--without-gossip")
+        service = self.start("worker", "--concurrency", str(processes), "--hostname", name, *quick)
         if wait:
             self.until(lambda: "ready." in service.log.read_text("utf-8", "replace"), "the worker", service)
         return service
@@ -104,7 +104,8 @@ class Queue:
     def ended(self, *jobs: int, seconds: float = 90.0) -> list[Result]:
         """Wait until jobs move no more; return their reports, held against what the LMS holds."""
         for job in jobs:
-            self.until(lambda job=job: self.state(job) in RESTING, f"the end of job {job}", seconds=seconds, every=0.3)
+            what = f"the end of job {job}"
+            self.until(lambda job=job: self.state(job) in RESTING, what, seconds=seconds, every=0.3)
         return [self.office.balanced(self.office.type("report", job, "--json")) for job in jobs]
 
     def until(

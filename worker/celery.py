@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Messages in Redis begin with this, so that one Redis may serve others too.
 PREFIX = "roster:queue:"
-#: Reading a million rows and the list of their people takes its time; a batch gives way after two minutes.
+#: Reading a million rows and the list of their people takes its time; a batch gives way after half a minute.
 LONGEST_SPLIT_SECONDS, LONGEST_TASK_SECONDS = 6 * 3600, 1800
 
 

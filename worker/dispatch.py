@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from worker.celery import make_app
 from worker.ledger import bells
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from celery import Celery
+    from celery import Task as CeleryTask
 
     from worker.bootstrap import Services
 
@@ -45,6 +48,12 @@ def ring(app: Celery, due: Sequence[Bell]) -> list[Bell]:
     return []
 
 
+def show(task: CeleryTask, done: int, total: int) -> None:
+    """Tell Flower how far the job of a task is; that it cannot be told stops nobody."""
+    with suppress(OperationalError, OSError):
+        task.send_event("task-registering", retry=False, result=f"{done} of {total} rows of the job settled")
+
+
 def start(services: Services, job_id: int) -> bool:
     """Ask the queue to work a job off; False when the broker is away: the job then begins with a later sweep."""
     window = feed.Window(batches=services.settings.window)
@@ -54,6 +63,16 @@ def start(services: Services, job_id: int) -> bool:
     with services.ledger.write() as tx:
         bells.unring(tx, unrung)
     return not unrung
+
+
+def look(services: Services) -> tuple[bool, str]:
+    """Return whether the broker can be reached and how many workers answer, in a sentence without its password."""
+    app = make_app(services.settings)
+    try:
+        answers = app.control.ping(timeout=1.0)
+    except (OperationalError, RedisError, OSError) as error:
+        return False, f"broker: {app.connection().as_uri()} cannot be reached ({type(error).__name__})"
+    return bool(answers), f"broker: {app.connection().as_uri()}, {len(answers)} workers answer"
 
 
 def _priority(bell: Bell) -> int:

@@ -12,7 +12,8 @@ import structlog
 from worker import lms
 from worker.errors import LedgerError, NothingSent, RetryLater, StopJob
 from worker.intake.accept import read_in
-from worker.ledger import batches, bells, jobs
+from worker.ledger import batches, bells, directory, jobs
+from worker.ledger.bells import SWEPT
 from worker.ledger.engine import now
 from worker.ledger.owners import LEASE_SECONDS
 from worker.model import AT_WORK, Driver, JobState
@@ -48,7 +49,7 @@ async def split(here: Workplace, job_id: int) -> list[Bell]:
 
 
 async def register(here: Workplace, batch_id: int, progress: Callable[[int, int], None]) -> list[Bell]:
-    """Work a batch off as far as it goes now; `progress` is told how many rows of the job are settled, of how many."""
+    """Work a batch off as far as it goes now; `progress` is told how many rows of its job are settled, of all."""
     job_id = await here.ledger.run(lambda tx: batches.job_of(tx, batch_id))
     if job_id is None or (await here.job(job_id)).driver is not Driver.QUEUE:
         return []
@@ -83,6 +84,7 @@ def sweep(here: Workplace) -> list[Bell]:
     """Find what nobody was asked to do, or nobody did."""
     with here.ledger.write() as tx:
         opened = batches.reap(tx)
+        directory.remember(tx, SWEPT, {"at": now()})
         open_jobs = bells.open_jobs(tx)
     if opened:
         log.warning("claims of dead workers opened again", batches=opened)

@@ -6,6 +6,9 @@ from typing import Any
 
 from worker.ledger.bells import Task
 
+#: Longer than a batch keeps its slot: a sweep finds its turn before it is void.
+VOID_AFTER_SECONDS = 60.0
+
 
 def beat_table(every_seconds: float) -> dict[str, dict[str, Any]]:
     """Return what beat rings, and how often; a bell that nobody answered in time is void."""
@@ -13,6 +16,6 @@ def beat_table(every_seconds: float) -> dict[str, dict[str, Any]]:
         "sweep": {
             "task": Task.SWEEP.value,
             "schedule": every_seconds,
-            "options": {"expires": max(every_seconds, 5.0), "priority": 0},
+            "options": {"expires": VOID_AFTER_SECONDS, "priority": 0},
         }
     }

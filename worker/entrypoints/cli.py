@@ -89,6 +89,20 @@ def submit(context: click.Context, /, files: tuple[Path, ...], **options: Any) -
 
 
 @roster.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, type=int)
+@click.pass_context
+def serve(context: click.Context, *, host: str, port: int) -> None:
+    """Serve /healthz and the metrics of jobs (/metrics).
+
+    Example: roster serve
+    """
+    from worker.entrypoints import serve
+
+    context.exit(serve.serve(_services(context), host, port))
+
+
+@roster.command()
 @JOB
 @output_options
 @click.pass_context
@@ -215,15 +229,16 @@ def resolve(
 
 
 @roster.command()
+@click.option("--swept", is_flag=True, help="Only whether the queue is at work; no call to an LMS.")
 @click.pass_context
-def doctor(context: click.Context) -> None:
-    """Check configuration, ledger and connections, with one harmless call to each LMS.
+def doctor(context: click.Context, *, swept: bool) -> None:
+    """Check configuration, ledger, broker and connections, with one harmless call to each LMS.
 
     Example: roster doctor
     """
     from worker.entrypoints import doctor
 
-    context.exit(doctor.doctor(_services(context)))
+    context.exit((doctor.swept if swept else doctor.doctor)(_services(context)))
 
 
 @roster.command()

@@ -11,7 +11,8 @@ import click
 from worker import bootstrap, lms
 from worker.entrypoints import outcome
 from worker.errors import RosterError
-from worker.ledger import jobs
+from worker.ledger import bells, directory, jobs
+from worker.ledger.engine import now
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Below this a job's ledger and reports may not find room (bytes).
 LITTLE_ROOM = 200 * 1024 * 1024
+#: A queue that was not swept for so much longer than it should be is not at work (seconds).
+LONGEST_WITHOUT_SWEEP = 60.0
 
 
 def doctor(services: Services) -> int:
@@ -26,6 +29,7 @@ def doctor(services: Services) -> int:
     checks = [
         _ledger(services),
         _files(services),
+        *_queue(services),
         *(_connection(services, name) for name in services.settings.connections),
     ]
     if not services.settings.connections:
@@ -39,6 +43,33 @@ def _ledger(services: Services) -> tuple[bool, str]:
     with services.ledger.write() as tx:
         count = len(jobs.list_jobs(tx))
     return True, f"ledger: {services.ledger.engine.url.render_as_string(hide_password=True)}, {count} jobs"
+
+
+def swept(services: Services) -> int:
+    """Exit 0 when the queue was swept lately: Redis, the ledger, beat and a worker are then all at work."""
+    good, sentence = _sweep(services)
+    click.echo(sentence)
+    return outcome.DONE if good else outcome.NOTHING_SENT
+
+
+def _queue(services: Services) -> list[tuple[bool, str]]:
+    """Look at the broker, and at what only living workers leave behind."""
+    if not services.settings.broker:
+        return []
+    from worker import dispatch  # noqa: PLC0415 - a second that only a queue costs
+
+    return [dispatch.look(services), _sweep(services)]
+
+
+def _sweep(services: Services) -> tuple[bool, str]:
+    with services.ledger.read() as tx:
+        last = directory.recall(tx, bells.SWEPT)
+    if last is None:
+        return False, "queue: never swept; start `celery -A worker beat` and `celery -A worker worker`"
+    ago = now() - last["at"]
+    good = ago < services.settings.sweep_seconds + LONGEST_WITHOUT_SWEEP
+    remedy = "" if good else "; are `celery -A worker beat` and a worker running?"
+    return good, f"queue: last swept {ago:.0f} s ago{remedy}"
 
 
 def _files(services: Services) -> tuple[bool, str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
+#: Under this name the ledger remembers when it was last swept.
+SWEPT = "sweep"
 #: Jobs that the queue may have something to do for.
 _OPEN_JOBS = tuple(state for state in JobState if state not in ENDED)
 

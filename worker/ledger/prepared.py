@@ -6,6 +6,7 @@ call; there are several for each row.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import ClauseElement, Connection, Dialect
-    from sqlalchemy.engine.interfaces import DBAPICursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +32,29 @@ class Prepared:
     def execute(self, tx: Connection, values: Sequence[Mapping[str, Any]]) -> int:
         """Execute it once for each of `values` and return how many lines were hit in all."""
         named = [{**self.fixed, **each} for each in values] if self.fixed else values
-        cursor = tx.connection.cursor()
         try:
-            cursor.executemany(self.sql, named if self.in_order is None else list(map(self.in_order, named)))
-            return int(cursor.rowcount)
+            with closing(tx.connection.cursor()) as cursor:
+                cursor.executemany(self.sql, named if self.in_order is None else list(map(self.in_order, named)))
+                return int(cursor.rowcount)
         except tx.dialect.loaded_dbapi.Error as error:
-            raise self._as_sqlalchemy_says_it(tx, cursor, error) from None
-        finally:
-            cursor.close()
+            raise _as_sqlalchemy_says_it(tx, self.sql, error) from None
 
-    def _as_sqlalchemy_says_it(self, tx: Connection, cursor: DBAPICursor, error: Exception) -> BaseException:
-        """Return the driver's error as SQLAlchemy would raise it; a broken connection is put away."""
-        lost = tx.dialect.is_disconnect(error, tx.connection.dbapi_connection, cursor)  # type: ignore[arg-type]
-        if lost:
-            tx.invalidate()
-        base = tx.dialect.loaded_dbapi.Error
-        return DBAPIError.instance(
-            self.sql,
-            None,
-            error,
-            base,
-            hide_parameters=True,
-            connection_invalidated=lost,
-            dialect=tx.dialect,
-        )
+
+def _as_sqlalchemy_says_it(tx: Connection, sql: str, error: Exception) -> BaseException:
+    """Return the driver's error as SQLAlchemy would raise it; a broken connection is put away."""
+    dialect = tx.dialect
+    lost = dialect.is_disconnect(error, tx.connection.dbapi_connection, None)  # type: ignore[arg-type]
+    if lost:
+        tx.invalidate()
+    return DBAPIError.instance(
+        sql,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=lost,
+        dialect=dialect,
+    )
 
 
 def prepare(statement: ClauseElement, dialect: Dialect) -> Prepared:

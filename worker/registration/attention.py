@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 #: A batch gives way after this when another job waits, and after that in any case (seconds).
 TURN_SECONDS = 5.0
-LONGEST_TURN_SECONDS = 120.0
+LONGEST_TURN_SECONDS = 30.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,9 +61,10 @@ class Attention:
             await asyncio.sleep(LOOK_SECONDS)
             # A ledger that is away for a moment is the commits' trouble, not ours.
             with suppress(LedgerError):
-                await self.ledger.run(self._look)
+                self.progress(*await self.ledger.run(self._look))
 
-    def _look(self, tx: Connection) -> None:
+    def _look(self, tx: Connection) -> tuple[int, int]:
+        """Look at the job and whose turn it is; return how many of its rows are settled, of how many."""
         job = jobs.find_job(tx, self.job_id)
         turn = time.monotonic() - self._began
         if job is None or job.state not in AT_WORK:
@@ -71,4 +72,4 @@ class Attention:
         elif turn > LONGEST_TURN_SECONDS or (turn > TURN_SECONDS and bells.others_wait(tx, self.job_id)):
             self._asked = Stopped("it is another job's turn")
         tally = rows.tally(tx, self.job_id)
-        self.progress(tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED], tally.total)
+        return tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED], tally.total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import socket
 import struct
 from contextlib import asynccontextmanager
@@ -403,3 +404,42 @@ async def test_every_call_says_who_is_calling_and_what_it_takes() -> None:
     assert b"user-agent: roster/" in head
     assert b"accept: application/json" in head
     assert b"x-api-key: k" in head
+    assert b"content-type: application/json" in head
+    assert head.count(b"\r\nhost: ") == head.count(b"\r\ncontent-length: ") == 1
+
+
+async def test_a_body_goes_out_as_utf_8_with_its_length_in_bytes() -> None:
+    async with a_server(answering(OK)) as server, a_door(server.url) as door:
+        await door.change("create", "POST", "/things", {"name": "Ana Ní Bhriain", "age": 7}, nothing)
+
+    assert server.requests[0].endswith('\r\n\r\n{"name":"Ana Ní Bhriain","age":7}'.encode())
+
+
+@pytest.mark.parametrize("base", ["/api/v2", "/api/v2/"])
+async def test_a_path_stands_below_the_base_url_with_what_is_asked_behind_it(base: str) -> None:
+    async with a_server(answering(OK, close=False)) as server, a_door(f"{server.url}{base}") as door:
+        await change(door, path="/users/")
+        await door.read("list", "/users/", {"offset": 7, "limit": 1})
+
+    lines = [request.split(b"\r\n")[0] for request in server.requests]
+    assert lines == [
+        b"POST /api/v2/users/ HTTP/1.1",
+        b"GET /api/v2/users/?offset=7&limit=1 HTTP/1.1",
+    ]
+
+
+async def test_a_compressed_answer_is_read() -> None:
+    body = gzip.compress(b'{"id":7}')
+    zipped = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    async with a_server(answering(zipped)) as server, a_door(server.url) as door:
+        assert (await change(door)).body == {"id": 7}
+
+
+async def test_no_cookie_is_kept() -> None:
+    cookie = OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: session=1; Path=/\r\n\r\n")
+    async with a_server(answering(cookie, close=False)) as server, a_door(server.url) as door:
+        await change(door)
+        await change(door)
+
+    assert len(server.requests) == 2
+    assert b"cookie:" not in server.requests[1].lower()

@@ -1,0 +1,1 @@
+"""The web door: health and metrics so far; the page and the API follow."""
