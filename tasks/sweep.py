@@ -11,4 +11,5 @@ from worker import dispatch, duties, workplace
 def sweep(self: Task) -> None:
     """Find what nobody was asked to do, or nobody did, and ring for it."""
     here = workplace.here()
-    duties.forget(here, dispatch.ring(self.app, duties.sweep(here)))
+    bells = duties.sweep(here, forgotten=dispatch.has_forgotten(self.app))
+    duties.forget(here, dispatch.ring(self.app, bells))

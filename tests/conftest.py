@@ -72,7 +72,8 @@ def redis_server(tmp_path: Path) -> Iterator[Any]:
     """Return an empty Redis of one's own."""
     server = servers.open_redis(servers.free_port(), tmp_path / "redis")
     yield server
-    server.stop()
+    if server.is_running():
+        server.stop()
 
 
 @dataclass

@@ -28,6 +28,8 @@ SMALL, MIDDLING = 200, 2_000
 FIRST, NEXT, LAST = 0, 3, 6
 #: A bell that nobody answered within this is void; the sweep has rung again by then (seconds).
 VOID_AFTER = 3600
+#: A Redis without this key has forgotten the bells too.
+MARK = "mark"
 log = structlog.get_logger("roster")
 
 
@@ -63,6 +65,12 @@ def start(services: Services, job_id: int) -> bool:
     with services.ledger.write() as tx:
         bells.unring(tx, unrung)
     return not unrung
+
+
+def has_forgotten(app: Celery) -> bool:
+    """Tell whether the broker has lost everything since this was last asked: its mark is gone, and is set again."""
+    with app.connection_for_write() as connection:
+        return bool(connection.default_channel.client.set(MARK, "here", nx=True))
 
 
 def look(services: Services) -> tuple[bool, str]:

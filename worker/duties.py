@@ -80,9 +80,11 @@ def report(here: Workplace, job_id: int) -> None:
     log.info("reports written", job=job_id, state=summary.state, total=summary.total)
 
 
-def sweep(here: Workplace) -> list[Bell]:
-    """Find what nobody was asked to do, or nobody did."""
+def sweep(here: Workplace, *, forgotten: bool) -> list[Bell]:
+    """Find what nobody was asked to do, or nobody did; `forgotten`: the broker has lost every bell."""
     with here.ledger.write() as tx:
+        if forgotten:
+            bells.unring_all(tx)
         opened = batches.reap(tx)
         directory.remember(tx, SWEPT, {"at": now()})
         open_jobs = bells.open_jobs(tx)

@@ -14,6 +14,7 @@ RosterError
 │   ├── AnswerLost          perhaps done: in doubt; look up, never send again blindly
 │   └── StopJob             every row would fail; wait for a person (exit 3)
 └── LedgerError             the ledger cannot be read or written
+    ├── LedgerAway          its server is away, or two transactions collided: the same again may succeed in a moment
     └── StaleClaim          another worker has taken this batch over
 """
 
@@ -116,6 +117,10 @@ class StopJob(LmsError):
 
 class LedgerError(RosterError):
     """The ledger cannot be read or written."""
+
+
+class LedgerAway(LedgerError):
+    """The same transaction may succeed in a moment."""
 
 
 class StaleClaim(LedgerError):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests import servers
 from tests.conftest import FIRST_NAME, LAST_NAME
 
 PEOPLE = 45
@@ -59,3 +62,209 @@ def _everything_in(redis):
     text = "\n".join(f"{key!r} {read[redis.type(key)](key)!r}" for key in redis.scan_iter())
     bodies = re.findall(r'"body": "([A-Za-z0-9+/=]+)"', text)
     return "\n".join([text, *(base64.b64decode(body).decode() for body in bodies)])
+
+
+def test_a_worker_that_is_killed_loses_nobody_and_registers_nobody_twice(sandbox, office, queue, people):
+    lms = sandbox(latency=0.05)
+    desk = office(lms, "kmi", batch_size=10, lookup_pauses=[0.1, 0.2])
+    line = queue(desk)
+    line.beat()
+    victim, _ = line.worker(), line.worker()
+    desk.roster("roster.csv", people(PEOPLE, login_name=lambda number: f"login{number}"))
+    job = line.submit("roster.csv")
+
+    line.until(lambda: lms.calls() > 20, "a call")
+    victim.kill()
+    (result,) = line.ended(job)
+
+    assert result.counts == {"registered": PEOPLE}
+    assert (len(lms.people), len(lms.standing)) == (PEOPLE, PEOPLE)
+
+
+def test_a_worker_that_is_told_to_end_finishes_its_calls_and_leaves_no_doubt(sandbox, office, queue):
+    lms = sandbox(latency=0.3, lookup="404")
+    desk = office(lms, batch_size=20, max_in_flight=4)
+    line = queue(desk)
+    first = line.worker()
+    desk.people("roster.csv", PEOPLE)
+    job = line.submit("roster.csv")
+
+    line.until(lambda: lms.calls() > 5, "a call")
+    first.end(20)
+    assert line.state(job) == "running"
+    line.worker()
+    (result,) = line.ended(job)
+
+    assert result.counts == {"registered": PEOPLE}
+
+
+def test_a_redis_that_forgets_everything_costs_a_sweep_and_no_row(sandbox, office, queue):
+    lms = sandbox(latency=0.05)
+    desk = office(lms, batch_size=5)
+    line = queue(desk)
+    line.beat()
+    line.worker()
+    desk.people("roster.csv", PEOPLE)
+    job = line.submit("roster.csv")
+
+    line.until(lambda: lms.calls() > 10, "a call")
+    line.redis().flushall()
+    (result,) = line.ended(job)
+
+    assert result.counts == {"registered": PEOPLE}
+
+
+def test_a_job_has_a_few_messages_in_the_broker_however_long_its_roster(sandbox, office, queue):
+    desk = office(sandbox(latency=0.01), batch_size=2)
+    desk.environment["ROSTER_WINDOW"] = "3"
+    line = queue(desk)
+    line.worker()
+    desk.people("roster.csv", 60)
+    job = line.submit("roster.csv")
+    most = 0
+
+    def watched():
+        nonlocal most
+        redis = line.redis()
+        keys = [key for key in redis.scan_iter("roster:queue:roster*") if redis.type(key) == b"list"]
+        most = max(most, sum(redis.llen(key) for key in keys))
+        return line.state(job) == "succeeded"
+
+    line.until(watched, "the end of the job")
+
+    assert most <= 3
+
+
+def test_a_paused_job_stops_within_seconds_and_goes_on_in_any_process(sandbox, office, queue):
+    lms = sandbox(latency=0.05, quotas=["bucket:20/second"])
+    desk = office(lms, batch_size=20, rate="15/second")
+    line = queue(desk)
+    line.beat()
+    line.worker()
+    desk.people("roster.csv", PEOPLE * 2)
+    job = line.submit("roster.csv")
+    line.until(lambda: lms.calls() > 10, "a call")
+
+    assert desk.type("pause", job).code == 0
+    line.until(lambda: not _holds_a_batch(line), "the pause", seconds=6)
+    stopped_at = lms.calls()
+    time.sleep(2)
+    assert lms.calls() == stopped_at
+    assert line.state(job) == "paused"
+
+    result = desk.resume(job)
+    assert (result.code, result.counts) == (0, {"registered": PEOPLE * 2})
+
+
+def _holds_a_batch(line):
+    return line.ask("select id from batch where state = 'running'")
+
+
+def test_a_cancelled_job_ends_and_says_what_was_never_sent(sandbox, office, queue):
+    lms = sandbox(latency=0.05)
+    desk = office(lms, batch_size=5, rate="10/second")
+    line = queue(desk)
+    line.beat()
+    line.worker()
+    desk.people("roster.csv", PEOPLE)
+    job = line.submit("roster.csv")
+    line.until(lambda: lms.calls() > 5, "a call")
+
+    assert desk.type("cancel", job).code == 0
+    (result,) = line.ended(job)
+
+    assert result.state == "cancelled"
+    assert result.counts["not_attempted"] > 0
+    assert {row["_error_code"] for row in result.with_status("not_attempted")} == {"cancelled"}
+
+
+def test_refused_credentials_hold_the_job_and_its_reports_are_written(sandbox, office, queue):
+    lms = sandbox(bad_days=["*:401:after=0"])
+    desk = office(lms)
+    line = queue(desk)
+    line.worker()
+    desk.people("roster.csv", 5)
+
+    (result,) = line.ended(line.submit("roster.csv"))
+
+    assert result.state == "held"
+    assert result.counts == {"not_attempted": 5}
+    assert lms.calls() == 1
+    line.until((desk.folder / "reports" / "roster.summary.json").exists, "the report")
+    lms.rules()
+    assert desk.resume(result.job).counts == {"registered": 5}
+
+
+def test_a_roster_is_kept_while_the_broker_is_away_and_begins_when_it_is_back(
+    sandbox, office, queue, redis_server, tmp_path
+):
+    desk = office(sandbox())
+    line = queue(desk)
+    desk.people("roster.csv", 5)
+    redis_server.stop()
+
+    submitted = desk.type("submit", "roster.csv", "--json")
+
+    assert submitted.code == 0
+    assert "broker cannot be reached" in submitted.err
+    again = servers.open_redis(int(line.broker.rsplit(":", 1)[1].split("/")[0]), tmp_path / "again")
+    try:
+        line.beat()
+        line.worker()
+        (result,) = line.ended(submitted.json["job"])
+        assert result.counts == {"registered": 5}
+    finally:
+        again.stop()
+
+
+def test_a_roster_submitted_for_later_begins_then(sandbox, office, queue):
+    lms = sandbox()
+    desk = office(lms)
+    line = queue(desk)
+    line.beat()
+    line.worker()
+    desk.people("roster.csv", 5)
+    at = datetime.now().astimezone() + timedelta(seconds=6)
+
+    job = line.submit("roster.csv", "--at", at.isoformat())
+
+    assert line.state(job) == "scheduled"
+    time.sleep(2)
+    assert lms.calls() == 0
+    (result,) = line.ended(job)
+    assert result.counts == {"registered": 5}
+    assert result.summary["started_at"] >= at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nowhere.csv",), "cannot be read"),
+        (("wrong.csv",), "email"),
+        (("roster.csv", "--at", "yesterday"), "--at 'yesterday' is no time"),
+        (("roster.csv", "--at", "2020-01-01 06:00"), "in the past"),
+    ],
+)
+def test_what_cannot_be_submitted_opens_no_job(office, sandbox, queue, words, said):
+    desk = office(sandbox())
+    line = queue(desk)
+    desk.people("roster.csv", 2)
+    desk.write("wrong.csv", "a,b\n1,2\n")
+
+    result = desk.type("submit", *words)
+
+    assert result.code == 2
+    assert said in result.err
+    assert desk.jobs() == []
+    assert not list(line.redis().scan_iter())
+
+
+def test_without_a_broker_submit_says_what_to_do(office, sandbox):
+    desk = office(sandbox())
+    desk.people("roster.csv", 2)
+
+    result = desk.type("submit", "roster.csv")
+
+    assert result.code == 2
+    assert "set `broker`" in result.err
+    assert desk.jobs() == []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker import dispatch
+from worker import dispatch, logs
 from worker.entrypoints import outcome
 from worker.entrypoints.work import REPORTS, connection_of, roster_options
 from worker.errors import UsageError
@@ -32,6 +33,7 @@ def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -
             "There is no queue: set `broker` in roster.toml (redis://host:6379/0) and start "
             "`celery -A worker worker`; or use `roster run`, which needs no service"
         )
+    logs.configure(services.settings.log, logging.ERROR)
     connection = connection_of(services, options["to"])
     read = roster_options(services, options)
     start = starting_time(options["at"]) if options["at"] else None

@@ -7,12 +7,14 @@ by one thread: while a commit is under way the next ones gather, and nobody wait
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from worker.errors import StaleClaim
+from worker.errors import LedgerAway, StaleClaim
 from worker.ledger import engine as databases
 from worker.ledger.prepared import Prepared, prepare
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ClauseElement, Connection, Engine
 
 Result = TypeVar("Result")
+#: A database that is away is tried again for so long, with pauses of up to so much (seconds).
+AWAY_SECONDS, AWAY_PAUSE_SECONDS = 30.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,22 @@ class Ledger:
                 _hand_over(waiting.done, outcome)
 
     def _commit_together(self, due: list[_Waiting]) -> list[Any]:
-        try:
-            with self.write() as tx:
-                return self._execute_together(tx, due)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to one of them: find out which
-            return [error] if len(due) == 1 else [self._commit_together([waiting])[0] for waiting in due]
+        """Commit, and for a while again when the database is away: what an LMS has answered must not be forgotten.
+
+        Whether a commit whose answer was lost took place is not known. All statements may be executed twice but for
+        the counters, which may then be one too high; a claim that was won unseen runs out by itself.
+        """
+        patience = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                with self.write() as tx:
+                    return self._execute_together(tx, due)
+            except LedgerAway as away:
+                if time.monotonic() > patience:
+                    return [away] * len(due)
+                time.sleep(random.uniform(0.02, AWAY_PAUSE_SECONDS))  # noqa: S311 - spreads herds, guards nothing
+            except Exception as error:  # noqa: BLE001 - it belongs to one of them: find out to which
+                return [error] if len(due) == 1 else [self._commit_together([waiting])[0] for waiting in due]
 
     def _execute_together(self, tx: Connection, due: list[_Waiting]) -> list[Any]:
         """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""

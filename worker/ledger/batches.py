@@ -142,13 +142,21 @@ def claim_batch(tx: Connection, batch_id: int, owner: str) -> Claim | None:
     return claim
 
 
+_HOLD = [
+    update(table)
+    .where(
+        table.c.id.in_(select(column).where(row.c.batch_id == bindparam("b_batch"), column.is_not(None))),
+        table.c.claimed_by.is_(None),
+    )
+    .values(claimed_by=bindparam("b_token"))
+    for table, column in ((candidate, row.c.candidate_id), (registration, row.c.registration_id))
+]
+
+
 def hold(tx: Connection, claim: Claim) -> None:
     """Put the claim on those candidates and registrations of its rows that nobody else holds."""
-    for table, column in ((candidate, row.c.candidate_id), (registration, row.c.registration_id)):
-        mine = select(column).where(row.c.batch_id == claim.batch_id, column.is_not(None))
-        tx.execute(
-            update(table).where(table.c.id.in_(mine), table.c.claimed_by.is_(None)).values(claimed_by=claim.token)
-        )
+    for statement in _HOLD:
+        tx.execute(statement, {"b_batch": claim.batch_id, "b_token": claim.token})
 
 
 def renew(tx: Connection, claim: Claim) -> bool:
@@ -212,26 +220,28 @@ def close_batches(tx: Connection, job_id: int, course_key: str | None = None) ->
     tx.execute(statement.values(state=CLOSED))
 
 
+def _voiding() -> list[Any]:
+    """Return what takes a claim off everything it holds; built once, which takes longer than to execute it."""
+    tables = ((candidate, CandidateState), (registration, RegistrationState))
+    held = [(table, states, table.c.claimed_by == bindparam("b_token")) for table, states in tables]
+    cut_off = [
+        update(row)
+        .where(row.c.id.in_(select(table.c.row_id).where(mine, table.c.state == states.SENDING)))
+        .values(status=RowStatus.IN_DOUBT, error=CUT_OFF, error_code="answer_lost", changed_at=bindparam("b_at"))
+        for table, states, mine in held
+    ]
+    doubt = [
+        update(table).where(mine, table.c.state == states.SENDING).values(state=states.IN_DOUBT, claimed_by=None)
+        for table, states, mine in held
+    ]
+    let_go = [update(table).where(mine).values(claimed_by=None) for table, _, mine in held]
+    return [*((statement, "b_at") for statement in cut_off), *((statement,) for statement in (*doubt, *let_go))]
+
+
+_VOIDING = _voiding()
+
+
 def _void(tx: Connection, token: str) -> None:
     """Take a claim off everything it holds; what is still `sending` under it is in doubt."""
-    _doubt_rows(tx, token)
-    for table, sending, doubt in (
-        (candidate, CandidateState.SENDING, CandidateState.IN_DOUBT),
-        (registration, RegistrationState.SENDING, RegistrationState.IN_DOUBT),
-    ):
-        held = table.c.claimed_by == token
-        tx.execute(update(table).where(held, table.c.state == sending).values(state=doubt, claimed_by=None))
-        tx.execute(update(table).where(held).values(claimed_by=None))
-
-
-def _doubt_rows(tx: Connection, token: str) -> None:
-    """Mark the rows for which a call was under way."""
-    for table, sending in ((candidate, CandidateState.SENDING), (registration, RegistrationState.SENDING)):
-        cut_off = select(table.c.row_id).where(table.c.claimed_by == token, table.c.state == sending)
-        values: dict[str, Any] = {
-            "status": RowStatus.IN_DOUBT,
-            "error": CUT_OFF,
-            "error_code": "answer_lost",
-            "changed_at": now(),
-        }
-        tx.execute(update(row).where(row.c.id.in_(cut_off)).values(**values))
+    for statement, *further in _VOIDING:
+        tx.execute(statement, {"b_token": token, **dict.fromkeys(further, now())})

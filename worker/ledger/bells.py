@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, or_, select, update
 
 from worker.ledger.batches import OPEN, RUNNING
+from worker.ledger.engine import now
 from worker.ledger.schema import batch, job, row
 from worker.model import ENDED, Driver, JobState, RowStatus
 
@@ -87,9 +88,15 @@ def unring(tx: Connection, bells: Sequence[Bell]) -> None:
     tx.execute(update(job).where(job.c.id.in_(job_ids)).values(rung_at=None))
 
 
+def unring_all(tx: Connection) -> None:
+    """Forget every bell that nobody has answered."""
+    tx.execute(update(batch).where(batch.c.state == OPEN, batch.c.rung_at.is_not(None)).values(rung_at=None))
+    tx.execute(update(job).where(job.c.rung_at.is_not(None)).values(rung_at=None))
+
+
 def others_wait(tx: Connection, job_id: int) -> bool:
     """Tell whether the bell of a batch of another job was rung and nobody has come yet."""
-    rung = select(batch.c.id).where(batch.c.state == OPEN, batch.c.rung_at.is_not(None))
+    rung = select(batch.c.id).where(batch.c.state == OPEN, batch.c.rung_at <= now())
     waiting = rung.where(batch.c.job_id != job_id)
     return tx.execute(waiting.limit(1)).first() is not None
 

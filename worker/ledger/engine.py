@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, create_engine, event, exc, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.errors import LedgerError, SettingsError
+from worker.errors import LedgerAway, LedgerError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 HEAD = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
-#: PostgreSQL: two transactions waited for each other, or could not be put in an order; the one told so tries again.
-_COLLISIONS = frozenset({"40P01", "40001"})
+#: PostgreSQL's codes for what passes: transactions that collided, lost connections, a server that starts or ends.
+_PASSING = ("40", "08", "57P")
 
 
 def open_engine(url: str) -> Engine:
@@ -52,7 +52,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
-        raise LedgerError(
+        kind = LedgerAway if _passes(error) else LedgerError
+        raise kind(
             f"The ledger cannot be read or written: {_said(error)}. What was recorded is safe; "
             "mend the cause (space, permissions, the database server) and resume the job"
         ) from None
@@ -65,11 +66,11 @@ def _said(error: exc.DBAPIError) -> str:
     return primary or str(error.orig).partition("\n")[0]
 
 
-def passes(error: Exception) -> bool:
+def _passes(error: exc.DBAPIError) -> bool:
     """Tell whether the same transaction may succeed in a moment: a collision, or a server that went away."""
-    if not isinstance(error, exc.DBAPIError):
-        return False
-    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _COLLISIONS
+    code = getattr(error.orig, "sqlstate", "")
+    passing = code is None or (code != "" and code.startswith(_PASSING))
+    return error.connection_invalidated or (isinstance(error, exc.OperationalError) and passing)
 
 
 def take_turns(tx: Connection, name: str) -> None:

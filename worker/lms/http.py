@@ -142,10 +142,14 @@ class Door:
         self, operation: str, method: str, path: str, *, intent: Intent | None = None, **content: Any
     ) -> Answer:
         leave = await self.wire.gate.enter(self.lane)
+        if intent is not None:
+            try:
+                await intent()
+            except BaseException:
+                self.wire.gate.give_back(leave)
+                raise
         hints: Hints | None = None
         try:
-            if intent is not None:
-                await intent()
             self.calls[operation] += 1
             answer, hints = await self.wire.send(method, path, **content)
         except LmsUnavailable:

@@ -7,6 +7,7 @@ so that the row goes back to the ledger and the slot is free for other work (arc
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker import errors
@@ -56,6 +57,7 @@ class Gate:
         self._asking = False
         self._usher: asyncio.Task[None] | None = None
         self._freed = asyncio.Event()
+        self._given_back = asyncio.Event()
         self._unfinished: set[asyncio.Task[None]] = set()
         self._waited_seconds = 0.0
 
@@ -80,10 +82,13 @@ class Gate:
 
     def leave(self, pass_: Pass, hints: Hints | None) -> None:
         """Give a pass back with what the answer said; None when no answer came."""
-        if pass_.sent.number not in self._open:
-            raise ValueError(f"The pass of call {pass_.sent.number} was given back already.")
-        self._open.discard(pass_.sent.number)
+        self._take_back(pass_)
         self._finish(self._store.report(pass_.sent, hints))
+
+    def give_back(self, pass_: Pass) -> None:
+        """Give a pass back whose call was not made: its turn goes to the next."""
+        self._take_back(pass_)
+        self._finish(self._store.withdraw(pass_.sent), then=self._given_back.set)
 
     @property
     def longest_wait(self) -> float:
@@ -129,6 +134,11 @@ class Gate:
             waiter.cancel()
         await self.rest()
 
+    def _take_back(self, pass_: Pass) -> None:
+        if pass_.sent.number not in self._open:
+            raise ValueError(f"The pass of call {pass_.sent.number} was given back already.")
+        self._open.discard(pass_.sent.number)
+
     def _let_through(self, sent: Sent) -> Pass:
         self._open.add(sent.number)
         return Pass(sent=sent)
@@ -144,15 +154,17 @@ class Gate:
             self._usher.cancel()
             self._usher = None
 
-    def _finish(self, unfinished: Unfinished) -> None:
+    def _finish(self, unfinished: Unfinished, then: Callable[[], None] = lambda: None) -> None:
         """See to the rest of a report, then let the line know that a slot may be free."""
         if unfinished is None:
             self._freed.set()
+            then()
             return
         task = asyncio.get_running_loop().create_task(unfinished)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         task.add_done_callback(lambda _: self._freed.set())
+        task.add_done_callback(lambda _: then())
 
     def _call_usher(self) -> None:
         if self._usher is None:
@@ -211,8 +223,9 @@ class Gate:
         if not self._lanes:
             return
         began = self._clock.now()
+        self._given_back.clear()
         try:
-            await self._clock.sleep(seconds)
+            await self._either(self._given_back, seconds)
         finally:
             self._waited_seconds += max(0.0, self._clock.now() - began)
 
@@ -221,12 +234,16 @@ class Gate:
         if not turn.seconds:
             await self._freed.wait()
             return
-        freed = asyncio.ensure_future(self._freed.wait())
-        slept = asyncio.ensure_future(self._clock.sleep(turn.seconds))
+        await self._either(self._freed, turn.seconds)
+
+    async def _either(self, event: asyncio.Event, seconds: float) -> None:
+        """Wait for an event, so many seconds at most."""
+        happened = asyncio.ensure_future(event.wait())
+        slept = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
-            await asyncio.wait({freed, slept}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({happened, slept}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            freed.cancel()
+            happened.cancel()
             slept.cancel()
 
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from worker.pace import fit
+from worker.pace import fit, pauses
 from worker.pace.state import Found, Sent
 
 #: Growth of a rate that is not sure, in e-folds per second, by the number of bursts of refusals so far.
@@ -20,7 +20,7 @@ CREEP_FEW_CALLS = 0.8
 FEW_CALLS = 5
 #: After so many bursts the rate is as sure as it gets.
 SURE_BURSTS = 2
-CREEP_PER_WINDOW = 0.24
+CREEP_PER_WINDOW = 0.1
 #: Growth of a sure rate that lies below this share of the rate that was refused: so much per second and second of
 #: pause that the next refusal would cost, and less where there are few calls a second.
 BELOW_CEILING = 0.92
@@ -80,7 +80,11 @@ def accepted(found: Found, sent: Sent, *, busy: bool, now: float) -> Found:
     changes: dict[str, Any] = {}
     if found.probing and sent.at >= found.cycle_from:
         wait = PAUSE_CALLS / found.rate if found.rate else 0.0
-        changes |= {"probing": False, "own_pause": min(LONGEST_FIRST_PAUSE, max(SHORTEST_PAUSE, wait))}
+        changes |= {
+            "probing": False,
+            "window": pauses.window(found, sent),
+            "own_pause": min(LONGEST_FIRST_PAUSE, max(SHORTEST_PAUSE, wait)),
+        }
     if found.most_at_once and now >= found.widen_at and sent.abreast >= found.most_at_once:
         changes |= {"most_at_once": found.most_at_once + 1, "widen_at": now + found.widen_patience}
     if found.bursts and sent.at < found.cycle_from:
@@ -97,7 +101,7 @@ def _crept(found: Found, now: float) -> dict[str, Any]:
     below = found.rate < BELOW_CEILING * found.ceiling
     if found.sure and now < found.probe_at and not below:
         return {}
-    growth = DEAR_APPROACH if _is_dear(found) else PROBE_PER_SECOND
+    growth = DEAR_APPROACH if fit.is_dear(found) else PROBE_PER_SECOND
     if not found.sure:
         growth = _creep(found, now)
     elif below:
@@ -113,7 +117,7 @@ def _crept(found: Found, now: float) -> dict[str, Any]:
 
 def _approach(found: Found) -> float:
     """Return the growth of a sure rate that is below what was refused: slow where a refusal costs much."""
-    if _is_dear(found):
+    if fit.is_dear(found):
         return DEAR_APPROACH
     pause = max(SHORTEST_PAUSE, found.cycle_from - found.refused_from)
     return min(FASTEST_APPROACH, APPROACH / pause) * min(1.0, found.rate / MANY_PER_SECOND)
@@ -123,16 +127,11 @@ def _creep(found: Found, now: float) -> float:
     """Return the growth of a rate that is not sure: less after each burst, and less for a slow window."""
     if found.cycle_seconds >= fit.WINDOW_PAUSE:
         return CREEP_PER_WINDOW / found.cycle_seconds
-    if _is_dear(found) and found.bursts:
+    if fit.is_dear(found) and found.bursts:
         return _search(found, now)
     if found.cycle_calls < FEW_CALLS and found.bursts <= SURE_BURSTS:
         return CREEP_FEW_CALLS
     return CREEP_PER_SECOND[min(found.bursts, len(CREEP_PER_SECOND) - 1)]
-
-
-def _is_dear(found: Found) -> bool:
-    """Return whether the next refusal costs a pause of a second and no header tells of it before."""
-    return not found.header_level and fit.is_dear(found.cycle_from - found.refused_from)
 
 
 def _search(found: Found, now: float) -> float:

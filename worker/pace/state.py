@@ -121,6 +121,11 @@ class Found:
     #: Length of the next pause that the LMS does not name; after it one call goes ahead alone.
     own_pause: float = 0.0
     probing: bool = False
+    #: When the window of the last burst began; how long windows last where nobody names a time (0: none seen).
+    window_from: float = 0.0
+    window: float = 0.0
+    #: The end of the last pause was named in whole seconds: up to one too late.
+    rounded: bool = False
     #: Refusals since `lone_from`, while the rate is held.
     lone: int = 0
     lone_from: float = 0.0

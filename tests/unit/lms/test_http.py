@@ -269,6 +269,7 @@ async def test_what_the_intent_raises_keeps_the_call_from_being_sent_and_gives_t
         assert server.requests == []
         assert door.calls.total() == 0
     assert pace.open == 0
+    assert pace.diary == ["leave given", "leave given back"]
 
 
 @pytest.mark.parametrize("how", [*LOST, "answers"])

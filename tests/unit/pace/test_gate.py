@@ -259,3 +259,18 @@ def test_lanes_are_served_in_turn_and_first_come_first_served_within():
 
     assert taken == foreseen == [1, 4, 5, 3, 6]
     assert not lanes
+
+
+async def test_leave_that_was_not_used_goes_to_the_next_at_once():
+    async with a_gate(rate=Rate(calls=1, per_seconds=3)) as (gate, clock):
+        gate.leave(await gate.enter(), NOTHING)
+        second, third = asyncio.ensure_future(gate.enter()), asyncio.ensure_future(gate.enter())
+        await clock.pass_time(3.1)
+        assert (second.done(), third.done()) == (True, False)
+
+        gate.give_back(second.result())
+        await clock.pass_time(0.1)
+
+        assert third.done()
+        with pytest.raises(ValueError, match="given back already"):
+            gate.give_back(second.result())

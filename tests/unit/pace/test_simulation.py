@@ -26,6 +26,10 @@ UNKNOWN_LIMITS = [
     Case(label="windows of a minute", limit=Window(120, 60), latency=0.1, retry_after=WHOLE, seconds=240),
     Case(label="a log of a minute", limit=Log(120, 60), latency=0.1, retry_after=WHOLE, seconds=240),
     Case(label="many a minute", limit=Window(600, 60), latency=0.1, retry_after=NONE, seconds=240),
+    Case(label="a log, no time named", limit=Log(100, 10), latency=0.02, retry_after=NONE, seconds=45),
+    Case(label="windows, no time named", limit=Window(100, 10), latency=0.3, retry_after=NONE, seconds=45),
+    Case(label="minutes, no time named", limit=Window(120, 60), latency=0.1, retry_after=NONE, seconds=240),
+    Case(label="many in a log of a minute", limit=Log(600, 60), latency=0.3, retry_after=NONE, seconds=240),
     Case(label="windows, headers", limit=Window(20, 1), latency=0.1, headers=True, seconds=30),
     Case(label="a log, headers", limit=Log(100, 10), latency=0.1, headers=True, seconds=45),
     Case(label="minutes, headers", limit=Window(120, 60), latency=0.1, headers=True, seconds=240),
@@ -37,8 +41,8 @@ UNKNOWN_LIMITS = [
 #: The commonest form in the wild: every refusal costs all callers a whole second. Left out, since they miss 85 %:
 #: quotas of 20 a second at 100 ms (window: mean 79 %, with some dice 67 %; log: 84 %), taken for a small bucket;
 #: small buckets and quotas a second at 300 ms (79 to 84 %), where the search takes 5 to 8 s of the 30; a bucket of
-#: one call (72 to 79 %), where jitter alone causes refusals near its rate; and short runs of 200 to 400 calls
-#: against small buckets (53 to 82 %), where the pauses of the search alone are a tenth to a third of the run.
+#: one call (72 to 79 %), where jitter alone causes refusals near its rate (at 300 ms, a client that knows the rate
+#: gets 80 %); and short runs of 200 to 400 calls against small buckets (53 to 82 %): docs/decisions/0016.
 WHOLE_SECONDS = [
     Case(label=f"{name}, {latency * 1000:.0f} ms", limit=limit, latency=latency, retry_after=WHOLE, seconds=seconds)
     for name, limit, latencies, seconds in (
