@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker import lms
-from worker.errors import LedgerError, NothingSent, RetryLater, StopJob
+from worker.errors import LedgerError, NothingSent, RetryLater, StopJob, TurnTaken
 from worker.intake.accept import read_in
 from worker.ledger import batches, bells, directory, jobs
 from worker.ledger.bells import SWEPT
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from worker.registration.run import BatchEnd
     from worker.workplace import Place, Workplace
 
+#: A roster that must wait for another one of its connection to be read is tried again after this (seconds).
+TURN_SECONDS = 1.0
 log = structlog.get_logger("roster")
 
 
@@ -116,7 +118,11 @@ async def _make_ready(here: Workplace, job_id: int) -> None:
     connection = here.services.connection(job.connection)
     if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
         try:
-            await asyncio.to_thread(read_in, here.ledger, job_id, lms.rules_of(connection))
+            await asyncio.to_thread(read_in, here.ledger, job_id, lms.rules_of(connection), wait=False)
+        except TurnTaken:
+            start = now() + TURN_SECONDS
+            await here.ledger.run(lambda tx: jobs.change_job(tx, job_id, not_before=start))
+            return
         except NothingSent as error:
             log.warning("roster refused", job=job_id, reason=type(error).__name__)
             return

@@ -41,13 +41,16 @@ class NewRow:
     column: str = ""
 
 
-def add_rows(tx: Connection, job_id: int, connection: str, rows: Iterable[NewRow], *, again: bool) -> None:
+def add_rows(
+    tx: Connection, job_id: int, connection: str, rows: Iterable[NewRow], *, again: bool, wait: bool = True
+) -> None:
     """Write the rows of a roster, replacing those of an earlier reading that was cut off.
 
     A repeated registration within the roster is `skipped`; one that the ledger knows is `already_registered`,
-    unless `again`. Each candidate and each registration gets its one line on this connection.
+    unless `again`. Each candidate and each registration gets its one line on this connection. Raises TurnTaken when
+    another roster of the connection is being read and `wait` is false.
     """
-    take_turns(tx, f"candidates:{connection}")
+    take_turns(tx, f"candidates:{connection}", wait=wait)
     tx.execute(delete(row).where(row.c.job_id == job_id))
     directory = Directory(connection)
     for piece in _pieces(rows):
