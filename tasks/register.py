@@ -13,5 +13,4 @@ from worker import dispatch, duties, workplace
 def register(self: Task, batch_id: int) -> None:
     """Work a batch off as far as it goes now and ring for what comes next."""
     here = workplace.here()
-    bells = here.run(duties.register(here, batch_id, partial(dispatch.show, self)))
-    duties.forget(here, dispatch.ring(self.app, bells))
+    here.run(duties.register(here, batch_id, partial(dispatch.ring, self.app), partial(dispatch.show, self)))

@@ -16,7 +16,7 @@ from worker.model import AT_WORK, JobState
 from worker.registration import conclude, settle, steer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -76,6 +76,17 @@ def go_on(tx: Connection, job_id: int, window: Window, at: float) -> list[Bell]:
     if job.has_ended and (job.reported_at or 0) < (job.finished_at or at):
         return _ring_job(tx, job_id, Task.REPORT, window, at)
     return []
+
+
+def next_batches(tx: Connection, job_id: int, most: int, at: float, *, besides: Collection[int]) -> list[int]:
+    """Return the batches of a job that may start now, those for which no bell was rung before the others."""
+    job = jobs.find_job(tx, job_id)
+    if job is None or job.state not in AT_WORK:
+        return []
+    open_batches = batches.open_batches(tx, job_id)
+    running = [batch for batch in open_batches if batch.running or batch.id in besides]
+    may_start = ready(open_batches, running, at_once=len(open_batches), at=at)
+    return [batch.id for batch in sorted(may_start, key=lambda batch: batch.rung_at is not None)][:most]
 
 
 def _ring_to_split(tx: Connection, job: Job, window: Window, at: float) -> list[Bell]:
