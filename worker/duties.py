@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: A roster that must wait for another one of its connection to be read is tried again after this (seconds).
 TURN_SECONDS = 1.0
 #: Batches of one job at work in one process.
-BATCHES_AT_ONCE = 2
+BATCHES_AT_ONCE = 3
 log = structlog.get_logger("roster")
 
 
@@ -56,7 +56,7 @@ async def register(
 ) -> None:
     """Work a batch off as far as it goes now, and the job's next ones for as long as the turn lasts.
 
-    Two at a time: while the last calls of one are under way, those of the next fill the line. `ring` sends bells
+    A few at a time: while the last calls of one are under way, those of the next fill the line. `ring` sends bells
     and returns those that could not be sent; `progress` is told how many rows of the job are settled, of all.
     """
     job_id = await here.ledger.run(lambda tx: batches.job_of(tx, batch_id))

@@ -268,3 +268,35 @@ def test_without_a_broker_submit_says_what_to_do(office, sandbox):
     assert result.code == 2
     assert "set `broker`" in result.err
     assert desk.jobs() == []
+
+
+def test_a_roster_that_a_killed_command_left_behind_is_taken_over_by_the_queue(sandbox, office, queue, people):
+    lms = sandbox(latency=0.1)
+    desk = office(lms, "kmi", lookup_pauses=[0.1, 0.2], batch_size=10)
+    line = queue(desk)
+    desk.roster("roster.csv", people(PEOPLE, login_name=lambda number: f"login{number}"))
+    running = desk.start("run", "roster.csv")
+    lms.until(lambda lms: lms.calls() > 10)
+    running.kill()
+
+    submitted = desk.type("submit", "roster.csv", "--json")
+
+    assert "was left behind" in submitted.err
+    line.worker()
+    (result,) = line.ended(submitted.json["job"])
+    assert result.counts == {"registered": PEOPLE}
+    assert len(desk.jobs()) == 1
+
+
+def test_a_roster_submitted_twice_is_one_job(sandbox, office, queue):
+    desk = office(sandbox())
+    line = queue(desk)
+    desk.people("roster.csv", 3)
+
+    first, second = (desk.type("submit", "roster.csv", "--json") for _ in range(2))
+
+    assert first.json == second.json
+    assert "at work already" in second.err
+    line.worker()
+    (result,) = line.ended(first.json["job"])
+    assert result.counts == {"registered": 3}
