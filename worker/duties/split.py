@@ -1,0 +1,114 @@
+"""Read a roster in, find its people, cut it into batches."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from worker import lms
+from worker.duties.trouble import held_on_trouble
+from worker.errors import LedgerError, NothingSent, RetryLater, StopJob, TurnTaken
+from worker.intake.accept import read_in
+from worker.ledger import jobs
+from worker.ledger.engine import now
+from worker.ledger.owners import LEASE_SECONDS
+from worker.model import AT_WORK, JobState
+from worker.registration import conclude, feed, prepare
+from worker.registration.desk import Stopped
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from worker.ledger.bells import Bell
+    from worker.workplace import Place, Workplace
+
+#: A roster that must wait for another one of its connection to be read is tried again after this (seconds).
+TURN_SECONDS = 1.0
+log = structlog.get_logger("roster")
+
+
+async def split(here: Workplace, job_id: int) -> list[Bell]:
+    """Read a job's roster in, find its people, cut it into batches."""
+    owner = here.services.owner
+    if not await here.ledger.run(lambda tx: jobs.take_job(tx, job_id, owner)):
+        return []
+    beating = asyncio.create_task(_hold_job(here, job_id))
+    try:
+        async with held_on_trouble(here, job_id):
+            await _make_ready(here, job_id)
+    finally:
+        beating.cancel()
+        await here.ledger.run(lambda tx: jobs.leave_job(tx, job_id, owner))
+    return await here.ledger.run(lambda tx: feed.go_on(tx, job_id, here.window, now()))
+
+
+async def _hold_job(here: Workplace, job_id: int) -> None:
+    while True:
+        await asyncio.sleep(LEASE_SECONDS / 6)
+        with suppress(LedgerError):
+            await here.ledger.run(lambda tx: jobs.renew_job(tx, job_id, here.services.owner))
+
+
+async def _make_ready(here: Workplace, job_id: int) -> None:
+    job = await here.job(job_id)
+    connection = here.services.connection(job.connection)
+    if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
+        try:
+            await asyncio.to_thread(read_in, here.ledger, job_id, lms.rules_of(connection), wait=False)
+        except TurnTaken:
+            start = now() + TURN_SECONDS
+            await here.ledger.run(lambda tx: jobs.change_job(tx, job_id, not_before=start))
+            return
+        except NothingSent as error:
+            log.warning("roster refused", job=job_id, reason=type(error).__name__)
+            return
+        log.info("roster read", job=job_id, connection=job.connection)
+    await here.ledger.run(lambda tx: _begin(tx, job_id))
+    place = await here.place(job_id)
+    try:
+        async with place.attention.paid():
+            await prepare.prepare(place.desk, connection.batch_size)
+    except Stopped:
+        return
+    except (RetryLater, StopJob) as trouble:
+        await _wait_or_hold(here, place, trouble)
+    finally:
+        await place.rest()
+
+
+def _begin(tx: Connection, job_id: int) -> None:
+    job = jobs.find_job(tx, job_id)
+    started = (job.started_at if job else None) or now()
+    jobs.change_job(
+        tx,
+        job_id,
+        only_from=(JobState.QUEUED, *AT_WORK),
+        state=JobState.RUNNING,
+        reason="",
+        not_before=None,
+        started_at=started,
+    )
+
+
+async def _wait_or_hold(here: Workplace, place: Place, trouble: RetryLater | StopJob) -> None:
+    """Let a job whose people could not be found wait for the LMS, or hold it."""
+    job_id = place.desk.job_id
+    try:
+        if isinstance(trouble, StopJob):
+            raise trouble
+        place.patience.lose(trouble, answered=place.desk.door.wire.answered)
+    except StopJob as stop:
+        reason = stop.message
+        await here.ledger.run(lambda tx: conclude.hold(tx, job_id, reason))
+        log.warning("job held", job=job_id, code=stop.code)
+        return
+    start, reason = now() + trouble.seconds, trouble.message
+    await here.ledger.run(
+        lambda tx: jobs.change_job(
+            tx, job_id, only_from=AT_WORK, state=JobState.WAITING, not_before=start, reason=reason
+        )
+    )
+    log.info("job waits", job=job_id, seconds=round(trouble.seconds, 1))
