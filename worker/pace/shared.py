@@ -83,6 +83,8 @@ class SharedStore:
             redis.register_script(_script(name)) for name in ("reserve", "settle", "withdraw")
         )
         self._mine: set[int] = set()
+        #: The number of the last call that this process was given leave for.
+        self._highest = 0
         self._answers: list[_Answer] = []
         self._settling = asyncio.Lock()
         self._sharers, self._ahead, self._joined = 1, 0.0, False
@@ -139,13 +141,15 @@ class SharedStore:
         self._ahead = float(now) - time.time()
         if why == b"unknown":
             # Redis was emptied: what this process knew is where all go on.
-            await self._write_first(self._state)
+            flow = replace(self._state.flow, sent=max(self._state.flow.sent, self._highest))
+            await self._write_first(replace(self._state, flow=flow))
             return Turn(why=Why.PACE, seconds=0.0)
         self._sharers = int(rest[-1])
         if why != b"go":
             return Turn(why=Why(why.decode()), seconds=float(rest[0]))
         sent = Sent(at=float(now), number=int(float(rest[0])), abreast=int(rest[1]))
         self._mine.add(sent.number)
+        self._highest = max(self._highest, sent.number)
         return Turn(why=Why.GO, sent=sent)
 
     async def _join(self) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests import servers
 from worker.pace import adaptive
+from worker.pace.gate import Gate
 from worker.pace.hints import Hints
 from worker.pace.rate import parse_rate
 from worker.pace.shared import SharedStore, open_redis
@@ -241,3 +242,19 @@ async def test_a_pause_that_was_asked_for_while_redis_was_away_holds_when_it_is_
     assert (await store(redis, "two").reserve()).why is Why.PAUSE
     await redis.aclose()
     server.stop()
+
+
+async def test_calls_that_are_out_when_redis_is_emptied_may_all_come_back(redis):
+    gates = [Gate(store(redis, name, most=20), max_in_flight=20) for name in ("one", "two")]
+    out = [(gate, await gate.enter()) for gate in gates for _ in range(2)]
+
+    await redis.flushall()
+    out += [(gate, await gate.enter()) for gate in gates for _ in range(2)]
+
+    for gate, pass_ in out:
+        gate.leave(pass_, Hints())
+        await gate.rest()
+    _, state = await store(redis)._read()
+    assert state.flow.in_flight == 0
+    for gate in gates:
+        await gate.close()
