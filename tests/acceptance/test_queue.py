@@ -15,23 +15,6 @@ from tests.conftest import FIRST_NAME, LAST_NAME
 PEOPLE = 45
 
 
-@pytest.mark.parametrize("system", ["north", "kmi"])
-def test_a_submitted_roster_ends_as_a_roster_that_is_run(sandbox, office, queue, people, system):
-    lms = sandbox(latency=0.005)
-    desk = office(lms, system, batch_size=10)
-    line = queue(desk)
-    line.worker(processes=2)
-    rows = people(PEOPLE, login_name=lambda number: f"login{number}")
-    rows.append({"email": "nobody", "course_id": "58"})
-    desk.roster("roster.csv", rows)
-
-    (result,) = line.ended(line.submit("roster.csv"))
-
-    assert result.counts == {"registered": PEOPLE, "invalid": 1}
-    assert result.state == "completed_with_errors"
-    assert (desk.folder / "reports" / "roster.results.xlsx").exists()
-
-
 def test_nothing_personal_is_in_redis_in_flower_or_in_a_log(sandbox, office, queue):
     lms = sandbox(latency=0.02)
     desk = office(lms, batch_size=10)
