@@ -204,6 +204,19 @@ def resolve(
         click.echo(steer.resolve(tx, job, row, answer))
 
 
+@roster.command()
+@click.option("--older-than", required=True, metavar="DAYS", help="Jobs that ended so long ago: 90d, 12w.")
+@click.pass_context
+def purge(context: click.Context, *, older_than: str) -> None:
+    """Remove the personal data of jobs that ended long ago; their counts stay, and who was registered.
+
+    Example: roster purge --older-than 90d
+    """
+    from worker.entrypoints import purge
+
+    context.exit(purge.purge(services_of(context), older_than))
+
+
 for command in (serve, doctor, sandbox, demo):
     roster.add_command(command)
 
