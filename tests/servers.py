@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 FIRST_PORT, PORTS_EACH = 17_400, 40
 
 
-def free_port() -> int:
+def free_port(first: int = FIRST_PORT) -> int:
     """Return a port of this test process that nobody listens on."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = FIRST_PORT + worker * PORTS_EACH
+    first += worker * PORTS_EACH
     for port in range(first, first + PORTS_EACH):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
