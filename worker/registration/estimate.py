@@ -37,5 +37,5 @@ def estimate(tx: Connection, job_id: int, *, rows_per_call: int, lists_people: b
     if not lists_people:
         calls = registering + ahead.new_candidates
         return Estimate(least=calls, most=calls + deeds)
-    lists = 1 + len(ahead.rows_by_course) + math.ceil(ahead.new_candidates / PAGE) if ahead.rows_by_course else 0
+    lists = 1 + len(ahead.rows_by_course) + math.ceil(ahead.new_candidates / PAGE) if registering else 0
     return Estimate(least=registering, most=registering + deeds + ahead.new_candidates + lists)
