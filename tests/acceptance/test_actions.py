@@ -277,7 +277,7 @@ def test_a_refusal_is_said_with_a_code_of_its_own_and_stops_no_other_row(open_km
 
 def test_already_said_by_the_lms_is_believed_when_it_shows(open_kmi):
     """409 to a completion: refused as done already, and the look says that it was not."""
-    lms, desk = open_kmi("complete:409:nth=1")
+    _, desk = open_kmi("complete:409:nth=1")
     roster_of(desk, "complete")
 
     result = desk.run("roster.csv")

@@ -188,7 +188,7 @@ class Enrolling:
         if self.desk.only_course:
             raise self._course_stopped(refused)
         await self.desk.ledger.commit(
-            *(calls.settled(self.claim, work, _rejected(refused, "unknown_course")) for work, _ in pairs)
+            *(calls.settled(self.claim, work, _rejected(refused, _code_of_course(refused))) for work, _ in pairs)
         )
         raise self._course_stopped(refused)
 
@@ -209,6 +209,10 @@ class Enrolling:
             http_status=refused.status,
         )
         await self.desk.ledger.commit(*(calls.settled(self.claim, work, outcome) for work, _ in pairs))
+
+
+def _code_of_course(refused: Refused) -> str:
+    return refused.code if refused.code == "ambiguous_course" else "unknown_course"
 
 
 def _rejected(refused: Refused, code: str) -> Outcome:

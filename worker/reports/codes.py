@@ -84,6 +84,11 @@ _ALL = (
         "The LMS knows no such course, or does not offer it to this account.",
         "Look the course up in the LMS, mend it in the roster, and drop the failed rows again.",
     ),
+    Code(
+        "ambiguous_course",
+        "More than one course in the LMS fits this row, and none was chosen.",
+        "Name the course by `course_id` and drop the failed rows again.",
+    ),
     Code("candidate_refused", "The LMS would not create the candidate; its words are in `_error`.", _MEND),
     Code("registration_refused", "The LMS would not register the candidate; its words are in `_error`.", _MEND),
     Code(

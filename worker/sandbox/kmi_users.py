@@ -109,6 +109,8 @@ class Users:
         faults = self.people.faults(body, NEEDED if reference.external else NEEDED_BY_ID, but=user)
         if faults:
             raise refuse(faults)
+        if self.options.update_empties:
+            body = dict.fromkeys(user.fields, "") | body
         self.people.change(user, body, call.account, call.at)
         return Answer(status=HTTPStatus.OK, payload=user.shown(call.account))
 

@@ -26,7 +26,8 @@ from worker.lms.contract import (
     Unfound,
 )
 from worker.lms.http import Door
-from worker.lms.kmi import courses, people
+from worker.lms.kmi import courses
+from worker.lms.kmi.people import People
 from worker.lms.kmi.shapes import (
     UNSAFE_IN_A_PATH,
     as_found,
@@ -37,6 +38,7 @@ from worker.lms.kmi.shapes import (
     is_taken,
     name_of,
     only,
+    refusal_code,
     stands,
     unfound,
     user_fields,
@@ -68,6 +70,7 @@ class Kmi:
         self.connection = connection
         self.door = door
         self.rules = rules(connection)
+        self.people = People(door)
 
     async def create(self, candidate: Candidate, intent: Intent) -> str:
         """Create a user (K-users). KMI does not check external ids: two calls make two users."""
@@ -98,7 +101,7 @@ class Kmi:
         try:
             answer = await self.door.change("create_registration", "POST", "/registrations/", body, intent)
         except Refused as refused:
-            raise recoded(refused, already="already_registered", otherwise="registration_refused") from None
+            raise recoded(refused, already="already_registered", otherwise=refusal_code(refused)) from None
         registered = as_registered(answer, enrolment)
         return {enrolment.row_id: registered} if registered else {}
 
@@ -125,15 +128,17 @@ class Kmi:
     async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
         """Read the registrations or the users that deeds are about (K-reg, K-users)."""
         about_people = deeds[0].action.is_about_a_person
-        return await (people.look(self.door, deeds) if about_people else courses.look(self.door, deeds))
+        return await (self.people.look(deeds) if about_people else courses.look(self.door, deeds))
 
     async def act(
         self, deeds: Sequence[Deed], seen: Mapping[int, Seen], intent: Intent
     ) -> Mapping[int, Done | Refused]:
         """Do one deed: KMI takes one registration or user per call (K-reg)."""
         deed = deeds[0]
-        change = people.change if deed.action.is_about_a_person else courses.change
-        done = await change(self.door, deed, seen[deed.row_id], intent)
+        if deed.action.is_about_a_person:
+            done = await self.people.change(deed, seen[deed.row_id], intent)
+        else:
+            done = await courses.change(self.door, deed, seen[deed.row_id], intent)
         return {deed.row_id: done} if done else {}
 
     async def count_people(self, at_least: int) -> bool | None:

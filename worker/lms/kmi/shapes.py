@@ -99,6 +99,14 @@ def is_taken(refused: Refused) -> bool:
     return any(word in refused.message.lower() for word in ("exists", "taken", "unique"))
 
 
+def refusal_code(refused: Refused) -> str:
+    """Return the report's code for a refused registration: KMI must find exactly one course and user (K-reg)."""
+    words = refused.message.lower()
+    if "more than one" not in words:
+        return "registration_refused"
+    return "ambiguous_course" if "course" in words else "ambiguous_candidate"
+
+
 def stands(item: Mapping[str, Any]) -> bool:
     """Tell whether a registration was not withdrawn."""
     return status_of(item) != WITHDRAWN
