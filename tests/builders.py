@@ -18,7 +18,7 @@ from worker.ledger.engine import open_engine
 from worker.ledger.owners import owner_name
 from worker.lms.contract import Enrolment
 from worker.lms.http import Door, open_wire
-from worker.model import Candidate, Course, JobState, RosterRow, RowStatus
+from worker.model import Action, Candidate, Course, JobState, RosterRow, RowStatus
 from worker.registration.breaker import Breaker
 from worker.registration.desk import Desk
 
@@ -116,12 +116,12 @@ def a_job_of(ledger: Ledger, *roster: RosterRow, size: int = 100, again: bool = 
 
 def plan(tx: Any, job_id: int, size: int = 100) -> list[int]:
     """Put the rows that wait into batches and return the open batches."""
-    by_course: dict[str, list[int]] = {}
-    for row_id, course_key in batches.rows_to_plan(tx, job_id):
-        by_course.setdefault(course_key, []).append(row_id)
+    together: dict[tuple[str, Action], list[int]] = {}
+    for row_id, course_key, action in batches.rows_to_plan(tx, job_id):
+        together.setdefault((course_key, action), []).append(row_id)
     planned = [
-        PlannedBatch(course_key=course, canary=False, row_ids=ids[start : start + size])
-        for course, ids in by_course.items()
+        PlannedBatch(course_key=course, canary=False, row_ids=ids[start : start + size], action=action)
+        for (course, action), ids in together.items()
         for start in range(0, len(ids), size)
     ]
     batches.save_plan(tx, job_id, planned)

@@ -114,7 +114,10 @@ class Lms:
     @property
     def changes(self) -> Counter[str]:
         """The calls that change something."""
-        counts = self.by_operation("create_candidate", "register", "create_user", "create_registration")
+        counts = self.by_operation(
+            *("create_candidate", "register", "create_user", "create_registration"),
+            *("approve", "complete", "withdraw", "update_user", "delete_user"),
+        )
         return Counter({operation: count for operation, count in counts.items() if count})
 
     @property
@@ -363,7 +366,13 @@ def _as_the_lms_has_it(rows: list[dict[str, str]], standing: Mapping[tuple[str, 
     pairs = [(row["email"].strip().casefold(), row["course_id"]) for row in rows]
     open_pairs = {pair for pair, row in zip(pairs, rows, strict=True) if row["_status"] in DONE | {"in_doubt"}}
     for pair, row in zip(pairs, rows, strict=True):
-        if not row["course_id"]:
+        if not (row["course_id"] and row["email"]):
+            continue
+        if row["_status"] in {"withdrawn", "deactivated", "updated"} or row.get("action") not in {
+            None,
+            "",
+            "register",
+        }:
             continue
         if row["_status"] in DONE:
             assert pair in standing, f"row {row['_row']} is said to be {row['_status']} and is not"

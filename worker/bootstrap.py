@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms, settings
 from worker.errors import SettingsError
-from worker.ledger import directory, outlook
+from worker.ledger import directory, jobs, outlook
 from worker.ledger.access import Ledger
 from worker.ledger.engine import now, open_engine
 from worker.ledger.owners import owner_name
@@ -174,6 +174,7 @@ def open_desk(
     connector = lms.connect(connection, door)
     with services.ledger.read() as tx:
         proven = outlook.proven_courses(tx, connection.name)
+        job = jobs.find_job(tx, job_id)
     return Desk(
         job_id=job_id,
         connection=connection.name,
@@ -185,4 +186,5 @@ def open_desk(
         lookup_pauses=connection.lookup_pauses,
         rows_per_call=connector.rules.rows_per_call,
         stopping=stopping,
+        update_existing=job is not None and bool(job.options.get("update_existing")),
     )

@@ -19,6 +19,22 @@ class Action(StrEnum):
     UPDATE = "update"
     DEACTIVATE = "deactivate"
 
+    @property
+    def is_about_a_person(self) -> bool:
+        """Tell whether it needs no course."""
+        return self in {Action.UPDATE, Action.DEACTIVATE}
+
+
+#: In which order a job does what its rows ask for: what one needs comes before it, what ends it comes last.
+STAGES = (
+    Action.UPDATE,
+    Action.REGISTER,
+    Action.APPROVE,
+    Action.COMPLETE,
+    Action.WITHDRAW,
+    Action.DEACTIVATE,
+)
+
 
 class RowStatus(StrEnum):
     """What became of a row; the words of the report."""
@@ -53,6 +69,17 @@ DONE = frozenset(
         RowStatus.DEACTIVATED,
     }
 )
+
+
+#: What a row reads when what it asked for is so, done now or before.
+DONE_AS = {
+    Action.REGISTER: RowStatus.REGISTERED,
+    Action.APPROVE: RowStatus.APPROVED,
+    Action.COMPLETE: RowStatus.COMPLETED,
+    Action.WITHDRAW: RowStatus.WITHDRAWN,
+    Action.UPDATE: RowStatus.UPDATED,
+    Action.DEACTIVATE: RowStatus.DEACTIVATED,
+}
 
 
 class JobState(StrEnum):
@@ -110,6 +137,8 @@ class CandidateState(StrEnum):
     SENDING = "sending"
     IN_DOUBT = "in_doubt"
     KNOWN = "known"
+    #: We deactivated them; whoever registers them again finds them reactivated, or creates them anew.
+    DEACTIVATED = "deactivated"
 
 
 class RegistrationState(StrEnum):
@@ -231,7 +260,8 @@ class RowRules:
     needs_legal_entity: bool = False
     #: Values for the rows that leave a column empty: the connection's own settings.
     defaults: Mapping[str, str] = field(default_factory=dict)
-    #: How many rows one registering call takes.
+    #: How many rows one registering call takes, and one call of another action.
     rows_per_call: int = 1
+    rows_per_deed: int = 1
     #: Whether the LMS lists its people, so that who is there already need not be created.
     lists_people: bool = False

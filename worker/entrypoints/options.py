@@ -37,6 +37,11 @@ _ROSTER = [
     click.option("--encoding", metavar="NAME", help="The encoding of a CSV; without it, found out."),
     click.option("--strict", is_flag=True, help="Any invalid row: nothing is sent."),
     click.option("--again", is_flag=True, help="Register even where the ledger already knows the registration."),
+    click.option(
+        "--update-existing",
+        is_flag=True,
+        help="Bring people who are on the LMS already up to date before they are registered.",
+    ),
     click.option("--start-row", type=int, metavar="N", help="Begin at this row of the spreadsheet."),
     click.option("--max-rows", type=int, metavar="N", help="Take at most so many rows."),
 ]

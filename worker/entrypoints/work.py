@@ -270,6 +270,7 @@ def roster_options(services: Services, options: dict[str, Any]) -> Options:
         encoding=options["encoding"],
         strict=options["strict"],
         again=options["again"],
+        update_existing=options["update_existing"],
         start_row=options["start_row"],
         max_rows=options["max_rows"],
     )

@@ -17,7 +17,7 @@ from worker.intake.headers import match_headings
 from worker.intake.rows import read_rows
 from worker.ledger import jobs, rows
 from worker.ledger.rows import NewRow
-from worker.model import JobState, RowStatus
+from worker.model import Action, JobState, RowStatus
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
@@ -44,6 +44,7 @@ class Options:
     encoding: str | None = None
     strict: bool = False
     again: bool = False
+    update_existing: bool = False
     start_row: int | None = None
     max_rows: int | None = None
 
@@ -161,11 +162,25 @@ def read_rows_in(tx: Transaction, job: Job, rules: RowRules, *, wait: bool = Tru
         max_rows=options.max_rows,
         warnings=warnings,
     )
-    rows.add_rows(tx, job.id, job.connection, _new_rows(parsed), again=options.again, wait=wait)
+    _refuse_what_cannot_be(options, rules)
+    rows.add_rows(
+        tx,
+        job.id,
+        job.connection,
+        _new_rows(parsed),
+        again=options.again,
+        update_existing=options.update_existing,
+        wait=wait,
+    )
     if not rows.tally(tx, job.id).total:
         raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
     notes = [*file.notes, *headings.warnings, *warnings]
     jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
+
+
+def _refuse_what_cannot_be(options: Options, rules: RowRules) -> None:
+    if options.update_existing and Action.UPDATE not in rules.actions:
+        raise UsageError("--update-existing: this LMS offers no way to change people; leave the option out")
 
 
 def _open(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, insert, or_, select, update
 from worker.ledger.engine import now
 from worker.ledger.owners import LEASE_SECONDS, is_dead
 from worker.ledger.schema import batch, candidate, job, registration, row
-from worker.model import AT_WORK, CandidateState, RegistrationState, RowStatus
+from worker.model import AT_WORK, Action, CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,7 @@ class Claim:
     epoch: int
     course_key: str
     canary: bool
+    action: Action = Action.REGISTER
 
     @property
     def token(self) -> str:
@@ -46,11 +47,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBatch:
-    """Rows of one course that one claim works off."""
+    """Rows of one course that one claim works off, all of one action."""
 
     course_key: str
     canary: bool
     row_ids: Sequence[int]
+    action: Action = Action.REGISTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +66,19 @@ class OpenBatch:
     not_before: float | None
     rung_at: float | None = None
     deaths: int = 0
+    action: Action = Action.REGISTER
 
 
 def save_plan(tx: Connection, job_id: int, planned: Sequence[PlannedBatch]) -> None:
     """Write the batches and put their rows into them."""
     for plan in planned:
-        values = {"job_id": job_id, "course_key": plan.course_key, "canary": plan.canary, "state": OPEN}
+        values = {
+            "job_id": job_id,
+            "course_key": plan.course_key,
+            "action": plan.action,
+            "canary": plan.canary,
+            "state": OPEN,
+        }
         batch_id = tx.execute(insert(batch).values(**values).returning(batch.c.id)).scalar_one()
         tx.execute(
             update(row).where(row.c.id == bindparam("row_id")).values(batch_id=batch_id),
@@ -77,17 +86,17 @@ def save_plan(tx: Connection, job_id: int, planned: Sequence[PlannedBatch]) -> N
         )
 
 
-def rows_to_plan(tx: Connection, job_id: int) -> list[tuple[int, str]]:
-    """Return (row id, course key) of the rows that are to be sent or looked up and are in no open batch."""
+def rows_to_plan(tx: Connection, job_id: int) -> list[tuple[int, str, Action]]:
+    """Return (row id, course key, action) of the rows to be sent or looked up that are in no open batch."""
     waiting = (RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)
     query = (
-        select(row.c.id, row.c.course_key)
+        select(row.c.id, row.c.course_key, row.c.action)
         .outerjoin(batch, batch.c.id == row.c.batch_id)
         .where(row.c.job_id == job_id, row.c.status.in_(waiting), row.c.candidate_id.is_not(None))
         .where(or_(row.c.batch_id.is_(None), batch.c.state == CLOSED))
         .order_by(row.c.id)
     )
-    return [(line.id, line.course_key or "") for line in tx.execute(query)]
+    return [(line.id, line.course_key or "", Action(line.action)) for line in tx.execute(query)]
 
 
 def open_batches(tx: Connection, job_id: int) -> list[OpenBatch]:
@@ -102,6 +111,7 @@ def open_batches(tx: Connection, job_id: int) -> list[OpenBatch]:
             not_before=line.not_before,
             rung_at=line.rung_at,
             deaths=line.deaths,
+            action=Action(line.action),
         )
         for line in lines
     ]
@@ -136,7 +146,12 @@ def claim_batch(tx: Connection, batch_id: int, owner: str) -> Claim | None:
         return None
     line = tx.execute(select(batch).where(batch.c.id == batch_id)).one()
     claim = Claim(
-        batch_id=batch_id, job_id=line.job_id, epoch=line.epoch, course_key=line.course_key, canary=line.canary
+        batch_id=batch_id,
+        job_id=line.job_id,
+        epoch=line.epoch,
+        course_key=line.course_key,
+        canary=line.canary,
+        action=Action(line.action),
     )
     hold(tx, claim)
     return claim

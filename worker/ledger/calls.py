@@ -17,7 +17,7 @@ from worker.ledger.candidates import id_key_of
 from worker.ledger.engine import now
 from worker.ledger.rows import read_row
 from worker.ledger.schema import batch, candidate, registration, row
-from worker.model import CandidateState, RegistrationState, RosterRow, RowStatus
+from worker.model import Action, CandidateState, RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,8 +39,15 @@ class CandidateLine:
     job_id: int | None
     row_id: int | None
     sent_at: float | None
+    #: What is sending or in doubt; None when it is the creation.
+    doing: Action | None
     #: Held by the claim that asked; otherwise another batch is at work on it.
     mine: bool
+
+    @property
+    def is_being_created(self) -> bool:
+        """Tell whether it is the creation that is in doubt."""
+        return self.state is CandidateState.IN_DOUBT and self.doing is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,14 @@ class RegistrationLine:
     series: int
     job_id: int | None
     sent_at: float | None
+    #: What is sending or in doubt; None when it is the registration itself.
+    doing: Action | None
     mine: bool
+
+    @property
+    def is_being_made(self) -> bool:
+        """Tell whether what is in doubt, if anything, is the registration itself."""
+        return self.state is not RegistrationState.IN_DOUBT or self.doing is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +82,7 @@ class Work:
     registration: RegistrationLine
 
 
-def _fenced(table: Table, *changed: str) -> Update:
+def fenced(table: Table, *changed: str) -> Update:
     """Return an UPDATE of one line, by its id, for as long as the claim `b_claim` holds it."""
     return (
         update(table)
@@ -77,14 +91,14 @@ def _fenced(table: Table, *changed: str) -> Update:
     )
 
 
-_SEND_CANDIDATE = _fenced(candidate, "state", "job_id", "row_id", "sent_at")
-_KNOW_CANDIDATE = _fenced(candidate, "state", "lms_id", "id_key")
-_TURN_CANDIDATE = _fenced(candidate, "state")
-_SEND_REGISTRATION = _fenced(registration, "state", "job_id", "row_id", "sent_at")
-_KNOW_REGISTRATION = _fenced(registration, "state", "lms_id", "job_id")
-_TURN_REGISTRATION = _fenced(registration, "state")
-_COUNT_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts + 1)
-_TAKE_BACK_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts - 1)
+_SEND_CANDIDATE = fenced(candidate, "state", "doing", "job_id", "row_id", "sent_at")
+_KNOW_CANDIDATE = fenced(candidate, "state", "lms_id", "id_key")
+_TURN_CANDIDATE = fenced(candidate, "state")
+_SEND_REGISTRATION = fenced(registration, "state", "doing", "job_id", "row_id", "sent_at")
+_KNOW_REGISTRATION = fenced(registration, "state", "lms_id", "job_id")
+_TURN_REGISTRATION = fenced(registration, "state")
+COUNT_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts + 1)
+TAKE_BACK_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts - 1)
 _MARK_CREATED = update(row).where(row.c.id == bindparam("b_id")).values(created=True)
 _MY_BATCH = select(batch.c.id).where(
     batch.c.id == bindparam("b_batch"), batch.c.epoch == bindparam("b_epoch"), batch.c.state == RUNNING
@@ -118,13 +132,14 @@ def sending_candidate(claim: Claim, work: Work) -> tuple[Write, ...]:
     """Note that the creation of this candidate is about to be sent."""
     values = {
         "b_state": CandidateState.SENDING,
+        "b_doing": None,
         "b_job_id": claim.job_id,
         "b_row_id": work.row_id,
         "b_sent_at": now(),
     }
     return (
-        _write(_SEND_CANDIDATE, work.candidate.id, claim, values),
-        Write(_COUNT_ATTEMPT, {"b_id": work.row_id}),
+        write(_SEND_CANDIDATE, work.candidate.id, claim, values),
+        Write(COUNT_ATTEMPT, {"b_id": work.row_id}),
     )
 
 
@@ -137,26 +152,27 @@ def candidate_created(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...
 def candidate_found(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...]:
     """Note the id of a candidate that was there before."""
     values = {"b_state": CandidateState.KNOWN, "b_lms_id": lms_id, "b_id_key": id_key_of(lms_id)}
-    return (_write(_KNOW_CANDIDATE, work.candidate.id, claim, values),)
+    return (write(_KNOW_CANDIDATE, work.candidate.id, claim, values),)
 
 
 def candidate_turned(claim: Claim, work: Work, state: CandidateState, *, unsent: bool = False) -> tuple[Write, ...]:
     """Note that they are in doubt, or new again because nothing was done; `unsent`: not even an attempt."""
-    turned = _write(_TURN_CANDIDATE, work.candidate.id, claim, {"b_state": state})
-    return (turned, Write(_TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
+    turned = write(_TURN_CANDIDATE, work.candidate.id, claim, {"b_state": state})
+    return (turned, Write(TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
 
 
 def sending_registration(claim: Claim, work: Work) -> tuple[Write, ...]:
     """Note that this registration is about to be sent."""
     values = {
         "b_state": RegistrationState.SENDING,
+        "b_doing": None,
         "b_job_id": claim.job_id,
         "b_row_id": work.row_id,
         "b_sent_at": now(),
     }
     return (
-        _write(_SEND_REGISTRATION, work.registration.id, claim, values),
-        Write(_COUNT_ATTEMPT, {"b_id": work.row_id}),
+        write(_SEND_REGISTRATION, work.registration.id, claim, values),
+        Write(COUNT_ATTEMPT, {"b_id": work.row_id}),
     )
 
 
@@ -164,8 +180,8 @@ def registration_turned(
     claim: Claim, work: Work, state: RegistrationState, *, unsent: bool = False
 ) -> tuple[Write, ...]:
     """Note that it is in doubt, or new again because nothing was done; `unsent`: not even an attempt."""
-    turned = _write(_TURN_REGISTRATION, work.registration.id, claim, {"b_state": state})
-    return (turned, Write(_TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
+    turned = write(_TURN_REGISTRATION, work.registration.id, claim, {"b_state": state})
+    return (turned, Write(TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
 
 
 def registered(claim: Claim, work: Work, outcome: Outcome) -> tuple[Write, ...]:
@@ -175,7 +191,7 @@ def registered(claim: Claim, work: Work, outcome: Outcome) -> tuple[Write, ...]:
         "b_lms_id": outcome.registration_id,
         "b_job_id": claim.job_id if outcome.status is RowStatus.REGISTERED else work.registration.job_id,
     }
-    return (_write(_KNOW_REGISTRATION, work.registration.id, claim, values), settled(claim, work, outcome))
+    return (write(_KNOW_REGISTRATION, work.registration.id, claim, values), settled(claim, work, outcome))
 
 
 def settled(claim: Claim, work: Work, outcome: Outcome) -> Write:
@@ -197,10 +213,13 @@ def settled(claim: Claim, work: Work, outcome: Outcome) -> Write:
     )
 
 
-def _write(statement: Update, line_id: int, claim: Claim, values: Mapping[str, object]) -> Write:
+def write(statement: Update, line_id: int, claim: Claim, values: Mapping[str, object]) -> Write:
+    """Return a fenced write on one line that the claim holds."""
     return Write(statement, {"b_id": line_id, "b_claim": claim.token, **values}, fenced=True)
 
 
+_OF_CANDIDATE = ("id", "state", "lms_id", "job_id", "row_id", "sent_at", "doing", "claimed_by")
+_OF_REGISTRATION = ("id", "state", "lms_id", "series", "job_id", "sent_at", "doing", "claimed_by")
 #: Built once: to build a statement takes longer than to execute it.
 _WORKS = (
     select(
@@ -208,8 +227,8 @@ _WORKS = (
         row.c.parsed,
         row.c.status,
         row.c.attempts,
-        *(candidate.c[name] for name in ("id", "state", "lms_id", "job_id", "row_id", "sent_at", "claimed_by")),
-        *(registration.c[name] for name in ("id", "state", "lms_id", "series", "job_id", "sent_at", "claimed_by")),
+        *(candidate.c[name] for name in _OF_CANDIDATE),
+        *(registration.c[name] for name in _OF_REGISTRATION),
     )
     .join(candidate, candidate.c.id == row.c.candidate_id)
     .join(registration, registration.c.id == row.c.registration_id)
@@ -240,13 +259,13 @@ def _as_work(line: Row[Any], token: str) -> Work:
         row=read_row(parsed),
         status=RowStatus(status),
         attempts=attempts,
-        candidate=_as_candidate(held[:7], token),
-        registration=_as_registration(held[7:], token),
+        candidate=_as_candidate(held[: len(_OF_CANDIDATE)], token),
+        registration=_as_registration(held[len(_OF_CANDIDATE) :], token),
     )
 
 
 def _as_candidate(values: Sequence[Any], token: str) -> CandidateLine:
-    line_id, state, lms_id, job_id, row_id, sent_at, claimed_by = values
+    line_id, state, lms_id, job_id, row_id, sent_at, doing, claimed_by = values
     return CandidateLine(
         id=line_id,
         state=CandidateState(state),
@@ -254,12 +273,13 @@ def _as_candidate(values: Sequence[Any], token: str) -> CandidateLine:
         job_id=job_id,
         row_id=row_id,
         sent_at=sent_at,
+        doing=Action(doing) if doing else None,
         mine=claimed_by == token,
     )
 
 
 def _as_registration(values: Sequence[Any], token: str) -> RegistrationLine:
-    line_id, state, lms_id, series, job_id, sent_at, claimed_by = values
+    line_id, state, lms_id, series, job_id, sent_at, doing, claimed_by = values
     return RegistrationLine(
         id=line_id,
         state=RegistrationState(state),
@@ -267,5 +287,6 @@ def _as_registration(values: Sequence[Any], token: str) -> RegistrationLine:
         series=series,
         job_id=job_id,
         sent_at=sent_at,
+        doing=Action(doing) if doing else None,
         mine=claimed_by == token,
     )

@@ -12,7 +12,7 @@ from worker.ledger.engine import now, take_turns, upsert
 from worker.ledger.identity import hashed
 from worker.ledger.rows import move_rows, read_row
 from worker.ledger.schema import candidate, memory, person, row
-from worker.model import CandidateState, RowStatus
+from worker.model import Action, CandidateState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +30,16 @@ class Unknown:
     without_external_id: int
 
 
+#: Whether these are there is to be found out: who was deactivated may have been reactivated since.
+_UNKNOWN = (CandidateState.NEW, CandidateState.DEACTIVATED)
+
+
 def _new_candidates(job_id: int) -> Any:
     """Return the condition that a candidate is new and wanted by a row of the job."""
     wanted = select(row.c.candidate_id).where(
         row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.candidate_id.is_not(None)
     )
-    return and_(candidate.c.id.in_(wanted), candidate.c.state == CandidateState.NEW)
+    return and_(candidate.c.id.in_(wanted), candidate.c.state.in_(_UNKNOWN))
 
 
 def unknown_candidates(tx: Connection, job_id: int) -> Unknown:
@@ -131,7 +135,7 @@ def _know(tx: Connection, connection: str, job_id: int, candidate_id: int, lms_i
         return
     tx.execute(
         update(candidate)
-        .where(candidate.c.id == candidate_id, candidate.c.state == CandidateState.NEW)
+        .where(candidate.c.id == candidate_id, candidate.c.state.in_(_UNKNOWN))
         .values(state=CandidateState.KNOWN, lms_id=lms_id, id_key=id_key_of(lms_id))
     )
 
@@ -160,11 +164,12 @@ class RowOnCourse:
 
 
 def rows_on_course(tx: Connection, job_id: int, course_key: str, most: int) -> list[RowOnCourse]:
-    """Return the first rows of a course that were not sent yet; those of new candidates first."""
+    """Return the first rows to be registered on a course that were not sent yet; those of new candidates first."""
     query = (
         select(row.c.id, candidate.c.lms_id, row.c.parsed)
         .join(candidate, candidate.c.id == row.c.candidate_id)
         .where(row.c.job_id == job_id, row.c.course_key == course_key, row.c.status == RowStatus.NOT_ATTEMPTED)
+        .where(row.c.action == Action.REGISTER)
         .where(candidate.c.state.in_((CandidateState.NEW, CandidateState.KNOWN)))
         .order_by(candidate.c.lms_id.is_not(None), row.c.id)
         .limit(most)
@@ -174,7 +179,12 @@ def rows_on_course(tx: Connection, job_id: int, course_key: str, most: int) -> l
 
 def known_before(tx: Connection, job_id: int, course_key: str) -> tuple[Course | None, int]:
     """Return the course as a row of the job names it, and how many of its open rows name people there before."""
-    mine = and_(row.c.job_id == job_id, row.c.course_key == course_key, row.c.status == RowStatus.NOT_ATTEMPTED)
+    mine = and_(
+        row.c.job_id == job_id,
+        row.c.course_key == course_key,
+        row.c.action == Action.REGISTER,
+        row.c.status == RowStatus.NOT_ATTEMPTED,
+    )
     parsed = tx.execute(select(row.c.parsed).where(mine).limit(1)).scalar()
     before = tx.execute(
         select(func.count())

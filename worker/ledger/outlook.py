@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import distinct, func, select
 
 from worker.ledger.schema import candidate, registration, row
-from worker.model import CandidateState, RegistrationState, RowStatus
+from worker.model import Action, CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,8 @@ class Outlook:
 
     rows_by_course: Mapping[str, int]
     new_candidates: int
+    #: Rows of other actions than to register; `rows_by_course` does not count them.
+    deeds: int
 
 
 def proven_courses(tx: Connection, connection: str) -> set[str]:
@@ -37,12 +39,22 @@ def outlook(tx: Connection, job_id: int) -> Outlook:
     waiting = (
         select(row.c.course_key, func.count())
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.candidate_id.is_not(None))
+        .where(row.c.action == Action.REGISTER)
         .group_by(row.c.course_key)
+    )
+    deeds = (
+        select(func.count())
+        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.candidate_id.is_not(None))
+        .where(row.c.action != Action.REGISTER)
     )
     new = (
         select(func.count(distinct(candidate.c.id)))
         .join(row, row.c.candidate_id == candidate.c.id)
-        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
+        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.action == Action.REGISTER)
         .where(candidate.c.state == CandidateState.NEW)
     )
-    return Outlook(rows_by_course=dict(tx.execute(waiting).all()), new_candidates=tx.execute(new).scalar_one())
+    return Outlook(
+        rows_by_course=dict(tx.execute(waiting).all()),
+        new_candidates=tx.execute(new).scalar_one(),
+        deeds=tx.execute(deeds).scalar_one(),
+    )

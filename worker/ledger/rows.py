@@ -11,8 +11,8 @@ from sqlalchemy import and_, delete, func, insert, select, update
 from worker.ledger.candidates import Directory, register_anew, save_registrations
 from worker.ledger.engine import now, take_turns
 from worker.ledger.identity import identify
-from worker.ledger.schema import candidate, registration, row
-from worker.model import RegistrationState, RosterRow, RowStatus
+from worker.ledger.schema import candidate, job, registration, row
+from worker.model import Action, RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,14 +42,23 @@ class NewRow:
 
 
 def add_rows(
-    tx: Connection, job_id: int, connection: str, rows: Iterable[NewRow], *, again: bool, wait: bool = True
+    tx: Connection,
+    job_id: int,
+    connection: str,
+    rows: Iterable[NewRow],
+    *,
+    again: bool,
+    update_existing: bool = False,
+    wait: bool = True,
 ) -> None:
     """Write the rows of a roster, replacing those of an earlier reading that was cut off.
 
-    A repeated registration within the roster is `skipped`; one that the ledger knows is `already_registered`,
-    unless `again`. Each candidate and each registration gets its one line on this connection. Raises TurnTaken when
-    another roster of the connection is being read and `wait` is false.
+    A repeated row of the same action and registration is `skipped`; a registration that the ledger knows is
+    `already_registered`, unless `again`, or when its person is to be brought up to date first. Each candidate and
+    each registration gets its one line on this connection; rows about a person alone share one without a course.
+    Raises TurnTaken when another roster of the connection is being read and `wait` is false.
     """
+    settles = not (again or update_existing)
     take_turns(tx, f"candidates:{connection}", wait=wait)
     tx.execute(delete(row).where(row.c.job_id == job_id))
     directory = Directory(connection)
@@ -57,7 +66,7 @@ def add_rows(
         found = _find_candidates(tx, directory, piece)
         registrations = _find_registrations(tx, connection, piece, found)
         lines = [
-            _as_line(job_id, new, found.get(new.row), registrations.get(new.row), again=again) for new in piece
+            _as_line(job_id, new, found.get(new.row), registrations.get(new.row), settles=settles) for new in piece
         ]
         tx.execute(insert(row), lines)
     _skip_repeated(tx, job_id)
@@ -99,7 +108,7 @@ def _find_registrations(
 
 
 def _as_line(
-    job_id: int, new: NewRow, who: KnownCandidate | None, known: KnownRegistration | None, *, again: bool
+    job_id: int, new: NewRow, who: KnownCandidate | None, known: KnownRegistration | None, *, settles: bool
 ) -> dict[str, Any]:
     line: dict[str, Any] = {
         "job_id": job_id,
@@ -109,6 +118,7 @@ def _as_line(
         "candidate_id": who.id if who else None,
         "registration_id": known.id if known else None,
         "course_key": new.parsed.course.key if new.parsed and new.parsed.course else "",
+        "action": new.parsed.action if new.parsed else Action.REGISTER,
         "status": RowStatus.NOT_ATTEMPTED,
         "error": new.error,
         "error_code": new.code,
@@ -120,7 +130,7 @@ def _as_line(
         line |= {"status": RowStatus.INVALID, "changed_at": now()}
     elif who is None:
         line |= {"status": RowStatus.INVALID, "changed_at": now(), **_AMBIGUOUS}
-    elif known and known.state is RegistrationState.REGISTERED and not again:
+    elif known and known.state is RegistrationState.REGISTERED and settles and line["action"] is Action.REGISTER:
         line |= {
             "status": RowStatus.ALREADY_REGISTERED,
             "changed_at": now(),
@@ -137,12 +147,13 @@ _AMBIGUOUS = {
 
 
 def _skip_repeated(tx: Connection, job_id: int) -> None:
-    """Mark the rows whose registration stands in the roster above them."""
-    mine = select(row.c.registration_id, func.min(row.c.row).label("first")).where(
+    """Mark the rows that ask for what stands in the roster above them: the same action on the same registration."""
+    mine = select(row.c.registration_id, row.c.action, func.min(row.c.row).label("first")).where(
         row.c.job_id == job_id, row.c.registration_id.is_not(None)
     )
-    first = mine.group_by(row.c.registration_id).having(func.count() > 1).subquery()
-    repeated = select(row.c.id, first.c.first).join(first, first.c.registration_id == row.c.registration_id)
+    first = mine.group_by(row.c.registration_id, row.c.action).having(func.count() > 1).subquery()
+    same = and_(first.c.registration_id == row.c.registration_id, first.c.action == row.c.action)
+    repeated = select(row.c.id, row.c.action, first.c.first).join(first, same)
     unsent = row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.ALREADY_REGISTERED))
     for line in tx.execute(repeated.where(row.c.job_id == job_id, row.c.row != first.c.first, unsent)).all():
         tx.execute(
@@ -150,7 +161,7 @@ def _skip_repeated(tx: Connection, job_id: int) -> None:
             .where(row.c.id == line.id)
             .values(
                 status=RowStatus.SKIPPED,
-                error=f"The same candidate and course as row {line.first}, which carries the registration",
+                error=_repeats(Action(line.action), line.first),
                 error_code="duplicate_row",
                 lms_registration_id=None,
                 changed_at=now(),
@@ -158,15 +169,24 @@ def _skip_repeated(tx: Connection, job_id: int) -> None:
         )
 
 
+def _repeats(action: Action, first: int) -> str:
+    if action is Action.REGISTER:
+        return f"The same candidate and course as row {first}, which carries the registration"
+    what = "candidate" if action.is_about_a_person else "candidate and course"
+    return f"The same {what} and action as row {first}, which carries the outcome"
+
+
 def move_rows(tx: Connection, job_id: int, connection: str, old: int, new: int) -> None:
     """Let the job's rows that name one candidate line name another, which turned out to be the same person."""
     mine = and_(row.c.job_id == job_id, row.c.candidate_id == old)
-    courses = tx.execute(select(row.c.id, row.c.course_key).where(mine)).all()
+    courses = tx.execute(select(row.c.id, row.c.course_key, row.c.action).where(mine)).all()
+    options: dict[str, Any] = tx.execute(select(job.c.options).where(job.c.id == job_id)).scalar_one()
     lines = save_registrations(tx, connection, [(new, each.course_key or "") for each in courses])
     for each in courses:
         known = lines[new, each.course_key or ""]
         values: dict[str, Any] = {"candidate_id": new, "registration_id": known.id}
-        if known.state is RegistrationState.REGISTERED:
+        registers = each.action == Action.REGISTER and not options.get("update_existing")
+        if known.state is RegistrationState.REGISTERED and registers:
             values |= {
                 "status": RowStatus.ALREADY_REGISTERED,
                 "lms_registration_id": known.lms_id,
@@ -180,7 +200,7 @@ def _register_anew(tx: Connection, job_id: int) -> None:
     known = (
         select(registration.c.id)
         .join(row, row.c.registration_id == registration.c.id)
-        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
+        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.action == Action.REGISTER)
         .where(registration.c.state == RegistrationState.REGISTERED)
     )
     register_anew(tx, list(tx.execute(known).scalars()))

@@ -99,10 +99,12 @@ candidate = Table(
     Column("email_key", String(64), nullable=True),
     Column("state", String(20), nullable=False),
     Column("lms_id", String(200), nullable=True),
-    #: The job and the row for which a creation was sent.
+    #: The job and the row for which a creation was sent; the row also of a later change.
     Column("job_id", Integer, nullable=True),
     Column("row_id", Integer, nullable=True),
     Column("sent_at", Float, nullable=True),
+    #: What is `sending` or in doubt (`update`, `deactivate`); null when it is the creation.
+    Column("doing", String(20), nullable=True),
     #: The batch that works on it; nobody else may send anything for it meanwhile.
     Column("claimed_by", String(40), nullable=True),
     UniqueConstraint("connection", "key"),
@@ -127,6 +129,8 @@ registration = Table(
     Column("job_id", Integer, nullable=True),
     Column("row_id", Integer, nullable=True),
     Column("sent_at", Float, nullable=True),
+    #: What is `sending` or in doubt (`approve`, `complete`, `withdraw`); null when it is the registration itself.
+    Column("doing", String(20), nullable=True),
     Column("claimed_by", String(40), nullable=True),
     UniqueConstraint("connection", "course_key", "candidate_id"),
     Index(None, "candidate_id"),
@@ -139,6 +143,8 @@ batch = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
     Column("course_key", String(400), nullable=False),
+    #: What its rows ask for, all of them the same.
+    Column("action", String(20), nullable=False, default="register", server_default="register"),
     #: The first call for its course goes alone.
     Column("canary", Boolean, nullable=False),
     Column("state", String(20), nullable=False),
@@ -169,6 +175,7 @@ row = Table(
     Column("registration_id", ForeignKey("registration.id"), nullable=True),
     Column("batch_id", Integer, nullable=True),
     Column("course_key", String(400), nullable=True),
+    Column("action", String(20), nullable=False, default="register", server_default="register"),
     Column("status", String(30), nullable=False),
     Column("error", Text, nullable=False, default=""),
     Column("error_code", String(60), nullable=False, default=""),

@@ -8,11 +8,12 @@ and before the first byte goes out. It raises the `LmsError`s of `worker.errors`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
+from typing import Any, Protocol
 
-from worker.model import Candidate, Course, Person, RosterRow, RowRules
+from worker.errors import Refused
+from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
 
 #: Committed to the ledger just before a call that changes something; what it raises keeps the call from being sent.
 Intent = Callable[[], Awaitable[None]]
@@ -65,6 +66,42 @@ FoundCandidate = str | Unfound
 FoundRegistration = Registered | Unfound
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """Something to be done to a registration or a person that is there: approve, complete, update and so on."""
+
+    row_id: int
+    action: Action
+    row: RosterRow
+    candidate_id: str
+    #: Our own id for the registration, and the LMS's as far as the ledger knows it.
+    key: str = ""
+    registration_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A registration or a person as the LMS shows it, held against what a deed asks for."""
+
+    #: The LMS's id of the registration, or of the person.
+    lms_id: str
+    #: It is so already: there is nothing to send.
+    reached: bool = False
+    #: The registration stands no more.
+    withdrawn: bool = False
+    #: Why it is not to be sent at all.
+    hindrance: Refused | None = None
+    #: What the LMS showed, for the connector's own use.
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The LMS said so: the deed is done."""
+
+    http_status: int | None = None
+
+
 class Connector(Protocol):
     """One account on one LMS, as the rest of Roster sees it."""
 
@@ -82,6 +119,20 @@ class Connector(Protocol):
 
     async def find_registrations(self, enrolments: Sequence[Enrolment]) -> Mapping[int, FoundRegistration]:
         """Look registrations of one course up, by row id."""
+
+    async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
+        """Read what these deeds are about, by row id, in as few calls as it can: all of one action and one course.
+
+        Nothing is taken from an earlier look: this also settles what is in doubt. Raises when nothing can be read.
+        """
+
+    async def act(
+        self, deeds: Sequence[Deed], seen: Mapping[int, Seen], intent: Intent
+    ) -> Mapping[int, Done | Refused]:
+        """Do the deeds, all of one action, in one call; return by row id what the answer says of each.
+
+        An LMS that answers refusals within a success gives a `Refused` for the row. Who is missing is in doubt.
+        """
 
     async def count_people(self, at_least: int) -> bool | None:
         """Tell whether the LMS lists more than `at_least` people; None when it lists nobody."""

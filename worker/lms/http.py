@@ -135,8 +135,12 @@ class Door:
         return await self._call(operation, "GET", path, params=params)
 
     async def change(self, operation: str, method: str, path: str, body: Any, intent: Intent) -> Answer:
-        """Make a call that changes something: leave of the pace, then the intent, then the first byte."""
-        return await self._call(operation, method, path, intent=intent, json=body)
+        """Make a call that changes something: leave of the pace, then the intent, then the first byte.
+
+        A `body` of None is no body at all.
+        """
+        content = {} if body is None else {"json": body}
+        return await self._call(operation, method, path, intent=intent, **content)
 
     async def _call(
         self, operation: str, method: str, path: str, *, intent: Intent | None = None, **content: Any

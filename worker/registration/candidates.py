@@ -1,4 +1,7 @@
-"""Make sure that a row's candidate is on the LMS: known, found, or created, once however many rows name them."""
+"""Make sure that a row's candidate is on the LMS: known, found, or created, once however many rows name them.
+
+Only to be registered is anybody created; the other actions are about people who are there.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, Refused
-from worker.ledger import batches, calls
+from worker.errors import AnswerLost, Refused, RetryLater, StopJob
+from worker.ledger import batches, calls, deeds
 from worker.ledger.calls import Outcome
 from worker.lms.contract import Unfound
-from worker.model import CandidateState, RowStatus
+from worker.model import Action, CandidateState, RowStatus
 from worker.registration.doubt import LONGEST_TRY, doubt_candidate, doubtful, given_up, settle_candidate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from worker.ledger.batches import Claim
@@ -58,26 +63,37 @@ class Candidates:
         work = await self._wait_for_others(work)
         if not work.candidate.mine and work.candidate.state is not CandidateState.KNOWN:
             return Blocked(None)
-        if work.candidate.state is CandidateState.IN_DOUBT:
+        if work.candidate.is_being_created:
             found = await settle_candidate(self.desk, self.claim, work)
             if found is not None:
                 return found
             work = await self._reload(work)
-        if work.candidate.state is CandidateState.IN_DOUBT:
+        if work.candidate.is_being_created:
             return _doubtful(self.claim, work)
+        if work.candidate.doing is Action.DEACTIVATE:
+            work = await self._after_deactivation(work)
         if work.candidate.lms_id is not None:
-            return work.candidate.lms_id
+            return _unless_leaving(work)
         return await self._find_or_create(work)
 
+    async def _after_deactivation(self, work: Work) -> Work:
+        """Let somebody who was deactivated, and is not on the LMS's list again, be created anew."""
+        comes_back = work.row.action is Action.REGISTER and work.row.candidate.candidate_id is None
+        if work.candidate.state is not CandidateState.DEACTIVATED or not comes_back:
+            return work
+        await self.desk.ledger.commit(*deeds.person_is_new(self.claim, work))
+        return await self._reload(work)
+
     async def _find_or_create(self, work: Work) -> str | Blocked:
-        if self.desk.look_up_first and work.row.candidate.external_id:
+        registers = work.row.action is Action.REGISTER
+        if (self.desk.look_up_first or not registers) and work.row.candidate.external_id:
             found = await self.desk.connector.find_candidate(work.row.candidate, None)
             if isinstance(found, str):
                 await self.desk.ledger.commit(*calls.candidate_found(self.claim, work, found))
                 return found
             if found is Unfound.SEVERAL:
                 return Blocked(AMBIGUOUS)
-        return await self._create(work)
+        return await self._create(work) if registers else Blocked(UNKNOWN)
 
     async def _create(self, work: Work, tries: int = 1) -> str | Blocked:
         desk, claim = self.desk, self.claim
@@ -155,6 +171,41 @@ class Candidates:
         return await self.desk.ledger.run(hold_and_load)
 
 
+async def sort_out(
+    desk: Desk, claim: Claim, candidates: Candidates, works: Sequence[Work]
+) -> tuple[list[tuple[Work, str]], BaseException | None]:
+    """Make sure of the candidates of rows; return the rows with their LMS ids, and what stands in others' way."""
+    found = await asyncio.gather(*(candidates.ensure(work) for work in works), return_exceptions=True)
+    trouble: BaseException | None = None
+    ready = []
+    for work, who in zip(works, found, strict=True):
+        if isinstance(who, str):
+            ready.append((work, who))
+        elif isinstance(who, BaseException):
+            trouble = who if trouble is None or isinstance(who, StopJob) else trouble
+        elif who.outcome is not None:
+            await desk.ledger.commit(calls.settled(claim, work, who.outcome))
+            desk.rows_left -= who.outcome.status is not RowStatus.NOT_ATTEMPTED
+        else:
+            trouble = trouble or RetryLater(1.0, "Another batch is at work on the same candidate")
+    return ready, trouble
+
+
+def _unless_leaving(work: Work) -> str | Blocked:
+    """Return the LMS's id, but not of somebody of whom nobody knows whether they were deactivated."""
+    line = work.candidate
+    leaving = line.state is CandidateState.IN_DOUBT and line.doing is Action.DEACTIVATE
+    if leaving and work.row.action is not Action.DEACTIVATE:
+        return WAITS_WITH_ANOTHER
+    return line.lms_id or Blocked(UNKNOWN)
+
+
+UNKNOWN = Outcome(
+    status=RowStatus.REJECTED,
+    error="The LMS does not know this person, and people are created only to be registered; "
+    "mend how the row names them",
+    code="unknown_candidate",
+)
 AMBIGUOUS = Outcome(
     status=RowStatus.INVALID,
     error="The LMS has several people with this external id; give the candidate_id of the right one",

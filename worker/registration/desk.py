@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from worker.errors import AnswerLost, LmsUnavailable, RateLimited, Refused, RetryLater, RosterError, StopJob
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from worker.ledger.access import Ledger, Write
     from worker.lms.contract import Connector, Intent
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Writes: TypeAlias = "tuple[Write, ...]"
+
+
+def together(writes: Iterable[Writes]) -> Writes:
+    """Return the writes of several events as those of one."""
+    return tuple(chain.from_iterable(writes))
 
 
 class Stopped(RosterError):
@@ -64,6 +70,11 @@ class Desk:
     course_ids: dict[str, str] = field(default_factory=dict)
     #: The candidates that this process created for the job: nobody need look whether they are registered.
     created: set[int] = field(default_factory=set)
+    #: The registrations that this process made for the job: nobody need look how they stand.
+    registered: set[int] = field(default_factory=set)
+    #: Whether people who are there already are brought up to date before they are registered, and who was.
+    update_existing: bool = False
+    refreshed: set[int] = field(default_factory=set)
     bisected: int = 0
     #: Why nothing more may be sent; None while it may.
     stopping: Callable[[], RosterError | None] = lambda: None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, LmsError, RetryLater, StopJob
@@ -123,6 +124,8 @@ async def _settle_found(
     for work, enrolment in waiting:
         what = found.get(work.row_id, Unfound.NO_LOOKUP)
         if isinstance(what, Registered):
+            # What is in doubt may be what became of a registration that had been there before.
+            what = replace(what, already=what.already or not work.registration.is_being_made)
             await desk.ledger.commit(*calls.registered(claim, work, outcome_of(what)))
         else:
             left.append((work, enrolment))

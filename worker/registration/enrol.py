@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
 from worker.errors import AnswerLost, Refused
@@ -18,13 +17,12 @@ from worker.ledger.calls import Outcome
 from worker.lms.contract import Enrolment, FoundRegistration, Registered, Unfound
 from worker.model import RegistrationState, RowStatus
 from worker.registration.breaker import FEW, speaks_of_course
-from worker.registration.desk import CourseStopped
+from worker.registration.desk import CourseStopped, together
 from worker.registration.doubt import LONGEST_TRY, given_up, outcome_of, settle_registrations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from worker.ledger.access import Write
     from worker.ledger.batches import Claim
     from worker.ledger.calls import Work
     from worker.registration.desk import Desk
@@ -66,8 +64,8 @@ class Enrolling:
         try:
             answers = await desk.send(
                 lambda intent: desk.connector.register([enrolment for _, enrolment in pairs], intent),
-                lambda: _each(calls.sending_registration(claim, work) for work in works),
-                lambda: _each(
+                lambda: together(calls.sending_registration(claim, work) for work in works),
+                lambda: together(
                     calls.registration_turned(claim, work, RegistrationState.NEW, unsent=True) for work in works
                 ),
             )
@@ -87,8 +85,9 @@ class Enrolling:
     async def _answered(self, pairs: Sequence[Pair], answers: Mapping[int, Registered], tries: int) -> None:
         confirmed = [(work, answers[work.row_id]) for work, _ in pairs if work.row_id in answers]
         await self.desk.ledger.commit(
-            *_each(calls.registered(self.claim, work, outcome_of(answer)) for work, answer in confirmed)
+            *together(calls.registered(self.claim, work, outcome_of(answer)) for work, answer in confirmed)
         )
+        self.desk.registered |= {work.registration.id for work, answer in confirmed if not answer.already}
         if confirmed:
             self._named = 0
             self.desk.breaker.succeeded(self.claim.course_key)
@@ -116,7 +115,7 @@ class Enrolling:
 
     async def _refused(self, pairs: Sequence[Pair], refused: Refused) -> None:
         turned = (calls.registration_turned(self.claim, work, RegistrationState.NEW) for work, _ in pairs)
-        await self.desk.ledger.commit(*_each(turned))
+        await self.desk.ledger.commit(*together(turned))
         await self._stop_a_refused_course(pairs, refused)
         if len(pairs) == 1:
             await self._reject(pairs[0], refused)
@@ -189,7 +188,7 @@ class Enrolling:
         if self.desk.only_course:
             raise self._course_stopped(refused)
         await self.desk.ledger.commit(
-            *(calls.settled(self.claim, work, _rejected(refused, "unknown_course")) for work, _ in pairs)
+            *(calls.settled(self.claim, work, _rejected(refused, _code_of_course(refused))) for work, _ in pairs)
         )
         raise self._course_stopped(refused)
 
@@ -212,8 +211,8 @@ class Enrolling:
         await self.desk.ledger.commit(*(calls.settled(self.claim, work, outcome) for work, _ in pairs))
 
 
-def _each(writes: Iterable[tuple[Write, ...]]) -> tuple[Write, ...]:
-    return tuple(chain.from_iterable(writes))
+def _code_of_course(refused: Refused) -> str:
+    return refused.code if refused.code == "ambiguous_course" else "unknown_course"
 
 
 def _rejected(refused: Refused, code: str) -> Outcome:

@@ -29,11 +29,13 @@ def estimate(tx: Connection, job_id: int, *, rows_per_call: int, lists_people: b
     """Return the calls that the rows not yet sent will take.
 
     One for each candidate to be created, one for each `rows_per_call` rows of a course; where the LMS lists people,
-    unknown candidates may turn out to be there, and the lists are read.
+    unknown candidates may turn out to be there, and the lists are read. A deed is a look, and perhaps a call.
     """
     ahead = outlook.outlook(tx, job_id)
-    registering = sum(math.ceil(rows / rows_per_call) for rows in ahead.rows_by_course.values())
+    deeds = ahead.deeds
+    registering = deeds + sum(math.ceil(rows / rows_per_call) for rows in ahead.rows_by_course.values())
     if not lists_people:
-        return Estimate(least=registering + ahead.new_candidates, most=registering + ahead.new_candidates)
-    lists = 1 + len(ahead.rows_by_course) + math.ceil(ahead.new_candidates / PAGE) if ahead.rows_by_course else 0
-    return Estimate(least=registering, most=registering + ahead.new_candidates + lists)
+        calls = registering + ahead.new_candidates
+        return Estimate(least=calls, most=calls + deeds)
+    lists = 1 + len(ahead.rows_by_course) + math.ceil(ahead.new_candidates / PAGE) if registering else 0
+    return Estimate(least=registering, most=registering + deeds + ahead.new_candidates + lists)

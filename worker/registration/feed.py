@@ -1,4 +1,4 @@
-"""Feed a job's batches to whoever works them off: a few at a time, a course's canary before the rest of it.
+"""Feed a job's batches to whoever works them off: a few at a time, action by action, a course's canary first.
 
 `ready` is pure and serves every mode. `go_on` takes a job of the queue one step on: it closes the job when it is at
 its end, says when it waits, and returns the bells to ring. It may be called at any time, by anybody, twice.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from worker.ledger import batches, bells, jobs
 from worker.ledger.bells import Bell, Task, Urgency
-from worker.model import AT_WORK, JobState
+from worker.model import AT_WORK, STAGES, JobState
 from worker.registration import conclude, settle, steer
 
 if TYPE_CHECKING:
@@ -45,7 +45,13 @@ class Window:
 def ready(
     open_batches: Sequence[OpenBatch], running: Sequence[OpenBatch], *, at_once: int, at: float
 ) -> list[OpenBatch]:
-    """Return the batches to start at the time `at`: a course's canary before the rest of it, so many at once."""
+    """Return the batches to start at the time `at`, so many at once.
+
+    Those of an action only when none is open of those that come before it (a registration is made before it is
+    completed); a course's canary before the rest of it.
+    """
+    now_due = min((STAGES.index(batch.action) for batch in (*open_batches, *running)), default=0)
+    open_batches = [batch for batch in open_batches if STAGES.index(batch.action) == now_due]
     busy = {batch.course_key for batch in running if batch.canary}
     canaries = {batch.course_key: batch.id for batch in reversed(open_batches) if batch.canary}
     at_work = {batch.id for batch in running}

@@ -1,4 +1,4 @@
-"""Cut a job's rows into batches: one course each, the canary of a course first."""
+"""Cut a job's rows into batches: one course and one action each, the canary of a course first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.ledger import batches
 from worker.ledger.batches import PlannedBatch
+from worker.model import STAGES, Action
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -13,31 +14,53 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
+#: The rows of a batch of another action than to register are looked at together, by lists where that takes fewer
+#: calls: larger ones are cheaper.
+LEAST_OF_DEEDS = 500
+
+
 def plan_batches(
-    tx: Connection, job_id: int, *, batch_size: int, rows_per_call: int, proven: Collection[str] = ()
+    tx: Connection,
+    job_id: int,
+    *,
+    batch_size: int,
+    rows_per_call: int,
+    rows_per_deed: int = 1,
+    proven: Collection[str] = (),
 ) -> int:
     """Put the rows that are to be sent, and are in no open batch, into batches. Return how many batches.
 
-    A course in `proven`, on which somebody was registered before, needs no canary.
+    A course in `proven`, on which somebody was registered before, needs no canary. What comes first within a job
+    stands first.
     """
-    by_course: dict[str, list[int]] = {}
-    for row_id, course_key in batches.rows_to_plan(tx, job_id):
-        by_course.setdefault(course_key, []).append(row_id)
-    planned = [
-        plan
-        for course_key, row_ids in by_course.items()
-        for plan in cut(
-            course_key, row_ids, batch_size=batch_size, rows_per_call=rows_per_call, canary=course_key not in proven
+    together: dict[tuple[Action, str], list[int]] = {}
+    for row_id, course_key, action in batches.rows_to_plan(tx, job_id):
+        together.setdefault((action, course_key), []).append(row_id)
+    planned = []
+    for action, course_key in sorted(together, key=lambda each: STAGES.index(each[0])):
+        registers = action is Action.REGISTER
+        planned += cut(
+            course_key,
+            together[action, course_key],
+            batch_size=batch_size if registers else max(batch_size, LEAST_OF_DEEDS),
+            rows_per_call=rows_per_call if registers else rows_per_deed,
+            canary=course_key not in proven,
+            action=action,
         )
-    ]
     batches.save_plan(tx, job_id, planned)
     return len(planned)
 
 
 def cut(
-    course_key: str, row_ids: Sequence[int], *, batch_size: int, rows_per_call: int, canary: bool = True
+    course_key: str,
+    row_ids: Sequence[int],
+    *,
+    batch_size: int,
+    rows_per_call: int,
+    canary: bool = True,
+    action: Action = Action.REGISTER,
 ) -> list[PlannedBatch]:
-    """Return the batches of one course, the canary first.
+    """Return the batches of one course and action, the canary first.
 
     The canary is the odd piece: what is over when the rows are cut into whole calls. So it costs no call of its
     own; ceil(rows / rows_per_call) calls register them all.
@@ -45,9 +68,11 @@ def cut(
     first = canary_size(len(row_ids), rows_per_call)
     rest = row_ids[first:]
     return [
-        PlannedBatch(course_key=course_key, canary=canary, row_ids=row_ids[:first]),
+        PlannedBatch(course_key=course_key, canary=canary, row_ids=row_ids[:first], action=action),
         *(
-            PlannedBatch(course_key=course_key, canary=False, row_ids=rest[start : start + batch_size])
+            PlannedBatch(
+                course_key=course_key, canary=False, row_ids=rest[start : start + batch_size], action=action
+            )
             for start in range(0, len(rest), batch_size)
         ),
     ]

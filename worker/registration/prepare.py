@@ -27,8 +27,8 @@ async def prepare(desk: Desk, batch_size: int) -> None:
 async def look_ahead(desk: Desk) -> None:
     """Note at the desk how much of the job is ahead."""
     ahead = await desk.ledger.run(lambda tx: outlook.outlook(tx, desk.job_id))
-    desk.rows_left = sum(ahead.rows_by_course.values())
-    desk.only_course = len(ahead.rows_by_course) == 1
+    desk.rows_left = sum(ahead.rows_by_course.values()) + ahead.deeds
+    desk.only_course = len(ahead.rows_by_course) == 1 and not ahead.deeds
 
 
 async def _find_people(desk: Desk) -> None:
@@ -43,6 +43,11 @@ async def _find_people(desk: Desk) -> None:
 
 def _plan(tx: Connection, desk: Desk, batch_size: int) -> None:
     plan.plan_batches(
-        tx, desk.job_id, batch_size=batch_size, rows_per_call=desk.rows_per_call, proven=desk.breaker.proven
+        tx,
+        desk.job_id,
+        batch_size=batch_size,
+        rows_per_call=desk.rows_per_call,
+        rows_per_deed=desk.connector.rules.rows_per_deed,
+        proven=desk.breaker.proven,
     )
     jobs.change_job(tx, desk.job_id, planned=True)

@@ -1,5 +1,7 @@
 """Run one batch: claim it, make sure of its candidates, register them, record every outcome. Knows no Celery.
 
+What the other actions ask for is done in `deeds`.
+
 What if the process dies here? Before a call its intent is in the ledger, after it the outcome; a claim that died
 leaves its `sending` in doubt (`worker.ledger.batches.reap`), and nothing else.
 """
@@ -7,7 +9,6 @@ leaves its `sending` in doubt (`worker.ledger.batches.reap`), and nothing else.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,15 +16,19 @@ from typing import TYPE_CHECKING
 from worker.errors import AnswerLost, LedgerError, LmsUnavailable, Refused, RetryLater, StaleClaim, StopJob
 from worker.ledger import batches, calls
 from worker.ledger.calls import Outcome
+from worker.ledger.deeds import registration_anew
 from worker.ledger.engine import now
 from worker.ledger.owners import LEASE_SECONDS
 from worker.lms.contract import Enrolment, Registered
-from worker.model import RegistrationState, RowStatus
-from worker.registration.candidates import Blocked, Candidates
+from worker.model import Action, RegistrationState, RowStatus
+from worker.registration import deeds
+from worker.registration.candidates import Candidates, sort_out
 from worker.registration.desk import CourseStopped, Stopped
 from worker.registration.doubt import look_up_registrations, outcome_of
 from worker.registration.enrol import Enrolling
+from worker.registration.keys import key_of
 from worker.registration.people import find_standing
+from worker.registration.refresh import refresh
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -105,14 +110,17 @@ async def _heartbeat(desk: Desk, claim: Claim) -> AsyncIterator[None]:
 
 async def _work_off(desk: Desk, claim: Claim) -> BatchEnd:
     try:
-        await find_standing(desk, claim)
+        if claim.action is Action.REGISTER:
+            await find_standing(desk, claim)
     except (AnswerLost, Refused):
         desk.look_before.add(claim.course_key)
     except (RetryLater, StopJob, Stopped) as error:
         return _end([error])
     works = await desk.ledger.run(lambda tx: calls.load_work(tx, claim))
-    size = desk.rows_per_call
     candidates = Candidates(desk, claim)
+    if claim.action is not Action.REGISTER:
+        return _end(await deeds.work_off(desk, claim, candidates, works))
+    size = desk.rows_per_call
     groups = [works[start : start + size] for start in range(0, len(works), size)]
     results = await asyncio.gather(
         *(_work_off_group(desk, claim, candidates, group) for group in groups), return_exceptions=True
@@ -146,20 +154,11 @@ def _end(results: Sequence[BaseException | None]) -> BatchEnd:
 
 async def _work_off_group(desk: Desk, claim: Claim, candidates: Candidates, works: Sequence[Work]) -> None:
     """Work off the rows of one registering call; on the first trouble that stops the group, raise it at the end."""
-    ids = await asyncio.gather(*(candidates.ensure(work) for work in works), return_exceptions=True)
-    trouble: BaseException | None = None
-    pairs: list[Pair] = []
-    for work, found in zip(works, ids, strict=True):
-        if isinstance(found, Blocked):
-            if found.outcome is not None:
-                await desk.ledger.commit(calls.settled(claim, work, found.outcome))
-                desk.rows_left -= found.outcome.status is not RowStatus.NOT_ATTEMPTED
-            else:
-                trouble = trouble or RetryLater(1.0, "Another batch is at work on the same candidate")
-        elif isinstance(found, BaseException):
-            trouble = _graver(trouble, found)
-        else:
-            pairs.append((work, _enrolment(desk, work, found)))
+    ready, trouble = await sort_out(desk, claim, candidates, works)
+    if desk.update_existing:
+        ready, untidy = await refresh(desk, claim, ready)
+        trouble = trouble or untidy
+    pairs = [await _pair(desk, claim, work, who) for work, who in ready]
     pairs, elsewhere = await _leave_to_others(desk, claim, pairs)
     trouble = trouble or elsewhere
     if not isinstance(trouble, StopJob | Stopped) and _worth_it(trouble, pairs, works):
@@ -184,10 +183,6 @@ async def _leave_to_others(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> t
     return mine, elsewhere
 
 
-def _graver(one: BaseException | None, other: BaseException) -> BaseException:
-    return other if one is None or isinstance(other, StopJob) else one
-
-
 def _worth_it(trouble: BaseException | None, pairs: Sequence[Pair], works: Sequence[Work]) -> bool:
     """Tell whether to register those that are ready, or to wait for the others and register all in one call."""
     if trouble is None:
@@ -202,9 +197,18 @@ async def _register(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> None:
     absent = await look_up_registrations(desk, claim, doubtful) if doubtful else []
     if doubtful:
         await _mark_in_doubt(desk, claim, [pair for pair in doubtful if pair not in absent])
+        absent = [await _after_a_deed(desk, claim, pair) for pair in absent]
     fresh = [pair for pair in pairs if pair[0].registration.state is RegistrationState.NEW]
     fresh = await _take_out_standing(desk, claim, fresh)
     await enrolling.enrol([*absent, *fresh])
+
+
+async def _after_a_deed(desk: Desk, claim: Claim, pair: Pair) -> Pair:
+    """Take the next number for a registration that turned out to be withdrawn, whose end had been in doubt."""
+    work, enrolment = pair
+    if work.registration.is_being_made:
+        return pair
+    return await _next_of_series(desk, claim, work, enrolment.candidate_id)
 
 
 async def _take_out_standing(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> list[Pair]:
@@ -247,19 +251,20 @@ async def _mark_in_doubt(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> Non
     await desk.ledger.commit(*(calls.settled(claim, work, outcome) for work in fresh))
 
 
+async def _pair(desk: Desk, claim: Claim, work: Work, candidate_id: str) -> Pair:
+    """Return a row with its enrolment; a withdrawn registration keeps our key, so the next number is taken."""
+    if work.registration.state is RegistrationState.WITHDRAWN and work.registration.mine:
+        return await _next_of_series(desk, claim, work, candidate_id)
+    return work, _enrolment(desk, work, candidate_id)
+
+
+async def _next_of_series(desk: Desk, claim: Claim, work: Work, candidate_id: str) -> Pair:
+    writes, work = registration_anew(claim, work)
+    await desk.ledger.commit(*writes)
+    return work, _enrolment(desk, work, candidate_id)
+
+
 def _enrolment(desk: Desk, work: Work, candidate_id: str) -> Enrolment:
     return Enrolment(
-        row_id=work.row_id, candidate_id=candidate_id, row=work.row, key=_key(desk, work, candidate_id)
+        row_id=work.row_id, candidate_id=candidate_id, row=work.row, key=key_of(desk, work, candidate_id)
     )
-
-
-def _key(desk: Desk, work: Work, candidate_id: str) -> str:
-    """Return our id for a registration: from connection, course and candidate, the same on every run.
-
-    The next of the series is used when a registration that we withdrew is made again.
-    """
-    own = work.row.registration_external_id
-    course = work.row.course.key if work.row.course else ""
-    made = hashlib.sha256(f"{desk.connection}|{course}|{candidate_id}".encode()).hexdigest()[:24]
-    key = own or f"roster-{made}"
-    return f"{key}-{work.registration.series + 1}" if work.registration.series else key

@@ -84,6 +84,11 @@ _ALL = (
         "The LMS knows no such course, or does not offer it to this account.",
         "Look the course up in the LMS, mend it in the roster, and drop the failed rows again.",
     ),
+    Code(
+        "ambiguous_course",
+        "More than one course in the LMS fits this row, and none was chosen.",
+        "Name the course by `course_id` and drop the failed rows again.",
+    ),
     Code("candidate_refused", "The LMS would not create the candidate; its words are in `_error`.", _MEND),
     Code("registration_refused", "The LMS would not register the candidate; its words are in `_error`.", _MEND),
     Code(
@@ -100,6 +105,47 @@ _ALL = (
         "candidate_incomplete",
         "The LMS does not have this person, and the row lacks what is needed to create them.",
         "Fill in the columns that the sentence names, or mend the id by which the row names the person.",
+    ),
+    Code(
+        "unknown_candidate",
+        "The LMS has no such person; people are created only to be registered, not by any other action.",
+        "Mend the id or the e-mail address by which the row names the person, or register them first.",
+    ),
+    Code(
+        "not_registered",
+        "The person is not registered on this course, or not where this account can see it.",
+        "Check the person and the course; register them first (`action` = `register`).",
+    ),
+    Code(
+        "registration_withdrawn",
+        "The person's registration on this course was withdrawn, so it can be neither approved nor completed.",
+        "Register the person again first (`action` = `register`), then drop the row again.",
+    ),
+    Code(
+        "ambiguous_registration",
+        "The person has more than one registration that fits this row, and none was chosen.",
+        "Name the right one in a `registration_external_id` column and drop the row again.",
+    ),
+    Code(
+        "registration_mismatch",
+        "The `registration_external_id` of this row belongs to another person or course.",
+        "Mend the id, or leave it empty: then the registration is found by person and course.",
+    ),
+    Code(
+        "registration_not_found",
+        "The LMS does not show which registration this row means.",
+        "Name the course by `course_id`, or the registration by `registration_external_id`.",
+    ),
+    Code(
+        "action_refused",
+        "The LMS would not do what this row asks for; its words are in `_error`.",
+        "Look the registration up in the LMS: not every step is allowed from where it stands.",
+    ),
+    Code("update_refused", "The LMS would not change the person; its words are in `_error`.", _MEND),
+    Code(
+        "deactivation_refused",
+        "The LMS would not deactivate the person; its words are in `_error`.",
+        "Do it in the LMS itself, or ask its administrator.",
     ),
     Code(
         "not_allowed",

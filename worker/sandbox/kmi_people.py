@@ -66,6 +66,8 @@ class User:
     created: float
     updated: float
     deleted: bool = False
+    #: The fields and external ids before the last change: what an LMS that lags still shows.
+    before: tuple[dict[str, Any], dict[str, str]] | None = None
 
     @property
     def email(self) -> str:
@@ -77,12 +79,19 @@ class User:
         expires = self.fields.get("expirationDate")
         return not self.deleted and not (expires and moment(expires) <= at)
 
-    def shown(self, key: str) -> dict[str, Any]:
-        """Return the user as an API key sees it (K-users)."""
+    def gone(self, newest: float) -> bool:
+        """Whether the user shows as deleted, with changes up to `newest`."""
+        return self.deleted and self.updated <= newest
+
+    def shown(self, key: str, newest: float | None = None) -> dict[str, Any]:
+        """Return the user as an API key sees it (K-users), with changes up to `newest`."""
+        fields, external_ids = self.fields, self.external_ids
+        if newest is not None and self.updated > newest and self.before is not None:
+            fields, external_ids = self.before
         return {
             **BLANK,
-            **self.fields,
-            "externalId": self.external_ids.get(key, ""),
+            **fields,
+            "externalId": external_ids.get(key, ""),
             "id": self.id,
             "createdDate": stamp(self.created),
             "updatedDate": stamp(self.updated),
@@ -115,6 +124,7 @@ class People:
         """Change a user; fields that are left out stay as they are (assumed)."""
         for place in self._places(user):
             self._by[place].remove(user)
+        user.before = (dict(user.fields), dict(user.external_ids)) if user.fields else None
         user.fields |= {name: value for name, value in body.items() if name not in _OURS}
         if body.get("externalId") is not None:
             user.external_ids[key] = str(body["externalId"])

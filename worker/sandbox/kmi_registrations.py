@@ -41,21 +41,37 @@ class Registration:
     completed: float | None = None
     score: float | None = None
     success: bool | None = None
+    #: When it last took a step, and how it stood before: what an LMS that lags still shows.
+    stepped: float = 0.0
+    before: tuple[Status, float | None, float | None] = (Status.NOT_STARTED, None, None)
 
-    def shown(self, key: str) -> dict[str, Any]:
-        """Return the registration as the page has it: the user's id is a float (K-reg)."""
+    def step(self, status: Status, at: float) -> None:
+        """Take a step to another status."""
+        self.before, self.stepped = (self.status, self.completed, self.score), at
+        self.status = status
+
+    def withdrawn(self, newest: float) -> bool:
+        """Whether it shows as withdrawn, with steps up to `newest`."""
+        status = self.before[0] if self.stepped > newest else self.status
+        return status is Status.WITHDRAWN
+
+    def shown(self, key: str, newest: float | None = None) -> dict[str, Any]:
+        """Return it as the page has it, with steps up to `newest`: the user's id is a float (K-reg)."""
+        status, completed, score = self.status, self.completed, self.score
+        if newest is not None and self.stepped > newest:
+            status, completed, score = self.before
         return {
             "id": self.id,
             "courseId": self.course.id,
             "courseName": self.course.name,
             "createdDate": stamp(self.created),
             "registrationDate": stamp(self.created),
-            "completionDate": "" if self.completed is None else stamp(self.completed),
-            "statusName": self.status,
+            "completionDate": "" if completed is None else stamp(completed),
+            "statusName": status,
             "externalId": self.external_id,
             "userExternalId": self.user.external_ids.get(key, ""),
             "userId": float(self.user.id),
-            "score": self.score,
+            "score": score,
         }
 
 
@@ -88,10 +104,10 @@ class Registrations:
                 for each in self.all.values()
                 if course_id in {None, each.course.id} and user_id in {None, each.user.id}
             ]
-        seen = (
-            each for each in some if each.created <= newest and (withdrawn or each.status is not Status.WITHDRAWN)
+        seen = (each for each in some if each.created <= newest and (withdrawn or not each.withdrawn(newest)))
+        return Answer(
+            status=HTTPStatus.OK, payload=[each.shown(call.account, newest) for each in page(seen, query)]
         )
-        return Answer(status=HTTPStatus.OK, payload=[each.shown(call.account) for each in page(seen, query)])
 
     def create(self, call: Call) -> Answer:
         """Register exactly one user for exactly one course, and send the mail (K-reg)."""
@@ -115,15 +131,15 @@ class Registrations:
 
     def get(self, reference: Reference, call: Call) -> Answer:
         """Return one registration."""
-        found = self._one(reference)
-        if found.created > call.at - self.options.lag:
+        found, newest = self._one(reference), call.at - self.options.lag
+        if found.created > newest:
             raise refuse("Not registered for this course.", HTTPStatus.NOT_FOUND)
-        return Answer(status=HTTPStatus.OK, payload=found.shown(call.account))
+        return Answer(status=HTTPStatus.OK, payload=found.shown(call.account, newest))
 
     def approve(self, reference: Reference, call: Call) -> Answer:
         """Approve one registration; again when it is approved already, with no effect (assumed)."""
         found = self._step(reference, {Status.NOT_STARTED, Status.APPROVED}, "approved")
-        found.status = Status.APPROVED
+        found.step(Status.APPROVED, call.at)
         return Answer(status=HTTPStatus.OK, payload=found.shown(call.account))
 
     def complete(self, reference: Reference, call: Call) -> Answer:
@@ -136,14 +152,15 @@ class Registrations:
             raise refuse({"score": ["A valid number is required."]})
         if success not in (None, "true", "false"):  # a body may hold a list
             raise refuse({"success": ['Must be "true" or "false".']})
-        found.status, found.completed = Status.COMPLETED, call.at
+        found.step(Status.COMPLETED, call.at)
+        found.completed = call.at
         found.score = found.score if score is None else float(score)
         found.success = found.success if success is None else success == "true"
         return Answer(status=HTTPStatus.OK, payload=found.shown(call.account))
 
-    def withdraw(self, reference: Reference, call: Call) -> Answer:  # noqa: ARG002 as its neighbours
+    def withdraw(self, reference: Reference, call: Call) -> Answer:
         """Withdraw one registration; the page shows no body, so 204 (assumed)."""
-        self._one(reference).status = Status.WITHDRAWN
+        self._one(reference).step(Status.WITHDRAWN, call.at)
         return EMPTY
 
     def persons(self, call: Call) -> builtins.list[Person]:

@@ -76,7 +76,9 @@ class Users:
         """List users in the order of their ids, a page at a time, as a bare array (K-page)."""
         query = dict(parse_qsl(call.query))
         users = filter(self._visible(call.at, query), self.people.users.values())
-        return Answer(status=HTTPStatus.OK, payload=[user.shown(call.account) for user in page(users, query)])
+        newest = call.at - self.options.lag
+        shown = [user.shown(call.account, newest) for user in page(users, query)]
+        return Answer(status=HTTPStatus.OK, payload=shown)
 
     def create(self, call: Call) -> Answer:
         """Create a user. The external id is not checked (K-ext): the same body twice makes two users."""
@@ -95,10 +97,11 @@ class Users:
 
     def get(self, reference: Reference, call: Call) -> Answer:
         """Return one user."""
-        user = self._one(reference, call)
-        if user.created > call.at - self.options.lag:
+        newest = call.at - self.options.lag
+        user = self._one(reference, call, newest)
+        if user.created > newest:
             raise refuse("Not found.", HTTPStatus.NOT_FOUND)
-        return Answer(status=HTTPStatus.OK, payload=user.shown(call.account))
+        return Answer(status=HTTPStatus.OK, payload=user.shown(call.account, newest))
 
     def update(self, reference: Reference, call: Call) -> Answer:
         """Update one user; by external id the login name is needed too (K-ext)."""
@@ -106,6 +109,8 @@ class Users:
         faults = self.people.faults(body, NEEDED if reference.external else NEEDED_BY_ID, but=user)
         if faults:
             raise refuse(faults)
+        if self.options.update_empties:
+            body = dict.fromkeys(user.fields, "") | body
         self.people.change(user, body, call.account, call.at)
         return Answer(status=HTTPStatus.OK, payload=user.shown(call.account))
 
@@ -130,7 +135,8 @@ class Users:
         except Refused:
             return []
 
-    def _one(self, reference: Reference, call: Call) -> User:
+    def _one(self, reference: Reference, call: Call, newest: float | None = None) -> User:
+        """Return the user whom a path names; with changes up to `newest`, when an LMS that lags is asked."""
         if reference.external:
             found = self.people.by_external_id(reference.text, call.account)
             if len(found) > 1:
@@ -138,7 +144,8 @@ class Users:
                 raise refuse("More than one user has this external id.")
         else:
             user = self.people.users.get(int(reference.text)) if reference.text.isdecimal() else None
-            found = [user] if user is not None and not user.deleted else []
+            gone = user is not None and user.gone(call.at if newest is None else newest)
+            found = [user] if user is not None and not gone else []
         if not found:
             raise refuse("Not found.", HTTPStatus.NOT_FOUND)
         return found[0]
@@ -151,7 +158,7 @@ class Users:
         def visible(user: User) -> bool:
             return (
                 in_group
-                and not user.deleted
+                and not user.gone(newest)
                 and user.created <= newest
                 and (created is None or user.created > created)
                 and (updated is None or user.updated > updated)

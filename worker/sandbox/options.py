@@ -108,6 +108,8 @@ class Options:
     kmi_email_taken: EmailTaken = EmailTaken.NEW
     kmi_twice: Twice = Twice.REJECT
     kmi_created_status: int = 201
+    #: KMI: whether an update empties the fields that it leaves out; K-ext says only that they may be left out.
+    update_empties: bool = False
     #: KMI: whether withdrawn registrations stay in the list ("active registrations in any status", K-reg).
     list_withdrawn: bool = True
     #: KMI: this many users stand before the first call: `person1@example.com`, external id `P-1`, and so on.

@@ -16,7 +16,17 @@ from pydantic import BeforeValidator, Field
 from worker.errors import AnswerLost, Refused, StopJob
 from worker.lms.answers import Answer, recoded
 from worker.lms.bodies import as_id
-from worker.lms.contract import Enrolment, FoundCandidate, FoundRegistration, Intent, Registered, Unfound
+from worker.lms.contract import (
+    Deed,
+    Done,
+    Enrolment,
+    FoundCandidate,
+    FoundRegistration,
+    Intent,
+    Registered,
+    Seen,
+    Unfound,
+)
 from worker.lms.http import Door
 from worker.model import Action, Candidate, Course, Person, RowRules
 from worker.settings import Connection, Secret, Text
@@ -120,6 +130,17 @@ class Tahdah:
         if _is_whole(answer, len(found)):
             nothing = Unfound.ABSENT
         return {who.row_id: found.get(who.candidate_id, nothing) for who in enrolments}
+
+    async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
+        """See nothing: no page documents a deed, so no row gets here (`rules`)."""
+        return {deed.row_id: Unfound.NO_LOOKUP for deed in deeds}
+
+    async def act(
+        self, deeds: Sequence[Deed], seen: Mapping[int, Seen], intent: Intent
+    ) -> Mapping[int, Done | Refused]:
+        """Do nothing: no page documents approve, complete, withdraw, or the body of an update."""
+        nothing = Refused("action_not_supported", None, "This LMS offers no such action through its interface")
+        return {deed.row_id: nothing for deed in deeds}
 
     async def count_people(self, at_least: int) -> bool | None:
         """Say that nobody is listed: no page documents it."""
