@@ -16,7 +16,7 @@ from worker.ledger.access import Ledger
 from worker.ledger.batches import PlannedBatch
 from worker.ledger.engine import open_engine
 from worker.ledger.owners import owner_name
-from worker.lms.contract import Enrolment
+from worker.lms.contract import Deed, Enrolment
 from worker.lms.http import Door, open_wire
 from worker.model import Action, Candidate, Course, JobState, RosterRow, RowStatus
 from worker.registration.breaker import Breaker
@@ -283,6 +283,12 @@ def enrolments(ids: Sequence[str], **changes: Any) -> list[Enrolment]:
         Enrolment(row_id=number, candidate_id=who, row=a_row(number, **changes), key=f"roster-{who}-{number}")
         for number, who in enumerate(ids, start=1)
     ]
+
+
+def a_deed_of(action: Action, candidate_id: str, row_id: int = 1, **changes: Any) -> Deed:
+    """Return something to be done to somebody, or to their registration on course 58, as `row` has it."""
+    row = a_row(row_id, action=action, **changes.pop("row", {}))
+    return Deed(**{"row_id": row_id, "action": action, "row": row, "candidate_id": candidate_id, **changes})
 
 
 async def nothing() -> None:

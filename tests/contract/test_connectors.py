@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import time
 import typing
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ from tests.builders import (
     a_candidate,
     a_connection,
     a_course,
+    a_deed_of,
     connected,
     enrolments,
     nothing,
@@ -33,7 +35,7 @@ from tests.builders import (
 )
 from worker import bootstrap, lms
 from worker.errors import AnswerLost, LmsError, LmsUnavailable, RateLimited, Refused, SettingsError, StopJob
-from worker.lms.contract import Connector, Registered, Unfound
+from worker.lms.contract import Connector, Deed, Done, Registered, Seen, Unfound
 from worker.model import Action, RowRules
 from worker.reports.codes import CODES
 from worker.sandbox.server import make_world, running
@@ -606,6 +608,109 @@ async def test_a_harmless_call_shows_whether_the_credentials_are_taken(open_lms:
             await connector.probe()
 
     assert raised.value.code == "credentials_refused"
+
+
+# Deeds: whatever a connector says that it can do
+
+
+@pytest.fixture(params=sorted(set(Action) - {Action.REGISTER}))
+def action(request: pytest.FixtureRequest) -> Action:
+    return Action(request.param)
+
+
+def deed_of(action: Action, candidate_id: str) -> Deed:
+    changed = {"candidate": a_candidate(1, city="Delft"), "score": Decimal(70)}
+    return a_deed_of(action, candidate_id, row=changed)
+
+
+async def registered_one(connector: Connector) -> str:
+    (candidate_id,) = await created(connector)
+    await connector.register(enrolments([candidate_id]), nothing)
+    return candidate_id
+
+
+async def test_a_deed_is_not_so_before_it_is_done_and_is_so_after(open_lms: Open, action: Action) -> None:
+    async with open_lms() as (connector, door):
+        if action not in connector.rules.actions:
+            pytest.skip("this LMS offers no such action")
+        deed = deed_of(action, await registered_one(connector))
+
+        before = (await connector.look([deed]))[1]
+        assert isinstance(before, Seen)
+        assert not before.reached
+        calls = door.calls.total()
+        done = await connector.act([deed], {1: before}, nothing)
+        assert isinstance(done[1], Done)
+        assert door.calls.total() == calls + 1
+
+        after = (await connector.look([deed]))[1]
+        assert after is Unfound.ABSENT or (isinstance(after, Seen) and after.reached)
+
+
+async def test_a_deed_is_never_believed_done_without_an_answer_that_says_so(open_lms: Open, action: Action) -> None:
+    operation = {Action.UPDATE: "update_user", Action.DEACTIVATE: "delete_user"}.get(action, action)
+    for bad_day in ("lost-before", "lost-after", "drop-before", "202", "error-200", "html-502"):
+        if bad_day == "error-200" and action in {Action.WITHDRAW, Action.DEACTIVATE}:
+            continue  # their pages show no body, so nothing in one is looked at
+        async with open_lms(f"{operation}:{bad_day}") as (connector, _):
+            if action not in connector.rules.actions:
+                pytest.skip("this LMS offers no such action")
+            deed = deed_of(action, await registered_one(connector))
+            seen = (await connector.look([deed]))[1]
+            assert isinstance(seen, Seen)
+            with suppress(AnswerLost):
+                assert await connector.act([deed], {1: seen}, nothing) == {}
+
+
+async def test_nothing_is_sent_when_the_intent_of_a_deed_fails(open_lms: Open, action: Action) -> None:
+    async def intent() -> None:
+        raise InterruptedError
+
+    async with open_lms() as (connector, door):
+        if action not in connector.rules.actions:
+            pytest.skip("this LMS offers no such action")
+        deed = deed_of(action, await registered_one(connector))
+        seen = (await connector.look([deed]))[1]
+        assert isinstance(seen, Seen)
+        calls = door.calls.total()
+        with pytest.raises(InterruptedError):
+            await connector.act([deed], {1: seen}, intent)
+        assert door.calls.total() == calls
+
+
+async def test_what_is_not_there_is_absent_and_no_error(open_lms: Open, action: Action) -> None:
+    async with open_lms() as (connector, _):
+        if action not in connector.rules.actions:
+            pytest.skip("this LMS offers no such action")
+        deeds = [replace(deed_of(action, str(990 + number)), row_id=number) for number in (1, 2, 3, 4, 5)]
+
+        assert await connector.look(deeds) == dict.fromkeys((1, 2, 3, 4, 5), Unfound.ABSENT)
+
+
+async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as_a_whole() -> None:
+    """K-ext says that fields may be left out, not what becomes of them."""
+    world = make_world(update_empties=True)
+    with running(world) as url:
+        async with connected(a_connection("kmi", url)) as (connector, door):
+            ids = [await connector.create(a_candidate(number, zip="2611"), nothing) for number in (1, 2)]
+            for number, who in enumerate(ids, start=1):
+                deed = a_deed_of(Action.UPDATE, who, row={"candidate": a_candidate(number, city="Delft")})
+                seen = (await connector.look([deed]))[1]
+                assert isinstance(seen, Seen)
+                assert isinstance((await connector.act([deed], {1: seen}, nothing))[1], Done)
+
+    fields = [user.fields for user in world.kmi.people.users.values()]
+    assert [(each["zip"], each["city"]) for each in fields] == [("2611", "Delft")] * 2
+    assert door.calls["update_user"] == 3, "once for the lesson, then as a whole at once"
+
+
+async def test_many_people_are_looked_at_by_the_list_of_all() -> None:
+    with running(make_world(seed_users=300)) as url:
+        async with connected(a_connection("kmi", url)) as (connector, door):
+            deeds = [a_deed_of(Action.DEACTIVATE, str(1000 + number), number) for number in range(1, 101)]
+            found = await connector.look(deeds)
+            assert all(isinstance(seen, Seen) for seen in found.values())
+            assert door.calls == {"list_users": 5}
 
 
 # Whatever goes wrong

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from tests.builders import (
     ELSEWHERE,
@@ -30,13 +30,13 @@ from tests.builders import (
     works_of,
 )
 from worker.errors import StaleClaim, TurnTaken
-from worker.ledger import batches, calls, directory, jobs, rows, schema
+from worker.ledger import batches, calls, deeds, directory, jobs, rows, schema
 from worker.ledger.access import Ledger
 from worker.ledger.calls import Outcome
 from worker.ledger.engine import HEAD, now, open_engine
 from worker.ledger.owners import owner_name
 from worker.lms.contract import Person
-from worker.model import CandidateState, JobState, RowStatus
+from worker.model import Action, CandidateState, JobState, RowStatus
 from worker.registration.settle import settle_job
 
 if TYPE_CHECKING:
@@ -303,3 +303,46 @@ async def test_of_two_rosters_of_a_connection_one_at_a_time_is_read_in(database:
     assert len(lines_of(one, schema.candidate)) == 1
     for ledger in (one, other):
         ledger.close()
+
+
+@pytest.mark.parametrize("action", [Action.COMPLETE, Action.WITHDRAW, Action.UPDATE, Action.DEACTIVATE])
+async def test_what_a_dead_process_left_sending_is_in_doubt_with_what_it_was_doing(
+    two: tuple[Ledger, Ledger], action: Action
+) -> None:
+    course = None if action.is_about_a_person else a_course()
+    job_id = a_job_of(two[0], a_row(2, a_candidate(candidate_id="7"), action=action, course=course))
+    claim = claimed(two[0], job_id, ELSEWHERE)
+    (work,) = works_of(two[0], claim)
+    await two[0].commit(*deeds.sending(claim, work, action, "100500"))
+    change_lines(two[1], schema.batch, lease_until=now() - 1)
+
+    with two[1].write() as tx:
+        assert batches.reap(tx) == 1
+
+    assert statuses_of(two[1], job_id) == {2: RowStatus.IN_DOUBT}
+    heir = claimed(two[1], job_id)
+    (work,) = works_of(two[1], heir)
+    line = work.candidate if action.is_about_a_person else work.registration
+    assert (str(line.state), line.doing, line.mine) == ("in_doubt", action, True)
+    with pytest.raises(StaleClaim):
+        await two[0].commit(*deeds.undone(claim, work, action))
+
+
+async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledger, Ledger]) -> None:
+    row = a_row(2, a_candidate(candidate_id="7"), action=Action.DEACTIVATE, course=None)
+    job_id = a_job_of(two[0], row)
+    listed = [Person(candidate_id=who, external_id=None, email=None, login_name=None) for who in ("7", "8")]
+    with two[0].write() as tx:
+        directory.add_people(tx, "north", listed)
+        directory.add_people(tx, "south", listed)
+    claim = claimed(two[0], job_id)
+    (work,) = works_of(two[0], claim)
+
+    await two[0].commit(*deeds.person_left(claim, work, "north", "7"))
+
+    with two[1].read() as tx:
+        left = tx.execute(
+            select(schema.person.c.connection, schema.person.c.lms_id).order_by("connection", "lms_id")
+        )
+        assert [tuple(line) for line in left] == [("north", "8"), ("south", "7"), ("south", "8")]
+    assert line_of(two[1], schema.candidate, work.candidate.id).state == CandidateState.DEACTIVATED

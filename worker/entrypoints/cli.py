@@ -107,6 +107,20 @@ def retry(context: click.Context, /, job: int, **options: Any) -> None:
 
 
 @roster.command()
+@JOB
+@output_options
+@click.pass_context
+def undo(context: click.Context, /, job: int, **options: Any) -> None:
+    """Withdraw what a job registered; leave what was there before.
+
+    Example: roster undo 7
+    """
+    from worker.entrypoints import work
+
+    context.exit(work.undo(services_of(context), job, options))
+
+
+@roster.command()
 @json_option
 @click.pass_context
 def jobs(context: click.Context, *, as_json: bool) -> None:

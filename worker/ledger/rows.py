@@ -29,6 +29,11 @@ def read_row(parsed: str) -> RosterRow:
     return _ROW.validate_json(parsed)
 
 
+def dump_row(understood: RosterRow) -> str:
+    """Return a row as the ledger keeps it."""
+    return _ROW.dump_json(understood).decode()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRow:
     """A row that was just read: understood, or with all that is wrong with it."""
@@ -114,7 +119,7 @@ def _as_line(
         "job_id": job_id,
         "row": new.row,
         "cells": list(new.cells),
-        "parsed": _ROW.dump_json(new.parsed).decode() if new.parsed else None,
+        "parsed": dump_row(new.parsed) if new.parsed else None,
         "candidate_id": who.id if who else None,
         "registration_id": known.id if known else None,
         "course_key": new.parsed.course.key if new.parsed and new.parsed.course else "",

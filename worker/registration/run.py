@@ -194,10 +194,12 @@ def _worth_it(trouble: BaseException | None, pairs: Sequence[Pair], works: Seque
 async def _register(desk: Desk, claim: Claim, pairs: Sequence[Pair]) -> None:
     enrolling = Enrolling(desk, claim)
     doubtful = [pair for pair in pairs if pair[0].registration.state is RegistrationState.IN_DOUBT]
-    absent = await look_up_registrations(desk, claim, doubtful) if doubtful else []
+    absent: list[Pair] = []
     if doubtful:
-        await _mark_in_doubt(desk, claim, [pair for pair in doubtful if pair not in absent])
-        absent = [await _after_a_deed(desk, claim, pair) for pair in absent]
+        await _mark_in_doubt(desk, claim, doubtful)
+        absent = [
+            await _after_a_deed(desk, claim, pair) for pair in await look_up_registrations(desk, claim, doubtful)
+        ]
     fresh = [pair for pair in pairs if pair[0].registration.state is RegistrationState.NEW]
     fresh = await _take_out_standing(desk, claim, fresh)
     await enrolling.enrol([*absent, *fresh])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: `retry` sends these again: their status says that nothing was done.
 NOTHING_DONE = (RowStatus.REJECTED, RowStatus.NOT_ATTEMPTED)
-_STOPPED = (JobState.PAUSED, JobState.HELD, JobState.SCHEDULED)
+STOPPED = (JobState.PAUSED, JobState.HELD, JobState.SCHEDULED)
 
 
 def get_job(tx: Connection, job_id: int) -> Job:
@@ -81,7 +81,7 @@ def reopen(tx: Connection, job_id: int) -> int:
     job = get_whole_job(tx, job_id)
     if job.state is JobState.INVALID:
         raise UsageError(f"Job {job_id} sent nothing, since its roster must be mended first; drop the mended file")
-    if not job.has_ended and job.state not in _STOPPED:
+    if not job.has_ended and job.state not in STOPPED:
         raise UsageError(f"Job {job_id} has not ended ({job.state}); use `roster resume {job_id}`")
     count = rows.reopen_rows(tx, job_id, NOTHING_DONE)
     if job.state in ENDED:

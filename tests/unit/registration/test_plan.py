@@ -19,11 +19,12 @@ from tests.builders import (
     change_lines,
     claimed,
     open_batches_of,
+    statuses_of,
     works_of,
 )
 from worker.ledger import batches, rows, schema
 from worker.ledger.batches import OpenBatch
-from worker.model import CandidateState, RosterRow, RowStatus
+from worker.model import STAGES, Action, CandidateState, RosterRow, RowStatus
 from worker.registration import feed
 from worker.registration.estimate import estimate
 from worker.registration.plan import canary_size, cut, plan_batches
@@ -197,3 +198,45 @@ def test_of_a_course_whose_canary_is_through_several_start_at_once() -> None:
     started = feed.ready(waiting, [], at_once=9, at=0.0)
 
     assert [batch.id for batch in started] == [1, 2, 3, 4]
+
+
+# Actions
+
+
+def test_each_action_has_batches_of_its_own_in_the_order_of_what_needs_what(ledger: Ledger) -> None:
+    ana = a_candidate()
+    actions = [Action.DEACTIVATE, Action.WITHDRAW, Action.COMPLETE, Action.APPROVE, Action.REGISTER, Action.UPDATE]
+    job_id = a_read_job(ledger, *(a_row(number, ana, action=action) for number, action in enumerate(actions, 2)))
+
+    with ledger.write() as tx:
+        plan_batches(tx, job_id, batch_size=10, rows_per_call=1)
+
+    assert [batch.action for batch in open_batches_of(ledger, job_id)] == list(STAGES)
+
+
+def test_an_action_waits_until_all_that_comes_before_it_is_done() -> None:
+    def a_batch(id_: int, action: Action, *, running: bool = False) -> OpenBatch:
+        return OpenBatch(id=id_, course_key=str(id_), canary=False, running=running, not_before=None, action=action)
+
+    registering, approving, completing = (
+        a_batch(1, Action.REGISTER),
+        a_batch(2, Action.APPROVE),
+        a_batch(3, Action.COMPLETE),
+    )
+    at_work = a_batch(1, Action.REGISTER, running=True)
+
+    assert feed.ready([registering, approving, completing], (), at_once=3, at=0.0) == [registering]
+    assert feed.ready([at_work, approving, completing], [at_work], at_once=3, at=0.0) == []
+    assert feed.ready([approving, completing], (), at_once=3, at=0.0) == [approving]
+
+
+def test_another_action_on_the_same_registration_is_no_duplicate(ledger: Ledger) -> None:
+    ana = a_candidate()
+    rows_of = [a_row(2, ana), a_row(3, ana, action=Action.COMPLETE), a_row(4, ana, action=Action.COMPLETE)]
+    job_id = a_read_job(ledger, *rows_of)
+
+    assert statuses_of(ledger, job_id) == {
+        2: RowStatus.NOT_ATTEMPTED,
+        3: RowStatus.NOT_ATTEMPTED,
+        4: RowStatus.SKIPPED,
+    }
