@@ -115,9 +115,9 @@ def undo(context: click.Context, /, job: int, **options: Any) -> None:
 
     Example: roster undo 7
     """
-    from worker.entrypoints import work
+    from worker.entrypoints import undo
 
-    context.exit(work.undo(services_of(context), job, options))
+    context.exit(undo.undo(services_of(context), job, options))
 
 
 @roster.command()

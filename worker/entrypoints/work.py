@@ -16,11 +16,10 @@ from worker.entrypoints.options import pairs
 from worker.entrypoints.progress import shown
 from worker.errors import NothingSent, RosterError, UsageError
 from worker.intake.accept import Options, accept, fingerprint, open_job, read_in, read_rows_in
-from worker.ledger import batches, directory, jobs, rows
+from worker.ledger import batches, directory, jobs
 from worker.model import JobState, RowStatus
 from worker.registration import steer
 from worker.registration.estimate import estimate
-from worker.registration.undo import open_undo
 from worker.runner import Runner
 
 if TYPE_CHECKING:
@@ -105,22 +104,6 @@ def retry(services: Services, job_id: int, options: dict[str, Any]) -> int:
             jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
     click.echo(f"Job {job_id}: {count} rows will be sent again", err=True)
     return _go_on(services, job, options)
-
-
-def undo(services: Services, job_id: int, options: dict[str, Any]) -> int:
-    """Withdraw what a job registered, by a job of its own."""
-    with services.ledger.read() as tx:
-        name = steer.get_job(tx, job_id).connection
-    connection = connection_of(services, name)
-    with services.ledger.write() as tx:
-        undoing = open_undo(tx, job_id, lms.rules_of(connection))
-        if options["report"]:
-            jobs.change_job(tx, undoing, report_dir=str(options["report"].absolute()))
-        count = rows.tally(tx, undoing).total
-    click.echo(f"Job {undoing} withdraws the {count} registrations that job {job_id} made", err=True)
-    code, summary = work_off(services, undoing, connection, quiet=options["quiet"])
-    outcome.tell_all([summary] if summary else [], as_json=options["as_json"])
-    return code
 
 
 def _go_on(services: Services, job: Job, options: dict[str, Any]) -> int:
