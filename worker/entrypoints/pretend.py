@@ -12,6 +12,7 @@ import click
 import worker
 from worker.bootstrap import open_services
 from worker.entrypoints import work
+from worker.entrypoints.cli import run
 from worker.errors import UsageError
 from worker.sandbox import server
 from worker.sandbox.words import BadWords
@@ -110,25 +111,13 @@ def _play(number: int, scene: Scene, folder: Path, config: Path) -> None:
     click.secho(f"\n{number}. roster run samples/{scene.file} --to {scene.connection}", bold=True)
     click.echo(f"   {scene.look_for}")
     services = open_services(config)
-    options = {
-        "to": scene.connection,
-        "course": None,
-        "set_values": (),
-        "sheet": None,
-        "mapping": (),
-        "save_map": None,
-        "use_map": None,
-        "encoding": None,
-        "strict": False,
-        "again": False,
-        "start_row": None,
-        "max_rows": None,
-        "report": folder / "reports",
-        "as_json": False,
-        "quiet": False,
-    }
+    file = SAMPLES / scene.file
+    typed = ["--to", scene.connection, "--report", str(folder / "reports"), str(file)]
+    options = {**run.make_context("run", typed).params}
+    for name in ("files", "dry_run"):
+        del options[name]
     try:
-        work.run(services, [SAMPLES / scene.file], options)
+        work.run(services, [file], options)
     finally:
         services.ledger.close()
 
