@@ -6,12 +6,12 @@ from functools import partial
 
 from celery import Task, shared_task
 
-from worker import dispatch, duties, workplace
+from worker import dispatch, workplace
+from worker.duties import register as duty
 
 
 @shared_task(name="roster.register", bind=True)
 def register(self: Task, batch_id: int) -> None:
     """Work a batch off as far as it goes now and ring for what comes next."""
     here = workplace.here()
-    bells = here.run(duties.register(here, batch_id, partial(dispatch.show, self)))
-    duties.forget(here, dispatch.ring(self.app, bells))
+    here.run(duty.register(here, batch_id, partial(dispatch.ring, self.app), partial(dispatch.show, self)))

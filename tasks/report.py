@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from worker import duties, workplace
+from worker import workplace
+from worker.duties import report as duty
 
 
 @shared_task(name="roster.report")
 def report(job_id: int) -> None:
     """Write the reports of a job as it stands now."""
-    duties.report(workplace.here(), job_id)
+    duty.report(workplace.here(), job_id)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 
-from worker import dispatch, duties, workplace
+from worker import dispatch, workplace
+from worker.duties import sweep as duty
 
 
 @shared_task(name="roster.sweep", bind=True)
 def sweep(self: Task) -> None:
     """Find what nobody was asked to do, or nobody did, and ring for it."""
     here = workplace.here()
-    bells = duties.sweep(here, forgotten=dispatch.has_forgotten(self.app))
-    duties.forget(here, dispatch.ring(self.app, bells))
+    bells = duty.sweep(here, forgotten=dispatch.has_forgotten(self.app))
+    duty.forget(here, dispatch.ring(self.app, bells))

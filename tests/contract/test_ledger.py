@@ -6,17 +6,21 @@ Two `Ledger`s on one database stand for two processes.
 from __future__ import annotations
 
 import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.builders import (
     ELSEWHERE,
     a_candidate,
     a_course,
+    a_job,
     a_job_of,
     a_row,
+    as_new,
     change_lines,
     claimed,
     line_of,
@@ -25,19 +29,21 @@ from tests.builders import (
     statuses_of,
     works_of,
 )
-from worker.errors import StaleClaim
+from worker.errors import StaleClaim, TurnTaken
 from worker.ledger import batches, calls, deeds, directory, jobs, rows, schema
 from worker.ledger.access import Ledger
 from worker.ledger.calls import Outcome
-from worker.ledger.engine import now, open_engine
+from worker.ledger.engine import HEAD, now, open_engine
 from worker.ledger.owners import owner_name
 from worker.lms.contract import Person
 from worker.model import Action, CandidateState, JobState, RowStatus
 from worker.registration.settle import settle_job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -242,6 +248,61 @@ def test_what_is_remembered_replaces_what_was(two: tuple[Ledger, Ledger]) -> Non
         assert directory.recall(tx, "pace:x") == {"rate": 9.0}
         assert directory.recall(tx, "pace:y") is None
         assert directory.read_until(tx, "north") is None
+
+
+async def test_two_transactions_that_wait_for_each_other_both_get_through(two: tuple[Ledger, Ledger]) -> None:
+    ids = [a_job_of(two[0], a_row(number)) for number in (2, 3)]
+
+    def both(first: int, second: int) -> Callable[[Connection], None]:
+        def work(tx: Connection) -> None:
+            jobs.add_to_job(tx, first, rate_limited=1)
+            time.sleep(0.3)
+            jobs.add_to_job(tx, second, rate_limited=1)
+
+        return work
+
+    await asyncio.gather(two[0].run(both(*ids)), two[1].run(both(*reversed(ids))))
+
+    assert [line.rate_limited for line in lines_of(two[0], schema.job)] == [2, 2]
+
+
+def test_processes_that_open_a_new_ledger_at_the_same_time_make_it_once(database: str) -> None:
+    with ThreadPoolExecutor(5) as threads:
+        engines = list(threads.map(lambda _: open_engine(database), range(5)))
+
+    with engines[0].connect() as connection:
+        assert connection.execute(text("select version_num from alembic_version")).scalars().all() == [HEAD]
+    for engine in engines:
+        engine.dispose()
+
+
+async def test_calls_counted_by_two_processes_at_the_same_time_add_up(two: tuple[Ledger, Ledger]) -> None:
+    job_id = a_job_of(two[0], a_row(2))
+
+    await asyncio.gather(
+        *(
+            ledger.run(lambda tx: jobs.count_calls(tx, job_id, {"register": 1, "create_candidate": 2}))
+            for ledger in two
+            for _ in range(10)
+        )
+    )
+
+    with two[0].read() as tx:
+        assert jobs.calls_of(tx, job_id) == {"create_candidate": 40, "register": 20}
+
+
+async def test_of_two_rosters_of_a_connection_one_at_a_time_is_read_in(database: str) -> None:
+    one, other = Ledger(open_engine(database)), Ledger(open_engine(database))
+    with one.write() as tx:
+        rows.add_rows(tx, a_job(tx), "north", map(as_new, [a_row(2)]), again=False)
+        with pytest.raises(TurnTaken), other.write() as second:
+            rows.add_rows(second, a_job(second), "north", map(as_new, [a_row(2)]), again=False, wait=False)
+
+    with other.write() as second:
+        rows.add_rows(second, a_job(second), "north", map(as_new, [a_row(2)]), again=False, wait=False)
+    assert len(lines_of(one, schema.candidate)) == 1
+    for ledger in (one, other):
+        ledger.close()
 
 
 @pytest.mark.parametrize("action", [Action.COMPLETE, Action.WITHDRAW, Action.UPDATE, Action.DEACTIVATE])

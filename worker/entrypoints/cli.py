@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from worker import __version__
+from worker.entrypoints.cli_services import demo, doctor, sandbox, serve, services_of
 from worker.entrypoints.options import json_option, output_options, report_option, roster_options
 from worker.errors import NothingSent, RosterError
 from worker.unforeseen import place_of
-
-if TYPE_CHECKING:
-    from worker.bootstrap import Services
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 JOB = click.argument("job", type=int)
@@ -32,14 +30,6 @@ def roster(context: click.Context, config: Path | None) -> None:
     context.obj = config
 
 
-def _services(context: click.Context) -> Services:
-    from worker.bootstrap import open_services
-
-    services = open_services(context.obj)
-    context.call_on_close(services.ledger.close)
-    return services
-
-
 @roster.command()
 @FILES
 @roster_options
@@ -53,7 +43,7 @@ def run(context: click.Context, /, files: tuple[Path, ...], *, dry_run: bool, **
     """
     from worker.entrypoints import work
 
-    context.exit((work.check if dry_run else work.run)(_services(context), files, options))
+    context.exit((work.check if dry_run else work.run)(services_of(context), files, options))
 
 
 @roster.command()
@@ -68,7 +58,7 @@ def check(context: click.Context, /, files: tuple[Path, ...], **options: Any) ->
     """
     from worker.entrypoints import work
 
-    context.exit(work.check(_services(context), files, options))
+    context.exit(work.check(services_of(context), files, options))
 
 
 @roster.command()
@@ -85,21 +75,7 @@ def submit(context: click.Context, /, files: tuple[Path, ...], **options: Any) -
     """
     from worker.entrypoints import submit
 
-    context.exit(submit.submit(_services(context), files, options))
-
-
-@roster.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True, type=int)
-@click.pass_context
-def serve(context: click.Context, *, host: str, port: int) -> None:
-    """Serve /healthz and the metrics of jobs (/metrics).
-
-    Example: roster serve
-    """
-    from worker.entrypoints import serve
-
-    context.exit(serve.serve(_services(context), host, port))
+    context.exit(submit.submit(services_of(context), files, options))
 
 
 @roster.command()
@@ -113,7 +89,7 @@ def resume(context: click.Context, /, job: int, **options: Any) -> None:
     """
     from worker.entrypoints import work
 
-    context.exit(work.resume(_services(context), job, options))
+    context.exit(work.resume(services_of(context), job, options))
 
 
 @roster.command()
@@ -127,7 +103,21 @@ def retry(context: click.Context, /, job: int, **options: Any) -> None:
     """
     from worker.entrypoints import work
 
-    context.exit(work.retry(_services(context), job, options))
+    context.exit(work.retry(services_of(context), job, options))
+
+
+@roster.command()
+@JOB
+@output_options
+@click.pass_context
+def undo(context: click.Context, /, job: int, **options: Any) -> None:
+    """Withdraw what a job registered; leave what was there before.
+
+    Example: roster undo 7
+    """
+    from worker.entrypoints import undo
+
+    context.exit(undo.undo(services_of(context), job, options))
 
 
 @roster.command()
@@ -140,7 +130,7 @@ def jobs(context: click.Context, *, as_json: bool) -> None:
     """
     from worker.entrypoints import show
 
-    context.exit(show.list_jobs(_services(context), as_json=as_json))
+    context.exit(show.list_jobs(services_of(context), as_json=as_json))
 
 
 @roster.command()
@@ -155,7 +145,7 @@ def status(context: click.Context, job: int, *, watch: bool, as_json: bool) -> N
     """
     from worker.entrypoints import show
 
-    context.exit(show.status(_services(context), job, watch=watch, as_json=as_json))
+    context.exit(show.status(services_of(context), job, watch=watch, as_json=as_json))
 
 
 @roster.command()
@@ -170,7 +160,7 @@ def report(context: click.Context, job: int, *, report: Path | None, as_json: bo
     """
     from worker.entrypoints import show
 
-    context.exit(show.report(_services(context), job, report, as_json=as_json))
+    context.exit(show.report(services_of(context), job, report, as_json=as_json))
 
 
 @roster.command()
@@ -183,7 +173,7 @@ def pause(context: click.Context, job: int) -> None:
     """
     from worker.registration import steer
 
-    with _services(context).ledger.write() as tx:
+    with services_of(context).ledger.write() as tx:
         click.echo(steer.pause(tx, job))
 
 
@@ -197,7 +187,7 @@ def cancel(context: click.Context, job: int) -> None:
     """
     from worker.registration import steer
 
-    with _services(context).ledger.write() as tx:
+    with services_of(context).ledger.write() as tx:
         click.echo(steer.cancel(tx, job))
 
 
@@ -224,68 +214,25 @@ def resolve(
     from worker.registration import steer
 
     answer = steer.Answer(candidate_id=candidate_id, registration_id=registration_id, absent=absent)
-    with _services(context).ledger.write() as tx:
+    with services_of(context).ledger.write() as tx:
         click.echo(steer.resolve(tx, job, row, answer))
 
 
 @roster.command()
-@click.option("--swept", is_flag=True, help="Only whether the queue is at work; no call to an LMS.")
+@click.option("--older-than", required=True, metavar="DAYS", help="Jobs that ended so long ago: 90d, 12w.")
 @click.pass_context
-def doctor(context: click.Context, *, swept: bool) -> None:
-    """Check configuration, ledger, broker and connections, with one harmless call to each LMS.
+def purge(context: click.Context, *, older_than: str) -> None:
+    """Remove the personal data of jobs that ended long ago; their counts stay, and who was registered.
 
-    Example: roster doctor
+    Example: roster purge --older-than 90d
     """
-    from worker.entrypoints import doctor
+    from worker.entrypoints import purge
 
-    context.exit((doctor.swept if swept else doctor.doctor)(_services(context)))
-
-
-@roster.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8089, show_default=True, type=int)
-@click.option(
-    "--quota", "quotas", multiple=True, metavar="QUOTA", help="bucket:20/second, window:100/60s, at-once:4."
-)
-@click.option(
-    "--bad-day", "bad_days", multiple=True, metavar="RULE", help="register:lost-after:every=7 …; repeatable."
-)
-@click.option("--registered", multiple=True, metavar="COURSE:FROM-TO", help="KMI: who is registered at the start.")
-@click.option("--seed-users", default=0, metavar="N", help="KMI: people who are there at the start.")
-@click.option("--latency", default=0.0, metavar="SECONDS", help="How long every answer takes.")
-@click.option("--lag", default=0.0, metavar="SECONDS", help="New things appear in look-ups only after this.")
-@click.option(
-    "--lookup", type=click.Choice(["on", "404", "405"]), default="on", help="Tahdah: GET on registrations."
-)
-@click.option("--max-batch", default=500, metavar="N", help="Tahdah: the most candidates in one call.")
-@click.option("--seed", default=1, metavar="N", help="Of the dice that p= rules throw.")
-def sandbox(**options: Any) -> None:
-    """Pretend to be an LMS (Tahdah and KMI) on this machine, with quotas and bad days on request.
-
-    Example: roster sandbox --quota bucket:20/second --bad-day register:lost-after:every=7
-    """
-    from worker.entrypoints import pretend
-
-    pretend.sandbox(**options)
+    context.exit(purge.purge(services_of(context), older_than))
 
 
-@roster.command()
-@click.option(
-    "--into",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("roster-demo"),
-    metavar="DIR",
-    help="Where the demo works and leaves its reports; default ./roster-demo.",
-)
-@click.pass_context
-def demo(context: click.Context, into: Path) -> None:
-    """Run the sample rosters against a pretend LMS and say where the reports are.
-
-    Example: roster demo
-    """
-    from worker.entrypoints import pretend
-
-    context.exit(pretend.demo(into))
+for command in (serve, doctor, sandbox, demo):
+    roster.add_command(command)
 
 
 def main() -> None:

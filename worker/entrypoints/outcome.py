@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.ledger import rows
+from worker.ledger import reported
 from worker.model import JobState, RowStatus
 from worker.reports import filing, gather
 from worker.reports.words import next_steps
@@ -58,7 +58,7 @@ def rehearsed(tx: Transaction, job: Job) -> Summary:
 def tell_problems(tx: Transaction, job: Job, most: int) -> None:
     """Print the first problems of a roster's rows, with row and column."""
     shown = 0
-    for row in rows.reported_rows(tx, job.id):
+    for row in reported.reported_rows(tx, job.id):
         if row.status is RowStatus.INVALID:
             shown += 1
             if shown <= most:

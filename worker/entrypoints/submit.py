@@ -15,11 +15,14 @@ from worker.entrypoints import outcome
 from worker.entrypoints.work import REPORTS, connection_of, roster_options
 from worker.errors import UsageError
 from worker.intake.accept import accept, glance
-from worker.ledger import jobs
-from worker.model import Driver, JobState
+from worker.ledger import batches, jobs
+from worker.model import AT_WORK, Driver, JobState
+from worker.registration import steer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import Connection
 
     from worker.bootstrap import Services
 
@@ -59,14 +62,29 @@ def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -
 def _hand_over(services: Services, job_id: int, file: Path, start: datetime | None, *, twin: bool) -> None:
     later: dict[str, Any] = {} if start is None else {"state": JobState.SCHEDULED, "not_before": start.timestamp()}
     with services.ledger.write() as tx:
-        if not twin:
+        if twin:
+            click.echo(f"{file.name}: {_take_over(tx, job_id)}", err=True)
+        else:
             jobs.change_job(tx, job_id, driver=Driver.QUEUE, **later)
     if twin:
-        click.echo(f"{file.name} is at work already, as job {job_id}", err=True)
+        dispatch.start(services, job_id)
     elif start is not None:
         click.echo(f"{file.name}: job {job_id} begins {start:%Y-%m-%d %H:%M %Z}", err=True)
     elif not dispatch.start(services, job_id):
         click.echo(f"The broker cannot be reached; job {job_id} is kept and begins when it is back", err=True)
+
+
+def _take_over(tx: Connection, job_id: int) -> str:
+    """Let the queue go on with a job that a command left behind; return what to tell the person."""
+    batches.reap(tx, job_id)
+    job = steer.get_job(tx, job_id)
+    if job.state not in {*AT_WORK, JobState.UPLOADED, JobState.VALIDATING, JobState.QUEUED}:
+        return f"job {job_id} of this roster is {job.state}; `roster resume {job_id}` goes on"
+    if job.driver is Driver.QUEUE or batches.running_owner(tx, job_id):
+        return f"at work already, as job {job_id}"
+    state = JobState.QUEUED if job.state in AT_WORK else job.state
+    jobs.change_job(tx, job_id, driver=Driver.QUEUE, planned=False, state=state)
+    return f"the queue goes on with job {job_id}, which was left behind"
 
 
 def starting_time(text: str) -> datetime:

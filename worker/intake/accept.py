@@ -114,11 +114,11 @@ def open_job(
     )
 
 
-def read_in(ledger: Ledger, job_id: int, rules: RowRules) -> None:
+def read_in(ledger: Ledger, job_id: int, rules: RowRules, *, wait: bool = True) -> None:
     """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
 
     Raises NothingSent, the job then being `invalid`, when the file must be mended first; with `strict` so for one
-    invalid row.
+    invalid row. Raises TurnTaken when another roster of the connection is being read and `wait` is false.
     """
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, state=JobState.VALIDATING)
@@ -127,7 +127,7 @@ def read_in(ledger: Ledger, job_id: int, rules: RowRules) -> None:
             job = jobs.find_job(tx, job_id)
             if job is None:
                 raise UsageError(f"There is no job {job_id}")
-            read_rows_in(tx, job, rules)
+            read_rows_in(tx, job, rules, wait=wait)
             jobs.change_job(tx, job_id, state=JobState.QUEUED)
     except NothingSent as error:
         with ledger.write() as tx:
@@ -147,7 +147,7 @@ def glance(path: Path, options: Options) -> None:
     _open(path, path.name, options)
 
 
-def read_rows_in(tx: Transaction, job: Job, rules: RowRules) -> None:
+def read_rows_in(tx: Transaction, job: Job, rules: RowRules, *, wait: bool = True) -> None:
     """Write the rows of a job's roster, with headings and warnings, within this transaction."""
     options = options_of(job)
     file, headings = _open(Path(job.kept_at), job.roster, options)
@@ -170,6 +170,7 @@ def read_rows_in(tx: Transaction, job: Job, rules: RowRules) -> None:
         _new_rows(parsed),
         again=options.again,
         update_existing=options.update_existing,
+        wait=wait,
     )
     if not rows.tally(tx, job.id).total:
         raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")

@@ -93,6 +93,18 @@ class Ledger:
         result: Result = await self._join(work)
         return result
 
+    def overwrite(self) -> None:
+        """Give the space of what was removed back, so that it cannot be read from the file either.
+
+        PostgreSQL does so by itself, in its own time.
+        """
+        if self.engine.dialect.name == "sqlite":
+            with databases.translated(), self.engine.connect() as connection:
+                raw = connection.connection
+                raw.rollback()
+                raw.execute("VACUUM")
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """End the thread and let go of the database."""
         self._thread.shutdown()

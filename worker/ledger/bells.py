@@ -7,7 +7,7 @@ a few of them in the broker at a time; one that nobody answered is rung again by
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, update
@@ -26,6 +26,25 @@ if TYPE_CHECKING:
 SWEPT = "sweep"
 #: Jobs that the queue may have something to do for.
 _OPEN_JOBS = tuple(state for state in JobState if state not in ENDED)
+
+
+class Urgency(IntEnum):
+    """Whose bell is answered first: jobs with few rows left, so that twelve do not wait behind twenty thousand."""
+
+    FIRST = 0
+    NEXT = 1
+    LAST = 2
+
+
+#: Jobs with at most so many rows left are answered first, and next those with so many.
+SMALL, MIDDLING = 200, 2_000
+
+
+def urgency(rows_left: int) -> Urgency:
+    """Return how urgent the bells of a job are."""
+    if rows_left <= SMALL:
+        return Urgency.FIRST
+    return Urgency.NEXT if rows_left <= MIDDLING else Urgency.LAST
 
 
 class Task(StrEnum):
@@ -47,10 +66,7 @@ class Bell:
     job_id: int
     #: Ring it so many seconds later.
     seconds: float = 0.0
-    #: Rows of the job that wait: whose are few comes first.
-    rows_left: int = 0
-    #: It was rung before and nobody came.
-    again: bool = False
+    urgency: Urgency = Urgency.FIRST
 
 
 def open_jobs(tx: Connection) -> list[int]:
@@ -95,10 +111,14 @@ def unring_all(tx: Connection) -> None:
 
 
 def others_wait(tx: Connection, job_id: int) -> bool:
-    """Tell whether the bell of a batch of another job was rung and nobody has come yet."""
-    rung = select(batch.c.id).where(batch.c.state == OPEN, batch.c.rung_at <= now())
-    waiting = rung.where(batch.c.job_id != job_id)
-    return tx.execute(waiting.limit(1)).first() is not None
+    """Tell whether a bell of another job was rung that is as urgent as this job's, and nobody has come yet."""
+    rung = select(batch.c.job_id).where(batch.c.state == OPEN, batch.c.rung_at <= now())
+    unread = select(job.c.id).where(job.c.rung_at <= now(), job.c.owner.is_(None), job.c.finished_at.is_(None))
+    if tx.execute(unread.where(job.c.id != job_id).limit(1)).first() is not None:
+        return True
+    waiting = tx.execute(rung.where(batch.c.job_id != job_id).distinct()).scalars().all()
+    mine = urgency(rows_left(tx, job_id)) if waiting else Urgency.FIRST
+    return any(urgency(rows_left(tx, other)) <= mine for other in waiting)
 
 
 def at_work(tx: Connection, job_id: int) -> bool:

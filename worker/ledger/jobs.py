@@ -49,6 +49,7 @@ class Job:
     lease_until: float | None
     rung_at: float | None
     reported_at: float | None
+    purged_at: float | None
 
     @property
     def is_taken(self) -> bool:

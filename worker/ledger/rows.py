@@ -11,13 +11,13 @@ from sqlalchemy import and_, delete, func, insert, select, update
 from worker.ledger.candidates import Directory, register_anew, save_registrations
 from worker.ledger.engine import now, take_turns
 from worker.ledger.identity import identify
-from worker.ledger.schema import candidate, job, registration, row
+from worker.ledger.schema import job, registration, row
 from worker.model import Action, RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from worker.ledger.candidates import KnownCandidate, KnownRegistration
 
@@ -27,6 +27,11 @@ _ROW = TypeAdapter(RosterRow)
 def read_row(parsed: str) -> RosterRow:
     """Return a row as it was understood when the roster was read."""
     return _ROW.validate_json(parsed)
+
+
+def dump_row(understood: RosterRow) -> str:
+    """Return a row as the ledger keeps it."""
+    return _ROW.dump_json(understood).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +54,17 @@ def add_rows(
     *,
     again: bool,
     update_existing: bool = False,
+    wait: bool = True,
 ) -> None:
     """Write the rows of a roster, replacing those of an earlier reading that was cut off.
 
     A repeated row of the same action and registration is `skipped`; a registration that the ledger knows is
     `already_registered`, unless `again`, or when its person is to be brought up to date first. Each candidate and
     each registration gets its one line on this connection; rows about a person alone share one without a course.
+    Raises TurnTaken when another roster of the connection is being read and `wait` is false.
     """
     settles = not (again or update_existing)
-    take_turns(tx, f"candidates:{connection}")
+    take_turns(tx, f"candidates:{connection}", wait=wait)
     tx.execute(delete(row).where(row.c.job_id == job_id))
     directory = Directory(connection)
     for piece in _pieces(rows):
@@ -112,7 +119,7 @@ def _as_line(
         "job_id": job_id,
         "row": new.row,
         "cells": list(new.cells),
-        "parsed": _ROW.dump_json(new.parsed).decode() if new.parsed else None,
+        "parsed": dump_row(new.parsed) if new.parsed else None,
         "candidate_id": who.id if who else None,
         "registration_id": known.id if known else None,
         "course_key": new.parsed.course.key if new.parsed and new.parsed.course else "",
@@ -202,53 +209,6 @@ def _register_anew(tx: Connection, job_id: int) -> None:
         .where(registration.c.state == RegistrationState.REGISTERED)
     )
     register_anew(tx, list(tx.execute(known).scalars()))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedRow:
-    """A row with its outcome, as the report tells it."""
-
-    row: int
-    cells: Sequence[str]
-    status: RowStatus
-    error: str
-    code: str
-    column: str
-    candidate_id: str | None
-    registration_id: str | None
-    created: bool
-    attempts: int
-    http_status: int | None
-    changed_at: float | None
-
-
-def reported_rows(tx: Connection, job_id: int) -> Iterator[ReportedRow]:
-    """Yield the rows of a job in roster order."""
-    query = (
-        select(row, candidate.c.lms_id)
-        .outerjoin(candidate, candidate.c.id == row.c.candidate_id)
-        .where(row.c.job_id == job_id)
-        .order_by(row.c.row)
-    )
-    for line in tx.execute(query).yield_per(1_000):
-        yield _as_reported(line)
-
-
-def _as_reported(line: Row[Any]) -> ReportedRow:
-    return ReportedRow(
-        row=line.row,
-        cells=line.cells,
-        status=RowStatus(line.status),
-        error=line.error,
-        code=line.error_code,
-        column=line.column,
-        candidate_id=line.lms_id,
-        registration_id=line.lms_registration_id,
-        created=line.created,
-        attempts=line.attempts,
-        http_status=line.http_status,
-        changed_at=line.changed_at,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

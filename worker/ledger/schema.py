@@ -72,6 +72,8 @@ job = Table(
     Column("rung_at", Float, nullable=True),
     #: When its reports were last written by the queue.
     Column("reported_at", Float, nullable=True),
+    #: When the personal data of its rows was removed.
+    Column("purged_at", Float, nullable=True),
     Index(None, "connection", "fingerprint"),
     Index(None, "state"),
 )

@@ -15,14 +15,18 @@ SAME_QUOTA = 0.08
 LEAST_SHORT = 0.66
 LEAST_LONG = 0.9
 OPTIMISTIC_BURSTS = 3
-#: A bucket holds at least what flows in within so many seconds; and about so much of a call is left at a refusal.
+#: A bucket holds at least what flows in within so many seconds.
 SMALLEST = 0.1
-REMAINDER = 0.85
 #: A cycle's rate began at no less than this share of where it ended.
 SLOWEST_BEGIN = 0.05
 HALVINGS = 30
 #: Fewer accepted calls than this make no level sure.
 FEWEST_SURE = 5
+
+
+def refilled(calls: int, seconds: float, pause: float, *, bucket: float) -> float:
+    """Return the rate of an even cycle from an empty bucket to an empty one, whose pause could fill the bucket."""
+    return max(calls / max(SHORTEST, seconds + pause), (calls - max(1.0, bucket)) / max(SHORTEST, seconds))
 
 
 def believed(cycle: Cycle, *, first_calls: float, first_seconds: float) -> float:
@@ -62,19 +66,24 @@ def tried_at(spent: float, calls: int, seconds: float, ago: float) -> float:
 def drained(cycle: Cycle, *, first_calls: float, first_seconds: float) -> float:
     """Return the rate r at which the bucket was empty just when the cycle ended; `tried` bounds it from above.
 
-    The first refusal says b = first_calls - r * first_seconds. The pause left min(b, r * pause); the calls rose
-    evenly from s0 to s1 = `tried`, (s0 + s1) / 2 = calls / seconds, and took what they were above r. Solved by
-    halving.
+    The first refusal says b = first_calls - r * first_seconds. The pause added r * pause to what the refusal had
+    left of a call, up to b; the calls rose evenly from s0 to s1 = `tried`, (s0 + s1) / 2 = calls / seconds, and
+    took what they were above r. Solved by halving.
     """
     least, most = cycle.calls / max(SHORTEST, cycle.seconds + cycle.pause), cycle.tried
     for _ in range(HALVINGS):
         rate = (least + most) / 2
         bucket = max(1.0, SMALLEST * rate, first_calls - rate * first_seconds)
-        if _left(cycle, rate, bucket) > REMAINDER:
+        if _left(cycle, rate, bucket) > _remainder(cycle, rate):
             most = rate
         else:
             least = rate
     return most
+
+
+def _remainder(cycle: Cycle, rate: float) -> float:
+    """Return what is left of a call at a refusal: each call before it took 1 - rate / tried more than flowed in."""
+    return (1 + rate / cycle.tried) / 2
 
 
 def _begun(cycle: Cycle) -> float:
@@ -87,7 +96,7 @@ def _left(cycle: Cycle, rate: float, bucket: float) -> float:
     """Return what a bucket filled at `rate` holds at the end of a cycle."""
     seconds = max(SHORTEST, cycle.seconds)
     begun = _begun(cycle)
-    held = min(bucket, max(0.0, rate * cycle.pause - cycle.late))
+    held = min(bucket, max(0.0, _remainder(cycle, rate) + rate * cycle.pause - cycle.late))
     if begun >= rate or cycle.tried - begun < FLAT * cycle.tried:
         return held + rate * seconds - (cycle.calls - cycle.late)
     slope = (cycle.tried - begun) / seconds

@@ -83,6 +83,8 @@ class Fit:
     ceiling: float
     sure: bool
     measured: Measured
+    #: The rate is a mean of cycles in whose pauses a bucket of common size did not overflow.
+    exact: bool = False
 
 
 def first_guess(calls: float, seconds: float, pause: float, *, dear: bool) -> float:
@@ -113,6 +115,7 @@ def fitted(cycle: Cycle, kept: Measured, *, first_calls: float) -> Fit:
         ceiling=ceiling,
         sure=(exact and kept.calls >= ENOUGH_CALLS) or (tight and cycle.seconds + cycle.pause >= LONG_ENOUGH),
         measured=kept,
+        exact=exact,
     )
 
 
@@ -139,13 +142,22 @@ def _rate(cycle: Cycle, least: float, exact: Measured | None, first_calls: float
     quick = cycle.seconds < cycle.pause / 2
     window = cycle.pause >= WINDOW_PAUSE
     if exact is not None and exact.calls >= FEWEST_CALLS:
-        rate = exact.calls / exact.seconds
-        return rate, rate if exact.calls >= ENOUGH_CALLS else cycle.tried
-    if window and quick and cycle.calls >= ENOUGH_CALLS:
-        return least, least
-    if quick and not window and FEWEST_CALLS < cycle.calls < REFILLED * first_calls:
+        return _mean(exact, cycle.tried)
+    if exact is not None and quick and not window:
+        # At most one call more than was taken flowed in, and a call tried too early is cheap.
+        return min((exact.calls + 1) / exact.seconds, math.sqrt(least * cycle.tried)), cycle.tried
+    if quick and (cycle.calls >= ENOUGH_CALLS if window else FEWEST_CALLS < cycle.calls < REFILLED * first_calls):
         return least, least
     if quick or window:
         return math.sqrt(least * cycle.tried), cycle.tried
     step = 0 if least < WIDE * cycle.tried else min(cycle.bursts, len(FALL_TO) - 1)
     return max(least, FALL_TO[step] * cycle.tried), cycle.tried
+
+
+def _mean(exact: Measured, tried: float) -> tuple[float, float]:
+    """Return the rate and the ceiling that exact cycles speak for."""
+    rate = exact.calls / exact.seconds
+    if exact.calls < ENOUGH_CALLS:
+        return rate, tried
+    # Within a second or two it may have been a quota, of which this mean says too little.
+    return rate, rate if exact.seconds >= LONG_ENOUGH else max(rate, (rate + tried) / 2)

@@ -7,6 +7,7 @@ so that the row goes back to the ledger and the slot is free for other work (arc
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ class Pass:
     """Leave for one call; to be given back by `Gate.leave`, once."""
 
     sent: Sent
+    #: Tells the passes of a gate apart; a store that was emptied may give the number of a call twice.
+    serial: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Gate:
         self._clock = clock or SystemClock()
         self._lanes: Lanes[asyncio.Future[Pass]] = Lanes()
         self._open: set[int] = set()
+        self._serials = itertools.count()
         self._asking = False
         self._usher: asyncio.Task[None] | None = None
         self._freed = asyncio.Event()
@@ -135,21 +139,21 @@ class Gate:
         await self.rest()
 
     def _take_back(self, pass_: Pass) -> None:
-        if pass_.sent.number not in self._open:
+        if pass_.serial not in self._open:
             raise ValueError(f"The pass of call {pass_.sent.number} was given back already.")
-        self._open.discard(pass_.sent.number)
+        self._open.discard(pass_.serial)
 
     def _let_through(self, sent: Sent) -> Pass:
-        self._open.add(sent.number)
-        return Pass(sent=sent)
+        pass_ = Pass(sent=sent, serial=next(self._serials))
+        self._open.add(pass_.serial)
+        return pass_
 
     def _stand_down(self, lane: str, waiter: asyncio.Future[Pass]) -> None:
         """Give the place of a cancelled call back: its place in the line, or the leave it had just been given."""
         self._lanes.remove(lane, waiter)
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            sent = waiter.result().sent
-            self._open.discard(sent.number)
-            self._finish(self._store.withdraw(sent))
+            self._take_back(waiter.result())
+            self._finish(self._store.withdraw(waiter.result().sent))
         if not self._lanes and self._usher is not None:
             self._usher.cancel()
             self._usher = None

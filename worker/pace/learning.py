@@ -27,8 +27,10 @@ BELOW_CEILING = 0.92
 APPROACH = 0.022
 FASTEST_APPROACH = 0.1
 MANY_PER_SECOND = 20.0
-#: Where a refusal is dear: growth of a sure rate; seconds in which the search would reach what was refused, by the
-#: number of bursts; its growth at least, more of it with every second without a refusal, and at most.
+#: Where a refusal is dear: the same share, since the level was calculated; growth of a sure rate; seconds in which
+#: the search would reach what was refused, by the number of bursts; its growth at least, more of it with every
+#: second without a refusal, and at most.
+DEAR_BELOW = 0.98
 DEAR_APPROACH = 0.003
 SEARCH_SECONDS = (3.0, 3.0, 6.0)
 SLOWEST_SEARCH = 0.04
@@ -98,7 +100,7 @@ def accepted(found: Found, sent: Sent, *, busy: bool, now: float) -> Found:
 
 def _crept(found: Found, now: float) -> dict[str, Any]:
     """Return the rate a little higher, unless it is to be held."""
-    below = found.rate < BELOW_CEILING * found.ceiling
+    below = found.rate < (DEAR_BELOW if fit.is_dear(found) else BELOW_CEILING) * found.ceiling
     if found.sure and now < found.probe_at and not below:
         return {}
     growth = DEAR_APPROACH if fit.is_dear(found) else PROBE_PER_SECOND

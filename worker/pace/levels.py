@@ -14,8 +14,9 @@ KNOWN_FALL = 0.85
 SLOTS_KEPT = 0.75
 CALLS_PER_SLOT = 4.0
 #: Share of the level that a dear refusal shows with which to go on: the next one would cost about 4 % of half a
-#: minute. Levels that differ by less than this share are the same one, which is then held for so many seconds.
-BELOW_LEVEL = 0.945
+#: minute. Levels that differ by less than this share are the same one; it, and one of a long cycle, is held for so
+#: many seconds.
+BELOW_LEVEL = 0.955
 SAME_LEVEL = 0.1
 DEAR_PATIENCE = 60.0
 #: A level above this share of what was tried may be a quota's after a short cycle; the next cycle tells.
@@ -23,7 +24,7 @@ NOT_SURE_ABOVE = 0.7
 #: Share of the rate kept when a dear refusal came too soon to tell more than that answers jitter.
 JITTER_KEEPS = 0.88
 #: Refused within so many seconds of a cycle, at less than one in so many of a rate that held for so many seconds:
-#: that was too many calls at once. This share of them goes on; at fewer than so many it was the rate after all.
+#: that was too many calls at once. This share of them goes on; with so many or fewer out it was the rate after all.
 SUDDEN = 0.3
 NO_RATE = 2.0
 PROVING = 1.0
@@ -35,7 +36,7 @@ def next_level(found: Found, cycle: fit.Cycle, *, dear: bool, ago: float) -> Fou
     """Return what to go on with after a cycle; the call that ended it went out so many seconds `ago`."""
     lasted = cycle.seconds + cycle.pause
     found = replace(found, cycle_seconds=lasted)
-    if cycle.seconds < SUDDEN and found.proven > NO_RATE * cycle.calls / lasted:
+    if found.out > FEWEST_OUT and cycle.seconds < SUDDEN and found.proven > NO_RATE * cycle.calls / lasted:
         return _must_be_fewer(found)
     if cycle.seconds >= PROVING:
         found = replace(found, proven=max(found.proven, (cycle.calls - found.first_calls) / cycle.seconds))
@@ -67,7 +68,8 @@ def _drained(found: Found, cycle: fit.Cycle) -> Found:
     quota = found.first_calls >= drain.QUOTA_SHARE * level > drain.QUOTA_SHARE * NOT_SURE_ABOVE * cycle.tried
     sure = enough and not (quota and cycle.bursts <= SURE_BURSTS and cycle.seconds < fit.LONG_ENOUGH)
     again = found.sure and abs(level - found.ceiling) < SAME_LEVEL * found.ceiling
-    patience = min(LONGEST_PATIENCE, max(DEAR_PATIENCE, 2 * found.patience)) if again else 0.0
+    known = again or cycle.calls - cycle.late >= fit.ENOUGH_CALLS
+    patience = min(LONGEST_PATIENCE, max(DEAR_PATIENCE, 2 * found.patience)) if known else 0.0
     return replace(
         found,
         rate=BELOW_LEVEL * min(level, cycle.tried),
@@ -82,7 +84,7 @@ def _drained(found: Found, cycle: fit.Cycle) -> Found:
 def _fallen(found: Found, cycle: fit.Cycle) -> Found:
     """Fall to the rate that explains the refusals, and hold it when it is sure."""
     kept = fit.Measured(calls=found.measured_calls, seconds=found.measured_seconds)
-    best = fit.fitted(cycle, kept, first_calls=found.first_calls)
+    best = _not_too_low(found, cycle, fit.fitted(cycle, kept, first_calls=found.first_calls))
     sure = best.sure or (found.bursts >= SURE_BURSTS and cycle.seconds >= cycle.pause / 2)
     patience = PATIENCE
     if sure:
@@ -99,6 +101,15 @@ def _fallen(found: Found, cycle: fit.Cycle) -> Found:
         probe_at=found.cycle_from + patience,
         calls_per_slot=0.0 if sure else found.calls_per_slot,
     )
+
+
+def _not_too_low(found: Found, cycle: fit.Cycle, best: fit.Fit) -> fit.Fit:
+    """Raise a mean to what the end of a cycle tells: a small bucket overflowed while the rate was low."""
+    if not best.exact or cycle.calls - cycle.late < fit.FEWEST_CALLS:
+        return best
+    level = drain.drained(cycle, first_calls=found.first_calls, first_seconds=found.first_seconds)
+    rate = max(best.rate, min(level, fit.BELOW_TRIED * cycle.tried))
+    return replace(best, rate=rate, ceiling=max(best.ceiling, level))
 
 
 def first(found: Found, sent: Sent, calls: int, *, spent: float, not_before: float, now: float) -> Found:

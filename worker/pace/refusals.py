@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.pace import fit, levels, pauses, quotas
+from worker.pace import drain, fit, levels, pauses, quotas
 from worker.pace.hints import Hints
 from worker.pace.state import Found, Sent
 
@@ -18,6 +18,8 @@ LONG_WAIT = 90.0
 JITTER = 3
 #: Share of a sure rate to which a refusal that stands alone takes it, at least and at most.
 EASED = (0.85, 0.98)
+#: Share of it that is kept when too few calls came before to measure anything: a bucket of one call and jitter.
+FEW_KEEP = 0.93
 #: Shares of the first guess, and of the most that it can be, kept when every call that was out was refused.
 GUESS_KEEPS = 0.55
 CEILING_KEEPS = 0.13
@@ -36,6 +38,8 @@ def refused(
         return quotas.fewer_at_once(found, sent, out, now), not_before
     if sent.at < found.answered_until:
         return _one_more(found, sent, not_before), not_before
+    # A call that was sent first may arrive last.
+    found = replace(found, out=max(sent.abreast, out))
     if hints.retry_after is None:
         return _unnamed(found, sent, spent=spent, taken=taken, not_before=not_before, now=now)
     found = replace(found, answered_until=now, crept_at=now)
@@ -74,12 +78,27 @@ def _unnamed(
 
 
 def _eased(found: Found, sent: Sent, taken: int) -> Found:
-    """Go a little slower: to what was taken in this cycle, within limits."""
-    calls, seconds = taken - found.accepted_before, sent.at - found.cycle_from
-    rate = calls / seconds if seconds > 0 and calls else found.rate
+    """Go a little slower: to what was taken since the LMS last refused, within limits."""
     least, most = EASED
-    rate = min(most * found.rate, max(least * found.rate, rate))
-    return replace(found, rate=rate, ceiling=found.rate, probe_at=sent.at + found.patience)
+    eased = replace(found, rate=most * found.rate, ceiling=found.rate, probe_at=sent.at + found.patience)
+    if found.lone > 1:
+        return eased
+    rate = min(eased.rate, max(least * found.rate, _taken_since(found, sent, taken)))
+    return replace(eased, rate=rate, eased_at=sent.at, eased_taken=taken)
+
+
+def _taken_since(found: Found, sent: Sent, taken: int) -> float:
+    """Return the rate at which calls were taken since the last refusal, which left nothing."""
+    since, before, pause = found.cycle_from, found.accepted_before, found.cycle_from - found.refused_from
+    if found.eased_at > since:
+        since, before, pause = found.eased_at, found.eased_taken, 0.0
+    calls, seconds = taken - before, sent.at - since
+    if calls < drain.FEWEST_SURE:
+        return FEW_KEEP * found.rate
+    if 0 < seconds < fit.LONG_ENOUGH and found.rate * pause > fit.KEPT_CALLS:
+        # The pause weighs too much: a quota does not fill in it as a bucket does.
+        return calls / seconds
+    return drain.refilled(calls, seconds, pause, bucket=found.first_calls - found.rate * found.first_seconds)
 
 
 def _measured(

@@ -104,8 +104,10 @@ class Found:
     cycle_seconds: float = 0.0
     #: Accepted calls since the last burst that had been sent before the cycle began.
     late_calls: int = 0
-    #: Calls that were out when the first of the burst went out, and calls per second that surely held for a while.
+    #: Most calls that were out when the first of a burst went out, calls that were out when the last burst came
+    #: back, and calls per second that surely held for a while.
     most_out: int = 0
+    out: int = 0
     proven: float = 0.0
     #: Refusals of calls sent before this time belong to a burst that was answered already.
     answered_until: float = 0.0
@@ -129,6 +131,9 @@ class Found:
     #: Refusals since `lone_from`, while the rate is held.
     lone: int = 0
     lone_from: float = 0.0
+    #: When the last one that stood alone went out, and accepted calls of all time then.
+    eased_at: float = 0.0
+    eased_taken: int = 0
 
     #: Slots at the beginning of a cycle, and accepted calls for each further slot; 0: all at once.
     slots: float = 2.0

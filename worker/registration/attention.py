@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from worker.ledger.access import Ledger
 
 #: How often to look (seconds).
-LOOK_SECONDS = 1.0
-#: A batch gives way after this when another job waits, and after that in any case (seconds).
-TURN_SECONDS = 5.0
+LOOK_SECONDS = 0.5
+#: A batch gives way after this when another job as urgent waits, and after that in any case (seconds).
+TURN_SECONDS = 2.0
 LONGEST_TURN_SECONDS = 30.0
 
 

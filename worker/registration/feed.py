@@ -7,15 +7,16 @@ its end, says when it waits, and returns the bells to ring. It may be called at 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.ledger import batches, bells, jobs
-from worker.ledger.bells import Bell, Task
+from worker.ledger.bells import Bell, Task, Urgency
 from worker.model import AT_WORK, STAGES, JobState
 from worker.registration import conclude, settle, steer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -28,6 +29,8 @@ SOON_SECONDS = 30.0
 NOTICED_SECONDS = 1.0
 #: So many workers may die while they hold one batch, before a person is asked.
 MOST_DEATHS = 10
+#: A row of a roster takes about so many bytes.
+BYTES_PER_ROW = 80
 _TO_READ = (JobState.SCHEDULED, JobState.UPLOADED, JobState.VALIDATING, JobState.QUEUED)
 
 
@@ -81,12 +84,36 @@ def go_on(tx: Connection, job_id: int, window: Window, at: float) -> list[Bell]:
     return []
 
 
+def next_batches(tx: Connection, job_id: int, most: int, at: float, *, besides: Collection[int]) -> list[int]:
+    """Return the batches of a job that may start now, those for which no bell was rung before the others."""
+    job = jobs.find_job(tx, job_id)
+    if job is None or job.state not in AT_WORK:
+        return []
+    open_batches = batches.open_batches(tx, job_id)
+    running = [batch for batch in open_batches if batch.running or batch.id in besides]
+    may_start = ready(open_batches, running, at_once=len(open_batches), at=at)
+    return [batch.id for batch in sorted(may_start, key=lambda batch: batch.rung_at is not None)][:most]
+
+
 def _ring_to_split(tx: Connection, job: Job, window: Window, at: float) -> list[Bell]:
-    if (job.not_before or 0) > at:
+    seconds = max(0.0, (job.not_before or 0) - at)
+    if seconds > SOON_SECONDS:
         return []
     if job.state is JobState.SCHEDULED:
+        if seconds:
+            return []
         jobs.change_job(tx, job.id, only_from=(JobState.SCHEDULED,), state=JobState.UPLOADED, not_before=None)
-    return _ring_job(tx, job.id, Task.SPLIT, window, at)
+    urgency = bells.urgency(_likely_rows(job))
+    rung = _ring_job(tx, job.id, Task.SPLIT, window, at + seconds)
+    return [replace(bell, urgency=urgency, seconds=seconds) for bell in rung]
+
+
+def _likely_rows(job: Job) -> int:
+    """Return about how many rows a roster has, by its size; 0 where this machine does not see the file."""
+    try:
+        return Path(job.kept_at).stat().st_size // BYTES_PER_ROW
+    except OSError:
+        return 0
 
 
 def _go_on_at_work(tx: Connection, job: Job, window: Window, at: float) -> list[Bell]:
@@ -98,12 +125,18 @@ def _go_on_at_work(tx: Connection, job: Job, window: Window, at: float) -> list[
         conclude.hold(tx, job.id, reason)
         return []
     _say_whether_it_waits(tx, job, open_batches, at)
-    left = bells.rows_left(tx, job.id)
-    return [replace(bell, rows_left=left) for bell in _ring_batches(tx, job.id, open_batches, window, at)]
+    urgency = bells.urgency(bells.rows_left(tx, job.id))
+    return list(_ring_batches(tx, job.id, open_batches, urgency, window=window, at=at))
 
 
 def _ring_batches(
-    tx: Connection, job_id: int, open_batches: Sequence[OpenBatch], window: Window, at: float
+    tx: Connection,
+    job_id: int,
+    open_batches: Sequence[OpenBatch],
+    urgency: Urgency,
+    *,
+    window: Window,
+    at: float,
 ) -> Iterator[Bell]:
     """Ring for as many batches as the window still holds; and again for those whose bell was lost."""
     lost_before = at - window.lost_after
@@ -111,8 +144,9 @@ def _ring_batches(
     for batch in ready(open_batches, taken, at_once=window.batches, at=at + SOON_SECONDS):
         seconds = max(0.0, (batch.not_before or 0) - at)
         if bells.note_batch(tx, batch.id, at + seconds, older_than=lost_before):
-            again = batch.rung_at is not None
-            yield Bell(task=Task.REGISTER, id=batch.id, job_id=job_id, seconds=seconds, again=again)
+            # Whose bell was lost, or has rung for so long, has waited enough.
+            now_first = Urgency.FIRST if batch.rung_at is not None else urgency
+            yield Bell(task=Task.REGISTER, id=batch.id, job_id=job_id, seconds=seconds, urgency=now_first)
 
 
 def ring_report(tx: Connection, job_id: int, at: float) -> list[Bell]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from worker.errors import UsageError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 #: `retry` sends these again: their status says that nothing was done.
 NOTHING_DONE = (RowStatus.REJECTED, RowStatus.NOT_ATTEMPTED)
-_STOPPED = (JobState.PAUSED, JobState.HELD, JobState.SCHEDULED)
+STOPPED = (JobState.PAUSED, JobState.HELD, JobState.SCHEDULED)
 
 
 def get_job(tx: Connection, job_id: int) -> Job:
@@ -25,6 +26,17 @@ def get_job(tx: Connection, job_id: int) -> Job:
     job = jobs.find_job(tx, job_id)
     if job is None:
         raise UsageError(f"There is no job {job_id}; `roster jobs` lists those there are")
+    return job
+
+
+def get_whole_job(tx: Connection, job_id: int) -> Job:
+    """Return the job; raises UsageError when there is none of that number, or its rows were purged."""
+    job = get_job(tx, job_id)
+    if job.purged_at is not None:
+        day = datetime.fromtimestamp(job.purged_at).astimezone().date()
+        raise UsageError(
+            f"The rows of job {job_id} were purged on {day}; its counts are in `roster status {job_id}`"
+        )
     return job
 
 
@@ -66,10 +78,10 @@ def reopen(tx: Connection, job_id: int) -> int:
 
     Raises UsageError when the job is still at work, or the file itself must be mended first.
     """
-    job = get_job(tx, job_id)
+    job = get_whole_job(tx, job_id)
     if job.state is JobState.INVALID:
         raise UsageError(f"Job {job_id} sent nothing, since its roster must be mended first; drop the mended file")
-    if not job.has_ended and job.state not in _STOPPED:
+    if not job.has_ended and job.state not in STOPPED:
         raise UsageError(f"Job {job_id} has not ended ({job.state}); use `roster resume {job_id}`")
     count = rows.reopen_rows(tx, job_id, NOTHING_DONE)
     if job.state in ENDED:
@@ -92,7 +104,7 @@ def resolve(tx: Connection, job_id: int, number: int, answer: Answer) -> str:
     A candidate's id: they are there, and the row is sent on to be registered. A registration's id: the row is done.
     Absent: nothing was done, and the row may be sent again.
     """
-    get_job(tx, job_id)
+    get_whole_job(tx, job_id)
     if sum((answer.candidate_id is not None, answer.registration_id is not None, answer.absent)) != 1:
         raise UsageError("Give exactly one of --candidate-id, --registration-id and --absent")
     row = answers.find_row(tx, job_id, number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from worker.ledger import jobs, rows
+from worker.ledger import jobs, reported, rows
 from worker.ledger.engine import now
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from worker.ledger.access import Ledger
     from worker.ledger.jobs import Job
-    from worker.ledger.rows import ReportedRow
+    from worker.ledger.reported import ReportedRow
 
 
 def summarise(tx: Connection, job: Job) -> Summary:
@@ -49,7 +49,7 @@ def summarise(tx: Connection, job: Job) -> Summary:
 def lines_of(ledger: Ledger, job: Job) -> Iterator[ReportLine]:
     """Yield one line per roster row."""
     with ledger.read() as tx:
-        for row in rows.reported_rows(tx, job.id):
+        for row in reported.reported_rows(tx, job.id):
             yield _line(row, job)
 
 

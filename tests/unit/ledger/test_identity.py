@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import StaticPool, create_engine
 
 from tests.builders import NORTH, a_candidate, a_job, a_job_of, a_row, as_new, counts, lines_of, statuses_of
-from worker.ledger import rows, schema
+from worker.ledger import reported, rows, schema
 from worker.ledger.access import Ledger
 from worker.ledger.candidates import Directory
 from worker.ledger.engine import _prepare_sqlite
@@ -145,7 +145,7 @@ def test_an_email_that_two_people_have_is_ambiguous_and_the_row_says_so(ledger: 
     )
 
     with ledger.read() as tx:
-        line = list(rows.reported_rows(tx, job_id))[2]
+        line = list(reported.reported_rows(tx, job_id))[2]
 
     assert (line.status, line.code, line.column) == (RowStatus.INVALID, "ambiguous_candidate", "email")
     assert "external_id or candidate_id" in line.error

@@ -18,5 +18,6 @@ def upgrade() -> None:
     op.add_column("job", sa.Column("lease_until", sa.Float(), nullable=True))
     op.add_column("job", sa.Column("rung_at", sa.Float(), nullable=True))
     op.add_column("job", sa.Column("reported_at", sa.Float(), nullable=True))
+    op.add_column("job", sa.Column("purged_at", sa.Float(), nullable=True))
     op.add_column("batch", sa.Column("deaths", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("batch", sa.Column("rung_at", sa.Float(), nullable=True))

@@ -1,36 +1,32 @@
-"""The four things a task may ask for: an id in, the bells to ring out. They know no Celery."""
+"""Read a roster in, find its people, cut it into batches."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
 from worker import lms
-from worker.errors import LedgerError, NothingSent, RetryLater, StopJob
+from worker.duties.trouble import held_on_trouble
+from worker.errors import LedgerError, NothingSent, RetryLater, StopJob, TurnTaken
 from worker.intake.accept import read_in
-from worker.ledger import batches, bells, directory, jobs
-from worker.ledger.bells import SWEPT
+from worker.ledger import jobs
 from worker.ledger.engine import now
 from worker.ledger.owners import LEASE_SECONDS
-from worker.model import AT_WORK, Driver, JobState
+from worker.model import AT_WORK, JobState
 from worker.registration import conclude, feed, prepare
 from worker.registration.desk import Stopped
-from worker.registration.run import run_batch
-from worker.reports import filing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy import Connection
 
     from worker.ledger.bells import Bell
-    from worker.registration.run import BatchEnd
     from worker.workplace import Place, Workplace
 
+#: A roster that must wait for another one of its connection to be read is tried again after this (seconds).
+TURN_SECONDS = 1.0
 log = structlog.get_logger("roster")
 
 
@@ -41,67 +37,12 @@ async def split(here: Workplace, job_id: int) -> list[Bell]:
         return []
     beating = asyncio.create_task(_hold_job(here, job_id))
     try:
-        await _make_ready(here, job_id)
+        async with held_on_trouble(here, job_id):
+            await _make_ready(here, job_id)
     finally:
         beating.cancel()
         await here.ledger.run(lambda tx: jobs.leave_job(tx, job_id, owner))
     return await here.ledger.run(lambda tx: feed.go_on(tx, job_id, here.window, now()))
-
-
-async def register(here: Workplace, batch_id: int, progress: Callable[[int, int], None]) -> list[Bell]:
-    """Work a batch off as far as it goes now; `progress` is told how many rows of its job are settled, of all."""
-    job_id = await here.ledger.run(lambda tx: batches.job_of(tx, batch_id))
-    if job_id is None or (await here.job(job_id)).driver is not Driver.QUEUE:
-        return []
-    place = await here.place(job_id)
-    place.attention.progress = progress
-    began = time.monotonic()
-    try:
-        async with place.attention.paid():
-            end = await run_batch(batch_id, place.desk)
-    finally:
-        await place.rest()
-    if end.passed_over:
-        return []
-    log.info("batch left", job=job_id, batch=batch_id, seconds=round(time.monotonic() - began, 2), end=end.word)
-    stop = conclude.weigh(place.desk, place.patience, end)
-    if stop is not None:
-        log.warning("job held", job=job_id, code=stop.code)
-    return await here.ledger.run(lambda tx: _conclude(tx, here, job_id, end, stop))
-
-
-def report(here: Workplace, job_id: int) -> None:
-    """Write the reports of a job."""
-    with here.ledger.read() as tx:
-        job = jobs.find_job(tx, job_id)
-    if job is None:
-        return
-    summary = filing.file_reports(here.ledger, job, here.services.files / "reports" / str(job_id))
-    log.info("reports written", job=job_id, state=summary.state, total=summary.total)
-
-
-def sweep(here: Workplace, *, forgotten: bool) -> list[Bell]:
-    """Find what nobody was asked to do, or nobody did; `forgotten`: the broker has lost every bell."""
-    with here.ledger.write() as tx:
-        if forgotten:
-            bells.unring_all(tx)
-        opened = batches.reap(tx)
-        directory.remember(tx, SWEPT, {"at": now()})
-        open_jobs = bells.open_jobs(tx)
-    if opened:
-        log.warning("claims of dead workers opened again", batches=opened)
-    rung: list[Bell] = []
-    for job_id in open_jobs:
-        with here.ledger.write() as tx:
-            rung += feed.go_on(tx, job_id, here.window, now())
-    return rung
-
-
-def forget(here: Workplace, unrung: list[Bell]) -> None:
-    """Note that these bells could not be rung, so that a later sweep rings them."""
-    if unrung:
-        with here.ledger.write() as tx:
-            bells.unring(tx, unrung)
 
 
 async def _hold_job(here: Workplace, job_id: int) -> None:
@@ -116,7 +57,11 @@ async def _make_ready(here: Workplace, job_id: int) -> None:
     connection = here.services.connection(job.connection)
     if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
         try:
-            await asyncio.to_thread(read_in, here.ledger, job_id, lms.rules_of(connection))
+            await asyncio.to_thread(read_in, here.ledger, job_id, lms.rules_of(connection), wait=False)
+        except TurnTaken:
+            start = now() + TURN_SECONDS
+            await here.ledger.run(lambda tx: jobs.change_job(tx, job_id, not_before=start))
+            return
         except NothingSent as error:
             log.warning("roster refused", job=job_id, reason=type(error).__name__)
             return
@@ -167,10 +112,3 @@ async def _wait_or_hold(here: Workplace, place: Place, trouble: RetryLater | Sto
         )
     )
     log.info("job waits", job=job_id, seconds=round(trouble.seconds, 1))
-
-
-def _conclude(tx: Connection, here: Workplace, job_id: int, end: BatchEnd, stop: StopJob | None) -> list[Bell]:
-    conclude.conclude(tx, job_id, end, stop)
-    if stop is not None:
-        return feed.ring_report(tx, job_id, now())
-    return feed.go_on(tx, job_id, here.window, now())

@@ -1,0 +1,1 @@
+"""What a task may ask of a worker process, one file for each task. They know no Celery."""

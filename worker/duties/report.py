@@ -1,0 +1,25 @@
+"""Write the reports of a job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from worker.ledger import jobs
+from worker.reports import filing
+
+if TYPE_CHECKING:
+    from worker.workplace import Workplace
+
+log = structlog.get_logger("roster")
+
+
+def report(here: Workplace, job_id: int) -> None:
+    """Write the reports of a job."""
+    with here.ledger.read() as tx:
+        job = jobs.find_job(tx, job_id)
+    if job is None:
+        return
+    summary = filing.file_reports(here.ledger, job, here.services.files / "reports" / str(job_id))
+    log.info("reports written", job=job_id, state=summary.state, total=summary.total)

@@ -1,0 +1,47 @@
+"""What a worker does with an error that is no outcome of a row: the job is held, and a person reads why."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from worker.errors import LedgerError, NothingSent
+from worker.ledger import jobs
+from worker.model import AT_WORK, JobState
+from worker.unforeseen import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from worker.workplace import Workplace
+
+_BEFORE_WORK = (JobState.UPLOADED, JobState.VALIDATING, JobState.QUEUED)
+log = structlog.get_logger("roster")
+
+
+@asynccontextmanager
+async def held_on_trouble(here: Workplace, job_id: int) -> AsyncIterator[None]:
+    """Hold the job when the block meets what every further try would meet again.
+
+    A ledger that is away is not that: the sweep has the work done again.
+    """
+    try:
+        yield
+    except LedgerError:
+        raise
+    except NothingSent as error:
+        await _hold(here, job_id, str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, a job must not fail again and again unseen
+        reason = f"This should not have happened: {place_of(error)}. What was recorded is safe; please report this"
+        await _hold(here, job_id, reason)
+
+
+async def _hold(here: Workplace, job_id: int, reason: str) -> None:
+    log.error("job held", job=job_id, reason=reason)
+    await here.ledger.run(
+        lambda tx: jobs.change_job(
+            tx, job_id, only_from=(*_BEFORE_WORK, *AT_WORK), state=JobState.HELD, reason=reason, not_before=None
+        )
+    )

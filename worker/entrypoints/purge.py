@@ -1,0 +1,45 @@
+"""`purge`: remove the personal data of jobs that ended long ago."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.entrypoints import outcome
+from worker.errors import UsageError
+from worker.ledger import purging
+from worker.ledger.engine import now
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+_DAY = 86_400.0
+_UNITS = {"d": _DAY, "w": 7 * _DAY}
+
+
+def purge(services: Services, older_than: str) -> int:
+    """Empty the rows of the jobs that ended so long ago and delete their rosters."""
+    moment = now() - seconds_of(older_than)
+    with services.ledger.read() as tx:
+        old = purging.ended_before(tx, moment)
+    for job_id, kept_at in old:
+        with services.ledger.write() as tx:
+            purging.purge_job(tx, job_id)
+            shared = purging.is_kept_for_another(tx, kept_at)
+        if kept_at and not shared:
+            Path(kept_at).unlink(missing_ok=True)
+    if old:
+        services.ledger.overwrite()
+    click.echo(f"{len(old)} jobs purged. Their reports are yours: delete them where they are")
+    return outcome.DONE
+
+
+def seconds_of(span: str) -> float:
+    """Return a span such as 90d or 12w in seconds; raises UsageError."""
+    match = re.fullmatch(r"(\d+)\s*([dw])", span.strip(), re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"--older-than {span!r} is no span; write days or weeks, for example 90d or 12w")
+    return int(match[1]) * _UNITS[match[2].lower()]
