@@ -563,6 +563,15 @@ def test_many_rows_of_a_course_are_looked_at_by_its_list(sandbox, office):
     assert sum(reads.values()) <= 12, reads
 
 
+def test_a_course_by_name_is_looked_at_by_its_list_once_its_id_is_learnt(sandbox, office):
+    lms = sandbox(seed_users=30, registered=["58:1-30"])
+    desk = office(lms, "kmi")
+    desk.roster("roster.csv", seeds(30, course_id="", course_name="Fire Safety", action="complete"))
+
+    assert desk.run("roster.csv").counts == {"completed": 30}
+    assert lms.calls("find_registration", "list_registrations") <= 4
+
+
 def test_check_says_how_many_calls_actions_take_and_sends_nothing(open_kmi):
     lms, desk = open_kmi()
     roster_of(desk, "complete")

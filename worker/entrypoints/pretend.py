@@ -121,6 +121,7 @@ def _play(number: int, scene: Scene, folder: Path, config: Path) -> None:
         "encoding": None,
         "strict": False,
         "again": False,
+        "update_existing": False,
         "start_row": None,
         "max_rows": None,
         "report": folder / "reports",
