@@ -14,6 +14,16 @@ DONE_AS = STEPS | PEOPLE
 CALLS = {"update": "update_user", "deactivate": "delete_user"}
 SHOWN = {"approve": "Approved", "complete": "Completed", "withdraw": "Withdrawn"}
 SEEDS = 8
+#: Further ways in which an answer is lost, or says nothing; the work done or not.
+OTHERWISE_LOST = (
+    "drop-before",
+    "timeout-after:seconds=20",
+    "html-502",
+    "html-502:done=yes",
+    "202",
+    "202:done=no",
+    "error-200:done=yes",
+)
 #: An LMS that does not lag need not be waited for.
 SOON = [0.05, 0.2]
 
@@ -397,20 +407,11 @@ def test_whoever_was_deactivated_is_created_anew_to_be_registered(sandbox, offic
 # In doubt
 
 
-@pytest.mark.parametrize("action", DONE_AS)
 @pytest.mark.parametrize(
-    "what",
+    ("action", "what"),
     [
-        "lost-after",
-        "lost-before",
-        "drop-after",
-        "drop-before",
-        "timeout-after:seconds=20",
-        "html-502",
-        "html-502:done=yes",
-        "202",
-        "202:done=no",
-        "error-200:done=yes",
+        *((action, what) for action in DONE_AS for what in ("lost-after", "lost-before", "drop-after")),
+        *((action, what) for action in ("complete", "deactivate") for what in OTHERWISE_LOST),
     ],
 )
 def test_a_lost_answer_is_read_back_and_only_what_was_not_done_is_sent_again(open_kmi, action, what):
@@ -560,6 +561,15 @@ def test_many_rows_of_a_course_are_looked_at_by_its_list(sandbox, office):
     assert lms.changes == {"complete": 150}
     reads = lms.by_operation("find_registration", "list_registrations", "find_user", "list_users")
     assert sum(reads.values()) <= 12, reads
+
+
+def test_a_course_by_name_is_looked_at_by_its_list_once_its_id_is_learnt(sandbox, office):
+    lms = sandbox(seed_users=30, registered=["58:1-30"])
+    desk = office(lms, "kmi")
+    desk.roster("roster.csv", seeds(30, course_id="", course_name="Fire Safety", action="complete"))
+
+    assert desk.run("roster.csv").counts == {"completed": 30}
+    assert lms.calls("find_registration", "list_registrations") <= 4
 
 
 def test_check_says_how_many_calls_actions_take_and_sends_nothing(open_kmi):

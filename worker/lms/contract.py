@@ -87,6 +87,8 @@ class Seen:
     lms_id: str
     #: It is so already: there is nothing to send.
     reached: bool = False
+    #: The LMS's id of the course, where it shows one.
+    course_id: str | None = None
     #: The registration stands no more.
     withdrawn: bool = False
     #: Why it is not to be sent at all.

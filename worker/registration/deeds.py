@@ -89,6 +89,8 @@ class Doing:
         to_send = []
         for work, deed in pairs:
             sight = looked.get(work.row_id, Unfound.NO_LOOKUP)
+            if isinstance(sight, Seen) and sight.course_id is not None:
+                self.desk.course_ids.setdefault(self.claim.course_key, sight.course_id)
             if sight is Unfound.ABSENT and was_there(work, deed):
                 sight = await self._look_until_there((work, deed))
             if await self._weigh(work, deed, sight) and isinstance(sight, Seen):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from worker.errors import AnswerLost, Refused
 from worker.ledger.calls import Outcome
+from worker.ledger.directory import with_id
 from worker.lms.contract import Deed, Seen, Unfound
 from worker.model import Action, CandidateState, RegistrationState, RowStatus
 from worker.registration.candidates import UNKNOWN
@@ -27,10 +29,13 @@ _ENDS = frozenset({Action.WITHDRAW, Action.DEACTIVATE})
 def a_deed(desk: Desk, work: Work, candidate_id: str, action: Action) -> Deed:
     """Return what a row wants done, as the connector is to be asked for it."""
     about_a_person = action.is_about_a_person
+    course = work.row.course
+    if course is not None:
+        course = with_id(course, desk.course_ids.get(course.key))
     return Deed(
         row_id=work.row_id,
         action=action,
-        row=work.row,
+        row=replace(work.row, course=course),
         candidate_id=candidate_id,
         key="" if about_a_person else key_of(desk, work, candidate_id),
         registration_id=None if about_a_person else work.registration.lms_id,

@@ -140,7 +140,7 @@ async def _by_external_id(door: Door, deed: Deed, external_id: str) -> Looked:
     if item is None:
         return Unfound.ABSENT
     course = deed.row.course
-    named = course is not None and course.external_id is None
+    named = course is not None and (course.course_id is not None or course.name is not None)
     elsewhere = named and course is not None and not is_on(item, course)
     if as_id(item.get("userId")) not in {None, deed.candidate_id} or elsewhere:
         message = f"The registration {external_id} belongs to somebody else or to another course; nothing was sent"
@@ -159,7 +159,8 @@ async def _of_user(door: Door, deed: Deed) -> Looked:
     theirs = ours or [item for item in items if course is not None and is_on(item, course)]
     if theirs:
         return _choose(theirs, deed)
-    unclear = len(items) >= PAGE or (items and course is not None and course.external_id is not None)
+    unnamed = course is not None and course.course_id is None and course.name is None
+    unclear = len(items) >= PAGE or (items and unnamed)
     if not unclear:
         return Unfound.ABSENT
     message = "The LMS does not say which of this person's registrations is on that course; give the course_id"
@@ -190,6 +191,7 @@ def _as_seen(item: Mapping[str, Any], deed: Deed) -> Seen:
         hindrance = Refused("registration_withdrawn", None, message)
     return Seen(
         lms_id=as_id(item.get("id")) or "",
+        course_id=as_id(item.get("courseId")),
         reached=reached,
         withdrawn=status == WITHDRAWN,
         hindrance=hindrance,
