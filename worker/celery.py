@@ -13,7 +13,7 @@ from celery.exceptions import CeleryError, Ignore, Reject, Retry
 from structlog.contextvars import bound_contextvars
 
 from worker import logs, schedule, settings, watching, workplace
-from worker.errors import RosterError
+from worker.errors import RosterError, SettingsError
 from worker.ledger.bells import Task as Name
 from worker.unforeseen import place_of
 
@@ -163,11 +163,13 @@ def __getattr__(name: str) -> Any:
 def _app_of_this_program() -> Celery:
     try:
         config = settings.load(None)
+        if not config.broker:
+            raise SettingsError(
+                "No broker is configured. Set `broker` in roster.toml, as in redis://127.0.0.1:6379/0"
+            )
+        if "flower" in sys.argv:
+            watching.prepare()
     except RosterError as error:
         sys.exit(str(error))
-    if not config.broker:
-        sys.exit("No broker is configured. Set `broker` in roster.toml, for example redis://127.0.0.1:6379/0")
     signals.setup_logging.connect(lambda **_: logs.configure(config.log), weak=False)
-    if "flower" in sys.argv:
-        watching.prepare(config)
     return make_app(config)

@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY
 
 from worker import bootstrap
 from worker.metrics import JobMetrics
-
-if TYPE_CHECKING:
-    from worker.settings import Settings
 
 #: What Flower reads when it starts, unless the person who starts it says otherwise.
 _DEFAULTS = {
@@ -25,7 +21,7 @@ _DEFAULTS = {
 _SIGN_IN = ("FLOWER_BASIC_AUTH", "FLOWER_AUTH", "FLOWER_AUTH_PROVIDER")
 
 
-def prepare(_: Settings) -> None:
+def prepare() -> None:
     """Set Flower's defaults, and let its /metrics tell of jobs too."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
