@@ -7,7 +7,7 @@ pauses, and what was surely not done is sent again. Never blindly: there is a lo
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, LmsError, Refused, RetryLater, StopJob
@@ -27,6 +27,7 @@ from worker.registration.sights import (
     is_gone_by_us,
     is_in_doubt,
     is_mine,
+    knowing,
     lms_id_of,
     not_found,
     rejected,
@@ -161,7 +162,7 @@ class Doing:
             for sight in sights:
                 await self._send([sight])
             return
-        work, deed = _knowing(sights[0])
+        work, deed = knowing(sights[0])
         if await self._is_so_after_all(work, deed, refused):
             return
         await self._settle(work, rejected(refused))
@@ -180,7 +181,7 @@ class Doing:
     async def _lost(self, sights: Sequence[Sight], lost: AnswerLost, tries: int) -> None:
         writes = (lines.in_doubt(self.claim, work, deed.action, doubtful(lost)) for work, deed, _ in sights)
         await self.desk.ledger.commit(*together(writes))
-        left = await self._settle_doubt([_knowing(sight) for sight in sights], lost, ended=True)
+        left = await self._settle_doubt([knowing(sight) for sight in sights], lost, ended=True)
         if left and tries < LONGEST_TRY:
             await self._send(left, tries + 1)
             return
@@ -294,9 +295,3 @@ class Doing:
                 f"({refused.message}); mend the cause, then resume the job",
                 refused.status,
             )
-
-
-def _knowing(sight: Sight) -> Pair:
-    """Return a deed with the id under which what it is about was seen."""
-    work, deed, seen = sight
-    return work, deed if deed.action.is_about_a_person else replace(deed, registration_id=seen.lms_id)

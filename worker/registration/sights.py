@@ -80,6 +80,12 @@ def is_gone_by_us(work: Work, deed: Deed) -> bool:
     return deed.action is Action.DEACTIVATE and work.candidate.state is CandidateState.DEACTIVATED
 
 
+def knowing(sight: Sight) -> Pair:
+    """Return a deed with the id under which what it is about was seen."""
+    work, deed, seen = sight
+    return work, deed if deed.action.is_about_a_person else replace(deed, registration_id=seen.lms_id)
+
+
 def lms_id_of(deed: Deed) -> str | None:
     """Return the LMS's id of what a deed is about, as far as it is known."""
     return deed.candidate_id if deed.action.is_about_a_person else deed.registration_id
