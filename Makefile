@@ -13,7 +13,7 @@ demo: $(VENV)/installed ## Run the sample rosters against a pretend LMS and show
 	$(BIN)/roster demo
 
 test: $(VENV)/installed-dev ## Run the whole test suite, with types, lint and import contracts
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(VENV)/installed-dev ## Types, lint and import contracts alone (make test runs them too)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
