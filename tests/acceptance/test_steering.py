@@ -91,6 +91,7 @@ def test_ctrl_c_ends_with_130_and_resume_finishes(lms, desk, running, wait_until
 
 
 def test_a_second_process_leaves_a_job_that_is_being_worked_on_alone(lms, desk, running):
+    lms.answer_after(3)
     second = desk.type("resume", 1, "--json")
     third = desk.type("run", "roster.csv", "--json")
     lms.answer_after(0)
