@@ -117,6 +117,8 @@ ENDED = frozenset(
 )
 
 
+#: The states of a job whose roster is still to be read in, its people found and its rows planned.
+TO_READ = (JobState.UPLOADED, JobState.VALIDATING, JobState.QUEUED)
 #: The states in which rows are being sent; from these a worker may change the job's state.
 AT_WORK = (JobState.RUNNING, JobState.WAITING)
 

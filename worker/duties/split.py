@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
 from worker import lms
 from worker.duties.trouble import held_on_trouble
-from worker.errors import LedgerError, NothingSent, RetryLater, StopJob, TurnTaken
+from worker.errors import NothingSent, RetryLater, StopJob, TurnTaken
 from worker.intake.accept import read_in
 from worker.ledger import jobs
 from worker.ledger.engine import now
-from worker.ledger.owners import LEASE_SECONDS
+from worker.ledger.heartbeat import heartbeat
 from worker.model import AT_WORK, JobState
 from worker.registration import conclude, feed, prepare
 from worker.registration.desk import Stopped
@@ -35,21 +34,15 @@ async def split(here: Workplace, job_id: int) -> list[Bell]:
     owner = here.services.owner
     if not await here.ledger.run(lambda tx: jobs.take_job(tx, job_id, owner)):
         return []
-    beating = asyncio.create_task(_hold_job(here, job_id))
     try:
-        async with held_on_trouble(here, job_id):
+        async with (
+            heartbeat(here.ledger, lambda tx: jobs.renew_job(tx, job_id, owner)),
+            held_on_trouble(here, job_id),
+        ):
             await _make_ready(here, job_id)
     finally:
-        beating.cancel()
         await here.ledger.run(lambda tx: jobs.leave_job(tx, job_id, owner))
     return await here.ledger.run(lambda tx: feed.go_on(tx, job_id, here.window, now()))
-
-
-async def _hold_job(here: Workplace, job_id: int) -> None:
-    while True:
-        await asyncio.sleep(LEASE_SECONDS / 6)
-        with suppress(LedgerError):
-            await here.ledger.run(lambda tx: jobs.renew_job(tx, job_id, here.services.owner))
 
 
 async def _make_ready(here: Workplace, job_id: int) -> None:

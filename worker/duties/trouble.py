@@ -9,7 +9,7 @@ import structlog
 
 from worker.errors import LedgerError, NothingSent
 from worker.ledger import jobs
-from worker.model import AT_WORK, JobState
+from worker.model import AT_WORK, TO_READ, JobState
 from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from worker.workplace import Workplace
 
-_BEFORE_WORK = (JobState.UPLOADED, JobState.VALIDATING, JobState.QUEUED)
 log = structlog.get_logger("roster")
 
 
@@ -42,6 +41,6 @@ async def _hold(here: Workplace, job_id: int, reason: str) -> None:
     log.error("job held", job=job_id, reason=reason)
     await here.ledger.run(
         lambda tx: jobs.change_job(
-            tx, job_id, only_from=(*_BEFORE_WORK, *AT_WORK), state=JobState.HELD, reason=reason, not_before=None
+            tx, job_id, only_from=(*TO_READ, *AT_WORK), state=JobState.HELD, reason=reason, not_before=None
         )
     )

@@ -16,7 +16,7 @@ from worker.entrypoints.work import REPORTS, connection_of, roster_options
 from worker.errors import UsageError
 from worker.intake.accept import accept, glance
 from worker.ledger import batches, jobs
-from worker.model import AT_WORK, Driver, JobState
+from worker.model import AT_WORK, TO_READ, Driver, JobState
 from worker.registration import steer
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _take_over(tx: Connection, job_id: int) -> str:
     """Let the queue go on with a job that a command left behind; return what to tell the person."""
     batches.reap(tx, job_id)
     job = steer.get_job(tx, job_id)
-    if job.state not in {*AT_WORK, JobState.UPLOADED, JobState.VALIDATING, JobState.QUEUED}:
+    if job.state not in {*AT_WORK, *TO_READ}:
         return f"job {job_id} of this roster is {job.state}; `roster resume {job_id}` goes on"
     if job.driver is Driver.QUEUE or batches.running_owner(tx, job_id):
         return f"at work already, as job {job_id}"

@@ -15,7 +15,7 @@ from sqlalchemy import func, or_, select, update
 from worker.ledger.batches import OPEN, RUNNING
 from worker.ledger.engine import now
 from worker.ledger.schema import batch, job, row
-from worker.model import ENDED, Driver, JobState, RowStatus
+from worker.model import ENDED, TO_READ, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +113,7 @@ def unring_all(tx: Connection) -> None:
 def others_wait(tx: Connection, job_id: int) -> bool:
     """Tell whether a bell of another job was rung that is as urgent as this job's, and nobody has come yet."""
     rung = select(batch.c.job_id).where(batch.c.state == OPEN, batch.c.rung_at <= now())
-    unread = select(job.c.id).where(job.c.rung_at <= now(), job.c.owner.is_(None), job.c.finished_at.is_(None))
+    unread = select(job.c.id).where(job.c.rung_at <= now(), job.c.owner.is_(None), job.c.state.in_(TO_READ))
     if tx.execute(unread.where(job.c.id != job_id).limit(1)).first() is not None:
         return True
     waiting = tx.execute(rung.where(batch.c.job_id != job_id).distinct()).scalars().all()

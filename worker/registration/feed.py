@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from worker.ledger import batches, bells, jobs
 from worker.ledger.bells import Bell, Task, Urgency
-from worker.model import AT_WORK, STAGES, JobState
+from worker.model import AT_WORK, STAGES, TO_READ, JobState
 from worker.registration import conclude, settle, steer
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ NOTICED_SECONDS = 1.0
 MOST_DEATHS = 10
 #: A row of a roster takes about so many bytes.
 BYTES_PER_ROW = 80
-_TO_READ = (JobState.SCHEDULED, JobState.UPLOADED, JobState.VALIDATING, JobState.QUEUED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,7 @@ def go_on(tx: Connection, job_id: int, window: Window, at: float) -> list[Bell]:
     job = jobs.find_job(tx, job_id)
     if job is None or job.is_taken:
         return []
-    if job.state in _TO_READ or (job.state in AT_WORK and not job.planned):
+    if job.state in {JobState.SCHEDULED, *TO_READ} or (job.state in AT_WORK and not job.planned):
         return _ring_to_split(tx, job, window, at)
     if job.state in AT_WORK:
         return _go_on_at_work(tx, job, window, at)

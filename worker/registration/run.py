@@ -9,16 +9,15 @@ leaves its `sending` in doubt (`worker.ledger.batches.reap`), and nothing else.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, LedgerError, LmsUnavailable, Refused, RetryLater, StaleClaim, StopJob
+from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, StaleClaim, StopJob
 from worker.ledger import batches, calls
 from worker.ledger.calls import Outcome
 from worker.ledger.deeds import registration_anew
 from worker.ledger.engine import now
-from worker.ledger.owners import LEASE_SECONDS
+from worker.ledger.heartbeat import heartbeat
 from worker.lms.contract import Enrolment, Registered
 from worker.model import Action, RegistrationState, RowStatus
 from worker.registration import deeds
@@ -31,7 +30,7 @@ from worker.registration.people import find_standing
 from worker.registration.refresh import refresh
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from worker.ledger.batches import Claim
     from worker.ledger.calls import Work
@@ -73,7 +72,7 @@ async def run_batch(batch_id: int, desk: Desk) -> BatchEnd:
     if claim is None:
         return BatchEnd(passed_over=True)
     try:
-        async with _heartbeat(desk, claim):
+        async with heartbeat(desk.ledger, lambda tx: batches.renew(tx, claim)):
             end = await _work_off(desk, claim)
     except StaleClaim:
         await desk.ledger.run(lambda tx: batches.release(tx, claim, closed=False, not_before=now() + 1.0))
@@ -91,21 +90,6 @@ async def _release(desk: Desk, claim: Claim, end: BatchEnd) -> None:
     await desk.ledger.run(
         lambda tx: batches.release(tx, claim, closed=finished or end.course is not None, not_before=not_before)
     )
-
-
-@asynccontextmanager
-async def _heartbeat(desk: Desk, claim: Claim) -> AsyncIterator[None]:
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(LEASE_SECONDS / 6)
-            with suppress(LedgerError):
-                await desk.ledger.run(lambda tx: batches.renew(tx, claim))
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
 
 
 async def _work_off(desk: Desk, claim: Claim) -> BatchEnd:

@@ -238,6 +238,14 @@ def test_a_batch_gives_way_to_a_job_that_is_as_urgent_and_to_no_other(ledger: Le
         assert not bells.others_wait(tx, small)
 
 
+def test_a_held_job_whose_reports_were_rung_for_makes_nobody_give_way(ledger: Ledger) -> None:
+    mine, held = a_queued_job(ledger, rows=3), a_queued_job(ledger, rows=3, state=JobState.HELD)
+
+    with ledger.write() as tx:
+        feed.ring_report(tx, held, now())
+        assert not bells.others_wait(tx, mine)
+
+
 def test_of_two_that_want_to_read_a_roster_in_one_gets_it(ledger: Ledger) -> None:
     job_id = a_queued_job(ledger, state=JobState.UPLOADED)
     with ledger.write() as tx:

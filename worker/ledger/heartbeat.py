@@ -1,0 +1,34 @@
+"""Keep a claim alive while its work is done."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from worker.errors import LedgerError
+from worker.ledger.owners import LEASE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from sqlalchemy import Connection
+
+    from worker.ledger.access import Ledger
+
+
+@asynccontextmanager
+async def heartbeat(ledger: Ledger, renew: Callable[[Connection], object]) -> AsyncIterator[None]:
+    """Renew a lease again and again while the block runs; a ledger that is away for a beat is asked at the next."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 6)
+            with suppress(LedgerError):
+                await ledger.run(renew)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
