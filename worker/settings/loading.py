@@ -1,0 +1,126 @@
+"""Read the configuration once, from roster.toml and ROSTER_*, and say plainly what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from worker.errors import SettingsError
+from worker.settings.root import PREFIX, Settings
+
+#: Variables of ours that are no settings.
+NOT_SETTINGS = frozenset({"ROSTER_CONFIG"})
+EXAMPLE = """\
+[connections.north]
+system = "tahdah"
+base_url = "https://api.tahdah.me"
+token = "env:TAHDAH_TOKEN"
+legal_entity_id = 42
+behavior = 1"""
+
+
+def load(config: Path | None) -> Settings:
+    """Read the configuration from `config`, else $ROSTER_CONFIG, else ./roster.toml.
+
+    Relative paths in it count from the folder of the file, so that a job found from one folder is found from any.
+    Raises SettingsError that names the file, the key and the nearest known one.
+    """
+    path = _config_path(config)
+    values = _read_toml(path) if path else {}
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(explain(error, Settings, where=str(path or "the environment"))) from None
+    except PydanticSettingsError:
+        raise SettingsError(
+            "ROSTER_CONNECTIONS: set single keys, such as ROSTER_CONNECTIONS__NORTH__TOKEN"
+        ) from None
+    settings = settings.model_copy(update={"connections": _joined(settings.connections)})
+    return _from_folder(settings, path.resolve().parent) if path else settings
+
+
+def unknown_variables() -> list[str]:
+    """Return a warning for each ROSTER_* variable that is no setting."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    strange = [
+        name
+        for name in os.environ
+        if name.startswith(PREFIX) and name.split("__")[0] not in known and name not in NOT_SETTINGS
+    ]
+    return [f"the environment variable {name} is no setting of Roster{_nearest(name, known)}" for name in strange]
+
+
+def explain(error: ValidationError, model: type[BaseModel], *, where: str, table: str = "") -> str:
+    """Return a validation error as lines that name the key, what is wrong, and the nearest known key."""
+    lines = []
+    for problem in error.errors(include_input=False, include_context=False, include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        full = f"{table}.{key}".strip(".")
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown key {full}{_nearest(key, set(model.model_fields))}")
+        elif problem["type"] == "missing":
+            lines.append(f"{full} is missing")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{full}: {message}" if key else f"{table}: {message}")
+    return f"{where}: " + "; ".join(lines)
+
+
+def _joined(connections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Join what the environment (in small letters) and the file say of one connection; the environment wins."""
+    names: dict[str, str] = {}
+    for name in connections:
+        known = names.get(name.casefold())
+        names[name.casefold()] = known if known is not None and name.islower() else name
+    joined: dict[str, dict[str, Any]] = {name: {} for name in names.values()}
+    for name in sorted(connections, key=str.islower):
+        joined[names[name.casefold()]] |= connections[name]
+    return joined
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def _config_path(config: Path | None) -> Path | None:
+    named = config or (Path(os.environ["ROSTER_CONFIG"]) if os.environ.get("ROSTER_CONFIG") else None)
+    if named is not None:
+        if not named.is_file():
+            raise SettingsError(f"The configuration file {named} does not exist")
+        return named
+    default = Path("roster.toml")
+    return default if default.is_file() else None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"The configuration file {path} cannot be read: {error}") from None
+
+
+def _from_folder(settings: Settings, folder: Path) -> Settings:
+    changes = {}
+    if "://" not in settings.files:
+        changes["files"] = str(folder / settings.files)
+    head, found, file = settings.ledger.partition("sqlite:///")
+    if found and not head and file and not Path(file).is_absolute() and file != ":memory:":
+        changes["ledger"] = f"sqlite:///{folder / file}"
+    connections = {
+        name: {key: _file_from(folder, value) for key, value in table.items()}
+        for name, table in settings.connections.items()
+    }
+    return settings.model_copy(update={**changes, "connections": connections})
+
+
+def _file_from(folder: Path, value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("file:"):
+        return f"file:{folder / value.removeprefix('file:')}"
+    return value

@@ -1,0 +1,51 @@
+"""Everything in roster.toml."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from worker.settings.secrets import Hidden
+
+PREFIX = "ROSTER_"
+
+
+class Settings(BaseSettings):
+    """Everything in roster.toml; `connections` stays raw until its connector reads it."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+    )
+
+    #: The SQL database that holds the truth on jobs, rows and outcomes; also `env:NAME` or `file:/path`.
+    ledger: Hidden = "sqlite:///roster.db"
+    #: Where uploads are kept: a folder.
+    files: str = "roster-files"
+    #: `redis://host:6379/0`; also `env:NAME` or `file:/path`. Empty: this process does the work.
+    broker: Hidden = Field(default="", repr=False)
+    #: So many batches of a job are with the workers or in the broker at a time.
+    window: int = Field(default=8, ge=1, le=1000)
+    #: How often the ledger is searched for work that nobody was asked to do (seconds).
+    sweep_seconds: float = Field(default=10.0, gt=0, le=600)
+    #: How workers write their log: `text` or `json`.
+    log: Literal["text", "json"] = "text"
+    #: Raw tables by name; `worker.lms.read_connection` makes them `Connection`s.
+    connections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, which comes as the init values."""
+        return env_settings, init_settings
