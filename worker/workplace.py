@@ -95,9 +95,13 @@ class Workplace:
 
     def close(self) -> None:
         """Let go of everything."""
+        self.rest()
+        self.ledger.close()
+
+    def rest(self) -> None:
+        """Let go of everything but the ledger, which others of this process may use."""
         self.run(self._close())
         self._loop.close()
-        self.ledger.close()
 
     async def _close(self) -> None:
         for wire in self._wires.values():

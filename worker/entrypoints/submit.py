@@ -10,31 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker import dispatch, logs
+from worker import handover, logs
 from worker.entrypoints import outcome
 from worker.entrypoints.work import REPORTS, connection_of, roster_options
 from worker.errors import UsageError
-from worker.intake.accept import accept, glance
-from worker.ledger import batches, jobs
-from worker.model import AT_WORK, TO_READ, Driver, JobState
-from worker.registration import steer
+from worker.intake.accept import Arrival, accept, glance
+from worker.model import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
-
     from worker.bootstrap import Services
+    from worker.intake.accept import Accepted
 
 TIMES = 'for example "2026-12-01 06:00", "06:00" (today, or tomorrow when that is past) or 2026-12-01T06:00+01:00'
 
 
 def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
     """Keep each roster, open its job and ask the queue to work it off; print the jobs' ids."""
-    if not services.settings.broker:
+    if not services.settings.broker and not handover.anybody_at_work(services):
         raise UsageError(
             "There is no queue: set `broker` in roster.toml (redis://host:6379/0) and start "
-            "`celery -A worker worker`; or use `roster run`, which needs no service"
+            "`celery -A worker worker`; or start `roster serve`; or use `roster run`, which needs no service"
         )
     logs.configure(services.settings.log, logging.ERROR)
     connection = connection_of(services, options["to"])
@@ -52,39 +49,22 @@ def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -
             options=read,
             files=services.files,
             report_dir=(options["report"] or REPORTS).absolute(),
+            arrival=Arrival(driver=Driver.QUEUE, start=start.timestamp() if start else None),
         )
-        _hand_over(services, accepted.job_id, file, start, twin=accepted.twin)
+        _tell_of(services, accepted, file, start)
         ids.append(accepted.job_id)
     _tell(ids, as_json=options["as_json"])
     return outcome.DONE
 
 
-def _hand_over(services: Services, job_id: int, file: Path, start: datetime | None, *, twin: bool) -> None:
-    later: dict[str, Any] = {} if start is None else {"state": JobState.SCHEDULED, "not_before": start.timestamp()}
-    with services.ledger.write() as tx:
-        if twin:
-            click.echo(f"{file.name}: {_take_over(tx, job_id)}", err=True)
-        else:
-            jobs.change_job(tx, job_id, driver=Driver.QUEUE, **later)
-    if twin:
-        dispatch.start(services, job_id)
+def _tell_of(services: Services, accepted: Accepted, file: Path, start: datetime | None) -> None:
+    job_id = accepted.job_id
+    if accepted.twin:
+        click.echo(f"{file.name}: {handover.adopt(services, job_id)}", err=True)
     elif start is not None:
         click.echo(f"{file.name}: job {job_id} begins {start:%Y-%m-%d %H:%M %Z}", err=True)
-    elif not dispatch.start(services, job_id):
+    elif not handover.start(services, job_id):
         click.echo(f"The broker cannot be reached; job {job_id} is kept and begins when it is back", err=True)
-
-
-def _take_over(tx: Connection, job_id: int) -> str:
-    """Let the queue go on with a job that a command left behind; return what to tell the person."""
-    batches.reap(tx, job_id)
-    job = steer.get_job(tx, job_id)
-    if job.state not in {*AT_WORK, *TO_READ}:
-        return f"job {job_id} of this roster is {job.state}; `roster resume {job_id}` goes on"
-    if job.driver is Driver.QUEUE or batches.running_owner(tx, job_id):
-        return f"at work already, as job {job_id}"
-    state = JobState.QUEUED if job.state in AT_WORK else job.state
-    jobs.change_job(tx, job_id, driver=Driver.QUEUE, planned=False, state=state)
-    return f"the queue goes on with job {job_id}, which was left behind"
 
 
 def starting_time(text: str) -> datetime:

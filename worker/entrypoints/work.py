@@ -83,14 +83,9 @@ def _run_one(
 def resume(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Go on with a job where it stopped; with one that has ended, only what a person has opened again."""
     with services.ledger.write() as tx:
-        job = steer.get_job(tx, job_id)
-        batches.reap(tx, job_id)
+        job = steer.resume(tx, job_id)
         if options["report"]:
             jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
-    if job.state is JobState.INVALID:
-        raise UsageError(f"Job {job_id} sent nothing: {job.reason}")
-    if job.state is JobState.CANCELLED:
-        raise UsageError(f"Job {job_id} was cancelled; `roster retry {job_id}` sends what was never sent")
     return _go_on(services, job, options)
 
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worker.errors import NothingSent, UnreadableRoster, UsageError
 from worker.intake.files import open_roster
@@ -17,7 +17,7 @@ from worker.intake.headers import match_headings
 from worker.intake.rows import read_rows
 from worker.ledger import jobs, rows
 from worker.ledger.rows import NewRow
-from worker.model import Action, JobState, RowStatus
+from worker.model import Action, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
@@ -50,6 +50,24 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """How a roster came in: through which door, by whom, who works it off, and when it begins."""
+
+    #: `command`, `page`, `api`, `folder:NAME` or `schedule:NAME`.
+    origin: str = "command"
+    by: str | None = None
+    driver: Driver = Driver.PROCESS
+    #: Seconds since 1970; None for at once.
+    start: float | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return what the job's line in the ledger says of it."""
+        later = {} if self.start is None else {"state": JobState.SCHEDULED, "not_before": self.start}
+        return {"origin": self.origin, "dropped_by": self.by, "driver": self.driver, **later}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """A job for a roster; `twin` when the same roster was at work already and this is that job."""
 
@@ -66,6 +84,7 @@ def accept(
     options: Options,
     files: Path,
     report_dir: Path,
+    arrival: Arrival | None = None,
 ) -> Accepted:
     """Keep the file and open a job `uploaded`, or return the open job that works on the same bytes already.
 
@@ -87,6 +106,7 @@ def accept(
             options=options,
             report_dir=report_dir,
             mark=mark,
+            arrival=arrival,
         )
     return Accepted(job_id=job_id, twin=False)
 
@@ -100,6 +120,7 @@ def open_job(
     options: Options,
     report_dir: Path,
     mark: str = "",
+    arrival: Arrival | None = None,
 ) -> int:
     """Open a job for a file that is where it will stay."""
     return jobs.open_job(
@@ -111,6 +132,7 @@ def open_job(
         fingerprint=mark,
         options=asdict(options),
         report_dir=str(report_dir),
+        **(arrival or Arrival()).values,
     )
 
 

@@ -77,6 +77,12 @@ def open_jobs(tx: Connection) -> list[int]:
     return list(tx.execute(wanted.order_by(job.c.id)).scalars())
 
 
+def unheard(tx: Connection) -> list[int]:
+    """Return the jobs to be read in for which no bell was rung yet, oldest first."""
+    new = select(job.c.id).where(job.c.driver == Driver.QUEUE, job.c.rung_at.is_(None), job.c.owner.is_(None))
+    return list(tx.execute(new.where(job.c.state.in_(TO_READ)).order_by(job.c.id)).scalars())
+
+
 def rows_left(tx: Connection, job_id: int) -> int:
     """Count the rows of a job that were not sent yet."""
     left = select(func.count()).where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)

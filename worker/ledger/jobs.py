@@ -50,6 +50,8 @@ class Job:
     rung_at: float | None
     reported_at: float | None
     purged_at: float | None
+    origin: str
+    dropped_by: str | None
 
     @property
     def is_taken(self) -> bool:

@@ -74,6 +74,10 @@ job = Table(
     Column("reported_at", Float, nullable=True),
     #: When the personal data of its rows was removed.
     Column("purged_at", Float, nullable=True),
+    #: Through which door it came: `command`, `page`, `api`, `folder:NAME`, `schedule:NAME`.
+    Column("origin", String(250), nullable=False, default="command", server_default="command"),
+    #: Who dropped it, where people sign in.
+    Column("dropped_by", String(100), nullable=True),
     Index(None, "connection", "fingerprint"),
     Index(None, "state"),
 )
@@ -214,4 +218,126 @@ memory = Table(
     Column("name", String(300), primary_key=True),
     Column("value", JSON, nullable=False),
     Column("at", Float, nullable=False),
+)
+
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(200), nullable=False),
+    #: Five fields of cron, read in `zone` (a name of the IANA time zone database).
+    Column("cron", String(200), nullable=False),
+    Column("zone", String(100), nullable=False),
+    #: A file, `folder:PATH` for the newest file of a folder, or an address.
+    Column("source", Text, nullable=False),
+    Column("connection", String(200), nullable=False),
+    Column("options", JSON, nullable=False),
+    #: What becomes of runs missed while nothing was up: `once` or `skip`.
+    Column("missed", String(10), nullable=False),
+    Column("created_at", Float, nullable=False),
+    #: When it is due next; the run is claimed by moving this on.
+    Column("next_at", Float, nullable=False),
+    Column("last_at", Float, nullable=True),
+    Column("last_job_id", Integer, nullable=True),
+    #: Why the last run opened no job, in plain words; empty when it did.
+    Column("last_error", Text, nullable=False, default=""),
+    UniqueConstraint("name"),
+    Index(None, "next_at"),
+)
+
+dropped = Table(
+    "dropped",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("folder", String(200), nullable=False),
+    #: The file's name as it was dropped, and where it lies now.
+    Column("name", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("job_id", Integer, nullable=True),
+    Column("state", String(20), nullable=False),
+    Column("at", Float, nullable=False),
+    Index(None, "state"),
+    Index(None, "job_id"),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    #: The receiver's name in roster.toml, and what the message is about.
+    Column("receiver", String(200), nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("job_id", Integer, nullable=True),
+    #: Tells the same event apart from an earlier one, so that nothing is told twice.
+    Column("mark", String(200), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("not_before", Float, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    #: Null while it is still to be sent.
+    Column("ended_at", Float, nullable=True),
+    Column("sent", Boolean, nullable=False, default=False),
+    Column("error", Text, nullable=False, default=""),
+    UniqueConstraint("receiver", "mark"),
+    Index(None, "ended_at", "not_before"),
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(100), nullable=False),
+    Column("password", Text, nullable=False),
+    #: `viewer`, `operator` or `admin`.
+    Column("role", String(20), nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("name"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    #: SHA-256 of what the cookie holds.
+    Column("mark", String(64), primary_key=True),
+    Column("account_id", ForeignKey("account.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Index(None, "account_id"),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("account_id", ForeignKey("account.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(100), nullable=False),
+    #: SHA-256 of the token itself, which is shown once.
+    Column("mark", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("used_at", Float, nullable=True),
+    UniqueConstraint("mark"),
+    Index(None, "account_id"),
+)
+
+guess = Table(
+    "guess",
+    metadata,
+    #: `name:…` or `host:…`, of which somebody tries passwords.
+    Column("about", String(200), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", Float, nullable=False),
+    Column("locked_until", Float, nullable=True),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    #: An account's name; `-` where nobody signs in.
+    Column("who", String(100), nullable=False),
+    Column("act", String(60), nullable=False),
+    Column("job_id", Integer, nullable=True),
+    Column("detail", Text, nullable=False, default=""),
+    Index(None, "at"),
+    Index(None, "job_id"),
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from worker.errors import UsageError
 from worker.ledger import answers, batches, jobs, rows
 from worker.ledger.engine import now
-from worker.model import ENDED, JobState, RowStatus
+from worker.model import AT_WORK, ENDED, TO_READ, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -64,6 +64,68 @@ def cancel(tx: Connection, job_id: int) -> str:
     counts = rows.tally(tx, job_id).by_status
     unsent = counts[RowStatus.NOT_ATTEMPTED]
     return f"Job {job_id} is cancelled: {sum(counts.values()) - unsent} rows had an outcome, {unsent} never sent"
+
+
+def resume(tx: Connection, job_id: int) -> Job:
+    """Make a job that stopped, or was left behind, ready to go on; return it as it then stands.
+
+    Of a job that has ended only what a person has opened again goes on. Raises UsageError when there is nothing to
+    go on with, or somebody is at work on it.
+    """
+    job = get_whole_job(tx, job_id)
+    batches.reap(tx, job_id)
+    if job.state is JobState.INVALID:
+        raise UsageError(f"Job {job_id} sent nothing: {job.reason}")
+    if job.state is JobState.CANCELLED:
+        raise UsageError(f"Job {job_id} was cancelled; `roster retry {job_id}` sends what was never sent")
+    if job.state is JobState.CANCELLING:
+        raise UsageError(f"Job {job_id} is being cancelled; wait for its end, then `roster retry {job_id}`")
+    if not job.headings and job.state in {JobState.PAUSED, JobState.SCHEDULED, JobState.HELD}:
+        jobs.change_job(tx, job_id, state=JobState.UPLOADED, reason="", not_before=None)
+    return get_job(tx, job_id)
+
+
+def hand_to_queue(tx: Connection, job_id: int) -> str:
+    """Let those who work in the background go on with a job that stopped. Return what to tell the person.
+
+    Raises UsageError when there is nothing to go on with.
+    """
+    job = resume(tx, job_id)
+    if job.state in {*AT_WORK, *TO_READ} and (job.driver is Driver.QUEUE or batches.running_owner(tx, job_id)):
+        jobs.change_job(tx, job_id, rung_at=None)
+        return f"Job {job_id} is at work"
+    _give_to_queue(tx, job)
+    return f"Job {job_id} goes on"
+
+
+def adopt(tx: Connection, job_id: int) -> str:
+    """Let the background go on with a job that a command left behind, its roster being dropped again.
+
+    One that waits for a person goes on waiting. Return what to tell the person.
+    """
+    batches.reap(tx, job_id)
+    job = get_job(tx, job_id)
+    if job.state not in {*AT_WORK, *TO_READ}:
+        return f"job {job_id} of this roster is {job.state}; `roster resume {job_id}` goes on"
+    if job.driver is Driver.QUEUE or batches.running_owner(tx, job_id):
+        return f"at work already, as job {job_id}"
+    _give_to_queue(tx, job)
+    return f"the queue goes on with job {job_id}, which was left behind"
+
+
+def _give_to_queue(tx: Connection, job: Job) -> None:
+    unread = job.state in {JobState.UPLOADED, JobState.VALIDATING}
+    jobs.change_job(
+        tx,
+        job.id,
+        driver=Driver.QUEUE,
+        planned=False,
+        state=job.state if unread else JobState.QUEUED,
+        reason="",
+        not_before=None,
+        finished_at=None,
+        rung_at=None,
+    )
 
 
 def finish_cancelling(tx: Connection, job_id: int) -> None:

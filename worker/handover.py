@@ -1,0 +1,102 @@
+"""Hand a job to those who work in the background: the workers behind the broker, or else `roster serve` itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from worker import lms
+from worker.intake.accept import accept
+from worker.ledger import directory
+from worker.ledger.bells import SWEPT
+from worker.ledger.engine import now
+from worker.model import Driver
+from worker.registration import steer
+from worker.registration.undo import open_undo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from worker.bootstrap import Services
+    from worker.intake.accept import Accepted, Arrival, Options
+    from worker.settings import Connection
+
+#: `roster serve` without a broker sweeps every few seconds; one that did not for so long is not at work (seconds).
+AT_WORK_SECONDS = 60.0
+
+
+def receive(
+    services: Services,
+    file: Path,
+    *,
+    name: str,
+    connection: Connection,
+    options: Options,
+    report_dir: Path,
+    arrival: Arrival,
+) -> Accepted:
+    """Keep a roster, open its job and have it worked off; a twin at work already is returned as it stands."""
+    accepted = accept(
+        services.ledger,
+        file,
+        name=name,
+        connection=connection,
+        options=options,
+        files=services.files,
+        report_dir=report_dir,
+        arrival=replace(arrival, driver=Driver.QUEUE),
+    )
+    if not accepted.twin and arrival.start is None:
+        start(services, accepted.job_id)
+    return accepted
+
+
+def adopt(services: Services, job_id: int) -> str:
+    """Go on with a job that a command left behind, its roster being dropped again; return what to tell them."""
+    with services.ledger.write() as tx:
+        told = steer.adopt(tx, job_id)
+    start(services, job_id)
+    return told
+
+
+def go_on(services: Services, job_id: int) -> str:
+    """Go on with a job that stopped. Return what to tell the person; raises UsageError when it cannot go on."""
+    with services.ledger.write() as tx:
+        told = steer.hand_to_queue(tx, job_id)
+    start(services, job_id)
+    return told
+
+
+def undo(services: Services, job_id: int) -> int:
+    """Open the job that withdraws what `job_id` registered, and return its id."""
+    with services.ledger.write() as tx:
+        rules = lms.rules_of(services.connection(steer.get_job(tx, job_id).connection))
+        undoing = open_undo(tx, job_id, rules)
+        steer.hand_to_queue(tx, undoing)
+    start(services, undoing)
+    return undoing
+
+
+def retry(services: Services, job_id: int) -> str:
+    """Send again the rows of a job for which nothing was done. Return what to tell the person."""
+    with services.ledger.write() as tx:
+        count = steer.reopen(tx, job_id)
+        steer.hand_to_queue(tx, job_id)
+    start(services, job_id)
+    return f"Job {job_id}: {count} rows will be sent again"
+
+
+def start(services: Services, job_id: int) -> bool:
+    """Ring for a job; False when the broker is away: the job then begins with a later sweep."""
+    if not services.settings.broker:
+        return True
+    from worker import dispatch  # noqa: PLC0415 - 300 ms that only a queue costs
+
+    return dispatch.start(services, job_id)
+
+
+def anybody_at_work(services: Services) -> bool:
+    """Tell whether somebody works in the background, as far as the ledger knows."""
+    with services.ledger.read() as tx:
+        swept = directory.recall(tx, SWEPT) or {}
+    return now() - float(swept.get("at", 0.0)) < AT_WORK_SECONDS

@@ -1,0 +1,133 @@
+"""The work behind `roster serve` without a broker: one thread that answers the ledger's bells by itself.
+
+The same duties as the Celery tasks, in turn over the open jobs. It may be killed at any moment: what it was at
+is in the ledger, and the next one goes on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from worker import workplace
+from worker.duties import register, report, split, sweep
+from worker.errors import RosterError
+from worker.ledger import bells
+from worker.ledger.bells import Task
+from worker.ledger.engine import now
+from worker.registration import feed
+from worker.unforeseen import place_of
+from worker.workplace import Workplace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from worker.bootstrap import Services
+    from worker.ledger.bells import Bell
+
+Result = TypeVar("Result")
+#: How often the ledger is asked for jobs that came in (seconds).
+LOOK_SECONDS = 0.3
+#: Jobs that are read in, and jobs whose rows are sent, at a time.
+SLOTS = {Task.SPLIT: 2, Task.REGISTER: 16, Task.REPORT: 2}
+log = structlog.get_logger("roster")
+
+
+@dataclass(slots=True)
+class Standalone:
+    """Works the jobs of the ledger off in a thread of its own, until told to end."""
+
+    services: Services
+    _waiting: list[tuple[float, Bell]] = field(default_factory=list)
+    _at_work: dict[asyncio.Task[None], Bell] = field(default_factory=dict)
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, name="standalone", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Finish the calls under way, give the claims back, and stop."""
+        self._ending.set()
+        workplace.ending.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        here = Workplace(self.services)
+        try:
+            here.run(self._work(here))
+        finally:
+            here.rest()
+
+    async def _work(self, here: Workplace) -> None:
+        await here.ledger.run(bells.unring_all)
+        swept = 0.0
+        while not self._ending.is_set():
+            if time.monotonic() - swept > self.services.settings.sweep_seconds:
+                self._take(await _unless_it_fails(asyncio.to_thread(sweep.sweep, here, forgotten=False)) or [])
+                swept = time.monotonic()
+            self._take(await _unless_it_fails(_newly_come(here)) or [])
+            self._begin(here)
+            await asyncio.sleep(LOOK_SECONDS)
+        if self._at_work:
+            await asyncio.wait(self._at_work)
+
+    def _take(self, due: list[Bell]) -> list[Bell]:
+        """Take bells in; as `ring` of a turn it says which could not be sent: none."""
+        self._waiting += [(now() + bell.seconds, bell) for bell in due]
+        return []
+
+    def _begin(self, here: Workplace) -> None:
+        """Begin what is due, the small jobs first; one turn of a job at a time."""
+        later: list[tuple[float, Bell]] = []
+        for at, bell in sorted(self._waiting, key=lambda each: (each[1].urgency, each[0])):
+            if at <= now() and self._has_room_for(bell):
+                self._answer(here, bell)
+            else:
+                later.append((at, bell))
+        self._waiting = later
+
+    def _has_room_for(self, bell: Bell) -> bool:
+        same = [other.job_id for other in self._at_work.values() if other.task is bell.task]
+        return len(same) < SLOTS[bell.task] and (bell.task is not Task.REGISTER or bell.job_id not in same)
+
+    def _answer(self, here: Workplace, bell: Bell) -> None:
+        work = asyncio.create_task(_unless_it_fails(self._duty(here, bell)))
+        self._at_work[work] = bell
+        work.add_done_callback(self._at_work.pop)
+
+    async def _duty(self, here: Workplace, bell: Bell) -> None:
+        if bell.task is Task.SPLIT:
+            self._take(await split.split(here, bell.id))
+        elif bell.task is Task.REGISTER:
+            await register.register(here, bell.id, self._take, lambda _done, _total: None)
+        else:
+            await asyncio.to_thread(report.report, here, bell.id)
+
+
+async def _newly_come(here: Workplace) -> list[Bell]:
+    """Return the bells of jobs that were handed over since."""
+    unheard = await here.ledger.run(bells.unheard)
+    rung: list[Bell] = []
+    for job_id in unheard:
+        rung += await here.ledger.run(lambda tx, job_id=job_id: feed.go_on(tx, job_id, here.window, now()))  # type: ignore[misc]
+    return rung
+
+
+async def _unless_it_fails(work: Awaitable[Result]) -> Result | None:
+    """Return what the work returns; when it fails the sweep has it done again, and the thread goes on."""
+    try:
+        return await work
+    except RosterError as error:
+        log.warning("work left to the next sweep", reason=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs go on
+        log.error("work left to the next sweep", place=place_of(error))  # noqa: TRY400 - a traceback may tell names
+    return None
