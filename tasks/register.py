@@ -7,11 +7,11 @@ from functools import partial
 from celery import Task, shared_task
 
 from worker import dispatch, workplace
-from worker.duties import register as duty
+from worker.duties import company
 
 
 @shared_task(name="roster.register", bind=True)
 def register(self: Task, batch_id: int) -> None:
     """Work a batch off as far as it goes now and ring for what comes next."""
     here = workplace.here()
-    here.run(duty.register(here, batch_id, partial(dispatch.ring, self.app), partial(dispatch.show, self)))
+    here.run(company.register(here, batch_id, partial(dispatch.ring, self.app), partial(dispatch.show, self)))

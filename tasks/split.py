@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from celery import Task, shared_task
 
 from worker import dispatch, workplace
-from worker.duties import split as duty
-from worker.duties.sweep import forget
+from worker.duties import company
 
 
 @shared_task(name="roster.split", bind=True)
 def split(self: Task, job_id: int) -> None:
     """Make a job ready and ring for its first batches."""
     here = workplace.here()
-    forget(here, dispatch.ring(self.app, here.run(duty.split(here, job_id))))
+    here.run(company.split(here, job_id, partial(dispatch.ring, self.app)))

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from worker import lms
-from worker.ledger import batches, calls, jobs, rows, schema
+from worker.ledger import batches, calls, jobs, reading, schema
 from worker.ledger.access import Ledger
 from worker.ledger.batches import PlannedBatch
 from worker.ledger.engine import open_engine
 from worker.ledger.owners import owner_name
+from worker.ledger.reading import within
 from worker.ledger.reported import ReportedRow, reported_rows
 from worker.lms.contract import Deed, Enrolment
 from worker.lms.http import Door, open_wire
@@ -68,14 +69,16 @@ def a_row(number: int = 2, candidate: Candidate | None = None, **changes: Any) -
     return RosterRow(**{**values, **changes})
 
 
-def as_new(row: RosterRow) -> rows.NewRow:
+def as_new(row: RosterRow) -> reading.NewRow:
     """Return a row as the reading of a roster hands it to the ledger."""
-    return rows.NewRow(row=row.row, cells=[str(row.row)], parsed=row)
+    return reading.NewRow(row=row.row, cells=[str(row.row)], parsed=row)
 
 
-def invalid(number: int) -> rows.NewRow:
+def invalid(number: int) -> reading.NewRow:
     """Return a row that was not understood."""
-    return rows.NewRow(row=number, cells=["?"], parsed=None, error="Nobody.", code="missing_value", column="email")
+    return reading.NewRow(
+        row=number, cells=["?"], parsed=None, error="Nobody.", code="missing_value", column="email"
+    )
 
 
 def open_ledger(folder: Path, name: str = "roster.db") -> Ledger:
@@ -110,7 +113,7 @@ def a_job_of(ledger: Ledger, *roster: RosterRow, size: int = 100, again: bool = 
     with ledger.write() as tx:
         job_id = a_job(tx, **changes)
         connection = changes.get("connection", NORTH)
-        rows.add_rows(tx, job_id, connection, map(as_new, roster), again=again)
+        reading.add_rows(within(tx), job_id, connection, map(as_new, roster), again=again)
         plan(tx, job_id, size)
     return job_id
 
@@ -210,7 +213,7 @@ class FreePace:
     not_before: float = 0.0
     open: int = 0
 
-    async def enter(self, lane: str = "") -> str:
+    async def enter(self, lane: str = "", length: int = 0) -> str:
         await asyncio.sleep(max(0.0, self.not_before - time.monotonic()))
         self.diary.append("leave given")
         self.open += 1

@@ -175,7 +175,7 @@ def open_desk(
     with services.ledger.read() as tx:
         proven = outlook.proven_courses(tx, connection.name)
         job = jobs.find_job(tx, job_id)
-    return Desk(
+    desk = Desk(
         job_id=job_id,
         connection=connection.name,
         owner=services.owner,
@@ -188,3 +188,5 @@ def open_desk(
         stopping=stopping,
         update_existing=job is not None and bool(job.options.get("update_existing")),
     )
+    door.rows_left = lambda: desk.rows_left
+    return desk

@@ -15,7 +15,6 @@ RosterError
 │   └── StopJob             every row would fail; wait for a person (exit 3)
 └── LedgerError             the ledger cannot be read or written
     ├── LedgerAway          its server is away, or two transactions collided: the same again may succeed in a moment
-    ├── TurnTaken           another process does what one at a time may do; come back later
     └── StaleClaim          another worker has taken this batch over
 """
 
@@ -122,10 +121,6 @@ class LedgerError(RosterError):
 
 class LedgerAway(LedgerError):
     """The same transaction may succeed in a moment."""
-
-
-class TurnTaken(LedgerError):
-    """Another process is at what only one at a time may do."""
 
 
 class StaleClaim(LedgerError):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.intake.accept import accept
-from worker.ledger import directory
-from worker.ledger.bells import SWEPT
+from worker.ledger import bells
 from worker.ledger.engine import now
 from worker.model import Driver
 from worker.registration import steer
@@ -98,5 +97,4 @@ def start(services: Services, job_id: int) -> bool:
 def anybody_at_work(services: Services) -> bool:
     """Tell whether somebody works in the background, as far as the ledger knows."""
     with services.ledger.read() as tx:
-        swept = directory.recall(tx, SWEPT) or {}
-    return now() - float(swept.get("at", 0.0)) < AT_WORK_SECONDS
+        return now() - bells.last_swept(tx) < AT_WORK_SECONDS

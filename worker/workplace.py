@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import multiprocessing
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 #: So many jobs keep their desks open, each for so long after it was last used (seconds).
 MOST_DESKS, STALE_SECONDS = 64, 600.0
+#: For so long at most a thread that reads a long roster keeps the processor from the calls (seconds).
+SWITCH_SECONDS = 0.0005
 #: Set in the parent when the worker is told to end; its children, forked before, see it.
 ending = multiprocessing.Event()
 _here = threading.local()
@@ -70,6 +73,7 @@ class Workplace:
         self._loop = asyncio.Runner()
         self._wires: dict[str, Wire] = {}
         self._places: OrderedDict[int, Place] = OrderedDict()
+        sys.setswitchinterval(SWITCH_SECONDS)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run one task's work on the loop that stays."""

@@ -29,8 +29,8 @@ from tests.builders import (
     statuses_of,
     works_of,
 )
-from worker.errors import StaleClaim, TurnTaken
-from worker.ledger import batches, calls, deeds, directory, jobs, rows, schema
+from worker.errors import StaleClaim
+from worker.ledger import batches, calls, deeds, directory, jobs, reading, rows, schema
 from worker.ledger.access import Ledger
 from worker.ledger.calls import Outcome
 from worker.ledger.engine import HEAD, now, open_engine
@@ -291,18 +291,40 @@ async def test_calls_counted_by_two_processes_at_the_same_time_add_up(two: tuple
         assert jobs.calls_of(tx, job_id) == {"create_candidate": 40, "register": 20}
 
 
-async def test_of_two_rosters_of_a_connection_one_at_a_time_is_read_in(database: str) -> None:
-    one, other = Ledger(open_engine(database)), Ledger(open_engine(database))
-    with one.write() as tx:
-        rows.add_rows(tx, a_job(tx), "north", map(as_new, [a_row(2)]), again=False)
-        with pytest.raises(TurnTaken), other.write() as second:
-            rows.add_rows(second, a_job(second), "north", map(as_new, [a_row(2)]), again=False, wait=False)
-
-    with other.write() as second:
-        rows.add_rows(second, a_job(second), "north", map(as_new, [a_row(2)]), again=False, wait=False)
-    assert len(lines_of(one, schema.candidate)) == 1
-    for ledger in (one, other):
+async def test_two_rosters_that_are_read_in_at_once_share_the_line_of_a_person(database: str) -> None:
+    def read(number: int) -> None:
+        ledger = Ledger(open_engine(database))
+        with ledger.write() as tx:
+            job_id = a_job(tx)
+        people = [a_row(row) for row in range(2, 4_502)]
+        people = people if number else list(reversed(people))
+        reading.add_rows(ledger.write, job_id, "north", map(as_new, people), again=False)
         ledger.close()
+
+    await asyncio.gather(*(asyncio.to_thread(read, number) for number in range(2)))
+
+    ledger = Ledger(open_engine(database))
+    assert len(lines_of(ledger, schema.candidate)) == 4_500
+    assert len(lines_of(ledger, schema.row)) == 9_000
+    ledger.close()
+
+
+async def test_a_short_roster_does_not_wait_until_a_long_one_is_read_in(database: str) -> None:
+    ledger, other = Ledger(open_engine(database)), Ledger(open_engine(database))
+    with ledger.write() as tx:
+        long, short = a_job(tx), a_job(tx)
+
+    def rows_of_the_long_one() -> Iterator[reading.NewRow]:
+        yield from map(as_new, (a_row(row) for row in range(2, 4_002)))
+        reading.add_rows(other.write, short, "north", map(as_new, [a_row(2), a_row(3)]), again=False)
+        yield from map(as_new, (a_row(row) for row in range(4_002, 4_010)))
+
+    reading.add_rows(ledger.write, long, "north", rows_of_the_long_one(), again=False)
+
+    with ledger.read() as tx:
+        assert [rows.tally(tx, job_id).total for job_id in (long, short)] == [4_008, 2]
+    for each in (ledger, other):
+        each.close()
 
 
 @pytest.mark.parametrize("action", [Action.COMPLETE, Action.WITHDRAW, Action.UPDATE, Action.DEACTIVATE])

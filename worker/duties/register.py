@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -42,12 +43,17 @@ async def register(
         return
     async with held_on_trouble(here, job_id):
         place = await here.place(job_id)
-        place.attention.progress = progress
+        place.attention.progress = partial(_tell, place, progress)
         try:
             async with place.attention.paid():
                 await _take_turn(here, place, batch_id, ring)
         finally:
             await place.rest()
+
+
+def _tell(place: Place, progress: Callable[[int, int], None], settled: int, total: int) -> None:
+    place.desk.rows_left = total - settled
+    progress(settled, total)
 
 
 async def _take_turn(

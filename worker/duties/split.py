@@ -9,7 +9,7 @@ import structlog
 
 from worker import lms
 from worker.duties.trouble import held_on_trouble
-from worker.errors import NothingSent, RetryLater, StopJob, TurnTaken
+from worker.errors import NothingSent, RetryLater, StopJob
 from worker.intake.accept import read_in
 from worker.ledger import jobs
 from worker.ledger.engine import now
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from worker.ledger.bells import Bell
     from worker.workplace import Place, Workplace
 
-#: A roster that must wait for another one of its connection to be read is tried again after this (seconds).
-TURN_SECONDS = 1.0
 log = structlog.get_logger("roster")
 
 
@@ -50,11 +48,7 @@ async def _make_ready(here: Workplace, job_id: int) -> None:
     connection = here.services.connection(job.connection)
     if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
         try:
-            await asyncio.to_thread(read_in, here.ledger, job_id, lms.rules_of(connection), wait=False)
-        except TurnTaken:
-            start = now() + TURN_SECONDS
-            await here.ledger.run(lambda tx: jobs.change_job(tx, job_id, not_before=start))
-            return
+            await asyncio.to_thread(read_in, here.ledger, job_id, lms.rules_of(connection))
         except NothingSent as error:
             log.warning("roster refused", job=job_id, reason=type(error).__name__)
             return

@@ -17,6 +17,7 @@ from worker.entrypoints.progress import shown
 from worker.errors import NothingSent, RosterError, UsageError
 from worker.intake.accept import Options, accept, fingerprint, open_job, read_in, read_rows_in
 from worker.ledger import batches, directory, jobs
+from worker.ledger.reading import within
 from worker.model import JobState, RowStatus
 from worker.registration import steer
 from worker.registration.estimate import estimate
@@ -224,7 +225,7 @@ def _rehearse_reading(tx: Transaction, file: Path, connection: Connection, optio
         options=options,
         report_dir=REPORTS,
     )
-    read_rows_in(tx, steer.get_job(tx, job_id), lms.rules_of(connection))
+    read_rows_in(within(tx), steer.get_job(tx, job_id), lms.rules_of(connection))
     return job_id
 
 

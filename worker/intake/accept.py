@@ -15,8 +15,8 @@ from worker.errors import NothingSent, UnreadableRoster, UsageError
 from worker.intake.files import open_roster
 from worker.intake.headers import match_headings
 from worker.intake.rows import read_rows
-from worker.ledger import jobs, rows
-from worker.ledger.rows import NewRow
+from worker.ledger import jobs, reading, rows
+from worker.ledger.reading import NewRow
 from worker.model import Action, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from worker.intake.rows import ParsedRow
     from worker.ledger.access import Ledger
     from worker.ledger.jobs import Job
+    from worker.ledger.reading import Transactions
     from worker.model import RowRules
     from worker.settings import Connection
 
@@ -136,25 +137,26 @@ def open_job(
     )
 
 
-def read_in(ledger: Ledger, job_id: int, rules: RowRules, *, wait: bool = True) -> None:
+def read_in(ledger: Ledger, job_id: int, rules: RowRules) -> None:
     """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
 
     Raises NothingSent, the job then being `invalid`, when the file must be mended first; with `strict` so for one
-    invalid row. Raises TurnTaken when another roster of the connection is being read and `wait` is false.
+    invalid row. Killed half way, it is read from the start again.
     """
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, state=JobState.VALIDATING)
+        job = jobs.find_job(tx, job_id)
+    if job is None:
+        raise UsageError(f"There is no job {job_id}")
     try:
-        with ledger.write() as tx:
-            job = jobs.find_job(tx, job_id)
-            if job is None:
-                raise UsageError(f"There is no job {job_id}")
-            read_rows_in(tx, job, rules, wait=wait)
-            jobs.change_job(tx, job_id, state=JobState.QUEUED)
+        read_rows_in(ledger.write, job, rules)
     except NothingSent as error:
+        reading.forget_rows(ledger.write, job_id)
         with ledger.write() as tx:
             jobs.change_job(tx, job_id, state=JobState.INVALID, reason=str(error))
         raise
+    with ledger.write() as tx:
+        jobs.change_job(tx, job_id, only_from=(JobState.VALIDATING,), state=JobState.QUEUED)
     if job.options.get("strict"):
         _refuse_invalid(ledger, job_id)
 
@@ -169,8 +171,8 @@ def glance(path: Path, options: Options) -> None:
     _open(path, path.name, options)
 
 
-def read_rows_in(tx: Transaction, job: Job, rules: RowRules, *, wait: bool = True) -> None:
-    """Write the rows of a job's roster, with headings and warnings, within this transaction."""
+def read_rows_in(transaction: Transactions, job: Job, rules: RowRules) -> None:
+    """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens."""
     options = options_of(job)
     file, headings = _open(Path(job.kept_at), job.roster, options)
     warnings: list[str] = []
@@ -185,19 +187,19 @@ def read_rows_in(tx: Transaction, job: Job, rules: RowRules, *, wait: bool = Tru
         warnings=warnings,
     )
     _refuse_what_cannot_be(options, rules)
-    rows.add_rows(
-        tx,
+    reading.add_rows(
+        transaction,
         job.id,
         job.connection,
         _new_rows(parsed),
         again=options.again,
         update_existing=options.update_existing,
-        wait=wait,
     )
-    if not rows.tally(tx, job.id).total:
-        raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
     notes = [*file.notes, *headings.warnings, *warnings]
-    jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
+    with transaction() as tx:
+        if not rows.tally(tx, job.id).total:
+            raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
+        jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
 
 
 def _refuse_what_cannot_be(options: Options, rules: RowRules) -> None:

@@ -19,7 +19,7 @@ from worker.ledger import engine as databases
 from worker.ledger.prepared import Prepared, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ClauseElement, Connection, Engine
 
@@ -42,6 +42,12 @@ class _Waiting:
     """What one caller wants in the next commit: its writes all together, or a function's result."""
 
     work: tuple[Write, ...] | Callable[[Connection], Any]
+
+
+@dataclass(slots=True)
+class _Joined(_Waiting):
+    """What shares its commit with others, and who waits for it."""
+
     done: asyncio.Future[Any]
 
 
@@ -51,7 +57,7 @@ class Ledger:
 
     engine: Engine
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
-    _gathered: list[_Waiting] = field(default_factory=list)
+    _gathered: list[_Joined] = field(default_factory=list)
     _busy: asyncio.Task[None] | None = None
     _prepared: dict[ClauseElement, Prepared] = field(default_factory=dict)
 
@@ -93,6 +99,23 @@ class Ledger:
         result: Result = await self._join(work)
         return result
 
+    async def aside(self, work: Callable[[Connection], Result]) -> Result:
+        """Run long `work` in a transaction of its own, beside the commits of calls in flight."""
+        outcome = (await asyncio.to_thread(self._commit_together, [_Waiting(work)]))[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        result: Result = outcome
+        return result
+
+    async def look(self, query: Callable[[Connection], Result]) -> Result:
+        """Run a `query` that only reads, beside the commits of calls in flight."""
+
+        def look() -> Result:
+            with self.read() as tx:
+                return query(tx)
+
+        return await asyncio.to_thread(look)
+
     def overwrite(self) -> None:
         """Give the space of what was removed back, so that it cannot be read from the file either.
 
@@ -111,7 +134,7 @@ class Ledger:
         self.engine.dispose()
 
     async def _join(self, work: tuple[Write, ...] | Callable[[Connection], Any]) -> Any:
-        waiting = _Waiting(work, asyncio.get_running_loop().create_future())
+        waiting = _Joined(work, asyncio.get_running_loop().create_future())
         self._gathered.append(waiting)
         if self._busy is None or self._busy.done():
             self._busy = asyncio.create_task(self._drain())
@@ -125,7 +148,7 @@ class Ledger:
             for waiting, outcome in zip(due, outcomes, strict=True):
                 _hand_over(waiting.done, outcome)
 
-    def _commit_together(self, due: list[_Waiting]) -> list[Any]:
+    def _commit_together(self, due: Sequence[_Waiting]) -> list[Any]:
         """Commit, and for a while again when the database is away: what an LMS has answered must not be forgotten.
 
         Whether a commit whose answer was lost took place is not known. All statements may be executed twice but for
@@ -143,7 +166,7 @@ class Ledger:
             except Exception as error:  # noqa: BLE001 - it belongs to one of them: find out to which
                 return [error] if len(due) == 1 else [self._commit_together([waiting])[0] for waiting in due]
 
-    def _execute_together(self, tx: Connection, due: list[_Waiting]) -> list[Any]:
+    def _execute_together(self, tx: Connection, due: Sequence[_Waiting]) -> list[Any]:
         """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""
         writes: dict[ClauseElement, list[Mapping[str, Any]]] = {}
         fenced = set()

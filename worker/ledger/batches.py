@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
+from worker.ledger.candidates import chunks
 from worker.ledger.engine import now
 from worker.ledger.owners import LEASE_SECONDS, is_dead
 from worker.ledger.schema import batch, candidate, job, registration, row
@@ -80,10 +81,8 @@ def save_plan(tx: Connection, job_id: int, planned: Sequence[PlannedBatch]) -> N
             "state": OPEN,
         }
         batch_id = tx.execute(insert(batch).values(**values).returning(batch.c.id)).scalar_one()
-        tx.execute(
-            update(row).where(row.c.id == bindparam("row_id")).values(batch_id=batch_id),
-            [{"row_id": row_id} for row_id in plan.row_ids],
-        )
+        for chunk in chunks(plan.row_ids):
+            tx.execute(update(row).where(row.c.id.in_(chunk)).values(batch_id=batch_id))
 
 
 def rows_to_plan(tx: Connection, job_id: int) -> list[tuple[int, str, Action]]:

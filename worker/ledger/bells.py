@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, update
 
 from worker.ledger.batches import OPEN, RUNNING
+from worker.ledger.directory import recall
 from worker.ledger.engine import now
 from worker.ledger.schema import batch, job, row
 from worker.model import ENDED, TO_READ, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
@@ -36,6 +38,12 @@ class Urgency(IntEnum):
     LAST = 2
 
 
+#: A bell to which nobody has come within this waits for a slot (seconds).
+SLOW_SECONDS = 1.0
+#: One to which nobody has come within this finds every process full (seconds).
+LONG_SECONDS = 5.0
+#: A row of a roster takes about so many bytes.
+BYTES_PER_ROW = 80
 #: Jobs with at most so many rows left are answered first, and next those with so many.
 SMALL, MIDDLING = 200, 2_000
 
@@ -83,6 +91,11 @@ def unheard(tx: Connection) -> list[int]:
     return list(tx.execute(new.where(job.c.state.in_(TO_READ)).order_by(job.c.id)).scalars())
 
 
+def last_swept(tx: Connection) -> float:
+    """Return when the ledger was last swept, in seconds since 1970; 0 when it never was."""
+    return float((recall(tx, SWEPT) or {}).get("at", 0.0))
+
+
 def rows_left(tx: Connection, job_id: int) -> int:
     """Count the rows of a job that were not sent yet."""
     left = select(func.count()).where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
@@ -117,14 +130,47 @@ def unring_all(tx: Connection) -> None:
 
 
 def others_wait(tx: Connection, job_id: int) -> bool:
-    """Tell whether a bell of another job was rung that is as urgent as this job's, and nobody has come yet."""
-    rung = select(batch.c.job_id).where(batch.c.state == OPEN, batch.c.rung_at <= now())
-    unread = select(job.c.id).where(job.c.rung_at <= now(), job.c.owner.is_(None), job.c.state.in_(TO_READ))
-    if tx.execute(unread.where(job.c.id != job_id).limit(1)).first() is not None:
-        return True
-    waiting = tx.execute(rung.where(batch.c.job_id != job_id).distinct()).scalars().all()
+    """Tell whether a bell of a shorter job has rung for a while, and nobody has come."""
+    waiting = unanswered(tx, besides=(job_id,), for_seconds=LONG_SECONDS)
     mine = urgency(rows_left(tx, job_id)) if waiting else Urgency.FIRST
-    return any(urgency(rows_left(tx, other)) <= mine for other in waiting)
+    return any(bell.urgency < mine for bell in waiting)
+
+
+def unanswered(tx: Connection, *, besides: Collection[int], for_seconds: float = 0.0) -> list[Bell]:
+    """Return the bells of jobs, but for `besides`, to which nobody has come for so long; one for each job."""
+    before = now() - for_seconds
+    rung = select(batch.c.job_id, func.min(batch.c.id).label("id"))
+    rung = rung.where(batch.c.state == OPEN, batch.c.rung_at <= before, batch.c.job_id.not_in(besides))
+    found = [
+        Bell(task=Task.REGISTER, id=line.id, job_id=line.job_id, urgency=urgency(rows_left(tx, line.job_id)))
+        for line in tx.execute(rung.group_by(batch.c.job_id))
+    ]
+    return found + _unread(tx, besides, before) + _unreported(tx, besides, min(before, now() - SLOW_SECONDS))
+
+
+def _unread(tx: Connection, besides: Collection[int], before: float) -> list[Bell]:
+    rung = select(job.c.id, job.c.kept_at).where(job.c.rung_at <= before, job.c.owner.is_(None))
+    lines = tx.execute(rung.where(job.c.state.in_(TO_READ), job.c.id.not_in(besides)))
+    return [_bell_of_job(Task.SPLIT, line.id, line.kept_at) for line in lines]
+
+
+def _unreported(tx: Connection, besides: Collection[int], before: float) -> list[Bell]:
+    ended = select(job.c.id, job.c.kept_at).where(job.c.state.in_(ENDED), job.c.rung_at <= before)
+    unwritten = or_(job.c.reported_at.is_(None), job.c.reported_at < job.c.finished_at)
+    lines = tx.execute(ended.where(unwritten, job.c.driver == Driver.QUEUE, job.c.id.not_in(besides)))
+    return [_bell_of_job(Task.REPORT, line.id, line.kept_at) for line in lines]
+
+
+def _bell_of_job(task: Task, job_id: int, kept_at: str) -> Bell:
+    return Bell(task=task, id=job_id, job_id=job_id, urgency=urgency(likely_rows(kept_at)))
+
+
+def likely_rows(kept_at: str) -> int:
+    """Return about how many rows a roster has, by its size; 0 where this machine does not see the file."""
+    try:
+        return Path(kept_at).stat().st_size // BYTES_PER_ROW
+    except OSError:
+        return 0
 
 
 def at_work(tx: Connection, job_id: int) -> bool:

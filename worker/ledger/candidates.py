@@ -83,13 +83,14 @@ class Directory:
     def save(self, tx: Connection) -> None:
         """Write the new candidates and what was learnt of the old ones."""
         for chunk in chunks(self.fresh):
-            ids = tx.execute(
-                insert(candidate).returning(candidate.c.id, sort_by_parameter_order=True),
+            lines = tx.execute(
+                insert(candidate).returning(candidate.c.key, candidate.c.id),
                 [{**_as_line(known), "connection": self.connection, "key": known.identity.key} for known in chunk],
-            ).scalars()
-            for known, line_id in zip(chunk, ids, strict=True):
-                known.id = line_id
-                self._lines.add(line_id)
+            )
+            ids: dict[str, int] = {line.key: line.id for line in lines}
+            self._lines.update(ids.values())
+            for known in chunk:
+                known.id = ids[known.identity.key]
         changed = [known for known in self._everybody() if known.changed and known not in self.fresh]
         for known in changed:
             tx.execute(update(candidate).where(candidate.c.id == known.id).values(**_as_line(known)))
@@ -180,11 +181,11 @@ def save_registrations(
             {"connection": connection, "candidate_id": who, "course_key": course, "state": RegistrationState.NEW}
             for who, course in chunk
         ]
-        ids = tx.execute(
-            insert(registration).returning(registration.c.id, sort_by_parameter_order=True), new
-        ).scalars()
-        for pair, line_id in zip(chunk, ids, strict=True):
-            found[pair] = KnownRegistration(id=line_id, state=RegistrationState.NEW, lms_id=None)
+        made = insert(registration).returning(
+            registration.c.candidate_id, registration.c.course_key, registration.c.id
+        )
+        for who, course, line_id in tx.execute(made, new):
+            found[who, course] = KnownRegistration(id=line_id, state=RegistrationState.NEW, lms_id=None)
     return found
 
 

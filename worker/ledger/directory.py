@@ -10,7 +10,8 @@ from sqlalchemy import and_, func, insert, or_, select, update
 from worker.ledger.candidates import chunks, id_key_of
 from worker.ledger.engine import now, take_turns, upsert
 from worker.ledger.identity import hashed
-from worker.ledger.rows import move_rows, read_row
+from worker.ledger.reading import move_rows
+from worker.ledger.rows import read_row
 from worker.ledger.schema import candidate, memory, person, row
 from worker.model import Action, CandidateState, RowStatus
 

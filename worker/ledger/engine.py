@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, create_engine, event, exc, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.errors import LedgerAway, LedgerError, SettingsError, TurnTaken
+from worker.errors import LedgerAway, LedgerError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,18 +73,11 @@ def _passes(error: exc.DBAPIError) -> bool:
     return error.connection_invalidated or (isinstance(error, exc.OperationalError) and passing)
 
 
-def take_turns(tx: Connection, name: str, *, wait: bool = True) -> None:
-    """Let one transaction at a time do what `name` stands for, until it ends. SQLite has one writer anyway.
-
-    Raises TurnTaken when another one is at it and `wait` is false.
-    """
-    if tx.dialect.name != "postgresql":
-        return
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-    if wait:
+def take_turns(tx: Connection, name: str) -> None:
+    """Let one transaction at a time do what `name` stands for, until it ends. SQLite has one writer anyway."""
+    if tx.dialect.name == "postgresql":
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         tx.execute(select(func.pg_advisory_xact_lock(key)))
-    elif not tx.execute(select(func.pg_try_advisory_xact_lock(key))).scalar():
-        raise TurnTaken("Another roster of this connection is being read")
 
 
 def upsert(

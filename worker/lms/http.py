@@ -26,7 +26,7 @@ from worker.pace.headers import seconds_of_date
 from worker.pace.hints import Hints, read_hints
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from worker.lms.contract import Intent
     from worker.pace.gate import Gate
@@ -115,8 +115,10 @@ class Door:
     """A job's way to the LMS, one call at a time through the pace of its credential."""
 
     wire: Wire
-    #: Which job asks, so that the pace can take turns between jobs.
+    #: Which job asks.
     lane: str = ""
+    #: How many rows the job has left: a short job's calls go first.
+    rows_left: Callable[[], int] = lambda: 0
     calls: Counter[str] = field(default_factory=Counter)
     rate_limited: int = 0
 
@@ -145,7 +147,7 @@ class Door:
     async def _call(
         self, operation: str, method: str, path: str, *, intent: Intent | None = None, **content: Any
     ) -> Answer:
-        leave = await self.wire.gate.enter(self.lane)
+        leave = await self.wire.gate.enter(self.lane, self.rows_left())
         if intent is not None:
             try:
                 await intent()

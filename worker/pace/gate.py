@@ -46,7 +46,7 @@ class PaceSnapshot:
 
 
 class Gate:
-    """Lets calls through at the pace of their credential, in turn over the lanes that wait."""
+    """Lets calls through at the pace of their credential, those of the shortest job first."""
 
     def __init__(
         self, store: PaceStore, *, max_in_flight: int, longest_wait: float = 5.0, clock: Clock | None = None
@@ -65,8 +65,11 @@ class Gate:
         self._unfinished: set[asyncio.Task[None]] = set()
         self._waited_seconds = 0.0
 
-    async def enter(self, lane: str = "") -> Pass:
-        """Wait for leave to make one call; RateLimited when it is more than `longest_wait` away."""
+    async def enter(self, lane: str = "", length: int = 0) -> Pass:
+        """Wait for leave to make one call; RateLimited when it is more than `longest_wait` away.
+
+        Calls of a `lane` with a smaller `length` (of what it has left to do) go first.
+        """
         if not self._lanes and not self._asking and self._usher is None and len(self._open) < self._max_in_flight:
             self._asking = True
             try:
@@ -76,7 +79,7 @@ class Gate:
             if turn.sent is not None:
                 return self._let_through(turn.sent)
         waiter: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
-        self._lanes.add(lane, waiter)
+        self._lanes.add(lane, waiter, length)
         self._call_usher()
         try:
             return await waiter
@@ -133,7 +136,7 @@ class Gate:
         if self._usher is not None:
             self._usher.cancel()
             await asyncio.wait([self._usher])
-        for lane, waiter in tuple(self._lanes.in_order()):
+        for lane, waiter in tuple(self._lanes.everybody()):
             self._lanes.remove(lane, waiter)
             waiter.cancel()
         await self.rest()
@@ -181,7 +184,7 @@ class Gate:
             self._usher = None
         failure = None if usher.cancelled() else usher.exception()
         if failure is not None:
-            for lane, waiter in tuple(self._lanes.in_order()):
+            for lane, waiter in tuple(self._lanes.everybody()):
                 self._lanes.remove(lane, waiter)
                 if not waiter.done():
                     waiter.set_exception(failure)
@@ -217,7 +220,7 @@ class Gate:
         """Send everybody away when the next turn of all is too far off; a line that moves may be long."""
         if turn.seconds <= self._longest_wait:
             return
-        for lane, waiter in tuple(self._lanes.in_order()):
+        for lane, waiter in tuple(self._lanes.everybody()):
             if not waiter.done():
                 self._lanes.remove(lane, waiter)
                 waiter.set_exception(_rate_limited(turn.why, turn.seconds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
     from worker.ledger.access import Ledger
 
-#: How often to look (seconds).
-LOOK_SECONDS = 0.5
-#: A batch gives way after this when another job as urgent waits, and after that in any case (seconds).
+#: How often to look, and how often to count (seconds).
+LOOK_SECONDS, COUNT_SECONDS = 0.5, 2.0
+#: A batch gives way after this when a shorter job waits, and after that in any case (seconds).
 TURN_SECONDS = 2.0
 LONGEST_TURN_SECONDS = 30.0
 
@@ -57,19 +58,26 @@ class Attention:
             await asyncio.gather(looking, return_exceptions=True)
 
     async def _keep_looking(self) -> None:
+        counted = -math.inf
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             # A ledger that is away for a moment is the commits' trouble, not ours.
             with suppress(LedgerError):
-                self.progress(*await self.ledger.run(self._look))
+                await self.ledger.look(self._look)
+                if time.monotonic() - counted > COUNT_SECONDS:
+                    self.progress(*await self.ledger.look(self._count))
+                    counted = time.monotonic()
 
-    def _look(self, tx: Connection) -> tuple[int, int]:
-        """Look at the job and whose turn it is; return how many of its rows are settled, of how many."""
+    def _look(self, tx: Connection) -> None:
+        """Look at what a person asked for and whose turn it is."""
         job = jobs.find_job(tx, self.job_id)
         turn = time.monotonic() - self._began
         if job is None or job.state not in AT_WORK:
             self._asked = Stopped(f"the job is {job.state if job else 'gone'}")
         elif turn > LONGEST_TURN_SECONDS or (turn > TURN_SECONDS and bells.others_wait(tx, self.job_id)):
             self._asked = Stopped("it is another job's turn")
+
+    def _count(self, tx: Connection) -> tuple[int, int]:
+        """Return how many of the job's rows are settled, of how many."""
         tally = rows.tally(tx, self.job_id)
         return tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED], tally.total

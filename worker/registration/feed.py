@@ -7,7 +7,6 @@ its end, says when it waits, and returns the bells to ring. It may be called at 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.ledger import batches, bells, jobs
@@ -29,8 +28,6 @@ SOON_SECONDS = 30.0
 NOTICED_SECONDS = 1.0
 #: So many workers may die while they hold one batch, before a person is asked.
 MOST_DEATHS = 10
-#: A row of a roster takes about so many bytes.
-BYTES_PER_ROW = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +99,9 @@ def _ring_to_split(tx: Connection, job: Job, window: Window, at: float) -> list[
         if seconds:
             return []
         jobs.change_job(tx, job.id, only_from=(JobState.SCHEDULED,), state=JobState.UPLOADED, not_before=None)
-    urgency = bells.urgency(_likely_rows(job))
+    urgency = bells.urgency(bells.likely_rows(job.kept_at))
     rung = _ring_job(tx, job.id, Task.SPLIT, window, at + seconds)
     return [replace(bell, urgency=urgency, seconds=seconds) for bell in rung]
-
-
-def _likely_rows(job: Job) -> int:
-    """Return about how many rows a roster has, by its size; 0 where this machine does not see the file."""
-    try:
-        return Path(job.kept_at).stat().st_size // BYTES_PER_ROW
-    except OSError:
-        return 0
 
 
 def _go_on_at_work(tx: Connection, job: Job, window: Window, at: float) -> list[Bell]:

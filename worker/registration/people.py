@@ -27,7 +27,7 @@ async def find_people(desk: Desk) -> None:
 
     Does nothing for an LMS that lists nobody, and when the ledger knows everybody on the roster.
     """
-    unknown = await desk.ledger.run(lambda tx: directory.unknown_candidates(tx, desk.job_id))
+    unknown = await desk.ledger.look(lambda tx: directory.unknown_candidates(tx, desk.job_id))
     if not unknown.total or not desk.connector.rules.lists_people:
         return
     read_until = await desk.ledger.run(lambda tx: directory.read_until(tx, desk.connection))
@@ -35,7 +35,7 @@ async def find_people(desk: Desk) -> None:
         desk.look_up_first = True
         return
     await _read(desk, read_until)
-    await desk.ledger.run(lambda tx: directory.match(tx, desk.connection, desk.job_id))
+    await desk.ledger.aside(lambda tx: directory.match(tx, desk.connection, desk.job_id))
 
 
 async def _lists_too_many(desk: Desk, unknown: directory.Unknown) -> bool:

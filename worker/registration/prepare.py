@@ -19,14 +19,15 @@ async def prepare(desk: Desk, batch_size: int) -> None:
 
     Raises RetryLater when the LMS asks for a pause or is away, StopJob when it refuses to list its people.
     """
+    await look_ahead(desk)
     await _find_people(desk)
-    await desk.ledger.run(lambda tx: _plan(tx, desk, batch_size))
+    await desk.ledger.aside(lambda tx: _plan(tx, desk, batch_size))
     await look_ahead(desk)
 
 
 async def look_ahead(desk: Desk) -> None:
     """Note at the desk how much of the job is ahead."""
-    ahead = await desk.ledger.run(lambda tx: outlook.outlook(tx, desk.job_id))
+    ahead = await desk.ledger.look(lambda tx: outlook.outlook(tx, desk.job_id))
     desk.rows_left = sum(ahead.rows_by_course.values()) + ahead.deeds
     desk.only_course = len(ahead.rows_by_course) == 1 and not ahead.deeds
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from sqlalchemy import StaticPool, create_engine
 
 from tests.builders import NORTH, a_candidate, a_job, a_job_of, a_row, as_new, counts, lines_of, statuses_of
-from worker.ledger import reported, rows, schema
+from worker.ledger import reading, reported, rows, schema
 from worker.ledger.access import Ledger
 from worker.ledger.candidates import Directory
 from worker.ledger.engine import _prepare_sqlite
 from worker.ledger.identity import hashed, identify
+from worker.ledger.reading import within
 from worker.model import Candidate, CandidateState, RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def test_a_row_without_course_still_has_its_line(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
         row = RosterRow(row=2, candidate=a_candidate())
-        rows.add_rows(tx, job_id, NORTH, [as_new(row)], again=False)
+        reading.add_rows(within(tx), job_id, NORTH, [as_new(row)], again=False)
 
     (line,) = lines_of(ledger, schema.registration)
 

@@ -19,10 +19,11 @@ from sqlalchemy import StaticPool, create_engine
 
 from tests.builders import NORTH, a_candidate, a_course, a_job, a_row, as_new, lines_of, open_batches_of, plan
 from worker.errors import StaleClaim
-from worker.ledger import batches, calls, rows, schema
+from worker.ledger import batches, calls, reading, rows, schema
 from worker.ledger.access import Ledger, Write, _Waiting
 from worker.ledger.calls import Outcome
 from worker.ledger.engine import _prepare_sqlite, now
+from worker.ledger.reading import within
 from worker.model import CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Roster(RuleBasedStateMachine):
         ]
         with self.ledger.write() as tx:
             job_id = a_job(tx)
-            rows.add_rows(tx, job_id, NORTH, map(as_new, read), again=False)
+            reading.add_rows(within(tx), job_id, NORTH, map(as_new, read), again=False)
             plan(tx, job_id, size)
         self.rows[job_id] = len(read)
         for table, known, new in (

@@ -249,16 +249,35 @@ async def test_without_a_limit_a_call_costs_little():
     assert best < 150e-6
 
 
-def test_lanes_are_served_in_turn_and_first_come_first_served_within():
+def test_jobs_of_one_length_are_served_in_turn_and_first_come_first_served_within():
     lanes = Lanes()
     for lane, waiter in (("a", 1), ("a", 2), ("a", 3), ("b", 4), ("c", 5), ("c", 6)):
-        lanes.add(lane, waiter)
+        lanes.add(lane, waiter, length=10)
     lanes.remove("a", 2)
-    foreseen = [waiter for _, waiter in lanes.in_order()]
-    taken = [lanes.take() for _ in range(5)]
 
-    assert taken == foreseen == [1, 4, 5, 3, 6]
+    assert [lanes.take() for _ in range(5)] == [1, 4, 5, 3, 6]
     assert not lanes
+
+
+def test_the_shortest_job_goes_first_and_a_long_one_moves_all_the_same():
+    lanes = Lanes()
+    for waiter in range(100):
+        lanes.add("long", waiter, length=20_000)
+        lanes.add("short", -waiter - 1, length=12)
+
+    taken = [lanes.take() for _ in range(80)]
+
+    assert [waiter for waiter in taken if waiter >= 0] == list(range(10))
+    assert [waiter for waiter in taken if waiter < 0] == [-waiter - 1 for waiter in range(70)]
+
+
+def test_a_job_is_as_short_as_its_last_call_said():
+    lanes = Lanes()
+    lanes.add("a", 1, length=50)
+    lanes.add("b", 2, length=40)
+    lanes.add("a", 3, length=30)
+
+    assert [lanes.take() for _ in range(3)] == [1, 3, 2]
 
 
 async def test_leave_that_was_not_used_goes_to_the_next_at_once():

@@ -227,15 +227,40 @@ def test_who_has_few_rows_left_comes_first(rows: int, urgency: Urgency) -> None:
     assert bells.urgency(rows) is urgency
 
 
-def test_a_batch_gives_way_to_a_job_that_is_as_urgent_and_to_no_other(ledger: Ledger) -> None:
+def test_a_batch_gives_way_to_a_shorter_job_to_which_nobody_comes_and_to_no_other(ledger: Ledger) -> None:
     large, small = a_queued_job(ledger, rows=230), a_queued_job(ledger, rows=3)
+    long_ago = now() - bells.LONG_SECONDS - 1
 
     with ledger.write() as tx:
         assert not bells.others_wait(tx, large)
         feed.go_on(tx, small, WINDOW, now())
-        assert bells.others_wait(tx, large)
+        assert not bells.others_wait(tx, large)
+    with ledger.write() as tx:
         feed.go_on(tx, large, WINDOW, now())
+    change_lines(ledger, schema.batch, rung_at=long_ago)
+
+    with ledger.write() as tx:
+        assert bells.others_wait(tx, large)
         assert not bells.others_wait(tx, small)
+
+
+def test_what_nobody_has_come_to_is_found_once_for_each_job(ledger: Ledger) -> None:
+    large, small = a_queued_job(ledger, rows=230), a_queued_job(ledger, rows=3)
+    unread = a_queued_job(ledger, state=JobState.UPLOADED)
+    with ledger.write() as tx:
+        for job_id in (large, small, unread):
+            feed.go_on(tx, job_id, WINDOW, now())
+
+    with ledger.read() as tx:
+        found = {bell.job_id: (bell.task, bell.urgency) for bell in bells.unanswered(tx, besides=())}
+        beside = [bell.job_id for bell in bells.unanswered(tx, besides=(large, unread))]
+
+    assert found == {
+        large: (Task.REGISTER, Urgency.NEXT),
+        small: (Task.REGISTER, Urgency.FIRST),
+        unread: (Task.SPLIT, Urgency.FIRST),
+    }
+    assert beside == [small]
 
 
 def test_a_held_job_whose_reports_were_rung_for_makes_nobody_give_way(ledger: Ledger) -> None:

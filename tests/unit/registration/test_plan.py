@@ -22,8 +22,9 @@ from tests.builders import (
     statuses_of,
     works_of,
 )
-from worker.ledger import batches, rows, schema
+from worker.ledger import batches, reading, schema
 from worker.ledger.batches import OpenBatch
+from worker.ledger.reading import within
 from worker.model import STAGES, Action, CandidateState, RosterRow, RowStatus
 from worker.registration import feed
 from worker.registration.estimate import estimate
@@ -37,7 +38,7 @@ def a_read_job(ledger: Ledger, *roster: RosterRow) -> int:
     """Open a job whose rows are in no batch yet."""
     with ledger.write() as tx:
         job_id = a_job(tx)
-        rows.add_rows(tx, job_id, "north", map(as_new, roster), again=False)
+        reading.add_rows(within(tx), job_id, "north", map(as_new, roster), again=False)
     return job_id
 
 

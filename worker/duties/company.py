@@ -1,0 +1,131 @@
+"""Jobs worked off beside what a process is at: short ones wait neither for a slot nor for the end of a long one.
+
+A task of the queue has its process to itself while it lasts, and a long roster is read in for many seconds. So a
+process looks up now and then for jobs whose bell nobody has answered, and answers them beside its own work; their
+messages, when they come, find nothing left to do. Claims in the ledger see to it that nobody else does, and the
+pace lets the calls of the shortest job through first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from worker import workplace
+from worker.duties import register as registering
+from worker.duties import split as splitting
+from worker.duties.report import report
+from worker.duties.sweep import sweep
+from worker.errors import LedgerError
+from worker.ledger import batches, bells
+from worker.ledger.bells import Bell, Task, Urgency
+from worker.ledger.engine import now
+
+if TYPE_CHECKING:
+    from worker.workplace import Workplace
+
+    #: Sends bells and returns those that could not be sent.
+    Ring = Callable[[list[Bell]], list[Bell]]
+
+#: How often to look (seconds), and how many jobs a process has beside its own work at most.
+LOOK_SECONDS, MOST = 0.3, 12
+#: A process that has company goes on so long after its own work has ended (seconds); then its task ends.
+LONGER_SECONDS = 300.0
+#: When nobody has swept for so many times the interval, since every slot is taken, this process does.
+OVERDUE = 3
+log = structlog.get_logger("roster")
+
+
+async def register(here: Workplace, batch_id: int, ring: Ring, progress: Callable[[int, int], None]) -> None:
+    """Work a batch off, and the job's next ones while the turn lasts (`worker.duties.register`), in company."""
+    job_id = await here.ledger.run(lambda tx: batches.job_of(tx, batch_id))
+    if job_id is not None:
+        await Company(here, ring).beside(registering.register(here, batch_id, ring, progress), job_id)
+
+
+async def split(here: Workplace, job_id: int, ring: Ring) -> None:
+    """Make a job ready and ring for its first batches, in company."""
+    company = Company(here, ring, _reading_long=True)
+    await company.beside(_split(here, job_id, ring), job_id)
+
+
+@dataclass(slots=True)
+class Company:
+    """The jobs beside a process's own work."""
+
+    here: Workplace
+    ring: Ring
+    #: Whether a long roster is read in here; two at once would take the processor from the calls.
+    _reading_long: bool = False
+    _at_work: dict[asyncio.Task[None], int] = field(default_factory=dict)
+
+    async def beside(self, own: Coroutine[Any, Any, None], job_id: int) -> None:
+        """Do a process's own work, on the job `job_id`, and other jobs beside it."""
+        main = asyncio.create_task(own)
+        until = math.inf
+        while (at_work := self._busy(main)) and time.monotonic() < until:
+            await asyncio.wait(at_work, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if main.done():
+                until = min(until, time.monotonic() + LONGER_SECONDS)
+            with suppress(LedgerError):
+                await self._welcome(job_id)
+                await self._sweep_if_nobody_does()
+        await asyncio.gather(main, *self._at_work, return_exceptions=True)
+        main.result()
+
+    def _busy(self, main: asyncio.Task[None]) -> set[asyncio.Task[None]]:
+        return {work for work in (main, *self._at_work) if not work.done()}
+
+    async def _welcome(self, job_id: int) -> None:
+        """Answer bells to which nobody has come, those of short jobs first; one long roster is read at a time."""
+        besides = (job_id, *self._at_work.values())
+        if len(besides) > MOST or workplace.ending.is_set():
+            return
+        waiting = await self.here.ledger.look(lambda tx: bells.unanswered(tx, besides=besides))
+        for bell in sorted(waiting, key=lambda each: each.urgency)[: MOST + 1 - len(besides)]:
+            reads_long = bell.task is Task.SPLIT and bell.urgency is Urgency.LAST
+            if not (reads_long and self._reading_long):
+                answered = asyncio.create_task(self._answer(bell, reads_long=reads_long))
+                self._at_work[answered] = bell.job_id
+                answered.add_done_callback(self._leave)
+
+    async def _sweep_if_nobody_does(self) -> None:
+        interval = self.here.services.settings.sweep_seconds
+        if await self.here.ledger.look(bells.last_swept) < now() - OVERDUE * interval:
+            await _ring(self.here, await asyncio.to_thread(sweep, self.here, forgotten=False), self.ring)
+
+    def _leave(self, answered: asyncio.Task[None]) -> None:
+        job_id = self._at_work.pop(answered)
+        if not answered.cancelled() and (error := answered.exception()):
+            log.warning("left to the next sweep", job=job_id, reason=type(error).__name__)
+
+    async def _answer(self, bell: Bell, *, reads_long: bool) -> None:
+        self._reading_long |= reads_long
+        try:
+            await self._do(bell)
+        finally:
+            self._reading_long &= not reads_long
+
+    async def _do(self, bell: Bell) -> None:
+        if bell.task is Task.REGISTER:
+            await registering.register(self.here, bell.id, self.ring, lambda _settled, _total: None)
+        elif bell.task is Task.REPORT:
+            await asyncio.to_thread(report, self.here, bell.id)
+        else:
+            await _split(self.here, bell.id, self.ring)
+
+
+async def _split(here: Workplace, job_id: int, ring: Ring) -> None:
+    await _ring(here, await splitting.split(here, job_id), ring)
+
+
+async def _ring(here: Workplace, due: list[Bell], ring: Ring) -> None:
+    if unrung := ring(due):
+        await here.ledger.run(lambda tx: bells.unring(tx, unrung))
