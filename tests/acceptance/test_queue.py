@@ -118,6 +118,39 @@ def test_a_job_has_a_few_messages_in_the_broker_however_long_its_roster(sandbox,
     assert most <= 3
 
 
+def test_a_short_job_needs_no_slot_of_its_own_while_a_long_one_is_at_work(sandbox, office, queue):
+    lms = sandbox(latency=0.02)
+    desk = office(lms, rate="15/second")
+    line = queue(desk)
+    line.worker(processes=1)
+    desk.people("long.csv", 600)
+    desk.people("short.csv", 5, first=1000)
+    long = line.submit("long.csv")
+    line.until(lambda: lms.calls() > 3, "calls of the long one")
+
+    short = line.submit("short.csv")
+    line.until(lambda: line.state(short) == "succeeded", "the end of the short one")
+
+    assert line.ask("select count(*) from row where job_id = %s and status = 'not_attempted'", long) > 100
+
+
+def test_while_every_slot_is_taken_whoever_is_at_work_sweeps(sandbox, office, queue):
+    lms = sandbox(latency=0.02)
+    desk = office(lms, rate="10/second", batch_size=20)
+    line = queue(desk)
+    dying = line.worker(processes=1)
+    desk.people("roster.csv", 200)
+    job = line.submit("roster.csv")
+    line.until(lambda: lms.calls() > 3, "calls")
+    line.worker(processes=1)
+    line.until(lambda: line.ask("select count(distinct owner) from batch where state = 'running'") == 2, "two")
+
+    dying.kill()
+
+    line.until(lambda: line.ask("select max(deaths) from batch") == 1, "the sweep")
+    assert line.state(job) == "running"
+
+
 def test_a_paused_job_stops_within_seconds_and_goes_on_in_any_process(sandbox, office, queue):
     lms = sandbox(latency=0.05, quotas=["bucket:20/second"])
     desk = office(lms, batch_size=20, rate="15/second")
