@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Batches of one job at work in one process.
 BATCHES_AT_ONCE = 3
+#: While no batch ends, what was counted is written so often (seconds).
+COUNT_SECONDS = 2.0
 log = structlog.get_logger("roster")
 
 
@@ -63,7 +65,9 @@ async def _take_turn(
     try:
         while running:
             running |= {_begin_batch(place, further) for further in await _next_batches(here, place, running)}
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            done, running = await asyncio.wait(running, timeout=COUNT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                await place.books.write(place.desk)
             for each in done:
                 if unrung := ring(await _leave_batch(here, place, each)):
                     await here.ledger.run(lambda tx, unrung=unrung: bells.unring(tx, unrung))  # type: ignore[misc]
