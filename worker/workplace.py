@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from worker import bootstrap
 from worker.errors import LedgerError
 from worker.ledger import jobs
+from worker.messages.sender import Sender
 from worker.registration import feed, prepare
 from worker.registration.attention import Attention
 from worker.registration.books import Books
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 #: So many jobs keep their desks open, each for so long after it was last used (seconds).
 MOST_DESKS, STALE_SECONDS = 64, 600.0
+#: Messages under way when a process ends have so long to arrive (seconds).
+LAST_MESSAGES_SECONDS = 5.0
 #: Set in the parent when the worker is told to end; its children, forked before, see it.
 ending = multiprocessing.Event()
 _here = threading.local()
@@ -67,6 +70,7 @@ class Workplace:
         self.services = services
         self.ledger = services.ledger
         self.window = feed.Window(batches=services.settings.window)
+        self.sender = Sender(services.ledger)
         self._loop = asyncio.Runner()
         self._wires: dict[str, Wire] = {}
         self._places: OrderedDict[int, Place] = OrderedDict()
@@ -102,6 +106,7 @@ class Workplace:
         """Let go of everything but the ledger, which others of this process may use."""
         self.run(self._close())
         self._loop.close()
+        self.sender.finish(LAST_MESSAGES_SECONDS)
 
     async def _close(self) -> None:
         for wire in self._wires.values():

@@ -5,7 +5,25 @@ Knows no LMS: a connection's own keys are declared by its connector, as a subcla
 
 from worker.settings.connection import Connection
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
+from worker.settings.messages import Email, Event, Mail, Post, Receiver, Webhook, read_post
 from worker.settings.root import Settings
 from worker.settings.secrets import Hidden, Secret, Text
 
-__all__ = ["EXAMPLE", "Connection", "Hidden", "Secret", "Settings", "Text", "explain", "load", "unknown_variables"]
+__all__ = [
+    "EXAMPLE",
+    "Connection",
+    "Email",
+    "Event",
+    "Hidden",
+    "Mail",
+    "Post",
+    "Receiver",
+    "Secret",
+    "Settings",
+    "Text",
+    "Webhook",
+    "explain",
+    "load",
+    "read_post",
+    "unknown_variables",
+]

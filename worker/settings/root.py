@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     log: Literal["text", "json"] = "text"
     #: Raw tables by name; `worker.lms.read_connection` makes them `Connection`s.
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
+    #: Raw tables of those who are told when a job ends or needs a person; `read_post` reads them.
+    messages: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
+    #: The raw table of the mail server through which e-mail goes.
+    mail: dict[str, Any] = Field(default_factory=dict, repr=False)
 
     @classmethod
     def settings_customise_sources(
