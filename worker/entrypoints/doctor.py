@@ -15,7 +15,7 @@ from worker.ledger import bells, directory, jobs, messages
 from worker.ledger.engine import now
 from worker.messages import mail
 from worker.messages.delivery import Undelivered
-from worker.settings import read_post
+from worker.settings import literal_secrets, read_post
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -108,7 +108,8 @@ def _messages(services: Services) -> list[tuple[bool, str]]:
     with services.ledger.read() as tx:
         failed = {name: messages.last_failed(tx, name, now() - LATELY_SECONDS) for name in post.receivers}
         waiting = messages.count_waiting(tx) if post.receivers else 0
-    checks = [_mail_server(post.mail)] if post.mail is not None else []
+    checks = [(True, f"warning: {each}") for each in literal_secrets(services.settings)]
+    checks += [_mail_server(post.mail)] if post.mail is not None else []
     for name, last in failed.items():
         said = f"messages to {name}: "
         said += f"job {last.job_id} is {last.state}: {last.error}" if last else "none that failed lately"

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from worker.messages.news import News
     from worker.settings import Email, Mail
 
+#: What a line of a mail may have (RFC 5322).
+LONGEST_LINE = 998
+
 
 def send(mail: Mail, receiver: Email, news: News) -> None:
     """Hand a message to the mail server; raises Undelivered when it takes it for nobody.
@@ -40,7 +43,8 @@ def look(mail: Mail) -> None:
 def message_of(mail: Mail, receiver: Email, news: News) -> EmailMessage:
     """Return the mail: plain text, the same Message-ID whenever it is sent again."""
     message = EmailMessage(policy=SMTP)
-    message["Subject"] = words.subject(news)
+    # The library reads encoded words in what it is given, and line ends that are encoded in them become line ends.
+    message["Subject"] = subject = words.subject(news).replace("=?", "= ?")
     message["From"] = mail.sender
     message["To"] = ", ".join(receiver.to)
     message["Date"] = format_datetime(news.at)
@@ -48,6 +52,9 @@ def message_of(mail: Mail, receiver: Email, news: News) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"
     message["Roster-Event"] = news.event
     message.set_content(words.text(news), cte="quoted-printable")
+    if subject.isascii():
+        # Else it begins a new line before a long subject, which some take for an empty one.
+        message.policy = SMTP.clone(max_line_length=LONGEST_LINE)
     return message
 
 
@@ -99,7 +106,7 @@ def _translated() -> Iterator[None]:
         raise Undelivered(f"the mail server refused the message ({error.smtp_code})") from None
     except ssl.SSLCertVerificationError:
         raise Undelivered("the mail server's certificate is not valid for its name") from None
-    except TimeoutError:
-        raise Undelivered("the mail server did not answer in time") from None
+    except (TimeoutError, smtplib.SMTPServerDisconnected):
+        raise Undelivered("the mail server did not answer in time, or hung up") from None
     except (smtplib.SMTPException, OSError, UnicodeError) as error:
         raise Undelivered(f"the mail server cannot be reached ({type(error).__name__})") from None

@@ -5,7 +5,7 @@ Knows no LMS: a connection's own keys are declared by its connector, as a subcla
 
 from worker.settings.connection import Connection
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
-from worker.settings.messages import Email, Event, Mail, Post, Receiver, Webhook, read_post
+from worker.settings.messages import Email, Event, Mail, Post, Receiver, Webhook, literal_secrets, read_post
 from worker.settings.root import Settings
 from worker.settings.secrets import Hidden, Secret, Text
 
@@ -23,6 +23,7 @@ __all__ = [
     "Text",
     "Webhook",
     "explain",
+    "literal_secrets",
     "load",
     "read_post",
     "unknown_variables",

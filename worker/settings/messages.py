@@ -201,6 +201,17 @@ def read_post(settings: Settings) -> Post:
     return Post(receivers=receivers, mail=mail)
 
 
+def literal_secrets(settings: Settings) -> list[str]:
+    """Return a warning for each secret of these tables that stands in the configuration itself."""
+    tables = {f"messages.{name}.secret": raw.get("secret") for name, raw in settings.messages.items()}
+    tables["mail.password"] = settings.mail.get("password")
+    return [
+        f"{key} stands in the configuration itself; put it into the environment (env:NAME) or a file (file:/path)"
+        for key, value in tables.items()
+        if value is not None and not str(value).startswith(("env:", "file:"))
+    ]
+
+
 def _receiver(settings: Settings, name: str, raw: Mapping[str, Any]) -> Email | Webhook:
     table = f"messages.{name}"
     kind = raw.get("kind")
