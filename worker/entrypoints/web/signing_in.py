@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 async def sign_in(request: Request, name: str, password: str, response: Response) -> None:
     """Check name and password and set the session's cookie on `response`.
 
-    The form's `csrf` is checked here too. Raises Problem: 403 when they are wrong or the form is another site's, 429
-    while guessing is locked out.
+    The form's `csrf` is checked here too. Raises Problem: 403 when they are wrong or the form is another site's,
+    429 while guessing is locked out.
     """
     await csrf.check(request)
     services: Services = request.app.state.services
