@@ -83,6 +83,7 @@ def all_left(desk):
 def test_the_end_of_a_job_is_told_once_by_mail_and_once_by_webhook(sandbox, office, hook, mail_server):
     desk = office(sandbox(bad_days=["create_candidate:reject:marker=poison"]))
     tell(desk, hook, mail_server)
+    desk.environment["ROSTER_SERVE__PUBLIC_URL"] = "https://roster.example.org/"
     running = serve(desk)
     rows = [
         {"email": f"{FIRST_NAME}.{n}@example.com/people", "first_name": FIRST_NAME, "last_name": LAST_NAME}
@@ -105,6 +106,7 @@ def test_the_end_of_a_job_is_told_once_by_mail_and_once_by_webhook(sandbox, offi
         "rejected": 1,
         "invalid": 2,
     }
+    assert told["job"]["link"] == f"https://roster.example.org/jobs/{job}"
     assert mail_server.subjects == ["Roster: spring.csv: 1 of 4 registered, 3 need you"]
     everything = posted.body + b"".join(mail_server.raw) + running.err.read_bytes() + running.out.read_bytes()
     assert not PERSONAL.search(everything.decode())

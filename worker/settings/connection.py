@@ -62,7 +62,7 @@ class Connection(BaseModel):
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine itself."""
+    """Tell whether a name or address is this machine's own."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -198,7 +198,7 @@ def read_post(settings: Settings) -> Post:
             "The configuration: [mail] is missing; e-mail needs its host and from, for example "
             'host = "mail.example.com" and from = "roster@example.com"'
         )
-    return Post(receivers=receivers, mail=mail)
+    return Post(receivers=receivers, mail=mail, public_url=settings.serve.public_url)
 
 
 def literal_secrets(settings: Settings) -> list[str]:
