@@ -166,7 +166,7 @@ def test_no_receiver_that_fails_touches_the_job(sandbox, office, hook):
     assert waiting["hook"]["error"] == "the receiver answered 500"
     doctor = desk.type("doctor")
     assert doctor.code == 2
-    assert f"messages to hook: job {job} is waiting: the receiver answered 500" in doctor.out
+    assert f"messages to hook: the one on job {job} is waiting: the receiver answered 500" in doctor.out
     assert "mail: 127.0.0.1:" in doctor.out
     assert hook.url not in doctor.out + doctor.err
 

@@ -112,7 +112,7 @@ def _messages(services: Services) -> list[tuple[bool, str]]:
     checks += [_mail_server(post.mail)] if post.mail is not None else []
     for name, last in failed.items():
         said = f"messages to {name}: "
-        said += f"job {last.job_id} is {last.state}: {last.error}" if last else "none that failed lately"
+        said += f"the one on job {last.job_id} is {last.state}: {last.error}" if last else "none that failed lately"
         checks.append((last is None, said if last is None else f"{said}; `roster message test {name}` tries it"))
     if waiting:
         checks.append((True, f"messages: {waiting} wait to be sent"))

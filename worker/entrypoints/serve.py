@@ -35,7 +35,8 @@ def serve(services: Services, host: str | None, port: int | None) -> int:
     Raises UsageError when others could reach the server and nobody has an account, or the port is taken, and
     SettingsError when [messages] must be mended: a sweep would tell its log only.
     """
-    read_post(services.settings)
+    if not services.settings.broker:
+        read_post(services.settings)
     settings = services.settings.serve
     host, port = host or settings.host, settings.port if port is None else port
     _refuse_an_open_door(services, host)

@@ -98,9 +98,11 @@ def put(tx: Connection, *, receiver: str, event: str, connection: str, mark: str
     tx.execute(insert(message).values(**line, at=at, not_before=at))
 
 
-def due(tx: Connection, most: int) -> list[Message]:
-    """Return messages whose time has come, oldest first."""
+def due(tx: Connection, most: int, receiver: str | None = None) -> list[Message]:
+    """Return messages whose time has come, to anybody or to one receiver, oldest first."""
     waiting = select(message).where(message.c.ended_at.is_(None), message.c.not_before <= now())
+    if receiver is not None:
+        waiting = waiting.where(message.c.receiver == receiver)
     return [_as_message(line) for line in tx.execute(waiting.order_by(message.c.id).limit(most))]
 
 

@@ -43,6 +43,7 @@ class Sender:
 
     ledger: Ledger
     _busy: dict[threading.Thread, str] = field(default_factory=dict)
+    _ending: threading.Event = field(default_factory=threading.Event)
 
     def begin(self, post: Post) -> None:
         """Have what is due sent by threads of their own; returns at once. Raises LedgerError."""
@@ -55,22 +56,45 @@ class Sender:
                 self._start(message, post)
 
     def finish(self, seconds: float) -> None:
-        """Wait so long for what is under way; what is not over by then is sent again by others."""
+        """Begin no further message, and wait so long for what is under way; others send again what is not over."""
+        self._ending.set()
         deadline = time.monotonic() + seconds
         for thread in self._busy:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _start(self, message: Message, post: Post) -> None:
-        with self.ledger.write() as tx:
-            claimed = messages.claim(tx, message, now() + delivery.LEASE_SECONDS)
+        claimed = _claim(self.ledger, message)
         if claimed is not None:
-            thread = threading.Thread(target=send_claimed, args=(self.ledger, claimed, post), daemon=True)
+            thread = threading.Thread(target=self._send, args=(claimed, post), daemon=True)
             self._busy[thread] = message.receiver
             thread.start()
 
+    def _send(self, claimed: Message, post: Post) -> None:
+        """Send a message, and its receiver's next ones for as long as they are taken."""
+        following: Message | None = claimed
+        while following is not None and send_claimed(self.ledger, following, post) and not self._ending.is_set():
+            following = _claim_next(self.ledger, claimed.receiver)
 
-def send_claimed(ledger: Ledger, message: Message, post: Post) -> None:
-    """Send a claimed message and note what became of it. Raises nothing: whatever goes wrong, the work goes on."""
+
+def _claim(ledger: Ledger, message: Message) -> Message | None:
+    with ledger.write() as tx:
+        return messages.claim(tx, message, now() + delivery.LEASE_SECONDS)
+
+
+def _claim_next(ledger: Ledger, receiver: str) -> Message | None:
+    """Claim a receiver's next message; None when there is none, or the ledger is away."""
+    with suppress(RosterError):
+        with ledger.read() as tx:
+            waiting = messages.due(tx, AT_ONCE, receiver)
+        return next((claimed for claimed in (_claim(ledger, each) for each in waiting) if claimed), None)
+    return None
+
+
+def send_claimed(ledger: Ledger, message: Message, post: Post) -> bool:
+    """Send a claimed message and note what became of it; False when the receiver had better be left alone for now.
+
+    Raises nothing: whatever goes wrong, the work goes on.
+    """
     told = log.bind(message=message.id, receiver=message.receiver, about=message.event, job=message.job_id)
     try:
         with ledger.read() as tx:
@@ -87,6 +111,9 @@ def send_claimed(ledger: Ledger, message: Message, post: Post) -> None:
         told.warning("message left to a later sweep", reason=type(error).__name__)
     except Exception as error:  # noqa: BLE001 - the lease runs out, and it is sent again
         told.error("message left to a later sweep", place=place_of(error))
+    else:
+        return True
+    return False
 
 
 def deliver(post: Post, name: str, news: News) -> None:

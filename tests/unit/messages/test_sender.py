@@ -79,6 +79,22 @@ def test_a_webhook_is_signed_over_its_time_and_its_bytes(
     assert posted.json["job"]["roster"] == "früh.csv"
 
 
+def test_a_hundred_ends_at_once_are_all_told_by_one_sweep(
+    ledger: Ledger, post: Callable[..., Post], hook: Hook
+) -> None:
+    ended = [end_a_job(ledger) for _ in range(100)]
+    only_hook = replace(post(), receivers={"hook": post().receivers["hook"]})
+    with ledger.write() as tx:
+        due.put_due(tx, only_hook)
+    sending = Sender(ledger)
+    sending.begin(only_hook)
+
+    wait_until(lambda: len(hook.posted) == 100, "the last message")
+    sending.finish(45)
+
+    assert sorted(job for _, job in hook.events) == ended
+
+
 @pytest.mark.parametrize("answer", [500, 503, 404, 301, 307])
 def test_a_receiver_that_refuses_gets_the_same_message_again_later(
     ledger: Ledger, post: Callable[..., Post], hook: Hook, answer: int
