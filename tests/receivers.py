@@ -8,12 +8,14 @@ import email.policy
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 SECRET = "hook-secret"
 PASSWORD = "mail-password"
+#: Of `localhost`, signed by itself, with its key; good for nothing else, for a hundred years.
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
 #: An answer that never comes.
 HANG = 0
 
@@ -60,8 +64,14 @@ class Hook:
         return [(each["event"], each["job"] and each["job"]["id"]) for each in told]
 
 
+def _safely() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+    return context
+
+
 @contextmanager
-def a_hook() -> Iterator[Hook]:
+def a_hook(*, tls: bool = False) -> Iterator[Hook]:
     hook = Hook()
 
     class Handler(BaseHTTPRequestHandler):
@@ -84,6 +94,9 @@ def a_hook() -> Iterator[Hook]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     hook.url = f"http://127.0.0.1:{server.server_port}/hook"
+    if tls:
+        server.socket = _safely().wrap_socket(server.socket, server_side=True)
+        hook.url = hook.url.replace("http:", "https:")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -132,10 +145,12 @@ def _who(_server: Any, _session: Any, _envelope: Any, _mechanism: Any, data: Any
 
 
 @contextmanager
-def a_mail_server(*, password: bool = False) -> Iterator[MailServer]:
+def a_mail_server(*, password: bool = False, security: str = "none") -> Iterator[MailServer]:
     server = MailServer()
     loop = asyncio.new_event_loop()
-    options = {"auth_required": True, "auth_require_tls": False, "authenticator": _who} if password else {}
+    options: dict[str, Any] = {"tls_context": _safely()} if security == "starttls" else {}
+    if password:
+        options |= {"auth_required": True, "auth_require_tls": False, "authenticator": _who}
 
     def take() -> SMTP:
         with warnings.catch_warnings():
@@ -143,7 +158,8 @@ def a_mail_server(*, password: bool = False) -> Iterator[MailServer]:
             warnings.simplefilter("ignore")
             return SMTP(server, loop=loop, hostname="test", **options)
 
-    listening = loop.run_until_complete(loop.create_server(take, "127.0.0.1", 0))
+    over = _safely() if security == "tls" else None
+    listening = loop.run_until_complete(loop.create_server(take, "127.0.0.1", 0, ssl=over))
     server.port = listening.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -146,6 +146,46 @@ def test_nothing_is_due_before_its_time_and_while_somebody_holds_it(ledger: Ledg
         assert messages.due(tx, 10) == []
 
 
+def test_the_whole_story_is_the_same_on_both_databases(two: tuple[Ledger, Ledger]) -> None:
+    post = told_by(threshold_percent=25)
+    settle(two[0], a_queued_job(two[0], JobState.COMPLETED_WITH_ERRORS), *["rejected"] * 4)
+    look(two[0], post)
+    go_through(two[1])
+    look(two[1], post)
+    first = hold(two[0])
+    look(two[0], post)
+    second = hold(two[1])
+    look(two[1], post)
+    waiting = a_queued_job(two[0], JobState.RUNNING, connection="south")
+    come_to(two[0], waiting, JobState.WAITING, not_before=now() + 2 * messages.LONG_WAIT_SECONDS)
+    look(two[1], post)
+    fail(two[0])
+    with two[1].read() as tx:
+        failed = messages.last_failed(tx, "hook", 0.0)
+        assert failed is not None
+        assert (failed.event, failed.error, messages.count_waiting(tx)) == (NEEDS, "away", 4)
+        assert messages.held_jobs(tx, "north") == [first, second]
+    change_lines(two[0], schema.message, not_before=now() - 1)
+    reach(two[0])
+    come_to(two[0], first, JobState.RUNNING)
+    go_through(two[0], first)
+
+    assert look(two[1], post) == [ENDED, WELL, TROUBLE, NEEDS, WELL]
+    with two[0].read() as tx:
+        assert messages.last_failed(tx, "hook", 0.0) is None
+        assert messages.count_waiting(tx) == 1
+        assert [each.state for each in messages.newest(tx, 2)] == ["waiting", "sent"]
+
+
+def fail(ledger: Ledger) -> None:
+    """Let no message that waits arrive."""
+    with ledger.write() as tx:
+        for message in messages.due(tx, 100, "hook"):
+            claimed = messages.claim(tx, message, now() + 60)
+            assert claimed is not None
+            messages.postpone(tx, claimed, now() + 60, "away")
+
+
 # Of what
 
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from worker.errors import RosterError
 
-#: An attempt takes no longer than this in all, and no step of it longer than that (seconds).
-LONGEST_SECONDS, STEP_SECONDS = 20.0, 10.0
 #: What is claimed is nobody else's for so long: an attempt is over by then, or its process dead (seconds).
 LEASE_SECONDS = 60.0
 #: The pause after the first failed attempt; each further one is twice as long, up to the longest (seconds).
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 4 * 3600.0
 #: What could not be delivered for so long is given up (seconds).
 GIVE_UP_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a receiver is waited for: in one step of an attempt, and in all of it (seconds)."""
+
+    step: float = 10.0
+    longest: float = 20.0
+
+
+PATIENCE = Patience()
 
 
 class Undelivered(RosterError):

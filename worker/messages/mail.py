@@ -13,7 +13,7 @@ from email.utils import format_datetime, parseaddr
 from typing import TYPE_CHECKING
 
 from worker.messages import words
-from worker.messages.delivery import LONGEST_SECONDS, STEP_SECONDS, Undelivered
+from worker.messages.delivery import PATIENCE, Patience, Undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 LONGEST_LINE = 998
 
 
-def send(mail: Mail, receiver: Email, news: News) -> None:
+def send(mail: Mail, receiver: Email, news: News, patience: Patience = PATIENCE) -> None:
     """Hand a message to the mail server; raises Undelivered when it takes it for nobody.
 
     Taken for some only, it counts as sent: sent again, it would reach those twice.
     """
-    with _translated(), _signed_in(mail) as server:
+    with _translated(), _signed_in(mail, patience) as server:
         server.send_message(message_of(mail, receiver, news))
 
 
 def look(mail: Mail) -> None:
     """Sign in at the mail server and send nothing; raises Undelivered."""
-    with _translated(), _signed_in(mail) as server:
+    with _translated(), _signed_in(mail, PATIENCE) as server:
         server.noop()
 
 
@@ -59,17 +59,17 @@ def message_of(mail: Mail, receiver: Email, news: News) -> EmailMessage:
 
 
 @contextmanager
-def _signed_in(mail: Mail) -> Iterator[smtplib.SMTP]:
+def _signed_in(mail: Mail, patience: Patience) -> Iterator[smtplib.SMTP]:
     """Yield a line to the mail server that is cut when all of it takes too long."""
     context, (host, port) = ssl.create_default_context(), mail.address
     server = (
-        smtplib.SMTP_SSL(host, port, timeout=STEP_SECONDS, context=context)
+        smtplib.SMTP_SSL(host, port, timeout=patience.step, context=context)
         if mail.security == "tls"
-        else smtplib.SMTP(host, port, timeout=STEP_SECONDS)
+        else smtplib.SMTP(host, port, timeout=patience.step)
     )
-    patience = threading.Timer(LONGEST_SECONDS, _cut, (server,))
-    patience.daemon = True
-    patience.start()
+    enough = threading.Timer(patience.longest, _cut, (server,))
+    enough.daemon = True
+    enough.start()
     try:
         if mail.security == "starttls":
             server.starttls(context=context)
@@ -79,7 +79,7 @@ def _signed_in(mail: Mail) -> Iterator[smtplib.SMTP]:
         with suppress(smtplib.SMTPException, OSError):
             server.quit()
     finally:
-        patience.cancel()
+        enough.cancel()
         server.close()
 
 

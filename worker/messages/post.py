@@ -9,16 +9,16 @@ import asyncio
 
 import httpx
 
-from worker.messages.delivery import LONGEST_SECONDS, STEP_SECONDS, Undelivered
+from worker.messages.delivery import PATIENCE, Patience, Undelivered
 
 
-def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+def post(url: str, body: bytes, headers: dict[str, str], patience: Patience = PATIENCE) -> int:
     """Post a body and return the status of the answer, of which nothing else is read. Raises Undelivered.
 
     Redirects are not followed: they could lead what is signed for one receiver to another.
     """
     try:
-        return asyncio.run(_post(url, body, headers))
+        return asyncio.run(_post(url, body, headers, patience))
     except httpx.ConnectError as error:
         secure = "certificate" in str(error).casefold()
         raise Undelivered(
@@ -32,14 +32,14 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> int:
         raise Undelivered(f"the line to the receiver broke ({type(error).__name__})") from None
 
 
-async def _post(url: str, body: bytes, headers: dict[str, str]) -> int:
+async def _post(url: str, body: bytes, headers: dict[str, str], patience: Patience) -> int:
     secure = url.startswith("https://")
     async with (
-        asyncio.timeout(LONGEST_SECONDS),
+        asyncio.timeout(patience.longest),
         # Proxies and .netrc of the machine are not used, as for the LMS.
         httpx.AsyncClient(
             verify=httpx.create_ssl_context() if secure else False,
-            timeout=STEP_SECONDS,
+            timeout=patience.step,
             follow_redirects=False,
             trust_env=False,
         ) as client,

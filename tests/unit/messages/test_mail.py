@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.receivers import PASSWORD, MailServer, a_mail_server
+from tests.receivers import CERTIFICATE, PASSWORD, MailServer, a_mail_server
 from worker.messages import mail, webhook, words
-from worker.messages.delivery import Undelivered
+from worker.messages.delivery import Patience, Undelivered
 from worker.messages.news import JobNews, News, one_line
 from worker.model import JobState, RowStatus
 from worker.reports.lines import Summary
@@ -196,17 +196,15 @@ def test_a_server_without_starttls_gets_no_mail_in_the_clear(
     assert mail_server.taken == []
 
 
-def test_a_server_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "STEP_SECONDS", 0.3)
+def test_a_server_that_hangs_is_cut_off() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         hanging = SERVER.model_copy(update={"port": listening.getsockname()[1]})
         with pytest.raises(Undelivered, match="did not answer in time"):
-            mail.send(hanging, OFFICE, some_news())
+            mail.send(hanging, OFFICE, some_news(), Patience(step=0.3))
 
 
-def test_a_server_that_dawdles_for_ever_is_cut_off_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_dawdles_for_ever_is_cut_off_too() -> None:
     """Each letter comes within the time-out of a step."""
-    monkeypatch.setattr(mail, "LONGEST_SECONDS", 0.5)
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -225,7 +223,21 @@ def test_a_server_that_dawdles_for_ever_is_cut_off_too(monkeypatch: pytest.Monke
         slow = SERVER.model_copy(update={"port": listening.getsockname()[1]})
         try:
             with pytest.raises(Undelivered):
-                mail.send(slow, OFFICE, some_news())
+                mail.send(slow, OFFICE, some_news(), Patience(longest=0.5))
         finally:
             over.set()
             dawdling.join()
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_mail_goes_over_a_line_that_nobody_reads(security: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_mail_server(password=True, security=security) as server:
+        raw = {"host": "localhost", "port": server.port, "security": security, "from": "roster@example.com"}
+        safe = Mail.model_validate({**raw, "user": "roster", "password": PASSWORD})
+
+        with pytest.raises(Undelivered, match="certificate is not valid"):
+            mail.send(safe, OFFICE, some_news())
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        mail.send(safe, OFFICE, some_news())
+
+    assert len(server.taken) == 1

@@ -10,10 +10,11 @@ import pytest
 
 from tests.builders import a_job_of, a_row, change_lines, lines_of
 from tests.conftest import wait_until
-from tests.receivers import HANG, SECRET, Hook, MailServer
+from tests.receivers import CERTIFICATE, HANG, SECRET, Hook, MailServer, a_hook
 from worker.ledger import jobs, messages, schema
 from worker.ledger.engine import now
-from worker.messages import delivery, due, post, sender
+from worker.messages import delivery, due, sender
+from worker.messages import post as webhooks
 from worker.messages.sender import Sender
 from worker.model import Driver, JobState
 from worker.settings import Post
@@ -166,15 +167,21 @@ def test_a_receiver_that_hangs_holds_up_nobody_elses_messages(
     sending.finish(45)
 
 
-def test_a_receiver_that_hangs_is_cut_off(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("worker.messages.post.LONGEST_SECONDS", 0.3)
+def test_a_receiver_that_hangs_is_cut_off(hook: Hook) -> None:
     hook.answers = [HANG]
-    end_a_job(ledger)
-    sweep(ledger, post())
 
-    assert states_of(ledger)["hook"] == ("waiting", 1, "the receiver did not answer in time")
+    with pytest.raises(delivery.Undelivered, match="did not answer in time"):
+        webhooks.post(hook.url, b"{}", {}, delivery.Patience(longest=0.3))
+
+
+def test_a_webhook_goes_to_nobody_but_whom_the_certificate_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_hook(tls=True) as safe:
+        with pytest.raises(delivery.Undelivered, match="certificate is not valid"):
+            webhooks.post(safe.url, b"{}", {})
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        assert webhooks.post(safe.url, b"{}", {}) == 204
+
+    assert len(safe.posted) == 1
 
 
 def test_what_a_process_had_claimed_when_it_died_is_sent_by_another(
@@ -241,7 +248,7 @@ def test_an_address_where_nobody_listens_is_told_without_the_address() -> None:
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}/services/T0/secret-part"
         with pytest.raises(delivery.Undelivered) as raised:
-            post.post(url, b"{}", {})
+            webhooks.post(url, b"{}", {})
 
     assert str(raised.value) == "the receiver cannot be reached"
 
