@@ -18,7 +18,7 @@ from worker import lms
 from worker.entrypoints.cli import roster
 from worker.intake.problems import ProblemCode
 from worker.reports.codes import CODES
-from worker.settings import Connection, Email, Mail, Receiver, Settings, Webhook
+from worker.settings import Connection, Email, Mail, Receiver, Serve, Settings, Webhook
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(path for folder in ("worker", "tasks") for path in (ROOT / folder).rglob("*.py"))
@@ -175,8 +175,14 @@ def test_every_command_is_documented(documentation: str) -> None:
 
 def test_every_setting_is_documented(documentation: str) -> None:
     known = words_in(documentation)
-    models = {"": Settings, **{f"{system}: ": lms._module(system).Settings for system in lms.systems()}}
-    models |= {"mail: ": Mail, "email: ": Email, "webhook: ": Webhook}
+    models = {
+        "": Settings,
+        "serve: ": Serve,
+        "mail: ": Mail,
+        "email: ": Email,
+        "webhook: ": Webhook,
+        **{f"{system}: ": lms._module(system).Settings for system in lms.systems()},
+    }
     missing = {
         f"{where}{field.alias or key}"
         for where, model in models.items()
@@ -196,6 +202,7 @@ def test_every_setting_is_explained_where_it_stands() -> None:
     for model in {
         Settings,
         Connection,
+        Serve,
         Receiver,
         Email,
         Webhook,
