@@ -10,6 +10,8 @@ The walk of one row, module by module:
    made and of every answer before anything depends on it.
 4. `registration.settle` closes the job when the books balance; `reports` tells what happened to every row.
 
+What becomes of a job that works in the background is told by `messages`, beside the work and never before it.
+
 `runner` drives these in one process; `tasks` drives the same functions from Celery.
 """
 

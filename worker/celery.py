@@ -167,6 +167,8 @@ def _app_of_this_program() -> Celery:
             raise SettingsError(
                 "No broker is configured. Set `broker` in roster.toml, as in redis://127.0.0.1:6379/0"
             )
+        if not {"beat", "flower"} & set(sys.argv):
+            settings.read_post(config)
         if "flower" in sys.argv:
             watching.prepare()
     except RosterError as error:

@@ -73,7 +73,7 @@ class Runner:
             await self._prepare()
             await self._drive()
         except StopJob as stop:
-            await self._hold(stop.message)
+            await self._hold(stop)
         except Stopped:
             await self._stop_as_asked()
         finally:
@@ -180,8 +180,9 @@ class Runner:
         elif self.interrupted.is_set() and self._asked is None:
             await self._change(JobState.PAUSED, only_from=AT_WORK, reason="interrupted")
 
-    async def _hold(self, reason: str) -> None:
-        await self._change(JobState.HELD, only_from=AT_WORK, reason=reason, not_before=None)
+    async def _hold(self, stop: StopJob) -> None:
+        values = {"reason": stop.message, "reason_code": stop.code, "not_before": None}
+        await self._change(JobState.HELD, only_from=AT_WORK, **values)
 
     async def _settle(self) -> None:
         if await self.services.ledger.run(lambda tx: settle.settle_job(tx, self.job_id)):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from worker import bootstrap
 from worker.errors import LedgerError
 from worker.ledger import jobs
+from worker.messages.sender import Sender
 from worker.registration import feed, prepare
 from worker.registration.attention import Attention
 from worker.registration.books import Books
@@ -36,6 +37,8 @@ Result = TypeVar("Result")
 MOST_DESKS, STALE_SECONDS = 64, 600.0
 #: For so long at most a thread that reads a long roster keeps the processor from the calls (seconds).
 SWITCH_SECONDS = 0.0005
+#: Messages under way when a process ends have so long to arrive (seconds).
+LAST_MESSAGES_SECONDS = 5.0
 #: Set in the parent when the worker is told to end; its children, forked before, see it.
 ending = multiprocessing.Event()
 _here = threading.local()
@@ -70,6 +73,7 @@ class Workplace:
         self.services = services
         self.ledger = services.ledger
         self.window = feed.Window(batches=services.settings.window)
+        self.sender = Sender(services.ledger)
         self._loop = asyncio.Runner()
         self._wires: dict[str, Wire] = {}
         self._places: OrderedDict[int, Place] = OrderedDict()
@@ -106,6 +110,7 @@ class Workplace:
         """Let go of everything but the ledger, which others of this process may use."""
         self.run(self._close())
         self._loop.close()
+        self.sender.finish(LAST_MESSAGES_SECONDS)
 
     async def _close(self) -> None:
         for wire in self._wires.values():

@@ -88,9 +88,9 @@ async def _wait_or_hold(here: Workplace, place: Place, trouble: RetryLater | Sto
             raise trouble
         place.patience.lose(trouble, answered=place.desk.door.wire.answered)
     except StopJob as stop:
-        reason = stop.message
-        await here.ledger.run(lambda tx: conclude.hold(tx, job_id, reason))
-        log.warning("job held", job=job_id, code=stop.code)
+        reason, code = stop.message, stop.code
+        await here.ledger.run(lambda tx: conclude.hold(tx, job_id, reason, code))
+        log.warning("job held", job=job_id, code=code)
         return
     start, reason = now() + trouble.seconds, trouble.message
     await here.ledger.run(

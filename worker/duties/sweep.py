@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.duties.tell import tell
 from worker.ledger import batches, bells, directory
 from worker.ledger.bells import SWEPT
 from worker.ledger.engine import now
@@ -32,6 +33,7 @@ def sweep(here: Workplace, *, forgotten: bool) -> list[Bell]:
     for job_id in open_jobs:
         with here.ledger.write() as tx:
             rung += feed.go_on(tx, job_id, here.window, now())
+    tell(here)
     return rung
 
 

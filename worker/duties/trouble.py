@@ -31,16 +31,13 @@ async def held_on_trouble(here: Workplace, job_id: int) -> AsyncIterator[None]:
     except LedgerError:
         raise
     except NothingSent as error:
-        await _hold(here, job_id, str(error))
+        await _hold(here, job_id, str(error), "configuration")
     except Exception as error:  # noqa: BLE001 - whatever it is, a job must not fail again and again unseen
         reason = f"This should not have happened: {place_of(error)}. What was recorded is safe; please report this"
-        await _hold(here, job_id, reason)
+        await _hold(here, job_id, reason, "unforeseen")
 
 
-async def _hold(here: Workplace, job_id: int, reason: str) -> None:
+async def _hold(here: Workplace, job_id: int, reason: str, code: str) -> None:
     log.error("job held", job=job_id, reason=reason)
-    await here.ledger.run(
-        lambda tx: jobs.change_job(
-            tx, job_id, only_from=(*TO_READ, *AT_WORK), state=JobState.HELD, reason=reason, not_before=None
-        )
-    )
+    held = {"state": JobState.HELD, "reason": reason, "reason_code": code, "not_before": None}
+    await here.ledger.run(lambda tx: jobs.change_job(tx, job_id, only_from=(*TO_READ, *AT_WORK), **held))

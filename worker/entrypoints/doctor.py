@@ -10,18 +10,23 @@ import click
 
 from worker import bootstrap, lms
 from worker.entrypoints import outcome
-from worker.errors import RosterError
-from worker.ledger import bells, directory, jobs
+from worker.errors import RosterError, SettingsError
+from worker.ledger import bells, directory, jobs, messages
 from worker.ledger.engine import now
+from worker.messages import mail
+from worker.messages.delivery import Undelivered
+from worker.settings import literal_secrets, read_post
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
-    from worker.settings import Connection
+    from worker.settings import Connection, Mail
 
 #: Below this a job's ledger and reports may not find room (bytes).
 LITTLE_ROOM = 200 * 1024 * 1024
 #: A queue that was not swept for so much longer than it should be is not at work (seconds).
 LONGEST_WITHOUT_SWEEP = 60.0
+#: What failed longer ago is no longer told (seconds).
+LATELY_SECONDS = 7 * 24 * 3600.0
 
 
 def doctor(services: Services) -> int:
@@ -31,6 +36,7 @@ def doctor(services: Services) -> int:
         _files(services),
         *_queue(services),
         *(_connection(services, name) for name in services.settings.connections),
+        *_messages(services),
     ]
     if not services.settings.connections:
         checks.append((False, "no connection is configured in roster.toml"))
@@ -91,6 +97,35 @@ def _connection(services: Services, name: str) -> tuple[bool, str]:
         return True, f"{name}: {connection.base_url} {asyncio.run(_probe(services, connection))}"
     except RosterError as error:
         return False, f"{name}: {error}"
+
+
+def _messages(services: Services) -> list[tuple[bool, str]]:
+    """Look whether each receiver gets its messages, and whether the mail server lets us in; send nothing."""
+    try:
+        post = read_post(services.settings)
+    except SettingsError as error:
+        return [(False, f"messages: {error}")]
+    with services.ledger.read() as tx:
+        failed = {name: messages.last_failed(tx, name, now() - LATELY_SECONDS) for name in post.receivers}
+        waiting = messages.count_waiting(tx) if post.receivers else 0
+    checks = [(True, f"warning: {each}") for each in literal_secrets(services.settings)]
+    checks += [_mail_server(post.mail)] if post.mail is not None else []
+    for name, last in failed.items():
+        said = f"messages to {name}: "
+        said += f"the one on job {last.job_id} is {last.state}: {last.error}" if last else "none that failed lately"
+        checks.append((last is None, said if last is None else f"{said}; `roster message test {name}` tries it"))
+    if waiting:
+        checks.append((True, f"messages: {waiting} wait to be sent"))
+    return checks
+
+
+def _mail_server(server: Mail) -> tuple[bool, str]:
+    said = "mail: {}:{}".format(*server.address)
+    try:
+        mail.look(server)
+    except Undelivered as failure:
+        return False, f"{said}: {failure}"
+    return True, f"{said} takes our mail"
 
 
 async def _probe(services: Services, connection: Connection) -> str:

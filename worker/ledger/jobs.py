@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import case, insert, select, update
 
 from worker.ledger.engine import now, upsert
 from worker.ledger.owners import LEASE_SECONDS, is_dead
@@ -52,6 +52,9 @@ class Job:
     purged_at: float | None
     origin: str
     dropped_by: str | None
+    reason_code: str | None
+    state_at: float | None
+    told_at: float | None
 
     @property
     def is_taken(self) -> bool:
@@ -71,7 +74,7 @@ def _as_job(line: Row[Any]) -> Job:
 
 def open_job(tx: Connection, **values: Any) -> int:
     """Open a job `uploaded` and return its id."""
-    line = {"state": JobState.UPLOADED, "created_at": now(), **values}
+    line = {"state": JobState.UPLOADED, "created_at": now(), "state_at": now(), **values}
     return int(tx.execute(insert(job).values(**line).returning(job.c.id)).scalar_one())
 
 
@@ -92,13 +95,20 @@ def find_open_twin(tx: Connection, connection: str, fingerprint: str) -> Job | N
     return _as_job(line) if line else None
 
 
-def list_jobs(tx: Connection, limit: int = 1000) -> list[Job]:
-    """Return the newest jobs, newest first."""
-    return [_as_job(line) for line in tx.execute(select(job).order_by(job.c.id.desc()).limit(limit))]
+def list_jobs(tx: Connection, limit: int = 1000, *, before: int | None = None) -> list[Job]:
+    """Return the newest jobs, newest first; the newest older than the job `before`, when that is given."""
+    older = select(job) if before is None else select(job).where(job.c.id < before)
+    return [_as_job(line) for line in tx.execute(older.order_by(job.c.id.desc()).limit(limit))]
 
 
 def change_job(tx: Connection, job_id: int, *, only_from: Collection[JobState] = (), **values: Any) -> bool:
-    """Change a job; False when it was in none of the states `only_from`."""
+    """Change a job; False when it was in none of the states `only_from`.
+
+    With a state comes the moment since which the job is in it; the code of the reason goes with the old state.
+    """
+    if "state" in values:
+        since = case((job.c.state == values["state"], job.c.state_at), else_=now())
+        values = {"reason_code": None, **values, "state_at": since}
     statement = update(job).where(job.c.id == job_id)
     if only_from:
         statement = statement.where(job.c.state.in_([state.value for state in only_from]))

@@ -78,6 +78,11 @@ job = Table(
     Column("origin", String(250), nullable=False, default="command", server_default="command"),
     #: Who dropped it, where people sign in.
     Column("dropped_by", String(100), nullable=True),
+    #: The reason as a code, where one is known (`credentials_refused`, …).
+    Column("reason_code", String(60), nullable=True),
+    #: When it came into its state, and of which such moment messages were put into the outbox.
+    Column("state_at", Float, nullable=True),
+    Column("told_at", Float, nullable=True),
     Index(None, "connection", "fingerprint"),
     Index(None, "state"),
 )
@@ -267,15 +272,20 @@ message = Table(
     #: The receiver's name in roster.toml, and what the message is about.
     Column("receiver", String(200), nullable=False),
     Column("event", String(40), nullable=False),
+    Column("connection", String(200), nullable=False),
     Column("job_id", Integer, nullable=True),
     #: Tells the same event apart from an earlier one, so that nothing is told twice.
     Column("mark", String(200), nullable=False),
+    #: When it was put here.
     Column("at", Float, nullable=False),
+    #: When it is sent next; whoever claims it moves this on by the length of a lease.
     Column("not_before", Float, nullable=False),
+    #: Counts the claims; what an older claim has to say is void.
     Column("attempts", Integer, nullable=False, default=0),
     #: Null while it is still to be sent.
     Column("ended_at", Float, nullable=True),
     Column("sent", Boolean, nullable=False, default=False),
+    #: Why the last attempt came to nothing, or why it was never sent.
     Column("error", Text, nullable=False, default=""),
     UniqueConstraint("receiver", "mark"),
     Index(None, "ended_at", "not_before"),

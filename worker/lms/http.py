@@ -1,7 +1,7 @@
-"""The one door to the network: pace, time-outs, and every error of the HTTP library translated into ours.
+"""The one door to an LMS: pace, time-outs, and every error of the HTTP library translated into ours.
 
 `Wire` is the open line to one account, kept across batches; `Door` is a job's way through it, and counts its calls.
-Nothing above imports the HTTP library, so the choice of it stays in this file.
+But for webhooks (`messages/post.py`) nothing else imports the HTTP library, so the choice of it stays in this file.
 """
 
 from __future__ import annotations

@@ -43,11 +43,12 @@ def _reason_to_hold(desk: Desk, patience: Patience, end: BatchEnd) -> StopJob | 
 def conclude(tx: Connection, job_id: int, end: BatchEnd, stop: StopJob | None) -> None:
     """Write to the ledger what the end of a batch means for its job."""
     if stop is not None:
-        hold(tx, job_id, stop.message)
+        hold(tx, job_id, stop.message, stop.code)
     elif end.course is not None:
         settle.give_up_course(tx, job_id, end.course)
 
 
-def hold(tx: Connection, job_id: int, reason: str) -> bool:
+def hold(tx: Connection, job_id: int, reason: str, code: str) -> bool:
     """Hold a job at work until a person says go; False when it was not at work."""
-    return jobs.change_job(tx, job_id, only_from=AT_WORK, state=JobState.HELD, reason=reason, not_before=None)
+    held = {"state": JobState.HELD, "reason": reason, "reason_code": code, "not_before": None}
+    return jobs.change_job(tx, job_id, only_from=AT_WORK, **held)

@@ -3,9 +3,31 @@
 Knows no LMS: a connection's own keys are declared by its connector, as a subclass of `Connection`.
 """
 
-from worker.settings.connection import Connection
+from worker.settings.connection import Connection, is_loopback
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
+from worker.settings.messages import Email, Event, Mail, Post, Receiver, Webhook, literal_secrets, read_post
 from worker.settings.root import Settings
 from worker.settings.secrets import Hidden, Secret, Text
+from worker.settings.serve import Serve
 
-__all__ = ["EXAMPLE", "Connection", "Hidden", "Secret", "Settings", "Text", "explain", "load", "unknown_variables"]
+__all__ = [
+    "EXAMPLE",
+    "Connection",
+    "Email",
+    "Event",
+    "Hidden",
+    "Mail",
+    "Post",
+    "Receiver",
+    "Secret",
+    "Serve",
+    "Settings",
+    "Text",
+    "Webhook",
+    "explain",
+    "is_loopback",
+    "literal_secrets",
+    "load",
+    "read_post",
+    "unknown_variables",
+]

@@ -41,7 +41,8 @@ def load(config: Path | None) -> Settings:
         raise SettingsError(
             "ROSTER_CONNECTIONS: set single keys, such as ROSTER_CONNECTIONS__NORTH__TOKEN"
         ) from None
-    settings = settings.model_copy(update={"connections": _joined(settings.connections)})
+    joined = {"connections": _joined(settings.connections), "messages": _joined(settings.messages)}
+    settings = settings.model_copy(update=joined)
     return _from_folder(settings, path.resolve().parent) if path else settings
 
 
@@ -53,7 +54,7 @@ def unknown_variables() -> list[str]:
         for name in os.environ
         if name.startswith(PREFIX) and name.split("__")[0] not in known and name not in NOT_SETTINGS
     ]
-    return [f"the environment variable {name} is no setting of Roster{_nearest(name, known)}" for name in strange]
+    return [f"the environment variable {name} is no setting of Roster{nearest(name, known)}" for name in strange]
 
 
 def explain(error: ValidationError, model: type[BaseModel], *, where: str, table: str = "") -> str:
@@ -63,7 +64,8 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str, table
         key = ".".join(str(part) for part in problem["loc"])
         full = f"{table}.{key}".strip(".")
         if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown key {full}{_nearest(key, set(model.model_fields))}")
+            known = {field.alias or name for name, field in model.model_fields.items()}
+            lines.append(f"unknown key {full}{nearest(key, known)}")
         elif problem["type"] == "missing":
             lines.append(f"{full} is missing")
         else:
@@ -72,19 +74,20 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str, table
     return f"{where}: " + "; ".join(lines)
 
 
-def _joined(connections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Join what the environment (in small letters) and the file say of one connection; the environment wins."""
+def _joined(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Join what the environment (in small letters) and the file say of one name; the environment wins."""
     names: dict[str, str] = {}
-    for name in connections:
+    for name in tables:
         known = names.get(name.casefold())
         names[name.casefold()] = known if known is not None and name.islower() else name
     joined: dict[str, dict[str, Any]] = {name: {} for name in names.values()}
-    for name in sorted(connections, key=str.islower):
-        joined[names[name.casefold()]] |= connections[name]
+    for name in sorted(tables, key=str.islower):
+        joined[names[name.casefold()]] |= tables[name]
     return joined
 
 
-def _nearest(name: str, known: set[str]) -> str:
+def nearest(name: str, known: set[str]) -> str:
+    """Return the end of a sentence on an unknown name: the nearest known one, or all there are."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
 
@@ -107,17 +110,21 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _from_folder(settings: Settings, folder: Path) -> Settings:
-    changes = {}
+    changes: dict[str, Any] = {}
     if "://" not in settings.files:
         changes["files"] = str(folder / settings.files)
     head, found, file = settings.ledger.partition("sqlite:///")
     if found and not head and file and not Path(file).is_absolute() and file != ":memory:":
         changes["ledger"] = f"sqlite:///{folder / file}"
-    connections = {
-        name: {key: _file_from(folder, value) for key, value in table.items()}
-        for name, table in settings.connections.items()
-    }
-    return settings.model_copy(update={**changes, "connections": connections})
+    for tables in ("connections", "messages"):
+        named = getattr(settings, tables).items()
+        changes[tables] = {name: _table_from(folder, table) for name, table in named}
+    changes["mail"] = _table_from(folder, settings.mail)
+    return settings.model_copy(update=changes)
+
+
+def _table_from(folder: Path, table: dict[str, Any]) -> dict[str, Any]:
+    return {key: _file_from(folder, value) for key, value in table.items()}
 
 
 def _file_from(folder: Path, value: Any) -> Any:

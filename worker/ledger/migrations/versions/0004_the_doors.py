@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("receiver", sa.String(length=200), nullable=False),
         sa.Column("event", sa.String(length=40), nullable=False),
+        sa.Column("connection", sa.String(length=200), nullable=False),
         sa.Column("job_id", sa.Integer(), nullable=True),
         sa.Column("mark", sa.String(length=200), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
@@ -121,3 +122,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_token_account_id"), "token", ["account_id"], unique=False)
     op.add_column("job", sa.Column("origin", sa.String(length=250), server_default="command", nullable=False))
     op.add_column("job", sa.Column("dropped_by", sa.String(length=100), nullable=True))
+    op.add_column("job", sa.Column("reason_code", sa.String(length=60), nullable=True))
+    op.add_column("job", sa.Column("state_at", sa.Float(), nullable=True))
+    op.add_column("job", sa.Column("told_at", sa.Float(), nullable=True))
