@@ -291,6 +291,7 @@ def test_a_variable_of_ours_that_is_no_setting_is_named_with_the_nearest(
     ("old", "new", "key", "nearest"),
     [
         ('files = "uploads"', 'fils = "x"', "fils", "files"),
+        ('files = "uploads"', "[serve]\nprot = 1", "serve.prot", "port"),
         ("batch_size = 50", "batchsize = 50", "connections.north.batchsize", "batch_size"),
         ("behavior = 1", "behaviour = 1", "connections.north.behaviour", "behavior"),
         ('api_key = "k"', 'api_key = "k"\napikey = "k"', "connections.kmi.apikey", "api_key"),

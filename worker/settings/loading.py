@@ -64,14 +64,24 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str, table
         key = ".".join(str(part) for part in problem["loc"])
         full = f"{table}.{key}".strip(".")
         if problem["type"] == "extra_forbidden":
-            known = {field.alias or name for name, field in model.model_fields.items()}
-            lines.append(f"unknown key {full}{nearest(key, known)}")
+            *tables, name = (str(part) for part in problem["loc"])
+            lines.append(f"unknown key {full}{nearest(name, _keys_of(model, tables))}")
         elif problem["type"] == "missing":
             lines.append(f"{full} is missing")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{full}: {message}" if key else f"{table}: {message}")
     return f"{where}: " + "; ".join(lines)
+
+
+def _keys_of(model: type[BaseModel], tables: list[str]) -> set[str]:
+    """Return the keys that may stand in a table, found by the names of the tables around it."""
+    for name in tables:
+        field = model.model_fields.get(name)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            break
+        model = field.annotation
+    return {field.alias or name for name, field in model.model_fields.items()}
 
 
 def _joined(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
