@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from worker import lms
 from worker.errors import RosterError
+from worker.forecast import forecast
 from worker.ledger import jobs, rows
 from worker.ledger.engine import now
-from worker.registration.estimate import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,17 +59,10 @@ class JobMetrics:
             self._tell_pace(tx, told, job, name)
 
     def _tell_pace(self, tx: Connection, told: _Told, job: Job, name: tuple[str, str]) -> None:
-        try:
-            connection = self._services.connection(job.connection)
-        except RosterError:
-            return
-        rate = self._services.known_rate(tx, connection)
-        if rate is None:
-            return
-        rules = lms.rules_of(connection)
-        ahead = estimate(tx, job.id, rows_per_call=rules.rows_per_call, lists_people=rules.lists_people)
-        told.pace.add_metric(name, rate)
-        told.left.add_metric(name, ahead.seconds(rate) + max(0.0, (job.not_before or 0) - now()))
+        ahead = forecast(self._services, tx, job)
+        if ahead is not None:
+            told.pace.add_metric(name, ahead.rate)
+            told.left.add_metric(name, ahead.seconds)
 
 
 class _Told:

@@ -166,13 +166,23 @@ def glance(path: Path, options: Options) -> None:
     """
     if not path.is_file():
         fingerprint(path, "", options)
-    _open(path, path.name, options)
+    open_as(path, path.name, options)
 
 
-def read_rows_in(tx: Transaction, job: Job, rules: RowRules, *, wait: bool = True) -> None:
-    """Write the rows of a job's roster, with headings and warnings, within this transaction."""
+def read_rows_in(
+    tx: Transaction,
+    job: Job,
+    rules: RowRules,
+    *,
+    wait: bool = True,
+    opened: tuple[RosterFile, Headings] | None = None,
+) -> None:
+    """Write the rows of a job's roster, with headings and warnings, within this transaction.
+
+    `opened` is the roster, when it was opened before: that may take longer than a transaction should.
+    """
     options = options_of(job)
-    file, headings = _open(Path(job.kept_at), job.roster, options)
+    file, headings = opened or open_as(Path(job.kept_at), job.roster, options)
     warnings: list[str] = []
     parsed = read_rows(
         file,
@@ -205,7 +215,8 @@ def _refuse_what_cannot_be(options: Options, rules: RowRules) -> None:
         raise UsageError("--update-existing: this LMS offers no way to change people; leave the option out")
 
 
-def _open(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
+def open_as(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
+    """Open a roster as its options say and match its headings. Raises UnreadableRoster or UsageError."""
     file = open_roster(path, name=name, sheet=options.sheet, encoding=options.encoding)
     try:
         return file, match_headings(file.headings, mapping=options.mapping)
