@@ -73,6 +73,12 @@ def names_a_person(headings: Iterable[str]) -> bool:
     return any(claim[1] in PERSON_COLUMNS for heading in headings if (claim := _claim(heading)) is not None)
 
 
+def claimed_column(heading: str) -> str:
+    """Return the column that a heading claims by itself; empty for none."""
+    claim = _claim(heading)
+    return claim[1] if claim else ""
+
+
 def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = MappingProxyType({})) -> Headings:
     """Match each heading with one of our columns; one that `mapping` maps to nothing is kept and not used.
 
