@@ -7,5 +7,17 @@ from worker.settings.connection import Connection
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
 from worker.settings.root import Settings
 from worker.settings.secrets import Hidden, Secret, Text
+from worker.settings.serve import Serve
 
-__all__ = ["EXAMPLE", "Connection", "Hidden", "Secret", "Settings", "Text", "explain", "load", "unknown_variables"]
+__all__ = [
+    "EXAMPLE",
+    "Connection",
+    "Hidden",
+    "Secret",
+    "Serve",
+    "Settings",
+    "Text",
+    "explain",
+    "load",
+    "unknown_variables",
+]
