@@ -30,7 +30,7 @@ def doctor(services: Services) -> int:
         _ledger(services),
         _files(services),
         *_queue(services),
-        *(_connection(services, name) for name in services.settings.connections),
+        *(check_connection(services, name) for name in services.settings.connections),
     ]
     if not services.settings.connections:
         checks.append((False, "no connection is configured in roster.toml"))
@@ -85,7 +85,8 @@ def _files(services: Services) -> tuple[bool, str]:
     return free > LITTLE_ROOM, f"files: {folder}, {free // (1024 * 1024):,} MB free"
 
 
-def _connection(services: Services, name: str) -> tuple[bool, str]:
+def check_connection(services: Services, name: str) -> tuple[bool, str]:
+    """Make one harmless call to a connection; tell whether it went well, and what came of it."""
     try:
         connection = services.connection(name)
         return True, f"{name}: {connection.base_url} {asyncio.run(_probe(services, connection))}"

@@ -1,6 +1,7 @@
 """Drafts on disk: a roster that was dropped, how it is to be read, and what was understood; each in a folder.
 
-A draft's id is its only key: random, so that nobody guesses it. Nothing of it is in the ledger before somebody says go.
+A draft's id is its only key: random, so that nobody guesses it. Nothing of it is in the ledger before somebody
+says go.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A dropped roster before anything is sent: keep it, show what was understood, change that, send it or throw it away."""
+"""A dropped roster before anything is sent: keep it, show what was understood, change that, send it or not."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ async def change(request: Request) -> Response:
     except RosterError as error:
         return await _shown(request, draft, told=str(error), status=422)
     if (connection, options) != (draft.connection, draft.options):
-        draft = await run_in_threadpool(
-            draft_files.change, services, draft, connection=connection, options=options
-        )
+        draft = await run_in_threadpool(draft_files.change, services, draft, connection=connection, options=options)
         if form.get("do") != "go":
             return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
         told = "You changed something, so nothing was sent yet: look at what it comes to now, then send it."
@@ -128,7 +126,9 @@ async def throw_away(request: Request) -> Response:
 def _found(request: Request) -> Draft:
     draft = draft_files.find(request.app.state.services, request.path_params["draft"])
     if draft is None:
-        raise Problem(404, "This draft is gone: it was sent, thrown away, or is older than a day. Drop the file again")
+        raise Problem(
+            404, "This draft is gone: it was sent, thrown away, or is older than a day. Drop the file again"
+        )
     return draft
 
 

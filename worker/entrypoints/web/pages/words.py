@@ -36,7 +36,7 @@ STATES = MappingProxyType(
             "Needs you", "The job stopped itself before it did more harm. Read why, then go on.", "bad", "!"
         ),
         JobState.CANCELLING: Words("Being cancelled", "Calls under way finish; nothing new is sent.", "warn", "…"),
-        JobState.CANCELLED: Words("Cancelled", "What was not sent by then never was.", "quiet", "×"),
+        JobState.CANCELLED: Words("Cancelled", "What was not sent by then never was.", "quiet", "✕"),
         JobState.SUCCEEDED: Words("Done", "Every row is done.", "good", "✓"),
         JobState.COMPLETED_WITH_ERRORS: Words(
             "Ended, rows left over", "The job has ended, and some rows are not done.", "warn", "!"
@@ -61,7 +61,7 @@ STATUSES = MappingProxyType(
         RowStatus.IN_DOUBT: Words(
             "In doubt", "A call was sent and its answer was lost; look it up, then say what you found.", "warn", "?"
         ),
-        RowStatus.NOT_ATTEMPTED: Words("Not sent", "Nothing was sent for this row.", "quiet", "–"),  # noqa: RUF001 - a dash
+        RowStatus.NOT_ATTEMPTED: Words("Not sent", "Nothing was sent for this row.", "quiet", "○"),
         RowStatus.SKIPPED: Words("Duplicate", "Repeats a row above it, which has the outcome.", "quiet", "="),
     }
 )
@@ -110,7 +110,10 @@ _SAID = tuple(
     (re.compile(pattern), plain)
     for pattern, plain in (
         (r'use --map "[^"=]*=(\w+)"', r"choose “\1” for it below"),
-        (r'or say which (?:with|column it is with) --map "Heading=[^"]*"', "or choose another column for one below"),
+        (
+            r'or say which (?:with|column it is with) --map "Heading=[^"]*"',
+            "or choose another column for one below",
+        ),
         (r'If so: --map "[^"=]*=(\w+)"', r"If so, choose “\1” for it below"),
         (r'--map "[^"=]*=(\w+)"', r"choose “\1” for it below"),
         (r"--map: ", "The columns: "),
@@ -120,7 +123,10 @@ _SAID = tuple(
         (r"Then give it with --encoding NAME, or save", "Choose it below, or save"),
         (r"Give its true encoding with --encoding NAME, or save it", "Choose its true encoding, or save it"),
         (r", or give --course", ", or name one course for all rows"),
-        (r", or give every row a value with `--set COLUMN=VALUE`", ", or give all rows a value before you send them"),
+        (
+            r", or give every row a value with `--set COLUMN=VALUE`",
+            ", or give all rows a value before you send them",
+        ),
         (r"--strict: ", ""),
         (r"or leave --strict out", "or send the good rows alone"),
         (r"since --strict was given and", "since only whole rosters were to be sent and"),
@@ -128,8 +134,10 @@ _SAID = tuple(
         (r"--encoding", "“Encoding”"),
         (r"--sheet", "“Sheet”"),
         (r"--update-existing", "“Bring people up to date”"),
-        (r"give --registration-id when it is there, --absent when it is not",
-         "give the registration's id when it is there, or say that it is not there"),
+        (
+            r"give --registration-id when it is there, --absent when it is not",
+            "give the registration's id when it is there, or say that it is not there",
+        ),
         (r"--candidate-id", "the person's id"),
         (r"--registration-id", "the registration's id"),
         (r"--absent", "“it is not there”"),
