@@ -3,7 +3,7 @@
 Knows no LMS: a connection's own keys are declared by its connector, as a subclass of `Connection`.
 """
 
-from worker.settings.connection import Connection
+from worker.settings.connection import Connection, is_loopback
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
 from worker.settings.root import Settings
 from worker.settings.secrets import Hidden, Secret, Text
@@ -18,6 +18,7 @@ __all__ = [
     "Settings",
     "Text",
     "explain",
+    "is_loopback",
     "load",
     "unknown_variables",
 ]

@@ -11,7 +11,8 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from worker.entrypoints.web import api, pages, problems, watch
+from worker.entrypoints.web import calls, pages, problems, watch
+from worker.entrypoints.web.events import Watching
 from worker.entrypoints.web.front import Front
 from worker.errors import RosterError
 
@@ -25,8 +26,7 @@ def make_app(services: Services) -> Starlette:
     """Return the application over an open ledger."""
     app = Starlette(
         routes=[
-            *watch.routes,
-            *api.routes,
+            *calls.routes,
             *pages.sign_in_routes,
             *pages.routes,
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -35,5 +35,6 @@ def make_app(services: Services) -> Starlette:
         exception_handlers=dict.fromkeys((problems.Problem, HTTPException, RosterError), problems.handle),
     )
     app.state.services = services
+    app.state.watching = Watching(services)
     app.state.registry = watch.registry_of(services)
     return app

@@ -1,4 +1,4 @@
-"""Before every endpoint: which address was asked for, who asks; after it: the headers that every answer has."""
+"""Before every endpoint: may this request be here at all, and who asks; after it: the headers of every answer."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from worker.entrypoints.web import csrf, problems
-from worker.entrypoints.web.security import Who
-from worker.model import Role
+from worker.entrypoints.web import callers, cookies, problems
+from worker.entrypoints.web.limits import Limits
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from worker.bootstrap import Services
 
-SESSION, VISITOR = "roster_session", "roster_visitor"
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+TWO_YEARS = "max-age=63072000"
+#: Paths that tell nothing of anybody; who asks for them does not matter.
+OPEN = ("/healthz", "/static/")
 
 
 class Front:
@@ -37,6 +39,7 @@ class Front:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
+        self._limits = Limits(services.settings.serve.calls_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -44,10 +47,10 @@ class Front:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        visitor = ""
+        visitor = _new_visitor(request)
         begun = False
 
-        async def with_headers(message: Message) -> None:
+        async def dressed(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
@@ -55,23 +58,35 @@ class Front:
             await send(message)
 
         try:
-            cookie = request.cookies.get(VISITOR, "")
-            if not cookie and request.method == "GET" and not problems.is_for_programs(request.url.path):
-                cookie = visitor = secrets.token_urlsafe(24)
-            request.state.who = await run_in_threadpool(self._who, request, cookie)
-            await self._app(scope, receive, with_headers)
+            await self._let_in(request, visitor)
+            await self._app(scope, receive, dressed)
         except Exception as error:  # noqa: BLE001 - the last line of defence: a plain answer
             problem = problems.as_problem(error)
             if not begun:
-                await problems.answer(request, problem)(scope, receive, with_headers)
+                await problems.answer(request, problem)(scope, receive, dressed)
 
-    def _who(self, request: Request, visitor: str) -> Who:
-        return Who(name="-", role=Role.ADMIN, csrf=csrf.token_of(visitor) if visitor else "")
+    async def _let_in(self, request: Request, visitor: str) -> None:
+        """Say who asks; raises Problem when the request may not be here or its sender calls too often."""
+        request.state.who = callers.STRANGER
+        if request.url.path.startswith(OPEN):
+            return
+        request.state.who = await run_in_threadpool(callers.who_asks, self._services, request, visitor)
+        if request.url.path.startswith("/api/"):
+            self._limits.take(request)
 
     def _dress(self, request: Request, headers: MutableHeaders, visitor: str) -> None:
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
         if not request.url.path.startswith("/static/"):
             headers.setdefault("Cache-Control", "no-store")
+        if cookies.is_secure(request):
+            headers.setdefault("Strict-Transport-Security", TWO_YEARS)
         if visitor:
-            headers.append("Set-Cookie", f"{VISITOR}={visitor}; Path=/; HttpOnly; SameSite=Lax")
+            cookies.set_cookie(request, headers, cookies.VISITOR, visitor)
+
+
+def _new_visitor(request: Request) -> str:
+    """Return a new mark for a browser that has none, to which the tokens of its forms belong; else nothing."""
+    known = request.cookies.get(cookies.VISITOR) or request.cookies.get(cookies.SESSION)
+    looks = request.method == "GET" and not problems.is_for_programs(request.url.path)
+    return secrets.token_urlsafe(24) if looks and not known and not request.url.path.startswith(OPEN) else ""

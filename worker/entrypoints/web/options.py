@@ -22,6 +22,8 @@ FLAGS = ("strict", "again", "update_existing")
 NUMBERS = ("start_row", "max_rows")
 #: Fields that may come often, and what the command line calls them.
 REPEATED = {"set": "set_values", "map": "mapping"}
+#: Of a number; no spreadsheet has more rows.
+DIGITS = 9
 _YES, _NO = {"1", "true", "on", "yes"}, {"", "0", "false", "off", "no"}
 Fields = Sequence[tuple[str, str]]
 
@@ -85,6 +87,6 @@ def _value(name: str, text: str) -> Any:
 def _number(name: str, text: str) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+    if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS and int(text)):
         raise UsageError(f"{name}: write a number from 1 on; got {text[:40]!r}")
     return int(text)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
 
 from worker.entrypoints.web.security import needs
 from worker.ledger import jobs
@@ -39,7 +38,6 @@ async def _metrics(request: Request) -> Response:
 
 
 _guarded_metrics = needs(Role.VIEWER)(_metrics)
-routes: list[BaseRoute] = [Route("/healthz", health), Route("/metrics", metrics)]
 
 
 def registry_of(services: Services) -> CollectorRegistry:

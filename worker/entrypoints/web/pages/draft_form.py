@@ -22,13 +22,17 @@ _LATE_SECONDS = 90.0
 _FARTHEST_DAYS = 366
 
 
-def options_of(form: Mapping[str, str], look: Look | None) -> Options:
-    """Return the options that a form asks for. Raises UsageError that says what is wrong with which field."""
+def options_of(form: Mapping[str, str], now: Options, look: Look) -> Options:
+    """Return the options that a form asks for, those of `now` where it changes nothing of what `look` shows.
+
+    Raises UsageError that says what is wrong with which field.
+    """
+    sheet = _text(form, "sheet")
     return Options(
         course=_text(form, "course"),
         set_values=_values(form),
-        sheet=_text(form, "sheet"),
-        mapping=_mapping(form, look),
+        sheet=now.sheet if sheet == look.sheet else sheet,
+        mapping=_mapping(form, now, look),
         encoding=_text(form, "encoding"),
         strict="strict" in form,
         again="again" in form,
@@ -55,14 +59,18 @@ def starting_time(form: Mapping[str, str]) -> float | None:
     return at
 
 
-def _mapping(form: Mapping[str, str], look: Look | None) -> dict[str, str]:
+def _mapping(form: Mapping[str, str], now: Options, look: Look) -> dict[str, str]:
     """Return what the form says of headings otherwise than they say themselves."""
-    chosen: dict[str, str] = {}
-    for at, heading in enumerate(look.headings if look else []):
-        column = form.get(f"column-{at}", heading.by_itself)
-        if heading.name and column != heading.by_itself:
-            chosen[heading.name] = column
-    return chosen
+    mapping = dict(now.mapping)
+    for at, heading in enumerate(look.headings):
+        column = form.get(f"column-{at}", heading.column)
+        if not heading.name or column == heading.column:
+            continue
+        if column == heading.by_itself:
+            mapping.pop(heading.name, None)
+        else:
+            mapping[heading.name] = column
+    return mapping
 
 
 def _values(form: Mapping[str, str]) -> dict[str, str]:

@@ -80,7 +80,7 @@ async def change(request: Request) -> Response:
     seen = await run_in_threadpool(look.look_at, services, draft)
     try:
         connection = services.connection(form.get("connection") or draft.connection).name
-        options = draft_form.options_of(form, seen)
+        options = draft_form.options_of(form, draft.options, seen)
         start = draft_form.starting_time(form)
     except RosterError as error:
         return await _shown(request, draft, told=str(error), status=422)

@@ -9,9 +9,9 @@ from worker import lms
 from worker.entrypoints.web.pages.words import STATES, STATUSES, Words
 from worker.entrypoints.web.steering import Act
 from worker.errors import RosterError
-from worker.forecast import Forecast, forecast
 from worker.ledger import reported
 from worker.ledger.engine import now
+from worker.metrics import Ahead, ahead_of
 from worker.model import AT_WORK, DONE, Action, JobState, RowStatus
 from worker.reports import gather
 
@@ -58,7 +58,7 @@ class JobView:
     in_flight: int
     #: Rows that got an outcome in a minute, just now; None when it is not at work.
     rows_a_minute: float | None
-    ahead: Forecast | None
+    ahead: Ahead | None
     #: Seconds until it is done, as far as anybody can tell.
     left: float | None
     acts: frozenset[Act]
@@ -128,7 +128,7 @@ def view_of(services: Services, tx: Transaction, job: Job) -> JobView:
     summary = gather.summarise(tx, job)
     moved = reported.movement(tx, job.id, now() - RATE_SECONDS)
     rate = _rows_a_minute(job, moved.settled)
-    ahead = None if job.has_ended else forecast(services, tx, job)
+    ahead = None if job.has_ended else ahead_of(services, tx, job)
     return JobView(
         job=job,
         summary=summary,
@@ -148,7 +148,7 @@ def _rows_a_minute(job: Job, settled: int) -> float | None:
     return settled * 60 / seconds
 
 
-def _left(job: Job, summary: Summary, rate: float | None, ahead: Forecast | None) -> float | None:
+def _left(job: Job, summary: Summary, rate: float | None, ahead: Ahead | None) -> float | None:
     """Return the seconds left: by the calls ahead and the pace, or else as the rows of the last minute went."""
     if job.state not in AT_WORK:
         return None

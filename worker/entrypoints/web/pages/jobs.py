@@ -15,6 +15,7 @@ from worker.entrypoints.web.pages.rendering import page
 from worker.entrypoints.web.problems import Problem
 from worker.entrypoints.web.security import needs
 from worker.entrypoints.web.steering import Act
+from worker.entrypoints.web.summaries import LARGEST, job_of
 from worker.errors import RosterError, UsageError
 from worker.ledger import jobs
 from worker.model import Role
@@ -62,7 +63,7 @@ async def _shown(request: Request, *, told: str = "", status: int = 200) -> Resp
 
 def _read(services: Services, request: Request, *, with_rows: bool) -> tuple[JobView, RowPage | None]:
     with services.ledger.read() as tx:
-        job = steer.get_job(tx, request.path_params["job"])
+        job = job_of(tx, request.path_params["job"])
         view = view_of(services, tx, job)
         rows = rows_of(tx, job, view.summary.by_status, request.query_params) if with_rows else None
     return view, rows
@@ -119,6 +120,8 @@ async def resolve(request: Request) -> Response:
     """Take a person's answer on a row in doubt."""
     services: Services = request.app.state.services
     job_id, row = request.path_params["job"], request.path_params["row"]
+    if max(job_id, row) > LARGEST:
+        raise Problem(404, f"Job {job_id} has no row {row}")
     form = {name: str(value).strip() for name, value in (await request.form()).items()}
     try:
         await run_in_threadpool(
