@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 ROWS_A_PAGE = 50
 _MOST_DIGITS = 9
-_PERSON = ("first_name", "last_name", "email", "external_id", "candidate_id", "login_name")
+_NAME = ("first_name", "last_name")
+_ADDRESS = ("email", "external_id", "candidate_id", "login_name")
 _COURSE = ("course_id", "course_name", "course_external_id")
 #: Filters beside the single statuses.
 FILTERS = {
@@ -37,7 +38,8 @@ class RowLine:
     """A row as the page shows it."""
 
     row: int
-    who: str
+    name: str
+    address: str
     course: str
     status: RowStatus
     error: str
@@ -123,8 +125,9 @@ def _number(text: str) -> int | None:
 def _line(tx: Transaction, job: Job, row: ReportedRow) -> RowLine:
     return RowLine(
         row=row.row,
-        who=_cells(job, row.cells, _PERSON),
-        course=_cells(job, row.cells, _COURSE) or str(job.options.get("course") or ""),
+        name=" ".join(_cells(job, row.cells, _NAME)),
+        address=next(iter(_cells(job, row.cells, _ADDRESS)), ""),
+        course=next(iter(_cells(job, row.cells, _COURSE)), "") or str(job.options.get("course") or ""),
         status=row.status,
         error=row.error,
         codes=[code for code in row.code.split(SEVERAL) if code],
@@ -136,14 +139,10 @@ def _line(tx: Transaction, job: Job, row: ReportedRow) -> RowLine:
     )
 
 
-def _cells(job: Job, cells: Sequence[str], columns: Sequence[str]) -> str:
-    """Return the first cells of these columns that say something; a person has a name and an address."""
-    found = [
-        clean(cells[at])
-        for column in columns
-        if column in job.columns and (at := list(job.columns).index(column)) < len(cells) and clean(cells[at])
-    ]
-    return " ".join(found[: 3 if columns is _PERSON else 1])
+def _cells(job: Job, cells: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return what the cells of these columns say, where they say something."""
+    places = [list(job.columns).index(column) for column in columns if column in job.columns]
+    return [clean(cells[at]) for at in places if at < len(cells) and clean(cells[at])]
 
 
 def _choices(tx: Transaction, job_id: int, number: int) -> tuple[str, ...]:

@@ -52,6 +52,13 @@ def duration(seconds: float | None, otherwise: str = "") -> str:
     return counted(round(seconds), "second")
 
 
+def ticked(text: str) -> Markup:
+    """Return a sentence with its `words in ticks` set apart."""
+    pieces = text.split("`")
+    marked = (Markup("<code>{}</code>") if at % 2 else Markup("{}") for at in range(len(pieces)))
+    return Markup().join(mark.format(piece) for mark, piece in zip(marked, pieces, strict=True))
+
+
 def _environment() -> Environment:
     folder = Path(__file__).parent.parent / "templates"
     made = Environment(
@@ -68,6 +75,7 @@ def _environment() -> Environment:
         "plain": for_the_page,
         "counted": counted,
         "column_label": column_label,
+        "ticked": ticked,
     }
     made.globals |= {"STATES": STATES, "STATUSES": STATUSES, "explain": explain}
     return made
