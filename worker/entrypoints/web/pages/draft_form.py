@@ -37,7 +37,7 @@ def options_of(form: Mapping[str, str], now: Options, look: Look) -> Options:
         strict="strict" in form,
         again="again" in form,
         update_existing="update_existing" in form,
-        start_row=_number(form, "start_row", "Begin at row"),
+        start_row=_number(form, "start_row", "First row to send"),
         max_rows=_number(form, "max_rows", "At most so many rows"),
     )
 

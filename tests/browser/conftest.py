@@ -1,0 +1,138 @@
+"""A real browser before a real `roster serve` and a real sandbox. Without a browser these tests are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+
+from tests.servers import free_port
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run", "--disable-dev-shm-usage"),
+]
+PATIENCE = 45_000.0
+
+
+def find_browser() -> str | None:
+    """Return the Chromium to use; None for Playwright's own, if it has one."""
+    named = os.environ.get("ROSTER_CHROMIUM")
+    return named or next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start a browser, once for all tests of a process."""
+    with sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
+        except Error as error:
+            reason = str(error).partition("\n")[0]
+            pytest.skip(f"no browser: install Debian's chromium, or name one in ROSTER_CHROMIUM ({reason})")
+        yield started
+        started.close()
+
+
+@dataclass
+class Desk:
+    """A `roster serve` at work over an office, and how a person opens its pages."""
+
+    url: str
+    office: Any
+    lms: Any
+    browser: Browser
+    stack: ExitStack
+    #: What went wrong in the browser while nobody looked: errors of scripts, of the console, calls to other hosts.
+    troubles: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "/", **options: Any) -> Page:
+        """Open a page in a window of its own; `options` are those of a browser context."""
+        context = self.browser.new_context(base_url=self.url, **options)
+        self.stack.callback(context.close)
+        return self.page_in(context, path)
+
+    def page_in(self, context: BrowserContext, path: str) -> Page:
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.troubles.append(f"script: {error}"))
+        page.on(
+            "console", lambda said: self.troubles.append(f"console: {said.text}") if said.type == "error" else None
+        )
+        page.on("request", lambda request: self._note_host(request.url))
+        page.goto(path)
+        return page
+
+    def _note_host(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and f"{parts.scheme}://{parts.netloc}" != self.url:
+            self.troubles.append(f"another host: {url}")
+
+    def nothing_was_wrong(self) -> None:
+        assert self.troubles == []
+
+    def forgive(self, *words: str) -> None:
+        """Forget troubles that a test brought about by intent."""
+        self.troubles = [each for each in self.troubles if not any(word in each for word in words)]
+
+
+@pytest.fixture
+def desk(
+    browser: Browser, office: Callable[..., Any], sandbox: Callable[..., Any], wait_until: Callable[..., None]
+) -> Iterator[Callable[..., Desk]]:
+    """Open a desk: `desk()` for Tahdah, `desk("kmi")`, with options of the sandbox."""
+    opened: list[Desk] = []
+    with ExitStack() as stack:
+
+        def start(
+            name: str = "north", *, toml: str = "", connection: dict[str, Any] | None = None, **options: Any
+        ) -> Desk:
+            lms = sandbox(**options)
+            place = office(lms, name, **(connection or {}))
+            if toml:
+                config = place.folder / "roster.toml"
+                config.write_text(f"{toml}\n{config.read_text('utf-8')}", encoding="utf-8")
+            port = free_port()
+            running = place.start("serve", "--port", port)
+            stack.callback(running.kill)
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: running.is_over or is_up(url), "the page")
+            assert not running.is_over, running.err.read_text("utf-8")
+            opened.append(Desk(url, place, lms, browser, stack))
+            return opened[-1]
+
+        yield start
+        for each in opened:
+            each.nothing_was_wrong()
+
+
+def is_up(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=5) as answer:  # noqa: S310 - our own address
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture
+def dropped() -> Callable[..., Page]:
+    """Drop a file on the first page and come to its draft."""
+
+    def drop(desk: Desk, file: Path, **options: Any) -> Page:
+        page = desk.open(**options)
+        page.get_by_label("Drop your spreadsheet here").set_input_files(file)
+        page.wait_for_url("**/drafts/*")
+        return page
+
+    return drop
