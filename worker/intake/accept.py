@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,11 @@ class Arrival:
     start: float | None = None
 
     @property
+    def is_by_itself(self) -> bool:
+        """Whether nobody stands there and waits: a drop folder or a schedule."""
+        return self.origin.startswith(("folder:", "schedule:"))
+
+    @property
     def values(self) -> dict[str, Any]:
         """Return what the job's line in the ledger says of it."""
         later = {} if self.start is None else {"state": JobState.SCHEDULED, "not_before": self.start}
@@ -85,17 +90,23 @@ def accept(
     files: Path,
     report_dir: Path,
     arrival: Arrival | None = None,
+    note: Callable[[Transaction, Accepted], None] | None = None,
 ) -> Accepted:
     """Keep the file and open a job `uploaded`, or return the open job that works on the same bytes already.
 
+    `note` is called in the transaction that opens the job or finds it; what it raises undoes that. Reports that
+    somebody waits for stay where they are when the same roster comes by itself.
     Raises UsageError when there is no such file.
     """
+    note = note or (lambda _tx, _accepted: None)
     mark = fingerprint(path, connection.name, options)
     with ledger.write() as tx:
         twin = jobs.find_open_twin(tx, connection.name, mark)
         if twin is not None:
-            jobs.change_job(tx, twin.id, report_dir=str(report_dir))
-            return Accepted(job_id=twin.id, twin=True)
+            if arrival is None or not arrival.is_by_itself:
+                jobs.change_job(tx, twin.id, report_dir=str(report_dir))
+            note(tx, found := Accepted(job_id=twin.id, twin=True))
+            return found
     kept_at = _keep(path, files, mark)
     with ledger.write() as tx:
         job_id = open_job(
@@ -108,7 +119,8 @@ def accept(
             mark=mark,
             arrival=arrival,
         )
-    return Accepted(job_id=job_id, twin=False)
+        note(tx, opened := Accepted(job_id=job_id, twin=False))
+    return opened
 
 
 def open_job(

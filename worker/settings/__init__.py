@@ -4,8 +4,20 @@ Knows no LMS: a connection's own keys are declared by its connector, as a subcla
 """
 
 from worker.settings.connection import Connection
+from worker.settings.folders import Folder
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
 from worker.settings.root import Settings
 from worker.settings.secrets import Hidden, Secret, Text
 
-__all__ = ["EXAMPLE", "Connection", "Hidden", "Secret", "Settings", "Text", "explain", "load", "unknown_variables"]
+__all__ = [
+    "EXAMPLE",
+    "Connection",
+    "Folder",
+    "Hidden",
+    "Secret",
+    "Settings",
+    "Text",
+    "explain",
+    "load",
+    "unknown_variables",
+]
