@@ -133,11 +133,6 @@ def ended_but_not_aside(tx: Connection) -> list[int]:
     return list(tx.execute(query.where(job.c.state.in_(tuple(ENDED))).distinct().order_by(job.c.id)).scalars())
 
 
-def with_errors(tx: Connection, folder: str) -> list[Drop]:
-    """Return the claimed files of a folder for which no job could be opened."""
-    return [drop for drop in drops_of(tx, folder, DropState.CLAIMED) if drop.error]
-
-
 def _same(drop: Drop) -> Any:
     """Return an update that hits the file's line as long as nobody has moved it on."""
     same = update(dropped).where(dropped.c.id == drop.id, dropped.c.state == drop.state, dropped.c.at == drop.at)

@@ -57,6 +57,10 @@ def _text(roster: str, summary: Summary) -> str:
         *(f"- {step}" for step in next_steps(summary, f"{report_name(roster)}.failed.csv")),
     ]
     if summary.state is JobState.INVALID:
-        lines.append("- This file is not taken again by itself; drop the mended one where you dropped this one.")
+        lines += [
+            "- This file is not taken again by itself; drop the mended one where you dropped this one.",
+            "- What is called --map, --set, --course, --sheet or --encoding here stands, for dropped files, in",
+            "  roster.toml under [folders.NAME].",
+        ]
     lines += ["", f"(job {summary.job}; `roster status {summary.job}` tells more)"]
     return "\n".join(lines) + "\n"
