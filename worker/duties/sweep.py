@@ -11,6 +11,7 @@ from worker.ledger import batches, bells, directory
 from worker.ledger.bells import SWEPT
 from worker.ledger.engine import now
 from worker.registration import feed
+from worker.timetable import due
 
 if TYPE_CHECKING:
     from worker.ledger.bells import Bell
@@ -25,7 +26,8 @@ def sweep(here: Workplace, *, forgotten: bool) -> list[Bell]:
 
 
 def attend(here: Workplace) -> list[Bell]:
-    """Take in what comes by itself: files in drop folders."""
+    """Take in what comes by itself: files in drop folders, and schedules whose time has come."""
+    due.run_due(here.services)
     folders.look(here)
     rung = folders.lay_aside(here)
     with here.ledger.read() as tx:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from worker import __version__
+from worker.entrypoints.cli_schedules import schedule
 from worker.entrypoints.cli_services import demo, doctor, sandbox, serve, services_of
 from worker.entrypoints.options import json_option, output_options, report_option, roster_options
 from worker.errors import NothingSent, RosterError
@@ -231,7 +232,7 @@ def purge(context: click.Context, *, older_than: str) -> None:
     context.exit(purge.purge(services_of(context), older_than))
 
 
-for command in (serve, doctor, sandbox, demo):
+for command in (schedule, serve, doctor, sandbox, demo):
     roster.add_command(command)
 
 

@@ -31,6 +31,7 @@ def doctor(services: Services) -> int:
         _files(services),
         *_queue(services),
         *doctor_doors.folders(services),
+        *doctor_doors.schedules(services),
         *(_connection(services, name) for name in services.settings.connections),
     ]
     if not services.settings.connections:

@@ -1,4 +1,4 @@
-"""What `doctor` says of the drop folders."""
+"""What `doctor` says of the drop folders and the schedules."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from worker import handover
 from worker.errors import RosterError
 from worker.intake import drop_folder
 from worker.ledger import dropped
+from worker.ledger import schedules as timetable
 from worker.ledger.dropped import DropState
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def folders(services: Services) -> list[tuple[bool, str]]:
     return [_folder(services, folder) for folder in services.settings.watched]
 
 
+def schedules(services: Services) -> list[tuple[bool, str]]:
+    """Say which schedules there are, and why the last run of one opened no job."""
+    with services.ledger.read() as tx:
+        kept = timetable.list_schedules(tx)
+    return [(not each.last_error, f"schedule {each.name}: {each.last_error or 'in order'}") for each in kept]
+
+
 def _folder(services: Services, folder: Folder) -> tuple[bool, str]:
     about = f"folder {folder.name}: {folder.path}"
     try:
@@ -36,7 +44,10 @@ def _folder(services: Services, folder: Folder) -> tuple[bool, str]:
     except RosterError as error:
         return False, f"{about}: {error}"
     except OSError as error:
-        return False, f"{about} cannot be used ({error.strerror}); is the share mounted, and may Roster write there?"
+        return (
+            False,
+            f"{about} cannot be used ({error.strerror}); is the share mounted, and may Roster write there?",
+        )
     remarks = [f"to {connection.name}", f"{len(sight.files)} files wait"]
     if sight.others:
         remarks.append(f"left alone, since they are no rosters: {_named(sight.others)}")
