@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker import bootstrap, lms
-from worker.entrypoints import outcome
+from worker.entrypoints import doctor_doors, outcome
 from worker.errors import RosterError
 from worker.ledger import bells, directory, jobs
 from worker.ledger.engine import now
@@ -30,6 +30,8 @@ def doctor(services: Services) -> int:
         _ledger(services),
         _files(services),
         *_queue(services),
+        *doctor_doors.folders(services),
+        *doctor_doors.schedules(services),
         *(check_connection(services, name) for name in services.settings.connections),
     ]
     if not services.settings.connections:

@@ -4,6 +4,7 @@ Knows no LMS: a connection's own keys are declared by its connector, as a subcla
 """
 
 from worker.settings.connection import Connection, is_loopback
+from worker.settings.folders import Folder
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
 from worker.settings.root import Settings
 from worker.settings.secrets import Hidden, Secret, Text
@@ -12,6 +13,7 @@ from worker.settings.serve import Serve
 __all__ = [
     "EXAMPLE",
     "Connection",
+    "Folder",
     "Hidden",
     "Secret",
     "Serve",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from worker.errors import SettingsError
+from worker.settings.folders import Folder, two_of_one_path
 from worker.settings.root import PREFIX, Settings
 
 #: Variables of ours that are no settings.
@@ -41,7 +42,9 @@ def load(config: Path | None) -> Settings:
         raise SettingsError(
             "ROSTER_CONNECTIONS: set single keys, such as ROSTER_CONNECTIONS__NORTH__TOKEN"
         ) from None
-    settings = settings.model_copy(update={"connections": _joined(settings.connections)})
+    joined = {"connections": _joined(settings.connections), "folders": _joined(settings.folders)}
+    settings = settings.model_copy(update=joined)
+    _refuse_bad_folders(settings, where=str(path or "the environment"))
     return _from_folder(settings, path.resolve().parent) if path else settings
 
 
@@ -70,6 +73,17 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str, table
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{full}: {message}" if key else f"{table}: {message}")
     return f"{where}: " + "; ".join(lines)
+
+
+def _refuse_bad_folders(settings: Settings, *, where: str) -> None:
+    for name, table in settings.folders.items():
+        try:
+            Folder(name=name, **table)
+        except ValidationError as error:
+            raise SettingsError(explain(error, Folder, where=where, table=f"folders.{name}")) from None
+    twice = two_of_one_path(settings.watched)
+    if twice:
+        raise SettingsError(f"{where}: folders.{twice[0]} and folders.{twice[1]} are one folder; leave one out")
 
 
 def _joined(connections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -117,7 +131,11 @@ def _from_folder(settings: Settings, folder: Path) -> Settings:
         name: {key: _file_from(folder, value) for key, value in table.items()}
         for name, table in settings.connections.items()
     }
-    return settings.model_copy(update={**changes, "connections": connections})
+    folders = {
+        name: {**table, "path": str(folder / Path(table["path"]).expanduser())}
+        for name, table in settings.folders.items()
+    }
+    return settings.model_copy(update={**changes, "connections": connections, "folders": folders})
 
 
 def _file_from(folder: Path, value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.settings.folders import Folder
 from worker.settings.secrets import Hidden
 from worker.settings.serve import Serve
 
@@ -40,6 +41,13 @@ class Settings(BaseSettings):
     serve: Serve = Field(default_factory=Serve)
     #: Raw tables by name; `worker.lms.read_connection` makes them `Connection`s.
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
+    #: Raw tables by name; `watched` makes them `Folder`s.
+    folders: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def watched(self) -> tuple[Folder, ...]:
+        """Return the drop folders."""
+        return tuple(Folder(name=name, **table) for name, table in self.folders.items())
 
     @classmethod
     def settings_customise_sources(
