@@ -22,7 +22,7 @@ def services_of(context: click.Context) -> Services:
 
 @click.command()
 @click.option("--host", metavar="ADDRESS", help="Default: [serve] of roster.toml, 127.0.0.1.")
-@click.option("--port", type=click.IntRange(1, 65_535), metavar="N", help="Default: [serve] of roster.toml, 8000.")
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="N", help="Default: [serve] of roster.toml, 8000.")
 @click.pass_context
 def serve(context: click.Context, *, host: str | None, port: int | None) -> None:
     """Serve the page and the API; without a broker, work the jobs too.

@@ -12,7 +12,9 @@ import uvicorn
 
 from worker import logs
 from worker.entrypoints import outcome
+from worker.entrypoints.web import api
 from worker.entrypoints.web.app import make_app
+from worker.entrypoints.web.uploads import clear_leftovers
 from worker.errors import UsageError
 from worker.ledger import accounts
 from worker.settings import is_loopback
@@ -33,10 +35,12 @@ def serve(services: Services, host: str | None, port: int | None) -> int:
     Raises UsageError when others could reach the server and nobody has an account, or the port is taken.
     """
     settings = services.settings.serve
-    host, port = host or settings.host, port or settings.port
+    host, port = host or settings.host, settings.port if port is None else port
     _refuse_an_open_door(services, host)
     logs.configure(services.settings.log)
+    clear_leftovers(services.files / api.UPLOADS)
     with closing(_listen(host, port)) as listening:
+        port = listening.getsockname()[1]
         click.echo(f"Roster is at {settings.public_url or _address(host, port)} (Ctrl-C ends it)", err=True)
         standalone = None if services.settings.broker else Standalone(services)
         if standalone is not None:

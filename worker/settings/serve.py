@@ -14,8 +14,8 @@ class Serve(BaseModel):
 
     #: The address to listen on; another one than this machine's own needs an account (`roster user add`).
     host: str = "127.0.0.1"
-    #: The port to listen on.
-    port: int = Field(default=8000, ge=1, le=65_535)
+    #: The port to listen on; 0 for any that is free.
+    port: int = Field(default=8000, ge=0, le=65_535)
     #: The address under which people reach the page, when that is not host and port: https://roster.example.com.
     public_url: str = ""
     #: The addresses of the proxies in front, with commas; their X-Forwarded headers are believed, nobody else's.

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: Rosters up to this are opened before the answer, so that a wrong heading is told at once (bytes).
 GLANCED_AT = 5 * 1024 * 1024
 MOST_LISTED = 1_000
+#: Below `files`: uploads whose job is not open yet.
+UPLOADS = "uploads"
 
 
 @needs(Role.OPERATOR, upload=True)
@@ -37,7 +39,7 @@ async def open_job(request: Request) -> Response:
     """Take a roster and open its job."""
     services = services_of(request)
     limit = services.settings.serve.max_upload_mb * 1024 * 1024
-    upload = await take_upload(request, into=services.files / "uploads", limit=limit)
+    upload = await take_upload(request, into=services.files / UPLOADS, limit=limit)
     try:
         job_id = await run_in_threadpool(_open_job, services, request.state.who, upload)
     finally:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS, PATIENCE = 0.5, 5.0
 #: A line without meaning goes out so often, lest a proxy takes the silence for the end (seconds).
 PING_SECONDS = 15
+#: When the server ends, so long a stream has to end by itself (seconds).
+GRACE_SECONDS = 1.0
 #: A job in one of these moves no more by itself.
 RESTING = frozenset({*ENDED, JobState.PAUSED, JobState.HELD})
 #: These change at every look and say nothing new.
@@ -57,9 +59,7 @@ class _Watched:
     def tell(self, progress: Progress | None) -> None:
         """Hand the watchers the newest, in place of what they have not taken yet; None ends their streams."""
         for queue in self.queues:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(progress)
+            _put(queue, progress)
 
     def _measure(self, progress: Progress) -> None:
         settled, at = _settled(progress), time.monotonic()
@@ -85,10 +85,18 @@ class Watching:
         first = await run_in_threadpool(self._look, [job_id])
         if job_id not in first:
             raise UnknownJob(f"There is no job {job_id}")
-        return EventSourceResponse(self._events(job_id, first[job_id]), ping=PING_SECONDS, sep="\n")
+        ending = asyncio.Event()
+        return EventSourceResponse(
+            self._events(job_id, first[job_id], ending),
+            ping=PING_SECONDS,
+            sep="\n",
+            shutdown_event=cast("Any", ending),  # it is set and nothing else: asyncio's own will do
+            shutdown_grace_period=GRACE_SECONDS,
+        )
 
-    async def _events(self, job_id: int, first: Progress) -> AsyncIterator[ServerSentEvent]:
+    async def _events(self, job_id: int, first: Progress, ending: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
         queue: asyncio.Queue[Progress | None] = asyncio.Queue(maxsize=1)
+        end = asyncio.create_task(_end_with_the_server(ending, queue))
         watched = self._watched.setdefault(job_id, _Watched(first, _settled(first), time.monotonic()))
         watched.queues.add(queue)
         if self._looking is None or self._looking.done():
@@ -102,6 +110,7 @@ class Watching:
                     return
                 told = await queue.get()
         finally:
+            end.cancel()
             watched.queues.discard(queue)
             if not watched.queues:
                 self._watched.pop(job_id, None)
@@ -143,6 +152,17 @@ def _progress(services: Services, tx: Connection, job: Job) -> Progress:
         "rows_per_second": None,
         "seconds_left": round(ahead.seconds) if ahead else None,
     }
+
+
+async def _end_with_the_server(ending: asyncio.Event, queue: asyncio.Queue[Progress | None]) -> None:
+    await ending.wait()
+    _put(queue, None)
+
+
+def _put(queue: asyncio.Queue[Progress | None], progress: Progress | None) -> None:
+    if queue.full():
+        queue.get_nowait()
+    queue.put_nowait(progress)
 
 
 def _settled(progress: Mapping[str, Any]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ MARGIN = 512 * 1024
 BLOCK = 1024 * 1024
 LONGEST_NAME = 200
 FILE_FIELD = "file"
+#: No upload takes so long (seconds).
+LEFT_BEHIND_AFTER = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,20 @@ async def take_upload(request: Request, *, into: Path, limit: int) -> Upload:
         if isinstance(error, OSError):
             raise Problem(507, "The server has no room for this roster; nothing was sent") from None
         raise
+
+
+def make_folder(into: Path) -> None:
+    """Make a folder below `files`, and that one too, which only their owner can look into."""
+    for folder in (into.parent, into):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def clear_leftovers(into: Path) -> None:
+    """Remove the uploads that a server left behind when it was killed."""
+    with suppress(OSError):
+        for path in into.iterdir():
+            if path.is_file() and path.stat().st_mtime < time.time() - LEFT_BEHIND_AFTER:
+                path.unlink(missing_ok=True)
 
 
 def display_name(name: str) -> str:
@@ -189,7 +206,7 @@ class _Form:
                 csrf.refuse()
         self._name = display_name(name)
         suffix = "".join(letter for letter in PurePosixPath(self._name).suffix.lower() if letter.isascii())
-        self._into.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._into)
         self._path = self._into / f"{secrets.token_hex(16)}{suffix if suffix[1:].isalnum() else ''}"
         self._file = self._path.open("xb")
         self._path.chmod(0o600)
