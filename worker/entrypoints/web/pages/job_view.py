@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker import lms
-from worker.entrypoints.web.pages.words import STATES, STATUSES, Words
+from worker.entrypoints.web.pages.words import STATES, Words, status_words
 from worker.entrypoints.web.steering import Act
 from worker.errors import RosterError
 from worker.ledger import reported

@@ -66,6 +66,14 @@ STATUSES = MappingProxyType(
     }
 )
 
+_TO_COME = Words("To come", "Its turn is still to come.", "quiet", "○")
+
+
+def status_words(status: RowStatus, *, moves: bool) -> Words:
+    """Return how a status reads; of a job at work, a row without an outcome is one whose turn is to come."""
+    return _TO_COME if moves and status is RowStatus.NOT_ATTEMPTED else STATUSES[status]
+
+
 _NAMES = {
     "candidate_id": "Id of the person in the LMS",
     "external_id": "Your own id of the person",
@@ -128,11 +136,11 @@ _SAID = tuple(
             ", or give all rows a value before you send them",
         ),
         (r"--strict: ", ""),
-        (r"or leave --strict out", "or send the good rows alone"),
+        (r"or leave `?--strict`? out", "or send the good rows alone"),
         (r"since --strict was given and", "since only whole rosters were to be sent and"),
         (r"--set (?=\S)", "The value for all rows of "),
-        (r"--strict was given", "only a whole roster was to be sent"),
-        (r"leave --strict out", "send the good rows alone"),
+        (r"`?--strict`? was given", "only a whole roster was to be sent"),
+        (r"leave `?--strict`? out", "send the good rows alone"),
         (r"--course", "“Course for all rows”"),
         (r"--encoding", "“Encoding”"),
         (r"--sheet", "“Sheet”"),
