@@ -1,4 +1,4 @@
-"""Pictures of the page for docs/: `make screenshots`. A real `roster serve` over a sandbox, seen by a real browser."""
+"""Pictures of the page for docs/ (`make screenshots`): a real `roster serve` over a sandbox, in a real browser."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ def take(browser: Browser, url: str, roster: Path) -> None:
     page.wait_for_function("() => parseInt(document.querySelector('.counts b')?.textContent || '0') > 100")
     snap(page, "running")
     page.wait_for_selector("[data-moves=no]", timeout=120_000)
+    page.set_viewport_size({"width": 1100, "height": 960})
     page.goto(f"{url}/jobs/1?status=open")
     snap(page, "finished")
     dark = browser.new_context(viewport=DESK, locale="en-GB", color_scheme="dark").new_page()

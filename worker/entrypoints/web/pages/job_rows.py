@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from worker.entrypoints.web.pages.words import STATUSES
+from worker.entrypoints.web.pages.job_view import MOVING
+from worker.entrypoints.web.pages.words import Words, status_words
 from worker.intake.text import clean
 from worker.ledger import answers, reported
 from worker.model import DONE, CandidateState, RegistrationState, RowStatus
@@ -41,7 +42,7 @@ class RowLine:
     name: str
     address: str
     course: str
-    status: RowStatus
+    words: Words
     error: str
     codes: list[str]
     columns: str
@@ -102,16 +103,20 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
         number=number,
         page=page,
         count=len(found) if wanted is not None else count,
-        filters=_filters(counts),
+        filters=_filters(counts, moves=job.state in MOVING),
     )
 
 
-def _filters(counts: Mapping[RowStatus, int]) -> list[tuple[str, str, int]]:
+def _filters(counts: Mapping[RowStatus, int], *, moves: bool) -> list[tuple[str, str, int]]:
     groups = [
         (name, label, sum(counts.get(each, 0) for each in statuses or RowStatus))
         for name, (label, statuses) in FILTERS.items()
     ]
-    return groups + [(each.value, STATUSES[each].label, counts[each]) for each in RowStatus if counts.get(each, 0)]
+    return groups + [
+        (each.value, status_words(each, moves=moves).label, counts[each])
+        for each in RowStatus
+        if counts.get(each, 0)
+    ]
 
 
 def _single(status: str) -> tuple[RowStatus, ...]:
@@ -128,7 +133,7 @@ def _line(tx: Transaction, job: Job, row: ReportedRow) -> RowLine:
         name=" ".join(_cells(job, row.cells, _NAME)),
         address=next(iter(_cells(job, row.cells, _ADDRESS)), ""),
         course=next(iter(_cells(job, row.cells, _COURSE)), "") or str(job.options.get("course") or ""),
-        status=row.status,
+        words=status_words(row.status, moves=job.state in MOVING),
         error=row.error,
         codes=[code for code in row.code.split(SEVERAL) if code],
         columns=row.column,

@@ -91,8 +91,9 @@ class JobView:
     @property
     def counts(self) -> list[tuple[RowStatus, Words, int]]:
         """Return the statuses that occur."""
+        counts = self.summary.by_status
         return [
-            (each, STATUSES[each], count) for each in RowStatus if (count := self.summary.by_status.get(each, 0))
+            (each, status_words(each, moves=self.moves), counts[each]) for each in RowStatus if counts.get(each, 0)
         ]
 
     @property

@@ -10,8 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from worker.entrypoints.web.pages.words import STATES, STATUSES, column_label, for_the_page
-from worker.reports.codes import explain
+from worker.entrypoints.web.pages.words import column_label, for_the_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -77,7 +76,6 @@ def _environment() -> Environment:
         "column_label": column_label,
         "ticked": ticked,
     }
-    made.globals |= {"STATES": STATES, "STATUSES": STATUSES, "explain": explain}
     return made
 
 
