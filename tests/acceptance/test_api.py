@@ -122,25 +122,25 @@ def test_the_same_roster_while_it_is_at_work_is_the_same_job(door, desk, lms):
     assert served.until(ids.pop())["by_status"]["registered"] == 8
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"connection": "south"}, "no connection 'south'"),
-        ({"conection": "north"}, "no field 'conection'; known are again, at, connection"),
-        ({"strict": "perhaps"}, "strict: write true or false"),
-        ({"max_rows": "-1"}, "max_rows: write a number"),
-        ({"map": "nonsense"}, "takes NAME=VALUE"),
-        ({"use_map": "nothing"}, "No map is kept under the name 'nothing'"),
-        ({"at": "yesterday"}, "is no time"),
-        ({"course": ["58", "59"]}, "course may be given once"),
-    ],
-)
-def test_a_wrong_field_is_named_and_no_job_is_opened(door, desk, fields, said):
+WRONG = [
+    ({"connection": "south"}, "no connection 'south'"),
+    ({"conection": "north"}, "no field 'conection'; known are again, at, connection"),
+    ({"strict": "perhaps"}, "strict: write true or false"),
+    ({"max_rows": "-1"}, "max_rows: write a number"),
+    ({"map": "nonsense"}, "takes NAME=VALUE"),
+    ({"use_map": "nothing"}, "No map is kept under the name 'nothing'"),
+    ({"at": "yesterday"}, "is no time"),
+    ({"course": ["58", "59"]}, "course may be given once"),
+]
+
+
+def test_a_wrong_field_is_named_and_no_job_is_opened(door, desk):
     served = door(desk)
+    roster = desk.people("spring.csv", 1)
 
-    told = problem(served.drop(desk.people("spring.csv", 1), **fields), 422)
+    told = [(problem(served.drop(roster, **fields), 422), said) for fields, said in WRONG]
 
-    assert said in told
+    assert [said for got, said in told if said not in got] == []
     assert served.client.get("/api/jobs").json() == []
 
 

@@ -63,7 +63,9 @@ def _refuse_other_machines(services: Services, request: Request) -> None:
 
 
 def _host_of(request: Request) -> str:
+    """Return the name under which the server was asked for, without the port; nothing when it is none."""
+    host = request.headers.get("host", "localhost")
     try:
-        return (urlsplit(f"//{request.headers.get('host', 'localhost')}").hostname or "").lower()
+        return "" if set(host) & set("@/\\?#") else (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""

@@ -1,0 +1,331 @@
+"""Who may do what at the web door: strangers, viewers, operators, other sites, guessers."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from tests.doors import PASSWORD, add_user, problem
+
+CHANGES = [f"/api/jobs/1/{act}" for act in ("pause", "resume", "cancel", "retry", "undo")]
+CHANGES += ["/api/jobs", "/api/jobs/1/rows/2/resolve"]
+LOOKS = ["/api/jobs", "/api/jobs/1", "/api/jobs/1/events", "/api/jobs/1/results.csv", "/api/jobs/1/results.xlsx"]
+LOOKS += ["/api/jobs/1/failed.csv", "/api/jobs/1/summary.json", "/api/connections", "/api/openapi.json", "/metrics"]
+
+
+@pytest.fixture
+def desk(office, sandbox):
+    desk = office(sandbox())
+    desk.people("spring.csv", 2)
+    return desk
+
+
+# Nobody has an account
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - that it is refused
+def test_without_an_account_only_this_machine_is_served(desk, host):
+    told = desk.type("serve", "--host", host)
+
+    assert told.code == 2
+    assert "roster user add" in told.err
+    assert host in told.err
+
+
+def test_without_an_account_nothing_is_served_behind_a_proxy(desk):
+    desk.environment["ROSTER_SERVE__BEHIND_PROXY"] = "127.0.0.1"
+
+    told = desk.type("serve")
+
+    assert told.code == 2
+    assert "roster user add" in told.err
+
+
+def test_it_says_that_nobody_signs_in(door, desk):
+    served = door(desk)
+
+    assert "Nobody has an account: only this machine is served" in served.running.err.read_text("utf-8")
+    assert served.url.startswith("http://127.0.0.1:")
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://[half"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "same-origin"},
+    {"Sec-Fetch-Site": "none"},
+]
+
+
+def test_what_another_sites_page_makes_a_browser_send_is_refused(door, desk):
+    served = door(desk)
+
+    for headers in FOREIGN:
+        foreign = served.caller(**headers)
+        problem(served.drop(desk.folder / "spring.csv", foreign), 403)
+        problem(foreign.post("/api/jobs/1/pause"), 403)
+
+    assert served.client.get("/api/jobs").json() == []
+
+
+def test_a_name_bent_to_this_machine_and_a_proxy_are_refused(door, desk):
+    served = door(desk)
+
+    for host in (
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:8000",
+        "evil.example:80@127.0.0.1",
+    ):
+        problem(served.client.get("/api/jobs", headers={"Host": host}), 421)
+    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+        problem(served.client.get("/api/jobs", headers={header: "127.0.0.1"}), 403)
+    for host in ("localhost", "localhost:8000", "127.0.0.1", "[::1]:8000", "roster.localhost"):
+        assert served.client.get("/api/jobs", headers={"Host": host}).status_code == 200
+
+
+def test_from_the_first_account_on_everybody_signs_in(door, desk):
+    served = door(desk)
+    assert served.client.get("/api/jobs").status_code == 200
+
+    add_user(desk, "ana", "viewer")
+
+    assert "API token" in problem(served.client.get("/api/jobs"), 401)
+
+
+# Accounts
+
+
+def test_a_stranger_learns_nothing_but_that_the_server_is_up(door, desk):
+    served = door(desk)
+    served.done(desk.folder / "spring.csv")
+    add_user(desk, "ana", "viewer")
+
+    for path in LOOKS:
+        answer = served.client.get(path)
+        assert answer.status_code == 401, path
+        assert answer.headers["www-authenticate"] == "Bearer"
+    for path in CHANGES:
+        assert served.client.post(path).status_code == 401, path
+    assert served.client.get("/healthz").json() == {"ledger": "ok"}
+
+
+FORGED = [
+    {"Authorization": "Bearer roster_guessed"},
+    {"Authorization": "Bearer"},
+    {"Authorization": f"Bearer {'x' * 5000}"},
+    {"Authorization": "Basic YW5hOnBhc3N3b3Jk"},
+    {"Cookie": "roster_session=forged"},
+    {"Cookie": f"roster_session={'0' * 64}; roster_visitor=x"},
+    {"Cookie": 'roster_session=""'},
+]
+
+
+def test_a_forged_token_or_cookie_is_a_strangers(door, desk):
+    served = door(desk)
+    add_user(desk, "ana", "admin")
+
+    for headers in FORGED:
+        forged = served.caller(**headers)
+        problem(forged.get("/api/jobs"), 401)
+        problem(served.drop(desk.folder / "spring.csv", forged), 401)
+
+
+def test_a_viewer_looks_and_an_operator_acts(door, desk):
+    served = door(desk)
+    viewer, operator = served.with_token("vera", "viewer"), served.with_token("oren", "operator")
+    served.client = operator
+    job = served.done(desk.folder / "spring.csv")["job"]
+    assert job == 1
+
+    for path in LOOKS:
+        assert viewer.get(path).status_code in {200, 404}, path
+    for path in CHANGES:
+        assert "takes the role operator; vera is viewer" in problem(viewer.post(path), 403)
+    assert operator.post("/api/jobs/1/retry").status_code == 200
+
+
+def test_every_act_leaves_its_line_in_the_audit(door, desk):
+    served = door(desk)
+    served.client = served.with_token("oren", "operator")
+    job = served.done(desk.folder / "spring.csv")["job"]
+    served.client.post(f"/api/jobs/{job}/retry")
+    served.until(job, "succeeded")
+    problem(served.client.post(f"/api/jobs/{job}/undo"), 409)
+
+    lines = desk.type("audit", "--json").json
+
+    acts = [(line["act"], line["job"]) for line in lines if line["who"] == "oren"]
+    assert acts == [("retry", job), ("drop", job)]
+    assert [line["act"] for line in lines if line["who"] != "oren"] == ["user token", "user add"]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line["at"]) for line in lines)
+    assert "oren" in desk.type("audit", "--job", job).out
+
+
+def test_a_token_ends_with_its_account_and_when_it_is_revoked(door, desk):
+    served = door(desk)
+    kept, revoked, removed = (served.with_token(name, "viewer") for name in ("ana", "bea", "cem"))
+    assert [each.get("/api/jobs").status_code for each in (kept, revoked, removed)] == [200, 200, 200]
+
+    assert "1 tokens revoked" in desk.type("user", "token", "bea", "--revoke").err
+    desk.type("user", "remove", "cem")
+
+    assert [each.get("/api/jobs").status_code for each in (kept, revoked, removed)] == [200, 401, 401]
+    assert desk.type("user", "role", "ana", "operator").code == 0
+    assert desk.type("user", "list", "--json").json == [
+        {"name": "ana", "role": "operator", "tokens": 1},
+        {"name": "bea", "role": "viewer", "tokens": 0},
+    ]
+
+
+# Forms
+
+
+def test_a_sessions_changes_need_the_token_of_its_forms(door, desk):
+    served = door(desk)
+    browser, token = served.signed_in("oren", "operator")
+    _, others = served.signed_in("ana", "operator")
+    roster = desk.folder / "spring.csv"
+
+    assert browser.get("/api/jobs").json() == []
+    for headers in ({}, {"X-CSRF-Token": others}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "é"}):
+        raw = {name: value.encode() for name, value in headers.items()}
+        problem(browser.post("/api/jobs/1/pause", headers=raw), 403)
+    problem(served.drop(roster, browser), 403)
+    problem(served.drop(roster, browser, csrf=others), 403)
+    foreign = {"X-CSRF-Token": token, "Origin": "https://evil.example"}
+    problem(browser.post("/api/jobs/1/pause", headers=foreign), 403)
+    assert browser.get("/api/jobs").json() == []
+
+    assert served.drop(roster, browser, csrf=token).status_code == 202
+    with roster.open("rb") as file:
+        by_header = browser.post(
+            "/api/jobs", files={"file": file}, headers={"X-CSRF-Token": token, "Origin": served.url}
+        )
+    assert by_header.status_code == 202
+
+
+def test_a_token_after_the_file_comes_too_late(door, desk):
+    served = door(desk)
+    browser, token = served.signed_in("oren", "operator")
+    parts = [("file", ("a.csv", b"email\n", "text/csv")), ("csrf", (None, token))]
+
+    problem(browser.post("/api/jobs", files=parts), 403)
+
+    assert list((desk.folder / "roster-files").rglob("*.csv")) == []
+
+
+def test_a_session_ends_with_a_new_password_and_when_it_is_not_used(door, desk):
+    desk.environment["ROSTER_SERVE__SESSION_HOURS"] = "0.0000001"
+    idle = door(desk)
+    browser, _ = idle.signed_in("ana", "viewer")
+    problem(browser.get("/api/jobs"), 401)
+    del desk.environment["ROSTER_SERVE__SESSION_HOURS"]
+    served = door(desk)
+    other, _ = served.signed_in("bea", "viewer")
+    assert other.get("/api/jobs").status_code == 200
+
+    desk.write("password", "another quiet evening")
+    assert desk.type("user", "password", "bea", stdin="password").code == 0
+
+    problem(other.get("/api/jobs"), 401)
+
+
+# Headers, limits, metrics
+
+
+def test_every_answer_has_its_headers(door, desk):
+    served = door(desk)
+
+    for path in ("/api/jobs", "/api/nothing", "/healthz", "/", "/nothing", "/metrics"):
+        headers = served.client.get(path).headers
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+        assert headers["cache-control"] == "no-store"
+        assert "server" not in headers
+        assert "strict-transport-security" not in headers
+
+
+def test_behind_an_https_proxy_browsers_are_told_to_keep_to_https(door, desk):
+    add_user(desk, "ana", "viewer")
+    desk.environment["ROSTER_SERVE__BEHIND_PROXY"] = "127.0.0.1"
+    served = door(desk)
+
+    answer = served.client.get("/", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"})
+
+    assert "max-age" in answer.headers["strict-transport-security"]
+    assert "; Secure" in answer.headers["set-cookie"]
+    assert "HttpOnly; SameSite=Lax" in answer.headers["set-cookie"]
+    assert "; Secure" not in served.client.get("/").headers["set-cookie"]
+
+
+def test_who_calls_too_often_is_told_when_to_come_again(door, desk):
+    desk.environment["ROSTER_SERVE__CALLS_PER_MINUTE"] = "10"
+    served = door(desk)
+
+    answers = [served.client.get("/api/connections") for _ in range(12)]
+
+    assert [each.status_code for each in answers[:10]] == [200] * 10
+    told = answers[-1]
+    assert "come again in" in problem(told, 429)
+    assert int(told.headers["retry-after"]) >= 1
+    assert served.client.get("/healthz").status_code == 200
+
+
+def test_metrics_can_be_opened_to_whoever_reaches_the_port(door, desk):
+    add_user(desk, "ana", "viewer")
+    desk.environment["ROSTER_SERVE__OPEN_METRICS"] = "true"
+    served = door(desk)
+
+    assert "roster_ledger_up 1.0" in served.client.get("/metrics").text
+    problem(served.client.get("/api/jobs"), 401)
+
+
+def test_with_an_account_other_machines_may_be_served(door, desk):
+    add_user(desk, "ana", "viewer")
+    served = door(desk, "--host", "0.0.0.0")  # noqa: S104 - that it may
+
+    answer = httpx.get(served.url.replace("0.0.0.0", "127.0.0.1") + "/api/jobs", headers={"Host": "roster.lan"})  # noqa: S104
+
+    assert answer.status_code == 401
+
+
+# `roster user`
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "said"),
+    [
+        ("ana", "too short", "at least 12 characters"),
+        ("ana", "aaaaaaaaaaaaaaaaaaaa", "repeats the same few"),
+        ("ana", "", "No password"),
+        ("-", PASSWORD, "is no name"),
+        ("a\nb", PASSWORD, "is no name"),
+    ],
+)
+def test_a_weak_password_or_an_odd_name_is_refused(desk, name, password, said):
+    desk.write("password", password)
+
+    told = desk.type("user", "add", "--", name, stdin="password")
+
+    assert told.code == 2
+    assert said in told.err
+    assert desk.type("user", "list", "--json").json == []
+
+
+def test_there_is_one_account_of_a_name_whatever_its_letters_case(desk):
+    add_user(desk, "ana", "viewer")
+    desk.write("password", PASSWORD)
+
+    told = desk.type("user", "add", "ANA", stdin="password")
+
+    assert told.code == 2
+    assert "already" in told.err
+    assert "there are: ana" in desk.type("user", "remove", "bea").err
