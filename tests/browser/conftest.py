@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
-from tests.browser.finding import ARGUMENTS, find_browser, is_up
-from tests.servers import free_port
+from tests.browser.finding import ARGUMENTS, find_browser
+from tests.doors import open_door
 
 PATIENCE = 45_000.0
 
@@ -75,9 +76,12 @@ class Desk:
 
 @pytest.fixture
 def desk(
-    browser: Browser, office: Callable[..., Any], sandbox: Callable[..., Any], wait_until: Callable[..., None]
+    browser: Browser, office: Callable[..., Any], sandbox: Callable[..., Any], _tls: ssl.SSLContext
 ) -> Iterator[Callable[..., Desk]]:
-    """Open a desk: `desk()` for Tahdah, `desk("kmi")`, with options of the sandbox."""
+    """Open a desk: `desk()` for Tahdah, `desk("kmi")`, with options of the sandbox.
+
+    Afterwards nothing was wrong.
+    """
     opened: list[Desk] = []
     with ExitStack() as stack:
 
@@ -89,13 +93,9 @@ def desk(
             if toml:
                 config = place.folder / "roster.toml"
                 config.write_text(f"{toml}\n{config.read_text('utf-8')}", encoding="utf-8")
-            port = free_port()
-            running = place.start("serve", "--port", port)
-            stack.callback(running.kill)
-            url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: running.is_over or is_up(url), "the page")
-            assert not running.is_over, running.err.read_text("utf-8")
-            opened.append(Desk(url, place, lms, browser, stack))
+            door = open_door(place, _tls)
+            stack.callback(door.close)
+            opened.append(Desk(door.url, place, lms, browser, stack))
             return opened[-1]
 
         yield start

@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-PASSWORD = "a long pass phrase for tests"  # noqa: S105
+from tests.doors import PASSWORD, add_user
 
 
 def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
@@ -16,11 +16,9 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_a_person_signs_in_comes_where_they_wanted_and_signs_out(
-    desk: Callable[..., Any], add_account: Callable[..., None]
-) -> None:
+def test_a_person_signs_in_comes_where_they_wanted_and_signs_out(desk: Callable[..., Any]) -> None:
     here = desk()
-    add_account(here.office, "ana", "operator", PASSWORD)
+    add_user(here.office, "ana", "operator")
     page = here.open("/connections")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     expect(page.get_by_role("navigation", name="Main")).to_have_count(0)
@@ -38,17 +36,14 @@ def test_a_person_signs_in_comes_where_they_wanted_and_signs_out(
 
 
 def test_a_viewer_looks_and_is_offered_nothing_else(
-    desk: Callable[..., Any],
-    dropped: Callable[..., Page],
-    people: Callable[..., Any],
-    add_account: Callable[..., None],
+    desk: Callable[..., Any], dropped: Callable[..., Page], people: Callable[..., Any]
 ) -> None:
     here = desk()
     page = dropped(here, here.office.roster("seen.csv", [*people(2), {**people(1)[0], "email": "x"}]))
     page.locator("#go").click()
     page.wait_for_url("**/jobs/*")
     expect(page.locator("[data-moves=no]")).to_be_visible(timeout=45_000)
-    add_account(here.office, "vera", "viewer", PASSWORD)
+    add_user(here.office, "vera", "viewer")
 
     page = here.open("/")
     sign_in(page, "vera")
@@ -62,11 +57,9 @@ def test_a_viewer_looks_and_is_offered_nothing_else(
     here.forgive("403")
 
 
-def test_where_to_go_after_signing_in_is_never_another_site(
-    desk: Callable[..., Any], add_account: Callable[..., None]
-) -> None:
+def test_where_to_go_after_signing_in_is_never_another_site(desk: Callable[..., Any]) -> None:
     here = desk()
-    add_account(here.office, "ana", "operator", PASSWORD)
+    add_user(here.office, "ana", "operator")
     for wanted in ("//evil.example/", "https://evil.example/", "/\\evil.example"):
         page = here.open(f"/sign-in?next={wanted}")
         sign_in(page, "ana")
