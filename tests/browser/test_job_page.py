@@ -153,3 +153,33 @@ def test_connections_answer_when_they_are_asked(desk: Callable[..., Any]) -> Non
     page.get_by_role("button", name="Check it now").click()
 
     expect(page.get_by_role("status")).to_contain_text("north: http://127.0.0.1")
+
+
+def test_a_list_of_jobs_follows_them_by_itself(
+    desk: Callable[..., Any], dropped: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    here = desk(connection={"rate": "20/second", "batch_size": 10})
+    page = dropped(here, here.office.roster("followed.csv", people(80)))
+    send(page)
+
+    page.goto("/jobs")
+    expect(page.locator("#list")).to_have_attribute("data-moves", "yes")
+    expect(page.locator("#list")).to_contain_text("80 of 80", timeout=45_000)
+    expect(page.locator("#list")).to_have_attribute("data-moves", "no")
+
+
+def test_many_jobs_watched_in_one_browser_leave_it_room_to_speak(
+    desk: Callable[..., Any], dropped: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    """A browser opens six lines to a host at a time, and each page that listens holds one."""
+    here = desk(connection={"rate": "4/second", "batch_size": 10})
+    first = dropped(here, here.office.roster("watched.csv", people(200)))
+    send(first)
+    for _ in range(9):
+        here.page_in(first.context, "/jobs/1")
+
+    last = here.page_in(first.context, "/connections")
+    expect(last.get_by_role("heading", name="Connections", level=1)).to_be_visible()
+    last.goto("/jobs/1")
+    last.get_by_role("button", name="Pause").click()
+    expect(last.locator("#stands")).to_contain_text("Paused")

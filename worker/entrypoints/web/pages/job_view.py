@@ -36,6 +36,7 @@ MOVING = frozenset(
         JobState.CANCELLING,
     }
 )
+_STILL = reported.Movement(in_flight=0, settled=0)
 _NOT_DONE = (RowStatus.INVALID, RowStatus.REJECTED, RowStatus.IN_DOUBT)
 
 
@@ -124,12 +125,12 @@ class JobView:
         return f"{text}, {self.left_over:,} need a look." if self.left_over else f"{text}."
 
 
-def view_of(services: Services, tx: Transaction, job: Job) -> JobView:
-    """Return where a job stands now."""
+def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = False) -> JobView:
+    """Return where a job stands now; a `brief` view, for a list, knows no speed and nothing that is under way."""
     summary = gather.summarise(tx, job)
-    moved = reported.movement(tx, job.id, now() - RATE_SECONDS)
+    moved = _STILL if brief else reported.movement(tx, job.id, now() - RATE_SECONDS)
     rate = _rows_a_minute(job, moved.settled)
-    ahead = None if job.has_ended else ahead_of(services, tx, job)
+    ahead = None if brief or job.has_ended else ahead_of(services, tx, job)
     return JobView(
         job=job,
         summary=summary,

@@ -44,7 +44,7 @@ async def list_jobs(request: Request) -> Response:
 def newest(services: Services, most: int) -> list[JobView]:
     """Return the newest jobs."""
     with services.ledger.read() as tx:
-        return [view_of(services, tx, job) for job in jobs.list_jobs(tx, most)]
+        return [view_of(services, tx, job, brief=True) for job in jobs.list_jobs(tx, most)]
 
 
 @needs(Role.VIEWER)

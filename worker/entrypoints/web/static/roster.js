@@ -44,9 +44,26 @@ function drafting(form) {
   at.addEventListener("change", note);
 }
 
+/** Take one of the few lines on which pages of this browser listen; null when all are taken.
+ *
+ * A browser opens six lines to a host at a time: were each page to hold one, the seventh could not even be loaded.
+ */
+async function takeLine() {
+  for (const line of navigator.locks ? ["roster-1", "roster-2", "roster-3"] : []) {
+    const taken = await new Promise((resolve) => {
+      navigator.locks.request(line, { ifAvailable: true }, (lock) => {
+        if (!lock) return resolve(null);
+        return new Promise((giveBack) => resolve(giveBack));
+      });
+    });
+    if (taken) return taken;
+  }
+  return null;
+}
+
 /** Follow a job: whenever the server tells of a change, fetch how it stands; at most so often (milliseconds). */
 function following(place) {
-  const OFTEN = 1000, SELDOM = 5000, SPOKEN = 10000;
+  const OFTEN = 1000, POLLED = 2000, SELDOM = 5000, SPOKEN = 10000;
   const said = document.getElementById("said");
   let asked = 0, waiting = null, spoken = 0, state = place.firstElementChild.dataset.state;
 
@@ -69,7 +86,7 @@ function following(place) {
     }
     if (now.state !== state) await renewRows();
     state = now.state;
-    if (now.moves === "yes") again(SELDOM);
+    if (now.moves === "yes") again(source ? SELDOM : POLLED);
     else end();
   }
 
@@ -92,12 +109,47 @@ function following(place) {
     }
   }
 
-  const source = new EventSource(`/api/jobs/${place.dataset.job}/events`);
-  const end = () => source.close();
+  let source = null, giveBack = null;
   const ring = () => again(0);
-  source.onmessage = ring;
-  for (const name of ["job", "summary", "state", "progress", "end"]) source.addEventListener(name, ring);
-  again(SELDOM);
+  async function listen() {
+    if (document.hidden || place.firstElementChild.dataset.moves !== "yes") return;
+    again(SELDOM);
+    if (giveBack) return;
+    giveBack = () => {};
+    giveBack = await takeLine();
+    if (!giveBack) return again(POLLED);
+    if (document.hidden) return end();
+    source = new EventSource(`/api/jobs/${place.dataset.job}/events`);
+    source.onmessage = ring;
+    source.addEventListener("end", ring);
+  }
+  function end() {
+    if (source) source.close();
+    if (giveBack) giveBack();
+    if (waiting) clearTimeout(waiting.id);
+    source = giveBack = waiting = null;
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return end();
+    listen();
+    if (place.firstElementChild.dataset.moves === "yes") ring();
+  });
+  listen();
+}
+
+/** Fetch a list of jobs anew while one of them moves and somebody looks. */
+function listing(place) {
+  const OFTEN = 3000;
+  setInterval(async () => {
+    const here = document.getElementById(place.id);
+    if (document.hidden || here.dataset.moves !== "yes" || here.contains(document.activeElement)) return;
+    const answer = await fetch(location.href).catch(() => null);
+    if (!answer || !answer.ok || answer.redirected) return;
+    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(place.id);
+    if (!parsed) return;
+    here.replaceWith(parsed);
+    localise(parsed);
+  }, OFTEN);
 }
 
 localise(document);
@@ -106,4 +158,6 @@ if (drop) dropping(drop);
 const draft = document.getElementById("draft");
 if (draft) drafting(draft);
 const now = document.getElementById("now");
+const list = document.getElementById("list");
+if (list) listing(list);
 if (now && now.firstElementChild.dataset.moves === "yes") following(now);
