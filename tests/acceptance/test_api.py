@@ -269,6 +269,8 @@ def test_jobs_are_listed_newest_first_and_page_by_page(door, desk):
 
     assert listed() == [3, 2, 1]
     assert listed("?limit=2") == [3, 2]
+    link = served.client.get("/api/jobs?limit=2").headers["link"]
+    assert link == '</api/jobs?limit=2&before=2>; rel="next"'
     assert listed("?limit=2&before=2") == [1]
     for wrong in ("limit=0", "limit=x", "before=-1", "before=99999999999999999999"):
         problem(served.client.get(f"/api/jobs?{wrong}"), 422)
@@ -323,3 +325,18 @@ def test_the_description_has_every_call_and_nothing_else(door, desk):
     there = {(method.upper(), path) for path, calls in told["paths"].items() for method in calls}
     assert there == {(call.method, call.path.replace(":int", "")) for call in CALLS}
     assert ("POST", "/api/jobs/{id}/undo") in there
+
+
+def test_with_a_broker_the_workers_work_off_what_the_api_takes(door, desk, queue):
+    line = queue(desk)
+    line.beat()
+    line.worker()
+    served = door(desk)
+
+    summary = served.done(desk.people("spring.csv", 5))
+
+    assert summary["by_status"]["registered"] == 5
+    job = summary["job"]
+    assert len(rows_of(served.client.get(f"/api/jobs/{job}/results.csv"))) == 5
+    assert served.client.post(f"/api/jobs/{job}/retry").status_code == 200
+    assert served.until(job, "succeeded")["total"] == 5

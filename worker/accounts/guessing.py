@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: So many wrong tries are free; a host may be a whole office.
 FREE_OF_A_NAME, FREE_OF_A_HOST = 5, 20
 #: The first wait, which doubles with each further try, and the longest (seconds).
-FIRST_WAIT, LONGEST_WAIT = 5.0, 900.0
+FIRST_WAIT, LONGEST_WAIT = 15.0, 900.0
 #: After this without a try all is forgotten (seconds).
 FORGOTTEN_AFTER = 24 * 3600.0
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Rosters up to this are opened before the answer, so that a wrong heading is told at once (bytes).
 GLANCED_AT = 5 * 1024 * 1024
-MOST_LISTED = 1_000
+LISTED, MOST_LISTED = 100, 1_000
 #: Below `files`: uploads whose job is not open yet.
 UPLOADS = "uploads"
 
@@ -41,7 +41,8 @@ async def open_job(request: Request) -> Response:
     limit = services.settings.serve.max_upload_mb * 1024 * 1024
     upload = await take_upload(request, into=services.files / UPLOADS, limit=limit)
     try:
-        job_id = await run_in_threadpool(_open_job, services, request.state.who, upload)
+        async with request.app.state.heavy:
+            job_id = await run_in_threadpool(_open_job, services, request.state.who, upload)
     finally:
         await run_in_threadpool(upload.discard)
     return JSONResponse({"id": job_id}, 202, {"Location": f"/api/jobs/{job_id}"})
@@ -67,9 +68,11 @@ def _wanted(services: Services, upload: Upload) -> Wanted:
 @needs(Role.VIEWER)
 async def list_jobs(request: Request) -> Response:
     """List the jobs, newest first."""
-    limit = _number(request, "limit", most=MOST_LISTED) or MOST_LISTED
+    limit = _number(request, "limit", most=MOST_LISTED) or LISTED
     before = _number(request, "before", most=LARGEST)
-    return JSONResponse(await run_in_threadpool(summaries, services_of(request), limit, before))
+    listed = await run_in_threadpool(summaries, services_of(request), limit, before)
+    further = f'</api/jobs?limit={limit}&before={listed[-1]["job"]}>; rel="next"' if len(listed) == limit else ""
+    return JSONResponse(listed, headers={"Link": further} if further else {})
 
 
 @needs(Role.VIEWER)
@@ -99,7 +102,8 @@ def report_file(kind: str) -> Endpoint:
 
     @needs(Role.VIEWER)
     async def give(request: Request) -> Response:
-        return await run_in_threadpool(downloads.report, services_of(request), job_id_of(request), kind)
+        async with request.app.state.heavy:
+            return await run_in_threadpool(downloads.report, services_of(request), job_id_of(request), kind)
 
     give.__doc__ = f"Give the report's {kind}."
     return give

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ from worker.errors import RosterError
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
+#: Rosters that are opened, reports that are written and passwords that are checked at a time: whatever queues for
+#: these does so without one of the threads in which all others are answered.
+HEAVY_AT_ONCE = 4
 STATIC = Path(__file__).parent / "static"
 
 
@@ -35,6 +39,7 @@ def make_app(services: Services) -> Starlette:
         exception_handlers=dict.fromkeys((problems.Problem, HTTPException, RosterError), problems.handle),
     )
     app.state.services = services
+    app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.watching = Watching(services)
     app.state.registry = watch.registry_of(services)
     return app

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from worker import __version__
 from worker.entrypoints.web import words
 from worker.entrypoints.web.csrf import HEADER
+from worker.entrypoints.web.summaries import LARGEST
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -31,6 +32,7 @@ _MEANS = {
     429: "Too many calls; Retry-After says when to come again.",
     507: "No room on the server.",
 }
+_NUMBER = {"type": "integer", "minimum": 1, "maximum": LARGEST}
 _ABOUT = (
     "Drop a roster; everybody on it is registered on the LMS, exactly once. While nobody has an account, this "
     "machine alone is served and nobody signs in. Otherwise send an API token (`roster user token NAME`) as "
@@ -87,11 +89,17 @@ def _answer(call: Call) -> dict[str, Any]:
         schema = {"type": "object"}
     said = "As asked."
     if call.media == "text/event-stream":
-        schema, said = {"type": "string"}, "Events; `data` of each is a Progress. The last one is named `end`."
+        schema, said = _event(schema), "Events until the job has ended or needs a person; the last is named `end`."
     answer: dict[str, Any] = {"description": said, "content": {call.media: {"schema": schema}}}
     if call.status == 202:  # noqa: PLR2004 - Accepted
         answer["headers"] = {"Location": {"schema": {"type": "string"}}}
     return answer
+
+
+def _event(data: dict[str, Any]) -> dict[str, Any]:
+    told = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    properties = {"event": {"enum": ["message", "end"]}, "data": told, "retry": {"type": "integer"}}
+    return {"type": "object", "properties": properties, "required": ["data"]}
 
 
 def _refusals(call: Call) -> dict[str, Any]:
@@ -111,7 +119,7 @@ def _refusal(said: str) -> dict[str, Any]:
 
 def _parameters(call: Call) -> list[dict[str, Any]]:
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
+        {"name": name, "in": "path", "required": True, "schema": _NUMBER, "example": 1}
         for name in re.findall(r"\{(\w+):int\}", call.path)
     ]
     in_query = [

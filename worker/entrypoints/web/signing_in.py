@@ -30,7 +30,8 @@ async def sign_in(request: Request, name: str, password: str, response: Response
     services: Services = request.app.state.services
     host = request.client.host if request.client else ""
     try:
-        cookie = await run_in_threadpool(people.sign_in, services.ledger, name, password, host)
+        async with request.app.state.heavy:
+            cookie = await run_in_threadpool(people.sign_in, services.ledger, name, password, host)
     except people.LockedOut as error:
         raise Problem(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
     except people.WrongPassword as error:

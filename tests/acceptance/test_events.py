@@ -1,0 +1,81 @@
+"""Fifty jobs watched at once, and what becomes of the streams when the server ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from tests.doors import RESTING, events_of
+
+JOBS = 50
+
+
+async def test_fifty_jobs_are_watched_at_once_to_their_end(door, office, sandbox, wait_until):
+    lms = sandbox()
+    desk = office(lms)
+    served = door(desk)
+    ids = [served.drop(desk.people(f"r{n}.csv", 2, first=10 * n)).json()["id"] for n in range(JOBS)]
+    assert len(set(ids)) == JOBS
+    limits = httpx.Limits(max_connections=2 * JOBS + 10)
+
+    async with httpx.AsyncClient(base_url=served.url, limits=limits, timeout=45, verify=served.tls) as client:
+
+        async def last_of(job_id):
+            told = []
+            async with client.stream("GET", f"/api/jobs/{job_id}/events") as answer:
+                async for line in answer.aiter_lines():
+                    told += [json.loads(line.removeprefix("data:"))] if line.startswith("data:") else []
+            return told[-1]
+
+        watched = [asyncio.create_task(last_of(job_id)) for job_id in ids * 2]
+        assert (await client.get("/healthz")).status_code == 200
+        ends = await asyncio.gather(*watched)
+
+    assert [each["job"] for each in ends] == ids * 2
+    assert {each["state"] for each in ends} == {"succeeded"}
+    assert len(lms.standing) == 2 * JOBS
+
+
+def test_streams_end_with_the_server_and_the_job_goes_on_with_the_next_one(door, office, sandbox, wait_until):
+    lms = sandbox(latency=0.5)
+    desk = office(lms, max_in_flight=2)
+    served = door(desk)
+    job = served.drop(desk.people("spring.csv", 30)).json()["id"]
+    lms.until(lambda lms: lms.calls() >= 1, "the first call")
+
+    with ThreadPoolExecutor() as pool:
+        told = []
+
+        def watch():
+            told.extend(events_of(served.client, job))
+            return True
+
+        watching = pool.submit(watch)
+        wait_until(lambda: told, "the first event")
+        served.running.process.terminate()
+        assert served.running.over_within(20)
+        assert watching.result(5)
+
+    assert served.running.process.returncode == 0
+    assert "ERROR" not in served.running.err.read_text("utf-8")
+    assert told[-1][1]["state"] not in RESTING
+    lms.answer_after(0)
+    again = door(desk)
+    summary = again.until(job)
+    assert (summary["state"], summary["by_status"]["registered"]) == ("succeeded", 30)
+
+
+def test_who_watches_a_paused_job_is_told_so_and_let_go(door, office, sandbox):
+    lms = sandbox(latency=0.5)
+    desk = office(lms)
+    served = door(desk)
+    job = served.drop(desk.people("spring.csv", 30)).json()["id"]
+    lms.until(lambda lms: lms.calls() >= 1, "the first call")
+
+    served.client.post(f"/api/jobs/{job}/pause")
+
+    assert [(name, each["state"]) for name, each in events_of(served.client, job)][-1] == ("end", "paused")
+    lms.answer_after(0)

@@ -1,0 +1,105 @@
+"""A form's parts come in whatever pieces the network makes of them."""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from worker.entrypoints.web.problems import Problem
+from worker.entrypoints.web.uploads import LONGEST_NAME, display_name, take_upload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BOUNDARY = "xyz"
+
+
+def request_of(chunks: list[bytes]) -> Request:
+    left = list(chunks)
+
+    async def receive() -> dict[str, Any]:
+        body = left.pop(0) if left else b""
+        return {"type": "http.request", "body": body, "more_body": bool(left)}
+
+    headers = [(b"content-type", f"multipart/form-data; boundary={BOUNDARY}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "app": SimpleNamespace()}
+    return Request(scope, receive)
+
+
+def form(content: bytes, fields: list[tuple[str, str]]) -> bytes:
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields
+    ]
+    head = (
+        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="Ähre \u7530.csv"\r\n\r\n'.encode()
+    )
+    return b"".join([*parts, head, content, f"\r\n--{BOUNDARY}--\r\n".encode()])
+
+
+FIELDS = st.lists(
+    st.tuples(st.sampled_from(["set", "map"]), st.text(st.characters(codec="utf-8", exclude_characters="\r\n-"))),
+    max_size=4,
+)
+CONTENT = st.one_of(
+    st.binary(max_size=300), st.lists(st.sampled_from([b"\r\n", b"--xyz", b"--", b"a"])).map(b"".join)
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=CONTENT, fields=FIELDS, cuts=st.lists(st.integers(0, 700), max_size=12))
+async def test_a_form_is_the_same_however_it_is_cut(
+    tmp_path: Path, content: bytes, fields: list[tuple[str, str]], cuts: list[int]
+) -> None:
+    if b"\r\n--xyz" in content or content.startswith(b"--xyz"):
+        content = content.replace(b"--xyz", b"")
+    if b"\r\n--xyz" in content:
+        return
+    whole = form(content, fields)
+    edges = sorted({0, len(whole), *(min(cut, len(whole)) for cut in cuts)})
+    chunks = [whole[start:end] for start, end in itertools.pairwise(edges)]
+
+    upload = await take_upload(request_of(chunks), into=tmp_path / "files" / "uploads", limit=10_000)
+
+    assert upload.path.read_bytes() == content
+    assert upload.fields == fields
+    assert upload.name == "Ähre \u7530.csv"
+    assert upload.path.suffix == ".csv"
+    assert upload.path.stat().st_mode & 0o777 == 0o600
+    upload.discard()
+    assert list((tmp_path / "files" / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [100, 101])
+async def test_the_limit_is_counted_to_the_byte_and_nothing_is_left(tmp_path: Path, size: int) -> None:
+    into = tmp_path / "files" / "uploads"
+    chunks = [form(b"x" * size, [])]
+    if size == 100:
+        assert (await take_upload(request_of(chunks), into=into, limit=100)).path.stat().st_size == 100
+        return
+    with pytest.raises(Problem) as caught:
+        await take_upload(request_of(chunks), into=into, limit=100)
+
+    assert caught.value.status == 413
+    assert list(into.iterdir()) == []
+
+
+@given(st.text())
+def test_a_shown_name_has_no_folders_no_control_characters_and_an_end(name: str) -> None:
+    shown = display_name(name)
+
+    assert 0 < len(shown) <= LONGEST_NAME
+    assert not set(shown) & {"/", "\\"}
+    assert shown.strip(".")
+    assert all(unicodedata.category(letter)[0] != "C" for letter in shown)
+
+
+def test_a_long_name_keeps_its_ending() -> None:
+    assert display_name("x" * 500 + ".xlsx").endswith("x.xlsx")
