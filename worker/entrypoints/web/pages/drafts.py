@@ -77,7 +77,7 @@ async def change(request: Request) -> Response:
     services: Services = request.app.state.services
     draft = _found(request)
     form = {name: str(value) for name, value in (await request.form()).items()}
-    seen = await run_in_threadpool(look.look_at, services, draft)
+    seen = await _look(request, draft)
     try:
         connection = services.connection(form.get("connection") or draft.connection).name
         options = draft_form.options_of(form, draft.options, seen)
@@ -94,7 +94,8 @@ async def change(request: Request) -> Response:
         return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
     if why := hindrance(draft, seen):
         return await _shown(request, draft, told=why, status=422)
-    return await run_in_threadpool(_send, request, draft, start)
+    async with request.app.state.heavy:
+        return await run_in_threadpool(_send, request, draft, start)
 
 
 def hindrance(draft: Draft, seen: Look) -> str:
@@ -132,9 +133,15 @@ def _found(request: Request) -> Draft:
     return draft
 
 
+async def _look(request: Request, draft: Draft) -> Look:
+    """Look at a draft; what takes long waits outside the threads, so that other pages are answered meanwhile."""
+    async with request.app.state.heavy:
+        return await run_in_threadpool(look.look_at, request.app.state.services, draft)
+
+
 async def _shown(request: Request, draft: Draft, *, told: str = "", status: int = 200) -> Response:
     services: Services = request.app.state.services
-    seen = await run_in_threadpool(look.look_at, services, draft)
+    seen = await _look(request, draft)
     try:
         can_update = Action.UPDATE in lms.rules_of(services.connection(draft.connection)).actions
     except UsageError:
