@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: help demo test check bench chaos secrets pins clean
+.PHONY: help demo test check bench chaos screenshots secrets pins clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -23,6 +23,9 @@ bench: $(VENV)/installed-dev ## Speed against a bare loop of the same calls, and
 
 chaos: $(VENV)/installed-dev ## Fifty rounds of workers killed, Redis emptied, PostgreSQL restarted
 	$(BIN)/python -m tests.chaos 50
+
+screenshots: $(VENV)/installed-dev ## Take the pictures of docs/screenshots anew (needs a Chromium)
+	$(BIN)/python -m tests.screenshots
 
 secrets: ## Make passwords for docker compose, in .secrets/ (those that are there stay)
 	@sh worker/make_secrets.sh .secrets

@@ -3,7 +3,8 @@
 RosterError
 ├── NothingSent             mend it, then try again; nothing was sent (exit 2)
 │   ├── UnreadableRoster    the file must be mended
-│   │   └── MissingColumns
+│   │   ├── MissingColumns
+│   │   └── UncertainEncoding
 │   ├── SettingsError       the configuration must be mended
 │   └── UsageError          the options or the request must be mended
 │       └── UnknownJob      there is no job of that number
@@ -21,6 +22,7 @@ RosterError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -38,6 +40,14 @@ class UnreadableRoster(NothingSent):
 
 class MissingColumns(UnreadableRoster):
     """The roster lacks a column that every row needs."""
+
+
+class UncertainEncoding(UnreadableRoster):
+    """The encoding of the file must be said; `readings` are names as each candidate encoding reads them."""
+
+    def __init__(self, message: str, readings: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.readings = readings
 
 
 class SettingsError(NothingSent):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 #: How often the ledger is asked for jobs that came in (seconds).
 LOOK_SECONDS = 0.3
+#: How often drop folders are looked into, if not oftener swept (seconds).
+ATTEND_SECONDS = 2.0
 #: Jobs that are read in, and jobs whose rows are sent, at a time.
 SLOTS = {Task.SPLIT: 2, Task.REGISTER: 16, Task.REPORT: 2}
 log = structlog.get_logger("roster")
@@ -47,6 +49,7 @@ class Standalone:
     _at_work: dict[asyncio.Task[None], Bell] = field(default_factory=dict)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _attending: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin."""
@@ -69,16 +72,29 @@ class Standalone:
 
     async def _work(self, here: Workplace) -> None:
         await here.ledger.run(bells.unring_all)
-        swept = 0.0
+        swept, attended = 0.0, 0.0
+        every = self.services.settings.sweep_seconds
         while not self._ending.is_set():
-            if time.monotonic() - swept > self.services.settings.sweep_seconds:
-                self._take(await _unless_it_fails(asyncio.to_thread(sweep.sweep, here, forgotten=False)) or [])
+            if time.monotonic() - swept > every:
+                self._take(await _unless_it_fails(asyncio.to_thread(sweep.recover, here, forgotten=False)) or [])
                 swept = time.monotonic()
+            if time.monotonic() - attended > min(every, ATTEND_SECONDS) and not self._attending:
+                self._attending = asyncio.create_task(self._attend(here))
+                attended = time.monotonic()
             self._take(await _unless_it_fails(_newly_come(here)) or [])
             self._begin(here)
             await asyncio.sleep(LOOK_SECONDS)
+        if self._attending:
+            await self._attending
         if self._at_work:
             await asyncio.wait(self._at_work)
+
+    async def _attend(self, here: Workplace) -> None:
+        """Look into drop folders, beside the work: a share that hangs must not hold up the jobs."""
+        try:
+            self._take(await _unless_it_fails(asyncio.to_thread(sweep.attend, here)) or [])
+        finally:
+            self._attending = None
 
     def _take(self, due: list[Bell]) -> list[Bell]:
         """Take bells in; as `ring` of a turn it says which could not be sent: none."""

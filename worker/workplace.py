@@ -17,6 +17,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
+
 from worker import bootstrap
 from worker.errors import LedgerError
 from worker.ledger import jobs
@@ -42,6 +44,7 @@ LAST_MESSAGES_SECONDS = 5.0
 #: Set in the parent when the worker is told to end; its children, forked before, see it.
 ending = multiprocessing.Event()
 _here = threading.local()
+log = structlog.get_logger("roster")
 
 
 @dataclass(slots=True)
@@ -77,7 +80,18 @@ class Workplace:
         self._loop = asyncio.Runner()
         self._wires: dict[str, Wire] = {}
         self._places: OrderedDict[int, Place] = OrderedDict()
+        self._said: dict[str, tuple[str, str]] = {}
         sys.setswitchinterval(SWITCH_SECONDS)
+
+    def say_once(self, about: str, event: str, **values: Any) -> None:
+        """Log a warning, unless the last one about the same was the same."""
+        if self._said.get(about) != (said := (event, repr(values))):
+            self._said[about] = said
+            log.warning(event, **values)
+
+    def is_well_again(self, about: str) -> None:
+        """Forget what was said, so that it is said again when it comes again."""
+        self._said.pop(about, None)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run one task's work on the loop that stays."""

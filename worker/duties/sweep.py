@@ -1,4 +1,4 @@
-"""Find what nobody was asked to do, or nobody did."""
+"""Find what nobody was asked to do, or nobody did; and what comes in by itself."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.duties import folders
 from worker.duties.tell import tell
 from worker.ledger import batches, bells, directory
 from worker.ledger.bells import SWEPT
 from worker.ledger.engine import now
 from worker.registration import feed
+from worker.timetable import due
 
 if TYPE_CHECKING:
     from worker.ledger.bells import Bell
@@ -20,7 +22,25 @@ log = structlog.get_logger("roster")
 
 
 def sweep(here: Workplace, *, forgotten: bool) -> list[Bell]:
-    """Find what nobody was asked to do, or nobody did; `forgotten`: the broker has lost every bell."""
+    """Find everything that is to be done; `forgotten`: the broker has lost every bell."""
+    return [*recover(here, forgotten=forgotten), *attend(here)]
+
+
+def attend(here: Workplace) -> list[Bell]:
+    """Take in what comes by itself: files in drop folders, and schedules whose time has come."""
+    due.run_due(here.services)
+    folders.look(here)
+    rung = folders.lay_aside(here)
+    with here.ledger.read() as tx:
+        opened = bells.unheard(tx)
+    for job_id in opened:
+        with here.ledger.write() as tx:
+            rung += feed.go_on(tx, job_id, here.window, now())
+    return rung
+
+
+def recover(here: Workplace, *, forgotten: bool) -> list[Bell]:
+    """Find what nobody was asked to do, or nobody did."""
     with here.ledger.write() as tx:
         if forgotten:
             bells.unring_all(tx)

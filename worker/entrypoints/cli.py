@@ -11,6 +11,7 @@ import click
 from worker import __version__
 from worker.entrypoints.cli_accounts import audit, user
 from worker.entrypoints.cli_messages import message
+from worker.entrypoints.cli_schedules import schedule
 from worker.entrypoints.cli_services import demo, doctor, sandbox, serve, services_of
 from worker.entrypoints.options import json_option, output_options, report_option, roster_options
 from worker.errors import NothingSent, RosterError
@@ -233,7 +234,7 @@ def purge(context: click.Context, *, older_than: str) -> None:
     context.exit(purge.purge(services_of(context), older_than))
 
 
-for command in (serve, doctor, sandbox, demo, user, audit, message):
+for command in (schedule, serve, doctor, sandbox, demo, user, audit, message):
     roster.add_command(command)
 
 

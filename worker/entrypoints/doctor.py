@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker import bootstrap, lms
-from worker.entrypoints import outcome
+from worker.entrypoints import doctor_doors, outcome
 from worker.errors import RosterError, SettingsError
 from worker.ledger import bells, directory, jobs, messages
 from worker.ledger.engine import now
@@ -35,7 +35,9 @@ def doctor(services: Services) -> int:
         _ledger(services),
         _files(services),
         *_queue(services),
-        *(_connection(services, name) for name in services.settings.connections),
+        *doctor_doors.folders(services),
+        *doctor_doors.schedules(services),
+        *(check_connection(services, name) for name in services.settings.connections),
         *_messages(services),
     ]
     if not services.settings.connections:
@@ -91,7 +93,8 @@ def _files(services: Services) -> tuple[bool, str]:
     return free > LITTLE_ROOM, f"files: {folder}, {free // (1024 * 1024):,} MB free"
 
 
-def _connection(services: Services, name: str) -> tuple[bool, str]:
+def check_connection(services: Services, name: str) -> tuple[bool, str]:
+    """Make one harmless call to a connection; tell whether it went well, and what came of it."""
     try:
         connection = services.connection(name)
         return True, f"{name}: {connection.base_url} {asyncio.run(_probe(services, connection))}"

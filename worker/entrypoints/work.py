@@ -14,13 +14,12 @@ from worker import lms
 from worker.entrypoints import outcome
 from worker.entrypoints.progress import shown
 from worker.entrypoints.reading import roster_options
+from worker.entrypoints.rehearsal import plan_of, rehearse_reading
 from worker.errors import NothingSent, RosterError, UsageError
-from worker.intake.accept import accept, fingerprint, open_job, read_in, read_rows_in
+from worker.intake.accept import accept, fingerprint, read_in
 from worker.ledger import batches, jobs
-from worker.ledger.reading import within
 from worker.model import JobState, RowStatus
 from worker.registration import steer
-from worker.registration.estimate import estimate
 from worker.runner import Runner
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
 
     from worker.bootstrap import Services
+    from worker.entrypoints.rehearsal import Plan
     from worker.intake.accept import Options
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
@@ -207,37 +207,24 @@ def check(services: Services, files: Sequence[Path], options: dict[str, Any]) ->
 
 
 def _rehearse(tx: Transaction, services: Services, file: Path, connection: Connection, options: Options) -> Summary:
-    job_id = _rehearse_reading(tx, file, connection, options)
-    job = steer.get_job(tx, job_id)
+    job = _rehearse_reading(tx, file, connection, options)
     for note in job.notes:
         click.echo(f"Note: {note}", err=True)
     outcome.tell_problems(tx, job, SHOWN_PROBLEMS)
-    _tell_plan(tx, services, job_id, connection)
+    _tell_plan(plan_of(tx, services, job, connection))
     return outcome.rehearsed(tx, job)
 
 
-def _rehearse_reading(tx: Transaction, file: Path, connection: Connection, options: Options) -> int:
+def _rehearse_reading(tx: Transaction, file: Path, connection: Connection, options: Options) -> Job:
     fingerprint(file, connection.name, options)
-    job_id = open_job(
-        tx,
-        path=file.absolute(),
-        name=file.name,
-        connection=connection,
-        options=options,
-        report_dir=REPORTS,
-    )
-    read_rows_in(within(tx), steer.get_job(tx, job_id), lms.rules_of(connection))
-    return job_id
+    return rehearse_reading(tx, file, connection, options)
 
 
-def _tell_plan(tx: Transaction, services: Services, job_id: int, connection: Connection) -> None:
+def _tell_plan(plan: Plan) -> None:
     """Say how many calls the run will take, and how long at the pace that is known."""
-    rules = lms.rules_of(connection)
-    calls = estimate(tx, job_id, rows_per_call=rules.rows_per_call, lists_people=rules.lists_people)
-    rate = services.known_rate(tx, connection)
-    time = f", about {calls.seconds(rate):,.0f} seconds at {rate:g} a second" if rate else ""
-    span = f"{calls.least}" if calls.least == calls.most else f"{calls.least} to {calls.most}"
-    click.echo(f"{span} calls to the LMS{time}", err=True)
+    seconds, rate = plan.seconds, plan.rate
+    time = f", about {seconds:,.0f} seconds at {rate:g} a second" if seconds is not None else ""
+    click.echo(f"{plan.span} calls to the LMS{time}", err=True)
 
 
 def connection_of(services: Services, name: str | None) -> Connection:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import NothingSent, UnreadableRoster, UsageError
 from worker.intake.files import open_roster
 from worker.intake.headers import match_headings
+from worker.intake.keep import keep
 from worker.intake.rows import read_rows
 from worker.ledger import jobs, reading, rows
 from worker.ledger.reading import NewRow
@@ -62,6 +61,11 @@ class Arrival:
     start: float | None = None
 
     @property
+    def is_by_itself(self) -> bool:
+        """Whether nobody stands there and waits: a drop folder or a schedule."""
+        return self.origin.startswith(("folder:", "schedule:"))
+
+    @property
     def values(self) -> dict[str, Any]:
         """Return what the job's line in the ledger says of it."""
         later = {} if self.start is None else {"state": JobState.SCHEDULED, "not_before": self.start}
@@ -86,20 +90,25 @@ def accept(
     files: Path,
     report_dir: Path | None,
     arrival: Arrival | None = None,
+    note: Callable[[Transaction, Accepted], None] | None = None,
 ) -> Accepted:
     """Keep the file and open a job `uploaded`, or return the open job that works on the same bytes already.
 
-    Without `report_dir` the reports go to the job's own folder below `files`. Raises UsageError when there is no
-    such file.
+    Without `report_dir` the reports go to the job's own folder below `files`.
+    `note` is called in the transaction that opens the job or finds it; what it raises undoes that. Reports that
+    somebody waits for stay where they are when the same roster comes by itself.
+    Raises UsageError when there is no such file.
     """
+    note = note or (lambda _tx, _accepted: None)
     mark = fingerprint(path, connection.name, options)
     with ledger.write() as tx:
         twin = jobs.find_open_twin(tx, connection.name, mark)
         if twin is not None:
-            if report_dir is not None:
+            if report_dir is not None and (arrival is None or not arrival.is_by_itself):
                 jobs.change_job(tx, twin.id, report_dir=str(report_dir))
-            return Accepted(job_id=twin.id, twin=True)
-    kept_at = _keep(path, files, mark)
+            note(tx, found := Accepted(job_id=twin.id, twin=True))
+            return found
+    kept_at = keep(path, files, mark)
     with ledger.write() as tx:
         job_id = open_job(
             tx,
@@ -113,7 +122,8 @@ def accept(
         )
         if report_dir is None:
             jobs.change_job(tx, job_id, report_dir=str(own_folder(files, job_id)))
-    return Accepted(job_id=job_id, twin=False)
+        note(tx, opened := Accepted(job_id=job_id, twin=False))
+    return opened
 
 
 def own_folder(files: Path, job_id: int) -> Path:
@@ -177,13 +187,22 @@ def glance(path: Path, options: Options, *, name: str | None = None) -> None:
     """
     if not path.is_file():
         fingerprint(path, "", options)
-    _open(path, name or path.name, options)
+    open_as(path, name or path.name, options)
 
 
-def read_rows_in(transaction: Transactions, job: Job, rules: RowRules) -> None:
-    """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens."""
+def read_rows_in(
+    transaction: Transactions,
+    job: Job,
+    rules: RowRules,
+    *,
+    opened: tuple[RosterFile, Headings] | None = None,
+) -> None:
+    """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens.
+
+    `opened` is the roster, when it was opened before: that may take longer than a transaction should.
+    """
     options = options_of(job)
-    file, headings = _open(Path(job.kept_at), job.roster, options)
+    file, headings = opened or open_as(Path(job.kept_at), job.roster, options)
     warnings: list[str] = []
     parsed = read_rows(
         file,
@@ -216,7 +235,8 @@ def _refuse_what_cannot_be(options: Options, rules: RowRules) -> None:
         raise UsageError("--update-existing: this LMS offers no way to change people; leave the option out")
 
 
-def _open(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
+def open_as(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
+    """Open a roster as its options say and match its headings. Raises UnreadableRoster or UsageError."""
     file = open_roster(path, name=name, sheet=options.sheet, encoding=options.encoding)
     try:
         return file, match_headings(file.headings, mapping=options.mapping)
@@ -267,22 +287,3 @@ def fingerprint(path: Path, connection: str, options: Options) -> str:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     digest.update(json.dumps([connection, asdict(options)], sort_keys=True).encode())
     return digest.hexdigest()
-
-
-def _keep(path: Path, files: Path, mark: str) -> Path:
-    """Copy the file to where it stays, whole or not at all, readable by its owner alone."""
-    target = files / f"{mark[:32]}{path.suffix.lower()[:10]}"
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        files.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.copyfile(path, part)
-        part.chmod(0o600)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(
-            f"The roster cannot be kept in {files}: {error.strerror}. Nothing was sent; make room or set `files`"
-        ) from None
-    return target

@@ -59,15 +59,15 @@ def agree(fields: bytes, raw: bytes) -> str | None:
     return None
 
 
-def choices(fields: bytes, raw: bytes) -> str:
-    """Return a few names as each candidate encoding reads them, one encoding a line."""
+def readings(fields: bytes, raw: bytes) -> dict[str, str]:
+    """Return a few names as each candidate encoding reads them."""
     shown: dict[str, str] = {}
     for codec in (*(codec for pair in _opinions(fields, raw) for codec in pair), "cp1252", "mac-roman", "cp1250"):
         lines = (_read(fields, codec) or "").split("\n")[:_NAMES_SHOWN]
         names = " · ".join(_printable(line)[:_LONGEST_NAME] for line in lines)
         if names and names not in shown.values():
             shown[codec.lower()] = names
-    return "\n".join(f"  {codec}: {names}" for codec, names in shown.items()) or "  (none can be shown)"
+    return shown
 
 
 def _opinions(fields: bytes, raw: bytes) -> list[tuple[str, str]]:

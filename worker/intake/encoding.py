@@ -9,7 +9,7 @@ import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import UnreadableRoster, UsageError
+from worker.errors import UncertainEncoding, UnreadableRoster, UsageError
 
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -107,7 +107,10 @@ def _find_out(path: Path, *, name: str) -> Encoding:
     found = detectors.agree(fields, raw)
     if found and decodes(path, found):
         return Encoding(found, "found out, and two ways of finding out agree")
-    raise UnreadableRoster(
+    readings = detectors.readings(fields, raw)
+    listed = "\n".join(f"  {codec}: {names}" for codec, names in readings.items()) or "  (none can be shown)"
+    raise UncertainEncoding(
         f"{name}: the encoding of the file is not certain. Look which of these names are right:\n"
-        f"{detectors.choices(fields, raw)}\nThen give it with --encoding NAME, or save the file as CSV UTF-8."
+        f"{listed}\nThen give it with --encoding NAME, or save the file as CSV UTF-8.",
+        readings,
     )

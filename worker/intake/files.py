@@ -44,6 +44,9 @@ class RosterFile:
     notes: tuple[str, ...]
     #: Positions of the columns with numbers whose leading zeros, if any, cannot be seen.
     bare_numbers: frozenset[int] = frozenset()
+    #: The sheet that is read, and the others of the workbook; empty for a text file.
+    sheet: str = ""
+    other_sheets: tuple[str, ...] = ()
     source: Callable[[], Iterable[Record]]
 
     def rows(self) -> Iterator[RawRow]:
@@ -79,6 +82,8 @@ def open_roster(path: Path, *, name: str, sheet: str | None = None, encoding: st
         heading_row=found.row,
         notes=(*workbook.notes, *notes, *_ignored(encoding, "--encoding", "a spreadsheet has none to choose")),
         bare_numbers=workbook.bare_numbers,
+        sheet=workbook.sheet,
+        other_sheets=workbook.other_sheets,
         source=source,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
@@ -73,15 +73,21 @@ def names_a_person(headings: Iterable[str]) -> bool:
     return any(claim[1] in PERSON_COLUMNS for heading in headings if (claim := _claim(heading)) is not None)
 
 
+def claimed_column(heading: str) -> str:
+    """Return the column that a heading claims by itself; empty for none."""
+    claim = _claim(heading)
+    return claim[1] if claim else ""
+
+
 def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = MappingProxyType({})) -> Headings:
-    """Match each heading with one of our columns.
+    """Match each heading with one of our columns; one that `mapping` maps to nothing is kept and not used.
 
     Raises UnreadableRoster when two headings claim one column equally, MissingColumns when no heading names a
     person, UsageError when `mapping` (heading → column) names a heading or a column that does not exist.
     """
     mapped = _mapped_positions(headings, mapping)
     claims = [
-        (Claim.MAPPED, mapped[position]) if position in mapped else _claim(heading)
+        _as_mapped(mapped[position]) if position in mapped else _claim(heading)
         for position, heading in enumerate(headings)
     ]
     columns, lost = _settle(headings, claims)
@@ -90,7 +96,7 @@ def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = Mapp
     return Headings(
         names=tuple(headings),
         columns=columns,
-        warnings=(*lost, *_warn_of_junk(headings), *_warn_of_unknown(headings, claims)),
+        warnings=(*lost, *_warn_of_junk(headings), *_warn_of_unknown(headings, claims, mapped)),
     )
 
 
@@ -119,11 +125,15 @@ def _claim(heading: str) -> tuple[Claim, str] | None:
     return (Claim.SECOND_CHOICE, SECOND_CHOICES[folded]) if folded in SECOND_CHOICES else None
 
 
+def _as_mapped(column: str) -> tuple[Claim, str] | None:
+    return (Claim.MAPPED, column) if column else None
+
+
 def _mapped_positions(headings: Sequence[str], mapping: Mapping[str, str]) -> dict[int, str]:
     mapped: dict[int, str] = {}
     for heading, target in mapping.items():
-        column = check_column(target, option=f'--map "{heading}={target}"')
-        if column in mapped.values():
+        column = check_column(target, option=f'--map "{heading}={target}"') if target else ""
+        if column and column in mapped.values():
             raise UsageError(f"--map: two headings are mapped to {column}; keep one of them.")
         mapped[_find(headings, heading, target)] = column
     return mapped
@@ -195,11 +205,13 @@ def _warn_of_junk(headings: Iterable[str]) -> list[str]:
     ]
 
 
-def _warn_of_unknown(headings: Sequence[str], claims: Sequence[tuple[Claim, str] | None]) -> list[str]:
+def _warn_of_unknown(
+    headings: Sequence[str], claims: Sequence[tuple[Claim, str] | None], mapped: Collection[int]
+) -> list[str]:
     warnings = []
-    for heading, claim in zip(headings, claims, strict=True):
+    for position, (heading, claim) in enumerate(zip(headings, claims, strict=True)):
         name = clean(heading)
-        if claim is not None or not name or name.startswith("_"):
+        if claim is not None or position in mapped or not name or name.startswith("_"):
             continue
         if fold(name) in AMBIGUOUS:
             warnings.append(

@@ -37,6 +37,7 @@ class Spreadsheet:
         self.width = read.width
         self.bare_numbers = frozenset(read.bare_numbers)
         self.notes = tuple(_notes(read, kind))
+        self.sheet, self.other_sheets = read.sheet, (*read.others, *read.hidden)
 
     def records(self) -> Iterator[frames.SpoolRow]:
         """Yield the rows with data."""

@@ -212,3 +212,8 @@ def recall(tx: Connection, name: str) -> dict[str, Any] | None:
     """Return what is kept under a name."""
     value: dict[str, Any] | None = tx.execute(select(memory.c.value).where(memory.c.name == name)).scalar()
     return value
+
+
+def remembered_at(tx: Connection, name: str) -> float | None:
+    """Return when the value that is kept under a name was kept (seconds since 1970)."""
+    return tx.execute(select(memory.c.at).where(memory.c.name == name)).scalar()

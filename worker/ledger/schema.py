@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -246,6 +247,13 @@ schedule = Table(
     Column("last_job_id", Integer, nullable=True),
     #: Why the last run opened no job, in plain words; empty when it did.
     Column("last_error", Text, nullable=False, default=""),
+    #: Where the reports of its jobs go.
+    Column("report_dir", Text, nullable=False),
+    #: The newest file of the folder when a due run looked first: a run waits until it has stopped growing.
+    Column("look", JSON, nullable=True),
+    #: Who fetches its roster; a claim like that on a batch.
+    Column("owner", String(200), nullable=True),
+    Column("lease_until", Float, nullable=True),
     UniqueConstraint("name"),
     Index(None, "next_at"),
 )
@@ -255,12 +263,18 @@ dropped = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("folder", String(200), nullable=False),
-    #: The file's name as it was dropped, and where it lies now.
+    #: The file's name as it was dropped, where it lies, and where it is being moved to.
     Column("name", Text, nullable=False),
     Column("path", Text, nullable=False),
+    Column("goal", Text, nullable=True),
     Column("job_id", Integer, nullable=True),
     Column("state", String(20), nullable=False),
+    #: What it was when it was last seen to change, and when that was (by the database's clock).
+    Column("size", BigInteger, nullable=False),
+    Column("changed", Float, nullable=False),
     Column("at", Float, nullable=False),
+    #: Why it has no job yet although it was claimed, in plain words.
+    Column("error", Text, nullable=False, default=""),
     Index(None, "state"),
     Index(None, "job_id"),
 )

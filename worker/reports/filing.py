@@ -1,28 +1,36 @@
-"""Write the reports of a job where it wants them, or where this machine can."""
+"""Write the reports of a job where it wants them, or where this machine can, and beside its dropped files."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from worker.errors import RosterError
+from worker.intake import aside
 from worker.ledger import jobs
 from worker.ledger.engine import now
-from worker.reports import gather, write
+from worker.reports import beside, gather, write
 
 if TYPE_CHECKING:
     from worker.ledger.access import Ledger
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
 
+log = structlog.get_logger("roster")
+
 
 def file_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Summary:
     """Write the reports of a job as it stands now and return its summary with their paths.
 
     They go to the job's own folder; where this machine cannot write there, into the folder `otherwise`, and the job
-    remembers that. Raises RosterError when neither can be written.
+    remembers that. The dropped files of a job that has ended are laid aside first and get the reports beside them.
+    Raises RosterError when neither can be written.
     """
     at = now()
+    job = aside.lay_aside(ledger, job, tidy_up=beside.tidy_up)
     try:
         summary = write_into(ledger, job, Path(job.report_dir))
     except RosterError:
@@ -31,9 +39,21 @@ def file_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Sum
         summary = write_into(ledger, job, otherwise)
         with ledger.write() as tx:
             jobs.change_job(tx, job.id, report_dir=str(otherwise.absolute()))
+    _beside_the_files(ledger, job, summary)
     with ledger.write() as tx:
         jobs.change_job(tx, job.id, reported_at=at)
     return summary
+
+
+def _beside_the_files(ledger: Ledger, job: Job, summary: Summary) -> None:
+    """Write the reports beside every dropped file of the job, and a plain word beside those that failed."""
+    for place in aside.places(ledger, job):
+        try:
+            if (str(place.folder), place.name) != (job.report_dir, job.roster):
+                write_into(ledger, replace(job, roster=place.name), place.folder)
+            beside.write_message(place.folder, place.name, summary)
+        except (RosterError, OSError) as error:
+            log.warning("reports not written beside the file", job=job.id, reason=type(error).__name__)
 
 
 def write_into(ledger: Ledger, job: Job, folder: Path) -> Summary:

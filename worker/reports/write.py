@@ -18,6 +18,7 @@ from worker.reports.staging import publish, staging
 from worker.reports.words import NOT_DONE_IN_FAILED
 
 _RESULTS, _WORKBOOK, _FAILED, _SUMMARY = "results.csv", "results.xlsx", "failed.csv", "summary.json"
+KINDS = (_RESULTS, _WORKBOOK, _FAILED, _SUMMARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def write_reports(
     name = report_name(roster)
     layout = lay_out(headings, lines())
     with staging(folder, job=summary.job) as scratch:
-        staged = {kind: scratch / f"{name}.{kind}" for kind in (_RESULTS, _WORKBOOK, _FAILED, _SUMMARY)}
+        staged = {kind: scratch / f"{name}.{kind}" for kind in KINDS}
         summary, failed = _write_lines(staged, layout, lines, summary, rows_per_sheet)
         if not failed:
             del staged[_FAILED]

@@ -4,6 +4,7 @@ Knows no LMS: a connection's own keys are declared by its connector, as a subcla
 """
 
 from worker.settings.connection import Connection, is_loopback
+from worker.settings.folders import Folder
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
 from worker.settings.messages import Email, Event, Mail, Post, Receiver, Webhook, literal_secrets, read_post
 from worker.settings.root import Settings
@@ -15,6 +16,7 @@ __all__ = [
     "Connection",
     "Email",
     "Event",
+    "Folder",
     "Hidden",
     "Mail",
     "Post",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from worker.errors import SettingsError
+from worker.settings.folders import Folder, two_of_one_path
 from worker.settings.root import PREFIX, Settings
 
 #: Variables of ours that are no settings.
@@ -41,8 +42,9 @@ def load(config: Path | None) -> Settings:
         raise SettingsError(
             "ROSTER_CONNECTIONS: set single keys, such as ROSTER_CONNECTIONS__NORTH__TOKEN"
         ) from None
-    joined = {"connections": _joined(settings.connections), "messages": _joined(settings.messages)}
-    settings = settings.model_copy(update=joined)
+    tables = ("connections", "folders", "messages")
+    settings = settings.model_copy(update={name: _joined(getattr(settings, name)) for name in tables})
+    _refuse_bad_folders(settings, where=str(path or "the environment"))
     return _from_folder(settings, path.resolve().parent) if path else settings
 
 
@@ -82,6 +84,17 @@ def _keys_of(model: type[BaseModel], tables: list[str]) -> set[str]:
             break
         model = field.annotation
     return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def _refuse_bad_folders(settings: Settings, *, where: str) -> None:
+    for name, table in settings.folders.items():
+        try:
+            Folder(name=name, **table)
+        except ValidationError as error:
+            raise SettingsError(explain(error, Folder, where=where, table=f"folders.{name}")) from None
+    twice = two_of_one_path(settings.watched)
+    if twice:
+        raise SettingsError(f"{where}: folders.{twice[0]} and folders.{twice[1]} are one folder; leave one out")
 
 
 def _joined(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -130,6 +143,10 @@ def _from_folder(settings: Settings, folder: Path) -> Settings:
         named = getattr(settings, tables).items()
         changes[tables] = {name: _table_from(folder, table) for name, table in named}
     changes["mail"] = _table_from(folder, settings.mail)
+    changes["folders"] = {
+        name: {**table, "path": str(folder / Path(table["path"]).expanduser())}
+        for name, table in settings.folders.items()
+    }
     return settings.model_copy(update=changes)
 
 

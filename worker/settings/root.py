@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.settings.folders import Folder
 from worker.settings.secrets import Hidden
 from worker.settings.serve import Serve
 
@@ -44,6 +45,13 @@ class Settings(BaseSettings):
     messages: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
     #: The raw table of the mail server through which e-mail goes.
     mail: dict[str, Any] = Field(default_factory=dict, repr=False)
+    #: Raw tables by name; `watched` makes them `Folder`s.
+    folders: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def watched(self) -> tuple[Folder, ...]:
+        """Return the drop folders."""
+        return tuple(Folder(name=name, **table) for name, table in self.folders.items())
 
     @classmethod
     def settings_customise_sources(

@@ -151,3 +151,10 @@ def test_columns_have_the_letters_of_a_spreadsheet():
 
 def test_aliases_are_written_folded():
     assert [alias for alias in ALIASES if fold(alias) != alias] == []
+
+
+def test_a_heading_that_is_mapped_to_nothing_is_kept_and_not_used() -> None:
+    headings = match_headings(["Email", "External ID", "Kurs"], mapping={"Email": "", "Kurs": ""})
+
+    assert headings.columns == (None, "external_id", None)
+    assert headings.warnings == ()

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import RedirectResponse, Response
 
-from worker.entrypoints.web.security import needs
-from worker.model import Role
+from worker.entrypoints.web.pages import connections, drafts, home, jobs, schedules, signing
+from worker.entrypoints.web.pages.rendering import page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.routing import BaseRoute
 
     from worker.entrypoints.web.problems import Problem
 
-
-@needs(Role.VIEWER)
-async def _home(_: Request) -> Response:
-    return RedirectResponse("/api/jobs", status_code=303)
+_SIGN_IN, _SEE_OTHER = 401, 303
 
 
-def error_page(_: Request, problem: Problem) -> Response:
+def error_page(request: Request, problem: Problem) -> Response:
     """Return the page that says what went wrong; a stranger's 401 leads to the sign-in page."""
-    return PlainTextResponse(f"{problem.title}: {problem.detail}", problem.status, problem.headers)
+    if problem.status == _SIGN_IN:
+        wanted = {"next": request.url.path} if request.method == "GET" and request.url.path != "/" else {}
+        return RedirectResponse(f"/sign-in{'?' + urlencode(wanted) if wanted else ''}", _SEE_OTHER)
+    shown = page(request, "problem.html", status=problem.status, problem=problem)
+    shown.headers.update(problem.headers)
+    return shown
 
 
-routes: list[BaseRoute] = [Route("/", _home)]
+routes: list[BaseRoute] = [
+    *home.routes,
+    *drafts.routes,
+    *jobs.routes,
+    *schedules.routes,
+    *connections.routes,
+]
 #: Open to those who have not signed in.
-sign_in_routes: list[BaseRoute] = []
+sign_in_routes: list[BaseRoute] = signing.routes

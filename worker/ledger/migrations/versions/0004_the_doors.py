@@ -41,9 +41,13 @@ def upgrade() -> None:
         sa.Column("folder", sa.String(length=200), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("goal", sa.Text(), nullable=True),
         sa.Column("job_id", sa.Integer(), nullable=True),
         sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("changed", sa.Float(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dropped")),
     )
     op.create_index(op.f("ix_dropped_job_id"), "dropped", ["job_id"], unique=False)
@@ -89,6 +93,10 @@ def upgrade() -> None:
         sa.Column("last_at", sa.Float(), nullable=True),
         sa.Column("last_job_id", sa.Integer(), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=False),
+        sa.Column("report_dir", sa.Text(), nullable=False),
+        sa.Column("look", sa.JSON(), nullable=True),
+        sa.Column("owner", sa.String(length=200), nullable=True),
+        sa.Column("lease_until", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_schedule")),
         sa.UniqueConstraint("name", name=op.f("uq_schedule_name")),
     )

@@ -1,0 +1,117 @@
+"""Pictures of the page for docs/ (`make screenshots`): a real `roster serve` over a sandbox, in a real browser."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.finding import ARGUMENTS, find_browser, is_up
+from tests.conftest import ROSTER, SECRETS, wait_until
+from tests.servers import free_port
+from worker.sandbox.server import make_world, running
+
+ROOT = Path(__file__).parent.parent
+PICTURES = ROOT / "docs" / "screenshots"
+DESK, PHONE = {"width": 1100, "height": 760}, {"width": 390, "height": 780}
+FIRST = ("Ana", "Piotr", "Gráinne", "Amara", "Sofia", "Hiroshi", "Lena", "Yara", "Oleg", "Fatima")
+LAST = ("Walsh", "Zieliński", "Nwosu", "Ito", "Vogel", "Costa", "Bondar", "Marchetti", "Kovač", "Ní Bhriain")
+CONFIGURATION = """
+[connections.north]
+system = "tahdah"
+base_url = "{url}"
+token = "env:SANDBOX_TOKEN"
+legal_entity_id = 42
+behavior = 1
+batch_size = 20
+rate = "25/second"
+"""
+
+
+def main() -> int:
+    """Take all pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="roster-") as folder,
+        running(make_world()) as sandbox,
+        a_page(Path(folder), sandbox) as url,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
+        take(browser, url, intake(Path(folder)))
+        browser.close()
+    return 0
+
+
+@contextmanager
+def a_page(folder: Path, sandbox: str) -> Iterator[str]:
+    """Let `roster serve` serve a folder and yield its address."""
+    (folder / "roster.toml").write_text(CONFIGURATION.format(url=sandbox), encoding="utf-8")
+    port = free_port()
+    command = [str(ROSTER), "serve", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **SECRETS}, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: is_up(f"http://127.0.0.1:{port}"), "the page")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def intake(folder: Path) -> Path:
+    """Write a roster as offices have them: 300 people, a few cells to mend, a duplicate, a heading nobody knows."""
+    path = folder / "spring-intake.csv"
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Forename", "Surname", "E-mail address", "Course", "T-shirt"])
+        for number in range(300):
+            first, last = FIRST[number % 10], LAST[number // 10 % 10]
+            writer.writerow([first, last, f"person{number}@example.com", "58", "SML"[number % 3]])
+        writer.writerow(["Ravi", "", "ravi@example.com", "58", "M"])
+        writer.writerow(["Ivo", "Kovač", "ivo(at)example.com", "58", "L"])
+        writer.writerow([FIRST[0], LAST[0], "person0@example.com", "58", "S"])
+    return path
+
+
+def take(browser: Browser, url: str, roster: Path) -> None:
+    """Walk the main path and take a picture at each stop."""
+    page = browser.new_context(viewport=DESK, locale="en-GB").new_page()
+    page.goto(url)
+    snap(page, "drop")
+    page.locator("#file").set_input_files(roster)
+    page.wait_for_url("**/drafts/*")
+    page.get_by_label("Course", exact=True).select_option("course_id")
+    page.get_by_role("button", name="Look again").click()
+    snap(page, "draft")
+    draft = page.url
+    phone = browser.new_context(viewport=PHONE, locale="en-GB", color_scheme="light").new_page()
+    phone.goto(draft)
+    snap(phone, "phone")
+    page.locator("#go").click()
+    page.wait_for_url("**/jobs/*")
+    page.wait_for_function("() => parseInt(document.querySelector('.counts b')?.textContent || '0') > 100")
+    snap(page, "running")
+    page.wait_for_selector("[data-moves=no]", timeout=120_000)
+    page.set_viewport_size({"width": 1100, "height": 960})
+    page.goto(f"{url}/jobs/1?status=open")
+    snap(page, "finished")
+    dark = browser.new_context(viewport=DESK, locale="en-GB", color_scheme="dark").new_page()
+    dark.goto(f"{url}/jobs/1")
+    snap(dark, "dark")
+
+
+def snap(page: Page, name: str) -> None:
+    """Take one picture, once the page has settled."""
+    page.wait_for_load_state("networkidle" if name != "running" else "load")
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Look into the drop folders: take what is whole, and lay aside what has ended and still lies in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from worker.errors import RosterError
+from worker.intake import aside, drop_folder
+from worker.ledger import dropped, jobs
+from worker.ledger.engine import now
+from worker.model import Driver
+from worker.registration import feed, steer
+from worker.reports import beside
+
+if TYPE_CHECKING:
+    from worker.intake.accept import Accepted
+    from worker.ledger.access import Ledger
+    from worker.ledger.bells import Bell
+    from worker.settings import Connection, Folder
+    from worker.workplace import Workplace
+
+log = structlog.get_logger("roster")
+
+
+def look(here: Workplace) -> None:
+    """Open the jobs of the files that are whole, folder by folder; a folder that is away stops no other one."""
+    for folder in here.services.settings.watched:
+        try:
+            _look_into(here, folder)
+        except (RosterError, OSError) as error:
+            trouble = getattr(error, "strerror", None) or type(error).__name__
+            here.say_once(f"folder {folder.name}", "drop folder passed over", folder=folder.name, reason=trouble)
+        else:
+            here.is_well_again(f"folder {folder.name}")
+
+
+def _look_into(here: Workplace, folder: Folder) -> None:
+    ledger, connection = here.ledger, here.services.connection(folder.connection)
+    sight = drop_folder.look(Path(folder.path))
+    if sight.others:
+        files = len(sight.others)
+        here.say_once(f"others {folder.name}", "no rosters, so left alone", folder=folder.name, files=files)
+    for drop in [*drop_folder.find_left_behind(ledger, folder.name), *_whole(ledger, folder, sight)]:
+        try:
+            accepted = _take(here, folder, connection, drop)
+        except (RosterError, OSError) as error:
+            here.say_once(f"drop {drop.id}", "file not taken yet", folder=folder.name, reason=type(error).__name__)
+            continue
+        if accepted is not None:
+            log.info("file taken", folder=folder.name, job=accepted.job_id, twin=accepted.twin)
+
+
+def _take(here: Workplace, folder: Folder, connection: Connection, drop: dropped.Drop) -> Accepted | None:
+    claimed = drop if drop.state is dropped.DropState.CLAIMED else drop_folder.claim(here.ledger, drop)
+    if claimed is None:
+        return None
+    files = here.services.files
+    return drop_folder.open_job(here.ledger, claimed, folder, connection, files=files, adopt=steer.adopt)
+
+
+def _whole(ledger: Ledger, folder: Folder, sight: drop_folder.Sight) -> list[dropped.Drop]:
+    """Note what lies there; an empty folder of which nothing is noted costs no write."""
+    if not sight.files:
+        with ledger.read() as tx:
+            if not dropped.drops_of(tx, folder.name, dropped.DropState.SEEN):
+                return []
+    with ledger.write() as tx:
+        return drop_folder.find_whole(tx, folder.name, sight.files, folder.settle_seconds)
+
+
+def lay_aside(here: Workplace) -> list[Bell]:
+    """Move the files of ended jobs that nobody has moved, and ring for their reports."""
+    with here.ledger.read() as tx:
+        ended = [jobs.find_job(tx, job_id) for job_id in dropped.ended_but_not_aside(tx)]
+    rung: list[Bell] = []
+    for job in ended:
+        if job is None or not _is_forgotten(job):
+            continue
+        aside.lay_aside(here.ledger, job, tidy_up=beside.tidy_up)
+        with here.ledger.write() as tx:
+            if all(drop.state is dropped.DropState.ENDED for drop in dropped.drops_of_job(tx, job.id)):
+                rung += feed.ring_report(tx, job.id, now())
+    return rung
+
+
+def _is_forgotten(job: jobs.Job) -> bool:
+    """Tell whether its reports were written without its file, or nobody is going to write them."""
+    return job.reported_at is not None or job.driver is Driver.PROCESS

@@ -1,0 +1,170 @@
+"""A dropped roster before anything is sent: keep it, show what was understood, change that, send it or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from worker import lms
+from worker.entrypoints.web import steering, uploads
+from worker.entrypoints.web.options import Wanted
+from worker.entrypoints.web.pages import draft_files, draft_form, look
+from worker.entrypoints.web.pages.rendering import page
+from worker.entrypoints.web.pages.words import COLUMN_GROUPS
+from worker.entrypoints.web.problems import Problem
+from worker.entrypoints.web.security import needs
+from worker.entrypoints.web.uploads import Upload
+from worker.errors import RosterError, UsageError
+from worker.model import Action, Role
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from worker.bootstrap import Services
+    from worker.entrypoints.web.pages.draft_files import Draft
+    from worker.entrypoints.web.pages.look import Look
+
+SEE_OTHER = 303
+#: What a person may choose for a text file; anything else can be typed on the command line.
+ENCODINGS = (
+    ("utf-8", "UTF-8"),
+    ("cp1252", "Western (Windows)"),
+    ("mac-roman", "Western (Mac)"),
+    ("cp1250", "Central European (Windows)"),
+    ("cp1251", "Cyrillic (Windows)"),
+    ("cp1254", "Turkish (Windows)"),
+    ("cp932", "Japanese (Shift JIS)"),
+    ("gb18030", "Chinese (GB 18030)"),
+    ("utf-16", "UTF-16"),
+)
+
+
+@needs(Role.OPERATOR, upload=True)
+async def drop(request: Request) -> Response:
+    """Take a dropped roster as a draft."""
+    services: Services = request.app.state.services
+    limit = services.settings.serve.max_upload_mb * 1024 * 1024
+    upload = await uploads.take_upload(request, into=draft_files.folder(services), limit=limit)
+    wanted = dict(upload.fields).get("connection") or None
+    try:
+        connection = services.connection(wanted).name
+        draft = await run_in_threadpool(
+            draft_files.keep,
+            services,
+            upload.path,
+            name=upload.name,
+            connection=connection,
+            by=request.state.who.name,
+        )
+    finally:
+        upload.discard()
+    return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
+
+
+@needs(Role.OPERATOR)
+async def show(request: Request) -> Response:
+    """Show what was understood of a draft."""
+    draft = _found(request)
+    return await _shown(request, draft)
+
+
+@needs(Role.OPERATOR)
+async def change(request: Request) -> Response:
+    """Look again with other options; or send, when what is asked for is what was looked at."""
+    services: Services = request.app.state.services
+    draft = _found(request)
+    form = {name: str(value) for name, value in (await request.form()).items()}
+    seen = await _look(request, draft)
+    try:
+        connection = services.connection(form.get("connection") or draft.connection).name
+        options = draft_form.options_of(form, draft.options, seen)
+        start = draft_form.starting_time(form)
+    except RosterError as error:
+        return await _shown(request, draft, told=str(error), status=422)
+    if (connection, options) != (draft.connection, draft.options):
+        draft = await run_in_threadpool(draft_files.change, services, draft, connection=connection, options=options)
+        if form.get("do") != "go":
+            return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
+        told = "You changed something, so nothing was sent yet: look at what it comes to now, then send it."
+        return await _shown(request, draft, told=told)
+    if form.get("do") != "go":
+        return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
+    if why := hindrance(draft, seen):
+        return await _shown(request, draft, told=why, status=422)
+    async with request.app.state.heavy:
+        return await run_in_threadpool(_send, request, draft, start)
+
+
+def hindrance(draft: Draft, seen: Look) -> str:
+    """Return why a draft cannot be sent as it is; empty when it can."""
+    if seen.error:
+        return "This roster cannot be sent yet: mend what stands above first."
+    if draft.options.strict and seen.invalid:
+        return "Only a whole roster is to be sent, and some rows must be mended: mend them, or send the good rows."
+    return ""
+
+
+def _send(request: Request, draft: Draft, start: float | None) -> Response:
+    services: Services = request.app.state.services
+    upload = Upload(path=draft_files.path_of(services, draft), name=draft.name, fields=[])
+    wanted = Wanted(connection=services.connection(draft.connection), options=draft.options, start=start)
+    accepted = steering.drop(services, request.state.who, upload, wanted, origin="page")
+    draft_files.remove(services, draft)
+    return RedirectResponse(f"/jobs/{accepted.job_id}{'?told=twin' if accepted.twin else ''}", SEE_OTHER)
+
+
+@needs(Role.OPERATOR)
+async def throw_away(request: Request) -> Response:
+    """Remove a draft."""
+    draft = _found(request)
+    await run_in_threadpool(draft_files.remove, request.app.state.services, draft)
+    return RedirectResponse("/?told=thrown_away", SEE_OTHER)
+
+
+def _found(request: Request) -> Draft:
+    draft = draft_files.find(request.app.state.services, request.path_params["draft"])
+    if draft is None:
+        raise Problem(
+            404, "This draft is gone: it was sent, thrown away, or is older than a day. Drop the file again"
+        )
+    return draft
+
+
+async def _look(request: Request, draft: Draft) -> Look:
+    """Look at a draft; what takes long waits outside the threads, so that other pages are answered meanwhile."""
+    async with request.app.state.heavy:
+        return await run_in_threadpool(look.look_at, request.app.state.services, draft)
+
+
+async def _shown(request: Request, draft: Draft, *, told: str = "", status: int = 200) -> Response:
+    services: Services = request.app.state.services
+    seen = await _look(request, draft)
+    try:
+        can_update = Action.UPDATE in lms.rules_of(services.connection(draft.connection)).actions
+    except UsageError:
+        can_update = False
+    return page(
+        request,
+        "draft.html",
+        status=status,
+        draft=draft,
+        look=seen,
+        told=told,
+        hindrance=hindrance(draft, seen),
+        groups=COLUMN_GROUPS,
+        encodings=ENCODINGS,
+        connections=sorted(services.settings.connections),
+        can_update=can_update,
+        values=[*draft.options.set_values.items(), *[("", "")] * draft_form.MOST_VALUES][: draft_form.MOST_VALUES],
+    )
+
+
+routes: list[BaseRoute] = [
+    Route("/drafts", drop, methods=["POST"]),
+    Route("/drafts/{draft}", show),
+    Route("/drafts/{draft}", change, methods=["POST"]),
+    Route("/drafts/{draft}/throw-away", throw_away, methods=["POST"]),
+]
