@@ -33,6 +33,13 @@ class Place:
 
     folder: Path
     name: str
+    #: Whether it lies in `done/` or `failed/`.
+    is_last: bool
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the folder cannot be seen: its share is not mounted, and nothing may be written in its stead."""
+        return not self.folder.is_dir()
 
 
 def lay_aside(ledger: Ledger, job: Job, *, tidy_up: Callable[[Path], None]) -> Job:
@@ -57,7 +64,10 @@ def places(ledger: Ledger, job: Job) -> list[Place]:
     """Return where the dropped files of a job lie."""
     with ledger.read() as tx:
         drops = dropped.drops_of_job(tx, job.id)
-    return [Place(folder=Path(drop.path).parent, name=Path(drop.path).name) for drop in drops]
+    return [
+        Place(folder=Path(drop.path).parent, name=Path(drop.path).name, is_last=drop.state is DropState.ENDED)
+        for drop in drops
+    ]
 
 
 def _lay(ledger: Ledger, job: Job, drop: Drop) -> bool:
@@ -100,14 +110,14 @@ def _has_changed(path: Path, drop: Drop) -> bool:
 
 
 def _moved(source: Path, goal: Path) -> bool:
-    """Move a file; False when another one lies there. One that was moved before, or taken away, counts as moved."""
+    """Move a file; False when another one lies there. Raises OSError, also when it is in neither place."""
     try:
         os.link(source, goal)  # a rename would replace what lies there
     except FileExistsError:
         if not _is_same(source, goal):
             return not source.exists()
     except FileNotFoundError:
-        if not goal.parent.is_dir():
+        if not goal.exists():
             raise
         return True
     except OSError:
@@ -120,8 +130,7 @@ def _moved_without_links(source: Path, goal: Path) -> bool:
     """Move a file where the file system has no hard links; nobody else of this ledger aims at the same place."""
     if goal.exists():
         return not source.exists()
-    with suppress(FileNotFoundError):
-        source.rename(goal)
+    source.rename(goal)
     return True
 
 
