@@ -264,18 +264,18 @@ def test_a_share_that_goes_away_while_its_roster_is_at_work_gets_file_and_report
     wait_until(lambda: lies_in(inbox / "done") == with_reports("spring.csv"), "the file and its reports")
 
 
-def test_the_options_of_a_folder_are_those_of_run(sandbox, office, wait_until, people):
+def test_the_options_of_a_folder_are_those_of_run(sandbox, office, wait_until):
     lms = sandbox()
     desk = office(lms, behavior=None)
     inbox = folder_of(
-        desk, course="77", connection="north", map={"Mail": "email"}, set={"behavior": 1, "last_name": "Unknown"}
+        desk, course="58", connection="north", map={"Mail": "email"}, set={"behavior": 1, "last_name": "Unknown"}
     )
     serve(desk)
     drop(desk.write("odd.csv", "Mail,first_name\nana@example.com,Ana\n"), inbox)
 
     wait_until((inbox / "done" / "odd.summary.json").exists)
 
-    assert set(lms.standing) == {("ana@example.com", "77")}
+    assert set(lms.standing) == {("ana@example.com", "58")}
 
 
 @pytest.mark.parametrize(
