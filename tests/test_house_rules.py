@@ -18,7 +18,7 @@ from worker import lms
 from worker.entrypoints.cli import roster
 from worker.intake.problems import ProblemCode
 from worker.reports.codes import CODES
-from worker.settings import Connection, Settings
+from worker.settings import Connection, Folder, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(path for folder in ("worker", "tasks") for path in (ROOT / folder).rglob("*.py"))
@@ -175,7 +175,11 @@ def test_every_command_is_documented(documentation: str) -> None:
 
 def test_every_setting_is_documented(documentation: str) -> None:
     known = words_in(documentation)
-    models = {"": Settings, **{f"{system}: ": lms._module(system).Settings for system in lms.systems()}}
+    models = {
+        "": Settings,
+        "folders: ": Folder,
+        **{f"{system}: ": lms._module(system).Settings for system in lms.systems()},
+    }
     missing = {
         f"{where}{key}"
         for where, model in models.items()
@@ -192,7 +196,7 @@ def test_every_system_is_documented(documentation: str) -> None:
 def test_every_setting_is_explained_where_it_stands() -> None:
     """A `#:` sentence above each field (style.md §9)."""
     silent = []
-    for model in {Settings, Connection, *(lms._module(system).Settings for system in lms.systems())}:
+    for model in {Settings, Connection, Folder, *(lms._module(system).Settings for system in lms.systems())}:
         path = Path(sys.modules[model.__module__].__file__ or "")
         lines = path.read_text("utf-8").splitlines()
         tree = ast.parse("\n".join(lines))

@@ -90,13 +90,14 @@ def _lay(ledger: Ledger, job: Job, drop: Drop) -> bool:
 def _note(ledger: Ledger, job: Job, drop: Drop) -> bool:
     """Note where the file lies now, in one commit with where the reports of its job go."""
     goal, source = Path(str(drop.goal)), Path(drop.path)
+    has_changed = _has_changed(goal, drop)
     with ledger.write() as tx:
         now = jobs.find_job(tx, job.id)
         if dropped.arrive(tx, drop, DropState.ENDED) is None or now is None:
             return False
         if (now.report_dir, now.roster) == (str(source.parent), source.name):
             jobs.change_job(tx, job.id, report_dir=str(goal.parent), roster=goal.name)
-        if _has_changed(goal, drop):
+        if has_changed:
             jobs.change_job(tx, job.id, notes=[*now.notes, CHANGED.format(name=goal.name)])
     return True
 
