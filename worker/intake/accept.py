@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from worker.errors import NothingSent, UnreadableRoster, UsageError
 from worker.intake.files import open_roster
@@ -274,7 +275,8 @@ def fingerprint(path: Path, connection: str, options: Options) -> str:
 def _keep(path: Path, files: Path, mark: str) -> Path:
     """Copy the file to where it stays, whole or not at all, readable by its owner alone."""
     target = files / f"{mark[:32]}{path.suffix.lower()[:10]}"
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    # Several threads, and the same process number in several containers, may keep the same roster at once.
+    part = target.with_name(f"{target.name}.{uuid4().hex[:12]}.part")
     try:
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copyfile(path, part)

@@ -94,7 +94,7 @@ def find_whole(tx: Transaction, folder: str, files: Sequence[Found], settle_seco
             whole.append(drop)
     for gone in known.values():
         dropped.forget(tx, gone)
-    return whole[:MOST_AT_A_LOOK]
+    return sorted(whole, key=lambda drop: drop.id)[:MOST_AT_A_LOOK]
 
 
 def claim(ledger: Ledger, drop: Drop) -> Drop | None:
