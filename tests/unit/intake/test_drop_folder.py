@@ -321,3 +321,16 @@ def test_our_folders_are_as_open_as_the_folder_itself(ledger: Ledger, inbox: Pat
     claimed(ledger, inbox)
 
     assert (inbox / "processing").stat().st_mode & 0o7777 == 0o2770
+
+
+def test_where_there_are_no_hard_links_nothing_is_overwritten_either(tmp_path: Path) -> None:
+    source, goal = tmp_path / "a.csv", tmp_path / "b.csv"
+    source.write_text("mine")
+    goal.write_text("another one's")
+
+    assert not aside._moved_without_links(source, goal)
+    assert goal.read_text() == "another one's"
+    goal.unlink()
+    assert aside._moved_without_links(source, goal)
+    assert aside._moved_without_links(source, goal)
+    assert goal.read_text() == "mine"
