@@ -18,7 +18,7 @@ from worker import lms
 from worker.entrypoints.cli import roster
 from worker.intake.problems import ProblemCode
 from worker.reports.codes import CODES
-from worker.settings import Connection, Email, Mail, Receiver, Serve, Settings, Webhook
+from worker.settings import Connection, Email, Folder, Mail, Receiver, Serve, Settings, Webhook
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(path for folder in ("worker", "tasks") for path in (ROOT / folder).rglob("*.py"))
@@ -181,6 +181,7 @@ def test_every_setting_is_documented(documentation: str) -> None:
         "mail: ": Mail,
         "email: ": Email,
         "webhook: ": Webhook,
+        "folders: ": Folder,
         **{f"{system}: ": lms._module(system).Settings for system in lms.systems()},
     }
     missing = {
@@ -207,6 +208,7 @@ def test_every_setting_is_explained_where_it_stands() -> None:
         Email,
         Webhook,
         Mail,
+        Folder,
         *(lms._module(system).Settings for system in lms.systems()),
     }:
         path = Path(sys.modules[model.__module__].__file__ or "")

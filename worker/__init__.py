@@ -2,7 +2,8 @@
 
 The walk of one row, module by module:
 
-1. `entrypoints.cli` hands the file to `intake.accept`, which keeps it and opens a job in the `ledger`.
+1. `entrypoints.cli` hands the file to `intake.accept`, which keeps it and opens a job in the `ledger`; so do
+   `intake.drop_folder` and `timetable.due`, for what comes by itself.
 2. `intake.files` yields raw rows, `intake.headers` matches the headings, `intake.rows` makes each row a candidate
    and a course, or says everything that is wrong with it.
 3. `registration.plan` cuts the rows into batches, `registration.run` claims a batch and works it off:

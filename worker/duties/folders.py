@@ -14,6 +14,7 @@ from worker.ledger.engine import now
 from worker.model import Driver
 from worker.registration import feed, steer
 from worker.reports import beside
+from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
     from worker.intake.accept import Accepted
@@ -33,6 +34,9 @@ def look(here: Workplace) -> None:
         except (RosterError, OSError) as error:
             trouble = getattr(error, "strerror", None) or type(error).__name__
             here.say_once(f"folder {folder.name}", "drop folder passed over", folder=folder.name, reason=trouble)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other folders go on
+            place = place_of(error)
+            here.say_once(f"folder {folder.name}", "drop folder passed over", folder=folder.name, place=place)
         else:
             here.is_well_again(f"folder {folder.name}")
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker import handover
 from worker.errors import RosterError
 from worker.intake import drop_folder
-from worker.ledger import dropped
+from worker.ledger import dropped, jobs
 from worker.ledger import schedules as timetable
 from worker.ledger.dropped import DropState
+from worker.model import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.bootstrap import Services
+    from worker.ledger.jobs import Job
+    from worker.ledger.schedules import Schedule
     from worker.settings import Folder
 
 #: So many names are told; the number tells the rest.
@@ -30,8 +34,17 @@ def folders(services: Services) -> list[tuple[bool, str]]:
 def schedules(services: Services) -> list[tuple[bool, str]]:
     """Say which schedules there are, and why the last run of one opened no job."""
     with services.ledger.read() as tx:
-        kept = timetable.list_schedules(tx)
-    return [(not each.last_error, f"schedule {each.name}: {each.last_error or 'in order'}") for each in kept]
+        last = [(each, jobs.find_job(tx, each.last_job_id or 0)) for each in timetable.list_schedules(tx)]
+    return [_schedule(each, job) for each, job in last]
+
+
+def _schedule(schedule: Schedule, job: Job | None) -> tuple[bool, str]:
+    about = f"schedule {schedule.name}"
+    if schedule.last_error:
+        return False, f"{about}: {schedule.last_error}"
+    if job is not None and job.state in {JobState.INVALID, JobState.FAILED}:
+        return False, f"{about}: its last job, {job.id}, is {job.state}: {job.reason}"
+    return True, f"{about}: in order"
 
 
 def _folder(services: Services, folder: Folder) -> tuple[bool, str]:
@@ -71,6 +84,9 @@ def _troubles(services: Services, folder: Folder) -> list[str]:
     processing = Path(folder.path) / drop_folder.PROCESSING
     if not processing.is_dir():
         return troubles
+    gone = [drop.name for drop in taken if not any(map(os.path.exists, (drop.path, drop.goal or drop.path)))]
+    if gone:
+        troubles.append(f"{_named(gone)} has been taken out of {drop_folder.PROCESSING}/; put it back")
     ours = {Path(place).name for drop in (*claimed, *taken) for place in (drop.path, drop.goal or drop.path)}
     reports = {f"{Path(name).stem}." for name in ours}
     strange = [

@@ -33,6 +33,13 @@ class Place:
 
     folder: Path
     name: str
+    #: Whether it lies in `done/` or `failed/`.
+    is_last: bool
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the folder cannot be seen: its share is not mounted, and nothing may be written in its stead."""
+        return not self.folder.is_dir()
 
 
 def lay_aside(ledger: Ledger, job: Job, *, tidy_up: Callable[[Path], None]) -> Job:
@@ -57,7 +64,10 @@ def places(ledger: Ledger, job: Job) -> list[Place]:
     """Return where the dropped files of a job lie."""
     with ledger.read() as tx:
         drops = dropped.drops_of_job(tx, job.id)
-    return [Place(folder=Path(drop.path).parent, name=Path(drop.path).name) for drop in drops]
+    return [
+        Place(folder=Path(drop.path).parent, name=Path(drop.path).name, is_last=drop.state is DropState.ENDED)
+        for drop in drops
+    ]
 
 
 def _lay(ledger: Ledger, job: Job, drop: Drop) -> bool:
@@ -80,13 +90,14 @@ def _lay(ledger: Ledger, job: Job, drop: Drop) -> bool:
 def _note(ledger: Ledger, job: Job, drop: Drop) -> bool:
     """Note where the file lies now, in one commit with where the reports of its job go."""
     goal, source = Path(str(drop.goal)), Path(drop.path)
+    has_changed = _has_changed(goal, drop)
     with ledger.write() as tx:
         now = jobs.find_job(tx, job.id)
         if dropped.arrive(tx, drop, DropState.ENDED) is None or now is None:
             return False
         if (now.report_dir, now.roster) == (str(source.parent), source.name):
             jobs.change_job(tx, job.id, report_dir=str(goal.parent), roster=goal.name)
-        if _has_changed(goal, drop):
+        if has_changed:
             jobs.change_job(tx, job.id, notes=[*now.notes, CHANGED.format(name=goal.name)])
     return True
 
@@ -100,14 +111,14 @@ def _has_changed(path: Path, drop: Drop) -> bool:
 
 
 def _moved(source: Path, goal: Path) -> bool:
-    """Move a file; False when another one lies there. One that was moved before, or taken away, counts as moved."""
+    """Move a file; False when another one lies there. Raises OSError, also when it is in neither place."""
     try:
         os.link(source, goal)  # a rename would replace what lies there
     except FileExistsError:
         if not _is_same(source, goal):
             return not source.exists()
     except FileNotFoundError:
-        if not goal.parent.is_dir():
+        if not goal.exists():
             raise
         return True
     except OSError:
@@ -120,8 +131,7 @@ def _moved_without_links(source: Path, goal: Path) -> bool:
     """Move a file where the file system has no hard links; nobody else of this ledger aims at the same place."""
     if goal.exists():
         return not source.exists()
-    with suppress(FileNotFoundError):
-        source.rename(goal)
+    source.rename(goal)
     return True
 
 

@@ -8,6 +8,7 @@ its job has ended stands in aside.py.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,7 +94,7 @@ def find_whole(tx: Transaction, folder: str, files: Sequence[Found], settle_seco
             whole.append(drop)
     for gone in known.values():
         dropped.forget(tx, gone)
-    return whole[:MOST_AT_A_LOOK]
+    return sorted(whole, key=lambda drop: drop.id)[:MOST_AT_A_LOOK]
 
 
 def claim(ledger: Ledger, drop: Drop) -> Drop | None:
@@ -119,9 +120,11 @@ def claim(ledger: Ledger, drop: Drop) -> Drop | None:
 
 def aim_at(ledger: Ledger, drop: Drop, folder: Path, state: DropState) -> Drop | None:
     """Choose a free name in a folder of ours as the goal of a file; None when somebody else has moved it on."""
+    there = os.listdir(folder)  # noqa: PTH208 - names only, and not while the ledger waits: a share may hang
     with ledger.write() as tx:
         take_turns(tx, "the goals of dropped files")
-        taken = {*os.listdir(folder), *(Path(goal).name for goal in dropped.goals(tx))}  # noqa: PTH208 - names only
+        aimed_at = [Path(goal) for goal in dropped.goals(tx)]
+        taken = {*there, *(goal.name for goal in aimed_at if goal.parent == folder)}
         return dropped.aim(tx, drop, state, str(folder / free_name(drop.name, taken)))
 
 
@@ -250,4 +253,5 @@ def make_folder(folder: Path) -> None:
         folder.mkdir()
     except FileExistsError:
         return
-    folder.chmod(folder.parent.stat().st_mode & 0o7777)
+    with suppress(OSError):  # some shares know no permissions
+        folder.chmod(folder.parent.stat().st_mode & 0o7777)

@@ -15,6 +15,9 @@ from worker.ledger.engine import now
 from worker.reports import beside, gather, write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.intake.aside import Place
     from worker.ledger.access import Ledger
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
@@ -31,23 +34,37 @@ def file_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Sum
     """
     at = now()
     job = aside.lay_aside(ledger, job, tidy_up=beside.tidy_up)
+    files = aside.places(ledger, job)
     try:
+        _refuse_unmounted(job, files)
         summary = write_into(ledger, job, Path(job.report_dir))
     except RosterError:
         if otherwise is None:
             raise
         summary = write_into(ledger, job, otherwise)
-        with ledger.write() as tx:
-            jobs.change_job(tx, job.id, report_dir=str(otherwise.absolute()))
-    _beside_the_files(ledger, job, summary)
+        if all(place.is_last for place in files):
+            with ledger.write() as tx:
+                jobs.change_job(tx, job.id, report_dir=str(otherwise.absolute()))
+    _beside_the_files(ledger, job, files, summary)
     with ledger.write() as tx:
         jobs.change_job(tx, job.id, reported_at=at)
     return summary
 
 
-def _beside_the_files(ledger: Ledger, job: Job, summary: Summary) -> None:
+def _refuse_unmounted(job: Job, files: Sequence[Place]) -> None:
+    for place in files:
+        if place.is_away and str(place.folder) == job.report_dir:
+            raise RosterError(
+                f"The reports could not be written to {place.folder}: it is away. The outcomes are safe in the "
+                f"ledger; mount the share again and run `roster report {job.id}`."
+            )
+
+
+def _beside_the_files(ledger: Ledger, job: Job, files: Sequence[Place], summary: Summary) -> None:
     """Write the reports beside every dropped file of the job, and a plain word beside those that failed."""
-    for place in aside.places(ledger, job):
+    for place in files:
+        if place.is_away:
+            continue
         try:
             if (str(place.folder), place.name) != (job.report_dir, job.roster):
                 write_into(ledger, replace(job, roster=place.name), place.folder)

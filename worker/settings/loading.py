@@ -88,6 +88,8 @@ def _keys_of(model: type[BaseModel], tables: list[str]) -> set[str]:
 
 def _refuse_bad_folders(settings: Settings, *, where: str) -> None:
     for name, table in settings.folders.items():
+        if "name" in table:
+            raise SettingsError(f"{where}: unknown key folders.{name}.name; its name stands behind `folders.`")
         try:
             Folder(name=name, **table)
         except ValidationError as error:

@@ -20,6 +20,7 @@ from worker.model import AT_WORK, TO_READ, Driver
 from worker.registration import steer
 from worker.timetable import source
 from worker.timetable.cron import next_run
+from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +48,9 @@ def run_due(services: Services) -> None:
             _run(services, run)
         except LedgerError as error:
             log.warning("schedule left to the next sweep", schedule=run.name, reason=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            place = place_of(error)
+            log.error("schedule left to the next sweep", schedule=run.name, place=place)  # noqa: TRY400
 
 
 def _run(services: Services, run: Schedule) -> None:

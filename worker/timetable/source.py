@@ -188,7 +188,9 @@ def _fetch(source: Source, path: Path) -> None:
 
 def _said(error: Exception) -> str:
     """Return what became of a fetch, without the library's own words."""
-    cause = error.__cause__ or error  # over HTTP whatever happens is called "not found"
+    cause: BaseException = error
+    while cause.__cause__ is not None:  # over HTTP whatever happens is called "not found" at first
+        cause = cause.__cause__
     status = getattr(cause, "status", None)
     if isinstance(status, int) and status != HTTPStatus.NOT_FOUND:
         return f"could not be fetched: its host answered {status}"

@@ -1,0 +1,50 @@
+"""What comes in by itself: drop folders of an office, and a `roster serve` that watches them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests import servers
+
+if TYPE_CHECKING:
+    from tests.conftest import Office, Running
+
+
+def folder_of(office: Office, name: str = "inbox", **options: Any) -> Path:
+    """Give an office a drop folder."""
+    path = office.folder / name
+    path.mkdir()
+    values = {"path": name, "settle_seconds": 1, **options}
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
+    with (office.folder / "roster.toml").open("a", encoding="utf-8") as file:
+        file.write("\n".join(["", f"[folders.{name}]", *lines, ""]))
+    return path
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {json.dumps(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
+
+
+def drop(roster: Path, folder: Path, name: str | None = None) -> None:
+    """Drop a copy of a file as people do: written under its name."""
+    shutil.copyfile(roster, folder / (name or roster.name))
+
+
+def serve(office: Office, place: int = 0) -> Running:
+    """Start `roster serve` without a broker; `place` tells several of one test apart."""
+    office.environment["ROSTER_SWEEP_SECONDS"] = "0.5"
+    return office.start("serve", "--port", servers.free_port() + 25 + place)
+
+
+def lies_in(folder: Path) -> list[str]:
+    """Return the names of the files in a folder."""
+    return sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+
+
+def summary_beside(folder: Path, stem: str) -> dict[str, Any]:
+    return json.loads((folder / f"{stem}.summary.json").read_text("utf-8"))
