@@ -193,6 +193,20 @@ def cancel(context: click.Context, job: int) -> None:
 
 @roster.command()
 @JOB
+@output_options
+@click.pass_context
+def verify(context: click.Context, /, job: int, **options: Any) -> None:
+    """Read back at the LMS every row of a job that is said to be done; send nothing.
+
+    Example: roster verify 7
+    """
+    from worker.entrypoints import verify
+
+    context.exit(verify.verify(services_of(context), job, options))
+
+
+@roster.command()
+@JOB
 @click.argument("row", type=int)
 @click.option("--candidate-id", metavar="ID", help="The candidate is at the LMS under this id.")
 @click.option("--registration-id", metavar="ID", help="The registration is at the LMS under this id.")

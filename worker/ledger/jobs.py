@@ -52,6 +52,7 @@ class Job:
     purged_at: float | None
     origin: str
     dropped_by: str | None
+    verified_at: float | None
 
     @property
     def is_taken(self) -> bool:

@@ -78,6 +78,8 @@ job = Table(
     Column("origin", String(250), nullable=False, default="command", server_default="command"),
     #: Who dropped it, where people sign in.
     Column("dropped_by", String(100), nullable=True),
+    #: When rows of it were last read back at the LMS.
+    Column("verified_at", Float, nullable=True),
     Index(None, "connection", "fingerprint"),
     Index(None, "state"),
 )
@@ -191,6 +193,9 @@ row = Table(
     Column("changed_at", Float, nullable=True),
     #: The LMS's id of the registration, as it answered.
     Column("lms_registration_id", String(200), nullable=True),
+    #: What reading it back at the LMS showed (`confirmed`, `differs`, `cannot_be_verified`), and when.
+    Column("verified", String(20), nullable=True),
+    Column("verified_at", Float, nullable=True),
     UniqueConstraint("job_id", "row"),
     Index(None, "job_id", "status"),
     Index(None, "batch_id"),

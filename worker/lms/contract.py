@@ -91,6 +91,8 @@ class Seen:
     course_id: str | None = None
     #: The registration stands no more.
     withdrawn: bool = False
+    #: How the LMS shows it, in few words and without anybody's data: its status, or the fields that differ.
+    shown: str = ""
     #: Why it is not to be sent at all.
     hindrance: Refused | None = None
     #: What the LMS showed, for the connector's own use.
@@ -125,7 +127,8 @@ class Connector(Protocol):
     async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
         """Read what these deeds are about, by row id, in as few calls as it can: all of one action and one course.
 
-        Nothing is taken from an earlier look: this also settles what is in doubt. Raises when nothing can be read.
+        Of the action `register` too, which is done when the registration stands. Nothing is taken from an earlier
+        look: this also settles what is in doubt, and verifies. Raises when nothing can be read.
         """
 
     async def act(

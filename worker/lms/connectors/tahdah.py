@@ -119,21 +119,31 @@ class Tahdah:
 
         A candidate in the list is registered; one missing from it is absent only when the list is whole.
         """
-        nothing: FoundRegistration = Unfound.NO_LOOKUP
-        try:
-            answer = await self.door.read("list_registrations", self._path(enrolments[0].course))
-        except Refused as refused:
-            if refused.status in NO_LOOKUP:
-                return {who.row_id: nothing for who in enrolments}
-            raise
-        found = dict(_registrations(answer))
-        if _is_whole(answer, len(found)):
-            nothing = Unfound.ABSENT
+        listed, nothing = await self._listed(enrolments[0].course)
+        found = dict(listed)
         return {who.row_id: found.get(who.candidate_id, nothing) for who in enrolments}
 
     async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
-        """See nothing: no page documents a deed, so no row gets here (`rules`)."""
-        return {deed.row_id: Unfound.NO_LOOKUP for deed in deeds}
+        """Look registrations up in the list of their course; of anything else no page documents a look."""
+        course = deeds[0].row.course
+        if deeds[0].action is not Action.REGISTER or course is None:
+            return {deed.row_id: Unfound.NO_LOOKUP for deed in deeds}
+        listed, nothing = await self._listed(course)
+        by_candidate: dict[str, list[Registered]] = {}
+        for candidate_id, there in listed:
+            by_candidate.setdefault(candidate_id, []).append(there)
+        return {deed.row_id: _as_seen(by_candidate.get(deed.candidate_id, []), nothing) for deed in deeds}
+
+    async def _listed(self, course: Course) -> tuple[list[tuple[str, Registered]], Unfound]:
+        """Return (candidate id, registration) of the list of a course, and what it means not to be in it."""
+        try:
+            answer = await self.door.read("list_registrations", self._path(course))
+        except Refused as refused:
+            if refused.status in NO_LOOKUP:
+                return [], Unfound.NO_LOOKUP
+            raise
+        listed = _registrations(answer)
+        return listed, Unfound.ABSENT if _is_whole(answer, len(listed)) else Unfound.NO_LOOKUP
 
     async def act(
         self, deeds: Sequence[Deed], seen: Mapping[int, Seen], intent: Intent
@@ -248,6 +258,13 @@ def _registrations(answer: Answer) -> list[tuple[str, Registered]]:
         if candidate_id := as_id(item.get("candidateId")):
             found.append((candidate_id, Registered(registration_id=registration_id, http_status=answer.status)))
     return found
+
+
+def _as_seen(theirs: Sequence[Registered], nothing: Unfound) -> Seen | Unfound:
+    """Return what the list of a course shows of one candidate."""
+    if len(theirs) > 1:
+        return Unfound.SEVERAL
+    return Seen(lms_id=theirs[0].registration_id or "", reached=True, shown="registered") if theirs else nothing
 
 
 def _items(body: Any) -> list[dict[str, Any]]:

@@ -111,7 +111,8 @@ async def _look_one(door: Door, deed: Deed) -> Looked:
             return await _by_external_id(door, deed, deed.row.registration_external_id)
         if deed.registration_id is not None:
             known = await _read(door, f"/registrations/{segment(deed.registration_id)}/")
-            if known is not None:
+            # Whoever was withdrawn by hand may have been registered anew, under another id.
+            if known is not None and (stands(known) or deed.action is not Action.REGISTER):
                 return _as_seen(known, deed)
         found = await _of_user(door, deed)
         if found is Unfound.ABSENT and deed.key not in UNSAFE_IN_A_PATH:
@@ -182,7 +183,7 @@ def _choose(items: Sequence[Mapping[str, Any]], deed: Deed) -> Looked:
 
 def _as_seen(item: Mapping[str, Any], deed: Deed) -> Seen:
     status = status_of(item)
-    reached = status in _REACHED[deed.action]
+    reached = stands(item) if deed.action is Action.REGISTER else status in _REACHED[deed.action]
     if deed.action is Action.COMPLETE and deed.row.score is not None:
         reached = reached and _same_number(item.get("score"), deed.row.score)
     hindrance = None
@@ -195,8 +196,15 @@ def _as_seen(item: Mapping[str, Any], deed: Deed) -> Seen:
         reached=reached,
         withdrawn=status == WITHDRAWN,
         hindrance=hindrance,
+        shown=_words(item),
         body=item,
     )
+
+
+def _words(item: Mapping[str, Any]) -> str:
+    score = item.get("score")
+    scored = f" with a score of {score:g}" if isinstance(score, int | float) else ""
+    return f"{item.get('statusName') or 'without a status'}{scored}"
 
 
 def _same_number(shown: Any, wanted: Decimal) -> bool:

@@ -121,3 +121,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_token_account_id"), "token", ["account_id"], unique=False)
     op.add_column("job", sa.Column("origin", sa.String(length=250), server_default="command", nullable=False))
     op.add_column("job", sa.Column("dropped_by", sa.String(length=100), nullable=True))
+    op.add_column("job", sa.Column("verified_at", sa.Float(), nullable=True))
+    op.add_column("row", sa.Column("verified", sa.String(length=20), nullable=True))
+    op.add_column("row", sa.Column("verified_at", sa.Float(), nullable=True))
