@@ -78,7 +78,7 @@ def test_whoever_was_withdrawn_by_hand_stands_in_the_report_and_is_not_registere
     assert "Withdrawn" in row["_error"]
     assert "--again" in row["_error"]
     again = desk.resume(result.job)
-    desk.run("roster.csv")
+    desk.type("run", "roster.csv")
     assert (again.code, lms.changes) == (0, changes)
 
 
@@ -95,7 +95,7 @@ def test_the_file_of_what_differs_can_be_dropped_and_makes_it_so_again(kmi, read
 
     assert (dropped.code, dropped.counts) == (0, {"registered": 2})
     assert len(lms.standing) == 6
-    healed = verify(desk, result.job)
+    healed = desk.type("verify", result.job, "--json")
     assert (healed.code, verified(healed)) == (0, {"confirmed": 6})
     assert not differing.exists()
     assert not any(row["_error"] for row in healed.rows)
@@ -245,7 +245,7 @@ def test_a_tahdah_without_look_up_says_cannot_be_verified_and_never_not_register
         assert (told.code, verified(told)) == (2, {"cannot_be_verified": 4})
         assert {row["_error_code"] for row in told.rows} == {"cannot_be_verified"}
         assert all("annot be verified" in row["_error"] for row in told.rows)
-        assert lms.by_operation("list_registrations") == {"list_registrations": 1}
+        assert lms.calls("list_registrations") + lms.calls("unknown") == 1
 
 
 def test_a_list_that_may_be_the_first_page_of_more_proves_nobody_absent(sandbox, office):
@@ -255,7 +255,7 @@ def test_a_list_that_may_be_the_first_page_of_more_proves_nobody_absent(sandbox,
     job = desk.run("roster.csv").job
     lms.world.tahdah.registrations.pop()
 
-    told = verify(desk, job)
+    told = desk.type("verify", job, "--json")
 
     assert (told.code, verified(told)) == (1, {"confirmed": 10, "cannot_be_verified": 1})
 

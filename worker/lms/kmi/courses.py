@@ -111,8 +111,7 @@ async def _look_one(door: Door, deed: Deed) -> Looked:
             return await _by_external_id(door, deed, deed.row.registration_external_id)
         if deed.registration_id is not None:
             known = await _read(door, f"/registrations/{segment(deed.registration_id)}/")
-            # Whoever was withdrawn by hand may have been registered anew, under another id.
-            if known is not None and (stands(known) or deed.action is not Action.REGISTER):
+            if known is not None and _may_be_meant(known, deed):
                 return _as_seen(known, deed)
         found = await _of_user(door, deed)
         if found is Unfound.ABSENT and deed.key not in UNSAFE_IN_A_PATH:
@@ -156,7 +155,7 @@ async def _of_user(door: Door, deed: Deed) -> Looked:
     if course is not None and course.course_id is not None:
         params["course_id"] = course.course_id
     items = await _list(door, **params)
-    ours = [item for item in items if str(item.get("externalId") or "") == deed.key]
+    ours = [item for item in items if str(item.get("externalId") or "") == deed.key and _may_be_meant(item, deed)]
     theirs = ours or [item for item in items if course is not None and is_on(item, course)]
     if theirs:
         return _choose(theirs, deed)
@@ -166,6 +165,11 @@ async def _of_user(door: Door, deed: Deed) -> Looked:
         return Unfound.ABSENT
     message = "The LMS does not say which of this person's registrations is on that course; give the course_id"
     return Refused("registration_not_found", None, f"{message}, or a registration_external_id")
+
+
+def _may_be_meant(item: Mapping[str, Any], deed: Deed) -> bool:
+    """Tell whether to look no further: whoever was withdrawn by hand may have been registered anew."""
+    return stands(item) or deed.action is not Action.REGISTER
 
 
 def _choose(items: Sequence[Mapping[str, Any]], deed: Deed) -> Looked:
