@@ -300,9 +300,9 @@ class Office:
         """Write a roster of so many new people."""
         return self.roster(name, people(count, first=first, **columns))
 
-    def type(self, *words: Any, prefix: tuple[str, ...] = ()) -> Result:
-        """Type a command and wait for its end."""
-        return self.start(*words, prefix=prefix).result()
+    def type(self, *words: Any, prefix: tuple[str, ...] = (), stdin: str | None = None) -> Result:
+        """Type a command and wait for its end; `stdin` names a file of the folder."""
+        return self.start(*words, prefix=prefix, stdin=stdin).result()
 
     def run(self, *words: Any) -> Result:
         """Work rosters off; the books must balance with what the LMS holds."""
@@ -311,16 +311,17 @@ class Office:
     def resume(self, job: int, *words: Any) -> Result:
         return self.balanced(self.type("resume", job, *words, "--json"))
 
-    def start(self, *words: Any, prefix: tuple[str, ...] = ()) -> Running:
+    def start(self, *words: Any, prefix: tuple[str, ...] = (), stdin: str | None = None) -> Running:
         """Type a command and do not wait."""
         number = len(self._started)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
-        with out.open("wb") as stdout, err.open("wb") as stderr:
+        given = self.folder / stdin if stdin else Path(os.devnull)
+        with out.open("wb") as stdout, err.open("wb") as stderr, given.open("rb") as typed:
             process = subprocess.Popen(
                 [*prefix, str(ROSTER), *map(str, words)],
                 cwd=self.folder,
                 env=self._environment(),
-                stdin=subprocess.DEVNULL,
+                stdin=typed,
                 stdout=stdout,
                 stderr=stderr,
             )
@@ -479,6 +480,21 @@ def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
 
         def start(desk: Office) -> Any:
             opened = open_queue(desk, database, redis_server.connection_url + "/0")
+            stack.callback(opened.close)
+            return opened
+
+        yield start
+
+
+@pytest.fixture
+def door(_tls: ssl.SSLContext) -> Iterator[Callable[..., Any]]:
+    """Open the web door of an office: `door(desk)`, with further options of `roster serve`."""
+    from tests.doors import open_door  # noqa: PLC0415 - most tests need no web door
+
+    with ExitStack() as stack:
+
+        def start(desk: Office, *options: Any) -> Any:
+            opened = open_door(desk, _tls, *options)
             stack.callback(opened.close)
             return opened
 

@@ -6,6 +6,7 @@ RosterError
 │   │   └── MissingColumns
 │   ├── SettingsError       the configuration must be mended
 │   └── UsageError          the options or the request must be mended
+│       └── UnknownJob      there is no job of that number
 ├── LmsError
 │   ├── RetryLater          nothing was done; ask again at .seconds
 │   │   ├── RateLimited     the LMS asked for a pause
@@ -46,6 +47,10 @@ class SettingsError(NothingSent):
 
 class UsageError(NothingSent):
     """The options or the request must be mended."""
+
+
+class UnknownJob(UsageError):
+    """There is no job of that number."""
 
 
 class LmsError(RosterError):

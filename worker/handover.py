@@ -32,10 +32,13 @@ def receive(
     name: str,
     connection: Connection,
     options: Options,
-    report_dir: Path,
+    report_dir: Path | None,
     arrival: Arrival,
 ) -> Accepted:
-    """Keep a roster, open its job and have it worked off; a twin at work already is returned as it stands."""
+    """Keep a roster, open its job and have it worked off; a twin at work already is returned as it stands.
+
+    Without `report_dir` the reports go to the job's own folder below `files`.
+    """
     accepted = accept(
         services.ledger,
         file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -60,17 +61,34 @@ class JobMetrics:
             self._tell_pace(tx, told, job, name)
 
     def _tell_pace(self, tx: Connection, told: _Told, job: Job, name: tuple[str, str]) -> None:
-        try:
-            connection = self._services.connection(job.connection)
-        except RosterError:
-            return
-        rate = self._services.known_rate(tx, connection)
-        if rate is None:
-            return
-        rules = lms.rules_of(connection)
-        ahead = estimate(tx, job.id, rows_per_call=rules.rows_per_call, lists_people=rules.lists_people)
-        told.pace.add_metric(name, rate)
-        told.left.add_metric(name, ahead.seconds(rate) + max(0.0, (job.not_before or 0) - now()))
+        ahead = ahead_of(self._services, tx, job)
+        if ahead is not None:
+            told.pace.add_metric(name, ahead.rate)
+            told.left.add_metric(name, ahead.seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What is known of the time that a job still takes."""
+
+    #: Calls a second that are configured, or that held last.
+    rate: float
+    #: Until its end, with the pause that it is in.
+    seconds: float
+
+
+def ahead_of(services: Services, tx: Connection, job: Job) -> Ahead | None:
+    """Return how long a job still takes; None when no pace is known."""
+    try:
+        connection = services.connection(job.connection)
+    except RosterError:
+        return None
+    rate = services.known_rate(tx, connection)
+    if rate is None:
+        return None
+    rules = lms.rules_of(connection)
+    calls = estimate(tx, job.id, rows_per_call=rules.rows_per_call, lists_people=rules.lists_people)
+    return Ahead(rate=rate, seconds=calls.seconds(rate) + max(0.0, (job.not_before or 0) - now()))
 
 
 class _Told:

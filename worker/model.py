@@ -141,6 +141,21 @@ class Driver(StrEnum):
     QUEUE = "queue"
 
 
+class Role(StrEnum):
+    """What somebody who signs in may do; each may do what those before it may."""
+
+    #: Looks, and downloads reports.
+    VIEWER = "viewer"
+    #: Drops rosters and steers jobs.
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    def may(self, needed: Role) -> bool:
+        """Tell whether this role may do what needs that one."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
 class CandidateState(StrEnum):
     """What the ledger knows of a candidate on one connection."""
 

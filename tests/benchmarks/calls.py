@@ -159,7 +159,7 @@ class Counted:
 
 
 def count(case: Case, rows: int, folder: Path, batch: int = BATCH) -> Counted:
-    """Run a case in an empty folder and count the calls that the pretend LMS saw. Exits when it does not go well."""
+    """Run a case in an empty folder and count the calls that the pretend LMS saw. Exits when that goes wrong."""
     seeds = case.seeds(rows)
     registered = [f"58:1-{seeds}"] if case.registered else []
     with running(make_world(seed_users=seeds, registered=registered)) as url, httpx.Client(base_url=url) as client:
@@ -208,9 +208,8 @@ def table(rows: int) -> Iterator[str]:
             counted = count(case, rows, Path(folder))
         made_of = ", ".join(f"{number:,} {operation}" for operation, number in counted.by_operation.most_common())
         over = counted.calls - counted.least
-        yield (
-            f"| {case.system} | {case.what} | {counted.least:,} | {counted.calls:,} | {over:,} | {made_of or 'none'} |"
-        )
+        figures = f"{counted.least:,} | {counted.calls:,} | {over:,}"
+        yield f"| {case.system} | {case.what} | {figures} | {made_of or 'none'} |"
 
 
 def main(rows: int = 1000) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.intake.accept import own_folder
 from worker.ledger import jobs
 from worker.reports import filing
 
@@ -21,5 +22,5 @@ def report(here: Workplace, job_id: int) -> None:
         job = jobs.find_job(tx, job_id)
     if job is None:
         return
-    summary = filing.file_reports(here.ledger, job, here.services.files / "reports" / str(job_id))
+    summary = filing.file_reports(here.ledger, job, own_folder(here.services.files, job_id))
     log.info("reports written", job=job_id, state=summary.state, total=summary.total)

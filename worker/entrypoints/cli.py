@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from worker import __version__
+from worker.entrypoints.cli_accounts import audit, user
 from worker.entrypoints.cli_rows import resolve, verify
 from worker.entrypoints.cli_services import demo, doctor, sandbox, serve, services_of
 from worker.entrypoints.options import json_option, output_options, report_option, roster_options
@@ -205,7 +206,7 @@ def purge(context: click.Context, *, older_than: str) -> None:
     context.exit(purge.purge(services_of(context), older_than))
 
 
-for command in (verify, resolve, serve, doctor, sandbox, demo):
+for command in (verify, resolve, serve, doctor, sandbox, demo, user, audit):
     roster.add_command(command)
 
 

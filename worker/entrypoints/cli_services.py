@@ -21,11 +21,11 @@ def services_of(context: click.Context) -> Services:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True, type=int)
+@click.option("--host", metavar="ADDRESS", help="Default: [serve] of roster.toml, 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="N", help="Default: [serve] of roster.toml, 8000.")
 @click.pass_context
-def serve(context: click.Context, *, host: str, port: int) -> None:
-    """Serve /healthz and the metrics of jobs (/metrics).
+def serve(context: click.Context, *, host: str | None, port: int | None) -> None:
+    """Serve the page and the API; without a broker, work the jobs too.
 
     Example: roster serve
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 
 from worker.entrypoints import outcome
 from worker.errors import UsageError
+from worker.intake.accept import own_folder
 from worker.ledger import purging
 from worker.ledger.engine import now
 
@@ -31,9 +33,10 @@ def purge(services: Services, older_than: str) -> int:
             shared = purging.is_kept_for_another(tx, kept_at)
         if kept_at and not shared:
             Path(kept_at).unlink(missing_ok=True)
+        shutil.rmtree(own_folder(services.files, job_id), ignore_errors=True)
     if old:
         services.ledger.overwrite()
-    click.echo(f"{len(old)} jobs purged. Their reports are yours: delete them where they are")
+    click.echo(f"{len(old)} jobs purged. Reports that went elsewhere are yours: delete them where they are")
     return outcome.DONE
 
 

@@ -12,7 +12,8 @@ import click
 
 from worker import handover, logs
 from worker.entrypoints import outcome
-from worker.entrypoints.work import REPORTS, connection_of, roster_options
+from worker.entrypoints.reading import roster_options
+from worker.entrypoints.work import REPORTS, connection_of
 from worker.errors import UsageError
 from worker.intake.accept import Arrival, accept, glance
 from worker.model import Driver

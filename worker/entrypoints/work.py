@@ -12,11 +12,11 @@ import click
 
 from worker import lms
 from worker.entrypoints import outcome
-from worker.entrypoints.options import pairs
 from worker.entrypoints.progress import shown
+from worker.entrypoints.reading import roster_options
 from worker.errors import NothingSent, RosterError, UsageError
-from worker.intake.accept import Options, accept, fingerprint, open_job, read_in, read_rows_in
-from worker.ledger import batches, directory, jobs
+from worker.intake.accept import accept, fingerprint, open_job, read_in, read_rows_in
+from worker.ledger import batches, jobs
 from worker.model import JobState, RowStatus
 from worker.registration import steer
 from worker.registration.estimate import estimate
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
 
     from worker.bootstrap import Services
+    from worker.intake.accept import Options
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
     from worker.settings import Connection
@@ -244,28 +245,3 @@ def connection_of(services: Services, name: str | None) -> Connection:
     for warning in services.warnings(connection):
         click.echo(f"Warning: {warning}", err=True)
     return connection
-
-
-def roster_options(services: Services, options: dict[str, Any]) -> Options:
-    """Return the options of a roster from what was typed, the kept --map among them."""
-    mapping = pairs(options["mapping"], "--map")
-    with services.ledger.write() as tx:
-        if name := options["use_map"]:
-            kept = directory.recall(tx, f"map:{name}")
-            if kept is None:
-                raise UsageError(f"No map is kept under the name {name!r}; keep one with --save-map {name}")
-            mapping = {**kept, **mapping}
-        if name := options["save_map"]:
-            directory.remember(tx, f"map:{name}", mapping)
-    return Options(
-        course=options["course"],
-        set_values=pairs(options["set_values"], "--set"),
-        sheet=options["sheet"],
-        mapping=mapping,
-        encoding=options["encoding"],
-        strict=options["strict"],
-        again=options["again"],
-        update_existing=options["update_existing"],
-        start_row=options["start_row"],
-        max_rows=options["max_rows"],
-    )

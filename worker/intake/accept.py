@@ -83,18 +83,20 @@ def accept(
     connection: Connection,
     options: Options,
     files: Path,
-    report_dir: Path,
+    report_dir: Path | None,
     arrival: Arrival | None = None,
 ) -> Accepted:
     """Keep the file and open a job `uploaded`, or return the open job that works on the same bytes already.
 
-    Raises UsageError when there is no such file.
+    Without `report_dir` the reports go to the job's own folder below `files`. Raises UsageError when there is no
+    such file.
     """
     mark = fingerprint(path, connection.name, options)
     with ledger.write() as tx:
         twin = jobs.find_open_twin(tx, connection.name, mark)
         if twin is not None:
-            jobs.change_job(tx, twin.id, report_dir=str(report_dir))
+            if report_dir is not None:
+                jobs.change_job(tx, twin.id, report_dir=str(report_dir))
             return Accepted(job_id=twin.id, twin=True)
     kept_at = _keep(path, files, mark)
     with ledger.write() as tx:
@@ -104,11 +106,18 @@ def accept(
             name=name,
             connection=connection,
             options=options,
-            report_dir=report_dir,
+            report_dir=report_dir or files,
             mark=mark,
             arrival=arrival,
         )
+        if report_dir is None:
+            jobs.change_job(tx, job_id, report_dir=str(own_folder(files, job_id)))
     return Accepted(job_id=job_id, twin=False)
+
+
+def own_folder(files: Path, job_id: int) -> Path:
+    """Return the folder in which nothing but this job's reports are."""
+    return files.absolute() / "reports" / str(job_id)
 
 
 def open_job(
@@ -159,14 +168,14 @@ def read_in(ledger: Ledger, job_id: int, rules: RowRules, *, wait: bool = True) 
         _refuse_invalid(ledger, job_id)
 
 
-def glance(path: Path, options: Options) -> None:
-    """Look whether a roster can be opened and has the headings that it needs.
+def glance(path: Path, options: Options, *, name: str | None = None) -> None:
+    """Look whether a roster can be opened and has the headings that it needs; `name` is what its sender calls it.
 
     Raises UnreadableRoster or UsageError that says what must be mended.
     """
     if not path.is_file():
         fingerprint(path, "", options)
-    _open(path, path.name, options)
+    _open(path, name or path.name, options)
 
 
 def read_rows_in(tx: Transaction, job: Job, rules: RowRules, *, wait: bool = True) -> None:

@@ -93,9 +93,10 @@ def find_open_twin(tx: Connection, connection: str, fingerprint: str) -> Job | N
     return _as_job(line) if line else None
 
 
-def list_jobs(tx: Connection, limit: int = 1000) -> list[Job]:
-    """Return the newest jobs, newest first."""
-    return [_as_job(line) for line in tx.execute(select(job).order_by(job.c.id.desc()).limit(limit))]
+def list_jobs(tx: Connection, limit: int = 1000, *, before: int | None = None) -> list[Job]:
+    """Return the newest jobs, newest first; the newest older than the job `before`, when that is given."""
+    older = select(job) if before is None else select(job).where(job.c.id < before)
+    return [_as_job(line) for line in tx.execute(older.order_by(job.c.id.desc()).limit(limit))]
 
 
 def change_job(tx: Connection, job_id: int, *, only_from: Collection[JobState] = (), **values: Any) -> bool:

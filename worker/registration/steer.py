@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from worker.errors import UsageError
+from worker.errors import UnknownJob, UsageError
 from worker.ledger import answers, batches, jobs, rows
 from worker.ledger.engine import now
 from worker.model import AT_WORK, ENDED, TO_READ, Driver, JobState, RowStatus
@@ -22,10 +22,10 @@ STOPPED = (JobState.PAUSED, JobState.HELD, JobState.SCHEDULED)
 
 
 def get_job(tx: Connection, job_id: int) -> Job:
-    """Return the job; raises UsageError when there is none of that number."""
+    """Return the job; raises UnknownJob when there is none of that number."""
     job = jobs.find_job(tx, job_id)
     if job is None:
-        raise UsageError(f"There is no job {job_id}; `roster jobs` lists those there are")
+        raise UnknownJob(f"There is no job {job_id}; `roster jobs` lists those there are")
     return job
 
 

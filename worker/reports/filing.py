@@ -24,11 +24,11 @@ def file_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Sum
     """
     at = now()
     try:
-        summary = _write(ledger, job, Path(job.report_dir))
+        summary = write_into(ledger, job, Path(job.report_dir))
     except RosterError:
         if otherwise is None:
             raise
-        summary = _write(ledger, job, otherwise)
+        summary = write_into(ledger, job, otherwise)
         with ledger.write() as tx:
             jobs.change_job(tx, job.id, report_dir=str(otherwise.absolute()))
     with ledger.write() as tx:
@@ -36,7 +36,8 @@ def file_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Sum
     return summary
 
 
-def _write(ledger: Ledger, job: Job, folder: Path) -> Summary:
+def write_into(ledger: Ledger, job: Job, folder: Path) -> Summary:
+    """Write the reports of a job as it stands now into a folder; raises RosterError when that cannot be."""
     with ledger.read() as tx:
         summary = gather.summarise(tx, job)
     return write.write_reports(folder, job.roster, job.headings, lambda: gather.lines_of(ledger, job), summary)

@@ -3,9 +3,22 @@
 Knows no LMS: a connection's own keys are declared by its connector, as a subclass of `Connection`.
 """
 
-from worker.settings.connection import Connection
+from worker.settings.connection import Connection, is_loopback
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
 from worker.settings.root import Settings
 from worker.settings.secrets import Hidden, Secret, Text
+from worker.settings.serve import Serve
 
-__all__ = ["EXAMPLE", "Connection", "Hidden", "Secret", "Settings", "Text", "explain", "load", "unknown_variables"]
+__all__ = [
+    "EXAMPLE",
+    "Connection",
+    "Hidden",
+    "Secret",
+    "Serve",
+    "Settings",
+    "Text",
+    "explain",
+    "is_loopback",
+    "load",
+    "unknown_variables",
+]

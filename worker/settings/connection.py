@@ -53,7 +53,7 @@ class Connection(BaseModel):
     @model_validator(mode="after")
     def _http_is_for_loopback(self) -> Connection:
         parts = urlsplit(self.base_url)
-        if parts.scheme == "http" and not self.allow_http and not _is_loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not self.allow_http and not is_loopback(parts.hostname or ""):
             raise ValueError(
                 "base_url: http:// sends the secrets in the clear and is accepted for this machine only; "
                 "use https://, or set allow_http = true"
@@ -61,7 +61,8 @@ class Connection(BaseModel):
         return self
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or address is this machine's own."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.settings.secrets import Hidden
+from worker.settings.serve import Serve
 
 PREFIX = "ROSTER_"
 
@@ -35,6 +36,8 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(default=10.0, gt=0, le=600)
     #: How workers write their log: `text` or `json`.
     log: Literal["text", "json"] = "text"
+    #: The web door: `[serve]`.
+    serve: Serve = Field(default_factory=Serve)
     #: Raw tables by name; `worker.lms.read_connection` makes them `Connection`s.
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
 

@@ -1,44 +1,40 @@
-"""The ASGI application: what a supervisor and Prometheus ask for."""
+"""The ASGI application: what stands behind which address."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
-from worker.ledger import jobs
-from worker.metrics import JobMetrics
+from worker.entrypoints.web import calls, pages, problems, watch
+from worker.entrypoints.web.events import Watching
+from worker.entrypoints.web.front import Front
+from worker.errors import RosterError
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
     from worker.bootstrap import Services
+
+STATIC = Path(__file__).parent / "static"
 
 
 def make_app(services: Services) -> Starlette:
     """Return the application over an open ledger."""
-    registry = CollectorRegistry()
-    registry.register(JobMetrics(services))
-
-    async def health(_: Request) -> Response:
-        reachable = await run_in_threadpool(_can_read, services)
-        return JSONResponse({"ledger": "ok" if reachable else "away"}, status_code=200 if reachable else 503)
-
-    async def metrics(_: Request) -> Response:
-        text = await run_in_threadpool(generate_latest, registry)
-        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    return Starlette(routes=[Route("/healthz", health), Route("/metrics", metrics)])
-
-
-def _can_read(services: Services) -> bool:
-    try:
-        with services.ledger.read() as tx:
-            jobs.list_jobs(tx, 1)
-    except Exception:  # noqa: BLE001 - whatever it is, the answer is no
-        return False
-    return True
+    app = Starlette(
+        routes=[
+            *calls.routes,
+            *pages.sign_in_routes,
+            *pages.routes,
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[Middleware(Front, services=services)],
+        exception_handlers=dict.fromkeys((problems.Problem, HTTPException, RosterError), problems.handle),
+    )
+    app.state.services = services
+    app.state.watching = Watching(services)
+    app.state.registry = watch.registry_of(services)
+    return app

@@ -1,0 +1,325 @@
+"""The API: a program drops a roster, follows its job, steers it and fetches the reports."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+
+import pytest
+
+from tests.conftest import FIRST_NAME, LAST_NAME
+from tests.doors import events_of, problem
+from worker.entrypoints.web import words
+from worker.entrypoints.web.calls import CALLS
+
+MANY = 40
+
+
+@pytest.fixture
+def lms(sandbox):
+    return sandbox()
+
+
+@pytest.fixture
+def desk(office, lms):
+    return office(lms)
+
+
+def rows_of(answer):
+    assert answer.status_code == 200, answer.text
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+
+
+def test_a_roster_is_dropped_registered_and_reported(door, desk, lms):
+    served = door(desk)
+    roster = desk.people("spring.csv", 3)
+
+    dropped = served.drop(roster, connection="north")
+
+    assert dropped.status_code == 202
+    job = dropped.json()["id"]
+    assert dropped.json() == {"id": job}
+    assert dropped.headers["location"] == f"/api/jobs/{job}"
+    summary = served.until(job)
+    assert (summary["state"], summary["roster"], summary["total"]) == ("succeeded", "spring.csv", 3)
+    words.Summary.model_validate(summary)
+    assert served.client.get("/api/jobs").json() == [summary]
+    assert len(lms.standing) == 3
+    results = served.client.get(f"/api/jobs/{job}/results.csv")
+    assert {row["_status"] for row in rows_of(results)} == {"registered"}
+    assert results.headers["content-disposition"] == 'attachment; filename="spring.results.csv"'
+    book = served.client.get(f"/api/jobs/{job}/results.xlsx")
+    assert zipfile.ZipFile(io.BytesIO(book.content)).testzip() is None
+    assert served.client.get(f"/api/jobs/{job}/summary.json").json()["total"] == 3
+    assert "no rows that failed" in problem(served.client.get(f"/api/jobs/{job}/failed.csv"), 404)
+    assert [served.client.get(path).status_code for path in summary["reports"]] == [200, 200, 200]
+
+
+def test_the_failed_rows_can_be_dropped_again_as_they_come(door, desk, lms, people):
+    served = door(desk)
+    roster = desk.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
+    summary = served.done(roster)
+    assert summary["state"] == "completed_with_errors"
+
+    failed = served.client.get(f"/api/jobs/{summary['job']}/failed.csv")
+    again = served.drop(desk.write("again.csv", failed.content.replace(b"nobody", b"somebody@example.com")))
+
+    assert served.until(again.json()["id"])["by_status"]["registered"] == 1
+    assert len(lms.standing) == 3
+
+
+def test_the_options_are_those_of_the_command(door, desk, lms):
+    served = door(desk)
+    text = "Who;Fore;Last;Nr\n" + "".join(f"p{n}@example.com;Ana;P{n};{n}\n" for n in range(5))
+    roster = desk.write("odd.csv", text)
+    fields = {
+        "map": ["Who=email", "Fore=first_name", "Last=last_name"],
+        "save_map": "odd",
+        "course": "58",
+        "set": "behavior=2",
+        "start_row": "3",
+        "max_rows": "2",
+    }
+
+    first = served.done(roster, **fields)
+    second = served.done(roster, use_map="odd", course="58", encoding="utf-8", again="true")
+
+    assert first["by_status"]["registered"] == 2
+    assert set(lms.standing) >= {("p1@example.com", "58"), ("p2@example.com", "58")}
+    assert second["total"] == 5
+
+
+def test_strict_sends_nothing_and_says_why(door, desk, lms, people):
+    served = door(desk)
+    roster = desk.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
+
+    summary = served.done(roster, strict="on")
+
+    assert summary["state"] == "invalid"
+    assert "1 invalid rows" in summary["reason"]
+    assert lms.changes == {}
+
+
+def test_a_job_that_is_to_begin_later_waits_for_its_time(door, desk, lms):
+    served = door(desk)
+
+    dropped = served.drop(desk.people("spring.csv", 1), at="2099-01-01 06:00")
+
+    assert served.job(dropped.json()["id"])["state"] == "scheduled"
+    assert lms.changes == {}
+
+
+def test_the_same_roster_while_it_is_at_work_is_the_same_job(door, desk, lms):
+    lms.answer_after(0.5)
+    served = door(desk)
+    roster = desk.people("spring.csv", 8)
+
+    ids = {served.drop(roster).json()["id"] for _ in range(3)}
+    lms.answer_after(0)
+
+    assert len(ids) == 1
+    assert served.until(ids.pop())["by_status"]["registered"] == 8
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"connection": "south"}, "no connection 'south'"),
+        ({"conection": "north"}, "no field 'conection'; known are again, at, connection"),
+        ({"strict": "perhaps"}, "strict: write true or false"),
+        ({"max_rows": "-1"}, "max_rows: write a number"),
+        ({"map": "nonsense"}, "takes NAME=VALUE"),
+        ({"use_map": "nothing"}, "No map is kept under the name 'nothing'"),
+        ({"at": "yesterday"}, "is no time"),
+        ({"course": ["58", "59"]}, "course may be given once"),
+    ],
+)
+def test_a_wrong_field_is_named_and_no_job_is_opened(door, desk, fields, said):
+    served = door(desk)
+
+    told = problem(served.drop(desk.people("spring.csv", 1), **fields), 422)
+
+    assert said in told
+    assert served.client.get("/api/jobs").json() == []
+
+
+def test_a_file_that_is_no_roster_is_refused_at_once(door, desk, samples):
+    served = door(desk)
+
+    told = problem(served.drop(samples / "wrong_headings.xlsx"), 422)
+
+    assert told.startswith("wrong_headings.xlsx: ")
+    assert served.client.get("/api/jobs").json() == []
+    assert list((desk.folder / "roster-files" / "uploads").iterdir()) == []
+
+
+def test_a_job_is_paused_resumed_cancelled_and_sent_again(door, desk, lms):
+    lms.answer_after(0.5)
+    served = door(desk)
+    job = served.drop(desk.people("spring.csv", MANY)).json()["id"]
+    lms.until(lambda lms: lms.calls() >= 2, "the first calls")
+
+    def steer(act):
+        return served.client.post(f"/api/jobs/{job}/{act}")
+
+    assert steer("pause").json()["state"] == "paused"
+    assert steer("resume").json()["state"] == "queued"
+    assert steer("cancel").json()["state"] in {"cancelling", "cancelled"}
+    lms.answer_after(0)
+    assert served.until(job, "cancelled")["by_status"]["not_attempted"] > 0
+    assert "has ended" in problem(steer("pause"), 409)
+    assert "retry" in problem(steer("resume"), 409)
+    assert steer("retry").status_code == 200
+    assert served.until(job)["by_status"]["registered"] == MANY
+
+
+def test_a_job_is_undone_by_another_job(door, office, sandbox):
+    lms = sandbox()
+    desk = office(lms, "kmi")
+    served = door(desk)
+    job = served.done(desk.people("spring.csv", 3, login_name=lambda n: f"p{n}"))["job"]
+    assert len(lms.standing) == 3
+
+    undone = served.client.post(f"/api/jobs/{job}/undo")
+
+    assert undone.status_code == 200
+    assert undone.json()["job"] != job
+    assert undone.headers["location"] == f"/api/jobs/{undone.json()['job']}"
+    assert served.until(undone.json()["job"])["by_status"]["withdrawn"] == 3
+    assert lms.standing == {}
+    assert "nothing to undo" in problem(served.client.post(f"/api/jobs/{job}/undo"), 409)
+
+
+def test_a_row_in_doubt_is_settled_by_a_person(door, office, sandbox):
+    lms = sandbox(bad_days=["create_candidate:lost-after:every=2"])
+    desk = office(lms)
+    served = door(desk)
+    summary = served.done(desk.people("spring.csv", 2))
+    assert summary["by_status"]["in_doubt"] == 1
+    job = summary["job"]
+    failed = rows_of(served.client.get(f"/api/jobs/{job}/failed.csv"))
+    number = failed[0]["_row"]
+    found = next(each for each in lms.look("candidates") if each["email"].casefold() == failed[0]["email"])
+    path = f"/api/jobs/{job}/rows/{number}/resolve"
+
+    assert "exactly one" in problem(served.client.post(path, json={}), 422)
+    assert "absnt" in problem(served.client.post(path, json={"absnt": True}), 422)
+    assert "JSON" in problem(served.client.post(path, content=b"{"), 400)
+    assert "no row 77" in problem(
+        served.client.post(path.replace(f"/{number}/", "/77/"), json={"absent": True}), 409
+    )
+    settled = served.client.post(path, json={"candidate_id": str(found["id"])})
+    lms.rules()
+    served.client.post(f"/api/jobs/{job}/resume")
+
+    assert settled.json()["by_status"]["in_doubt"] == 0
+    assert served.until(job)["by_status"]["registered"] == 2
+
+
+def test_reports_are_written_anew_when_the_job_has_changed(door, office, sandbox):
+    lms = sandbox(bad_days=["create_candidate:reject:marker=wilhelmina.3"])
+    desk = office(lms)
+    served = door(desk)
+    job = served.done(desk.people("spring.csv", 4))["job"]
+    assert len(rows_of(served.client.get(f"/api/jobs/{job}/failed.csv"))) == 1
+
+    lms.rules()
+    served.client.post(f"/api/jobs/{job}/retry")
+    served.until(job, "succeeded")
+
+    problem(served.client.get(f"/api/jobs/{job}/failed.csv"), 404)
+    assert {row["_status"] for row in rows_of(served.client.get(f"/api/jobs/{job}/results.csv"))} == {"registered"}
+
+
+def test_a_job_of_the_command_line_is_told_of_too_and_a_purged_one_has_no_report(door, desk):
+    desk.people("spring.csv", 2)
+    job = desk.run("spring.csv").job
+    served = door(desk)
+    assert len(rows_of(served.client.get(f"/api/jobs/{job}/results.csv"))) == 2
+
+    assert desk.type("purge", "--older-than", "0d").code == 0
+
+    assert "purged" in problem(served.client.get(f"/api/jobs/{job}/results.csv"), 404)
+    assert served.job(job)["reports"] == []
+    assert [path for path in (desk.folder / "roster-files").rglob("*") if path.is_file()] == []
+
+
+def test_connections_are_told_without_their_secrets(door, desk):
+    with (desk.folder / "roster.toml").open("a") as file:
+        file.write('[connections.kmi]\nsystem = "kmi"\nbase_url = "https://lms.example.com"\n')
+    served = door(desk)
+
+    told = served.client.get("/api/connections")
+
+    kmi, north = told.json()
+    assert (north["name"], north["system"], north["problem"]) == ("north", "tahdah", None)
+    assert "api_key" in kmi["problem"]
+    assert "sandbox-token" not in told.text
+
+
+def test_jobs_are_listed_newest_first_and_page_by_page(door, desk):
+    for number in range(3):
+        desk.people(f"roster{number}.csv", 1, first=number)
+        desk.run(f"roster{number}.csv")
+    served = door(desk)
+
+    def listed(query=""):
+        return [each["job"] for each in served.client.get(f"/api/jobs{query}").json()]
+
+    assert listed() == [3, 2, 1]
+    assert listed("?limit=2") == [3, 2]
+    assert listed("?limit=2&before=2") == [1]
+    for wrong in ("limit=0", "limit=x", "before=-1", "before=99999999999999999999"):
+        problem(served.client.get(f"/api/jobs?{wrong}"), 422)
+
+
+def test_every_error_is_problem_details_without_anybodys_name(door, desk, people):
+    served = door(desk)
+    name = f"{FIRST_NAME}.{LAST_NAME}.csv"
+    roster = desk.write(name, f"Vorname,Nachname\n{FIRST_NAME},{LAST_NAME}\n")
+    client = served.client
+
+    answers = {
+        404: [client.get("/api/nothing"), client.get("/api/jobs/7"), client.post(f"/api/jobs/{10**30}/pause")],
+        405: [client.put("/api/jobs"), client.delete("/api/jobs/7")],
+        415: [client.post("/api/jobs", json={"file": "x"})],
+        400: [client.post("/api/jobs", content=b"x", headers={"Content-Type": "multipart/form-data; boundary=y"})],
+        422: [served.drop(roster), client.post("/api/jobs", files={"file": ("", b"")}, data={"a": "b"})],
+    }
+
+    for status, found in answers.items():
+        for each in found:
+            told = problem(each, status)
+            assert FIRST_NAME not in told.replace(name, "")
+    assert set(answers[405][0].headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert FIRST_NAME not in served.running.err.read_text("utf-8")
+
+
+def test_a_job_is_followed_until_it_ends(door, desk, lms):
+    lms.quotas("bucket:40/second")
+    served = door(desk)
+    job = served.drop(desk.people("spring.csv", MANY)).json()["id"]
+
+    told = list(events_of(served.client, job))
+
+    for _, each in told:
+        words.Progress.model_validate(each)
+        assert each["total"] == sum(each["by_status"].values())
+    assert [name for name, _ in told][-2:] == ["message", "end"]
+    states = list(dict.fromkeys(each["state"] for _, each in told))
+    assert states[-1] == "succeeded"
+    assert "running" in states
+    assert told[-1][1]["by_status"]["registered"] == MANY
+    problem(served.client.get("/api/jobs/77/events"), 404)
+
+
+def test_the_description_has_every_call_and_nothing_else(door, desk):
+    served = door(desk)
+
+    told = served.client.get("/api/openapi.json").json()
+
+    assert told["openapi"].startswith("3.1")
+    there = {(method.upper(), path) for path, calls in told["paths"].items() for method in calls}
+    assert there == {(call.method, call.path.replace(":int", "")) for call in CALLS}
+    assert ("POST", "/api/jobs/{id}/undo") in there

@@ -1,0 +1,1 @@
+"""Who may use the web door: accounts, their passwords, sessions and API tokens, and what stops guessing."""
