@@ -63,6 +63,8 @@ def doctor(context: click.Context, *, swept: bool) -> None:
 @click.option(
     "--lookup", type=click.Choice(["on", "404", "405"]), default="on", help="Tahdah: GET on registrations."
 )
+@click.option("--webhook", default="", metavar="URL", help="Tahdah: tell of each registration there.")
+@click.option("--webhook-secret", default="wh_sandbox", show_default=True, help="Signs what --webhook tells.")
 @click.option("--max-batch", default=500, metavar="N", help="Tahdah: the most candidates in one call.")
 @click.option("--seed", default=1, metavar="N", help="Of the dice that p= rules throw.")
 def sandbox(**options: Any) -> None:

@@ -225,6 +225,26 @@ memory = Table(
     Column("at", Float, nullable=False),
 )
 
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("connection", String(200), nullable=False),
+    #: SHA-256 of the webhook (the same one is taken once), and which of several things that it says.
+    Column("mark", String(64), nullable=False),
+    Column("place", Integer, nullable=False),
+    #: Who was registered on what, by the LMS's ids (the candidate's hashed); null when it says nothing for certain.
+    Column("candidate_key", String(64), nullable=True),
+    Column("course_id", String(200), nullable=True),
+    Column("legal_entity_id", String(200), nullable=True),
+    Column("lms_registration_id", String(200), nullable=True),
+    Column("at", Float, nullable=False),
+    #: `waiting`, `settled`, `confirmed` or `ignored`.
+    Column("fate", String(20), nullable=False),
+    UniqueConstraint("connection", "mark", "place"),
+    Index(None, "fate", "at"),
+)
+
 schedule = Table(
     "schedule",
     metadata,

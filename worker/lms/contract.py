@@ -106,6 +106,26 @@ class Done:
     http_status: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that an LMS told by itself: a candidate was registered on a course; all by the LMS's ids."""
+
+    candidate_id: str
+    course_id: str
+    legal_entity_id: str | None = None
+    registration_id: str | None = None
+
+
+class Hook(Protocol):
+    """How the webhooks of one account are told from forged ones, and read. Pure: it calls nobody."""
+
+    def is_genuine(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Tell whether the raw body was signed by the LMS; in constant time."""
+
+    def read(self, headers: Mapping[str, str], body: bytes) -> Sequence[Notice]:
+        """Return what it says for certain; nothing of a body that could mean two things, or that is not known."""
+
+
 class Connector(Protocol):
     """One account on one LMS, as the rest of Roster sees it."""
 

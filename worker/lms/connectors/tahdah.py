@@ -28,6 +28,7 @@ from worker.lms.contract import (
     Unfound,
 )
 from worker.lms.http import Door
+from worker.lms.tahdah.webhooks import TahdahHook
 from worker.model import Action, Candidate, Course, Person, RowRules
 from worker.settings import Connection, Secret, Text
 
@@ -74,6 +75,8 @@ class TahdahConnection(Connection):
     behavior: Behavior | None = None
     #: Roster column → field of a candidate, to add to or change the defaults; "" leaves a column out.
     candidate_fields: Mapping[str, str] = Field(default_factory=dict)
+    #: The signing secret of its webhooks, which `roster serve` takes at /hooks/NAME; without it none is taken.
+    webhook_secret: Secret | None = None
 
 
 class Tahdah:
@@ -286,3 +289,9 @@ Settings, connect = TahdahConnection, Tahdah
 def headers(connection: TahdahConnection) -> dict[str, str]:
     """Return what every call carries (Create Registrations: bearer token)."""
     return {"Authorization": f"Bearer {connection.token.get_secret_value()}"}
+
+
+def hook(connection: TahdahConnection) -> TahdahHook | None:
+    """Return how its webhooks are read, where a secret is configured."""
+    secret = connection.webhook_secret
+    return TahdahHook(secret.get_secret_value()) if secret is not None else None
