@@ -60,6 +60,7 @@ def doctor(context: click.Context, *, swept: bool) -> None:
 @click.option("--seed-users", default=0, metavar="N", help="KMI: people who are there at the start.")
 @click.option("--latency", default=0.0, metavar="SECONDS", help="How long every answer takes.")
 @click.option("--lag", default=0.0, metavar="SECONDS", help="New things appear in look-ups only after this.")
+@click.option("--update-empties", is_flag=True, help="KMI: an update empties the fields that it leaves out.")
 @click.option(
     "--lookup", type=click.Choice(["on", "404", "405"]), default="on", help="Tahdah: GET on registrations."
 )

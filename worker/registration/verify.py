@@ -128,7 +128,9 @@ class _Reading:
     async def _wait(self, later: RetryLater) -> None:
         self.patience.lose(later, answered=self.desk.door.wire.answered)
         if later.seconds > self.longest_pause:
-            raise StopJob("long_pause", f"{later.message} of {later.seconds:,.0f} seconds; verify the job later")
+            raise StopJob(
+                "refused_for_long", f"{later.message} of {later.seconds:,.0f} seconds; verify the job later"
+            )
         await asyncio.sleep(later.seconds)
 
 
