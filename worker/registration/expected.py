@@ -58,6 +58,8 @@ def _expected_of_person(work: Work, later: Sequence[Later]) -> RosterRow | str:
         return CAME_BACK
     person = work.row.candidate
     for since in later:
+        if since.action is not Action.UPDATE:
+            continue
         if since.row is None:
             return PURGED
         person = _overlaid(person, since.row.candidate)
