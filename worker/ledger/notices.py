@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Row, delete, func, insert, select, update
 
 from worker.ledger.candidates import id_key_of
-from worker.ledger.engine import now
+from worker.ledger.engine import now, take_turns
 from worker.ledger.schema import candidate, job, notice, registration, row
 from worker.model import DONE, Action, JobState, RegistrationState, RowStatus, Verdict
 
@@ -65,6 +65,7 @@ class Kept:
 
 def keep(tx: Connection, connection: str, mark: str, told: Sequence[Told]) -> bool:
     """Keep what one webhook says, at least that it came; False when the same one came before."""
+    take_turns(tx, f"notices:{connection}")
     same = select(notice.c.id).where(notice.c.connection == connection, notice.c.mark == mark)
     if tx.execute(same.limit(1)).first():
         return False
