@@ -367,7 +367,7 @@ def _as_the_lms_has_it(rows: list[dict[str, str]], standing: Mapping[tuple[str, 
     pairs = [(row["email"].strip().casefold(), row["course_id"]) for row in rows]
     open_pairs = {pair for pair, row in zip(pairs, rows, strict=True) if row["_status"] in DONE | {"in_doubt"}}
     for pair, row in zip(pairs, rows, strict=True):
-        if not (row["course_id"] and row["email"]):
+        if not (row["course_id"] and row["email"]) or row["_error_code"].startswith("verified_"):
             continue
         if row["_status"] in {"withdrawn", "deactivated", "updated"} or row.get("action") not in {
             None,

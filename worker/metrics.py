@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from worker import lms
 from worker.errors import RosterError
-from worker.ledger import jobs, rows
+from worker.ledger import jobs, notices, rows
 from worker.ledger.engine import now
 from worker.registration.estimate import estimate
 
@@ -42,6 +42,8 @@ class JobMetrics:
                 for job in jobs.list_jobs(tx, MOST_JOBS):
                     if not job.has_ended or (job.finished_at or 0) > now() - TOLD_SECONDS:
                         self._tell(tx, told, job)
+                for each, count in notices.tally(tx).items():
+                    told.hooks.add_metric(each, count)
         except RosterError:
             told.up.add_metric((), 0)
         else:
@@ -106,6 +108,19 @@ class _Told:
         )
         self.pace = GaugeMetricFamily("roster_pace", "Calls a second that are configured or held last", labels=job)
         self.left = GaugeMetricFamily("roster_seconds_left", "Seconds that a job still takes", labels=job)
+        self.hooks = GaugeMetricFamily(
+            "roster_webhooks", "What LMSs told by webhooks in the last 30 days", labels=("connection", "fate")
+        )
 
     def all(self) -> tuple[Metric, ...]:
-        return (self.up, self.state, self.rows, self.calls, self.refused, self.waited, self.pace, self.left)
+        return (
+            self.up,
+            self.state,
+            self.rows,
+            self.calls,
+            self.refused,
+            self.waited,
+            self.pace,
+            self.left,
+            self.hooks,
+        )

@@ -82,6 +82,15 @@ DONE_AS = {
 }
 
 
+class Verdict(StrEnum):
+    """What reading a row back at the LMS showed."""
+
+    CONFIRMED = "confirmed"
+    DIFFERS = "differs"
+    #: This LMS, or this account, cannot be asked for it.
+    CANNOT_BE_VERIFIED = "cannot_be_verified"
+
+
 class JobState(StrEnum):
     """Where a job stands."""
 

@@ -154,6 +154,22 @@ def test_values_for_every_row_fill_the_empty_cells_alone(lms, office):
     assert [row["behavior"] for row in result.rows] == ["", "2"], "the cell text stays as it stood"
 
 
+@pytest.mark.parametrize("path", ["registrations", "learners"])
+def test_each_row_of_a_tahdah_batch_has_its_own_behavior_and_date(lms, office, path):
+    desk = office(lms, behavior=1, registration_path=path)
+    desk.write(
+        "roster.csv",
+        f"{HEADINGS},behavior,registration_date\n{ANA},,2026-01-15\nbo@example.com,Bo,Ek,58,2,31/03/2026\n",
+    )
+
+    result = desk.run("roster.csv")
+
+    assert (result.code, result.counts) == (0, {"registered": 2})
+    made = {each["email"]: (each["behavior"], each["registration_date"]) for each in lms.look("registrations")}
+    assert made == {"ana@example.com": (1, "2026-01-15"), "bo@example.com": (2, "2026-03-31")}
+    assert lms.calls("register") == 1
+
+
 def test_without_a_behavior_anywhere_every_row_says_so(lms, office):
     desk = office(lms, behavior=None)
     desk.people("roster.csv", 2)

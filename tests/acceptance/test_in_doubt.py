@@ -31,6 +31,11 @@ def kmi(sandbox, office, people):
         ("create_user", "lost-after"),
         ("create_user", "lost-before"),
         ("create_user", "timeout-after:seconds=20"),
+        ("create_user", "drop-after"),
+        ("create_user", "drop-before"),
+        ("create_registration", "lost-after"),
+        ("create_registration", "drop-before"),
+        ("create_registration", "timeout-after:seconds=20"),
         ("create_registration", "drop-after"),
         ("create_registration", "lost-before"),
         ("create_registration", "html-502:done=yes"),
@@ -41,7 +46,7 @@ def test_a_lost_answer_of_kmi_is_looked_up_and_everybody_is_registered(kmi, oper
 
     assert (result.code, result.counts) == (0, {"registered": 6})
     assert len(lms.people) == 6
-    lost_work = what == "lost-before"
+    lost_work = what in {"lost-before", "drop-before"}
     assert lms.changes[operation] == 6 + lost_work
 
 
@@ -68,7 +73,9 @@ def test_many_lost_answers_of_kmi_leave_nobody_out(kmi):
     assert lms.changes == {"create_user": 24, "create_registration": 24}
 
 
-@pytest.mark.parametrize("what", ["lost-after", "lost-before", "drop-after", "timeout-after:seconds=20"])
+@pytest.mark.parametrize(
+    "what", ["lost-after", "lost-before", "drop-after", "drop-before", "timeout-after:seconds=20", "short:count=3"]
+)
 def test_a_lost_batch_of_tahdah_is_looked_up(sandbox, office, what):
     lms = sandbox(bad_days=[f"register:{what}:nth=1"])
     desk = office(lms, timeout_seconds=0.7 if "timeout" in what else 30)
@@ -77,7 +84,18 @@ def test_a_lost_batch_of_tahdah_is_looked_up(sandbox, office, what):
     result = desk.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 7})
-    assert lms.calls("register") == (2 if what == "lost-before" else 1)
+    assert lms.calls("register") == (2 if what in {"lost-before", "drop-before"} else 1)
+
+
+def test_a_tahdah_that_lags_behind_its_own_batch_is_not_believed_at_once(sandbox, office):
+    lms = sandbox(bad_days=["register:lost-after:nth=1"], lag=1.2)
+    desk = office(lms)
+    desk.people("roster.csv", 7)
+
+    result = desk.run("roster.csv")
+
+    assert (result.code, result.counts) == (0, {"registered": 7})
+    assert lms.calls("register") == 1
 
 
 @pytest.mark.parametrize(("what", "lookup"), [("lost-after", "404"), ("lost-before", "405")])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import pace_simulation, speed
+from tests.benchmarks import calls, pace_simulation, speed
 
 if __name__ == "__main__":
+    calls.main()
     speed.main()
     pace_simulation.main()

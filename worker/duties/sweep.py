@@ -13,6 +13,7 @@ from worker.ledger import batches, bells, directory
 from worker.ledger.bells import SWEPT
 from worker.ledger.engine import now
 from worker.registration import feed
+from worker.registration.notices import settle_all
 from worker.timetable import due
 from worker.unforeseen import place_of
 
@@ -63,6 +64,7 @@ def recover(here: Workplace, *, forgotten: bool) -> list[Bell]:
         opened = batches.reap(tx)
         directory.remember(tx, SWEPT, {"at": now()})
         open_jobs = bells.open_jobs(tx)
+    settle_all(here.ledger)
     if opened:
         log.warning("claims of dead workers opened again", batches=opened)
     rung: list[Bell] = []

@@ -11,6 +11,7 @@ import click
 from worker import __version__
 from worker.entrypoints.cli_accounts import audit, user
 from worker.entrypoints.cli_messages import message
+from worker.entrypoints.cli_rows import resolve, verify
 from worker.entrypoints.cli_schedules import schedule
 from worker.entrypoints.cli_services import demo, doctor, sandbox, serve, services_of
 from worker.entrypoints.options import json_option, output_options, report_option, roster_options
@@ -195,33 +196,6 @@ def cancel(context: click.Context, job: int) -> None:
 
 
 @roster.command()
-@JOB
-@click.argument("row", type=int)
-@click.option("--candidate-id", metavar="ID", help="The candidate is at the LMS under this id.")
-@click.option("--registration-id", metavar="ID", help="The registration is at the LMS under this id.")
-@click.option("--absent", is_flag=True, help="It is not at the LMS; it may be sent again.")
-@click.pass_context
-def resolve(
-    context: click.Context,
-    job: int,
-    row: int,
-    *,
-    candidate_id: str | None,
-    registration_id: str | None,
-    absent: bool,
-) -> None:
-    """Say what you found at the LMS for a row in doubt.
-
-    Example: roster resolve 7 42 --absent
-    """
-    from worker.registration import steer
-
-    answer = steer.Answer(candidate_id=candidate_id, registration_id=registration_id, absent=absent)
-    with services_of(context).ledger.write() as tx:
-        click.echo(steer.resolve(tx, job, row, answer))
-
-
-@roster.command()
 @click.option("--older-than", required=True, metavar="DAYS", help="Jobs that ended so long ago: 90d, 12w.")
 @click.pass_context
 def purge(context: click.Context, *, older_than: str) -> None:
@@ -234,7 +208,7 @@ def purge(context: click.Context, *, older_than: str) -> None:
     context.exit(purge.purge(services_of(context), older_than))
 
 
-for command in (schedule, serve, doctor, sandbox, demo, user, audit, message):
+for command in (verify, resolve, schedule, serve, doctor, sandbox, demo, user, audit, message):
     roster.add_command(command)
 
 

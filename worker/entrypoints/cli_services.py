@@ -60,9 +60,12 @@ def doctor(context: click.Context, *, swept: bool) -> None:
 @click.option("--seed-users", default=0, metavar="N", help="KMI: people who are there at the start.")
 @click.option("--latency", default=0.0, metavar="SECONDS", help="How long every answer takes.")
 @click.option("--lag", default=0.0, metavar="SECONDS", help="New things appear in look-ups only after this.")
+@click.option("--update-empties", is_flag=True, help="KMI: an update empties the fields that it leaves out.")
 @click.option(
     "--lookup", type=click.Choice(["on", "404", "405"]), default="on", help="Tahdah: GET on registrations."
 )
+@click.option("--webhook", default="", metavar="URL", help="Tahdah: tell of each registration there.")
+@click.option("--webhook-secret", default="wh_sandbox", show_default=True, help="Signs what --webhook tells.")
 @click.option("--max-batch", default=500, metavar="N", help="Tahdah: the most candidates in one call.")
 @click.option("--seed", default=1, metavar="N", help="Of the dice that p= rules throw.")
 def sandbox(**options: Any) -> None:

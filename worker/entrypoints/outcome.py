@@ -11,7 +11,7 @@ import click
 from worker.ledger import reported
 from worker.model import JobState, RowStatus
 from worker.reports import filing, gather
-from worker.reports.words import next_steps
+from worker.reports.words import next_steps, verified_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +85,8 @@ def tell(summary: Summary, *, as_json: bool) -> None:
         if count:
             click.secho(f"  {count:>7}  {status}", fg=_COLOURS.get(status, "green"))
     click.echo(f"  {summary.total:>7}  rows in all")
+    if summary.verified is not None:
+        click.echo(f"  read back at the LMS: {verified_in_words(summary.verified)}")
     click.echo(_costs(summary))
     for path in summary.reports:
         click.echo(f"  {path}")

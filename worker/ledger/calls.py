@@ -221,7 +221,7 @@ def write(statement: Update, line_id: int, claim: Claim, values: Mapping[str, ob
 _OF_CANDIDATE = ("id", "state", "lms_id", "job_id", "row_id", "sent_at", "doing", "claimed_by")
 _OF_REGISTRATION = ("id", "state", "lms_id", "series", "job_id", "sent_at", "doing", "claimed_by")
 #: Built once: to build a statement takes longer than to execute it.
-_WORKS = (
+WORKS = (
     select(
         row.c.id,
         row.c.parsed,
@@ -234,25 +234,26 @@ _WORKS = (
     .join(registration, registration.c.id == row.c.registration_id)
 )
 _WORKS_OF_BATCH = (
-    _WORKS.where(row.c.batch_id == bindparam("b_batch"))
+    WORKS.where(row.c.batch_id == bindparam("b_batch"))
     .where(row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)))
     .order_by(row.c.id)
 )
-_WORK_OF_ROW = _WORKS.where(row.c.id == bindparam("b_id"))
+_WORK_OF_ROW = WORKS.where(row.c.id == bindparam("b_id"))
 
 
 def load_work(tx: Connection, claim: Claim) -> list[Work]:
     """Return the rows of a claimed batch that have no outcome yet, in roster order."""
     lines = tx.execute(_WORKS_OF_BATCH, {"b_batch": claim.batch_id})
-    return [_as_work(line, claim.token) for line in lines]
+    return [as_work(line, claim.token) for line in lines]
 
 
 def load_row(tx: Connection, claim: Claim, row_id: int) -> Work:
     """Return one row of a claimed batch as the ledger has it now."""
-    return _as_work(tx.execute(_WORK_OF_ROW, {"b_id": row_id}).one(), claim.token)
+    return as_work(tx.execute(_WORK_OF_ROW, {"b_id": row_id}).one(), claim.token)
 
 
-def _as_work(line: Row[Any], token: str) -> Work:
+def as_work(line: Row[Any], token: str) -> Work:
+    """Return a line of `WORKS`; `token` is the claim of whoever asks."""
     row_id, parsed, status, attempts, *held = tuple(line)
     return Work(
         row_id=row_id,

@@ -55,6 +55,7 @@ class Job:
     reason_code: str | None
     state_at: float | None
     told_at: float | None
+    verified_at: float | None
 
     @property
     def is_taken(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, or_, select
 
 from worker.ledger.schema import candidate, registration, row
-from worker.model import CandidateState, RegistrationState, RowStatus
+from worker.model import CandidateState, RegistrationState, RowStatus, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -32,6 +32,7 @@ class ReportedRow:
     attempts: int
     http_status: int | None
     changed_at: float | None
+    differs: bool
 
 
 def reported_rows(tx: Connection, job_id: int) -> Iterator[ReportedRow]:
@@ -106,4 +107,5 @@ def _as_reported(line: Row[Any]) -> ReportedRow:
         attempts=line.attempts,
         http_status=line.http_status,
         changed_at=line.changed_at,
+        differs=line.verified == Verdict.DIFFERS,
     )

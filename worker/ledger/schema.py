@@ -84,6 +84,8 @@ job = Table(
     #: When it came into its state, and of which such moment messages were put into the outbox.
     Column("state_at", Float, nullable=True),
     Column("told_at", Float, nullable=True),
+    #: When rows of it were last read back at the LMS.
+    Column("verified_at", Float, nullable=True),
     Index(None, "connection", "fingerprint"),
     Index(None, "state"),
 )
@@ -197,6 +199,9 @@ row = Table(
     Column("changed_at", Float, nullable=True),
     #: The LMS's id of the registration, as it answered.
     Column("lms_registration_id", String(200), nullable=True),
+    #: What reading it back at the LMS showed (`confirmed`, `differs`, `cannot_be_verified`), and when.
+    Column("verified", String(20), nullable=True),
+    Column("verified_at", Float, nullable=True),
     UniqueConstraint("job_id", "row"),
     Index(None, "job_id", "status"),
     Index(None, "batch_id"),
@@ -224,6 +229,26 @@ memory = Table(
     Column("name", String(300), primary_key=True),
     Column("value", JSON, nullable=False),
     Column("at", Float, nullable=False),
+)
+
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("connection", String(200), nullable=False),
+    #: SHA-256 of the webhook (the same one is taken once), and which of several things that it says.
+    Column("mark", String(64), nullable=False),
+    Column("place", Integer, nullable=False),
+    #: Who was registered on what, by the LMS's ids (the candidate's hashed); null when it says nothing for certain.
+    Column("candidate_key", String(64), nullable=True),
+    Column("course_id", String(200), nullable=True),
+    Column("legal_entity_id", String(200), nullable=True),
+    Column("lms_registration_id", String(200), nullable=True),
+    Column("at", Float, nullable=False),
+    #: `waiting`, `settled`, `confirmed` or `ignored`.
+    Column("fate", String(20), nullable=False),
+    UniqueConstraint("connection", "mark", "place"),
+    Index(None, "fate", "at"),
 )
 
 schedule = Table(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-    from worker.lms.contract import Connector
+    from worker.lms.contract import Connector, Hook
     from worker.lms.http import Door
     from worker.model import RowRules
     from worker.settings import Connection
@@ -65,6 +65,13 @@ def headers_of(connection: Connection) -> dict[str, str]:
     """Return the headers with which a connection proves who it is."""
     headers: dict[str, str] = _module(connection.system).headers(connection)
     return headers
+
+
+def hook_of(connection: Connection) -> Hook | None:
+    """Return how the webhooks of a connection are read; None when it takes none."""
+    hook_of_module = getattr(_module(connection.system), "hook", None)
+    hook: Hook | None = hook_of_module(connection) if hook_of_module else None
+    return hook
 
 
 def connect(connection: Connection, door: Door) -> Connector:

@@ -91,6 +91,8 @@ class Seen:
     course_id: str | None = None
     #: The registration stands no more.
     withdrawn: bool = False
+    #: How the LMS shows it, in few words and without anybody's data: its status, or the fields that differ.
+    shown: str = ""
     #: Why it is not to be sent at all.
     hindrance: Refused | None = None
     #: What the LMS showed, for the connector's own use.
@@ -102,6 +104,26 @@ class Done:
     """The LMS said so: the deed is done."""
 
     http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that an LMS told by itself: a candidate was registered on a course; all by the LMS's ids."""
+
+    candidate_id: str
+    course_id: str
+    legal_entity_id: str | None = None
+    registration_id: str | None = None
+
+
+class Hook(Protocol):
+    """How the webhooks of one account are told from forged ones, and read. Pure: it calls nobody."""
+
+    def is_genuine(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Tell whether the raw body was signed by the LMS; in constant time."""
+
+    def read(self, headers: Mapping[str, str], body: bytes) -> Sequence[Notice]:
+        """Return what it says for certain; nothing of a body that could mean two things, or that is not known."""
 
 
 class Connector(Protocol):
@@ -125,7 +147,8 @@ class Connector(Protocol):
     async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
         """Read what these deeds are about, by row id, in as few calls as it can: all of one action and one course.
 
-        Nothing is taken from an earlier look: this also settles what is in doubt. Raises when nothing can be read.
+        Of the action `register` too, which is done when the registration stands. Nothing is taken from an earlier
+        look: this also settles what is in doubt, and verifies. Raises when nothing can be read.
         """
 
     async def act(

@@ -27,9 +27,19 @@ def settle_job(tx: Connection, job_id: int) -> bool:
     """
     if batches.open_batches(tx, job_id):
         return False
-    by_status = rows.tally(tx, job_id).by_status
-    done = all(count == 0 or status in DONE or status is RowStatus.SKIPPED for status, count in by_status.items())
-    state = JobState.SUCCEEDED if done else JobState.COMPLETED_WITH_ERRORS
+    state = JobState.SUCCEEDED if _all_done(tx, job_id) else JobState.COMPLETED_WITH_ERRORS
     return jobs.change_job(
         tx, job_id, only_from=AT_WORK, state=state, reason="", not_before=None, finished_at=now()
     )
+
+
+def end_anew(tx: Connection, job_id: int) -> None:
+    """Let a job that ended with errors read `succeeded` when all its rows are done by now; a report is due anew."""
+    if _all_done(tx, job_id):
+        ended = (JobState.COMPLETED_WITH_ERRORS,)
+        jobs.change_job(tx, job_id, only_from=ended, state=JobState.SUCCEEDED, reason="", finished_at=now())
+
+
+def _all_done(tx: Connection, job_id: int) -> bool:
+    by_status = rows.tally(tx, job_id).by_status
+    return all(count == 0 or status in DONE or status is RowStatus.SKIPPED for status, count in by_status.items())

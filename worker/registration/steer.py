@@ -167,9 +167,13 @@ def resolve(tx: Connection, job_id: int, number: int, answer: Answer) -> str:
     Absent: nothing was done, and the row may be sent again.
     """
     get_whole_job(tx, job_id)
+    return settle(tx, job_id, number, answer, answers.find_row(tx, job_id, number))
+
+
+def settle(tx: Connection, job_id: int, number: int, answer: Answer, row: answers.RowInDoubt | None) -> str:
+    """Settle a row that was found, if it is in doubt and the answer is one. Return what to tell the person."""
     if sum((answer.candidate_id is not None, answer.registration_id is not None, answer.absent)) != 1:
         raise UsageError("Give exactly one of --candidate-id, --registration-id and --absent")
-    row = answers.find_row(tx, job_id, number)
     if row is None:
         raise UsageError(f"Job {job_id} has no row {number} that could be in doubt")
     if row.status is not RowStatus.IN_DOUBT:

@@ -163,6 +163,22 @@ _ALL = (
         "The LMS answered for the batch and said nothing of this row.",
         "Look the person up in the LMS, then say what you found with `roster resolve`.",
     ),
+    # What was done and, read back, is otherwise (`roster verify`).
+    Code(
+        "verified_absent",
+        "The row was done, and the LMS does not show it (any more): withdrawn or deleted there, or out of sight.",
+        "Ask whoever works in the LMS. If it should be so again, drop the `.differs.csv` with `--again`.",
+    ),
+    Code(
+        "verified_otherwise",
+        "The row was done, and the LMS shows it otherwise now; the message says how.",
+        "Ask whoever works in the LMS. If it should be as the row says, drop the `.differs.csv` with `--again`.",
+    ),
+    Code(
+        "cannot_be_verified",
+        "The row was done, and this LMS (or this account) cannot be asked whether it still is.",
+        "Nothing, or look the person up in the LMS yourself.",
+    ),
     # What was never sent.
     Code(
         "candidate_in_doubt",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from worker.ledger import jobs, reported, rows
+from worker.ledger import jobs, reported, rows, verifying
 from worker.ledger.engine import now
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
@@ -43,6 +43,7 @@ def summarise(tx: Connection, job: Job) -> Summary:
         reason=job.reason,
         not_before=_time(job.not_before) if job.state is JobState.WAITING else None,
         warnings=tuple(job.notes),
+        verified=verifying.tally(tx, job.id) if job.verified_at else None,
     )
 
 
@@ -71,6 +72,7 @@ def _line(row: ReportedRow, job: Job) -> ReportLine:
         attempts=row.attempts,
         http_status=row.http_status,
         when=_time(row.changed_at),
+        differs=row.differs,
     )
 
 

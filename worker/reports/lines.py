@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from worker.model import JobState, RowStatus
+from worker.model import JobState, RowStatus, Verdict
 
 #: Our columns, after the roster's own. The reader ignores headings that begin with `_`.
 OUR_COLUMNS = (
@@ -55,6 +55,8 @@ class ReportLine:
     attempts: int = 0
     http_status: int | None = None
     when: datetime | None = None
+    #: Whether `roster verify` found it otherwise at the LMS.
+    differs: bool = False
 
     @property
     def ours(self) -> tuple[str | int, ...]:
@@ -105,6 +107,8 @@ class Summary:
     not_before: datetime | None = None
     #: What was noticed on the way and stopped nothing.
     warnings: tuple[str, ...] = ()
+    #: What `roster verify` found of the rows that are done; None when it was never asked.
+    verified: Mapping[Verdict, int] | None = None
 
     def __post_init__(self) -> None:
         rows = sum(self.by_status.values())
@@ -133,6 +137,7 @@ class Summary:
             "reason": self.reason or None,
             "not_before": _stamp_or_none(self.not_before),
             "warnings": list(self.warnings),
+            "verified": self.verified and {verdict.value: self.verified.get(verdict, 0) for verdict in Verdict},
         }
 
 

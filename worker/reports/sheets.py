@@ -12,7 +12,7 @@ from worker.reports.codes import explain
 from worker.reports.lines import Summary, stamp
 from worker.reports.looks import FILLS, Looks
 from worker.reports.names import report_name
-from worker.reports.words import STATE_MEANS, STATUS_MEANS, next_steps
+from worker.reports.words import STATE_MEANS, STATUS_MEANS, next_steps, verified_in_words
 
 #: Of the three columns: a name, a number, what there is to say.
 _WIDTHS = (30, 14, 96)
@@ -111,6 +111,8 @@ def _about(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "Started", stamp(summary.started_at)
     if summary.finished_at is not None:
         yield "Finished", stamp(summary.finished_at)
+    if summary.verified is not None:
+        yield "Verified", verified_in_words(summary.verified)
     if summary.duration_seconds is not None:
         yield "Duration", _spoken(summary.duration_seconds)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from worker.model import DONE, JobState, RowStatus
+from collections.abc import Mapping
+
+from worker.model import DONE, JobState, RowStatus, Verdict
 from worker.reports.lines import Summary, stamp
 
 #: The rows of `<roster>.failed.csv`: not done, and worth dropping again. `skipped` is not among them: the row that
@@ -77,9 +79,20 @@ def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
             f"{_rows(faulty)} refused: mend the cells in {failed_csv} (its `_error` column says what is wrong) and "
             "drop that file as it is. What is done already is not sent again."
         )
+    if differing := (summary.verified or {}).get(Verdict.DIFFERS, 0):
+        file = next((path for path in summary.reports if path.endswith(".differs.csv")), "the .differs.csv")
+        steps.append(
+            f"{_rows(differing)} otherwise at the LMS than said here: see {file} (its `_error` column says how). "
+            "Drop that file with `--again` where it should be as the rows say; by itself nothing is sent."
+        )
     if counts.get(RowStatus.NOT_ATTEMPTED, 0) and summary.state in {JobState.CANCELLED, JobState.FAILED}:
         steps.append(f"`roster retry {summary.job}` sends the rows that were never sent.")
     return steps
+
+
+def verified_in_words(verified: Mapping[Verdict, int]) -> str:
+    """Return what reading the done rows back at the LMS showed."""
+    return ", ".join(f"{verified.get(verdict, 0):,} {verdict.value.replace('_', ' ')}" for verdict in Verdict)
 
 
 def _rows(count: int) -> str:

@@ -18,7 +18,11 @@ from worker.reports.staging import publish, staging
 from worker.reports.words import NOT_DONE_IN_FAILED
 
 _RESULTS, _WORKBOOK, _FAILED, _SUMMARY = "results.csv", "results.xlsx", "failed.csv", "summary.json"
-KINDS = (_RESULTS, _WORKBOOK, _FAILED, _SUMMARY)
+#: The rows that `roster verify` found otherwise at the LMS.
+_DIFFERS = "differs.csv"
+#: What has only some of the rows; absent when there are none.
+_SOME = (_FAILED, _DIFFERS)
+KINDS = (_RESULTS, _WORKBOOK, *_SOME, _SUMMARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +31,13 @@ class _Tally:
 
     by_status: Counter[RowStatus] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
+    #: The files that have only some of the rows, and have any.
+    some: set[str] = field(default_factory=set)
 
     def add(self, line: ReportLine) -> None:
         self.by_status[line.status] += 1
         if line.error_code:
             self.codes.update(set(line.error_code.split(SEVERAL)))
-
-    @property
-    def failed(self) -> int:
-        return sum(self.by_status[status] for status in NOT_DONE_IN_FAILED)
 
 
 def write_reports(
@@ -57,15 +59,17 @@ def write_reports(
     layout = lay_out(headings, lines())
     with staging(folder, job=summary.job) as scratch:
         staged = {kind: scratch / f"{name}.{kind}" for kind in KINDS}
-        summary, failed = _write_lines(staged, layout, lines, summary, rows_per_sheet)
-        if not failed:
-            del staged[_FAILED]
+        summary, some = _write_lines(staged, layout, lines, summary, rows_per_sheet)
+        empty = [kind for kind in _SOME if kind not in some]
+        for kind in empty:
+            del staged[kind]
         final = {path: folder / path.name for path in staged.values()}
         summary = replace(summary, reports=tuple(str(path) for path in final.values()))
         _write_summary(staged[_SUMMARY], summary)
         publish(final)
-        if not failed and is_ours(stale := folder / f"{name}.{_FAILED}"):
-            stale.unlink()
+        for kind in empty:
+            if is_ours(stale := folder / f"{name}.{kind}"):
+                stale.unlink()
     return summary
 
 
@@ -75,8 +79,8 @@ def _write_lines(
     lines: Callable[[], Iterator[ReportLine]],
     summary: Summary,
     rows_per_sheet: int | None,
-) -> tuple[Summary, int]:
-    """Write every line into every file it belongs to, in one pass; return the summary and how many rows failed."""
+) -> tuple[Summary, set[str]]:
+    """Write every line into each file it belongs to, in one pass; return the summary and the `_SOME` in use."""
     # Late, for XlsxWriter takes its time and most commands write no report.
     from worker.reports.workbook import ROWS_PER_SHEET, results_workbook  # noqa: PLC0415
 
@@ -84,6 +88,7 @@ def _write_lines(
     with (
         csv_report(staged[_RESULTS], layout.headings) as results,
         csv_report(staged[_FAILED], layout.headings) as failed,
+        csv_report(staged[_DIFFERS], layout.headings) as differing,
         results_workbook(staged[_WORKBOOK], layout, rows_per_sheet=rows_per_sheet or ROWS_PER_SHEET) as book,
     ):
         for line in lines():
@@ -93,9 +98,13 @@ def _write_lines(
             book.write(own, line)
             if line.status in NOT_DONE_IN_FAILED:
                 failed.write(own, line.ours)
+                tally.some.add(_FAILED)
+            if line.differs:
+                differing.write(own, line.ours)
+                tally.some.add(_DIFFERS)
         summary = _balanced(summary, tally.by_status)
         book.finish(summary, tally.codes)
-    return summary, tally.failed
+    return summary, tally.some
 
 
 def _balanced(summary: Summary, written: Counter[RowStatus]) -> Summary:

@@ -99,6 +99,9 @@ class Options:
     #: Tahdah: a known e-mail, somebody registered twice.
     email_taken: EmailTaken = EmailTaken.NEW
     tahdah_twice: Twice = Twice.CONFLICT
+    #: Tahdah: where each registration is told of by a webhook ("": nowhere), and the secret that it is signed with.
+    webhook: str = ""
+    webhook_secret: str = "wh_sandbox"  # noqa: S105 the sandbox's secret opens nothing
     #: KMI: key and secret; `more_api_keys` are further (key, secret) pairs with external ids of their own (K-ext).
     api_key: str = "sandbox-key"
     api_secret: str = "sandbox-secret"  # noqa: S105 the sandbox's secret opens nothing

@@ -21,6 +21,7 @@ def state(world: World) -> dict[str, Any]:
             "registrations": len(world.tahdah.registrations),
             "by_course": dict(Counter(str(each.experience_id) for each in world.tahdah.registrations)),
             "mails_sent": world.tahdah.mails_sent,
+            "webhooks": {str(status): count for status, count in world.tahdah.announcer.answers.items()},
         },
         "kmi": {
             "candidates": len(users),

@@ -17,6 +17,7 @@ import msgspec
 
 from worker.sandbox.options import EmailTaken, Lookup, Options, Twice
 from worker.sandbox.tahdah_batch import body_of, listed, problem, subject, wanted_of
+from worker.sandbox.webhooks import Announcer
 from worker.sandbox.wire import Answer, Call, Operation, Person, Refused, Route, System, header
 
 _PREFIX = "/api/learningexperiences/legalentities/"
@@ -75,6 +76,7 @@ class Tahdah:
         self.candidates: dict[int, Candidate] = {}
         self.registrations: list[Registration] = []
         self.mails_sent = 0
+        self.announcer = Announcer(options.webhook, options.webhook_secret)
         self.id_fields = frozenset({options.candidate_id_field})
         self._by_email: dict[str, int] = {}
         self._by_place: dict[tuple[int, int], dict[int, Registration]] = {
@@ -195,6 +197,7 @@ class Tahdah:
         )
         self.registrations.append(made)
         self._by_place[place].setdefault(made.candidate_id, made)
+        self.announcer.tell({"legalEntityId": place[0], "experienceId": place[1], **made.shown()})
         return made
 
     def _answer_for_known(self, known: int, email: str) -> Answer:

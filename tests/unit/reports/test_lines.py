@@ -42,7 +42,7 @@ def test_the_summary_has_the_contracts_keys_in_the_contracts_order(a_summary):
         "duration_seconds",
         "reports",
     ]
-    assert keys[16:] == ["reason", "not_before", "warnings"]
+    assert keys[16:] == ["reason", "not_before", "warnings", "verified"]
 
 
 def test_a_waiting_job_says_why_and_until_when(a_summary):

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from worker.entrypoints.web import calls, pages, problems, watch
+from worker.entrypoints.web import calls, hooks, pages, problems, watch
 from worker.entrypoints.web.events import Watching
 from worker.entrypoints.web.front import Front
 from worker.errors import RosterError
@@ -31,6 +31,7 @@ def make_app(services: Services) -> Starlette:
     app = Starlette(
         routes=[
             *calls.routes,
+            *hooks.routes,
             *pages.sign_in_routes,
             *pages.routes,
             Mount("/static", StaticFiles(directory=STATIC)),

@@ -43,6 +43,7 @@ class Summary(Said):
     reason: str | None = Field(description="Why the job is where it is, in a plain sentence.")
     not_before: str | None = Field(description="When a waiting job goes on.")
     warnings: list[str]
+    verified: dict[str, int] | None = Field(description="What reading the done rows back at the LMS showed.")
 
 
 class Progress(Summary):

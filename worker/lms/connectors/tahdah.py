@@ -28,6 +28,7 @@ from worker.lms.contract import (
     Unfound,
 )
 from worker.lms.http import Door
+from worker.lms.tahdah.webhooks import TahdahHook
 from worker.model import Action, Candidate, Course, Person, RowRules
 from worker.settings import Connection, Secret, Text
 
@@ -74,6 +75,8 @@ class TahdahConnection(Connection):
     behavior: Behavior | None = None
     #: Roster column → field of a candidate, to add to or change the defaults; "" leaves a column out.
     candidate_fields: Mapping[str, str] = Field(default_factory=dict)
+    #: The signing secret of its webhooks, which `roster serve` takes at /hooks/NAME; without it none is taken.
+    webhook_secret: Secret | None = None
 
 
 class Tahdah:
@@ -119,21 +122,31 @@ class Tahdah:
 
         A candidate in the list is registered; one missing from it is absent only when the list is whole.
         """
-        nothing: FoundRegistration = Unfound.NO_LOOKUP
-        try:
-            answer = await self.door.read("list_registrations", self._path(enrolments[0].course))
-        except Refused as refused:
-            if refused.status in NO_LOOKUP:
-                return {who.row_id: nothing for who in enrolments}
-            raise
-        found = dict(_registrations(answer))
-        if _is_whole(answer, len(found)):
-            nothing = Unfound.ABSENT
+        listed, nothing = await self._listed(enrolments[0].course)
+        found = dict(listed)
         return {who.row_id: found.get(who.candidate_id, nothing) for who in enrolments}
 
     async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
-        """See nothing: no page documents a deed, so no row gets here (`rules`)."""
-        return {deed.row_id: Unfound.NO_LOOKUP for deed in deeds}
+        """Look registrations up in the list of their course; of anything else no page documents a look."""
+        course = deeds[0].row.course
+        if deeds[0].action is not Action.REGISTER or course is None:
+            return {deed.row_id: Unfound.NO_LOOKUP for deed in deeds}
+        listed, nothing = await self._listed(course)
+        by_candidate: dict[str, list[Registered]] = {}
+        for candidate_id, there in listed:
+            by_candidate.setdefault(candidate_id, []).append(there)
+        return {deed.row_id: _as_seen(by_candidate.get(deed.candidate_id, []), nothing) for deed in deeds}
+
+    async def _listed(self, course: Course) -> tuple[list[tuple[str, Registered]], Unfound]:
+        """Return (candidate id, registration) of the list of a course, and what it means not to be in it."""
+        try:
+            answer = await self.door.read("list_registrations", self._path(course))
+        except Refused as refused:
+            if refused.status in NO_LOOKUP:
+                return [], Unfound.NO_LOOKUP
+            raise
+        listed = _registrations(answer)
+        return listed, Unfound.ABSENT if _is_whole(answer, len(listed)) else Unfound.NO_LOOKUP
 
     async def act(
         self, deeds: Sequence[Deed], seen: Mapping[int, Seen], intent: Intent
@@ -250,6 +263,13 @@ def _registrations(answer: Answer) -> list[tuple[str, Registered]]:
     return found
 
 
+def _as_seen(theirs: Sequence[Registered], nothing: Unfound) -> Seen | Unfound:
+    """Return what the list of a course shows of one candidate."""
+    if len(theirs) > 1:
+        return Unfound.SEVERAL
+    return Seen(lms_id=theirs[0].registration_id or "", reached=True, shown="registered") if theirs else nothing
+
+
 def _items(body: Any) -> list[dict[str, Any]]:
     if isinstance(body, dict):
         body = next((part for part in body.values() if isinstance(part, list)), [])
@@ -269,3 +289,9 @@ Settings, connect = TahdahConnection, Tahdah
 def headers(connection: TahdahConnection) -> dict[str, str]:
     """Return what every call carries (Create Registrations: bearer token)."""
     return {"Authorization": f"Bearer {connection.token.get_secret_value()}"}
+
+
+def hook(connection: TahdahConnection) -> TahdahHook | None:
+    """Return how its webhooks are read, where a secret is configured."""
+    secret = connection.webhook_secret
+    return TahdahHook(secret.get_secret_value()) if secret is not None else None

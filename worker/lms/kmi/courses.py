@@ -111,7 +111,7 @@ async def _look_one(door: Door, deed: Deed) -> Looked:
             return await _by_external_id(door, deed, deed.row.registration_external_id)
         if deed.registration_id is not None:
             known = await _read(door, f"/registrations/{segment(deed.registration_id)}/")
-            if known is not None:
+            if known is not None and _may_be_meant(known, deed):
                 return _as_seen(known, deed)
         found = await _of_user(door, deed)
         if found is Unfound.ABSENT and deed.key not in UNSAFE_IN_A_PATH:
@@ -155,7 +155,7 @@ async def _of_user(door: Door, deed: Deed) -> Looked:
     if course is not None and course.course_id is not None:
         params["course_id"] = course.course_id
     items = await _list(door, **params)
-    ours = [item for item in items if str(item.get("externalId") or "") == deed.key]
+    ours = [item for item in items if str(item.get("externalId") or "") == deed.key and _may_be_meant(item, deed)]
     theirs = ours or [item for item in items if course is not None and is_on(item, course)]
     if theirs:
         return _choose(theirs, deed)
@@ -165,6 +165,11 @@ async def _of_user(door: Door, deed: Deed) -> Looked:
         return Unfound.ABSENT
     message = "The LMS does not say which of this person's registrations is on that course; give the course_id"
     return Refused("registration_not_found", None, f"{message}, or a registration_external_id")
+
+
+def _may_be_meant(item: Mapping[str, Any], deed: Deed) -> bool:
+    """Tell whether to look no further: whoever was withdrawn by hand may have been registered anew."""
+    return stands(item) or deed.action is not Action.REGISTER
 
 
 def _choose(items: Sequence[Mapping[str, Any]], deed: Deed) -> Looked:
@@ -182,7 +187,7 @@ def _choose(items: Sequence[Mapping[str, Any]], deed: Deed) -> Looked:
 
 def _as_seen(item: Mapping[str, Any], deed: Deed) -> Seen:
     status = status_of(item)
-    reached = status in _REACHED[deed.action]
+    reached = stands(item) if deed.action is Action.REGISTER else status in _REACHED[deed.action]
     if deed.action is Action.COMPLETE and deed.row.score is not None:
         reached = reached and _same_number(item.get("score"), deed.row.score)
     hindrance = None
@@ -195,8 +200,15 @@ def _as_seen(item: Mapping[str, Any], deed: Deed) -> Seen:
         reached=reached,
         withdrawn=status == WITHDRAWN,
         hindrance=hindrance,
+        shown=_words(item),
         body=item,
     )
+
+
+def _words(item: Mapping[str, Any]) -> str:
+    score = item.get("score")
+    scored = f" with a score of {score:g}" if isinstance(score, int | float) else ""
+    return f"{item.get('statusName') or 'without a status'}{scored}"
 
 
 def _same_number(shown: Any, wanted: Decimal) -> bool:

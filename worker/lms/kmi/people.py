@@ -134,8 +134,10 @@ def _as_text(value: Any) -> str:
 
 
 def _as_seen(item: Mapping[str, Any], deed: Deed) -> Seen:
-    reached = deed.action is Action.UPDATE and not differing(deed, item)
-    return Seen(lms_id=as_id(item.get("id")) or "", reached=reached, body=item)
+    other = differing(deed, item) if deed.action is Action.UPDATE else {}
+    reached = deed.action is Action.UPDATE and not other
+    shown = f"other values in {', '.join(sorted(other))}" if other else "there"
+    return Seen(lms_id=as_id(item.get("id")) or "", reached=reached, shown=shown, body=item)
 
 
 def _refusal(refused: Refused, action: Action) -> Refused:

@@ -133,3 +133,22 @@ def upgrade() -> None:
     op.add_column("job", sa.Column("reason_code", sa.String(length=60), nullable=True))
     op.add_column("job", sa.Column("state_at", sa.Float(), nullable=True))
     op.add_column("job", sa.Column("told_at", sa.Float(), nullable=True))
+    op.add_column("job", sa.Column("verified_at", sa.Float(), nullable=True))
+    op.add_column("row", sa.Column("verified", sa.String(length=20), nullable=True))
+    op.add_column("row", sa.Column("verified_at", sa.Float(), nullable=True))
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("connection", sa.String(length=200), nullable=False),
+        sa.Column("mark", sa.String(length=64), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("candidate_key", sa.String(length=64), nullable=True),
+        sa.Column("course_id", sa.String(length=200), nullable=True),
+        sa.Column("legal_entity_id", sa.String(length=200), nullable=True),
+        sa.Column("lms_registration_id", sa.String(length=200), nullable=True),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("fate", sa.String(length=20), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
+        sa.UniqueConstraint("connection", "mark", "place", name=op.f("uq_notice_connection_mark_place")),
+    )
+    op.create_index(op.f("ix_notice_fate_at"), "notice", ["fate", "at"], unique=False)

@@ -1,0 +1,19 @@
+"""The table of docs/how-many-calls.md on a smaller scale: counted, so that a busy machine falsifies nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.calls import CASES, count
+
+ROWS, BATCH = 60, 20
+#: Reading who is there, and who stands on the course: by pages of 100, so for 60 rows a page of each and a probe.
+LISTS = 4
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.system}-{case.what}")
+def test_a_roster_takes_the_least_calls_and_a_few_lists(case, tmp_path):
+    counted = count(case, ROWS, tmp_path, BATCH)
+
+    over = counted.calls - counted.least
+    assert 0 <= over <= (LISTS if case.system == "kmi" else 0), counted.by_operation

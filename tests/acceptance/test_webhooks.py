@@ -1,0 +1,193 @@
+"""Tahdah's signed webhooks, told by the sandbox over a socket to a real `roster serve`.
+
+The signature is documented; the body is the sandbox's guess. So what is not understood must do nothing at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.doors import add_user, problem
+from tests.servers import free_port
+
+SECRET = "wh_a-secret-of-the-office"
+CREATED = "RegistrationCreated"
+
+
+@pytest.fixture
+def told(sandbox, office, door):
+    """Open a sandbox that tells a served office of its registrations."""
+
+    def start(*bad_days, lookup="404", **options):
+        lms = sandbox(bad_days=bad_days, lookup=lookup)
+        desk = office(lms, **{"webhook_secret": "env:WEBHOOK_SECRET", "lookup_pauses": [0.05], **options})
+        desk.environment |= {"WEBHOOK_SECRET": SECRET, "ROSTER_SWEEP_SECONDS": "0.2"}
+        served = door(desk)
+        lms.world.tahdah.announcer.url = f"{served.url}/hooks/north"
+        lms.world.tahdah.announcer.secret = SECRET
+        return lms, desk, served
+
+    return start
+
+
+def sign(body, secret=SECRET):
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def tell(served, body, *, verb=CREATED, signature=None, name="north", **headers):
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    signed = {"Webhook-Verb": verb, "Webhook-Signature": sign(raw) if signature is None else signature}
+    return served.client.post(f"/hooks/{name}", content=raw, headers=signed | headers)
+
+
+def fates(served):
+    """Return what became of the webhooks, as the metrics tell it."""
+    lines = served.client.get("/metrics").text.splitlines()
+    found = [line.rpartition(" ") for line in lines if line.startswith("roster_webhooks{")]
+    return {name.partition('fate="')[2].partition('"')[0]: int(float(count)) for name, _, count in found}
+
+
+def test_a_lost_batch_that_nobody_can_look_up_is_settled_by_what_the_lms_tells(told):
+    lms, desk, served = told("register:lost-after:nth=1")
+    dropped = served.done(desk.people("roster.csv", 4), connection="north")
+    job = dropped["job"]
+
+    wait_until(lambda: served.job(job)["by_status"]["registered"] == 4, "the doubt to be settled")
+
+    summary = served.until(job, "succeeded")
+    assert summary["verified"] == {"confirmed": 4, "differs": 0, "cannot_be_verified": 0}
+    assert lms.changes == {"create_candidate": 4, "register": 1}
+    report = desk.balanced(desk.type("report", job, "--json"))
+    assert {row["_registration_id"] for row in report.rows} == set(lms.standing.values())
+    assert not any(row["_error"] for row in report.rows)
+
+
+def test_what_went_well_is_confirmed_and_nothing_else_changes(told):
+    lms, desk, served = told()
+    job = served.done(desk.people("roster.csv", 3), connection="north")["job"]
+
+    wait_until(lambda: (served.job(job)["verified"] or {}).get("confirmed") == 3, "the confirmation")
+
+    assert served.job(job)["state"] == "succeeded"
+    assert fates(served) == {"confirmed": 3}
+    assert lms.changes == {"create_candidate": 3, "register": 1}
+
+
+def test_one_that_is_told_again_counts_once(told):
+    lms, desk, served = told()
+    lms.world.tahdah.announcer.url = ""
+    job = served.done(desk.people("roster.csv", 1), connection="north")["job"]
+    (there,) = lms.look("registrations")
+    body = {"legalEntityId": 42, "experienceId": "58", "candidateId": there["candidate_id"]}
+
+    assert [tell(served, body).status_code for _ in range(3)] == [200, 200, 200]
+
+    wait_until(lambda: served.job(job)["verified"], "the confirmation")
+    assert fates(served) == {"confirmed": 1}
+
+
+def test_only_whoever_has_the_secret_is_heard(told):
+    lms, desk, served = told("register:lost-after:nth=1")
+    lms.world.tahdah.announcer.url = ""
+    job = served.done(desk.people("roster.csv", 1), connection="north")["job"]
+    (there,) = lms.look("registrations")
+    body = {"legalEntityId": 42, "experienceId": 58, "candidateId": there["candidate_id"]}
+    raw = json.dumps(body).encode()
+
+    assert "signature" in problem(tell(served, body, signature=""), 401)
+    for wrong in (sign(raw, "wh_another"), sign(raw).upper(), sign(raw + b" "), "é" * 64):
+        problem(tell(served, raw, signature=wrong.encode()), 401)
+    assert "webhook_secret" in problem(tell(served, body, name="south"), 404)
+    assert "bytes" in problem(tell(served, b"{" + b" " * 300_000), 413)
+    assert served.client.get("/hooks/north").status_code == 405
+    assert fates(served) == {}
+    assert served.job(job)["by_status"]["in_doubt"] == 1
+
+
+def test_a_connection_without_a_secret_takes_none(told):
+    _, _, served = told(webhook_secret=None)
+
+    assert "webhook_secret" in problem(tell(served, {}), 404)
+
+
+def test_where_people_sign_in_the_signature_is_enough_and_the_browsers_tricks_are_not_asked_for(told):
+    _, desk, served = told()
+    add_user(desk, "ada", "admin")
+
+    answer = tell(served, {}, Origin="https://api.tahdah.me")
+
+    assert (answer.status_code, answer.json()) == (200, {"received": True})
+    assert served.client.get("/api/jobs").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no json at all",
+        b"\xff\xfe",
+        b"[" * 5_000,
+        [],
+        {"candidateId": "{candidate}"},
+        {"experienceId": 58},
+        {"candidateId": "{candidate}", "experienceId": 59},
+        {"candidateId": "{candidate}", "experienceId": 58, "legalEntityId": 43},
+        {"candidateId": "{candidate}", "experienceId": 58, "learningExperienceId": 59},
+        {"candidateId": "{candidate}", "experienceId": 58, "candidate": {"candidateId": 7}},
+        {"candidateId": ["{candidate}"], "experienceId": 58},
+        {"person": "{candidate}", "course": 58},
+    ],
+)
+def test_a_body_that_is_not_certain_settles_nothing(told, body):
+    lms, desk, served = told("register:lost-after:nth=1")
+    lms.world.tahdah.announcer.url = ""
+    job = served.done(desk.people("roster.csv", 1), connection="north")["job"]
+    (there,) = lms.look("registrations")
+    raw = (
+        body if isinstance(body, bytes) else json.dumps(body).replace("{candidate}", there["candidate_id"]).encode()
+    )
+
+    assert tell(served, raw).status_code == 200
+    good = {"candidateId": there["candidate_id"], "experienceId": 58}
+    assert tell(served, good, verb="CandidateDeleted").status_code == 200
+    wait_until(lambda: sum(fates(served).values()) == 2, "both to be counted")
+
+    assert served.job(job)["by_status"]["in_doubt"] == 1
+    assert "settled" not in fates(served)
+    assert lms.changes == {"create_candidate": 1, "register": 1}
+
+
+def test_the_sandbox_tells_where_it_is_asked_to(office, door):
+    """By the options of the command, as a person would type them."""
+    port = free_port()
+    desk = office()
+    desk.connect(f"http://127.0.0.1:{port}", "north", webhook_secret="env:WEBHOOK_SECRET")
+    desk.environment["WEBHOOK_SECRET"] = SECRET
+    served = door(desk)
+    hook = ["--webhook", f"{served.url}/hooks/north", "--webhook-secret", SECRET]
+    sandbox = desk.start("sandbox", "--port", port, *hook)
+    wait_until(lambda: "sandbox is up" in sandbox.out.read_text("utf-8"), "the sandbox")
+
+    job = served.done(desk.people("roster.csv", 2), connection="north")["job"]
+
+    wait_until(lambda: (served.job(job)["verified"] or {}).get("confirmed") == 2, "the confirmation")
+    sandbox.interrupt()
+    assert sandbox.over_within(20)
+
+
+def test_nothing_of_a_body_is_kept_or_logged(told):
+    _, desk, served = told()
+
+    tell(served, {"candidateId": 7, "experienceId": 58, "email": "wilhelmina@example.com", "name": "Achterberg"})
+
+    told_of = served.running.err.read_text("utf-8") + served.client.get("/metrics").text
+    kept = (desk.folder / "roster.db").read_bytes() + b"".join(
+        path.read_bytes() for path in desk.folder.glob("roster.db-*")
+    )
+    for personal in ("wilhelmina@example.com", "Achterberg"):
+        assert personal not in told_of
+        assert personal.encode() not in kept
