@@ -79,6 +79,12 @@ def open_job(tx: Connection, **values: Any) -> int:
     return int(tx.execute(insert(job).values(**line).returning(job.c.id)).scalar_one())
 
 
+def state_of(tx: Connection, job_id: int) -> JobState | None:
+    """Return where a job stands; None when there is none of that number."""
+    state = tx.execute(select(job.c.state).where(job.c.id == job_id)).scalar()
+    return JobState(state) if state else None
+
+
 def find_job(tx: Connection, job_id: int) -> Job | None:
     """Return the job, or None when there is none of that number."""
     line = tx.execute(select(job).where(job.c.id == job_id)).first()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
@@ -22,10 +21,11 @@ if TYPE_CHECKING:
 
     from worker.ledger.access import Ledger
 
-#: How often to look, and how often to count (seconds).
-LOOK_SECONDS, COUNT_SECONDS = 0.5, 2.0
-#: A batch gives way after this when a shorter job waits, and after that in any case (seconds).
-TURN_SECONDS = 2.0
+#: How often to look what a person asked for (seconds).
+LOOK_SECONDS = 0.5
+#: How often to count, and to look whether a shorter job waits: a batch then gives way (seconds).
+COUNT_SECONDS = 2.0
+#: After so long it gives way in any case (seconds).
 LONGEST_TURN_SECONDS = 30.0
 
 
@@ -58,26 +58,25 @@ class Attention:
             await asyncio.gather(looking, return_exceptions=True)
 
     async def _keep_looking(self) -> None:
-        counted = -math.inf
+        counted = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             # A ledger that is away for a moment is the commits' trouble, not ours.
             with suppress(LedgerError):
                 await self.ledger.look(self._look)
                 if time.monotonic() - counted > COUNT_SECONDS:
-                    self.progress(*await self.ledger.look(self._count))
                     counted = time.monotonic()
+                    self.progress(*await self.ledger.look(self._count))
 
     def _look(self, tx: Connection) -> None:
-        """Look at what a person asked for and whose turn it is."""
-        job = jobs.find_job(tx, self.job_id)
-        turn = time.monotonic() - self._began
-        if job is None or job.state not in AT_WORK:
-            self._asked = Stopped(f"the job is {job.state if job else 'gone'}")
-        elif turn > LONGEST_TURN_SECONDS or (turn > TURN_SECONDS and bells.others_wait(tx, self.job_id)):
-            self._asked = Stopped("it is another job's turn")
+        """Look at what a person asked for."""
+        state = jobs.state_of(tx, self.job_id)
+        if state not in AT_WORK:
+            self._asked = Stopped(f"the job is {state or 'gone'}")
 
     def _count(self, tx: Connection) -> tuple[int, int]:
-        """Return how many of the job's rows are settled, of how many."""
+        """Look whose turn it is, and return how many of the job's rows are settled, of how many."""
+        if time.monotonic() - self._began > LONGEST_TURN_SECONDS or bells.others_wait(tx, self.job_id):
+            self._asked = self._asked or Stopped("it is another job's turn")
         tally = rows.tally(tx, self.job_id)
         return tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED], tally.total
