@@ -97,7 +97,7 @@ def last_swept(tx: Connection) -> float:
 
 
 def rows_left(tx: Connection, job_id: int) -> int:
-    """Count the rows of a job that were not sent yet, as far as it matters to its urgency: one beyond `MIDDLING`."""
+    """Count the rows of a job that were not sent yet, as far as its urgency asks: up to one beyond `MIDDLING`."""
     left = select(row.c.id).where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
     some = left.limit(MIDDLING + 1).subquery()
     return tx.execute(select(func.count()).select_from(some)).scalar_one()
