@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from worker import lms
+from worker.errors import UsageError
 from worker.intake.accept import accept
 from worker.ledger import bells
 from worker.ledger.engine import now
@@ -16,12 +18,20 @@ from worker.registration.undo import open_undo
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy import Connection as Transaction
+
     from worker.bootstrap import Services
     from worker.intake.accept import Accepted, Arrival, Options
     from worker.settings import Connection
 
+#: Told the job that an act was about or has opened, in the act's transaction.
+Note = Callable[["Transaction", int], None]
 #: `roster serve` without a broker sweeps every few seconds; one that did not for so long is not at work (seconds).
 AT_WORK_SECONDS = 60.0
+
+
+def _no_note(_tx: Transaction, _job_id: int) -> None:
+    """Note nothing."""
 
 
 def receive(
@@ -33,10 +43,12 @@ def receive(
     options: Options,
     report_dir: Path | None,
     arrival: Arrival,
+    note: Callable[[Transaction, Accepted], None] | None = None,
 ) -> Accepted:
     """Keep a roster, open its job and have it worked off; a twin at work already is returned as it stands.
 
-    Without `report_dir` the reports go to the job's own folder below `files`.
+    Without `report_dir` the reports go to the job's own folder below `files`. What these functions take as `note` is
+    called in the transaction that does what they are for.
     """
     accepted = accept(
         services.ledger,
@@ -47,6 +59,7 @@ def receive(
         files=services.files,
         report_dir=report_dir,
         arrival=replace(arrival, driver=Driver.QUEUE),
+        note=note,
     )
     if not accepted.twin and arrival.start is None:
         start(services, accepted.job_id)
@@ -61,29 +74,37 @@ def adopt(services: Services, job_id: int) -> str:
     return told
 
 
-def go_on(services: Services, job_id: int) -> str:
+def go_on(services: Services, job_id: int, note: Note = _no_note) -> str:
     """Go on with a job that stopped. Return what to tell the person; raises UsageError when it cannot go on."""
     with services.ledger.write() as tx:
         told = steer.hand_to_queue(tx, job_id)
+        note(tx, job_id)
     start(services, job_id)
     return told
 
 
-def undo(services: Services, job_id: int) -> int:
+def undo(services: Services, job_id: int, note: Note = _no_note) -> int:
     """Open the job that withdraws what `job_id` registered, and return its id."""
     with services.ledger.write() as tx:
         rules = lms.rules_of(services.connection(steer.get_job(tx, job_id).connection))
         undoing = open_undo(tx, job_id, rules)
         steer.hand_to_queue(tx, undoing)
+        note(tx, undoing)
     start(services, undoing)
     return undoing
 
 
-def retry(services: Services, job_id: int) -> str:
-    """Send again the rows of a job for which nothing was done. Return what to tell the person."""
+def retry(services: Services, job_id: int, note: Note = _no_note) -> str:
+    """Send again the rows of a job for which nothing was done. Return what to tell the person.
+
+    Raises UsageError when there are none.
+    """
     with services.ledger.write() as tx:
         count = steer.reopen(tx, job_id)
+        if not count:
+            raise UsageError(f"Job {job_id} has no row for which nothing was done: there is nothing to send again")
         steer.hand_to_queue(tx, job_id)
+        note(tx, job_id)
     start(services, job_id)
     return f"Job {job_id}: {count} rows will be sent again"
 

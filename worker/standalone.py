@@ -71,10 +71,11 @@ class Standalone:
             here.rest()
 
     async def _work(self, here: Workplace) -> None:
-        await here.ledger.run(bells.unring_all)
-        swept, attended = 0.0, 0.0
+        swept, attended, begun = 0.0, 0.0, False
         every = self.services.settings.sweep_seconds
         while not self._ending.is_set():
+            if not begun:
+                begun = await _unless_it_fails(_forget_bells(here)) or False
             if time.monotonic() - swept > every:
                 self._take(await _unless_it_fails(asyncio.to_thread(sweep.recover, here, forgotten=False)) or [])
                 swept = time.monotonic()
@@ -127,6 +128,12 @@ class Standalone:
             await register.register(here, bell.id, self._take, lambda _done, _total: None)
         else:
             await asyncio.to_thread(report.report, here, bell.id)
+
+
+async def _forget_bells(here: Workplace) -> bool:
+    """Forget the bells of an earlier process, which nobody will answer; say that it is done."""
+    await here.ledger.run(bells.unring_all)
+    return True
 
 
 async def _newly_come(here: Workplace) -> list[Bell]:

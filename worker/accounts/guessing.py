@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 #: So many wrong tries are free; a host may be a whole office.
 FREE_OF_A_NAME, FREE_OF_A_HOST = 5, 20
-#: The first wait, which doubles with each further try, and the longest (seconds).
+#: The first wait, which doubles with each further try, and the longest for a name (seconds).
 FIRST_WAIT, LONGEST_WAIT = 15.0, 900.0
+#: Behind a proxy a host may be everybody: the longest wait for it slows a guesser down and locks nobody out (seconds).
+LONGEST_WAIT_OF_A_HOST = 30.0
 #: After this without a try all is forgotten (seconds).
 FORGOTTEN_AFTER = 24 * 3600.0
 
@@ -38,6 +40,8 @@ def locked_for(tx: Connection, name: str, host: str) -> float:
     for about, before in tries.items():
         failures = 1 + (before.failures if before and before.last_at > at - FORGOTTEN_AFTER else 0)
         wait = wait_after(failures, _free(name, host)[about])
+        if about.startswith("host:"):
+            wait = min(wait, LONGEST_WAIT_OF_A_HOST)
         guesses.keep(tx, about, Guesses(failures=failures, last_at=at, locked_until=at + wait if wait else None))
     return 0.0
 

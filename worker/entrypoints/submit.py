@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.intake.accept import Accepted
 
+#: A job is planned for at most so many days ahead.
+MOST_DAYS = 366
 TIMES = 'for example "2026-12-01 06:00", "06:00" (today, or tomorrow when that is past) or 2026-12-01T06:00+01:00'
 
 
@@ -76,10 +78,11 @@ def starting_time(text: str) -> datetime:
             hour = datetime.strptime(text, "%H:%M" if text.count(":") == 1 else "%H:%M:%S").time()  # noqa: DTZ007
             at = datetime.combine(here.date(), hour).astimezone()
             return at if at > here else datetime.combine(here.date() + timedelta(days=1), hour).astimezone()
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        at = datetime.fromisoformat(text).astimezone()
+        if at > here + timedelta(days=MOST_DAYS):
+            raise UsageError(f"--at {text!r} is more than a year away")
+    except (ValueError, OverflowError):
         raise UsageError(f"--at {text!r} is no time; write {TIMES}") from None
-    at = at.astimezone()
     if at < here - timedelta(minutes=1):
         raise UsageError(f"--at {text!r} is in the past; leave --at out to begin at once")
     return at

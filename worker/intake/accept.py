@@ -15,6 +15,7 @@ from worker.intake.headers import match_headings
 from worker.intake.keep import keep
 from worker.intake.rows import read_rows
 from worker.ledger import jobs, reading, rows
+from worker.ledger.engine import take_turns
 from worker.ledger.reading import NewRow
 from worker.model import Action, Driver, JobState, RowStatus
 
@@ -102,14 +103,16 @@ def accept(
     note = note or (lambda _tx, _accepted: None)
     mark = fingerprint(path, connection.name, options)
     with ledger.write() as tx:
-        twin = jobs.find_open_twin(tx, connection.name, mark)
-        if twin is not None:
-            if report_dir is not None and (arrival is None or not arrival.is_by_itself):
-                jobs.change_job(tx, twin.id, report_dir=str(report_dir))
-            note(tx, found := Accepted(job_id=twin.id, twin=True))
-            return found
+        if twin := _find_twin(tx, connection, mark, report_dir, arrival):
+            note(tx, twin)
+            return twin
     kept_at = keep(path, files, mark)
     with ledger.write() as tx:
+        # Somebody may have dropped the same meanwhile: a double click is one job.
+        take_turns(tx, f"roster:{mark}")
+        if twin := _find_twin(tx, connection, mark, report_dir, arrival):
+            note(tx, twin)
+            return twin
         job_id = open_job(
             tx,
             path=kept_at,
@@ -124,6 +127,17 @@ def accept(
             jobs.change_job(tx, job_id, report_dir=str(own_folder(files, job_id)))
         note(tx, opened := Accepted(job_id=job_id, twin=False))
     return opened
+
+
+def _find_twin(
+    tx: Transaction, connection: Connection, mark: str, report_dir: Path | None, arrival: Arrival | None
+) -> Accepted | None:
+    twin = jobs.find_open_twin(tx, connection.name, mark)
+    if twin is None:
+        return None
+    if report_dir is not None and (arrival is None or not arrival.is_by_itself):
+        jobs.change_job(tx, twin.id, report_dir=str(report_dir))
+    return Accepted(job_id=twin.id, twin=True)
 
 
 def own_folder(files: Path, job_id: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,10 @@ def translated() -> Iterator[None]:
     """Turn the database's errors into a LedgerError that says what to do."""
     try:
         yield
+    except exc.TimeoutError:
+        raise LedgerAway(
+            "The ledger is too busy: nobody got through to it in time; try again in a moment"
+        ) from None
     except exc.DBAPIError as error:
         kind = LedgerAway if _passes(error) else LedgerError
         raise kind(
@@ -68,6 +73,8 @@ def _said(error: exc.DBAPIError) -> str:
 
 def _passes(error: exc.DBAPIError) -> bool:
     """Tell whether the same transaction may succeed in a moment: a collision, or a server that went away."""
+    if getattr(error.orig, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return True
     code = getattr(error.orig, "sqlstate", "")
     passing = code is None or (code != "" and code.startswith(_PASSING))
     return error.connection_invalidated or (isinstance(error, exc.OperationalError) and passing)

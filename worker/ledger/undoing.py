@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 
 from worker.ledger import jobs
+from worker.ledger.engine import take_turns
 from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import registration, row
 from worker.model import Action, JobState, RegistrationState, RowStatus
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 
 
 def open_undo(tx: Connection, job: Job) -> int | None:
-    """Open a job with a `withdraw` for each registration that `job` made; None when there is none left."""
+    """Open a job with a `withdraw` for each registration that `job` made; None when there is none left.
+
+    One that is open already is returned as it is.
+    """
+    mark = f"undo:{job.id}"
+    take_turns(tx, mark)
+    if twin := jobs.find_open_twin(tx, job.connection, mark):
+        return twin.id
     made = (
         select(row)
         .join(registration, registration.c.id == row.c.registration_id)
@@ -35,7 +43,7 @@ def open_undo(tx: Connection, job: Job) -> int | None:
         system=job.system,
         roster=f"undo-{job.id}-{job.roster}",
         kept_at="",
-        fingerprint=f"undo:{job.id}",
+        fingerprint=mark,
         options={},
         state=JobState.QUEUED,
         headings=list(job.headings),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from worker.errors import UnknownJob, UsageError
-from worker.ledger import answers, batches, jobs, rows
+from worker.ledger import answers, batches, bells, jobs, rows
 from worker.ledger.engine import now
 from worker.model import AT_WORK, ENDED, TO_READ, Driver, JobState, RowStatus
 
@@ -47,7 +47,8 @@ def pause(tx: Connection, job_id: int) -> str:
         raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to pause")
     if job.state is JobState.CANCELLING:
         raise UsageError(f"Job {job_id} is being cancelled; that cannot be paused")
-    jobs.change_job(tx, job_id, state=JobState.PAUSED, reason="paused by a person", not_before=None)
+    planned = job.not_before if job.state is JobState.SCHEDULED else None
+    jobs.change_job(tx, job_id, state=JobState.PAUSED, reason="paused by a person", not_before=planned)
     return f"Job {job_id} is paused; `roster resume {job_id}` goes on"
 
 
@@ -90,7 +91,13 @@ def hand_to_queue(tx: Connection, job_id: int) -> str:
 
     Raises UsageError when there is nothing to go on with.
     """
+    planned = get_job(tx, job_id)
+    if planned.state is JobState.PAUSED and (planned.not_before or 0) > now():
+        jobs.change_job(tx, job_id, state=JobState.SCHEDULED, reason="", driver=Driver.QUEUE)
+        return f"Job {job_id} begins when it was planned to"
     job = resume(tx, job_id)
+    if job.has_ended and not bells.rows_left(tx, job_id) and not batches.rows_to_plan(tx, job_id):
+        raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to go on with")
     if job.state in {*AT_WORK, *TO_READ} and (job.driver is Driver.QUEUE or batches.running_owner(tx, job_id)):
         jobs.change_job(tx, job_id, rung_at=None)
         return f"Job {job_id} is at work"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TEXTS = ("connection", "course", "sheet", "use_map", "save_map", "encoding", "at")
 FLAGS = ("strict", "again", "update_existing")
 NUMBERS = ("start_row", "max_rows")
+#: What the command line calls a field otherwise, but for its hyphens.
+ALIASES = {"to": "connection"}
 #: Fields that may come often, and what the command line calls them.
 REPEATED = {"set": "set_values", "map": "mapping"}
 #: Of a number; no spreadsheet has more rows.
@@ -56,9 +58,10 @@ def _values(fields: Fields, also: frozenset[str]) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys((*TEXTS, *NUMBERS))
     values |= dict.fromkeys(FLAGS, False) | dict.fromkeys(REPEATED.values(), ())
     seen = set()
-    for name, text in fields:
-        if name in also or name == csrf.FIELD:
+    for sent, text in fields:
+        if sent in also or sent == csrf.FIELD:
             continue
+        name = ALIASES.get(sent, sent.replace("-", "_"))
         if name in REPEATED:
             values[REPEATED[name]] += (text,) if text.strip() else ()
             continue

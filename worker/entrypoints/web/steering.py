@@ -12,10 +12,13 @@ from worker.ledger import audit
 from worker.registration import steer
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection as Transaction
+
     from worker.bootstrap import Services
     from worker.entrypoints.web.options import Wanted
     from worker.entrypoints.web.security import Who
     from worker.entrypoints.web.uploads import Upload
+    from worker.handover import Note
     from worker.intake.accept import Accepted
 
 
@@ -42,6 +45,11 @@ def drop(services: Services, who: Who, upload: Upload, wanted: Wanted, *, origin
 
     Raises UsageError when it cannot be kept.
     """
+
+    def note(tx: Transaction, accepted: Accepted) -> None:
+        detail = "the same roster was at work already" if accepted.twin else ""
+        audit.note(tx, who=who.name, act="drop", job_id=accepted.job_id, detail=detail)
+
     accepted = handover.receive(
         services,
         upload.path,
@@ -50,55 +58,57 @@ def drop(services: Services, who: Who, upload: Upload, wanted: Wanted, *, origin
         options=wanted.options,
         report_dir=None,
         arrival=Arrival(origin=origin, by=None if who.name == "-" else who.name, start=wanted.start),
+        note=note,
     )
     if accepted.twin:
         handover.adopt(services, accepted.job_id)
-    _note(services, who, "drop", accepted.job_id, "the same roster was at work already" if accepted.twin else "")
     return accepted
 
 
 def act(services: Services, who: Who, what: Act, job_id: int) -> Told:
     """Do something to a job. Raises UnknownJob, or UsageError that says why it cannot be done now."""
-    told = _ACTS[what](services, job_id)
-    _note(services, who, what, job_id, f"job {told.job_id}" if told.job_id != job_id else "")
-    return told
+
+    def note(tx: Transaction, about: int) -> None:
+        detail = f"job {about}" if about != job_id else ""
+        audit.note(tx, who=who.name, act=what, job_id=job_id, detail=detail)
+
+    return _ACTS[what](services, job_id, note)
 
 
 def resolve(services: Services, who: Who, job_id: int, row: int, answer: steer.Answer) -> Told:
     """Settle a row in doubt by what a person found at the LMS. Raises UnknownJob or UsageError."""
+    found = "absent" if answer.absent else "candidate" if answer.candidate_id is not None else "registration"
     with services.ledger.write() as tx:
         text = steer.resolve(tx, job_id, row, answer)
-    found = "absent" if answer.absent else "candidate" if answer.candidate_id is not None else "registration"
-    _note(services, who, "resolve", job_id, f"row {row}: {found}")
+        audit.note(tx, who=who.name, act="resolve", job_id=job_id, detail=f"row {row}: {found}")
     return Told(text=text, job_id=job_id)
 
 
-def _pause(services: Services, job_id: int) -> Told:
+def _pause(services: Services, job_id: int, note: Note) -> Told:
     with services.ledger.write() as tx:
-        return Told(text=steer.pause(tx, job_id), job_id=job_id)
+        told = Told(text=steer.pause(tx, job_id), job_id=job_id)
+        note(tx, job_id)
+    return told
 
 
-def _resume(services: Services, job_id: int) -> Told:
-    return Told(text=handover.go_on(services, job_id), job_id=job_id)
+def _resume(services: Services, job_id: int, note: Note) -> Told:
+    return Told(text=handover.go_on(services, job_id, note), job_id=job_id)
 
 
-def _cancel(services: Services, job_id: int) -> Told:
+def _cancel(services: Services, job_id: int, note: Note) -> Told:
     with services.ledger.write() as tx:
-        return Told(text=steer.cancel(tx, job_id), job_id=job_id)
+        told = Told(text=steer.cancel(tx, job_id), job_id=job_id)
+        note(tx, job_id)
+    return told
 
 
-def _retry(services: Services, job_id: int) -> Told:
-    return Told(text=handover.retry(services, job_id), job_id=job_id)
+def _retry(services: Services, job_id: int, note: Note) -> Told:
+    return Told(text=handover.retry(services, job_id, note), job_id=job_id)
 
 
-def _undo(services: Services, job_id: int) -> Told:
-    undoing = handover.undo(services, job_id)
+def _undo(services: Services, job_id: int, note: Note) -> Told:
+    undoing = handover.undo(services, job_id, note)
     return Told(text=f"Job {undoing} withdraws what job {job_id} registered", job_id=undoing)
 
 
 _ACTS = {Act.PAUSE: _pause, Act.RESUME: _resume, Act.CANCEL: _cancel, Act.RETRY: _retry, Act.UNDO: _undo}
-
-
-def _note(services: Services, who: Who, what: str, job_id: int, detail: str = "") -> None:
-    with services.ledger.write() as tx:
-        audit.note(tx, who=who.name, act=what, job_id=job_id, detail=detail)
