@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from celery import Task, shared_task
 
 from worker import dispatch, workplace
@@ -12,5 +14,4 @@ from worker.duties import sweep as duty
 def sweep(self: Task) -> None:
     """Find what nobody was asked to do, or nobody did, and ring for it."""
     here = workplace.here()
-    bells = duty.sweep(here, forgotten=dispatch.has_forgotten(self.app))
-    duty.forget(here, dispatch.ring(self.app, bells))
+    duty.sweep(here, partial(dispatch.ring, self.app), forgotten=dispatch.has_forgotten(self.app))

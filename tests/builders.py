@@ -104,6 +104,7 @@ def a_job(tx: Any, state: JobState = JobState.RUNNING, **changes: Any) -> int:
         "fingerprint": "f" * 64,
         "options": {},
         "report_dir": "reports",
+        "headings": ["Row"],
     }
     return jobs.open_job(tx, **{**values, "state": state, **changes})
 

@@ -47,8 +47,8 @@ def receive(
 ) -> Accepted:
     """Keep a roster, open its job and have it worked off; a twin at work already is returned as it stands.
 
-    Without `report_dir` the reports go to the job's own folder below `files`. What these functions take as `note` is
-    called in the transaction that does what they are for.
+    Without `report_dir` the reports go to the job's own folder below `files`. What these functions take as `note`
+    is called in the transaction that does what they are for.
     """
     accepted = accept(
         services.ledger,

@@ -46,6 +46,8 @@ class Runner:
     services: Services
     job_id: int
     connection: settings.Connection
+    #: In which state the job was found; None for whatever it is.
+    seen: JobState | None = None
     #: Set when a person interrupts this process.
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
     #: Told each change of the job's state, in a plain sentence.
@@ -92,7 +94,7 @@ class Runner:
 
     async def _prepare(self) -> None:
         ledger, job_id = self.services.ledger, self.job_id
-        await ledger.run(lambda tx: _take_up(tx, job_id))
+        await ledger.run(lambda tx: _take_up(tx, job_id, self.seen))
         self.desk = bootstrap.open_desk(self.services, self.connection, job_id, self.door, self._stopping)
         await self._until_reached(lambda: prepare.prepare(self.desk, self.connection.batch_size))
 
@@ -202,16 +204,19 @@ class Runner:
         await self.books.write(self.desk if self.at_work else None)
 
 
-def _take_up(tx: Connection, job_id: int) -> None:
+def _take_up(tx: Connection, job_id: int, seen: JobState | None) -> None:
     """Begin or go on with a job: what a dead worker left is opened again; a live one keeps it."""
     batches.reap(tx, job_id)
     owner = batches.running_owner(tx, job_id)
     if owner is not None:
         raise UsageError(f"Job {job_id} is being worked on already, by process {owner.split('/')[1]}")
     job = steer.get_job(tx, job_id)
-    jobs.change_job(
+    if job.is_taken:
+        raise UsageError(f"Job {job_id} is being read by another process already")
+    taken = jobs.change_job(
         tx,
         job_id,
+        only_from=(seen or job.state,),
         driver=Driver.PROCESS,
         state=JobState.RUNNING,
         reason="",
@@ -219,6 +224,8 @@ def _take_up(tx: Connection, job_id: int) -> None:
         finished_at=None,
         started_at=job.started_at or now(),
     )
+    if not taken:
+        raise UsageError(f"Job {job_id} is {job.state} by now; look at it, then resume it if need be")
 
 
 async def _finish(running: Collection[asyncio.Task[BatchEnd]]) -> None:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -80,8 +80,16 @@ class Workplace:
         self._loop = asyncio.Runner()
         self._wires: dict[str, Wire] = {}
         self._places: OrderedDict[int, Place] = OrderedDict()
+        self._aside: dict[str, threading.Thread] = {}
         self._said: dict[str, tuple[str, str]] = {}
         sys.setswitchinterval(SWITCH_SECONDS)
+
+    def begin_aside(self, name: str, work: Callable[[], object]) -> None:
+        """Begin work that may hang in a thread of its own, unless the last of that name is still at it."""
+        last = self._aside.get(name)
+        if last is None or not last.is_alive():
+            self._aside[name] = threading.Thread(target=work, name=name, daemon=True)
+            self._aside[name].start()
 
     def say_once(self, about: str, event: str, **values: Any) -> None:
         """Log a warning, unless the last one about the same was the same."""

@@ -20,7 +20,9 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from worker.bootstrap import open_services
-from worker.intake.accept import Options, accept, read_in
+from worker.intake.accept import Options, accept
+from worker.intake.read_in import read_in
+from worker.ledger import jobs
 from worker.lms import rules_of
 from worker.runner import Runner
 
@@ -134,7 +136,11 @@ def _roster(system: str, rows: int) -> float:
             files=services.files,
             report_dir=Path(folder),
         )
-        read_in(services.ledger, accepted.job_id, rules_of(connection))
+        with services.ledger.write() as tx:
+            jobs.take_job(tx, accepted.job_id, services.owner)
+        read_in(services.ledger, accepted.job_id, rules_of(connection), owner=services.owner)
+        with services.ledger.write() as tx:
+            jobs.leave_job(tx, accepted.job_id, services.owner)
         began = time.perf_counter()
         job = asyncio.run(Runner(services=services, job_id=accepted.job_id, connection=connection).work_off())
         seconds = time.perf_counter() - began

@@ -30,14 +30,20 @@ from tests.builders import (
     works_of,
 )
 from worker.errors import StaleClaim
-from worker.ledger import batches, calls, deeds, directory, jobs, reading, rows, schema
+from worker.intake.accept import Accepted, Options, accept
+from worker.intake.read_in import read_in
+from worker.ledger import batches, bells, calls, deeds, directory, jobs, reading, rows, schema
 from worker.ledger.access import Ledger
 from worker.ledger.calls import Outcome
+from worker.ledger.candidates import Directory
 from worker.ledger.engine import HEAD, now, open_engine
+from worker.ledger.identity import identify
 from worker.ledger.owners import owner_name
 from worker.lms.contract import Person
-from worker.model import Action, CandidateState, JobState, RowStatus
+from worker.model import Action, CandidateState, Driver, JobState, RowRules, RowStatus
+from worker.registration import feed
 from worker.registration.settle import settle_job
+from worker.settings import Connection as Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -325,6 +331,107 @@ async def test_a_short_roster_does_not_wait_until_a_long_one_is_read_in(database
         assert [rows.tally(tx, job_id).total for job_id in (long, short)] == [4_008, 2]
     for each in (ledger, other):
         each.close()
+
+
+def test_what_a_worker_learnt_while_a_roster_is_read_in_stays(two: tuple[Ledger, Ledger]) -> None:
+    reader, worker = two
+    mine = identify(a_candidate(2, external_id=None))
+    with reader.write() as tx:
+        first = Directory("north")
+        first.find(mine, None)
+        first.save(tx)
+    second = Directory("north")
+    with reader.read() as tx:
+        second.load(tx, [mine])
+    change_lines(worker, schema.candidate, state=CandidateState.KNOWN, lms_id="77", id_key="k77")
+
+    second.find(identify(a_candidate(2, external_id="E-2")), None)
+    with reader.write() as tx:
+        second.save(tx)
+
+    (line,) = lines_of(reader, schema.candidate)
+    assert (line.state, line.lms_id, line.id_key) == (CandidateState.KNOWN, "77", "k77")
+    assert line.external_key is not None
+
+
+def test_a_rehearsal_keeps_nobody_waiting_and_leaves_no_trace(two: tuple[Ledger, Ledger]) -> None:
+    one, other = two
+    with one.rehearse() as tx:
+        a_job(tx)
+        with other.write() as real:
+            job_id = a_job(real)
+
+    assert [line.id for line in lines_of(one, schema.job)] == [job_id]
+
+
+@pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.CANCELLING])
+def test_nobody_comes_to_the_batches_of_a_job_that_stands_still(
+    two: tuple[Ledger, Ledger], state: JobState
+) -> None:
+    ledger = two[0]
+    job_id = a_job_of(ledger, a_row(2), driver=Driver.QUEUE)
+    with ledger.write() as tx:
+        jobs.change_job(tx, job_id, planned=True)
+        feed.go_on(tx, job_id, feed.Window(), now())
+        assert [bell.job_id for bell in bells.unanswered(tx, besides=())] == [job_id]
+
+        jobs.change_job(tx, job_id, state=state)
+
+        assert bells.unanswered(tx, besides=()) == []
+
+
+def test_a_roster_is_read_by_whoever_holds_the_claim_alone(two: tuple[Ledger, Ledger], tmp_path: Path) -> None:
+    ledger = two[0]
+    roster = tmp_path / "roster.csv"
+    roster.write_text("email,first_name,last_name,course_id\na@example.com,A,B,58\n")
+    rules = RowRules(needs_behavior=False)
+    with ledger.write() as tx:
+        job_id = a_job(tx, JobState.UPLOADED, kept_at=str(roster))
+        assert jobs.take_job(tx, job_id, "elsewhere/1/1.0")
+
+    with pytest.raises(StaleClaim):
+        read_in(ledger, job_id, rules, owner="here/2/2.0")
+    assert lines_of(ledger, schema.row) == []
+
+    read_in(ledger, job_id, rules, owner="elsewhere/1/1.0")
+    assert len(lines_of(ledger, schema.row)) == 1
+    with ledger.read() as tx:
+        assert jobs.state_of(tx, job_id) is JobState.QUEUED
+
+
+def test_a_job_that_was_cancelled_is_not_read_in(two: tuple[Ledger, Ledger]) -> None:
+    ledger = two[0]
+    with ledger.write() as tx:
+        job_id = a_job(tx, JobState.CANCELLED)
+        jobs.take_job(tx, job_id, "here/2/2.0")
+
+    read_in(ledger, job_id, RowRules(), owner="here/2/2.0")
+
+    with ledger.read() as tx:
+        assert jobs.state_of(tx, job_id) is JobState.CANCELLED
+
+
+def test_the_same_roster_dropped_at_the_same_moment_is_one_job(two: tuple[Ledger, Ledger], tmp_path: Path) -> None:
+    roster = tmp_path / "roster.csv"
+    roster.write_text("email\na@example.com\n")
+    connection = Account(name="north", system="kmi", base_url="http://127.0.0.1")
+
+    def drop(ledger: Ledger) -> Accepted:
+        return accept(
+            ledger,
+            roster,
+            name="roster.csv",
+            connection=connection,
+            options=Options(),
+            files=tmp_path / "files",
+            report_dir=None,
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        accepted = list(threads.map(drop, [*two, *two]))
+
+    assert len({each.job_id for each in accepted}) == 1
+    assert [each.twin for each in accepted].count(False) == 1
 
 
 @pytest.mark.parametrize("action", [Action.COMPLETE, Action.WITHDRAW, Action.UPDATE, Action.DEACTIVATE])

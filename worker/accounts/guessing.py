@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FREE_OF_A_NAME, FREE_OF_A_HOST = 5, 20
 #: The first wait, which doubles with each further try, and the longest for a name (seconds).
 FIRST_WAIT, LONGEST_WAIT = 15.0, 900.0
-#: Behind a proxy a host may be everybody: the longest wait for it slows a guesser down and locks nobody out (seconds).
+#: Behind a proxy a host may be everybody: its longest wait slows a guesser down and locks nobody out (seconds).
 LONGEST_WAIT_OF_A_HOST = 30.0
 #: After this without a try all is forgotten (seconds).
 FORGOTTEN_AFTER = 24 * 3600.0

@@ -12,7 +12,6 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from worker.errors import LedgerError
 from worker.ledger import batches, bells
 from worker.ledger.bells import Bell, Task, Urgency
 from worker.ledger.engine import now
+from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
     from worker.workplace import Workplace
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: How often to look (seconds), and how many jobs a process has beside its own work at most.
 LOOK_SECONDS, MOST = 0.3, 12
+#: The same bell of a job is answered again after this (seconds).
+AGAIN_SECONDS = 2.0
 #: A process that has company goes on so long after its own work has ended (seconds); then its task ends.
 LONGER_SECONDS = 300.0
 #: When nobody has swept for so many times the interval, since every slot is taken, this process does.
@@ -64,21 +66,33 @@ class Company:
     ring: Ring
     #: Whether a long roster is read in here; two at once would take the processor from the calls.
     _reading_long: bool = False
+    #: What was answered is not answered again before: it may be that nothing could be done.
+    _not_before: dict[tuple[Task, int], float] = field(default_factory=dict)
     _at_work: dict[asyncio.Task[None], int] = field(default_factory=dict)
 
     async def beside(self, own: Coroutine[Any, Any, None], job_id: int) -> None:
         """Do a process's own work, on the job `job_id`, and other jobs beside it."""
         main = asyncio.create_task(own)
         until = math.inf
-        while (at_work := self._busy(main)) and time.monotonic() < until:
-            await asyncio.wait(at_work, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if main.done():
-                until = min(until, time.monotonic() + LONGER_SECONDS)
-            with suppress(LedgerError):
-                await self._welcome(job_id)
-                await self._sweep_if_nobody_does()
-        await asyncio.gather(main, *self._at_work, return_exceptions=True)
+        try:
+            while (at_work := self._busy(main)) and time.monotonic() < until:
+                await asyncio.wait(at_work, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if main.done():
+                    until = min(until, time.monotonic() + LONGER_SECONDS)
+                await self._look_up(job_id)
+        finally:
+            # Nothing may be left half done on a loop that stands still.
+            await asyncio.gather(main, *self._at_work, return_exceptions=True)
         main.result()
+
+    async def _look_up(self, job_id: int) -> None:
+        try:
+            await self._welcome(job_id)
+            await self._sweep_if_nobody_does()
+        except LedgerError:
+            pass  # the commits' trouble, and theirs to tell
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is at work goes on
+            log.error("could not look up", place=place_of(error))  # noqa: TRY400 - a traceback may tell names
 
     def _busy(self, main: asyncio.Task[None]) -> set[asyncio.Task[None]]:
         return {work for work in (main, *self._at_work) if not work.done()}
@@ -89,7 +103,9 @@ class Company:
         if len(besides) > MOST or workplace.ending.is_set():
             return
         waiting = await self.here.ledger.look(lambda tx: bells.unanswered(tx, besides=besides))
-        for bell in sorted(waiting, key=lambda each: each.urgency)[: MOST + 1 - len(besides)]:
+        due = [bell for bell in waiting if time.monotonic() > self._not_before.get((bell.task, bell.job_id), 0.0)]
+        for bell in sorted(due, key=lambda each: each.urgency)[: MOST + 1 - len(besides)]:
+            self._not_before[bell.task, bell.job_id] = time.monotonic() + AGAIN_SECONDS
             reads_long = bell.task is Task.SPLIT and bell.urgency is Urgency.LAST
             if not (reads_long and self._reading_long):
                 answered = asyncio.create_task(self._answer(bell, reads_long=reads_long))
@@ -99,7 +115,7 @@ class Company:
     async def _sweep_if_nobody_does(self) -> None:
         interval = self.here.services.settings.sweep_seconds
         if await self.here.ledger.look(bells.last_swept) < now() - OVERDUE * interval:
-            await _ring(self.here, await asyncio.to_thread(sweep, self.here, forgotten=False), self.ring)
+            await asyncio.to_thread(sweep, self.here, self.ring, forgotten=False)
 
     def _leave(self, answered: asyncio.Task[None]) -> None:
         job_id = self._at_work.pop(answered)
@@ -127,5 +143,5 @@ async def _split(here: Workplace, job_id: int, ring: Ring) -> None:
 
 
 async def _ring(here: Workplace, due: list[Bell], ring: Ring) -> None:
-    if unrung := ring(due):
+    if unrung := await asyncio.to_thread(ring, due):
         await here.ledger.run(lambda tx: bells.unring(tx, unrung))

@@ -69,7 +69,7 @@ async def _take_turn(
             if not done:
                 await place.books.write(place.desk)
             for each in done:
-                if unrung := ring(await _leave_batch(here, place, each)):
+                if unrung := await asyncio.to_thread(ring, await _leave_batch(here, place, each)):
                     await here.ledger.run(lambda tx, unrung=unrung: bells.unring(tx, unrung))  # type: ignore[misc]
     finally:
         await asyncio.gather(*running, return_exceptions=True)

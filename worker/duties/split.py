@@ -10,7 +10,7 @@ import structlog
 from worker import lms
 from worker.duties.trouble import held_on_trouble
 from worker.errors import NothingSent, RetryLater, StopJob
-from worker.intake.accept import read_in
+from worker.intake.read_in import read_in
 from worker.ledger import jobs
 from worker.ledger.engine import now
 from worker.ledger.heartbeat import heartbeat
@@ -48,7 +48,9 @@ async def _make_ready(here: Workplace, job_id: int) -> None:
     connection = here.services.connection(job.connection)
     if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
         try:
-            await asyncio.to_thread(read_in, here.ledger, job_id, lms.rules_of(connection))
+            await asyncio.to_thread(
+                read_in, here.ledger, job_id, lms.rules_of(connection), owner=here.services.owner
+            )
         except NothingSent as error:
             log.warning("roster refused", job=job_id, reason=type(error).__name__)
             return
@@ -56,7 +58,7 @@ async def _make_ready(here: Workplace, job_id: int) -> None:
     await here.ledger.run(lambda tx: _begin(tx, job_id))
     place = await here.place(job_id)
     try:
-        async with place.attention.paid():
+        async with place.attention.paid(in_turn=False):
             await prepare.prepare(place.desk, connection.batch_size)
     except Stopped:
         return

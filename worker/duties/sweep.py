@@ -27,9 +27,13 @@ Result = TypeVar("Result")
 log = structlog.get_logger("roster")
 
 
-def sweep(here: Workplace, *, forgotten: bool) -> list[Bell]:
-    """Find everything that is to be done; `forgotten`: the broker has lost every bell."""
-    return [*recover(here, forgotten=forgotten), *(_unless_it_fails(lambda: attend(here)) or [])]
+def sweep(here: Workplace, ring: Callable[[list[Bell]], list[Bell]], *, forgotten: bool) -> None:
+    """Find everything that is to be done, and ring for it; `forgotten`: the broker has lost every bell.
+
+    What comes by itself is looked for in a thread: a share that hangs must not take a slot.
+    """
+    forget(here, ring(recover(here, forgotten=forgotten)))
+    here.begin_aside("attend", lambda: _unless_it_fails(lambda: forget(here, ring(attend(here)))))
 
 
 def attend(here: Workplace) -> list[Bell]:
@@ -64,7 +68,7 @@ def recover(here: Workplace, *, forgotten: bool) -> list[Bell]:
         opened = batches.reap(tx)
         directory.remember(tx, SWEPT, {"at": now()})
         open_jobs = bells.open_jobs(tx)
-    settle_all(here.ledger)
+    _unless_it_fails(lambda: settle_all(here.ledger))
     if opened:
         log.warning("claims of dead workers opened again", batches=opened)
     rung: list[Bell] = []

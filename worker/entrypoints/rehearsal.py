@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker import lms
-from worker.intake.accept import open_job, read_rows_in
+from worker.intake.accept import open_job
+from worker.intake.read_in import read_rows_in
 from worker.ledger.reading import within
 from worker.registration import steer
 from worker.registration.estimate import estimate

@@ -16,8 +16,9 @@ from worker.entrypoints.progress import shown
 from worker.entrypoints.reading import roster_options
 from worker.entrypoints.rehearsal import plan_of, rehearse_reading
 from worker.errors import NothingSent, RosterError, UsageError
-from worker.intake.accept import accept, fingerprint, read_in
-from worker.ledger import batches, jobs
+from worker.intake.accept import accept, fingerprint
+from worker.intake.read_in import read_in
+from worker.ledger import jobs
 from worker.model import JobState, RowStatus
 from worker.registration import steer
 from worker.runner import Runner
@@ -78,6 +79,8 @@ def _run_one(
         report_dir=(options["report"] or REPORTS).absolute(),
     )
     if accepted.twin:
+        with services.ledger.write() as tx:
+            steer.resume(tx, accepted.job_id)
         click.echo(f"{file.name} is at work already: going on with job {accepted.job_id}", err=True)
     return work_off(services, accepted.job_id, connection, quiet=options["quiet"])
 
@@ -94,9 +97,8 @@ def resume(services: Services, job_id: int, options: dict[str, Any]) -> int:
 def retry(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Send again the rows of a job whose status says that nothing was done."""
     with services.ledger.write() as tx:
-        job = steer.get_job(tx, job_id)
-        batches.reap(tx, job_id)
         count = steer.reopen(tx, job_id)
+        job = steer.resume(tx, job_id)
         if options["report"]:
             jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
     click.echo(f"Job {job_id}: {count} rows will be sent again", err=True)
@@ -117,12 +119,14 @@ def work_off(services: Services, job_id: int, connection: Connection, *, quiet: 
         job = steer.get_job(tx, job_id)
     if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
         try:
-            read_in(ledger, job_id, lms.rules_of(connection))
+            job = _read_in(services, job_id, connection)
         except NothingSent as error:
             click.echo(str(error), err=True)
             return outcome.NOTHING_SENT, _report(services, job_id)
         _warn(services, job_id)
-    runner = Runner(services=services, job_id=job_id, connection=connection)
+        if job.state is not JobState.QUEUED:
+            return outcome.exit_code(job.state), _report(services, job_id)
+    runner = Runner(services=services, job_id=job_id, connection=connection, seen=job.state)
     try:
         job = asyncio.run(_drive(runner, quiet=quiet))
     except UsageError:
@@ -140,6 +144,21 @@ def work_off(services: Services, job_id: int, connection: Connection, *, quiet: 
     if code == outcome.WAITS and quiet:
         click.echo(f"Job {job_id} is {job.state}: {job.reason}. `roster resume {job_id}` goes on", err=True)
     return code, _report(services, job_id)
+
+
+def _read_in(services: Services, job_id: int, connection: Connection) -> Job:
+    """Read a job in, and return it as it then stands. Raises UsageError when somebody else is at it."""
+    ledger, owner = services.ledger, services.owner
+    with ledger.write() as tx:
+        if not jobs.take_job(tx, job_id, owner):
+            raise UsageError(f"Job {job_id} is being read by another process already; `roster status {job_id}`")
+    try:
+        read_in(ledger, job_id, lms.rules_of(connection), owner=owner)
+    finally:
+        with ledger.write() as tx:
+            jobs.leave_job(tx, job_id, owner)
+    with ledger.read() as tx:
+        return steer.get_job(tx, job_id)
 
 
 async def _drive(runner: Runner, *, quiet: bool) -> Job:

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.errors import NothingSent, UnreadableRoster, UsageError
+from worker.errors import UnreadableRoster, UsageError
 from worker.intake.files import open_roster
 from worker.intake.headers import match_headings
 from worker.intake.keep import keep
-from worker.intake.rows import read_rows
-from worker.ledger import jobs, reading, rows
+from worker.ledger import jobs
 from worker.ledger.engine import take_turns
-from worker.ledger.reading import NewRow
-from worker.model import Action, Driver, JobState, RowStatus
+from worker.model import Driver, JobState
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
 
     from worker.intake.files import RosterFile
     from worker.intake.headers import Headings
-    from worker.intake.rows import ParsedRow
     from worker.ledger.access import Ledger
     from worker.ledger.jobs import Job
-    from worker.ledger.reading import Transactions
-    from worker.model import RowRules
     from worker.settings import Connection
-
-SEVERAL = "; "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,30 +163,6 @@ def open_job(
     )
 
 
-def read_in(ledger: Ledger, job_id: int, rules: RowRules) -> None:
-    """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
-
-    Raises NothingSent, the job then being `invalid`, when the file must be mended first; with `strict` so for one
-    invalid row. Killed half way, it is read from the start again.
-    """
-    with ledger.write() as tx:
-        jobs.change_job(tx, job_id, state=JobState.VALIDATING)
-        job = jobs.find_job(tx, job_id)
-    if job is None:
-        raise UsageError(f"There is no job {job_id}")
-    try:
-        read_rows_in(ledger.write, job, rules)
-    except NothingSent as error:
-        reading.forget_rows(ledger.write, job_id)
-        with ledger.write() as tx:
-            jobs.change_job(tx, job_id, state=JobState.INVALID, reason=str(error))
-        raise
-    with ledger.write() as tx:
-        jobs.change_job(tx, job_id, only_from=(JobState.VALIDATING,), state=JobState.QUEUED)
-    if job.options.get("strict"):
-        _refuse_invalid(ledger, job_id)
-
-
 def glance(path: Path, options: Options, *, name: str | None = None) -> None:
     """Look whether a roster can be opened and has the headings that it needs; `name` is what its sender calls it.
 
@@ -202,51 +171,6 @@ def glance(path: Path, options: Options, *, name: str | None = None) -> None:
     if not path.is_file():
         fingerprint(path, "", options)
     open_as(path, name or path.name, options)
-
-
-def read_rows_in(
-    transaction: Transactions,
-    job: Job,
-    rules: RowRules,
-    *,
-    opened: tuple[RosterFile, Headings] | None = None,
-) -> None:
-    """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens.
-
-    `opened` is the roster, when it was opened before: that may take longer than a transaction should.
-    """
-    options = options_of(job)
-    file, headings = opened or open_as(Path(job.kept_at), job.roster, options)
-    warnings: list[str] = []
-    parsed = read_rows(
-        file,
-        headings,
-        rules=rules,
-        set_values=options.set_values,
-        course=options.course,
-        start_row=options.start_row,
-        max_rows=options.max_rows,
-        warnings=warnings,
-    )
-    _refuse_what_cannot_be(options, rules)
-    reading.add_rows(
-        transaction,
-        job.id,
-        job.connection,
-        _new_rows(parsed),
-        again=options.again,
-        update_existing=options.update_existing,
-    )
-    notes = [*file.notes, *headings.warnings, *warnings]
-    with transaction() as tx:
-        if not rows.tally(tx, job.id).total:
-            raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
-        jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
-
-
-def _refuse_what_cannot_be(options: Options, rules: RowRules) -> None:
-    if options.update_existing and Action.UPDATE not in rules.actions:
-        raise UsageError("--update-existing: this LMS offers no way to change people; leave the option out")
 
 
 def open_as(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
@@ -261,31 +185,6 @@ def open_as(path: Path, name: str, options: Options) -> tuple[RosterFile, Headin
 def options_of(job: Job) -> Options:
     """Return the options with which a job was dropped."""
     return Options(**job.options)
-
-
-def _new_rows(parsed: Iterator[ParsedRow]) -> Iterator[NewRow]:
-    for each in parsed:
-        yield NewRow(
-            row=each.raw.row,
-            cells=each.raw.cells,
-            parsed=each.row,
-            error=" ".join(problem.message for problem in each.problems),
-            code=SEVERAL.join(dict.fromkeys(problem.code for problem in each.problems)),
-            column=SEVERAL.join(dict.fromkeys(problem.column for problem in each.problems if problem.column)),
-        )
-
-
-def _refuse_invalid(ledger: Ledger, job_id: int) -> None:
-    with ledger.write() as tx:
-        count = rows.tally(tx, job_id).by_status[RowStatus.INVALID]
-        if not count:
-            return
-        reason = f"--strict: {count} invalid rows, so nothing was sent; mend them, or leave --strict out"
-        rows.explain_rows(
-            tx, job_id, None, "Not sent, since --strict was given and other rows are invalid", "strict"
-        )
-        jobs.change_job(tx, job_id, state=JobState.INVALID, reason=reason)
-    raise UnreadableRoster(reason)
 
 
 def fingerprint(path: Path, connection: str, options: Options) -> str:

@@ -80,7 +80,11 @@ class Ledger:
     @contextmanager
     def rehearse(self) -> Iterator[Connection]:
         """Open a transaction that is rolled back at the end of the block, whatever was done in it."""
-        with databases.translated(), self.engine.connect() as connection:
+        with (
+            databases.translated(),
+            databases.rehearsal_of(self.engine) as engine,
+            engine.connect() as connection,
+        ):
             transaction = connection.begin()
             try:
                 yield connection

@@ -79,11 +79,14 @@ def record(
                 "It is the registration of this row that is in doubt, not its candidate: "
                 "give --registration-id when it is there, --absent when it is not"
             )
-        tx.execute(
+        absent = tx.execute(
             update(registration)
             .where(registration.c.id == doubtful.registration_id)
+            .where(registration.c.state == RegistrationState.IN_DOUBT, registration.c.claimed_by.is_(None))
             .values(state=RegistrationState.NEW)
         )
+        if absent.rowcount == 0:
+            raise UsageError("This row's doubt is being settled, or was settled just now; look at it again")
     elif candidate_id is not None:
         _know(tx, doubtful.candidate_id, candidate_id)
     else:

@@ -17,7 +17,7 @@ from worker.ledger.batches import OPEN, RUNNING
 from worker.ledger.directory import recall
 from worker.ledger.engine import now
 from worker.ledger.schema import batch, job, row
-from worker.model import ENDED, TO_READ, Driver, JobState, RowStatus
+from worker.model import AT_WORK, ENDED, TO_READ, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -141,6 +141,7 @@ def unanswered(tx: Connection, *, besides: Collection[int], for_seconds: float =
     """Return the bells of jobs, but for `besides`, to which nobody has come for so long; one for each job."""
     before = now() - for_seconds
     rung = select(batch.c.job_id, func.min(batch.c.id).label("id"))
+    rung = rung.join(job, job.c.id == batch.c.job_id).where(job.c.driver == Driver.QUEUE, job.c.state.in_(AT_WORK))
     rung = rung.where(batch.c.state == OPEN, batch.c.rung_at <= before, batch.c.job_id.not_in(besides))
     found = [
         Bell(task=Task.REGISTER, id=line.id, job_id=line.job_id, urgency=urgency(rows_left(tx, line.job_id)))
@@ -151,6 +152,7 @@ def unanswered(tx: Connection, *, besides: Collection[int], for_seconds: float =
 
 def _unread(tx: Connection, besides: Collection[int], before: float) -> list[Bell]:
     rung = select(job.c.id, job.c.kept_at).where(job.c.rung_at <= before, job.c.owner.is_(None))
+    rung = rung.where(job.c.driver == Driver.QUEUE)
     lines = tx.execute(rung.where(job.c.state.in_(TO_READ), job.c.id.not_in(besides)))
     return [_bell_of_job(Task.SPLIT, line.id, line.kept_at) for line in lines]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import func, insert, or_, select, update
 
 from worker.ledger.identity import Identity, hashed
 from worker.ledger.schema import candidate, registration
@@ -91,9 +91,8 @@ class Directory:
             self._lines.update(ids.values())
             for known in chunk:
                 known.id = ids[known.identity.key]
-        changed = [known for known in self._everybody() if known.changed and known not in self.fresh]
-        for known in changed:
-            tx.execute(update(candidate).where(candidate.c.id == known.id).values(**_as_line(known)))
+        for known in [known for known in self._everybody() if known.changed and known not in self.fresh]:
+            _learn(tx, known)
             known.changed = False
         self.fresh = []
 
@@ -148,6 +147,22 @@ def _as_line(known: KnownCandidate) -> dict[str, Any]:
         "state": known.state,
         "lms_id": known.lms_id,
     }
+
+
+def _learn(tx: Connection, known: KnownCandidate) -> None:
+    """Write what a roster says of a candidate who is there, and nothing over what others learnt meanwhile."""
+    who, mine = known.identity, candidate.c.id == known.id
+    learnt = {"id_key": who.by_id, "external_key": who.by_external, "email_key": who.by_email}
+    values = {name: func.coalesce(candidate.c[name], key) for name, key in learnt.items() if key}
+    tx.execute(update(candidate).where(mine).values(**values))
+    if known.lms_id and known.state is CandidateState.KNOWN:
+        unsettled = candidate.c.state.in_(_SETTLED_BY_AN_ID)
+        unclaimed = (candidate.c.lms_id.is_(None), candidate.c.claimed_by.is_(None))
+        tx.execute(
+            update(candidate)
+            .where(mine, unsettled, *unclaimed)
+            .values(state=CandidateState.KNOWN, lms_id=known.lms_id)
+        )
 
 
 def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,6 +126,28 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _begin(connection: Any) -> None:
         immediate = not connection.get_execution_options().get("reads", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextmanager
+def rehearsal_of(engine: Engine) -> Iterator[Engine]:
+    """Return a database in which whatever is done leaves no trace, and keeps nobody waiting.
+
+    SQLite has one writer: a copy then, which is removed at the end. Of PostgreSQL it is the database itself, in a
+    transaction that the caller rolls back.
+    """
+    if engine.dialect.name != "sqlite":
+        yield engine
+        return
+    with tempfile.TemporaryDirectory(prefix="roster-") as folder:
+        copy = create_engine(f"sqlite:///{folder}/rehearsal.db", **_options("sqlite"))
+        try:
+            with engine.connect().execution_options(reads=True) as source, copy.connect() as target:
+                origin: Any = source.connection.driver_connection
+                origin.backup(target.connection.driver_connection)
+            _prepare_sqlite(copy)
+            yield copy
+        finally:
+            copy.dispose()
 
 
 def _migrate(engine: Engine) -> None:

@@ -26,6 +26,8 @@ CLOCKS_SECONDS = 60.0
 #: What matched nothing yet may still settle a doubt that arises within this, and is forgotten after that (seconds).
 WAITING_SECONDS = 7 * 86_400.0
 KEPT_SECONDS = 30 * 86_400.0
+#: So many are held against the ledger in one transaction.
+MOST_AT_ONCE = 500
 
 
 class Fate(StrEnum):
@@ -89,7 +91,7 @@ def keep(tx: Connection, connection: str, mark: str, told: Sequence[Told]) -> bo
 
 
 def waiting(tx: Connection) -> list[Kept]:
-    """Return what waits, the oldest first; what has waited too long is ignored, and later forgotten."""
+    """Return what waits, the newest first; what has waited too long is ignored, and later forgotten."""
     at = now()
     tx.execute(
         update(notice)
@@ -97,7 +99,15 @@ def waiting(tx: Connection) -> list[Kept]:
         .values(fate=Fate.IGNORED)
     )
     tx.execute(delete(notice).where(notice.c.at < at - KEPT_SECONDS))
-    lines = tx.execute(select(notice).where(notice.c.fate == Fate.WAITING).order_by(notice.c.id)).all()
+    # An LMS may tell of everybody; what no registration of ours is meant by waits without being looked at.
+    ours = (
+        select(registration.c.id)
+        .join(candidate, candidate.c.id == registration.c.candidate_id)
+        .where(candidate.c.connection == notice.c.connection, candidate.c.id_key == notice.c.candidate_key)
+        .where(registration.c.state.in_((RegistrationState.IN_DOUBT, RegistrationState.REGISTERED)))
+    )
+    meant = select(notice).where(notice.c.fate == Fate.WAITING, ours.exists()).order_by(notice.c.id.desc())
+    lines = tx.execute(meant.limit(MOST_AT_ONCE)).all()
     return [
         Kept(
             id=line.id,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _ROW = TypeAdapter(RosterRow)
+#: What a person reads of a row that was not sent when its job was cancelled.
+CANCELLED = "The job was cancelled before this row was sent"
 
 
 def read_row(parsed: str) -> RosterRow:

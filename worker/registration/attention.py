@@ -47,24 +47,24 @@ class Attention:
         return Stopped("this worker was told to end") if self.ending() else self._asked
 
     @asynccontextmanager
-    async def paid(self) -> AsyncIterator[None]:
-        """Look up every second while the block runs."""
+    async def paid(self, *, in_turn: bool = True) -> AsyncIterator[None]:
+        """Look up every second while the block runs; what cannot be done by halves is not `in_turn`."""
         self._began, self._asked = time.monotonic(), None
-        looking = asyncio.create_task(self._keep_looking())
+        looking = asyncio.create_task(self._keep_looking(in_turn=in_turn))
         try:
             yield
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
 
-    async def _keep_looking(self) -> None:
+    async def _keep_looking(self, *, in_turn: bool) -> None:
         counted = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             # A ledger that is away for a moment is the commits' trouble, not ours.
             with suppress(LedgerError):
                 await self.ledger.look(self._look)
-                if time.monotonic() - counted > COUNT_SECONDS:
+                if in_turn and time.monotonic() - counted > COUNT_SECONDS:
                     counted = time.monotonic()
                     self.progress(*await self.ledger.look(self._count))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worker.errors import UnknownJob, UsageError
 from worker.ledger import answers, batches, bells, jobs, rows
@@ -48,8 +48,14 @@ def pause(tx: Connection, job_id: int) -> str:
     if job.state is JobState.CANCELLING:
         raise UsageError(f"Job {job_id} is being cancelled; that cannot be paused")
     planned = job.not_before if job.state is JobState.SCHEDULED else None
-    jobs.change_job(tx, job_id, state=JobState.PAUSED, reason="paused by a person", not_before=planned)
+    _change(tx, job, state=JobState.PAUSED, reason="paused by a person", not_before=planned)
     return f"Job {job_id} is paused; `roster resume {job_id}` goes on"
+
+
+def _change(tx: Connection, job: Job, **values: Any) -> None:
+    """Change a job that stands as it was just seen; raises UsageError when it does not."""
+    if not jobs.change_job(tx, job.id, only_from=(job.state,), **values):
+        raise UsageError(f"Job {job.id} is no longer {job.state}; look again, and try again if need be")
 
 
 def cancel(tx: Connection, job_id: int) -> str:
@@ -59,7 +65,7 @@ def cancel(tx: Connection, job_id: int) -> str:
         raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to cancel")
     batches.reap(tx, job_id)
     if any(batch.running for batch in batches.open_batches(tx, job_id)):
-        jobs.change_job(tx, job_id, state=JobState.CANCELLING, reason="cancelled by a person")
+        _change(tx, job, state=JobState.CANCELLING, reason="cancelled by a person")
         return f"Job {job_id} is being cancelled: calls under way finish, nothing more is sent"
     finish_cancelling(tx, job_id)
     counts = rows.tally(tx, job_id).by_status
@@ -98,7 +104,7 @@ def hand_to_queue(tx: Connection, job_id: int) -> str:
     job = resume(tx, job_id)
     if job.has_ended and not bells.rows_left(tx, job_id) and not batches.rows_to_plan(tx, job_id):
         raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to go on with")
-    if job.state in {*AT_WORK, *TO_READ} and (job.driver is Driver.QUEUE or batches.running_owner(tx, job_id)):
+    if job.state in {*AT_WORK, *TO_READ} and (job.driver is Driver.QUEUE or _has_owner(tx, job)):
         jobs.change_job(tx, job_id, rung_at=None)
         return f"Job {job_id} is at work"
     _give_to_queue(tx, job)
@@ -114,10 +120,15 @@ def adopt(tx: Connection, job_id: int) -> str:
     job = get_job(tx, job_id)
     if job.state not in {*AT_WORK, *TO_READ}:
         return f"job {job_id} of this roster is {job.state}; `roster resume {job_id}` goes on"
-    if job.driver is Driver.QUEUE or batches.running_owner(tx, job_id):
+    if job.driver is Driver.QUEUE or _has_owner(tx, job):
         return f"at work already, as job {job_id}"
     _give_to_queue(tx, job)
     return f"the queue goes on with job {job_id}, which was left behind"
+
+
+def _has_owner(tx: Connection, job: Job) -> bool:
+    """Tell whether somebody who lives reads the job in, or holds a batch of it."""
+    return job.is_taken or batches.running_owner(tx, job.id) is not None
 
 
 def _give_to_queue(tx: Connection, job: Job) -> None:
@@ -137,7 +148,7 @@ def _give_to_queue(tx: Connection, job: Job) -> None:
 
 def finish_cancelling(tx: Connection, job_id: int) -> None:
     """Close what is left of a cancelled job, once nothing of it is under way."""
-    rows.explain_rows(tx, job_id, None, "The job was cancelled before this row was sent", "cancelled")
+    rows.explain_rows(tx, job_id, None, rows.CANCELLED, "cancelled")
     batches.close_batches(tx, job_id)
     jobs.change_job(tx, job_id, state=JobState.CANCELLED, not_before=None, finished_at=now())
 
@@ -152,9 +163,13 @@ def reopen(tx: Connection, job_id: int) -> int:
         raise UsageError(f"Job {job_id} sent nothing, since its roster must be mended first; drop the mended file")
     if not job.has_ended and job.state not in STOPPED:
         raise UsageError(f"Job {job_id} has not ended ({job.state}); use `roster resume {job_id}`")
+    batches.reap(tx, job_id)
+    if any(batch.running for batch in batches.open_batches(tx, job_id)):
+        raise UsageError(f"Calls of job {job_id} are still under way; try again in a moment")
     count = rows.reopen_rows(tx, job_id, NOTHING_DONE)
     if job.state in ENDED:
-        jobs.change_job(tx, job_id, state=JobState.QUEUED, reason="", finished_at=None)
+        state = JobState.QUEUED if job.headings else JobState.UPLOADED
+        jobs.change_job(tx, job_id, state=state, reason="", finished_at=None)
     return count
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import LedgerError, RosterError
-from worker.intake.accept import Options, open_job, read_rows_in
+from worker.intake.accept import Options, open_job
+from worker.intake.read_in import read_rows_in
 from worker.ledger import jobs, rows
 from worker.ledger.engine import now
 from worker.ledger.reading import within

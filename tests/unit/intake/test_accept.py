@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from worker.errors import MissingColumns, UnreadableRoster
-from worker.intake.accept import read_rows_in
+from worker.intake.read_in import read_rows_in
 
 
 @pytest.mark.parametrize(

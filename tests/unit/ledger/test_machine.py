@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -267,7 +267,7 @@ class Roster(RuleBasedStateMachine):
 
     def _commit(self, worker: Worker, writes: tuple[Write, ...]) -> bool:
         """Commit as the core does. What a claim holds it may write; a reaped one never, and it learns so."""
-        (outcome,) = self.ledger._commit_together([_Waiting(writes, _nobody())])
+        (outcome,) = self.ledger._commit_together([_Waiting(writes)])
         if worker.reaped:
             assert isinstance(outcome, StaleClaim)
             return False
@@ -282,11 +282,6 @@ class Roster(RuleBasedStateMachine):
             self.people[person] = CandidateState.IN_DOUBT
         for line in worker.registering:
             self.standing[line] = RegistrationState.IN_DOUBT
-
-
-def _nobody() -> Any:
-    """Return the future of a caller who does not wait."""
-    return None
 
 
 def test_nothing_is_sent_in_doubt_nothing_known_is_lost_and_the_books_balance() -> None:

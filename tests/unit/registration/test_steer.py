@@ -22,7 +22,7 @@ from tests.builders import (
     works_of,
 )
 from worker.errors import UsageError
-from worker.ledger import batches, calls, jobs, rows, schema
+from worker.ledger import answers, batches, calls, jobs, rows, schema
 from worker.ledger.calls import Outcome
 from worker.ledger.engine import now
 from worker.model import AT_WORK, DONE, ENDED, CandidateState, JobState, RegistrationState, RowStatus
@@ -423,3 +423,68 @@ def test_a_course_that_is_given_up_leaves_the_others_open_and_says_why(ledger: L
         job = jobs.find_job(tx, job_id)
     assert job is not None
     assert not job.has_ended
+
+
+# Handed to the background
+
+
+def test_a_planned_job_that_is_paused_begins_when_it_was_planned_to(ledger: Ledger) -> None:
+    tomorrow = now() + 86_400
+    job_id = a_job_in(ledger, JobState.SCHEDULED)
+    change_lines(ledger, schema.job, not_before=tomorrow, headings=[])
+
+    steered(ledger, steer.pause, job_id)
+    told = steered(ledger, steer.hand_to_queue, job_id)
+
+    line = lines_of(ledger, schema.job)[0]
+    assert (line.state, line.not_before) == (JobState.SCHEDULED, tomorrow)
+    assert "planned" in told
+
+
+@pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.SCHEDULED])
+def test_a_job_that_was_never_read_is_read_when_it_goes_on(ledger: Ledger, state: JobState) -> None:
+    job_id = a_job_in(ledger, state)
+    change_lines(ledger, schema.job, headings=[])
+
+    steered(ledger, steer.resume, job_id)
+
+    assert state_of(ledger, job_id) is JobState.UPLOADED
+
+
+def test_a_job_cancelled_before_it_was_read_is_read_when_it_is_tried_again(ledger: Ledger) -> None:
+    job_id = a_job_in(ledger, JobState.CANCELLED)
+    change_lines(ledger, schema.job, headings=[])
+
+    steered(ledger, steer.reopen, job_id)
+
+    assert state_of(ledger, job_id) is JobState.UPLOADED
+
+
+def test_nothing_goes_on_with_a_job_that_has_ended_and_has_nothing_open(ledger: Ledger) -> None:
+    job_id = a_job_in(ledger, JobState.SUCCEEDED)
+    change_lines(ledger, schema.row, status=RowStatus.REGISTERED)
+
+    with pytest.raises(UsageError, match="nothing to go on with"):
+        steered(ledger, steer.hand_to_queue, job_id)
+
+    assert state_of(ledger, job_id) is JobState.SUCCEEDED
+
+
+def test_rows_whose_calls_are_under_way_are_not_tried_again(ledger: Ledger) -> None:
+    job_id = a_job_in(ledger, JobState.RUNNING, a_row(2))
+    claimed(ledger, job_id)
+    change_lines(ledger, schema.job, state=JobState.HELD)
+
+    with pytest.raises(UsageError, match="under way"):
+        steered(ledger, steer.reopen, job_id)
+
+
+def test_absent_does_not_undo_a_registration_that_was_confirmed_meanwhile(ledger: Ledger) -> None:
+    job_id = in_doubt(ledger, "registration")
+    with ledger.read() as tx:
+        seen = answers.find_row(tx, job_id, 2)
+    assert seen is not None
+    change_lines(ledger, schema.registration, state=RegistrationState.REGISTERED)
+
+    with pytest.raises(UsageError, match="settled just now"), ledger.write() as tx:
+        answers.record(tx, job_id, seen, candidate_id=None, registration_id=None)
