@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from worker import lms
-from worker.entrypoints.web import steering, uploads
+from worker.entrypoints.web import bodies, steering, uploads
 from worker.entrypoints.web.options import Wanted
 from worker.entrypoints.web.pages import draft_files, draft_form, look
 from worker.entrypoints.web.pages.rendering import page
@@ -76,7 +76,7 @@ async def change(request: Request) -> Response:
     """Look again with other options; or send, when what is asked for is what was looked at."""
     services: Services = request.app.state.services
     draft = _found(request)
-    form = {name: str(value) for name, value in (await request.form()).items()}
+    form = {name: str(value) for name, value in (await bodies.form_of(request)).items()}
     seen = await _look(request, draft)
     try:
         connection = services.connection(form.get("connection") or draft.connection).name

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.entrypoints.web import steering
+from worker.entrypoints.web import bodies, steering
 from worker.entrypoints.web.pages.job_rows import RowPage, rows_of
 from worker.entrypoints.web.pages.job_view import JobView, view_of
 from worker.entrypoints.web.pages.rendering import page
@@ -122,7 +122,7 @@ async def resolve(request: Request) -> Response:
     job_id, row = request.path_params["job"], request.path_params["row"]
     if max(job_id, row) > LARGEST:
         raise Problem(404, f"Job {job_id} has no row {row}")
-    form = {name: str(value).strip() for name, value in (await request.form()).items()}
+    form = {name: str(value).strip() for name, value in (await bodies.form_of(request)).items()}
     try:
         await run_in_threadpool(
             steering.resolve,
