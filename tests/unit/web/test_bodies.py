@@ -1,4 +1,4 @@
-"""Nobody fills memory or disk with what is no roster: bodies are refused by their length, or once they are too long."""
+"""Nobody fills memory or disk with what is no roster: it is refused by its length, or once it is too long."""
 
 from __future__ import annotations
 

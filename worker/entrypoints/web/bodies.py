@@ -51,7 +51,10 @@ def counted(request: Request, receive: Receive) -> Receive:
 async def form_of(
     request: Request, *, most_fields: int = MOST_FIELDS, longest_field: int = LONGEST_FIELD
 ) -> FormData:
-    """Return the fields of a form without files. Raises Problem 415 when it is one for files, 400 beyond the limits."""
+    """Return the fields of a form without files.
+
+    Raises Problem 415 when it is a form for files, HTTPException 400 when it has too many fields or too long ones.
+    """
     if kind_of(request) == UPLOAD:
         raise Problem(415, "This form takes no files: send its fields as the page does")
     return await request.form(max_files=0, max_fields=most_fields, max_part_size=longest_field)

@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,6 +41,9 @@ class Draft:
     created_at: float
     by: str
     options: Options = field(default_factory=Options)
+    #: When it is to begin, as it was typed, and how far the person's clock is behind UTC (minutes).
+    at: str = ""
+    zone_minutes: str = ""
 
 
 def folder(services: Services) -> Path:
@@ -80,12 +83,18 @@ def path_of(services: Services, draft: Draft) -> Path:
     return folder(services) / draft.id / draft.file
 
 
-def change(services: Services, draft: Draft, *, connection: str, options: Options) -> Draft:
-    """Say anew how a draft is to be read; what was understood before is forgotten."""
-    changed = replace(draft, connection=connection, options=options)
+def change(services: Services, draft: Draft, changed: Draft) -> None:
+    """Say anew how a draft is to be read and when it begins; what was understood otherwise is forgotten."""
+    if changed == draft:
+        return
     _write(folder(services) / draft.id / _DRAFT, changed)
+    if (changed.connection, changed.options) != (draft.connection, draft.options):
+        forget_look(services, draft)
+
+
+def forget_look(services: Services, draft: Draft) -> None:
+    """Forget what was understood, so that it is looked at anew."""
     (folder(services) / draft.id / _LOOK).unlink(missing_ok=True)
-    return changed
 
 
 def note_look(services: Services, draft: Draft, look: object) -> None:
