@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.unit.web.conftest import form_in
+from worker.entrypoints import purge
 from worker.ledger import jobs
 
 if TYPE_CHECKING:
@@ -91,3 +93,24 @@ async def test_look_again_looks_again_even_when_nothing_was_changed(browser: Bro
     assert not look.exists()
     assert await held(browser, draft) == fields
     assert look.read_bytes() != before
+
+
+def make_old(browser: Browser, hours: float) -> None:
+    for each in (browser.services.files / "drafts").iterdir():
+        then = each.stat().st_mtime - hours * 3600
+        os.utime(each, (then, then))
+
+
+async def test_a_purge_takes_the_drafts_that_nobody_sent_for_a_day(browser: Browser, capsys: Any) -> None:
+    draft = await browser.drop(ROSTER)
+    await browser.get(draft)
+
+    purge.purge(browser.services, "90d")
+    assert "0 jobs purged. " in capsys.readouterr().out
+    await browser.get(draft)
+
+    make_old(browser, 25)
+    purge.purge(browser.services, "90d")
+    assert "0 jobs purged, 1 unsent drafts" in capsys.readouterr().out
+    assert not list((browser.services.files / "drafts").iterdir())
+    assert (await browser.client.get(draft)).status_code == 404

@@ -48,15 +48,15 @@ class Draft:
 
 def folder(services: Services) -> Path:
     """Return where drafts are kept, made for its owner alone."""
-    drafts = services.files / "drafts"
+    drafts = _place(services)
     drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
     return drafts
 
 
 def keep(services: Services, file: Path, *, name: str, connection: str, by: str) -> Draft:
     """Move an uploaded file into a draft of its own, and remove the old ones."""
+    remove_old(services)
     drafts = folder(services)
-    _remove_old(drafts)
     draft = Draft(
         id=secrets.token_urlsafe(18),
         name=name,
@@ -112,16 +112,25 @@ def remove(services: Services, draft: Draft) -> None:
     shutil.rmtree(folder(services) / draft.id, ignore_errors=True)
 
 
-def _remove_old(drafts: Path) -> None:
-    for each in drafts.iterdir():
+def remove_old(services: Services, older_than: float = KEPT_SECONDS) -> int:
+    """Remove what nobody touched for so long (seconds), and return how much that was."""
+    removed, drafts = 0, _place(services)
+    for each in drafts.iterdir() if drafts.is_dir() else ():
         try:
-            old = time.time() - each.stat().st_mtime > KEPT_SECONDS
+            if time.time() - each.stat().st_mtime <= older_than:
+                continue
         except FileNotFoundError:
             continue
-        if old and each.is_dir():
+        removed += 1
+        if each.is_dir():
             shutil.rmtree(each, ignore_errors=True)
-        elif old:
+        else:
             each.unlink(missing_ok=True)
+    return removed
+
+
+def _place(services: Services) -> Path:
+    return services.files / "drafts"
 
 
 def _write(path: Path, value: object) -> None:
