@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 import zipfile
 from urllib.parse import urlsplit
 
@@ -154,3 +156,17 @@ def test_a_smaller_limit_can_be_set(door, office, sandbox):
     served = door(desk)
 
     assert "1 MB" in problem(send(served, body_of({}, 2 * MB)), 413)
+
+
+def test_a_server_that_starts_removes_the_drafts_that_nobody_sent(door, office, sandbox):
+    desk = office(sandbox())
+    drafts = desk.folder / "roster-files" / "drafts"
+    for name, hours in (("old", 25), ("young", 23)):
+        (drafts / name).mkdir(parents=True)
+        (drafts / name / "roster.csv").write_text("email\n", "utf-8")
+        then = time.time() - hours * 3600
+        os.utime(drafts / name, (then, then))
+
+    door(desk)
+
+    assert [each.name for each in drafts.iterdir()] == ["young"]

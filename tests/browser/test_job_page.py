@@ -86,9 +86,17 @@ def test_a_row_in_doubt_is_settled_in_the_form_beside_it(
     form = page.locator(".resolve")
     expect(form).to_have_count(1)
 
+    lms_id = form.get_by_label("Its id in the LMS")
+    form.get_by_label("It is not there").check()
+    expect(lms_id).not_to_have_attribute("required", "")
     form.get_by_label("The person is there, not registered yet").check()
+    expect(lms_id).to_have_attribute("required", "")
     form.get_by_role("button", name="Note this answer").click()
-    expect(page.locator(".told").first).to_contain_text("Write the id that the LMS shows for it")
+    expect(lms_id).to_be_focused()
+    lms_id.fill(" ")
+    form.get_by_role("button", name="Note this answer").click()
+    expect(form.get_by_role("alert")).to_contain_text("Write the id that the LMS shows for it")
+    page.locator("#now .counts").get_by_role("link", name="In doubt").click()
     lost = next(
         each for each in here.lms.look("candidates") if (each["email"].casefold(), "58") not in here.lms.standing
     )
@@ -183,3 +191,71 @@ def test_many_jobs_watched_in_one_browser_leave_it_room_to_speak(
     last.goto("/jobs/1")
     last.get_by_role("button", name="Pause").click()
     expect(last.locator("#stands")).to_contain_text("Paused")
+
+
+def test_a_refused_act_leaves_a_page_that_still_follows_its_job(
+    desk: Callable[..., Any], dropped: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    here = desk(connection={"rate": "8/second", "batch_size": 10})
+    page = dropped(here, here.office.roster("refused.csv", people(150)))
+    send(page)
+    expect(page.locator("#stands")).to_contain_text("At work")
+
+    # As a form does that stood on an older page.
+    page.evaluate("document.querySelector('#act-pause').form.action = '/jobs/1/retry'")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_url("**/jobs/1/retry")
+    expect(page.get_by_role("alert")).to_be_visible()
+    here.forgive("409")
+    other = here.page_in(page.context, "/jobs/1")
+    other.get_by_role("button", name="Pause").click()
+    expect(other.locator("#stands")).to_contain_text("Paused")
+
+    expect(page.locator("#stands")).to_contain_text("Paused")
+    page.get_by_role("link", name="Not sent").or_(page.get_by_role("link", name="To come")).click()
+    page.wait_for_url("**/jobs/1?status=not_attempted#rows")
+
+
+def test_a_button_that_was_pressed_is_not_pressed_twice(
+    desk: Callable[..., Any], dropped: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    here = desk()
+    page = dropped(here, here.office.roster("twice.csv", people(2)))
+    # A server that does not answer yet: the page stays.
+    page.evaluate(
+        "() => { window.sent = 0; document.getElementById('draft')"
+        ".addEventListener('submit', (event) => { event.preventDefault(); window.sent += 1; }); }"
+    )
+
+    page.locator("#go").click()
+    expect(page.locator("#go")).to_be_disabled()
+    expect(page.locator("#again")).to_be_disabled()
+    expect(page.get_by_role("button", name="Throw away")).to_be_enabled()
+    page.locator("#go").dispatch_event("click")
+    assert page.evaluate("window.sent") == 1
+
+
+def test_a_list_of_jobs_asks_once_at_a_time_however_slow_the_answer(
+    desk: Callable[..., Any], dropped: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    here = desk(connection={"rate": "8/second", "batch_size": 10})
+    page = dropped(here, here.office.roster("slow.csv", people(150)))
+    send(page)
+    page.goto("/jobs")
+    expect(page.locator("#list")).to_have_attribute("data-moves", "yes")
+    held: list[Any] = []
+    page.clock.install()
+    page.goto("/jobs")
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route("**/jobs", hold)
+    with page.expect_request("**/jobs"):
+        page.clock.run_for(3_000)
+
+    page.clock.run_for(30_000)
+    assert len(held) == 1
+
+    held[0].continue_()
+    expect(page.locator("#list")).to_contain_text("of 150")

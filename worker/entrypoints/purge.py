@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.entrypoints import outcome
+from worker.entrypoints.web.pages import draft_files
 from worker.errors import UsageError
 from worker.intake.accept import own_folder
 from worker.ledger import purging
@@ -23,8 +24,9 @@ _UNITS = {"d": _DAY, "w": 7 * _DAY}
 
 
 def purge(services: Services, older_than: str) -> int:
-    """Empty the rows of the jobs that ended so long ago and delete their rosters."""
-    moment = now() - seconds_of(older_than)
+    """Empty the rows of the jobs that ended so long ago and delete their rosters, and drafts that nobody sent."""
+    seconds = seconds_of(older_than)
+    moment = now() - seconds
     with services.ledger.read() as tx:
         old = purging.ended_before(tx, moment)
     for job_id, kept_at in old:
@@ -36,7 +38,9 @@ def purge(services: Services, older_than: str) -> int:
         shutil.rmtree(own_folder(services.files, job_id), ignore_errors=True)
     if old:
         services.ledger.overwrite()
-    click.echo(f"{len(old)} jobs purged. Reports that went elsewhere are yours: delete them where they are")
+    drafts = draft_files.remove_old(services, min(seconds, draft_files.KEPT_SECONDS))
+    unsent = f", {drafts} unsent drafts of the page removed" if drafts else ""
+    click.echo(f"{len(old)} jobs purged{unsent}. Reports that went elsewhere are yours: delete them where they are")
     return outcome.DONE
 
 

@@ -14,6 +14,7 @@ from worker import logs
 from worker.entrypoints import outcome
 from worker.entrypoints.web import api
 from worker.entrypoints.web.app import make_app
+from worker.entrypoints.web.pages import draft_files
 from worker.entrypoints.web.uploads import clear_leftovers
 from worker.errors import UsageError
 from worker.ledger import accounts
@@ -42,6 +43,7 @@ def serve(services: Services, host: str | None, port: int | None) -> int:
     _refuse_an_open_door(services, host)
     logs.configure(services.settings.log)
     clear_leftovers(services.files / api.UPLOADS)
+    draft_files.remove_old(services)
     with closing(_listen(host, port)) as listening:
         port = listening.getsockname()[1]
         click.echo(f"Roster is at {settings.public_url or _address(host, port)} (Ctrl-C ends it)", err=True)

@@ -150,7 +150,7 @@ async def _answer(request: Request) -> words.Answer:
     except ValidationError as error:
         first = error.errors(include_input=False, include_context=False, include_url=False)[0]
         raise Problem(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Problem(400, "The body is no JSON") from None
     given = (answer.candidate_id is not None, answer.registration_id is not None, answer.absent)
     if sum(given) != 1:

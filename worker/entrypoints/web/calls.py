@@ -118,7 +118,7 @@ CALLS: tuple[Call, ...] = (
         endpoint=api.resolve_row,
         gives=words.Summary,
         takes=words.Answer,
-        refuses=(400, 404, 409, 422),
+        refuses=(400, 404, 409, 413, 422),
     ),
     Call(
         method="GET",

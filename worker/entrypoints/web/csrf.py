@@ -7,6 +7,7 @@ import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from worker.entrypoints.web import bodies
 from worker.entrypoints.web.problems import Problem, is_for_programs
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from worker.entrypoints.web.security import Who
 
 FIELD, HEADER = "csrf", "X-CSRF-Token"
-_FORM = "application/x-www-form-urlencoded"
 
 
 def token_of(cookie: str) -> str:
@@ -31,13 +31,13 @@ async def check(request: Request, *, upload: bool = False) -> None:
     check_origin(request)
     if _is_a_script_at_this_machine(request, who):
         return
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = bodies.kind_of(request)
     if (sent := request.headers.get(HEADER)) is not None:
         good = matches(who, sent)
-    elif kind == _FORM:
-        good = matches(who, str((await request.form()).get(FIELD, "")))
+    elif kind == bodies.FORM:
+        good = matches(who, str((await bodies.form_of(request)).get(FIELD, "")))
     else:
-        good = upload and kind == "multipart/form-data"
+        good = upload and kind == bodies.UPLOAD
         request.state.csrf_in_form = good
     if not good:
         refuse()

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from worker.entrypoints.web import callers, cookies, problems
+from worker.entrypoints.web import bodies, callers, cookies, problems
 from worker.entrypoints.web.limits import Limits
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Front:
 
         try:
             await self._let_in(request, visitor)
-            await self._app(scope, receive, dressed)
+            bodies.refuse_by_length(request)
+            await self._app(scope, bodies.counted(request, receive), dressed)
         except Exception as error:  # noqa: BLE001 - the last line of defence: a plain answer
             problem = problems.as_problem(error)
             if not begun:

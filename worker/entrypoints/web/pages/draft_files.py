@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,19 +41,22 @@ class Draft:
     created_at: float
     by: str
     options: Options = field(default_factory=Options)
+    #: When it is to begin, as it was typed, and how far the person's clock is behind UTC (minutes).
+    at: str = ""
+    zone_minutes: str = ""
 
 
 def folder(services: Services) -> Path:
     """Return where drafts are kept, made for its owner alone."""
-    drafts = services.files / "drafts"
+    drafts = _place(services)
     drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
     return drafts
 
 
 def keep(services: Services, file: Path, *, name: str, connection: str, by: str) -> Draft:
     """Move an uploaded file into a draft of its own, and remove the old ones."""
+    remove_old(services)
     drafts = folder(services)
-    _remove_old(drafts)
     draft = Draft(
         id=secrets.token_urlsafe(18),
         name=name,
@@ -80,12 +83,18 @@ def path_of(services: Services, draft: Draft) -> Path:
     return folder(services) / draft.id / draft.file
 
 
-def change(services: Services, draft: Draft, *, connection: str, options: Options) -> Draft:
-    """Say anew how a draft is to be read; what was understood before is forgotten."""
-    changed = replace(draft, connection=connection, options=options)
+def change(services: Services, draft: Draft, changed: Draft) -> None:
+    """Say anew how a draft is to be read and when it begins; what was understood otherwise is forgotten."""
+    if changed == draft:
+        return
     _write(folder(services) / draft.id / _DRAFT, changed)
+    if (changed.connection, changed.options) != (draft.connection, draft.options):
+        forget_look(services, draft)
+
+
+def forget_look(services: Services, draft: Draft) -> None:
+    """Forget what was understood, so that it is looked at anew."""
     (folder(services) / draft.id / _LOOK).unlink(missing_ok=True)
-    return changed
 
 
 def note_look(services: Services, draft: Draft, look: object) -> None:
@@ -103,16 +112,25 @@ def remove(services: Services, draft: Draft) -> None:
     shutil.rmtree(folder(services) / draft.id, ignore_errors=True)
 
 
-def _remove_old(drafts: Path) -> None:
-    for each in drafts.iterdir():
+def remove_old(services: Services, older_than: float = KEPT_SECONDS) -> int:
+    """Remove what nobody touched for so long (seconds), and return how much that was."""
+    removed, drafts = 0, _place(services)
+    for each in drafts.iterdir() if drafts.is_dir() else ():
         try:
-            old = time.time() - each.stat().st_mtime > KEPT_SECONDS
+            if time.time() - each.stat().st_mtime <= older_than:
+                continue
         except FileNotFoundError:
             continue
-        if old and each.is_dir():
+        removed += 1
+        if each.is_dir():
             shutil.rmtree(each, ignore_errors=True)
-        elif old:
+        else:
             each.unlink(missing_ok=True)
+    return removed
+
+
+def _place(services: Services) -> Path:
+    return services.files / "drafts"
 
 
 def _write(path: Path, value: object) -> None:

@@ -13,6 +13,7 @@ from worker.ledger.engine import now
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from worker.entrypoints.web.pages.draft_files import Draft
     from worker.entrypoints.web.pages.look import Look
 
 #: So many further values for all rows may be given.
@@ -20,6 +21,20 @@ MOST_VALUES = 4
 #: A time that has passed by no more than this means at once (seconds).
 _LATE_SECONDS = 90.0
 _FARTHEST_DAYS = 366
+
+
+def fields_of(draft: Draft) -> dict[str, str]:
+    """Return what the form holds when it shows a draft as it is kept; headings and sheet are those of its look."""
+    options = draft.options
+    texts = {"course": options.course, "encoding": options.encoding}
+    numbers = {"start_row": options.start_row, "max_rows": options.max_rows}
+    flags = {"strict": options.strict, "again": options.again, "update_existing": options.update_existing}
+    fields = {"connection": draft.connection, "at": draft.at, "zone_minutes": draft.zone_minutes or "0"}
+    fields |= {name: str(value) for name, value in {**texts, **numbers}.items() if value}
+    fields |= {name: "on" for name, value in flags.items() if value}
+    for at, (column, value) in enumerate(options.set_values.items()):
+        fields |= {f"set-column-{at}": column, f"set-value-{at}": value}
+    return fields
 
 
 def options_of(form: Mapping[str, str], now: Options, look: Look) -> Options:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -9,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from worker import lms
-from worker.entrypoints.web import steering, uploads
+from worker.entrypoints.web import bodies, steering, uploads
 from worker.entrypoints.web.options import Wanted
 from worker.entrypoints.web.pages import draft_files, draft_form, look
 from worker.entrypoints.web.pages.rendering import page
@@ -21,6 +23,8 @@ from worker.errors import RosterError, UsageError
 from worker.model import Action, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
     from worker.bootstrap import Services
@@ -76,26 +80,28 @@ async def change(request: Request) -> Response:
     """Look again with other options; or send, when what is asked for is what was looked at."""
     services: Services = request.app.state.services
     draft = _found(request)
-    form = {name: str(value) for name, value in (await request.form()).items()}
+    form = {name: str(value) for name, value in (await bodies.form_of(request)).items()}
+    typed = {name: value.replace("\0", "") for name, value in form.items()}
     seen = await _look(request, draft)
     try:
         connection = services.connection(form.get("connection") or draft.connection).name
         options = draft_form.options_of(form, draft.options, seen)
         start = draft_form.starting_time(form)
     except RosterError as error:
-        return await _shown(request, draft, told=str(error), status=422)
-    if (connection, options) != (draft.connection, draft.options):
-        draft = await run_in_threadpool(draft_files.change, services, draft, connection=connection, options=options)
-        if form.get("do") != "go":
-            return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
-        told = "You changed something, so nothing was sent yet: look at what it comes to now, then send it."
-        return await _shown(request, draft, told=told)
+        return await _shown(request, draft, told=str(error), status=422, typed=typed)
+    at, zone_minutes = (form.get(name, "").strip() for name in ("at", "zone_minutes"))
+    changed = replace(draft, connection=connection, options=options, at=at, zone_minutes=zone_minutes)
+    await run_in_threadpool(draft_files.change, services, draft, changed)
     if form.get("do") != "go":
+        draft_files.forget_look(services, draft)
         return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
-    if why := hindrance(draft, seen):
-        return await _shown(request, draft, told=why, status=422)
+    if (connection, options) != (draft.connection, draft.options):
+        told = "You changed something, so nothing was sent yet: look at what it comes to now, then send it."
+        return await _shown(request, changed, told=told)
+    if why := hindrance(changed, seen):
+        return await _shown(request, changed, told=why, status=422)
     async with request.app.state.heavy:
-        return await run_in_threadpool(_send, request, draft, start)
+        return await run_in_threadpool(_send, request, changed, start)
 
 
 def hindrance(draft: Draft, seen: Look) -> str:
@@ -139,7 +145,10 @@ async def _look(request: Request, draft: Draft) -> Look:
         return await run_in_threadpool(look.look_at, request.app.state.services, draft)
 
 
-async def _shown(request: Request, draft: Draft, *, told: str = "", status: int = 200) -> Response:
+async def _shown(
+    request: Request, draft: Draft, *, told: str = "", status: int = 200, typed: Mapping[str, str] | None = None
+) -> Response:
+    """Show a draft; the form holds what was `typed` when that must be mended, else what is kept."""
     services: Services = request.app.state.services
     seen = await _look(request, draft)
     try:
@@ -158,7 +167,8 @@ async def _shown(request: Request, draft: Draft, *, told: str = "", status: int 
         encodings=ENCODINGS,
         connections=sorted(services.settings.connections),
         can_update=can_update,
-        values=[*draft.options.set_values.items(), *[("", "")] * draft_form.MOST_VALUES][: draft_form.MOST_VALUES],
+        fields=defaultdict(str, typed or draft_form.fields_of(draft)),
+        most_values=draft_form.MOST_VALUES,
     )
 
 

@@ -36,8 +36,8 @@ async def home(request: Request) -> Response:
         views=await run_in_threadpool(newest, services, NEWEST),
         connections=await run_in_threadpool(views_of, services),
         most_mb=services.settings.serve.max_upload_mb,
-        nobody_at_work=bool(services.settings.broker)
-        and not await run_in_threadpool(handover.anybody_at_work, services),
+        by_workers=bool(services.settings.broker),
+        nobody_at_work=not await run_in_threadpool(handover.anybody_at_work, services),
     )
 
 

@@ -57,6 +57,7 @@ class RowLine:
 class RowPage:
     """Some rows of a job, and how to come to the others."""
 
+    job_id: int
     lines: list[RowLine]
     status: str
     #: The number that was searched for.
@@ -71,9 +72,14 @@ class RowPage:
         """Return how many pages there are."""
         return max(1, -(-self.count // ROWS_A_PAGE))
 
+    @property
+    def here(self) -> str:
+        """Return the address of these rows."""
+        return f"/jobs/{self.job_id}?{urlencode({'row': self.number})}" if self.number else self.address(self.page)
+
     def address(self, page: int) -> str:
-        """Return the query of another page of the same filter."""
-        return "?" + urlencode({"status": self.status, "page": page})
+        """Return the whole address of another page of the same filter: this one may stand at that of a POST."""
+        return f"/jobs/{self.job_id}?" + urlencode({"status": self.status, "page": page})
 
 
 def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: Mapping[str, str]) -> RowPage:
@@ -98,6 +104,7 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
         limit=ROWS_A_PAGE,
     )
     return RowPage(
+        job_id=job.id,
         lines=[_line(tx, job, row) for row in found],
         status=status,
         number=number,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.entrypoints.web import steering
+from worker.entrypoints.web import bodies, steering
 from worker.entrypoints.web.pages.job_rows import RowPage, rows_of
 from worker.entrypoints.web.pages.job_view import JobView, view_of
 from worker.entrypoints.web.pages.rendering import page
@@ -18,33 +19,54 @@ from worker.entrypoints.web.steering import Act
 from worker.entrypoints.web.summaries import LARGEST, job_of
 from worker.errors import RosterError, UsageError
 from worker.ledger import jobs
-from worker.model import Role
+from worker.model import JobState, Role
 from worker.registration import steer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
     from worker.bootstrap import Services
 
-SEE_OTHER = 303
+SEE_OTHER, BAD_REQUEST = 303, 400
 JOBS_A_PAGE = 50
 LONGEST_ID = 200
 #: Acts that are asked back about before they are done.
 _ASKED_BACK = (Act.CANCEL, Act.UNDO)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An answer on a row in doubt that was not taken, and why."""
+
+    row: int
+    found: str
+    lms_id: str
+    told: str
+
+
 @needs(Role.VIEWER)
 async def list_jobs(request: Request) -> Response:
     """List the jobs, newest first."""
     services: Services = request.app.state.services
-    views = await run_in_threadpool(newest, services, JOBS_A_PAGE)
-    return page(request, "jobs.html", views=views, most=JOBS_A_PAGE)
+    text = request.query_params.get("before", "")
+    before = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST)) else None
+    before = min(before, LARGEST) if before is not None else None
+    views = await run_in_threadpool(newest, services, JOBS_A_PAGE + 1, before)
+    return page(
+        request,
+        "jobs.html",
+        views=views[:JOBS_A_PAGE],
+        before=before,
+        older=views[JOBS_A_PAGE - 1].job.id if len(views) > JOBS_A_PAGE else None,
+    )
 
 
-def newest(services: Services, most: int) -> list[JobView]:
-    """Return the newest jobs."""
+def newest(services: Services, most: int, before: int | None = None) -> list[JobView]:
+    """Return the newest jobs; the newest older than the job `before`, when that is given."""
     with services.ledger.read() as tx:
-        return [view_of(services, tx, job, brief=True) for job in jobs.list_jobs(tx, most)]
+        return [view_of(services, tx, job, brief=True) for job in jobs.list_jobs(tx, most, before=before)]
 
 
 @needs(Role.VIEWER)
@@ -53,20 +75,40 @@ async def show(request: Request) -> Response:
     return await _shown(request)
 
 
-async def _shown(request: Request, *, told: str = "", status: int = 200) -> Response:
+async def _shown(
+    request: Request, *, told: str = "", status: int = 200, refused: Refusal | None = None
+) -> Response:
+    """Show a job; with what was `refused` the row that it is about, its form holding what was typed."""
     services: Services = request.app.state.services
-    part = request.query_params.get("part") == "now"
-    view, rows = await run_in_threadpool(_read, services, request, with_rows=not part)
-    template = "job_now.html" if part else "job.html"
-    return page(request, template, status=status, view=view, rows=rows, told=told or _told(request))
+    job_id, query = request.path_params["job"], {"row": str(refused.row)} if refused else request.query_params
+    if request.query_params.get("part") == "now":
+        view = await run_in_threadpool(_read, services, job_id)
+        return page(request, "job_now.html", status=status, view=view)
+    view, rows = await run_in_threadpool(_read_rows, services, job_id, query)
+    if refused and not any(line.row == refused.row and line.choices for line in rows.lines):
+        told = refused.told
+    return page(
+        request,
+        "job.html",
+        status=status,
+        view=view,
+        rows=rows,
+        told=told or _told(request),
+        is_refused=status >= BAD_REQUEST,
+        refused=refused,
+        longest_id=LONGEST_ID,
+    )
 
 
-def _read(services: Services, request: Request, *, with_rows: bool) -> tuple[JobView, RowPage | None]:
+def _read(services: Services, job_id: int) -> JobView:
     with services.ledger.read() as tx:
-        job = job_of(tx, request.path_params["job"])
-        view = view_of(services, tx, job)
-        rows = rows_of(tx, job, view.summary.by_status, request.query_params) if with_rows else None
-    return view, rows
+        return view_of(services, tx, job_of(tx, job_id))
+
+
+def _read_rows(services: Services, job_id: int, query: Mapping[str, str]) -> tuple[JobView, RowPage]:
+    with services.ledger.read() as tx:
+        view = view_of(services, tx, job_of(tx, job_id))
+        return view, rows_of(tx, view.job, view.summary.by_status, query)
 
 
 #: What the page says after an act; by a name, since anybody may write an address.
@@ -90,8 +132,9 @@ async def ask_back(request: Request) -> Response:
     """Say what an act will do before it is done."""
     services: Services = request.app.state.services
     what = _act(request)
-    view, _ = await run_in_threadpool(_read, services, request, with_rows=False)
-    if what not in _ASKED_BACK:
+    view = await run_in_threadpool(_read, services, request.path_params["job"])
+    begins_early = what is Act.RESUME and view.job.state is JobState.SCHEDULED
+    if what not in _ASKED_BACK and not begins_early:
         return RedirectResponse(f"/jobs/{view.job.id}", SEE_OTHER)
     return page(request, "confirm.html", view=view, act=what)
 
@@ -122,18 +165,14 @@ async def resolve(request: Request) -> Response:
     job_id, row = request.path_params["job"], request.path_params["row"]
     if max(job_id, row) > LARGEST:
         raise Problem(404, f"Job {job_id} has no row {row}")
-    form = {name: str(value).strip() for name, value in (await request.form()).items()}
+    form = await bodies.form_of(request)
+    found, lms_id = (str(form.get(name, "")).strip() for name in ("found", "id"))
     try:
-        await run_in_threadpool(
-            steering.resolve,
-            services,
-            request.state.who,
-            job_id,
-            row,
-            _answer(form.get("found", ""), form.get("id", "")),
-        )
+        answer = _answer(found, lms_id)
+        await run_in_threadpool(steering.resolve, services, request.state.who, job_id, row, answer)
     except RosterError as error:
-        return await _shown(request, told=str(error), status=409)
+        refused = Refusal(row=row, found=found, lms_id=lms_id, told=str(error))
+        return await _shown(request, status=409, refused=refused)
     return RedirectResponse(f"/jobs/{job_id}?status=in_doubt&told=resolve", SEE_OTHER)
 
 

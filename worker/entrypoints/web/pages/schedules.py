@@ -59,6 +59,16 @@ def _view(each: Schedule) -> ScheduleView:
 
 
 @needs(Role.OPERATOR)
+async def ask_back(request: Request) -> Response:
+    """Ask before a schedule is removed."""
+    name = request.path_params["name"]
+    for view in await run_in_threadpool(_views, request.app.state.services):
+        if view.schedule.name == name:
+            return page(request, "confirm_removal.html", view=view)
+    raise _gone()
+
+
+@needs(Role.OPERATOR)
 async def remove(request: Request) -> Response:
     """Remove a schedule."""
     await run_in_threadpool(_remove, request.app.state.services, request.state.who, request.path_params["name"])
@@ -68,11 +78,16 @@ async def remove(request: Request) -> Response:
 def _remove(services: Services, who: Who, name: str) -> None:
     with services.ledger.write() as tx:
         if not schedules.remove(tx, name):
-            raise Problem(404, "There is no schedule of that name any more")
+            raise _gone()
         audit.note(tx, who=who.name, act="schedule remove", job_id=None, detail=name)
+
+
+def _gone() -> Problem:
+    return Problem(404, "There is no schedule of that name any more")
 
 
 routes: list[BaseRoute] = [
     Route("/schedules", show),
+    Route("/schedules/{name}/remove", ask_back),
     Route("/schedules/{name}/remove", remove, methods=["POST"]),
 ]

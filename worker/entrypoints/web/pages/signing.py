@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.entrypoints.web import signing_in
+from worker.entrypoints.web import bodies, csrf, signing_in
 from worker.entrypoints.web.pages.rendering import page
 from worker.entrypoints.web.problems import Problem
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 SEE_OTHER = 303
+#: Of the form to sign in, which strangers may send.
+MOST_FIELDS, LONGEST_FIELD = 10, 4096
 
 
 async def show(request: Request) -> Response:
@@ -27,7 +29,8 @@ async def show(request: Request) -> Response:
 
 async def sign_in(request: Request) -> Response:
     """Sign in and go where the person wanted to."""
-    form = await request.form()
+    csrf.check_origin(request)
+    form = await bodies.form_of(request, most_fields=MOST_FIELDS, longest_field=LONGEST_FIELD)
     name, next_path = str(form.get("name", "")), _path(str(form.get("next", "")))
     answer = RedirectResponse(next_path, SEE_OTHER)
     try:

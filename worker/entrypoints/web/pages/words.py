@@ -149,6 +149,7 @@ _SAID = tuple(
             r"give --registration-id when it is there, --absent when it is not",
             "give the registration's id when it is there, or say that it is not there",
         ),
+        (r"with `--again`", "and choose “Register even those who are registered already”"),
         (r"--candidate-id", "the person's id"),
         (r"--registration-id", "the registration's id"),
         (r"--absent", "“it is not there”"),

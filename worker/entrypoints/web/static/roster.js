@@ -20,16 +20,14 @@ function dropping(form) {
   const zone = form.querySelector(".zone");
   const file = form.querySelector("input[type=file]");
   const button = form.querySelector("button");
+  const label = button.textContent;
   for (const name of ["dragenter", "dragover"]) zone.addEventListener(name, () => zone.classList.add("over"));
   for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
   file.addEventListener("change", () => file.files.length && form.requestSubmit(button));
   form.addEventListener("submit", () => {
     button.textContent = "Reading it …";
-    // After the submission was put together, for a disabled button is not part of it.
-    setTimeout(() => { button.disabled = true; }, 0);
   });
-  // A page that comes back out of the browser's memory begins anew.
-  addEventListener("pageshow", (event) => event.persisted && location.reload());
+  addEventListener("pageshow", () => { button.textContent = label; });
 }
 
 /** Say when the draft was changed, and in which zone its time is. */
@@ -42,6 +40,19 @@ function drafting(form) {
   const note = () => { zone.value = (at.value ? new Date(at.value) : new Date()).getTimezoneOffset(); };
   note();
   at.addEventListener("change", note);
+}
+
+/** Ask for the id of what was found, where something was. */
+function answering(choice) {
+  choice.form.elements.namedItem("id").required = choice.value !== "absent";
+}
+
+/** Send a form once, however often its button is pressed. */
+function sending(form) {
+  // After the submission was put together, for a disabled button is not part of it.
+  setTimeout(() => {
+    for (const each of form.elements) if (each.localName === "button") each.disabled = true;
+  }, 0);
 }
 
 /** Take one of the few lines on which pages of this browser listen; null when all are taken.
@@ -70,7 +81,7 @@ function following(place) {
   async function fetchNow() {
     waiting = null;
     asked = Date.now();
-    const answer = await fetch(`${location.pathname}?part=now`, { headers: { Accept: "text/html" } }).catch(() => null);
+    const answer = await fetch(`/jobs/${place.dataset.job}?part=now`, { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer || !answer.ok || answer.redirected) return again(SELDOM);
     const focused = document.activeElement && place.contains(document.activeElement) ? document.activeElement.id : "";
     const open = place.querySelector("details[open]") !== null;
@@ -99,11 +110,13 @@ function following(place) {
 
   async function renewRows() {
     const rows = document.getElementById("rows");
-    if (rows.contains(document.activeElement)) return;
-    const answer = await fetch(location.href).catch(() => null);
+    const isInUse = () => rows.contains(document.activeElement) || rows.classList.contains("changed");
+    if (isInUse()) return;
+    // Not the address of this page: it may be that of an act which was refused.
+    const answer = await fetch(rows.dataset.here).catch(() => null);
     if (!answer || !answer.ok) return;
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("rows");
-    if (parsed) {
+    if (parsed && !isInUse()) {
       rows.replaceWith(parsed);
       localise(parsed);
     }
@@ -140,19 +153,30 @@ function following(place) {
 /** Fetch a list of jobs anew while one of them moves and somebody looks. */
 function listing(place) {
   const OFTEN = 3000;
-  setInterval(async () => {
+  async function fetchNow() {
     const here = document.getElementById(place.id);
     if (document.hidden || here.dataset.moves !== "yes" || here.contains(document.activeElement)) return;
-    const answer = await fetch(location.href).catch(() => null);
-    if (!answer || !answer.ok || answer.redirected) return;
+    const answer = await fetch(location.href);
+    if (!answer.ok || answer.redirected) return;
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(place.id);
     if (!parsed) return;
     here.replaceWith(parsed);
     localise(parsed);
-  }, OFTEN);
+  }
+  // The next question is put when the last one was answered: a slow server is asked less, not more.
+  const again = () => setTimeout(() => fetchNow().catch(() => null).finally(again), OFTEN);
+  again();
 }
 
 localise(document);
+document.addEventListener("change", (event) => event.target.name === "found" && answering(event.target));
+document.querySelectorAll("[name=found]:checked").forEach(answering);
+document.addEventListener("input", (event) => event.target.closest("#rows")?.classList.add("changed"));
+document.addEventListener("submit", (event) => event.target.method === "post" && sending(event.target));
+// On a page that comes back out of the browser's memory everything can be pressed again.
+addEventListener("pageshow", () => {
+  for (const each of document.querySelectorAll("button:disabled")) each.disabled = false;
+});
 const drop = document.getElementById("drop");
 if (drop) dropping(drop);
 const draft = document.getElementById("draft");

@@ -1,0 +1,116 @@
+"""A draft keeps what was said about it: what was typed stands there again, and to look again is to look."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.web.conftest import form_in
+from worker.entrypoints import purge
+from worker.ledger import jobs
+
+if TYPE_CHECKING:
+    from tests.unit.web.conftest import Browser
+
+ROSTER = "email,first name,last name,course_id,Team\na@example.com,Ann,One,58,Red\nb@example.com,Ben,Two,58,Blue\n"
+TOMORROW = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}T09:30"
+
+
+async def held(browser: Browser, draft: str) -> dict[str, str]:
+    return form_in(await browser.get(draft), "draft")
+
+
+@pytest.mark.parametrize("zone", ["0", "-540"])
+async def test_the_time_to_begin_stays_when_something_else_is_changed(browser: Browser, zone: str) -> None:
+    draft = await browser.drop(ROSTER)
+    fields = await held(browser, draft)
+
+    looked = await browser.post(draft, {**fields, "at": TOMORROW, "zone_minutes": zone, "do": "look"})
+    assert looked.status_code == 303
+    again = await held(browser, draft)
+    assert (again["at"], again["zone_minutes"]) == (TOMORROW, zone)
+
+    changed = await browser.post(draft, {**again, "course": "59", "do": "go"})
+    assert "nothing was sent yet" in browser.said(changed.text)
+    shown = form_in(changed.text, "draft")
+    assert (shown["at"], shown["zone_minutes"], shown["course"]) == (TOMORROW, zone, "59")
+
+    sent = await browser.post(draft, {**shown, "do": "go"})
+    with browser.services.ledger.read() as tx:
+        job = jobs.find_job(tx, int(sent.headers["location"].rpartition("/")[2]))
+    begins = datetime.fromisoformat(TOMORROW).replace(tzinfo=UTC) + timedelta(minutes=int(zone))
+    assert job is not None
+    assert job.not_before == begins.timestamp()
+
+
+async def test_what_was_typed_stands_there_again_when_some_of_it_must_be_mended(browser: Browser) -> None:
+    draft = await browser.drop(ROSTER)
+    fields = await held(browser, draft)
+    typed = {
+        **fields,
+        "column-4": "city",
+        "course": "name:Fire Safety",
+        "at": TOMORROW,
+        "strict": "on",
+        "set-column-0": "country",
+        "set-value-0": "Norway",
+        "start_row": "two",
+        "max_rows": "7",
+    }
+
+    refused = await browser.post(draft, {**typed, "do": "go"})
+
+    assert refused.status_code == 422
+    assert "First row to send" in browser.said(refused.text)
+    assert form_in(refused.text, "draft") == typed
+    assert "start_row" in typed
+    assert (await held(browser, draft)) == fields
+
+
+async def test_a_roster_that_may_not_be_sent_keeps_its_time_too(browser: Browser) -> None:
+    draft = await browser.drop(f"{ROSTER}nobody,Cem,Three,58,Red\n")
+    await browser.post(draft, {**await held(browser, draft), "strict": "on", "do": "look"})
+
+    refused = await browser.post(draft, {**await held(browser, draft), "at": TOMORROW, "do": "go"})
+
+    assert refused.status_code == 422
+    assert form_in(refused.text, "draft")["at"] == TOMORROW
+
+
+async def test_look_again_looks_again_even_when_nothing_was_changed(browser: Browser) -> None:
+    draft = await browser.drop(ROSTER)
+    fields = await held(browser, draft)
+    (look,) = (browser.services.files / "drafts").glob("*/look.json")
+    before = look.read_bytes()
+    assert await held(browser, draft) == fields
+    assert look.read_bytes() == before
+
+    await browser.post(draft, {**fields, "do": "look"})
+
+    assert not look.exists()
+    assert await held(browser, draft) == fields
+    assert look.read_bytes() != before
+
+
+def make_old(browser: Browser, hours: float) -> None:
+    for each in (browser.services.files / "drafts").iterdir():
+        then = each.stat().st_mtime - hours * 3600
+        os.utime(each, (then, then))
+
+
+async def test_a_purge_takes_the_drafts_that_nobody_sent_for_a_day(browser: Browser, capsys: Any) -> None:
+    draft = await browser.drop(ROSTER)
+    await browser.get(draft)
+
+    purge.purge(browser.services, "90d")
+    assert "0 jobs purged. " in capsys.readouterr().out
+    await browser.get(draft)
+
+    make_old(browser, 25)
+    purge.purge(browser.services, "90d")
+    assert "0 jobs purged, 1 unsent drafts" in capsys.readouterr().out
+    assert not list((browser.services.files / "drafts").iterdir())
+    assert (await browser.client.get(draft)).status_code == 404
