@@ -23,13 +23,14 @@ from worker.lms.contract import (
     FoundCandidate,
     FoundRegistration,
     Intent,
+    Named,
     Registered,
     Seen,
     Unfound,
 )
 from worker.lms.http import Door
 from worker.lms.tahdah.webhooks import TahdahHook
-from worker.model import Action, Candidate, Course, Person, RowRules
+from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
 from worker.settings import Connection, Secret, Text
 
 #: Roster column → field of a candidate. Assumed: the page shows no body; `candidate_fields` changes it.
@@ -125,6 +126,10 @@ class Tahdah:
         listed, nothing = await self._listed(enrolments[0].course)
         found = dict(listed)
         return {who.row_id: found.get(who.candidate_id, nothing) for who in enrolments}
+
+    async def find_named(self, row: RosterRow) -> Named | Unfound:
+        """Say that there is no such look-up: no page shows external ids of registrations."""
+        return Unfound.NO_LOOKUP
 
     async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
         """Look registrations up in the list of their course; of anything else no page documents a look."""
