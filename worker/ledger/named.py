@@ -169,7 +169,6 @@ def record(tx: Connection, job_id: int, connection: str, findings: Findings) -> 
             "error": outcome.error,
             "error_code": outcome.code,
             "http_status": outcome.http_status,
-            "column": "registration_external_id",
             "changed_at": now(),
         }
         tx.execute(update(row).where(row.c.id == each.id).values(**values))

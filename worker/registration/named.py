@@ -17,7 +17,7 @@ from worker.ledger.named import Findings, Line, NamedRow
 from worker.lms.contract import Unfound
 from worker.model import Course, RowStatus
 from worker.registration.desk import Stopped
-from worker.registration.sights import SEVERAL, UNCLEAR, rejected
+from worker.registration.sights import rejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,11 @@ NOT_FOUND = Outcome(
     error="No registration has this registration_external_id, as far as this account can see; mend it, or name the "
     "person and the course",
     code="not_registered",
+)
+UNCLEAR = Outcome(
+    status=RowStatus.REJECTED,
+    error="The LMS does not show whose registration this is; name the person and the course",
+    code="registration_not_found",
 )
 
 
@@ -67,7 +72,7 @@ async def _find(desk: Desk, each: NamedRow) -> Found:
         known = await desk.ledger.look(lambda tx: named.known_as(tx, desk.connection, each.row))
         return known or NOT_FOUND
     if isinstance(shown, Unfound):
-        return SEVERAL if shown is Unfound.SEVERAL else UNCLEAR
+        return UNCLEAR
     who = replace(each.row.candidate, candidate_id=shown.candidate_id)
     return replace(
         each, row=replace(each.row, candidate=who, course=each.row.course or Course(course_id=shown.course_id))

@@ -166,7 +166,7 @@ def _meant(items: Sequence[dict[str, Any]], deed: Deed) -> Sequence[dict[str, An
 
 
 async def find_named(door: Door, row: RosterRow) -> Named | Unfound:
-    """Find a registration by its external id (K-reg); it must be of the person, or on the course, that the row names."""
+    """Find a registration by its external id (K-reg); it must be of whom, and on what, the row names beside it."""
     external_id = row.registration_external_id or ""
     if external_id in UNSAFE_IN_A_PATH:
         raise _not_an_id(external_id)
