@@ -189,19 +189,14 @@ def registration_turned(
 
 def registered(claim: Claim, work: Work, outcome: Outcome) -> tuple[Write, ...]:
     """Note that the candidate is registered: by this job, or already."""
+    under_its_id = outcome.status is RowStatus.REGISTERED and not work.registration.series
     values = {
         "b_state": RegistrationState.REGISTERED,
         "b_lms_id": outcome.registration_id,
         "b_job_id": claim.job_id if outcome.status is RowStatus.REGISTERED else work.registration.job_id,
-        "b_external_key": _external_key(work, outcome),
+        "b_external_key": hashed("registration", work.row.registration_external_id) if under_its_id else None,
     }
     return (write(_KNOW_REGISTRATION, work.registration.id, claim, values), settled(claim, work, outcome))
-
-
-def _external_key(work: Work, outcome: Outcome) -> str | None:
-    """Return the hash of the roster's own id for a registration that was made under it; None says nothing."""
-    ours = outcome.status is RowStatus.REGISTERED and not work.registration.series
-    return hashed("registration", work.row.registration_external_id) if ours else None
 
 
 def settled(claim: Claim, work: Work, outcome: Outcome) -> Write:

@@ -23,7 +23,6 @@ from worker.lms.contract import (
     FoundCandidate,
     FoundRegistration,
     Intent,
-    Named,
     Registered,
     Seen,
     Unfound,
@@ -55,7 +54,6 @@ NO_LOOKUP = frozenset({400, 403, 404, 405, 501})
 ROUND_LENGTHS = frozenset({10, 20, 25, 50, 100, 200, 250, 500, 1000})
 _NOT_FOUND = 404
 _LINK = re.compile(r"/candidates/(\d+)", re.IGNORECASE)
-
 
 #: The environment gives numbers as text.
 Behavior = Annotated[Literal[1, 2], BeforeValidator(lambda value: int(value) if str(value).isdigit() else value)]
@@ -127,7 +125,7 @@ class Tahdah:
         found = dict(listed)
         return {who.row_id: found.get(who.candidate_id, nothing) for who in enrolments}
 
-    async def find_named(self, row: RosterRow) -> Named | Unfound:
+    async def find_named(self, row: RosterRow) -> Unfound:
         """Say that there is no such look-up: no page shows external ids of registrations."""
         return Unfound.NO_LOOKUP
 
