@@ -35,6 +35,9 @@ STAGES = (
     Action.DEACTIVATE,
 )
 
+#: What is done to a registration that is there.
+STEPS = frozenset({Action.APPROVE, Action.COMPLETE, Action.WITHDRAW})
+
 
 class RowStatus(StrEnum):
     """What became of a row; the words of the report."""
@@ -231,7 +234,7 @@ class RosterRow:
     #: The number that the spreadsheet shows.
     row: int
     candidate: Candidate
-    #: None only for the actions that need no course (update, deactivate).
+    #: None for the actions that need no course, and where the registration is named by its external id alone.
     course: Course | None = None
     action: Action = Action.REGISTER
     #: Tahdah: 1 or 2; nothing is assumed about what they mean.
@@ -291,3 +294,5 @@ class RowRules:
     rows_per_deed: int = 1
     #: Whether the LMS lists its people, so that who is there already need not be created.
     lists_people: bool = False
+    #: Whether `registration_external_id` alone may name a registration that is to take a step.
+    finds_by_external_id: bool = False

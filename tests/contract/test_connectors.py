@@ -28,6 +28,7 @@ from tests.builders import (
     a_connection,
     a_course,
     a_deed_of,
+    a_row,
     connected,
     enrolments,
     nothing,
@@ -35,8 +36,8 @@ from tests.builders import (
 )
 from worker import bootstrap, lms
 from worker.errors import AnswerLost, LmsError, LmsUnavailable, RateLimited, Refused, SettingsError, StopJob
-from worker.lms.contract import Connector, Deed, Done, Registered, Seen, Unfound
-from worker.model import Action, RowRules
+from worker.lms.contract import Connector, Deed, Done, Named, Registered, Seen, Unfound
+from worker.model import Action, Candidate, RowRules
 from worker.reports.codes import CODES
 from worker.sandbox.server import make_world, running
 
@@ -685,6 +686,53 @@ async def test_what_is_not_there_is_absent_and_no_error(open_lms: Open, action: 
         deeds = [replace(deed_of(action, str(990 + number)), row_id=number) for number in (1, 2, 3, 4, 5)]
 
         assert await connector.look(deeds) == dict.fromkeys((1, 2, 3, 4, 5), Unfound.ABSENT)
+
+
+async def test_a_registration_is_found_by_its_external_id_or_nobody_is_asked(open_lms: Open) -> None:
+    async with open_lms() as (connector, door):
+        (candidate_id,) = await created(connector)
+        await connector.register(enrolments([candidate_id]), nothing)
+        calls = door.calls.total()
+        row = a_row(1, Candidate(), course=None, registration_external_id=f"roster-{candidate_id}-1")
+
+        found = await connector.find_named(row)
+
+        if not connector.rules.finds_by_external_id:
+            assert (found, door.calls.total()) == (Unfound.NO_LOOKUP, calls)
+            return
+        assert found == Named(candidate_id=candidate_id, course_id="58")
+        assert door.calls.total() == calls + 1
+        assert await connector.find_named(replace(row, course=a_course(), candidate=a_candidate(1))) == found
+        assert await connector.find_named(replace(row, registration_external_id="nothing")) is Unfound.ABSENT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"course": a_course("59")}, {"candidate": Candidate(candidate_id="9")}, {"candidate": a_candidate(2)}],
+)
+async def test_what_is_named_beside_an_external_id_must_agree(open_lms: Open, changes: dict[str, Any]) -> None:
+    async with open_lms() as (connector, _):
+        if not connector.rules.finds_by_external_id:
+            pytest.skip("this LMS finds no registration by its external id")
+        (candidate_id,) = await created(connector)
+        await connector.register(enrolments([candidate_id]), nothing)
+        bare = a_row(1, Candidate(), course=None, registration_external_id=f"roster-{candidate_id}-1")
+
+        with pytest.raises(Refused) as raised:
+            await connector.find_named(replace(bare, **changes))
+
+    assert raised.value.code == "registration_mismatch"
+
+
+@pytest.mark.parametrize("bad_day", ["403", "422", "lost-before", "html-502", "drop-before"])
+async def test_a_look_up_by_external_id_that_is_refused_or_breaks_never_says_absent(
+    open_lms: Open, names: Names, bad_day: str
+) -> None:
+    async with open_lms(f"{names.find_registration}:{bad_day}") as (connector, _):
+        if not connector.rules.finds_by_external_id:
+            pytest.skip("this LMS finds no registration by its external id")
+        with pytest.raises(LmsError):
+            await connector.find_named(a_row(1, Candidate(), course=None, registration_external_id="R-1"))
 
 
 async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as_a_whole() -> None:

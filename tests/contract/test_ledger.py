@@ -15,6 +15,7 @@ from sqlalchemy import select, text
 
 from tests.builders import (
     ELSEWHERE,
+    NORTH,
     a_candidate,
     a_course,
     a_job,
@@ -26,21 +27,23 @@ from tests.builders import (
     line_of,
     lines_of,
     open_batches_of,
+    plan,
     statuses_of,
     works_of,
 )
 from worker.errors import StaleClaim
 from worker.intake.accept import Accepted, Options, accept
 from worker.intake.read_in import read_in
-from worker.ledger import batches, bells, calls, deeds, directory, jobs, reading, rows, schema
+from worker.ledger import batches, bells, calls, deeds, directory, jobs, named, reading, rows, schema
 from worker.ledger.access import Ledger
 from worker.ledger.calls import Outcome
 from worker.ledger.candidates import Directory
 from worker.ledger.engine import HEAD, now, open_engine
 from worker.ledger.identity import identify
+from worker.ledger.named import Findings
 from worker.ledger.owners import owner_name
 from worker.lms.contract import Person
-from worker.model import Action, CandidateState, Driver, JobState, RowRules, RowStatus
+from worker.model import Action, Candidate, CandidateState, Driver, JobState, RowRules, RowStatus
 from worker.registration import feed
 from worker.registration.settle import settle_job
 from worker.settings import Connection as Account
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from worker.ledger.calls import Work
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -475,3 +480,38 @@ async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledge
         )
         assert [tuple(line) for line in left] == [("north", "8"), ("south", "7"), ("south", "8")]
     assert line_of(two[1], schema.candidate, work.candidate.id).state == CandidateState.DEACTIVATED
+
+
+async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_another_process(
+    two: tuple[Ledger, Ledger],
+) -> None:
+    maker = a_row(2, a_candidate(candidate_id="7"), registration_external_id="R/1")
+    others = [a_row(3), a_row(4, registration_external_id="R/2")]
+    claim = claimed(two[0], a_job_of(two[0], maker, *others))
+    works = works_of(two[0], claim)
+    statuses = (RowStatus.REGISTERED, RowStatus.REGISTERED, RowStatus.ALREADY_REGISTERED)
+    outcomes = [Outcome(status=status, registration_id=str(place)) for place, status in enumerate(statuses)]
+    for work, outcome in zip(works, outcomes, strict=True):
+        await two[0].commit(*calls.registered(claim, work, outcome))
+    alone = [
+        a_row(number, Candidate(), action=Action.COMPLETE, course=None, registration_external_id=name)
+        for number, name in enumerate(("R/1", "R/2"), start=2)
+    ]
+    job_id = a_job_of(two[1], *alone)
+
+    with two[1].write() as tx:
+        known = [named.known_as(tx, NORTH, row) for row in alone]
+        waiting = named.rows_to_find(tx, job_id)
+        assert known[0] is not None
+        named.record(tx, job_id, NORTH, Findings(known=[(waiting[0], known[0])]))
+
+    assert (known[0].lms_id, known[1]) == ("7", None)
+    assert [line.registration_id for line in lines_of(two[0], schema.row)[3:]] == [works[0].registration.id, None]
+    (found,) = plan_and_work(two[1], job_id)
+    assert (found.candidate.lms_id, found.registration.lms_id) == ("7", "0")
+
+
+def plan_and_work(ledger: Ledger, job_id: int) -> list[Work]:
+    with ledger.write() as tx:
+        plan(tx, job_id)
+    return works_of(ledger, claimed(ledger, job_id))

@@ -10,8 +10,10 @@ from types import MappingProxyType
 #: `field:<name>` goes to the LMS under that very name.
 FIELD_PREFIX = "field:"
 
-#: The columns that name a person; a roster needs one of them.
+#: The columns that name a person; a roster needs one of them, or rows that name registrations.
 PERSON_COLUMNS = ("candidate_id", "external_id", "email")
+#: At some LMSs this names a registration that is there, and with it the person.
+REGISTRATION_COLUMN = "registration_external_id"
 CANDIDATE_COLUMNS = (
     *PERSON_COLUMNS,
     "first_name",

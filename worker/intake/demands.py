@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from worker.intake.columns import COURSE_COLUMNS, PERSON_COLUMNS
+from worker.intake.columns import COURSE_COLUMNS, PERSON_COLUMNS, REGISTRATION_COLUMN
 from worker.intake.course import choose_column, named
 from worker.intake.problems import ProblemCode
 from worker.intake.values import RowValues
-from worker.model import Action, Problem, RowRules
+from worker.model import STEPS, Action, Problem, RowRules
 
 #: The actions that are about a person alone.
 _WITHOUT_COURSE = frozenset({Action.UPDATE, Action.DEACTIVATE})
@@ -32,8 +32,12 @@ class Demands:
         missing = [column for column in self._wanted(row, present) if column not in present]
         for column in missing:
             yield _problem(column, ProblemCode.MISSING_VALUE, f"{column} is missing; fill it in.")
+        by_external_id = self.rules.finds_by_external_id and row.action in STEPS
+        if by_external_id and REGISTRATION_COLUMN in present:
+            return
         if present.isdisjoint(PERSON_COLUMNS) and not set(missing) & set(PERSON_COLUMNS):
-            message = f"The row names nobody; fill in one of {', '.join(PERSON_COLUMNS)}."
+            naming = (*PERSON_COLUMNS, REGISTRATION_COLUMN) if by_external_id else PERSON_COLUMNS
+            message = f"The row names nobody; fill in one of {', '.join(naming)}."
             yield _problem(self._first_of(reversed(PERSON_COLUMNS)), ProblemCode.MISSING_VALUE, message)
         if row.action not in _WITHOUT_COURSE and not choose_column(present, allowed=self.rules.course_columns):
             yield self._no_course(present)

@@ -20,6 +20,7 @@ from worker.intake.columns import (
     COLUMNS,
     FIELD_PREFIX,
     PERSON_COLUMNS,
+    REGISTRATION_COLUMN,
     SECOND_CHOICES,
 )
 from worker.intake.problems import quote
@@ -29,6 +30,7 @@ _FOLDED = re.compile(r"[\s_\-*\u2010-\u2015]+|[:.]+$")
 _OWN_NAMES = MappingProxyType({name.replace("_", ""): name for name in COLUMNS})
 _KNOWN = MappingProxyType({**SECOND_CHOICES, **ALIASES, **_OWN_NAMES})
 _NEAR = 0.8
+_NAMING = frozenset({*PERSON_COLUMNS, REGISTRATION_COLUMN})
 
 
 class Claim(IntEnum):
@@ -69,8 +71,8 @@ def count_known(headings: Iterable[str]) -> int:
 
 
 def names_a_person(headings: Iterable[str]) -> bool:
-    """Tell whether one of these headings can name a person."""
-    return any(claim[1] in PERSON_COLUMNS for heading in headings if (claim := _claim(heading)) is not None)
+    """Tell whether one of these headings can name a person, or a registration of theirs."""
+    return any(claim[1] in _NAMING for heading in headings if (claim := _claim(heading)) is not None)
 
 
 def claimed_column(heading: str) -> str:
@@ -83,7 +85,8 @@ def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = Mapp
     """Match each heading with one of our columns; one that `mapping` maps to nothing is kept and not used.
 
     Raises UnreadableRoster when two headings claim one column equally, MissingColumns when no heading names a
-    person, UsageError when `mapping` (heading → column) names a heading or a column that does not exist.
+    person or a registration, UsageError when `mapping` (heading → column) names a heading or a column that does not
+    exist.
     """
     mapped = _mapped_positions(headings, mapping)
     claims = [
@@ -91,8 +94,8 @@ def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = Mapp
         for position, heading in enumerate(headings)
     ]
     columns, lost = _settle(headings, claims)
-    if not any(column in PERSON_COLUMNS for column in columns):
-        raise _no_person(headings)
+    if _NAMING.isdisjoint(columns):
+        raise no_person(headings)
     return Headings(
         names=tuple(headings),
         columns=columns,
@@ -183,7 +186,8 @@ def _listed(headings: Iterable[str]) -> str:
     return ", ".join(quote(heading) for heading in headings if clean(heading)) or "none"
 
 
-def _no_person(headings: Sequence[str]) -> MissingColumns:
+def no_person(headings: Sequence[str]) -> MissingColumns:
+    """Return why a file with these headings is no roster."""
     hint = f'name one of them so, or say which column it is with --map "Heading={PERSON_COLUMNS[2]}"'
     if any(fold(heading) in AMBIGUOUS for heading in headings):
         hint = (

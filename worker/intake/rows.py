@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
 
-from worker.errors import UsageError
-from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS, FIELD_PREFIX, ID_COLUMNS
+from worker.errors import MissingColumns, UsageError
+from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS, FIELD_PREFIX, ID_COLUMNS, PERSON_COLUMNS
 from worker.intake.course import choose_column
 from worker.intake.demands import Demands
 from worker.intake.files import Record, RosterFile
 from worker.intake.fills import Fills, collect_fills
-from worker.intake.headers import Headings
+from worker.intake.headers import Headings, no_person
 from worker.intake.problems import FLAWS, ProblemCode, excel_error, quote
 from worker.intake.survey import survey
 from worker.intake.text import clean
@@ -52,6 +52,7 @@ def read_rows(
     for option, number in (("--start-row", start_row), ("--max-rows", max_rows)):
         if number is not None and number < 1:
             raise UsageError(f"{option} must be 1 or more.")
+    _refuse_without_people(file.name, headings, set_values, rules)
     fills = collect_fills(set_values, course, rules)
     found = survey(file, headings)
     if warnings is not None:
@@ -65,6 +66,13 @@ def read_rows(
     )
     records = (record for record in file.records() if record.raw.row >= (start_row or 1))
     return map(reader.parse, islice(records, max_rows))
+
+
+def _refuse_without_people(name: str, headings: Headings, set_values: Mapping[str, str], rules: RowRules) -> None:
+    """Raise MissingColumns when no heading names a person and no row can take a step by its external id alone."""
+    steps = "action" in headings.columns or "action" in set_values
+    if set(PERSON_COLUMNS).isdisjoint(headings.columns) and not (rules.finds_by_external_id and steps):
+        raise MissingColumns(f"{name}: {no_person(headings.names)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

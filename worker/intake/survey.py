@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from worker.errors import UnreadableRoster
-from worker.intake.columns import DATE_COLUMNS, PERSON_COLUMNS, ZERO_LED_COLUMNS
+from worker.intake.columns import DATE_COLUMNS, PERSON_COLUMNS, REGISTRATION_COLUMN, ZERO_LED_COLUMNS
 from worker.intake.dates import DateOrder, order_shown
 from worker.intake.files import RosterFile
 from worker.intake.headers import Headings
@@ -58,13 +58,14 @@ def survey(file: RosterFile, headings: Headings) -> Survey:
     """Go over the whole file once; raise UnreadableRoster when most of its rows name nobody."""
     dates = [(column, at) for at, column in enumerate(headings.columns) if column in DATE_COLUMNS]
     ids = [(column, at) for at, column in enumerate(headings.columns) if column in ZERO_LED_COLUMNS]
-    persons = [at for at, column in enumerate(headings.columns) if column in PERSON_COLUMNS]
+    naming = {*PERSON_COLUMNS, REGISTRATION_COLUMN}
+    naming_at = [at for at, column in enumerate(headings.columns) if column in naming]
     orders: dict[str, set[DateOrder]] = {str(column): set() for column, _ in dates}
     lengths = {str(column): _IdColumn() for column, _ in ids}
     rows = named = 0
     for row in file.rows():
         rows += 1
-        named += any(row.cells[at] and clean(row.cells[at]) for at in persons)
+        named += any(row.cells[at] and clean(row.cells[at]) for at in naming_at)
         for column, at in dates:
             if row.cells[at] and (order := order_shown(clean(row.cells[at]))):
                 orders[str(column)].add(order)

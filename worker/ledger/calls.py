@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import String, bindparam, func, select, update
 
 from worker.ledger.access import Write
 from worker.ledger.batches import RUNNING
 from worker.ledger.candidates import id_key_of
 from worker.ledger.engine import now
+from worker.ledger.identity import hashed
 from worker.ledger.rows import read_row
 from worker.ledger.schema import batch, candidate, registration, row
 from worker.model import Action, CandidateState, RegistrationState, RosterRow, RowStatus
@@ -95,7 +96,9 @@ _SEND_CANDIDATE = fenced(candidate, "state", "doing", "job_id", "row_id", "sent_
 _KNOW_CANDIDATE = fenced(candidate, "state", "lms_id", "id_key")
 _TURN_CANDIDATE = fenced(candidate, "state")
 _SEND_REGISTRATION = fenced(registration, "state", "doing", "job_id", "row_id", "sent_at")
-_KNOW_REGISTRATION = fenced(registration, "state", "lms_id", "job_id")
+_KNOW_REGISTRATION = fenced(registration, "state", "lms_id", "job_id").values(
+    external_key=func.coalesce(bindparam("b_external_key", type_=String), registration.c.external_key)
+)
 _TURN_REGISTRATION = fenced(registration, "state")
 COUNT_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts + 1)
 TAKE_BACK_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts - 1)
@@ -186,10 +189,12 @@ def registration_turned(
 
 def registered(claim: Claim, work: Work, outcome: Outcome) -> tuple[Write, ...]:
     """Note that the candidate is registered: by this job, or already."""
+    under_its_id = outcome.status is RowStatus.REGISTERED and not work.registration.series
     values = {
         "b_state": RegistrationState.REGISTERED,
         "b_lms_id": outcome.registration_id,
         "b_job_id": claim.job_id if outcome.status is RowStatus.REGISTERED else work.registration.job_id,
+        "b_external_key": hashed("registration", work.row.registration_external_id) if under_its_id else None,
     }
     return (write(_KNOW_REGISTRATION, work.registration.id, claim, values), settled(claim, work, outcome))
 

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def hashed(kind: str, value: str | None) -> str | None:
-    """Return the hash of one identifier; None for none. `kind` is `id`, `ext`, `mail` or `login`."""
+    """Return the hash of one identifier; None for none.
+
+    `kind` is `id`, `ext`, `mail` or `login`; of a registration's external id, `registration`.
+    """
     return hashlib.sha256(f"{kind}:{value}".encode()).hexdigest() if value else None
 
 

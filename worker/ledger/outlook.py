@@ -24,6 +24,8 @@ class Outlook:
     new_candidates: int
     #: Rows of other actions than to register; `rows_by_course` does not count them.
     deeds: int
+    #: Those of them of which only an external id says which registration is meant.
+    to_find: int = 0
 
 
 def proven_courses(tx: Connection, connection: str) -> set[str]:
@@ -44,7 +46,7 @@ def outlook(tx: Connection, job_id: int) -> Outlook:
     )
     deeds = (
         select(func.count())
-        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.candidate_id.is_not(None))
+        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
         .where(row.c.action != Action.REGISTER)
     )
     new = (
@@ -57,4 +59,5 @@ def outlook(tx: Connection, job_id: int) -> Outlook:
         rows_by_course=dict(tx.execute(waiting).all()),
         new_candidates=tx.execute(new).scalar_one(),
         deeds=tx.execute(deeds).scalar_one(),
+        to_find=tx.execute(deeds.where(row.c.candidate_id.is_(None))).scalar_one(),
     )

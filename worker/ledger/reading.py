@@ -6,11 +6,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, delete, insert, select, update
 
 from worker.ledger.candidates import Directory, register_anew, save_registrations
 from worker.ledger.engine import now, take_turns
 from worker.ledger.identity import identify
+from worker.ledger.named import is_named_alone, sort_in
+from worker.ledger.repeated import skip_repeated
 from worker.ledger.rows import dump_row
 from worker.ledger.schema import job, registration, row
 from worker.model import Action, RegistrationState, RosterRow, RowStatus
@@ -58,6 +60,7 @@ def add_rows(
     A repeated row of the same action and registration is `skipped`; a registration that the ledger knows is
     `already_registered`, unless `again`, or when its person is to be brought up to date first. Each candidate and
     each registration gets its one line on this connection; rows about a person alone share one without a course.
+    Those that name a registration by its external id alone get theirs when the LMS has shown whose it is.
     Piece by piece, each in a `transaction` of its own: rosters of a connection take turns at that, so that a short
     one does not wait for the end of a long one.
     """
@@ -75,7 +78,8 @@ def add_rows(
             ]
             tx.execute(insert(row), lines)
     with transaction() as tx:
-        _skip_repeated(tx, job_id)
+        sort_in(tx, job_id)
+        skip_repeated(tx, job_id)
         if again:
             take_turns(tx, f"candidates:{connection}")
             _register_anew(tx, job_id)
@@ -101,7 +105,7 @@ def _pieces(rows: Iterable[NewRow], size: int = 2_000) -> Iterator[list[NewRow]]
 def _find_candidates(
     tx: Connection, directory: Directory, piece: Sequence[NewRow]
 ) -> dict[int, KnownCandidate | None]:
-    people = [(new.row, new.parsed.candidate) for new in piece if new.parsed]
+    people = [(new.row, new.parsed.candidate) for new in piece if new.parsed and not is_named_alone(new.parsed)]
     directory.load(tx, [identify(person) for _, person in people])
     found = {number: directory.find(identify(person), person.candidate_id) for number, person in people}
     directory.save(tx)
@@ -141,7 +145,7 @@ def _as_line(
     }
     if new.parsed is None:
         line |= {"status": RowStatus.INVALID, "changed_at": now()}
-    elif who is None:
+    elif who is None and not is_named_alone(new.parsed):
         line |= {"status": RowStatus.INVALID, "changed_at": now(), **_AMBIGUOUS}
     elif known and known.state is RegistrationState.REGISTERED and settles and line["action"] is Action.REGISTER:
         line |= {
@@ -157,36 +161,6 @@ _AMBIGUOUS = {
     "error_code": "ambiguous_candidate",
     "column": "email",
 }
-
-
-def _skip_repeated(tx: Connection, job_id: int) -> None:
-    """Mark the rows that ask for what stands in the roster above them: the same action on the same registration."""
-    mine = select(row.c.registration_id, row.c.action, func.min(row.c.row).label("first")).where(
-        row.c.job_id == job_id, row.c.registration_id.is_not(None)
-    )
-    first = mine.group_by(row.c.registration_id, row.c.action).having(func.count() > 1).subquery()
-    same = and_(first.c.registration_id == row.c.registration_id, first.c.action == row.c.action)
-    repeated = select(row.c.id, row.c.action, first.c.first).join(first, same)
-    unsent = row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.ALREADY_REGISTERED))
-    for line in tx.execute(repeated.where(row.c.job_id == job_id, row.c.row != first.c.first, unsent)).all():
-        tx.execute(
-            update(row)
-            .where(row.c.id == line.id)
-            .values(
-                status=RowStatus.SKIPPED,
-                error=_repeats(Action(line.action), line.first),
-                error_code="duplicate_row",
-                lms_registration_id=None,
-                changed_at=now(),
-            )
-        )
-
-
-def _repeats(action: Action, first: int) -> str:
-    if action is Action.REGISTER:
-        return f"The same candidate and course as row {first}, which carries the registration"
-    what = "candidate" if action.is_about_a_person else "candidate and course"
-    return f"The same {what} and action as row {first}, which carries the outcome"
 
 
 def move_rows(tx: Connection, job_id: int, connection: str, old: int, new: int) -> None:
@@ -206,7 +180,7 @@ def move_rows(tx: Connection, job_id: int, connection: str, old: int, new: int) 
                 "changed_at": now(),
             }
         tx.execute(update(row).where(row.c.id == each.id).values(**values))
-    _skip_repeated(tx, job_id)
+    skip_repeated(tx, job_id)
 
 
 def _register_anew(tx: Connection, job_id: int) -> None:

@@ -61,7 +61,7 @@ def reopen_rows(tx: Connection, job_id: int, statuses: Sequence[RowStatus]) -> i
     """Make rows of these statuses `not_attempted` again, to be sent anew. Return how many."""
     return tx.execute(
         update(row)
-        .where(row.c.job_id == job_id, row.c.status.in_(statuses), row.c.candidate_id.is_not(None))
+        .where(row.c.job_id == job_id, row.c.status.in_(statuses), row.c.parsed.is_not(None))
         .values(status=RowStatus.NOT_ATTEMPTED, error="", error_code="", http_status=None, batch_id=None)
     ).rowcount
 

@@ -148,6 +148,8 @@ registration = Table(
     Column("course_key", String(400), nullable=False),
     Column("state", String(20), nullable=False),
     Column("lms_id", String(200), nullable=True),
+    #: The hash of the external id that a roster gave it, once the LMS has shown it under that id.
+    Column("external_key", String(64), nullable=True),
     #: Our own id for it at an LMS that takes one; counts on when a withdrawn one is registered again.
     Column("series", Integer, nullable=False, default=0),
     #: The job that registered it, or sent it last.
@@ -159,6 +161,7 @@ registration = Table(
     Column("claimed_by", String(40), nullable=True),
     UniqueConstraint("connection", "course_key", "candidate_id"),
     Index(None, "candidate_id"),
+    Index(None, "connection", "external_key"),
     Index(None, "claimed_by"),
 )
 

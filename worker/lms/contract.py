@@ -100,6 +100,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Whose registration has an external id, and on what; both by the LMS's ids."""
+
+    candidate_id: str
+    course_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """The LMS said so: the deed is done."""
 
@@ -143,6 +151,13 @@ class Connector(Protocol):
 
     async def find_registrations(self, enrolments: Sequence[Enrolment]) -> Mapping[int, FoundRegistration]:
         """Look registrations of one course up, by row id."""
+
+    async def find_named(self, row: RosterRow) -> Named | Unfound:
+        """Find the registration that a row names by `registration_external_id`, for want of a person or a course.
+
+        Only asked where `rules.finds_by_external_id`. Raises Refused (`registration_mismatch`) when the row names
+        a person or a course too, and it is another one.
+        """
 
     async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
         """Read what these deeds are about, by row id, in as few calls as it can: all of one action and one course.

@@ -29,11 +29,14 @@ def estimate(tx: Connection, job_id: int, *, rows_per_call: int, lists_people: b
     """Return the calls that the rows not yet sent will take.
 
     One for each candidate to be created, one for each `rows_per_call` rows of a course; where the LMS lists people,
-    unknown candidates may turn out to be there, and the lists are read. A deed is a look, and perhaps a call.
+    unknown candidates may turn out to be there, and the lists are read. A deed is a look, and perhaps a call;
+    one more look where only an external id names the registration.
     """
     ahead = outlook.outlook(tx, job_id)
     deeds = ahead.deeds
-    registering = deeds + sum(math.ceil(rows / rows_per_call) for rows in ahead.rows_by_course.values())
+    registering = (
+        ahead.to_find + deeds + sum(math.ceil(rows / rows_per_call) for rows in ahead.rows_by_course.values())
+    )
     if not lists_people:
         calls = registering + ahead.new_candidates
         return Estimate(least=calls, most=calls + deeds)

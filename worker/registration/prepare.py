@@ -1,4 +1,4 @@
-"""Make a job ready to be sent: find out who is on the LMS, then cut the rows into batches. Reads only."""
+"""Make a job ready to be sent: find out what and whom its rows mean, then cut them into batches. Reads only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, LmsUnavailable, Refused, StopJob
 from worker.ledger import jobs, outlook
-from worker.registration import people, plan
+from worker.registration import named, people, plan
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 async def prepare(desk: Desk, batch_size: int) -> None:
-    """Find the job's people and plan its batches; may be done again at any time.
+    """Find the job's registrations and people and plan its batches; may be done again at any time.
 
-    Raises RetryLater when the LMS asks for a pause or is away, StopJob when it refuses to list its people.
+    Raises RetryLater when the LMS asks for a pause or is away, StopJob when it refuses to be read.
     """
     await look_ahead(desk)
+    await named.find_named(desk)
     await _find_people(desk)
     await desk.ledger.aside(lambda tx: _plan(tx, desk, batch_size))
     await look_ahead(desk)

@@ -113,8 +113,8 @@ _ALL = (
     ),
     Code(
         "not_registered",
-        "The person is not registered on this course, or not where this account can see it.",
-        "Check the person and the course; register them first (`action` = `register`).",
+        "The person is not registered on this course, or nothing this account sees has this external id.",
+        "Check the person and the course, or the external id; register them first (`action` = `register`).",
     ),
     Code(
         "registration_withdrawn",

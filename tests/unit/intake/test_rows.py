@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from worker.errors import UnreadableRoster, UsageError
+from worker.errors import MissingColumns, UnreadableRoster, UsageError
 from worker.intake.guard import guard
 from worker.intake.headers import match_headings
 from worker.intake.rows import read_rows
@@ -16,6 +16,7 @@ KMI = RowRules(
     course_columns=frozenset({"course_id", "course_name", "course_external_id"}),
     to_create=(),
 )
+NAMING = replace(KMI, finds_by_external_id=True)
 HEAD = "Email,Forename,Surname,course_id"
 
 
@@ -124,6 +125,55 @@ def test_the_guard_of_a_report_comes_off_the_value_and_stays_in_the_cell(read):
 def test_a_row_that_names_nobody_says_so_once(read):
     parsed = read("email,external_id,course_id,city\n,,58,Ulm\n", rules=KMI)
     assert problems(parsed) == [[("email", "missing_value")]]
+
+
+@pytest.mark.parametrize("action", ["approve", "complete", "withdraw"])
+def test_a_registration_that_is_there_may_be_named_by_its_external_id_alone(read, action):
+    head = "registration_external_id,action,email,course_id"
+    parsed = read(f"{head}\nR-1,{action},,\nR-2,{action},,58\nR-3,{action},a@x.org,\n", rules=NAMING)
+    assert problems(parsed) == [[], [], []]
+    assert [row.row.registration_external_id for row in parsed] == ["R-1", "R-2", "R-3"]
+    assert [row.row.course for row in parsed] == [None, Course(course_id="58"), None]
+
+
+def test_whoever_is_to_be_registered_or_changed_is_named_all_the_same(read):
+    text = "registration_external_id,action\nR-1,register\nR-1,update\n,complete\n"
+    parsed = read(text, rules=NAMING)
+    assert problems(parsed) == [
+        [("email", "missing_value"), ("course_id", "course_missing")],
+        [("email", "missing_value")],
+        [("email", "missing_value"), ("course_id", "course_missing")],
+    ]
+    said = [row.problems[0].message.endswith("email, registration_external_id.") for row in parsed]
+    assert said == [False, False, True]
+
+
+def test_where_external_ids_name_no_registration_the_row_names_nobody(read):
+    (parsed,) = read("registration_external_id,action,email,course_id\nR-1,complete,,\n", rules=KMI)
+    assert problems([parsed]) == [[("email", "missing_value"), ("course_id", "course_missing")]]
+
+
+@pytest.mark.parametrize(
+    ("head", "rules", "taken"),
+    [
+        ("registration_external_id,action", "NAMING", True),
+        ("registration_external_id,action", "KMI", False),
+        ("registration_external_id,course_id", "NAMING", False),
+    ],
+)
+def test_a_roster_without_people_needs_an_lms_that_knows_registrations_by_external_id(read, head, rules, taken):
+    values = "R-1,complete" if taken else "R-1,58"
+    try:
+        read(f"{head}\n{values}\n", rules=globals()[rules])
+    except MissingColumns:
+        assert not taken
+    else:
+        assert taken
+
+
+def test_a_roster_without_people_may_get_its_action_from_an_option(read):
+    (parsed,) = read("registration_external_id,city\nR-1,Ulm\n", rules=NAMING, set_values={"action": "withdraw"})
+    assert parsed.row.action is Action.WITHDRAW
 
 
 def test_a_known_candidate_needs_none_of_the_columns_that_make_one(read):

@@ -21,6 +21,7 @@ from worker.lms.contract import (
     FoundCandidate,
     FoundRegistration,
     Intent,
+    Named,
     Registered,
     Seen,
     Unfound,
@@ -43,7 +44,7 @@ from worker.lms.kmi.shapes import (
     unfound,
     user_fields,
 )
-from worker.model import Action, Candidate, Course, Person, RowRules
+from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
 from worker.settings import Connection, Secret
 
 #: K-page: without `limit` at most 100 come; whether more are allowed is not said.
@@ -124,6 +125,10 @@ class Kmi:
         if found is Unfound.ABSENT:
             found = await self._by_user(enrolment)
         return {enrolment.row_id: found}
+
+    async def find_named(self, row: RosterRow) -> Named | Unfound:
+        """Find a registration by its external id (K-reg)."""
+        return await courses.find_named(self.door, row)
 
     async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
         """Read the registrations or the users that deeds are about (K-reg, K-users)."""
@@ -234,6 +239,7 @@ def rules(connection: KmiConnection) -> RowRules:  # noqa: ARG001 - every connec
         course_columns=frozenset({"course_id", "course_name", "course_external_id"}),
         to_create=(),
         lists_people=True,
+        finds_by_external_id=True,
     )
 
 

@@ -29,7 +29,7 @@ from worker.lms.contract import (
 )
 from worker.lms.http import Door
 from worker.lms.tahdah.webhooks import TahdahHook
-from worker.model import Action, Candidate, Course, Person, RowRules
+from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
 from worker.settings import Connection, Secret, Text
 
 #: Roster column → field of a candidate. Assumed: the page shows no body; `candidate_fields` changes it.
@@ -54,7 +54,6 @@ NO_LOOKUP = frozenset({400, 403, 404, 405, 501})
 ROUND_LENGTHS = frozenset({10, 20, 25, 50, 100, 200, 250, 500, 1000})
 _NOT_FOUND = 404
 _LINK = re.compile(r"/candidates/(\d+)", re.IGNORECASE)
-
 
 #: The environment gives numbers as text.
 Behavior = Annotated[Literal[1, 2], BeforeValidator(lambda value: int(value) if str(value).isdigit() else value)]
@@ -125,6 +124,10 @@ class Tahdah:
         listed, nothing = await self._listed(enrolments[0].course)
         found = dict(listed)
         return {who.row_id: found.get(who.candidate_id, nothing) for who in enrolments}
+
+    async def find_named(self, row: RosterRow) -> Unfound:
+        """Say that there is no such look-up: no page shows external ids of registrations."""
+        return Unfound.NO_LOOKUP
 
     async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
         """Look registrations up in the list of their course; of anything else no page documents a look."""

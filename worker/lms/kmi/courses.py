@@ -14,20 +14,21 @@ from typing import Any
 from worker.errors import Refused
 from worker.lms.answers import recoded
 from worker.lms.bodies import as_id, field_of, list_of
-from worker.lms.contract import Deed, Done, Intent, Seen, Unfound
+from worker.lms.contract import Deed, Done, Intent, Named, Seen, Unfound
 from worker.lms.http import Door
 from worker.lms.kmi.shapes import (
     APPROVED,
     COMPLETED,
     UNSAFE_IN_A_PATH,
     WITHDRAWN,
+    as_person,
     is_on,
     segment,
     stands,
     status_of,
     unfound,
 )
-from worker.model import Action
+from worker.model import Action, Candidate, Course, RosterRow
 
 PAGE = 100
 #: For fewer than so many registrations, each is asked for by itself.
@@ -48,8 +49,8 @@ async def look(door: Door, deeds: Sequence[Deed]) -> Mapping[int, Looked]:
     listed = await _list_of_course(door, deeds) if len(deeds) >= FEW else {}
     found: dict[int, Looked] = {}
     for deed in deeds:
-        items = listed.get(deed.candidate_id, [])
-        if items and deed.row.registration_external_id is None:
+        items = _meant(listed.get(deed.candidate_id, []), deed)
+        if items:
             found[deed.row_id] = _choose(items, deed)
     left = [deed for deed in deeds if deed.row_id not in found]
     singles = await asyncio.gather(*(_look_one(door, deed) for deed in left))
@@ -135,17 +136,77 @@ async def _read(door: Door, path: str) -> dict[str, Any] | None:
 async def _by_external_id(door: Door, deed: Deed, external_id: str) -> Looked:
     """Read the registration under an id of ours, which must be this person's, on this course."""
     if external_id in UNSAFE_IN_A_PATH:
-        return Refused("registration_not_found", None, f"{external_id} cannot be asked for as an id; give another")
+        return _not_an_id(external_id)
     item = await _read(door, f"/registrations/external/{segment(external_id)}/")
     if item is None:
         return Unfound.ABSENT
-    course = deed.row.course
-    named = course is not None and (course.course_id is not None or course.name is not None)
-    elsewhere = named and course is not None and not is_on(item, course)
-    if as_id(item.get("userId")) not in {None, deed.candidate_id} or elsewhere:
-        message = f"The registration {external_id} belongs to somebody else or to another course; nothing was sent"
-        return Refused("registration_mismatch", None, message)
+    if as_id(item.get("userId")) not in {None, deed.candidate_id} or _is_elsewhere(item, deed.row.course):
+        return _mismatch(external_id)
     return _as_seen(item, deed)
+
+
+def _is_elsewhere(item: Mapping[str, Any], course: Course | None) -> bool:
+    """Tell whether a registration is on another course; of an external id of a course it shows nothing."""
+    shows = course is not None and (course.course_id is not None or course.name is not None)
+    return shows and course is not None and not is_on(item, course)
+
+
+def _mismatch(external_id: str) -> Refused:
+    message = f"The registration {external_id} belongs to somebody else or to another course; nothing was sent"
+    return Refused("registration_mismatch", None, message)
+
+
+def _meant(items: Sequence[dict[str, Any]], deed: Deed) -> Sequence[dict[str, Any]]:
+    """Return which of a person's registrations on the course a deed may be about: the one under the roster's id."""
+    external_id = deed.row.registration_external_id
+    if external_id is None:
+        return items
+    under_it = [item for item in items if str(item.get("externalId") or "") == external_id]
+    return under_it if len(under_it) == 1 else []
+
+
+async def find_named(door: Door, row: RosterRow) -> Named | Unfound:
+    """Find a registration by its external id (K-reg); it must be of whom, and on what, the row names beside it."""
+    external_id = row.registration_external_id or ""
+    if external_id in UNSAFE_IN_A_PATH:
+        raise _not_an_id(external_id)
+    try:
+        item = await _read(door, f"/registrations/external/{segment(external_id)}/")
+        if item is None:
+            return Unfound.ABSENT
+        user_id, course_id = as_id(item.get("userId")), as_id(item.get("courseId"))
+        if user_id is None or course_id is None:
+            return Unfound.NO_LOOKUP
+        theirs = await _is_of(door, item, user_id, row.candidate)
+    except Refused as refused:
+        raise _refusal(refused) from None
+    if not theirs or _is_elsewhere(item, row.course):
+        raise _mismatch(external_id)
+    return Named(candidate_id=user_id, course_id=course_id)
+
+
+async def _is_of(door: Door, item: Mapping[str, Any], user_id: str, who: Candidate) -> bool:
+    """Tell whether a registration is of somebody, as far as the row names them: by id, external id or e-mail.
+
+    It shows the user's ids (K-reg); the e-mail address, and an external id that is missing, the user alone shows.
+    """
+    if who.candidate_id is not None:
+        return who.candidate_id == user_id
+    if who.external_id is not None and item.get("userExternalId"):
+        return str(item["userExternalId"]).strip() == who.external_id
+    if who.external_id is None and who.email is None:
+        return True
+    answer = await door.read("find_user", f"/users/{segment(user_id)}/")
+    shown = as_person(answer.body) if isinstance(answer.body, dict) else None
+    if shown is None:
+        return False
+    if who.external_id is not None and shown.external_id is not None:
+        return shown.external_id == who.external_id
+    return who.email is not None and (shown.email or "").casefold() == who.email.casefold()
+
+
+def _not_an_id(external_id: str) -> Refused:
+    return Refused("registration_not_found", None, f"{external_id} cannot be asked for as an id; give another")
 
 
 async def _of_user(door: Door, deed: Deed) -> Looked:

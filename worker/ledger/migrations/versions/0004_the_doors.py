@@ -136,6 +136,13 @@ def upgrade() -> None:
     op.add_column("job", sa.Column("verified_at", sa.Float(), nullable=True))
     op.add_column("row", sa.Column("verified", sa.String(length=20), nullable=True))
     op.add_column("row", sa.Column("verified_at", sa.Float(), nullable=True))
+    op.add_column("registration", sa.Column("external_key", sa.String(length=64), nullable=True))
+    op.create_index(
+        op.f("ix_registration_connection_external_key"),
+        "registration",
+        ["connection", "external_key"],
+        unique=False,
+    )
     op.create_table(
         "notice",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
