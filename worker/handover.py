@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from worker import lms
-from worker.errors import UsageError
 from worker.intake.accept import accept
 from worker.ledger import bells
 from worker.ledger.engine import now
@@ -95,16 +94,16 @@ def undo(services: Services, job_id: int, note: Note = _no_note) -> int:
 
 
 def retry(services: Services, job_id: int, note: Note = _no_note) -> str:
-    """Send again the rows of a job for which nothing was done. Return what to tell the person.
+    """Send again the rows of a job for which nothing was done; leave one that has none as it is.
 
-    Raises UsageError when there are none.
+    Return what to tell the person; raises UsageError when it cannot be tried again.
     """
     with services.ledger.write() as tx:
-        count = steer.reopen(tx, job_id)
-        if not count:
-            raise UsageError(f"Job {job_id} has no row for which nothing was done: there is nothing to send again")
-        steer.hand_to_queue(tx, job_id)
         note(tx, job_id)
+        if steer.has_nothing_to_retry(tx, job_id):
+            return f"Job {job_id} has no row for which nothing was done: there is nothing to send again"
+        count = steer.reopen(tx, job_id)
+        steer.hand_to_queue(tx, job_id)
     start(services, job_id)
     return f"Job {job_id}: {count} rows will be sent again"
 

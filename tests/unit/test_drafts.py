@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,7 +50,8 @@ def test_what_was_understood_is_forgotten_with_a_change(services: Any, tmp_path:
     draft_files.note_look(services, draft, seen)
     assert draft_files.find_look(services, draft, Look) == seen
 
-    changed = draft_files.change(services, draft, connection="kmi", options=Options(mapping={"Contact": "email"}))
+    changed = replace(draft, options=Options(mapping={"Contact": "email"}))
+    draft_files.change(services, draft, changed)
 
     assert draft_files.find_look(services, draft, Look) is None
     assert draft_files.find(services, draft.id) == changed

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.intake.accept import Accepted
 
-#: A job is planned for at most so many days ahead.
-MOST_DAYS = 366
 TIMES = 'for example "2026-12-01 06:00", "06:00" (today, or tomorrow when that is past) or 2026-12-01T06:00+01:00'
 
 
@@ -79,8 +77,6 @@ def starting_time(text: str) -> datetime:
             at = datetime.combine(here.date(), hour).astimezone()
             return at if at > here else datetime.combine(here.date() + timedelta(days=1), hour).astimezone()
         at = datetime.fromisoformat(text).astimezone()
-        if at > here + timedelta(days=MOST_DAYS):
-            raise UsageError(f"--at {text!r} is more than a year away")
     except (ValueError, OverflowError):
         raise UsageError(f"--at {text!r} is no time; write {TIMES}") from None
     if at < here - timedelta(minutes=1):

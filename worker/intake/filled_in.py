@@ -45,7 +45,7 @@ def read_filled_in(path: Path, *, encoding: str | None = None) -> Iterator[Fille
     if ROW not in places:
         raise UnreadableRoster(
             f"{path.name}: there is no column {ROW}, so nobody can tell which rows are meant; "
-            "fill in the failed.csv or the results of the job, or what `roster resolve JOB --export FILE` writes"
+            "fill in the failed.csv or the results of the job, or the list that was exported for it"
         )
     return (_as_filled_in(record, names, places) for record in file.records())
 

@@ -173,6 +173,14 @@ def reopen(tx: Connection, job_id: int) -> int:
     return count
 
 
+def has_nothing_to_retry(tx: Connection, job_id: int) -> bool:
+    """Tell whether a job has ended, and something was done, or must be done by a person, for all of its rows."""
+    job = get_whole_job(tx, job_id)
+    by_status = rows.tally(tx, job_id).by_status
+    ended = job.has_ended and job.state is not JobState.INVALID and bool(job.headings)
+    return ended and not any(by_status[status] for status in NOTHING_DONE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A person's answer on a row in doubt; exactly one of the three."""
