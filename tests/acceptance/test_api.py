@@ -299,7 +299,7 @@ def test_every_error_is_problem_details_without_anybodys_name(door, desk, people
 
 
 def test_a_job_is_followed_until_it_ends(door, desk, lms):
-    lms.quotas("bucket:40/second")
+    lms.quotas("bucket:10/second")
     served = door(desk)
     job = served.drop(desk.people("spring.csv", MANY)).json()["id"]
 
