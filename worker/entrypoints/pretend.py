@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,8 @@ def demo(folder: Path) -> int:
         for number, scene in enumerate(SCENES, start=1):
             _play(number, scene, folder, config)
     click.echo(f"\nThe reports are in {folder / 'reports'}: open one of the workbooks.")
+    page = f"{Path(sys.argv[0])} --config {config} serve"
+    click.echo(f"On the page: {page}\nthen open http://127.0.0.1:8000 in a browser.")
     click.echo(
         "To go on: `roster sandbox` in one terminal, and in another `roster run samples/tidy.csv`\n"
         "with the roster.toml that the sandbox prints."
