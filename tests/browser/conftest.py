@@ -19,9 +19,13 @@ from tests.doors import open_door
 PATIENCE = 45_000.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start a browser, once for all tests of a process."""
+    """Start a browser, once for the tests of a module.
+
+    No longer: while Playwright is started, its event loop counts as running in this process's main thread, and a test
+    that is a coroutine cannot be run there.
+    """
     with sync_playwright() as playwright:
         try:
             started = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
