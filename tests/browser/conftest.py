@@ -23,7 +23,7 @@ PATIENCE = 45_000.0
 def browser() -> Iterator[Browser]:
     """Start a browser, once for the tests of a module.
 
-    No longer: while Playwright is started, its event loop counts as running in this process's main thread, and a test
+    No longer: while Playwright is started, its event loop counts as running in the main thread, and a test
     that is a coroutine cannot be run there.
     """
     with sync_playwright() as playwright:
