@@ -88,8 +88,7 @@ def ahead_of(services: Services, tx: Connection, job: Job) -> Ahead | None:
     rate = services.known_rate(tx, connection)
     if rate is None:
         return None
-    rules = lms.rules_of(connection)
-    calls = estimate(tx, job.id, rows_per_call=rules.rows_per_call, lists_people=rules.lists_people)
+    calls = estimate(tx, job.id, lms.rules_of(connection))
     return Ahead(rate=rate, seconds=calls.seconds(rate) + max(0.0, (job.not_before or 0) - now()))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -77,12 +77,8 @@ class Watch:
         if not runner.at_work:
             return None
         pace = runner.door.wire.gate.snapshot()
-        rules = runner.desk.connector.rules
-        ahead = await runner.services.ledger.run(
-            lambda tx: estimate(
-                tx, runner.job_id, rows_per_call=runner.desk.rows_per_call, lists_people=rules.lists_people
-            )
-        )
+        rules = replace(runner.desk.connector.rules, rows_per_call=runner.desk.rows_per_call)
+        ahead = await runner.services.ledger.run(lambda tx: estimate(tx, runner.job_id, rules))
         rate = pace.rate or runner.calls_per_second()
         if not ahead.most or not rate:
             return None

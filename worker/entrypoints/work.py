@@ -14,14 +14,14 @@ from worker import lms
 from worker.entrypoints import outcome
 from worker.entrypoints.progress import shown
 from worker.entrypoints.reading import roster_options
-from worker.entrypoints.rehearsal import plan_of, rehearse_reading
 from worker.errors import NothingSent, RosterError, UsageError
 from worker.intake.accept import accept, fingerprint
-from worker.intake.read_in import read_in
+from worker.intake.read_in import read_in, rehearse
 from worker.ledger import jobs
 from worker.model import JobState, RowStatus
 from worker.registration import steer
 from worker.runner import Runner
+from worker.timetable.plan import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -230,13 +230,13 @@ def _rehearse(tx: Transaction, services: Services, file: Path, connection: Conne
     for note in job.notes:
         click.echo(f"Note: {note}", err=True)
     outcome.tell_problems(tx, job, SHOWN_PROBLEMS)
-    _tell_plan(plan_of(tx, services, job, connection))
+    _tell_plan(plan_of(tx, services, job.id, connection))
     return outcome.rehearsed(tx, job)
 
 
 def _rehearse_reading(tx: Transaction, file: Path, connection: Connection, options: Options) -> Job:
     fingerprint(file, connection.name, options)
-    return rehearse_reading(tx, file, connection, options)
+    return rehearse(tx, file, connection, options, rules=lms.rules_of(connection))
 
 
 def _tell_plan(plan: Plan) -> None:

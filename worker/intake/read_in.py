@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.errors import NothingSent, StaleClaim, UnreadableRoster, UsageError
-from worker.intake.accept import Options, open_as, options_of
+from worker.intake.accept import open_as, open_job, options_of
 from worker.intake.rows import read_rows
 from worker.ledger import jobs, reading, rows
 from worker.ledger.reading import NewRow
@@ -18,6 +18,7 @@ from worker.model import Action, JobState, RowStatus
 if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
 
+    from worker.intake.accept import Options
     from worker.intake.files import RosterFile
     from worker.intake.headers import Headings
     from worker.intake.rows import ParsedRow
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from worker.ledger.jobs import Job
     from worker.ledger.reading import Transactions
     from worker.model import RowRules
+    from worker.settings import Connection
 
 SEVERAL = "; "
 _UNREAD = (JobState.UPLOADED, JobState.VALIDATING)
@@ -40,9 +42,7 @@ def read_in(ledger: Ledger, job_id: int, rules: RowRules, *, owner: str) -> None
     """
     with ledger.write() as tx:
         begun = jobs.change_job(tx, job_id, only_from=_UNREAD, state=JobState.VALIDATING)
-        job = jobs.find_job(tx, job_id)
-    if job is None:
-        raise UsageError(f"There is no job {job_id}")
+        job = _found(tx, job_id)
     if not begun:
         return
     fenced = partial(_fenced, ledger, job_id, owner)
@@ -50,7 +50,7 @@ def read_in(ledger: Ledger, job_id: int, rules: RowRules, *, owner: str) -> None
         read_rows_in(fenced, job, rules)
     except NothingSent as error:
         with fenced() as tx:
-            reading.forget_rows(reading.within(tx), job_id)
+            reading.forget_rows(tx, job_id)
             jobs.change_job(tx, job_id, only_from=_UNREAD, state=JobState.INVALID, reason=str(error))
         raise
     with fenced() as tx:
@@ -112,6 +112,36 @@ def read_rows_in(
         if not rows.tally(tx, job.id).total:
             raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
         jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
+
+
+def rehearse(
+    tx: Transaction,
+    file: Path,
+    connection: Connection,
+    options: Options,
+    *,
+    rules: RowRules,
+    name: str | None = None,
+    opened: tuple[RosterFile, Headings] | None = None,
+) -> Job:
+    """Read a roster into a job that is rolled back with `tx`. Raises UnreadableRoster or UsageError."""
+    job_id = open_job(
+        tx,
+        path=file.absolute(),
+        name=name or file.name,
+        connection=connection,
+        options=options,
+        report_dir=file.parent,
+    )
+    read_rows_in(reading.within(tx), _found(tx, job_id), rules, opened=opened)
+    return _found(tx, job_id)
+
+
+def _found(tx: Transaction, job_id: int) -> Job:
+    job = jobs.find_job(tx, job_id)
+    if job is None:
+        raise UsageError(f"There is no job {job_id}")
+    return job
 
 
 def _refuse_what_cannot_be(options: Options, rules: RowRules) -> None:

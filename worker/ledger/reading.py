@@ -65,7 +65,8 @@ def add_rows(
     one does not wait for the end of a long one.
     """
     settles = not (again or update_existing)
-    forget_rows(transaction, job_id)
+    with transaction() as tx:
+        forget_rows(tx, job_id)
     for piece in _pieces(rows):
         with transaction() as tx:
             take_turns(tx, f"candidates:{connection}")
@@ -85,10 +86,9 @@ def add_rows(
             _register_anew(tx, job_id)
 
 
-def forget_rows(transaction: Transactions, job_id: int) -> None:
+def forget_rows(tx: Connection, job_id: int) -> None:
     """Remove the rows of a job whose reading was cut off, or showed that nothing is to be sent."""
-    with transaction() as tx:
-        tx.execute(delete(row).where(row.c.job_id == job_id))
+    tx.execute(delete(row).where(row.c.job_id == job_id))
 
 
 def _pieces(rows: Iterable[NewRow], size: int = 2_000) -> Iterator[list[NewRow]]:

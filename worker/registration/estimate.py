@@ -12,6 +12,8 @@ from worker.registration.people import PAGE
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from worker.model import RowRules
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -25,19 +27,19 @@ class Estimate:
         return self.most / rate_per_second
 
 
-def estimate(tx: Connection, job_id: int, *, rows_per_call: int, lists_people: bool) -> Estimate:
+def estimate(tx: Connection, job_id: int, rules: RowRules) -> Estimate:
     """Return the calls that the rows not yet sent will take.
 
-    One for each candidate to be created, one for each `rows_per_call` rows of a course; where the LMS lists people,
-    unknown candidates may turn out to be there, and the lists are read. A deed is a look, and perhaps a call;
-    one more look where only an external id names the registration.
+    One for each candidate to be created, one for as many rows of a course as a call takes; where the LMS lists
+    people, unknown candidates may turn out to be there, and the lists are read. A deed is a look, and perhaps a
+    call; one more look where only an external id names the registration.
     """
     ahead = outlook.outlook(tx, job_id)
     deeds = ahead.deeds
     registering = (
-        ahead.to_find + deeds + sum(math.ceil(rows / rows_per_call) for rows in ahead.rows_by_course.values())
+        ahead.to_find + deeds + sum(math.ceil(rows / rules.rows_per_call) for rows in ahead.rows_by_course.values())
     )
-    if not lists_people:
+    if not rules.lists_people:
         calls = registering + ahead.new_candidates
         return Estimate(least=calls, most=calls + deeds)
     lists = 1 + len(ahead.rows_by_course) + math.ceil(ahead.new_candidates / PAGE) if registering else 0

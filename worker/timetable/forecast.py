@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import LedgerError, RosterError
-from worker.intake.accept import Options, open_job
-from worker.intake.read_in import read_rows_in
+from worker.intake.accept import Options
+from worker.intake.read_in import rehearse
 from worker.ledger import jobs, rows
 from worker.ledger.engine import now
-from worker.ledger.reading import within
-from worker.registration.estimate import estimate
 from worker.timetable import source
 from worker.timetable.cron import runs
+from worker.timetable.plan import plan_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
@@ -90,32 +88,20 @@ def _cost(services: Services, schedule: Schedule) -> Cost:
 
 def _read(tx: Transaction, services: Services, schedule: Schedule, roster: source.Roster) -> Cost:
     connection = services.connection(schedule.connection)
-    job_id = open_job(
+    job = rehearse(
         tx,
-        path=roster.path,
+        roster.path,
+        connection,
+        Options(**schedule.options),
+        rules=lms.rules_of(connection),
         name=roster.name,
-        connection=connection,
-        options=Options(**schedule.options),
-        report_dir=Path(schedule.report_dir),
     )
-    job = jobs.find_job(tx, job_id)
-    if job is None:
-        raise LedgerError("The ledger lost a job that was just opened")
-    rules = lms.rules_of(connection)
-    read_rows_in(within(tx), job, rules)
-    return _estimated(tx, services, job_id, connection.name)
-
-
-def _estimated(tx: Transaction, services: Services, job_id: int, name: str) -> Cost:
-    connection = services.connection(name)
-    rules = lms.rules_of(connection)
-    calls = estimate(tx, job_id, rows_per_call=rules.rows_per_call, lists_people=rules.lists_people)
-    rate = services.known_rate(tx, connection)
+    plan = plan_of(tx, services, job.id, connection)
     return Cost(
-        rows=rows.tally(tx, job_id).total,
-        least=calls.least,
-        most=calls.most,
-        seconds=calls.seconds(rate) if rate else None,
+        rows=rows.tally(tx, job.id).total,
+        least=plan.calls.least,
+        most=plan.calls.most,
+        seconds=plan.seconds,
     )
 
 
@@ -127,7 +113,7 @@ def open_spans(services: Services) -> list[Span]:
             if job.has_ended:
                 continue
             try:
-                seconds = _estimated(tx, services, job.id, job.connection).seconds or 0.0
+                seconds = plan_of(tx, services, job.id, services.connection(job.connection)).seconds or 0.0
             except RosterError:
                 seconds = 0.0
             start = max(now(), job.not_before or 0.0)

@@ -11,7 +11,7 @@ from tests.builders import a_candidate, a_course, a_job_of, a_row, lines_of, rep
 from worker.ledger import batches, named, outlook, rows, schema
 from worker.ledger.calls import Outcome
 from worker.ledger.named import Findings
-from worker.model import STEPS, Action, Candidate, Course, RosterRow, RowStatus
+from worker.model import STEPS, Action, Candidate, Course, RosterRow, RowRules, RowStatus
 from worker.registration.estimate import estimate
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_such_a_row_waits_and_is_neither_invalid_nor_planned(ledger: Ledger) -> 
         assert [each.row.row for each in named.rows_to_find(tx, job_id)] == [2]
         assert batches.rows_to_plan(tx, job_id) == []
         ahead = outlook.outlook(tx, job_id)
-        calls = estimate(tx, job_id, rows_per_call=1, lists_people=True)
+        calls = estimate(tx, job_id, RowRules(lists_people=True))
     assert (ahead.deeds, ahead.to_find) == (1, 1)
     assert (calls.least, calls.most) == (3, 8)
 

@@ -25,7 +25,7 @@ from tests.builders import (
 from worker.ledger import batches, reading, schema
 from worker.ledger.batches import OpenBatch
 from worker.ledger.reading import within
-from worker.model import STAGES, Action, CandidateState, RosterRow, RowStatus
+from worker.model import STAGES, Action, CandidateState, RosterRow, RowRules, RowStatus
 from worker.registration import feed
 from worker.registration.estimate import estimate
 from worker.registration.plan import canary_size, cut, plan_batches
@@ -127,7 +127,7 @@ def test_the_calls_of_new_people_are_counted(
     job_id = a_read_job(ledger, *(a_row(number) for number in range(2, people + 2)))
 
     with ledger.read() as tx:
-        found = estimate(tx, job_id, rows_per_call=rows_per_call, lists_people=lists_people)
+        found = estimate(tx, job_id, RowRules(rows_per_call=rows_per_call, lists_people=lists_people))
 
     assert (found.least, found.most) == (least, most)
     assert found.seconds(2.0) == most / 2
@@ -138,7 +138,7 @@ def test_one_person_on_several_courses_is_created_once_and_each_course_has_its_c
     job_id = a_read_job(ledger, *(a_row(number, ana, course=a_course(str(number))) for number in range(2, 5)))
 
     with ledger.read() as tx:
-        assert estimate(tx, job_id, rows_per_call=100, lists_people=False).most == 1 + 3
+        assert estimate(tx, job_id, RowRules(rows_per_call=100)).most == 1 + 3
 
 
 def test_people_whom_the_ledger_knows_cost_no_call(ledger: Ledger) -> None:
@@ -146,7 +146,7 @@ def test_people_whom_the_ledger_knows_cost_no_call(ledger: Ledger) -> None:
     change_lines(ledger, schema.candidate, state=CandidateState.KNOWN)
 
     with ledger.read() as tx:
-        assert estimate(tx, job_id, rows_per_call=100, lists_people=False).most == 1
+        assert estimate(tx, job_id, RowRules(rows_per_call=100)).most == 1
 
 
 def test_a_job_that_is_done_takes_no_more_calls(ledger: Ledger) -> None:
@@ -155,7 +155,7 @@ def test_a_job_that_is_done_takes_no_more_calls(ledger: Ledger) -> None:
 
     with ledger.read() as tx:
         for lists_people in (True, False):
-            found = estimate(tx, job_id, rows_per_call=1, lists_people=lists_people)
+            found = estimate(tx, job_id, RowRules(lists_people=lists_people))
             assert (found.least, found.most) == (0, 0)
 
 

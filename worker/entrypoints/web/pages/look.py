@@ -7,16 +7,18 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from worker.entrypoints.rehearsal import plan_of, rehearse_reading
+from worker import lms
 from worker.entrypoints.web.pages import draft_files
 from worker.errors import NothingSent, UncertainEncoding
 from worker.intake.accept import open_as
 from worker.intake.files import open_roster
 from worker.intake.headers import claimed_column, letter
+from worker.intake.read_in import rehearse
 from worker.intake.text import clean
 from worker.ledger import outlook, reported
 from worker.model import RowStatus
 from worker.reports import gather
+from worker.timetable.plan import plan_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,9 +147,10 @@ def _rehearsed(services: Services, draft: Draft, path: Path, seen: Look) -> Look
     """Return what the real run would find; the file is opened before, so that the ledger is held but shortly."""
     opened = open_as(path, draft.name, draft.options)
     connection = services.connection(draft.connection)
+    rules = lms.rules_of(connection)
     with services.ledger.rehearse() as tx:
-        job = rehearse_reading(tx, path, connection, draft.options, name=draft.name, opened=opened)
-        plan = plan_of(tx, services, job, connection)
+        job = rehearse(tx, path, connection, draft.options, rules=rules, name=draft.name, opened=opened)
+        plan = plan_of(tx, services, job.id, connection)
         seen = _rows_seen(tx, job, gather.summarise(tx, job), seen)
     used = [
         replace(heading, column=column or "")
