@@ -60,9 +60,9 @@ def start(services: Services, job_id: int) -> bool:
     window = feed.Window(batches=services.settings.window)
     with services.ledger.write() as tx:
         due = feed.go_on(tx, job_id, window, now())
-    unrung = ring(make_app(services.settings), due)
-    with services.ledger.write() as tx:
-        bells.unring(tx, unrung)
+    if unrung := ring(make_app(services.settings), due):
+        with services.ledger.write() as tx:
+            bells.unring(tx, unrung)
     return not unrung
 
 

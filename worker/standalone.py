@@ -10,34 +10,29 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
-
-import structlog
+from typing import TYPE_CHECKING
 
 from worker import workplace
 from worker.duties import register, report, split, sweep
-from worker.errors import RosterError
 from worker.ledger import bells
 from worker.ledger.bells import Task
 from worker.ledger.engine import now
 from worker.registration import feed
-from worker.unforeseen import place_of
+from worker.unforeseen import left_to_next_sweep
 from worker.workplace import Workplace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Sequence
 
     from worker.bootstrap import Services
     from worker.ledger.bells import Bell
 
-Result = TypeVar("Result")
 #: How often the ledger is asked for jobs that came in (seconds).
 LOOK_SECONDS = 0.3
 #: How often drop folders are looked into, if not oftener swept (seconds).
 ATTEND_SECONDS = 2.0
 #: Jobs that are read in, and jobs whose rows are sent, at a time.
 SLOTS = {Task.SPLIT: 2, Task.REGISTER: 16, Task.REPORT: 2}
-log = structlog.get_logger("roster")
 
 
 @dataclass(slots=True)
@@ -75,14 +70,18 @@ class Standalone:
         every = self.services.settings.sweep_seconds
         while not self._ending.is_set():
             if not begun:
-                begun = await _unless_it_fails(_forget_bells(here)) or False
+                with left_to_next_sweep("bells of an earlier process"):
+                    await here.ledger.run(bells.unring_all)
+                    begun = True
             if time.monotonic() - swept > every:
-                self._take(await _unless_it_fails(asyncio.to_thread(sweep.recover, here, forgotten=False)) or [])
+                with left_to_next_sweep("what nobody did"):
+                    self._take(await asyncio.to_thread(sweep.recover, here, forgotten=False))
                 swept = time.monotonic()
             if time.monotonic() - attended > min(every, ATTEND_SECONDS) and not self._attending:
                 self._attending = asyncio.create_task(self._attend(here))
                 attended = time.monotonic()
-            self._take(await _unless_it_fails(_newly_come(here)) or [])
+            with left_to_next_sweep("jobs that came in"):
+                self._take(await _newly_come(here))
             self._begin(here)
             await asyncio.sleep(LOOK_SECONDS)
         if self._attending:
@@ -92,12 +91,11 @@ class Standalone:
 
     async def _attend(self, here: Workplace) -> None:
         """Look into drop folders, beside the work: a share that hangs must not hold up the jobs."""
-        try:
-            self._take(await _unless_it_fails(asyncio.to_thread(sweep.attend, here)) or [])
-        finally:
-            self._attending = None
+        with left_to_next_sweep("what comes by itself"):
+            self._take(await asyncio.to_thread(sweep.attend, here))
+        self._attending = None
 
-    def _take(self, due: list[Bell]) -> list[Bell]:
+    def _take(self, due: Sequence[Bell]) -> list[Bell]:
         """Take bells in; as `ring` of a turn it says which could not be sent: none."""
         self._waiting += [(now() + bell.seconds, bell) for bell in due]
         return []
@@ -117,23 +115,18 @@ class Standalone:
         return len(same) < SLOTS[bell.task] and (bell.task is not Task.REGISTER or bell.job_id not in same)
 
     def _answer(self, here: Workplace, bell: Bell) -> None:
-        work = asyncio.create_task(_unless_it_fails(self._duty(here, bell)))
+        work = asyncio.create_task(self._duty(here, bell))
         self._at_work[work] = bell
         work.add_done_callback(self._at_work.pop)
 
     async def _duty(self, here: Workplace, bell: Bell) -> None:
-        if bell.task is Task.SPLIT:
-            self._take(await split.split(here, bell.id))
-        elif bell.task is Task.REGISTER:
-            await register.register(here, bell.id, self._take, lambda _done, _total: None)
-        else:
-            await asyncio.to_thread(report.report, here, bell.id)
-
-
-async def _forget_bells(here: Workplace) -> bool:
-    """Forget the bells of an earlier process, which nobody will answer; say that it is done."""
-    await here.ledger.run(bells.unring_all)
-    return True
+        with left_to_next_sweep("job", job=bell.job_id):
+            if bell.task is Task.SPLIT:
+                self._take(await split.split(here, bell.id))
+            elif bell.task is Task.REGISTER:
+                await register.register(here, bell.job_id, bell.id, self._take, lambda _done, _total: None)
+            else:
+                await asyncio.to_thread(report.report, here, bell.id)
 
 
 async def _newly_come(here: Workplace) -> list[Bell]:
@@ -143,14 +136,3 @@ async def _newly_come(here: Workplace) -> list[Bell]:
     for job_id in unheard:
         rung += await here.ledger.run(lambda tx, job_id=job_id: feed.go_on(tx, job_id, here.window, now()))  # type: ignore[misc]
     return rung
-
-
-async def _unless_it_fails(work: Awaitable[Result]) -> Result | None:
-    """Return what the work returns; when it fails the sweep has it done again, and the thread goes on."""
-    try:
-        return await work
-    except RosterError as error:
-        log.warning("work left to the next sweep", reason=type(error).__name__)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs go on
-        log.error("work left to the next sweep", place=place_of(error))  # noqa: TRY400 - a traceback may tell names
-    return None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +20,20 @@ from worker import workplace
 from worker.duties import register as registering
 from worker.duties import split as splitting
 from worker.duties.report import report
+from worker.duties.ringing import ring_aside
 from worker.duties.sweep import sweep
 from worker.errors import LedgerError
 from worker.ledger import batches, bells
-from worker.ledger.bells import Bell, Task, Urgency
+from worker.ledger.bells import Task, Urgency
 from worker.ledger.engine import now
 from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
-    from worker.workplace import Workplace
+    from collections.abc import Callable, Coroutine
 
-    #: Sends bells and returns those that could not be sent.
-    Ring = Callable[[list[Bell]], list[Bell]]
+    from worker.duties.ringing import Ring
+    from worker.ledger.bells import Bell
+    from worker.workplace import Workplace
 
 #: How often to look (seconds), and how many jobs a process has beside its own work at most.
 LOOK_SECONDS, MOST = 0.3, 12
@@ -49,7 +50,7 @@ async def register(here: Workplace, batch_id: int, ring: Ring, progress: Callabl
     """Work a batch off, and the job's next ones while the turn lasts (`worker.duties.register`), in company."""
     job_id = await here.ledger.run(lambda tx: batches.job_of(tx, batch_id))
     if job_id is not None:
-        await Company(here, ring).beside(registering.register(here, batch_id, ring, progress), job_id)
+        await Company(here, ring).beside(registering.register(here, job_id, batch_id, ring, progress), job_id)
 
 
 async def split(here: Workplace, job_id: int, ring: Ring) -> None:
@@ -131,7 +132,7 @@ class Company:
 
     async def _do(self, bell: Bell) -> None:
         if bell.task is Task.REGISTER:
-            await registering.register(self.here, bell.id, self.ring, lambda _settled, _total: None)
+            await registering.register(self.here, bell.job_id, bell.id, self.ring, lambda _settled, _total: None)
         elif bell.task is Task.REPORT:
             await asyncio.to_thread(report, self.here, bell.id)
         else:
@@ -139,9 +140,4 @@ class Company:
 
 
 async def _split(here: Workplace, job_id: int, ring: Ring) -> None:
-    await _ring(here, await splitting.split(here, job_id), ring)
-
-
-async def _ring(here: Workplace, due: list[Bell], ring: Ring) -> None:
-    if unrung := await asyncio.to_thread(ring, due):
-        await here.ledger.run(lambda tx: bells.unring(tx, unrung))
+    await ring_aside(here, await splitting.split(here, job_id), ring)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.duties.ringing import ring_aside
 from worker.duties.trouble import held_on_trouble
-from worker.ledger import batches, bells
 from worker.ledger.engine import now
 from worker.model import Driver
 from worker.registration import conclude, feed
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from worker.duties.ringing import Ring
     from worker.errors import StopJob
     from worker.ledger.bells import Bell
     from worker.registration.run import BatchEnd
@@ -33,15 +34,14 @@ log = structlog.get_logger("roster")
 
 
 async def register(
-    here: Workplace, batch_id: int, ring: Callable[[list[Bell]], list[Bell]], progress: Callable[[int, int], None]
+    here: Workplace, job_id: int, batch_id: int, ring: Ring, progress: Callable[[int, int], None]
 ) -> None:
-    """Work a batch off as far as it goes now, and the job's next ones for as long as the turn lasts.
+    """Work a batch of a job off as far as it goes now, and the job's next ones for as long as the turn lasts.
 
-    A few at a time: while the last calls of one are under way, those of the next fill the line. `ring` sends bells
-    and returns those that could not be sent; `progress` is told how many rows of the job are settled, of all.
+    A few at a time: while the last calls of one are under way, those of the next fill the line.
+    `progress` is told how many rows of the job are settled, of all.
     """
-    job_id = await here.ledger.run(lambda tx: batches.job_of(tx, batch_id))
-    if job_id is None or (await here.job(job_id)).driver is not Driver.QUEUE:
+    if (await here.job(job_id)).driver is not Driver.QUEUE:
         return
     async with held_on_trouble(here, job_id):
         place = await here.place(job_id)
@@ -58,9 +58,7 @@ def _tell(place: Place, progress: Callable[[int, int], None], settled: int, tota
     progress(settled, total)
 
 
-async def _take_turn(
-    here: Workplace, place: Place, batch_id: int, ring: Callable[[list[Bell]], list[Bell]]
-) -> None:
+async def _take_turn(here: Workplace, place: Place, batch_id: int, ring: Ring) -> None:
     running = {_begin_batch(place, batch_id)}
     try:
         while running:
@@ -69,8 +67,7 @@ async def _take_turn(
             if not done:
                 await place.books.write(place.desk)
             for each in done:
-                if unrung := await asyncio.to_thread(ring, await _leave_batch(here, place, each)):
-                    await here.ledger.run(lambda tx, unrung=unrung: bells.unring(tx, unrung))  # type: ignore[misc]
+                await ring_aside(here, await _leave_batch(here, place, each), ring)
     finally:
         await asyncio.gather(*running, return_exceptions=True)
 

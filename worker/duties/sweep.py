@@ -2,62 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
 from worker.duties import folders
+from worker.duties.ringing import ring_for
 from worker.duties.tell import tell
-from worker.errors import RosterError
 from worker.ledger import batches, bells, directory
 from worker.ledger.bells import SWEPT
 from worker.ledger.engine import now
 from worker.registration import feed
 from worker.registration.notices import settle_all
 from worker.timetable import due
-from worker.unforeseen import place_of
+from worker.unforeseen import left_to_next_sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from worker.duties.ringing import Ring
     from worker.ledger.bells import Bell
     from worker.workplace import Workplace
 
-Result = TypeVar("Result")
 log = structlog.get_logger("roster")
 
 
-def sweep(here: Workplace, ring: Callable[[list[Bell]], list[Bell]], *, forgotten: bool) -> None:
+def sweep(here: Workplace, ring: Ring, *, forgotten: bool) -> None:
     """Find everything that is to be done, and ring for it; `forgotten`: the broker has lost every bell.
 
     What comes by itself is looked for in a thread: a share that hangs must not take a slot.
     """
-    forget(here, ring(recover(here, forgotten=forgotten)))
-    here.begin_aside("attend", lambda: _unless_it_fails(lambda: forget(here, ring(attend(here)))))
+    ring_for(here, recover(here, forgotten=forgotten), ring)
+    here.begin_aside("attend", lambda: _attend_and_ring(here, ring))
+
+
+def _attend_and_ring(here: Workplace, ring: Ring) -> None:
+    with left_to_next_sweep("what comes by itself"):
+        ring_for(here, attend(here), ring)
 
 
 def attend(here: Workplace) -> list[Bell]:
     """Take in what comes by itself: files in drop folders, and schedules whose time has come."""
-    _unless_it_fails(lambda: due.run_due(here.services))
-    _unless_it_fails(lambda: folders.look(here))
-    rung = _unless_it_fails(lambda: folders.lay_aside(here)) or []
+    rung: list[Bell] = []
+    with left_to_next_sweep("schedules"):
+        due.run_due(here.services)
+    with left_to_next_sweep("drop folders"):
+        folders.look(here)
+    with left_to_next_sweep("files in the way"):
+        rung += folders.lay_aside(here)
     with here.ledger.read() as tx:
         opened = bells.unheard(tx)
     for job_id in opened:
         with here.ledger.write() as tx:
             rung += feed.go_on(tx, job_id, here.window, now())
     return rung
-
-
-def _unless_it_fails(work: Callable[[], Result]) -> Result | None:
-    """Return what the work returns; when it fails the next sweep does it again, and the rest goes on."""
-    try:
-        return work()
-    except RosterError as error:
-        log.warning("left to the next sweep", reason=type(error).__name__)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the bells that were noted must be rung
-        log.error("left to the next sweep", place=place_of(error))  # noqa: TRY400 - a traceback may tell names
-    return None
 
 
 def recover(here: Workplace, *, forgotten: bool) -> list[Bell]:
@@ -68,7 +64,8 @@ def recover(here: Workplace, *, forgotten: bool) -> list[Bell]:
         opened = batches.reap(tx)
         directory.remember(tx, SWEPT, {"at": now()})
         open_jobs = bells.open_jobs(tx)
-    _unless_it_fails(lambda: settle_all(here.ledger))
+    with left_to_next_sweep("webhooks"):
+        settle_all(here.ledger)
     if opened:
         log.warning("claims of dead workers opened again", batches=opened)
     rung: list[Bell] = []
@@ -77,10 +74,3 @@ def recover(here: Workplace, *, forgotten: bool) -> list[Bell]:
             rung += feed.go_on(tx, job_id, here.window, now())
     tell(here)
     return rung
-
-
-def forget(here: Workplace, unrung: list[Bell]) -> None:
-    """Note that these bells could not be rung, so that a later sweep rings them."""
-    if unrung:
-        with here.ledger.write() as tx:
-            bells.unring(tx, unrung)

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection as Transaction
 
     from worker.bootstrap import Services
-    from worker.entrypoints.rehearsal import Plan
     from worker.intake.accept import Options
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
     from worker.settings import Connection
+    from worker.timetable.plan import Plan
 
 REPORTS = Path("reports")
 #: So many problems are printed; the report has them all.

@@ -20,7 +20,7 @@ from worker.model import AT_WORK, TO_READ, Driver
 from worker.registration import steer
 from worker.timetable import source
 from worker.timetable.cron import next_run
-from worker.unforeseen import place_of
+from worker.unforeseen import left_to_next_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,13 +44,8 @@ def run_due(services: Services) -> None:
     with services.ledger.read() as tx:
         due = schedules.due(tx, now())
     for run in due:
-        try:
+        with left_to_next_sweep("schedule", schedule=run.name):
             _run(services, run)
-        except LedgerError as error:
-            log.warning("schedule left to the next sweep", schedule=run.name, reason=type(error).__name__)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
-            place = place_of(error)
-            log.error("schedule left to the next sweep", schedule=run.name, place=place)  # noqa: TRY400
 
 
 def _run(services: Services, run: Schedule) -> None:
