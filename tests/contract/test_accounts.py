@@ -12,23 +12,13 @@ from worker.accounts import guessing, keys, passwords, people
 from worker.errors import UsageError
 from worker.ledger import accounts, audit, schema
 from worker.ledger.access import Ledger
-from worker.ledger.engine import now, open_engine
+from worker.ledger.engine import now
 from worker.model import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    pass
 
 GOOD = "a long and quiet evening"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'roster.db'}" if sqlite else request.getfixturevalue("database")
-    opened = Ledger(open_engine(url))
-    yield opened
-    opened.close()
 
 
 def add(ledger: Ledger, name: str = "ana", role: Role = Role.OPERATOR) -> None:

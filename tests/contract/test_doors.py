@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 WATCHERS, FILES = 4, 12
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledgers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Ledger]]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'roster.db'}" if sqlite else request.getfixturevalue("database")
-    opened = [Ledger(open_engine(url)) for _ in range(WATCHERS)]
+@pytest.fixture
+def ledgers(ledger_url: str) -> Iterator[list[Ledger]]:
+    opened = [Ledger(open_engine(ledger_url)) for _ in range(WATCHERS)]
     yield opened
     for ledger in opened:
         ledger.close()

@@ -57,16 +57,6 @@ if TYPE_CHECKING:
     from worker.ledger.calls import Work
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ledger, Ledger]]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'roster.db'}" if sqlite else request.getfixturevalue("database")
-    pair = Ledger(open_engine(url)), Ledger(open_engine(url))
-    yield pair
-    for ledger in pair:
-        ledger.close()
-
-
 async def test_of_two_processes_that_claim_the_same_batches_each_batch_goes_to_one(
     two: tuple[Ledger, Ledger],
 ) -> None:

@@ -12,7 +12,7 @@ from tests.builders import a_job, a_job_of, a_row, change_lines, lines_of, open_
 from tests.receivers import SECRET
 from worker.ledger import jobs, messages, schema
 from worker.ledger.access import Ledger
-from worker.ledger.engine import now, open_engine
+from worker.ledger.engine import now
 from worker.messages import due
 from worker.model import Driver, JobState, RowStatus
 from worker.settings import Post, Settings, read_post
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENDED, NEEDS, TROUBLE, WELL = "job.ended", "job.needs_person", "connection.trouble", "connection.well"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ledger, Ledger]]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'roster.db'}" if sqlite else request.getfixturevalue("database")
-    pair = Ledger(open_engine(url)), Ledger(open_engine(url))
-    yield pair
-    for ledger in pair:
-        ledger.close()
 
 
 @pytest.fixture

@@ -6,30 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.builders import NORTH, a_candidate, a_job_of, a_row, change_lines, lines_of
 from worker.ledger import schema, verifying
 from worker.ledger.access import Ledger
 from worker.ledger.candidates import id_key_of
-from worker.ledger.engine import now, open_engine
+from worker.ledger.engine import now
 from worker.ledger.verifying import Finding
 from worker.lms.contract import Notice
 from worker.model import Action, CandidateState, RegistrationState, RowStatus, Verdict
 from worker.registration.notices import keep, settle_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'roster.db'}" if sqlite else request.getfixturevalue("database")
-    opened = Ledger(open_engine(url))
-    yield opened
-    opened.close()
+    pass
 
 
 def test_what_was_found_is_counted_and_replaced_by_what_is_found_later(ledger: Ledger) -> None:

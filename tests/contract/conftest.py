@@ -1,0 +1,36 @@
+"""A ledger in each of both databases, as one process sees it and as two do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worker.ledger.access import Ledger
+from worker.ledger.engine import open_engine
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return where a new ledger lies."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'roster.db'}"
+    return str(request.getfixturevalue("database"))
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """Open a ledger."""
+    opened = Ledger(open_engine(ledger_url))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def two(ledger_url: str) -> Iterator[tuple[Ledger, Ledger]]:
+    """Open one ledger twice."""
+    pair = Ledger(open_engine(ledger_url)), Ledger(open_engine(ledger_url))
+    yield pair
+    for each in pair:
+        each.close()
