@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum, auto
@@ -62,12 +62,11 @@ _EPOCH = date(1899, 12, 30)
 _WANTED = "write it as YYYY-MM-DD"
 
 
-def order_of(values: Iterable[str]) -> DateOrder:
-    """Return the order of day and month in which a column's dates are written."""
-    seen = set(map(order_shown, values)) - {None}
-    if len(seen) > 1:
+def order_of(shown: AbstractSet[DateOrder]) -> DateOrder:
+    """Return the order of day and month in which a column's dates are written, by what each of them shows."""
+    if len(shown) > 1:
         return DateOrder.CONTRADICTORY
-    return next((order for order in seen if order), DateOrder.UNDECIDED)
+    return next(iter(shown), DateOrder.UNDECIDED)
 
 
 def order_shown(text: str) -> DateOrder | None:

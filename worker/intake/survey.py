@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from worker.errors import UnreadableRoster
 from worker.intake.columns import DATE_COLUMNS, PERSON_COLUMNS, REGISTRATION_COLUMN, ZERO_LED_COLUMNS
-from worker.intake.dates import DateOrder, order_shown
+from worker.intake.dates import DateOrder, order_of, order_shown
 from worker.intake.files import RosterFile
 from worker.intake.headers import Headings
 from worker.intake.problems import quote
@@ -77,15 +77,9 @@ def survey(file: RosterFile, headings: Headings) -> Survey:
             "whether the headings stand above the right columns."
         )
     return Survey(
-        orders={column: _decided(seen) for column, seen in orders.items()},
+        orders={column: order_of(seen) for column, seen in orders.items()},
         warnings=tuple(_warn(file, headings, lengths)),
     )
-
-
-def _decided(seen: set[DateOrder]) -> DateOrder:
-    if len(seen) > 1:
-        return DateOrder.CONTRADICTORY
-    return next(iter(seen), DateOrder.UNDECIDED)
 
 
 def _warn(file: RosterFile, headings: Headings, lengths: Mapping[str, _IdColumn]) -> Iterator[str]:

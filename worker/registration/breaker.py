@@ -61,7 +61,3 @@ class Breaker:
         self._count[subject] = self._count.get(subject, 0) + 1 if same else 1
         few = refused.status in {_FORBIDDEN, _NOT_FOUND} and subject not in self.proven
         return self._count[subject] >= (min(FEW, self.limit) if few else self.limit)
-
-    def start_anew(self) -> None:
-        """Forget the counts: a person said go."""
-        self._count.clear()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 300.0
 #: A file is whole when its size and time have not changed for so long; one that grows for so long is given up.
 SETTLE_SECONDS, GIVE_UP_SECONDS = 5.0, 600.0
-ONCE, SKIP = "once", "skip"
+SKIP = "skip"
 log = structlog.get_logger("roster")
 
 

@@ -96,16 +96,6 @@ def test_a_limit_below_the_few_is_the_limit() -> None:
     assert opens_after(Breaker(2), refused(status=404)) == 2
 
 
-def test_go_said_by_a_person_forgets_the_counts() -> None:
-    breaker = Breaker(LIMIT)
-    for _ in range(LIMIT - 1):
-        breaker.refused("58", refused())
-
-    breaker.start_anew()
-
-    assert opens_after(breaker, refused()) == LIMIT
-
-
 @given(st.lists(st.sampled_from(["a", "b", "ok"]), max_size=60), st.integers(2, 6))
 def test_it_opens_exactly_when_the_last_ones_in_a_row_were_of_one_kind(events: list[str], limit: int) -> None:
     breaker, row = Breaker(limit), []
