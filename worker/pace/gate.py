@@ -73,7 +73,7 @@ class Gate:
         if not self._lanes and not self._asking and self._usher is None and len(self._open) < self._max_in_flight:
             self._asking = True
             try:
-                turn = await self._store.reserve()
+                turn = await self._store.reserve(length)
             finally:
                 self._asking = False
             if turn.sent is not None:
@@ -198,7 +198,7 @@ class Gate:
             if len(self._open) >= self._max_in_flight:
                 await self._freed.wait()
                 continue
-            turn = await self._store.reserve()
+            turn = await self._store.reserve(self._lanes.shortest)
             if turn.sent is not None:
                 self._admit(turn.sent)
             elif turn.why is Why.FULL:

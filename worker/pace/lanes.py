@@ -26,6 +26,11 @@ class Lanes(Generic[Waiter]):
     def __bool__(self) -> bool:
         return bool(self._lanes)
 
+    @property
+    def shortest(self) -> int:
+        """Return how much the shortest job in line has left."""
+        return min(self._lengths.values(), default=0)
+
     def add(self, lane: str, waiter: Waiter, length: int = 0) -> None:
         """Put a waiter at the end of its lane; `length`: how much its job has left."""
         self._lanes.setdefault(lane, deque()).append(waiter)

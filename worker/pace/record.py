@@ -1,4 +1,4 @@
-"""The pace of one credential as it stands in Redis: one hash, and two sorted sets for who is out and who asks.
+"""The pace of one credential as it stands in Redis: a hash, and sorted sets for who is out, who asks, who waits.
 
 Each change is one script or one transaction. Knows no arithmetic of the pace and no waiting.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio import Redis
 
 from worker.pace import adaptive
+from worker.pace.lanes import IN_TURN
 from worker.pace.state import Counts, Flow, Found, PaceState
 
 if TYPE_CHECKING:
@@ -43,15 +44,17 @@ class Record:
     def __init__(self, redis: Redis, credential: str) -> None:
         self._redis = redis
         base = f"roster:pace:{{{credential}}}"
-        self.flow, self.out, self.asking = base, f"{base}:out", f"{base}:asking"
+        self.flow, self.out, self.asking, self.waiting = base, f"{base}:out", f"{base}:asking", f"{base}:waiting"
         self._reserve, self._settle, self._withdraw = (
             redis.register_script(_script(name)) for name in ("reserve", "settle", "withdraw")
         )
 
-    async def reserve(self, process: str, mine: int, lease_seconds: float) -> tuple[str, float, list[bytes]]:
+    async def reserve(
+        self, process: str, mine: int, lease_seconds: float, length: int
+    ) -> tuple[str, float, list[bytes]]:
         """Ask for leave; return why or why not, the server's time, and what `reserve.lua` says of each."""
-        arguments = (process, mine, lease_seconds, adaptive.IDLE_SECONDS)
-        why, now, *rest = await self._reserve(keys=(self.flow, self.out, self.asking), args=arguments)
+        arguments = (process, mine, lease_seconds, adaptive.IDLE_SECONDS, length, IN_TURN)
+        why, now, *rest = await self._reserve(keys=(self.flow, self.out, self.asking, self.waiting), args=arguments)
         return why.decode(), float(now), rest
 
     async def write_first(self, state: PaceState) -> None:

@@ -81,12 +81,12 @@ class SharedStore:
         """Return unix seconds by the clock of Redis."""
         return time.time() + self._ahead
 
-    async def reserve(self) -> Turn:
+    async def reserve(self, length: int = 0) -> Turn:
         """Give one call leave to go now, or say when to ask again."""
         if self._alone is not None and time.monotonic() < self._alone.try_again_at:
             return self._alone.reserve(self.now())
         try:
-            turn = await self._ask()
+            turn = await self._ask(length)
         except _GONE:
             return self._go_alone().reserve(self.now())
         return turn
@@ -110,10 +110,10 @@ class SharedStore:
         self._mine.discard(sent.number)
         return self._take_back(sent)
 
-    async def _ask(self) -> Turn:
+    async def _ask(self, length: int) -> Turn:
         if not self._joined or self._alone is not None:
             await self._join()
-        why, now, rest = await self._record.reserve(self._process, len(self._mine), self._lease)
+        why, now, rest = await self._record.reserve(self._process, len(self._mine), self._lease, length)
         self._ahead = now - time.time()
         if why == "unknown":
             # Redis was emptied: what this process knew is where all go on.

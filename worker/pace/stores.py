@@ -37,8 +37,11 @@ class PaceStore(Protocol):
         """Return unix seconds by the clock of the state."""
         ...
 
-    async def reserve(self) -> Turn:
-        """Give one call leave to go now, changing the state; or say when to ask again, changing nothing."""
+    async def reserve(self, length: int = 0) -> Turn:
+        """Give one call leave to go now, changing the state; or say when to ask again, changing nothing.
+
+        `length`: how much the shortest job that asks has left; another process's much shorter one goes first.
+        """
         ...
 
     def report(self, sent: Sent, hints: Hints | None) -> Unfinished:
@@ -75,7 +78,7 @@ class MemoryStore:
         """Return unix seconds."""
         return self._clock.now()
 
-    async def reserve(self) -> Turn:
+    async def reserve(self, length: int = 0) -> Turn:  # noqa: ARG002 - one process has its line for that
         """Give one call leave to go now, or say when to ask again."""
         self._state, turn = adaptive.reserve(self._state, self._clock.now())
         return turn

@@ -212,7 +212,7 @@ async def test_a_failing_store_fails_those_who_wait_and_not_the_gate_for_ever():
         await settle()
         reserve = gate._store.reserve
 
-        async def broken():
+        async def broken(_length):
             raise ConnectionError("the store is away")
 
         gate._store.reserve = broken

@@ -14,6 +14,7 @@ from tests import servers
 from worker.pace import adaptive
 from worker.pace.gate import Gate
 from worker.pace.hints import Hints
+from worker.pace.lanes import IN_TURN
 from worker.pace.rate import parse_rate
 from worker.pace.shared import SharedStore, open_redis
 from worker.pace.state import Bounds, Flow, PaceState, Why
@@ -161,6 +162,57 @@ async def test_a_process_that_holds_its_share_leaves_the_next_slot_to_the_others
 
     assert (await greedy.reserve()).why is Why.FULL
     assert (await other.reserve()).sent
+
+
+async def when_due(turn):
+    assert turn.why is Why.PACE
+    await asyncio.sleep(turn.seconds)
+
+
+async def test_a_long_job_leaves_the_next_turn_to_a_much_shorter_one_of_another_process(redis):
+    long, short = store(redis, "long", rate="60/minute", most=9), store(redis, "short", rate="60/minute", most=9)
+    assert (await long.reserve(length=20_000)).sent
+    await when_due(await short.reserve(length=20))
+
+    assert (await long.reserve(length=20_000)).why is Why.PACE
+    assert (await short.reserve(length=20)).sent
+
+
+async def test_a_turn_that_the_shorter_job_does_not_take_is_taken_while_it_can_be_made_up(redis):
+    long, short = store(redis, "long", rate="60/minute", most=9), store(redis, "short", rate="60/minute", most=9)
+    assert (await long.reserve(length=20_000)).sent
+    await when_due(await short.reserve(length=20))
+    assert (await long.reserve(length=20_000)).why is Why.PACE
+
+    await asyncio.sleep((await long._record.read())[1].flow.slack / 2)
+
+    assert (await long.reserve(length=20_000)).sent
+
+
+async def test_a_job_about_as_short_as_another_does_not_wait_for_it(redis):
+    one, two = store(redis, "one", rate="60/minute", most=9), store(redis, "two", rate="60/minute", most=9)
+    assert (await one.reserve(length=30)).sent
+    await when_due(await two.reserve(length=20))
+
+    assert (await one.reserve(length=30)).sent
+
+
+async def test_of_eight_turns_one_goes_to_whoever_comes_so_that_a_long_job_moves(redis):
+    long, short = (store(redis, name, rate="1200/minute", most=99) for name in ("long", "short"))
+    while (turn := await short.reserve(length=20)).sent:
+        await answered(short, turn)
+    taken = []
+    for _ in range(IN_TURN):
+        await when_due(turn)
+        for each, length in ((long, 20_000), (short, 20)):
+            if (turn := await each.reserve(length)).sent:
+                taken.append(each)
+                await answered(each, turn)
+                break
+        turn = await short.reserve(length=20)
+
+    assert taken.count(long) == 1
+    assert taken.count(short) == IN_TURN - 1
 
 
 async def test_leave_that_is_withdrawn_gives_its_slot_and_its_turn_back(redis):

@@ -2,7 +2,9 @@
 -- The arithmetic is that of `adaptive.reserve`; a test holds the two together.
 --
 -- KEYS  flow (hash) · out (sorted set: call → when its lease ends) · asking (sorted set: process → when it last asked)
--- ARGV  process · its calls that are out · lease in seconds · seconds of idleness that begin a cycle
+--       waiting (sorted set: process → what the shortest job it asks for has left)
+-- ARGV  process · its calls that are out · lease in seconds · seconds of idleness that begin a cycle ·
+--       what the shortest job that asks has left · of so many calls one goes to whoever comes
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 
@@ -27,6 +29,8 @@ local asking = redis.call('ZCARD', KEYS[3])
 local in_flight = redis.call('ZCARD', KEYS[2])
 
 local function later(why, seconds)
+  redis.call('ZADD', KEYS[4], ARGV[5], ARGV[1])
+  redis.call('EXPIRE', KEYS[4], 60)
   return {why, exact(now), exact(seconds), asking}
 end
 
@@ -46,7 +50,24 @@ if due > now then
   return later('pace', due - now)
 end
 
+-- A job of at most half the length that waits in another process goes first, for as long as the delay can be made up.
+local function a_shorter_one_waits()
+  for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', tonumber(ARGV[5]) / 2)) do
+    if process ~= ARGV[1] then
+      if redis.call('ZSCORE', KEYS[3], process) then
+        return true
+      end
+      redis.call('ZREM', KEYS[4], process)
+    end
+  end
+  return false
+end
+
 local number = flow.sent + 1
+if number % tonumber(ARGV[6]) ~= 0 and now - flow.next_at < flow.slack / 2 and a_shorter_one_waits() then
+  return later('pace', 0.002)
+end
+redis.call('ZREM', KEYS[4], ARGV[1])
 local changed = {'next_at', exact(due + flow.interval), 'sent', exact(number), 'last_at', exact(now),
                  'left', exact(flow.left - 1)}
 local idle = now - math.max(flow.last_at, flow.not_before)
