@@ -1,6 +1,8 @@
 """Drive the pace against models of an LMS's limits in virtual time, and print what came of it.
 
-`python -m tests.benchmarks.pace_simulation`; a part of it with words that the label holds, such as `bucket 20/s`.
+`python -m tests.benchmarks.pace_simulation`; a part of it with words that the label holds, such as `bucket 20/s`;
+with `--long` the same limits but for the short runs, each for as long as a roster of some size takes: two minutes at
+least.
 The models know nothing of worker/pace. *Allowed* is what a client that knew everything could have had accepted in
 the same time with as many calls in flight: a bucket's burst and what flowed in; a whole quota for the window in
 which the run began and a proportional share of the later ones.
@@ -16,7 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from worker.pace import adaptive
@@ -25,6 +27,8 @@ from worker.pace.rate import Rate
 from worker.pace.state import Bounds, Found
 
 START = 1_700_000_000.0
+#: How long a run lasts at least with `--long` (seconds).
+LONG_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,12 +397,21 @@ def line(case: Case, result: Result) -> str:
     )
 
 
-def main(words: str = "") -> None:
+def all_cases(*, long: bool) -> Iterator[Case]:
+    """Yield every case; `long`: those that last, for `LONG_SECONDS` at least."""
+    for case in itertools.chain(buckets(), windows(), others()):
+        if not long:
+            yield case
+        elif math.isinf(case.calls):
+            yield replace(case, seconds=max(LONG_SECONDS, case.seconds))
+
+
+def main(words: str = "", *, long: bool = False) -> None:
     """Print the table."""
     write = sys.stdout.write
     write(f"{'limit':38} latency  n after  headers  seconds calls   used refused early  rate bursts\n")
     began, weak, lines = time.perf_counter(), 0, 0
-    for case in itertools.chain(buckets(), windows(), others()):
+    for case in all_cases(long=long):
         if words in case.label:
             text = line(case, run(case))
             weak += text.endswith("<<")
@@ -408,4 +421,4 @@ def main(words: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(" ".join(sys.argv[1:]))
+    main(" ".join(each for each in sys.argv[1:] if each != "--long"), long="--long" in sys.argv)

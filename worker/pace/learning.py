@@ -113,7 +113,7 @@ def _crept(found: Found, now: float) -> dict[str, Any]:
         # The headers name the limit: nothing is to be found above it.
         return {"rate": max(found.rate, min(rate, HEADER_SHARE * found.header_level))}
     if found.sure and rate > CEILING_GONE * found.ceiling:
-        return {"rate": rate, "sure": False, "ceiling": 0.0, "patience": PATIENCE}
+        return {"rate": rate, "sure": False, "ceiling": 0.0, "patience": PATIENCE, "probe_at": now}
     return {"rate": rate}
 
 
@@ -139,5 +139,6 @@ def _creep(found: Found, now: float) -> float:
 def _search(found: Found, now: float) -> float:
     """Return the growth that would reach the refused rate in `SEARCH_SECONDS`; more when no refusal comes."""
     seconds = SEARCH_SECONDS[min(found.bursts, len(SEARCH_SECONDS) - 1)]
-    least = SLOWEST_SEARCH + SEARCH_FASTER * max(0.0, now - found.cycle_from)
+    begun = found.probe_at if found.cycle_from < found.probe_at <= now else found.cycle_from
+    least = SLOWEST_SEARCH + SEARCH_FASTER * (now - begun)
     return min(FASTEST_SEARCH, max(least, math.log(max(1.0, found.ceiling / found.rate)) / seconds))

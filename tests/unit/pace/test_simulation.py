@@ -110,6 +110,13 @@ def test_without_a_limit_the_pace_hardly_hinders(latency, loss):
     assert result.used >= 1 - loss
 
 
+def test_a_level_held_too_low_is_left_upwards_without_flying_past_the_limit():
+    result = simulation.run(Case(label="", limit=Window(20, 1), latency=0.1, calls=2000))
+
+    assert result.used >= 0.85
+    assert result.found.rate == pytest.approx(20, abs=1.5)
+
+
 def test_a_known_rate_is_used_to_98_percent_without_a_refusal():
     known = Rate(calls=20, per_seconds=1)
     result = simulation.run(
