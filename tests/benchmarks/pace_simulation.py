@@ -1,7 +1,7 @@
 """Drive the pace against models of an LMS's limits in virtual time, and print what came of it.
 
 `python -m tests.benchmarks.pace_simulation`; a part of it with words that the label holds, such as `bucket 20/s`;
-with `--long` the same limits but for the short runs, each for as long as a roster of some size takes: two minutes at
+with `--long` the same limits but for the short runs, for as long as a roster of some size takes: two minutes at
 least.
 The models know nothing of worker/pace. *Allowed* is what a client that knew everything could have had accepted in
 the same time with as many calls in flight: a bucket's burst and what flowed in; a whole quota for the window in
