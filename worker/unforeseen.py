@@ -8,11 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from worker.errors import RosterError
-
-log = structlog.get_logger("roster")
 
 
 def place_of(error: BaseException) -> str:
@@ -25,6 +21,9 @@ def place_of(error: BaseException) -> str:
 @contextmanager
 def left_to_next_sweep(what: str, **about: Any) -> Iterator[None]:
     """Log whatever fails within, and go on: the next sweep does it again. `about` is logged beside it."""
+    import structlog  # noqa: PLC0415 - a tenth of a second that no help page needs
+
+    log = structlog.get_logger("roster")
     try:
         yield
     except RosterError as error:

@@ -38,7 +38,7 @@ from worker.ledger import batches, bells, calls, deeds, directory, jobs, named, 
 from worker.ledger.access import Ledger
 from worker.ledger.calls import Outcome
 from worker.ledger.candidates import Directory
-from worker.ledger.engine import HEAD, now, open_engine
+from worker.ledger.engine import HEAD, now, open_engine, planned_for_values
 from worker.ledger.identity import identify
 from worker.ledger.named import Findings
 from worker.ledger.owners import owner_name
@@ -139,6 +139,18 @@ async def test_of_two_processes_that_finish_the_last_batches_one_closes_the_job(
     closed = await asyncio.gather(*(ledger.run(lambda tx: settle_job(tx, job_id)) for ledger in two))
 
     assert sorted(closed) == [False, True]
+
+
+def test_look_ups_by_many_values_are_planned_for_them_and_nothing_else_is(two: tuple[Ledger, Ledger]) -> None:
+    with two[0].write() as tx:
+        if tx.dialect.name != "postgresql":
+            pytest.skip("SQLite has no such plans")
+        mode = text("SHOW plan_cache_mode")
+        with planned_for_values(tx):
+            within_it = tx.execute(mode).scalar()
+        after_it = tx.execute(mode).scalar()
+
+    assert (within_it, after_it) == ("force_custom_plan", "auto")
 
 
 def test_calls_are_added_up(two: tuple[Ledger, Ledger]) -> None:

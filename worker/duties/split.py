@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker import lms
+from worker.duties.courtesy import Courtesy
 from worker.duties.trouble import held_on_trouble
 from worker.errors import NothingSent, RetryLater, StopJob
 from worker.intake.read_in import read_in
@@ -49,7 +50,12 @@ async def _make_ready(here: Workplace, job_id: int) -> None:
     if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
         try:
             await asyncio.to_thread(
-                read_in, here.ledger, job_id, lms.rules_of(connection), owner=here.services.owner
+                read_in,
+                here.ledger,
+                job_id,
+                lms.rules_of(connection),
+                owner=here.services.owner,
+                stand_back=Courtesy.of(here.ledger, job).stand_back,
             )
         except NothingSent as error:
             log.warning("roster refused", job=job_id, reason=type(error).__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,8 +32,12 @@ SEVERAL = "; "
 _UNREAD = (JobState.UPLOADED, JobState.VALIDATING)
 
 
-def read_in(ledger: Ledger, job_id: int, rules: RowRules, *, owner: str) -> None:
+def read_in(
+    ledger: Ledger, job_id: int, rules: RowRules, *, owner: str, stand_back: Callable[[], None] = lambda: None
+) -> None:
     """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
+
+    `stand_back` is called before each piece of it, and may take its time.
 
     `owner` holds the claim on the job (`jobs.take_job`); StaleClaim when somebody else has it by now. A job that
     a person paused or cancelled meanwhile is read to its end all the same, and stays as it is. Raises NothingSent,
@@ -46,8 +50,15 @@ def read_in(ledger: Ledger, job_id: int, rules: RowRules, *, owner: str) -> None
     if not begun:
         return
     fenced = partial(_fenced, ledger, job_id, owner)
+
+    @contextmanager
+    def in_turn() -> Iterator[Transaction]:
+        stand_back()
+        with fenced() as tx:
+            yield tx
+
     try:
-        read_rows_in(fenced, job, rules)
+        read_rows_in(in_turn, job, rules)
     except NothingSent as error:
         with fenced() as tx:
             reading.forget_rows(tx, job_id)

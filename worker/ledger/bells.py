@@ -137,6 +137,16 @@ def others_wait(tx: Connection, job_id: int) -> bool:
     return any(bell.urgency < mine for bell in waiting)
 
 
+def short_at_work(tx: Connection, job_id: int) -> bool:
+    """Tell whether another job is at work, or about to be read in, that has few rows left."""
+    others = select(job.c.id, job.c.state, job.c.kept_at).where(job.c.driver == Driver.QUEUE, job.c.id != job_id)
+    for other in tx.execute(others.where(job.c.state.in_((*TO_READ, JobState.RUNNING)))):
+        unread = other.state in TO_READ
+        if (likely_rows(other.kept_at) if unread else rows_left(tx, other.id)) in range(1, SMALL + 1):
+            return True
+    return False
+
+
 def unanswered(tx: Connection, *, besides: Collection[int], for_seconds: float = 0.0) -> list[Bell]:
     """Return the bells of jobs, but for `besides`, to which nobody has come for so long; one for each job."""
     before = now() - for_seconds

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import func, insert, select, update
 
+from worker.ledger.engine import planned_for_values
 from worker.ledger.identity import Identity, hashed
 from worker.ledger.schema import candidate, registration
 from worker.model import CandidateState, RegistrationState
@@ -14,7 +15,7 @@ from worker.model import CandidateState, RegistrationState
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Column, Connection
 
 #: Who is one of these is known once a roster gives the LMS's id: it says what a person found there.
 _SETTLED_BY_AN_ID = frozenset({CandidateState.NEW, CandidateState.IN_DOUBT})
@@ -50,18 +51,16 @@ class Directory:
 
     def load(self, tx: Connection, identities: Sequence[Identity]) -> None:
         """Read from the ledger everybody whom one of `identities` could be."""
-        keys = {key for who in identities for key in (who.by_id, who.by_external, who.by_email) if key}
-        for chunk in chunks(sorted(keys)):
-            for line in tx.execute(
-                select(candidate).where(
-                    candidate.c.connection == self.connection,
-                    or_(
-                        candidate.c.id_key.in_(chunk),
-                        candidate.c.external_key.in_(chunk),
-                        candidate.c.email_key.in_(chunk),
-                    ),
-                )
-            ):
+        with planned_for_values(tx):
+            self._load(tx, candidate.c.id_key, {who.by_id for who in identities})
+            self._load(tx, candidate.c.external_key, {who.by_external for who in identities})
+            self._load(tx, candidate.c.email_key, {who.by_email for who in identities})
+
+    def _load(self, tx: Connection, column: Column[Any], keys: set[str | None]) -> None:
+        """Read who has one of `keys` there; by one column at a time, since each has its index."""
+        for chunk in chunks(sorted(key for key in keys if key)):
+            of_these = select(candidate).where(candidate.c.connection == self.connection, column.in_(chunk))
+            for line in tx.execute(of_these):
                 if line.id not in self._lines:
                     self._lines.add(line.id)
                     who = Identity(line.id_key, line.external_key, line.email_key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, insert, or_, select, update
 
 from worker.ledger.candidates import chunks, id_key_of
-from worker.ledger.engine import now, take_turns, upsert
+from worker.ledger.engine import now, planned_for_values, take_turns, upsert
 from worker.ledger.identity import hashed
 from worker.ledger.reading import move_rows
 from worker.ledger.rows import read_row
@@ -89,7 +89,8 @@ def match(tx: Connection, connection: str, job_id: int) -> None:
     take_turns(tx, f"candidates:{connection}")
     lines = tx.execute(select(candidate).where(_new_candidates(job_id))).all()
     for chunk in chunks(lines, 2_000):
-        by_external, by_email = _people_of(tx, connection, chunk)
+        with planned_for_values(tx):
+            by_external, by_email = _people_of(tx, connection, chunk)
         for line in chunk:
             found = _who_is(line, by_external, by_email)
             if len(found) == 1:

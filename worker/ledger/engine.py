@@ -88,6 +88,23 @@ def take_turns(tx: Connection, name: str) -> None:
         tx.execute(select(func.pg_advisory_xact_lock(key)))
 
 
+@contextmanager
+def planned_for_values(tx: Connection) -> Iterator[None]:
+    """Have PostgreSQL plan what stands within for its values: look-ups by hundreds of them at once.
+
+    After a few uses of a statement it would take a plan for any values, which goes through the whole table and
+    holds each line against the list, value by value.
+    """
+    if tx.dialect.name != "postgresql":
+        yield
+        return
+    # A transaction that reads streams what it selects, and this selects nothing.
+    plainly = {"stream_results": False}
+    tx.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"), execution_options=plainly)
+    yield
+    tx.execute(text("SET LOCAL plan_cache_mode = auto"), execution_options=plainly)
+
+
 def upsert(
     tx: Connection, table: Table, key: Mapping[str, Any], new: Mapping[str, Any], old: Mapping[str, Any]
 ) -> None:

@@ -184,7 +184,7 @@ async def test_a_turn_that_the_shorter_job_does_not_take_is_taken_while_it_can_b
     await when_due(await short.reserve(length=20))
     assert (await long.reserve(length=20_000)).why is Why.PACE
 
-    await asyncio.sleep((await long._record.read())[1].flow.slack / 2)
+    await asyncio.sleep((await long._record.read())[1].flow.slack)
 
     assert (await long.reserve(length=20_000)).sent
 

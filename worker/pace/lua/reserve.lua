@@ -64,7 +64,7 @@ local function a_shorter_one_waits()
 end
 
 local number = flow.sent + 1
-if number % tonumber(ARGV[6]) ~= 0 and now - flow.next_at < flow.slack / 2 and a_shorter_one_waits() then
+if number % tonumber(ARGV[6]) ~= 0 and now - flow.next_at < flow.slack * 0.8 and a_shorter_one_waits() then
   return later('pace', 0.002)
 end
 redis.call('ZREM', KEYS[4], ARGV[1])

@@ -1,0 +1,98 @@
+"""Reading a long roster in stands back for short jobs at work, and not for ever."""
+
+from __future__ import annotations
+
+import time
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.builders import a_candidate, a_job, a_job_of, a_row, change_lines
+from worker.duties.courtesy import MOST_SECONDS, Courtesy
+from worker.ledger import bells, jobs, schema
+from worker.model import Driver, JobState, RowStatus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from worker.ledger.access import Ledger
+    from worker.ledger.jobs import Job
+
+
+def a_job_at_work(ledger: Ledger, rows: int = 3, **changes: object) -> int:
+    roster = (a_row(number, a_candidate(email=f"p{number}@example.com")) for number in range(2, rows + 2))
+    return a_job_of(ledger, *roster, **{"driver": Driver.QUEUE, **changes})
+
+
+def a_roster_to_read(ledger: Ledger, folder: Path, rows: int) -> Job:
+    kept = folder / "kept.csv"
+    kept.write_bytes(b"x" * rows * bells.BYTES_PER_ROW)
+    with ledger.write() as tx:
+        job_id = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE, kept_at=str(kept))
+        job = jobs.find_job(tx, job_id)
+    assert job is not None
+    return job
+
+
+def test_a_long_roster_waits_for_a_short_job_and_goes_on_when_that_is_done(ledger: Ledger, tmp_path: Path) -> None:
+    a_job_at_work(ledger)
+    courtesy = Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, 20_000))
+    reading = Thread(target=courtesy.stand_back)
+    reading.start()
+    reading.join(0.5)
+    waited = reading.is_alive()
+
+    change_lines(ledger, schema.row, status=RowStatus.REGISTERED)
+    reading.join(10)
+
+    assert waited
+    assert not reading.is_alive()
+
+
+def test_a_roster_of_a_few_hundred_waits_for_nobody(ledger: Ledger, tmp_path: Path) -> None:
+    a_job_at_work(ledger)
+    began = time.monotonic()
+
+    Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, 500)).stand_back()
+
+    assert time.monotonic() - began < MOST_SECONDS / 2
+
+
+def test_its_patience_is_for_all_its_pieces_together(ledger: Ledger, tmp_path: Path) -> None:
+    a_job_at_work(ledger)
+    courtesy = Courtesy(ledger, a_roster_to_read(ledger, tmp_path, 20_000).id, 0.4)
+    began = time.monotonic()
+
+    for _ in range(40):
+        courtesy.stand_back()
+
+    assert 0.4 <= time.monotonic() - began < 40 * 0.4 / 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "stands_back"),
+    [
+        ({}, True),
+        ({"rows": 201}, False),
+        ({"state": JobState.PAUSED}, False),
+        ({"state": JobState.WAITING}, False),
+        ({"driver": Driver.PROCESS}, False),
+    ],
+    ids=["few rows left", "many rows left", "paused", "waiting", "another process's"],
+)
+def test_for_whom_a_reading_stands_back(ledger: Ledger, changes: dict[str, object], *, stands_back: bool) -> None:
+    a_job_at_work(ledger, **changes)  # type: ignore[arg-type]
+    with ledger.write() as tx:
+        mine = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE)
+
+        assert bells.short_at_work(tx, mine) is stands_back
+
+
+def test_a_short_roster_that_is_still_to_be_read_comes_first_too(ledger: Ledger, tmp_path: Path) -> None:
+    short = a_roster_to_read(ledger, tmp_path, 20)
+    with ledger.write() as tx:
+        mine = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE)
+
+        assert bells.short_at_work(tx, mine)
+        assert not bells.short_at_work(tx, short.id)
