@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms, settings
 from worker.errors import SettingsError
+from worker.intake.remote import is_address, refuse_unwritable
 from worker.ledger import directory, jobs, outlook
 from worker.ledger.access import Ledger
 from worker.ledger.engine import now, open_engine
@@ -41,8 +42,13 @@ class Services:
 
     @property
     def files(self) -> Path:
-        """Return the folder in which uploads are kept."""
-        return Path(self.settings.files)
+        """Return the folder of this machine in which uploads wait and drafts lie."""
+        return Path(self.settings.scratch if is_address(self.settings.files) else self.settings.files)
+
+    @property
+    def store(self) -> str:
+        """Return where rosters and reports stay, for every machine: a path or an address."""
+        return self.settings.files
 
     def connection(self, name: str | None) -> Connection:
         """Return the connection of that name, or the only one when no name is given.
@@ -81,8 +87,10 @@ class Services:
 
 
 def open_services(config: Path | None) -> Services:
-    """Read the configuration and open the ledger. Raises SettingsError."""
+    """Read the configuration and open the ledger. Raises SettingsError or UsageError."""
     read = settings.load(config)
+    if is_address(read.files):
+        refuse_unwritable(read.files)
     return Services(settings=read, ledger=Ledger(open_engine(read.ledger)), owner=owner_name())
 
 

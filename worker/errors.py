@@ -58,6 +58,10 @@ class UsageError(NothingSent):
     """The options or the request must be mended."""
 
 
+class Unreachable(UsageError):
+    """A host elsewhere does not answer; the same may go well later."""
+
+
 class UnknownJob(UsageError):
     """There is no job of that number."""
 

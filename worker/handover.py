@@ -55,7 +55,7 @@ def receive(
         name=name,
         connection=connection,
         options=options,
-        files=services.files,
+        store=services.store,
         report_dir=report_dir,
         arrival=replace(arrival, driver=Driver.QUEUE),
         note=note,

@@ -133,7 +133,7 @@ def _roster(system: str, rows: int) -> float:
             name="people.csv",
             connection=connection,
             options=Options(),
-            files=services.files,
+            store=services.store,
             report_dir=Path(folder),
         )
         with services.ledger.write() as tx:

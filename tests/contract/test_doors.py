@@ -55,7 +55,7 @@ def test_watchers_that_look_at_the_same_moment_take_each_file_once(ledgers: list
         claimed = [mine for drop in whole if (mine := drop_folder.claim(ledger, drop))]
         for drop in [*claimed, *drop_folder.find_left_behind(ledger, "inbox")]:
             drop_folder.open_job(
-                ledger, drop, folder, a_connection("tahdah"), files=tmp_path / "files", adopt=steer.adopt
+                ledger, drop, folder, a_connection("tahdah"), store=str(tmp_path / "files"), adopt=steer.adopt
             )
 
     together(ledgers, watch)

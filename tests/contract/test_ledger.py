@@ -430,7 +430,7 @@ def test_the_same_roster_dropped_at_the_same_moment_is_one_job(two: tuple[Ledger
             name="roster.csv",
             connection=connection,
             options=Options(),
-            files=tmp_path / "files",
+            store=str(tmp_path / "files"),
             report_dir=None,
         )
 

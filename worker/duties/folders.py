@@ -61,8 +61,9 @@ def _take(here: Workplace, folder: Folder, connection: Connection, drop: dropped
     claimed = drop if drop.state is dropped.DropState.CLAIMED else drop_folder.claim(here.ledger, drop)
     if claimed is None:
         return None
-    files = here.services.files
-    return drop_folder.open_job(here.ledger, claimed, folder, connection, files=files, adopt=steer.adopt)
+    return drop_folder.open_job(
+        here.ledger, claimed, folder, connection, store=here.services.store, adopt=steer.adopt
+    )
 
 
 def _whole(ledger: Ledger, folder: Folder, sight: drop_folder.Sight) -> list[dropped.Drop]:

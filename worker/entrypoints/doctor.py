@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import click
 
 from worker import bootstrap, lms
 from worker.entrypoints import doctor_doors, outcome
-from worker.errors import RosterError, SettingsError
+from worker.errors import RosterError, SettingsError, UsageError
+from worker.intake import remote
 from worker.ledger import bells, directory, jobs, messages
 from worker.ledger.engine import now
 from worker.messages import mail
@@ -34,6 +38,7 @@ def doctor(services: Services) -> int:
     checks = [
         _ledger(services),
         _files(services),
+        *_store(services),
         *_queue(services),
         *doctor_doors.folders(services),
         *doctor_doors.schedules(services),
@@ -78,6 +83,20 @@ def _sweep(services: Services) -> tuple[bool, str]:
     good = ago < services.settings.sweep_seconds + LONGEST_WITHOUT_SWEEP
     remedy = "" if good else "; are `celery -A worker beat` and a worker running?"
     return good, f"queue: last swept {ago:.0f} s ago{remedy}"
+
+
+def _store(services: Services) -> list[tuple[bool, str]]:
+    """Write to where rosters and reports stay, and remove that again, when it is elsewhere."""
+    if not remote.is_address(services.store):
+        return []
+    probe = f"{services.store.rstrip('/')}/.doctor-{uuid4().hex[:12]}"
+    try:
+        with tempfile.NamedTemporaryFile() as file:
+            remote.put(Path(file.name), probe)
+        remote.remove(probe)
+    except UsageError as error:
+        return [(False, f"files: {error}")]
+    return [(True, f"files: {remote.redacted(services.store)} can be written")]
 
 
 def _files(services: Services) -> tuple[bool, str]:

@@ -12,7 +12,8 @@ import click
 from worker.entrypoints import outcome
 from worker.entrypoints.web.pages import draft_files
 from worker.errors import UsageError
-from worker.intake.accept import own_folder
+from worker.intake.accept import own_folder, own_place
+from worker.intake.remote import is_address, remove
 from worker.ledger import purging
 from worker.ledger.engine import now
 
@@ -34,14 +35,27 @@ def purge(services: Services, older_than: str) -> int:
             purging.purge_job(tx, job_id)
             shared = purging.is_kept_for_another(tx, kept_at)
         if kept_at and not shared:
-            Path(kept_at).unlink(missing_ok=True)
+            _remove(kept_at)
         shutil.rmtree(own_folder(services.files, job_id), ignore_errors=True)
+        if is_address(services.store):
+            _remove(own_place(services.store, job_id))
     if old:
         services.ledger.overwrite()
     drafts = draft_files.remove_old(services, min(seconds, draft_files.KEPT_SECONDS))
     unsent = f", {drafts} unsent drafts of the page removed" if drafts else ""
     click.echo(f"{len(old)} jobs purged{unsent}. Reports that went elsewhere are yours: delete them where they are")
     return outcome.DONE
+
+
+def _remove(place: str) -> None:
+    """Remove what is kept at a path or an address; what cannot be reached is said, and must be removed by hand."""
+    if not is_address(place):
+        Path(place).unlink(missing_ok=True)
+        return
+    try:
+        remove(place)
+    except UsageError as error:
+        click.echo(f"Note: {error}; remove it there", err=True)
 
 
 def seconds_of(span: str) -> float:

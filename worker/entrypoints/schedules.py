@@ -18,6 +18,7 @@ from worker.entrypoints.reading import roster_options
 from worker.entrypoints.work import REPORTS, connection_of
 from worker.errors import NothingSent, UsageError
 from worker.intake.accept import glance
+from worker.intake.remote import is_address, redacted
 from worker.ledger import jobs, schedules
 from worker.ledger.engine import now
 from worker.timetable import cron, forecast, source
@@ -83,7 +84,7 @@ def _understood(words: Sequence[str], options: dict[str, Any]) -> tuple[str, str
     if not rest:
         raise UsageError("A schedule needs a name: roster schedule add NAME --cron LINE SOURCE --to CONNECTION")
     if len(given) != 1:
-        many = f"got {', '.join(source.redacted(each) if '://' in each else each for each in given) or 'none'}"
+        many = f"got {', '.join(redacted(each) if is_address(each) else each for each in given) or 'none'}"
         raise UsageError(f"A schedule takes one source (a file, {source.FOLDER}PATH or an address); {many}")
     if not rest[0].strip() or len(rest[0]) > 200:  # noqa: PLR2004 - the ledger's column
         raise UsageError("The name of a schedule has 1 to 200 letters")

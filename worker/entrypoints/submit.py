@@ -48,7 +48,7 @@ def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -
             name=file.name,
             connection=connection,
             options=read,
-            files=services.files,
+            store=services.store,
             report_dir=(options["report"] or REPORTS).absolute(),
             arrival=Arrival(driver=Driver.QUEUE, start=start.timestamp() if start else None),
         )

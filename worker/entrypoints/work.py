@@ -75,7 +75,7 @@ def _run_one(
         name=file.name,
         connection=connection,
         options=roster_options(services, options),
-        files=services.files,
+        store=services.store,
         report_dir=(options["report"] or REPORTS).absolute(),
     )
     if accepted.twin:

@@ -13,6 +13,7 @@ from worker.errors import UnreadableRoster, UsageError
 from worker.intake.files import open_roster
 from worker.intake.headers import match_headings
 from worker.intake.keep import keep
+from worker.intake.remote import is_address
 from worker.ledger import jobs
 from worker.ledger.engine import take_turns
 from worker.model import Driver, JobState
@@ -81,14 +82,14 @@ def accept(
     name: str,
     connection: Connection,
     options: Options,
-    files: Path,
+    store: str,
     report_dir: Path | None,
     arrival: Arrival | None = None,
     note: Callable[[Transaction, Accepted], None] | None = None,
 ) -> Accepted:
     """Keep the file and open a job `uploaded`, or return the open job that works on the same bytes already.
 
-    Without `report_dir` the reports go to the job's own folder below `files`.
+    Without `report_dir` the reports go to the job's own folder in the `store`.
     `note` is called in the transaction that opens the job or finds it; what it raises undoes that. Reports that
     somebody waits for stay where they are when the same roster comes by itself.
     Raises UsageError when there is no such file.
@@ -99,7 +100,7 @@ def accept(
         if twin := _find_twin(tx, connection, mark, report_dir, arrival):
             note(tx, twin)
             return twin
-    kept_at = keep(path, files, mark)
+    kept_at = keep(path, store, mark)
     with ledger.write() as tx:
         # Somebody may have dropped the same meanwhile: a double click is one job.
         take_turns(tx, f"roster:{mark}")
@@ -108,16 +109,16 @@ def accept(
             return twin
         job_id = open_job(
             tx,
-            path=kept_at,
+            kept_at=kept_at,
             name=name,
             connection=connection,
             options=options,
-            report_dir=report_dir or files,
+            report_dir=str(report_dir or store),
             mark=mark,
             arrival=arrival,
         )
         if report_dir is None:
-            jobs.change_job(tx, job_id, report_dir=str(own_folder(files, job_id)))
+            jobs.change_job(tx, job_id, report_dir=own_place(store, job_id))
         note(tx, opened := Accepted(job_id=job_id, twin=False))
     return opened
 
@@ -133,19 +134,26 @@ def _find_twin(
     return Accepted(job_id=twin.id, twin=True)
 
 
+def own_place(store: str, job_id: int) -> str:
+    """Return the folder or address at which nothing but this job's reports are."""
+    if is_address(store):
+        return f"{store.rstrip('/')}/reports/{job_id}"
+    return str(own_folder(Path(store), job_id))
+
+
 def own_folder(files: Path, job_id: int) -> Path:
-    """Return the folder in which nothing but this job's reports are."""
+    """Return the folder of this machine in which nothing but this job's reports are."""
     return files.absolute() / "reports" / str(job_id)
 
 
 def open_job(
     tx: Transaction,
     *,
-    path: Path,
+    kept_at: str,
     name: str,
     connection: Connection,
     options: Options,
-    report_dir: Path,
+    report_dir: str,
     mark: str = "",
     arrival: Arrival | None = None,
 ) -> int:
@@ -155,10 +163,10 @@ def open_job(
         connection=connection.name,
         system=connection.system,
         roster=name,
-        kept_at=str(path),
+        kept_at=kept_at,
         fingerprint=mark,
         options=asdict(options),
-        report_dir=str(report_dir),
+        report_dir=report_dir,
         **(arrival or Arrival()).values,
     )
 

@@ -167,7 +167,7 @@ def open_job(
     folder: Folder,
     connection: Connection,
     *,
-    files: Path,
+    store: str,
     adopt: Callable[[Transaction, int], object],
 ) -> Accepted | None:
     """Open the job of a claimed file, or find the one that works on the same bytes; `adopt` has that one go on.
@@ -178,7 +178,7 @@ def open_job(
     try:
         if not _has_settled(ledger, drop, folder.settle_seconds):
             return None
-        return _accept(ledger, drop, folder, connection, files=files, adopt=adopt)
+        return _accept(ledger, drop, folder, connection, store=store, adopt=adopt)
     except StaleClaim:
         return None
     except (RosterError, OSError) as error:
@@ -210,7 +210,7 @@ def _accept(
     folder: Folder,
     connection: Connection,
     *,
-    files: Path,
+    store: str,
     adopt: Callable[[Transaction, int], object],
 ) -> Accepted:
     def note(tx: Transaction, accepted: Accepted) -> None:
@@ -226,7 +226,7 @@ def _accept(
         name=path.name,
         connection=connection,
         options=options_of(folder),
-        files=files,
+        store=store,
         report_dir=path.parent,
         arrival=Arrival(origin=f"folder:{folder.name}", driver=Driver.QUEUE),
         note=note,

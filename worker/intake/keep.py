@@ -1,4 +1,4 @@
-"""Copy a roster to where it stays. Knows nothing of what is in it."""
+"""Copy a roster to where it stays: a folder, or an address elsewhere. Knows nothing of what is in it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,24 @@ from pathlib import Path
 from uuid import uuid4
 
 from worker.errors import UsageError
+from worker.intake import remote
 
 
-def keep(path: Path, files: Path, mark: str) -> Path:
-    """Copy the file to where it stays, whole or not at all, readable by its owner alone.
+def keep(path: Path, store: str, mark: str) -> str:
+    """Copy the file to where it stays, whole or not at all, and return its path or address.
 
-    Raises UsageError when there is no room or no right.
+    In a folder it is readable by its owner alone. Raises UsageError when there is no room or no right.
     """
-    target = files / f"{mark[:32]}{path.suffix.lower()[:10]}"
+    name = f"{mark[:32]}{path.suffix.lower()[:10]}"
+    if remote.is_address(store):
+        address = f"{store.rstrip('/')}/{name}"
+        remote.put(path, address)
+        return address
+    return str(_keep_here(path, Path(store) / name))
+
+
+def _keep_here(path: Path, target: Path) -> Path:
+    files = target.parent
     # Several threads, and the same process number in several containers, may keep the same roster at once.
     part = target.with_name(f"{target.name}.{uuid4().hex[:12]}.part")
     try:

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.errors import NothingSent, StaleClaim, UnreadableRoster, UsageError
+from worker.errors import LedgerAway, NothingSent, StaleClaim, Unreachable, UnreadableRoster, UsageError
+from worker.intake import remote
 from worker.intake.accept import open_as, open_job, options_of
 from worker.intake.rows import read_rows
 from worker.ledger import jobs, reading, rows
@@ -58,7 +59,10 @@ def read_in(
             yield tx
 
     try:
-        read_rows_in(in_turn, job, rules)
+        with remote.at_hand(job.kept_at) as path:
+            read_rows_in(in_turn, job, rules, open_as(path, job.roster, options_of(job)))
+    except Unreachable as error:
+        raise LedgerAway(str(error)) from None
     except NothingSent as error:
         with fenced() as tx:
             reading.forget_rows(tx, job_id)
@@ -89,15 +93,11 @@ def read_rows_in(
     transaction: Transactions,
     job: Job,
     rules: RowRules,
-    *,
-    opened: tuple[RosterFile, Headings] | None = None,
+    opened: tuple[RosterFile, Headings],
 ) -> None:
-    """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens.
-
-    `opened` is the roster, when it was opened before: that may take longer than a transaction should.
-    """
+    """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens."""
     options = options_of(job)
-    file, headings = opened or open_as(Path(job.kept_at), job.roster, options)
+    file, headings = opened
     warnings: list[str] = []
     parsed = read_rows(
         file,
@@ -135,16 +135,20 @@ def rehearse(
     name: str | None = None,
     opened: tuple[RosterFile, Headings] | None = None,
 ) -> Job:
-    """Read a roster into a job that is rolled back with `tx`. Raises UnreadableRoster or UsageError."""
+    """Read a roster into a job that is rolled back with `tx`. Raises UnreadableRoster or UsageError.
+
+    `opened` is the roster, when it was opened before: that may take longer than a transaction should.
+    """
     job_id = open_job(
         tx,
-        path=file.absolute(),
+        kept_at=str(file.absolute()),
         name=name or file.name,
         connection=connection,
         options=options,
-        report_dir=file.parent,
+        report_dir=str(file.parent),
     )
-    read_rows_in(reading.within(tx), _found(tx, job_id), rules, opened=opened)
+    opened = opened or open_as(file, name or file.name, options)
+    read_rows_in(reading.within(tx), _found(tx, job_id), rules, opened)
     return _found(tx, job_id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.errors import RosterError
-from worker.intake import aside
+from worker.intake import aside, remote
 from worker.ledger import jobs
 from worker.ledger.engine import now
 from worker.reports import beside, gather, write
@@ -37,7 +38,7 @@ def file_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Sum
     files = aside.places(ledger, job)
     try:
         _refuse_unmounted(job, files)
-        summary = write_into(ledger, job, Path(job.report_dir))
+        summary = write_to(ledger, job, job.report_dir)
     except RosterError:
         if otherwise is None:
             raise
@@ -73,8 +74,29 @@ def _beside_the_files(ledger: Ledger, job: Job, files: Sequence[Place], summary:
             log.warning("reports not written beside the file", job=job.id, reason=type(error).__name__)
 
 
-def write_into(ledger: Ledger, job: Job, folder: Path) -> Summary:
-    """Write the reports of a job as it stands now into a folder; raises RosterError when that cannot be."""
+def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
+    """Write the reports of a job as it stands now to a folder or an address; raises RosterError."""
+    if not remote.is_address(place):
+        return write_into(ledger, job, Path(place))
+    with tempfile.TemporaryDirectory(prefix="roster-", ignore_cleanup_errors=True) as scratch:
+        folder = Path(scratch)
+        summary = write_into(ledger, job, folder, shown=place)
+        files = {path.name: path for path in folder.iterdir()}
+        for name, path in files.items():
+            remote.put(path, f"{place}/{name}")
+    for name in write.names_of(job.roster):
+        if name not in files:
+            remote.remove(f"{place}/{name}")
+    return summary
+
+
+def write_into(ledger: Ledger, job: Job, folder: Path, *, shown: str = "") -> Summary:
+    """Write the reports of a job as it stands now into a folder; raises RosterError when that cannot be.
+
+    `shown` is where they will stand in the end, when that is elsewhere.
+    """
     with ledger.read() as tx:
         summary = gather.summarise(tx, job)
-    return write.write_reports(folder, job.roster, job.headings, lambda: gather.lines_of(ledger, job), summary)
+    return write.write_reports(
+        folder, job.roster, job.headings, lambda: gather.lines_of(ledger, job), summary, shown=shown
+    )

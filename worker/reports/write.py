@@ -47,9 +47,10 @@ def write_reports(
     lines: Callable[[], Iterator[ReportLine]],
     summary: Summary,
     *,
+    shown: str = "",
     rows_per_sheet: int | None = None,
 ) -> Summary:
-    """Write the reports of a job into `folder` and return its summary with their paths.
+    """Write the reports of a job into `folder` and return its summary with their paths, those in `shown` if given.
 
     `lines` is asked twice: for the widest row, and to write. Each file stands whole, or the one that stood
     there before still does. Raises RosterError when the disk refuses or the lines do not add up to the summary.
@@ -64,13 +65,20 @@ def write_reports(
         for kind in empty:
             del staged[kind]
         final = {path: folder / path.name for path in staged.values()}
-        summary = replace(summary, reports=tuple(str(path) for path in final.values()))
+        summary = replace(
+            summary, reports=tuple(f"{shown}/{path.name}" if shown else str(path) for path in final.values())
+        )
         _write_summary(staged[_SUMMARY], summary)
         publish(final)
         for kind in empty:
             if is_ours(stale := folder / f"{name}.{kind}"):
                 stale.unlink()
     return summary
+
+
+def names_of(roster: str) -> list[str]:
+    """Return the names that the files of a roster's report may have."""
+    return [f"{report_name(roster)}.{kind}" for kind in KINDS]
 
 
 def _write_lines(

@@ -27,8 +27,10 @@ class Settings(BaseSettings):
 
     #: The SQL database that holds the truth on jobs, rows and outcomes; also `env:NAME` or `file:/path`.
     ledger: Hidden = "sqlite:///roster.db"
-    #: Where uploads are kept: a folder.
+    #: Where rosters and reports are kept: a folder, or an address such as `s3://bucket/prefix`.
     files: str = "roster-files"
+    #: Where uploads wait and drafts lie when `files` is an address: a folder of this machine.
+    scratch: str = "roster-scratch"
     #: `redis://host:6379/0`; also `env:NAME` or `file:/path`. Empty: this process does the work.
     broker: Hidden = Field(default="", repr=False)
     #: So many batches of a job are with the workers or in the broker at a time.

@@ -105,7 +105,7 @@ def _open_job(services: Services, run: Schedule) -> Accepted:
             name=roster.name,
             connection=connection,
             options=Options(**run.options),
-            files=services.files,
+            store=services.store,
             report_dir=Path(run.report_dir),
             arrival=Arrival(origin=f"schedule:{run.name}", driver=Driver.QUEUE),
             note=note,

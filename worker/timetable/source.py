@@ -10,37 +10,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from worker.errors import UsageError
-from worker.intake import drop_folder
+from worker.intake import drop_folder, remote
 
 if TYPE_CHECKING:
     from worker.intake.drop_folder import Found
 
 FOLDER = "folder:"
-#: What each kind of address needs; None where nothing more is needed.
-PACKAGES: Mapping[str, str | None] = {
-    "https": None,
-    "http": None,
-    "sftp": "paramiko",
-    "ssh": "paramiko",
-    "s3": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "az": "adlfs",
-    "abfs": "adlfs",
-    "smb": "smbprotocol",
-    "webdav": "webdav4",
-}
-#: No roster is larger (bytes); one that is, is not fetched to its end.
-LARGEST = 100 * 1024 * 1024
 #: Reports of Roster that lie in a folder are no rosters to come.
 _REPORTS = (".results.csv", ".results.xlsx", ".failed.csv", ".message.txt")
-_PIECE = 1 << 20
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -68,7 +50,7 @@ class Source:
     @property
     def shown(self) -> str:
         """Return the source without what nobody may read."""
-        return redacted(self.place) if self.kind is Kind.ADDRESS else self.written
+        return remote.redacted(self.place) if self.kind is Kind.ADDRESS else self.written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,30 +82,19 @@ def _local(path: Path) -> Source:
 
 
 def _address(text: str) -> Source:
-    scheme = text.partition("://")[0].casefold()
-    if scheme not in PACKAGES or "::" in text:
-        known = ", ".join(f"{each}://" for each in PACKAGES)
+    scheme = remote.scheme_of(text)
+    if scheme not in remote.PACKAGES or "::" in text:
+        known = ", ".join(f"{each}://" for each in remote.PACKAGES)
         raise UsageError(f"A roster cannot be fetched from {scheme}://; known are {known} and paths")
     try:
         host = urlsplit(text).hostname
     except ValueError:
         host = None
     if not host:
-        raise UsageError(f"{redacted(text)} is no address: it names no host")
+        raise UsageError(f"{remote.redacted(text)} is no address: it names no host")
     if scheme == "http" and host not in _LOOPBACK:
-        raise UsageError(f"{redacted(text)}: http:// sends names and addresses in the clear; use https://")
+        raise UsageError(f"{remote.redacted(text)}: http:// sends names and addresses in the clear; use https://")
     return Source(kind=Kind.ADDRESS, place=text)
-
-
-def redacted(address: str) -> str:
-    """Return an address without user, password, query and fragment."""
-    try:
-        parts = urlsplit(address)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return f"{address.partition('://')[0]}://…"
-    user = "***@" if "@" in parts.netloc else ""
-    return urlunsplit((parts.scheme, f"{user}{host}", parts.path, "***" if parts.query else "", ""))
 
 
 def glimpse(source: Source) -> Found | None:
@@ -160,53 +131,9 @@ def at_hand(source: Source, files: Path) -> Iterator[Roster]:
     with scratch as folder:
         name = _name_of(source.place)
         path = Path(folder) / f"roster{PurePosixPath(name).suffix[:10]}"
-        _fetch(source, path)
+        remote.fetch(source.place, path)
         yield Roster(path=path, name=name)
 
 
 def _name_of(address: str) -> str:
     return PurePosixPath(unquote(urlsplit(address).path)).name or "roster.csv"
-
-
-def _fetch(source: Source, path: Path) -> None:
-    """Fetch an address piece by piece; what the library says of a failure holds the address, and is not told."""
-    import fsspec  # noqa: PLC0415 - a tenth of a second that only a schedule costs
-
-    scheme = source.place.partition("://")[0].casefold()
-    options: dict[str, Any] = {"block_size": 0} if scheme in {"http", "https"} else {}
-    try:
-        with fsspec.open(source.place, "rb", **options) as remote, path.open("wb") as local:
-            whole = _copy(remote, local)
-    except ImportError:
-        package = PACKAGES[scheme]
-        raise UsageError(f"{scheme}:// needs the Python package {package}; install it beside Roster") from None
-    except Exception as error:  # noqa: BLE001 - each kind of address has errors of its own
-        raise UsageError(f"{source.shown} {_said(error)}") from None
-    if not whole:
-        raise UsageError(f"{source.shown} is larger than {LARGEST >> 20} MB, so it was not fetched")
-
-
-def _said(error: Exception) -> str:
-    """Return what became of a fetch, without the library's own words."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:  # over HTTP whatever happens is called "not found" at first
-        cause = cause.__cause__
-    status = getattr(cause, "status", None)
-    if isinstance(status, int) and status != HTTPStatus.NOT_FOUND:
-        return f"could not be fetched: its host answered {status}"
-    if isinstance(cause, FileNotFoundError) or status == HTTPStatus.NOT_FOUND:
-        return "is not there"
-    if isinstance(cause, PermissionError):
-        return "may not be read with this account"
-    if isinstance(cause, OSError):
-        return "could not be fetched: its host cannot be reached"
-    return f"could not be fetched ({type(cause).__name__})"
-
-
-def _copy(remote: BinaryIO, local: BinaryIO) -> bool:
-    """Copy a file as it comes; False when it is too large, and was left off."""
-    while piece := remote.read(_PIECE):
-        if local.tell() + len(piece) > LARGEST:
-            return False
-        local.write(piece)
-    return True

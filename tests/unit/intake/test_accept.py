@@ -1,9 +1,7 @@
-from types import SimpleNamespace
-
 import pytest
 
 from worker.errors import MissingColumns, UnreadableRoster
-from worker.intake.read_in import read_rows_in
+from worker.intake.accept import Options, open_as
 
 
 @pytest.mark.parametrize(
@@ -13,7 +11,6 @@ from worker.intake.read_in import read_rows_in
 def test_what_is_wrong_with_the_headings_names_the_file(tmp_path, text, error):
     path = tmp_path / "stored-copy"
     path.write_text(text)
-    job = SimpleNamespace(kept_at=str(path), roster="people.csv", options={})
     with pytest.raises(error, match=r"^people\.csv: (?!people)") as caught:
-        read_rows_in(None, job, None)
+        open_as(path, "people.csv", Options())
     assert type(caught.value) is error

@@ -59,8 +59,8 @@ def claimed(ledger: Ledger, inbox: Path, name: str = "a.csv", text: str = ROSTER
 
 def opened(ledger: Ledger, drop: Drop, inbox: Path, **options: Any) -> Accepted | None:
     folder = Folder(name="inbox", path=str(inbox), **options)
-    files = inbox.parent / "files"
-    return drop_folder.open_job(ledger, drop, folder, a_connection("tahdah"), files=files, adopt=steer.adopt)
+    store = str(inbox.parent / "files")
+    return drop_folder.open_job(ledger, drop, folder, a_connection("tahdah"), store=store, adopt=steer.adopt)
 
 
 def ended(ledger: Ledger, job_id: int, state: JobState = JobState.SUCCEEDED) -> jobs.Job:

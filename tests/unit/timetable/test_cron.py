@@ -35,6 +35,10 @@ def test_a_time_that_the_clock_leaves_out_is_due_once_right_after_the_gap() -> N
     assert due("0 0 * * *", "Africa/Cairo", "2026-04-23T12:00", 1) == ["2026-04-24T01:00+03:00"]
 
 
+def test_a_time_in_a_gap_of_half_an_hour_is_due_right_after_it() -> None:
+    assert due("0 2 * * *", "Australia/Lord_Howe", "2026-10-03T12:00", 1) == ["2026-10-04T02:30+11:00"]
+
+
 def test_a_time_that_the_clock_shows_twice_is_due_once() -> None:
     assert due("30 1 * * *", DUBLIN, "2026-10-24T12:00", 2) == ["2026-10-25T01:30+01:00", "2026-10-26T01:30+00:00"]
     assert due("30 */2 * * *", "Europe/Berlin", "2026-10-25T00:00", 3)[1:] == [
@@ -67,7 +71,8 @@ def test_a_daily_line_is_due_once_on_every_day_whatever_the_clocks_do(
     for at in times:
         there = datetime.fromtimestamp(at, ZoneInfo(zone))
         wanted = there.replace(hour=hour, minute=minute, fold=0)
-        is_on_the_clock = datetime.fromtimestamp(wanted.timestamp(), ZoneInfo(zone)).hour == hour
+        shown = datetime.fromtimestamp(wanted.timestamp(), ZoneInfo(zone))
+        is_on_the_clock = (shown.hour, shown.minute) == (hour, minute)
         assert (there.hour, there.minute, there.fold) == (hour, minute, 0) or not is_on_the_clock
 
 

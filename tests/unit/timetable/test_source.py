@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import UsageError
+from worker.intake.remote import redacted
 from worker.timetable import source
-from worker.timetable.source import Kind, parse, redacted
+from worker.timetable.source import Kind, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
