@@ -213,8 +213,10 @@ class FreePace:
     diary: list[str] = field(default_factory=list)
     not_before: float = 0.0
     open: int = 0
+    lines: list[tuple[str, int]] = field(default_factory=list)
 
     async def enter(self, lane: str = "", length: int = 0) -> str:
+        self.lines.append((lane, length))
         await asyncio.sleep(max(0.0, self.not_before - time.monotonic()))
         self.diary.append("leave given")
         self.open += 1

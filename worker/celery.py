@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Messages in Redis begin with this, so that one Redis may serve others too.
 PREFIX = "roster:queue:"
-#: Reading a million rows and the list of their people takes its time; a batch gives way after half a minute.
+#: Reading a million rows and the list of their people takes its time; a job gives its slot up after five minutes.
 LONGEST_SPLIT_SECONDS, LONGEST_TASK_SECONDS = 6 * 3600, 1800
 
 
@@ -71,7 +71,7 @@ def _delivery() -> dict[str, Any]:
         "task_acks_on_timeout": True,
         # A worker takes what it can work on now, so that others find the rest.
         "worker_prefetch_multiplier": 1,
-        # Backstops only: a batch gives way by itself.
+        # Backstops only: a job gives way by itself.
         "task_time_limit": LONGEST_TASK_SECONDS,
         "task_annotations": {Name.SPLIT.value: {"time_limit": LONGEST_SPLIT_SECONDS}},
         # A lost connection to Redis does not end what is being sent; 6.0 would.

@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.5
 #: How often to count, and to look whether a shorter job waits: a batch then gives way (seconds).
 COUNT_SECONDS = 2.0
 #: After so long it gives way in any case (seconds).
-LONGEST_TURN_SECONDS = 30.0
+LONGEST_TURN_SECONDS = 300.0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -444,3 +444,14 @@ async def test_no_cookie_is_kept() -> None:
 
     assert len(server.requests) == 2
     assert b"cookie:" not in server.requests[1].lower()
+
+
+async def test_a_call_that_ends_rows_waits_in_a_shorter_line_than_those_that_begin_more() -> None:
+    pace = FreePace()
+    async with a_server(answering(OK, close=False)) as server, a_door(server.url, pace=pace) as door:
+        for operation in ("create_candidate", "register"):
+            await door.change(operation, "POST", "/x", {}, nothing)
+
+    (beginning, left), (ending, shorter) = pace.lines
+    assert beginning != ending
+    assert shorter < left
