@@ -44,6 +44,7 @@ def test_the_reports_of_what_came_over_the_web_are_kept_there_and_can_be_fetched
     assert files_below(reports) == ["roster.results.csv", "roster.results.xlsx", "roster.summary.json"]
     told = served.client.get(f"/api/jobs/{job}").json()
     assert told["by_status"]["registered"] == PEOPLE
+    assert str(reports) in (reports / "roster.summary.json").read_text("utf-8")
     assert served.client.get(f"/api/jobs/{job}/results.csv").status_code == 200
 
 
@@ -55,6 +56,19 @@ def test_purged_jobs_leave_nothing_there(elsewhere):
     assert desk.type("purge", "--older-than", "0d").code == 0
 
     assert files_below(bucket) == []
+
+
+def test_what_cannot_be_removed_there_is_not_called_purged(elsewhere):
+    desk, _ = elsewhere
+    desk.people("roster.csv", PEOPLE)
+    job = desk.run("roster.csv").job
+    desk.environment["ROSTER_FILES"] = "s3://bucket/elsewhere"
+
+    told = desk.type("purge", "--older-than", "0d")
+
+    assert told.code == 2
+    assert f"Job {job} was not purged" in told.err
+    assert desk.type("report", job).code == 0
 
 
 def test_doctor_writes_there_and_takes_it_away_again(elsewhere):

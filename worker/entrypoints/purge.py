@@ -30,32 +30,37 @@ def purge(services: Services, older_than: str) -> int:
     moment = now() - seconds
     with services.ledger.read() as tx:
         old = purging.ended_before(tx, moment)
-    for job_id, kept_at in old:
-        with services.ledger.write() as tx:
-            purging.purge_job(tx, job_id)
-            shared = purging.is_kept_for_another(tx, kept_at)
-        if kept_at and not shared:
-            _remove(kept_at)
-        shutil.rmtree(own_folder(services.files, job_id), ignore_errors=True)
-        if is_address(services.store):
-            _remove(own_place(services.store, job_id))
+    left = [job_id for job_id, kept_at in old if not _purge_one(services, job_id, kept_at)]
     if old:
         services.ledger.overwrite()
     drafts = draft_files.remove_old(services, min(seconds, draft_files.KEPT_SECONDS))
     unsent = f", {drafts} unsent drafts of the page removed" if drafts else ""
-    click.echo(f"{len(old)} jobs purged{unsent}. Reports that went elsewhere are yours: delete them where they are")
-    return outcome.DONE
+    done = len(old) - len(left)
+    click.echo(f"{done} jobs purged{unsent}. Reports that went elsewhere are yours: delete them where they are")
+    return outcome.NOTHING_SENT if left else outcome.DONE
+
+
+def _purge_one(services: Services, job_id: int, kept_at: str) -> bool:
+    """Purge a job and what is kept of it; False, and said, when an address is away: the job then stays."""
+    try:
+        with services.ledger.write() as tx:
+            purging.purge_job(tx, job_id)
+            if kept_at and not purging.is_kept_for_another(tx, kept_at):
+                _remove(kept_at)
+            if is_address(services.store):
+                remove(own_place(services.store, job_id))
+    except UsageError as error:
+        click.echo(f"Job {job_id} was not purged: {error}; run `roster purge` again", err=True)
+        return False
+    shutil.rmtree(own_folder(services.files, job_id), ignore_errors=True)
+    return True
 
 
 def _remove(place: str) -> None:
-    """Remove what is kept at a path or an address; what cannot be reached is said, and must be removed by hand."""
-    if not is_address(place):
-        Path(place).unlink(missing_ok=True)
-        return
-    try:
+    if is_address(place):
         remove(place)
-    except UsageError as error:
-        click.echo(f"Note: {error}; remove it there", err=True)
+    else:
+        Path(place).unlink(missing_ok=True)
 
 
 def seconds_of(span: str) -> float:

@@ -65,6 +65,7 @@ async def _read_back(
     memory = bootstrap.pace_memory(connection)
     books = Books(ledger=services.ledger, job_id=job_id, door=door, pace_memory=memory)
     desk = bootstrap.open_desk(services, connection, job_id, door, lambda: None)
+    desk.rows_left = len(rows)
     tell = (lambda _: None) if quiet else (lambda text: click.echo(text, err=True))
     try:
         await read_back(desk, rows, longest_pause=connection.longest_pause_seconds, tell=tell)

@@ -62,6 +62,8 @@ def read_in(
         with remote.at_hand(job.kept_at) as path:
             read_rows_in(in_turn, job, rules, open_as(path, job.roster, options_of(job)))
     except Unreachable as error:
+        with fenced() as tx:
+            jobs.change_job(tx, job_id, only_from=_UNREAD, reason=str(error))
         raise LedgerAway(str(error)) from None
     except NothingSent as error:
         with fenced() as tx:

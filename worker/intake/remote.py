@@ -5,6 +5,7 @@ An address may hold a password or a signature, and so may what a library says of
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,9 +33,12 @@ PACKAGES: Mapping[str, str | None] = {
 }
 #: Kinds of addresses at which files can be kept; `local` is a folder as fsspec sees it.
 STORES = frozenset(PACKAGES) - {"http", "https"} | {"local"}
-#: No roster is larger (bytes); one that is, is not fetched to its end.
-LARGEST = 100 * 1024 * 1024
 _PIECE = 1 << 20
+_WEB = {"http", "https"}
+#: With these a put is whole or not at all by itself; fsspec's move takes brackets for a pattern there.
+_WHOLE = {"s3", "gs", "gcs", "az", "abfs"}
+#: A line that its host dropped must not be taken up again.
+_ANEW = {"skip_instance_cache": True}
 
 
 def is_address(place: str) -> bool:
@@ -66,19 +70,19 @@ def redacted(address: str) -> str:
     return urlunsplit((parts.scheme, f"{user}{host}", parts.path, "***" if parts.query else "", ""))
 
 
-def fetch(address: str, path: Path) -> None:
-    """Write what an address holds into a file of this machine. Raises UsageError."""
+def fetch(address: str, path: Path, *, largest: float = math.inf) -> None:
+    """Write what an address holds into a file of this machine. Raises UsageError, also when it has more bytes."""
     import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
 
-    options: dict[str, Any] = {"block_size": 0} if scheme_of(address) in {"http", "https"} else {}
+    options: dict[str, Any] = {"block_size": 0} if scheme_of(address) in _WEB else {}
     with (
         _in_plain_words(address, "be fetched"),
-        fsspec.open(address, "rb", **options) as remote,
+        fsspec.open(address, "rb", **_ANEW, **options) as remote,
         path.open("wb") as local,
     ):
-        whole = _copy(remote, local)
+        whole = _copy(remote, local, largest)
     if not whole:
-        raise UsageError(f"{redacted(address)} is larger than {LARGEST >> 20} MB, so it was not fetched")
+        raise UsageError(f"{redacted(address)} is larger than {largest / 2**20:.0f} MB, so it was not fetched")
 
 
 @contextmanager
@@ -97,14 +101,19 @@ def put(path: Path, address: str) -> None:
     """Put a file to an address, whole or not at all. Raises UsageError."""
     with _in_plain_words(address, "be written"):
         system, target = _opened(address)
+        if scheme_of(address) in _WHOLE:
+            system.put_file(str(path), target)
+            return
         part = f"{target}.{uuid4().hex[:12]}.part"
         system.makedirs(system._parent(target), exist_ok=True)  # noqa: SLF001 - fsspec has no public name for it
         try:
             system.put_file(str(path), part)
+            if scheme_of(address) == "smb" and system.exists(target):
+                system.rm_file(target)
             system.mv(part, target)
         except BaseException:
             with suppress(Exception):
-                system.rm(part)
+                system.rm_file(part)
             raise
 
 
@@ -112,14 +121,16 @@ def remove(address: str) -> None:
     """Remove a file, or a folder with all that is in it; nothing when it is not there. Raises UsageError."""
     with _in_plain_words(address, "be removed"):
         system, target = _opened(address)
-        if system.exists(target):
+        if system.isdir(target):
             system.rm(target, recursive=True)
+        elif system.exists(target):
+            system.rm_file(target)
 
 
 def _opened(address: str) -> tuple[Any, str]:
     import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
 
-    system, target = fsspec.core.url_to_fs(address)
+    system, target = fsspec.core.url_to_fs(address, **_ANEW)
     return system, target
 
 
@@ -132,12 +143,20 @@ def _in_plain_words(address: str, what: str) -> Iterator[None]:
         package = PACKAGES.get(scheme) or "for it"
         raise UsageError(f"{scheme}:// needs the Python package {package}; install it beside Roster") from None
     except Exception as error:  # noqa: BLE001 - each kind of address has errors of its own
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # over HTTP whatever happens is called "not found" at first
-            cause = cause.__cause__
+        cause = _cause(error, address)
         lasting = isinstance(cause, FileNotFoundError | PermissionError) or hasattr(cause, "status")
         kind = UsageError if lasting else Unreachable
         raise kind(f"{redacted(address)} {_said(cause, what)}") from None
+
+
+def _cause(error: BaseException, address: str) -> BaseException:
+    """Return the error of a chain that says most: a plain one, or else the first."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    if scheme_of(address) in _WEB:  # whatever happens is called "not found" at first
+        return chain[-1]
+    return next((each for each in chain if isinstance(each, FileNotFoundError | PermissionError)), chain[-1])
 
 
 def _said(cause: BaseException, what: str) -> str:
@@ -154,10 +173,10 @@ def _said(cause: BaseException, what: str) -> str:
     return f"could not {what} ({type(cause).__name__})"
 
 
-def _copy(remote: BinaryIO, local: BinaryIO) -> bool:
+def _copy(remote: BinaryIO, local: BinaryIO, largest: float) -> bool:
     """Copy a file as it comes; False when it is too large, and was left off."""
     while piece := remote.read(_PIECE):
-        if local.tell() + len(piece) > LARGEST:
+        if local.tell() + len(piece) > largest:
             return False
         local.write(piece)
     return True

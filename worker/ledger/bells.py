@@ -11,7 +11,7 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from worker.ledger.batches import OPEN, RUNNING
 from worker.ledger.directory import recall
@@ -138,9 +138,10 @@ def others_wait(tx: Connection, job_id: int) -> bool:
 
 
 def short_at_work(tx: Connection, job_id: int) -> bool:
-    """Tell whether another job is at work, or about to be read in, that has few rows left."""
+    """Tell whether another job is at work, or being read in, that has few rows left."""
     others = select(job.c.id, job.c.state, job.c.kept_at).where(job.c.driver == Driver.QUEUE, job.c.id != job_id)
-    for other in tx.execute(others.where(job.c.state.in_((*TO_READ, JobState.RUNNING)))):
+    read_by_somebody = and_(job.c.state.in_(TO_READ), job.c.owner.is_not(None))
+    for other in tx.execute(others.where(or_(read_by_somebody, job.c.state == JobState.RUNNING))):
         unread = other.state in TO_READ
         if (likely_rows(other.kept_at) if unread else rows_left(tx, other.id)) in range(1, SMALL + 1):
             return True

@@ -34,7 +34,7 @@ FEWEST_OUT = 2
 
 def next_level(found: Found, cycle: fit.Cycle, *, dear: bool, ago: float) -> Found:
     """Return what to go on with after a cycle; the call that ended it went out so many seconds `ago`."""
-    lasted = cycle.seconds + cycle.pause
+    lasted = max(fit.SHORTEST, cycle.seconds + cycle.pause)
     found = replace(found, cycle_seconds=lasted)
     if found.out > FEWEST_OUT and cycle.seconds < SUDDEN and found.proven > NO_RATE * cycle.calls / lasted:
         return _must_be_fewer(found)

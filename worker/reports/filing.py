@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from worker.errors import RosterError
+from worker.errors import RosterError, Unreachable
 from worker.intake import aside, remote
 from worker.ledger import jobs
 from worker.ledger.engine import now
@@ -39,6 +39,8 @@ def file_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Sum
     try:
         _refuse_unmounted(job, files)
         summary = write_to(ledger, job, job.report_dir)
+    except Unreachable:
+        raise
     except RosterError:
         if otherwise is None:
             raise
@@ -80,7 +82,7 @@ def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
         return write_into(ledger, job, Path(place))
     with tempfile.TemporaryDirectory(prefix="roster-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
-        summary = write_into(ledger, job, folder, shown=place)
+        summary = write_into(ledger, job, folder, shown=remote.redacted(place))
         files = {path.name: path for path in folder.iterdir()}
         for name, path in files.items():
             remote.put(path, f"{place}/{name}")

@@ -136,9 +136,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _from_folder(settings: Settings, folder: Path) -> Settings:
     changes: dict[str, Any] = {}
-    files = settings.files.removeprefix("file://")
-    if "://" not in files:
-        changes["files"] = str(folder / files)
+    if "://" not in settings.files:
+        changes["files"] = str(folder / settings.files)
     changes["scratch"] = str(folder / settings.scratch)
     head, found, file = settings.ledger.partition("sqlite:///")
     if found and not head and file and not Path(file).is_absolute() and file != ":memory:":

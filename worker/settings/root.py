@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.settings.folders import Folder
@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     mail: dict[str, Any] = Field(default_factory=dict, repr=False)
     #: Raw tables by name; `watched` makes them `Folder`s.
     folders: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @field_validator("files")
+    @classmethod
+    def _as_path(cls, files: str) -> str:
+        return files.removeprefix("file://")
 
     @property
     def watched(self) -> tuple[Folder, ...]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from worker.intake.drop_folder import Found
 
 FOLDER = "folder:"
+#: No roster is larger (bytes); one that is, is not fetched to its end.
+LARGEST = 100 * 1024 * 1024
 #: Reports of Roster that lie in a folder are no rosters to come.
 _REPORTS = (".results.csv", ".results.xlsx", ".failed.csv", ".message.txt")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -131,7 +133,7 @@ def at_hand(source: Source, files: Path) -> Iterator[Roster]:
     with scratch as folder:
         name = _name_of(source.place)
         path = Path(folder) / f"roster{PurePosixPath(name).suffix[:10]}"
-        remote.fetch(source.place, path)
+        remote.fetch(source.place, path, largest=LARGEST)
         yield Roster(path=path, name=name)
 
 

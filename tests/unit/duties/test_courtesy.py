@@ -11,6 +11,7 @@ import pytest
 from tests.builders import a_candidate, a_job, a_job_of, a_row, change_lines
 from worker.duties.courtesy import MOST_SECONDS, Courtesy
 from worker.ledger import bells, jobs, schema
+from worker.ledger.owners import owner_name
 from worker.model import Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
@@ -89,10 +90,13 @@ def test_for_whom_a_reading_stands_back(ledger: Ledger, changes: dict[str, objec
         assert bells.short_at_work(tx, mine) is stands_back
 
 
-def test_a_short_roster_that_is_still_to_be_read_comes_first_too(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_short_roster_that_is_being_read_in_comes_first_too(ledger: Ledger, tmp_path: Path) -> None:
     short = a_roster_to_read(ledger, tmp_path, 20)
     with ledger.write() as tx:
         mine = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE)
+        nobody_reads_it = bells.short_at_work(tx, mine)
+        jobs.take_job(tx, short.id, owner_name())
 
+        assert not nobody_reads_it
         assert bells.short_at_work(tx, mine)
         assert not bells.short_at_work(tx, short.id)

@@ -42,6 +42,18 @@ def test_a_file_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
         pass
 
 
+def test_brackets_in_a_name_are_no_pattern(tmp_path: Path) -> None:
+    mine, address = tmp_path / "mine.csv", f"local://{tmp_path}/there/spring [A].csv"
+    mine.write_text("email\n")
+
+    remote.put(mine, address)
+    put = [each.name for each in (tmp_path / "there").iterdir()]
+    remote.remove(address)
+
+    assert put == ["spring [A].csv"]
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 def test_a_path_is_at_hand_as_it_is(tmp_path: Path) -> None:
     with remote.at_hand(str(tmp_path / "x.csv")) as path:
         assert path == tmp_path / "x.csv"

@@ -57,6 +57,21 @@ def test_no_history_breaks_a_promise(moves, most, rate):
         assert PaceState.from_json(json.loads(json.dumps(state.to_json()))) == state
 
 
+def test_refusals_that_name_no_wait_at_all_are_no_trouble():
+    bounds = Bounds(max_in_flight=3)
+    state, now = adaptive.begin(bounds), NOW
+    for hints in (None, Hints(), Hints(throttled=True, retry_after=0.0), Hints(), Hints(throttled=True)):
+        now += 1.0 if hints == Hints() and state.counts.accepted == 0 else 0.0
+        sent = []
+        for _ in range(3):
+            state, turn = adaptive.reserve(state, now)
+            sent += [turn.sent] if turn.sent else []
+        for each in sent[:1]:
+            state = adaptive.report(state, bounds, each, hints, now)
+
+    assert state.flow.interval >= 0
+
+
 def test_calls_begin_few_at_once_and_rise_with_clean_answers():
     bounds = Bounds(max_in_flight=8)
     state, now = adaptive.begin(bounds), NOW

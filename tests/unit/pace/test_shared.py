@@ -170,7 +170,7 @@ async def when_due(turn):
 
 
 async def test_a_long_job_leaves_the_next_turn_to_a_much_shorter_one_of_another_process(redis):
-    long, short = store(redis, "long", rate="60/minute", most=9), store(redis, "short", rate="60/minute", most=9)
+    long, short = store(redis, "long", rate="30/minute", most=9), store(redis, "short", rate="30/minute", most=9)
     assert (await long.reserve(length=20_000)).sent
     await when_due(await short.reserve(length=20))
 
@@ -179,7 +179,7 @@ async def test_a_long_job_leaves_the_next_turn_to_a_much_shorter_one_of_another_
 
 
 async def test_a_turn_that_the_shorter_job_does_not_take_is_taken_while_it_can_be_made_up(redis):
-    long, short = store(redis, "long", rate="60/minute", most=9), store(redis, "short", rate="60/minute", most=9)
+    long, short = store(redis, "long", rate="30/minute", most=9), store(redis, "short", rate="30/minute", most=9)
     assert (await long.reserve(length=20_000)).sent
     await when_due(await short.reserve(length=20))
     assert (await long.reserve(length=20_000)).why is Why.PACE
@@ -190,7 +190,7 @@ async def test_a_turn_that_the_shorter_job_does_not_take_is_taken_while_it_can_b
 
 
 async def test_a_job_about_as_short_as_another_does_not_wait_for_it(redis):
-    one, two = store(redis, "one", rate="60/minute", most=9), store(redis, "two", rate="60/minute", most=9)
+    one, two = store(redis, "one", rate="30/minute", most=9), store(redis, "two", rate="30/minute", most=9)
     assert (await one.reserve(length=30)).sent
     await when_due(await two.reserve(length=20))
 

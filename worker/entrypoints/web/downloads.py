@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from worker.entrypoints.web.problems import Problem
 from worker.entrypoints.web.summaries import job_of
 from worker.intake.accept import own_folder
+from worker.intake.remote import is_address
 from worker.reports import filing, gather
 from worker.reports.names import report_name
 
@@ -42,6 +47,8 @@ def report(services: Services, job_id: int, kind: str) -> FileResponse:
         raise Problem(404, f"The rows of job {job_id} were purged; its counts are in its summary")
     if not summary.total:
         raise Problem(404, f"Job {job_id} has no rows to report")
+    if is_address(services.store):
+        return _written_now(services, job, kind)
     folder = own_folder(services.files, job_id)
     file = folder / f"{report_name(job.roster)}.{kind}"
     with _turns[job_id % len(_turns)]:
@@ -50,6 +57,19 @@ def report(services: Services, job_id: int, kind: str) -> FileResponse:
     if not file.is_file():
         raise Problem(404, f"Job {job_id} has no rows that failed")
     return FileResponse(file, media_type=KINDS[kind], filename=file.name)
+
+
+def _written_now(services: Services, job: Job, kind: str) -> FileResponse:
+    """Return a file of the report, written for this download alone: this machine keeps none."""
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="roster-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        filing.write_into(services.ledger, job, folder)
+        file = folder / f"{report_name(job.roster)}.{kind}"
+        if not file.is_file():
+            raise Problem(404, f"Job {job.id} has no rows that failed")
+        forget = BackgroundTask(stack.pop_all().close)
+    return FileResponse(file, media_type=KINDS[kind], filename=file.name, background=forget)
 
 
 def _stands(folder: Path, job: Job, now: dict[str, Any]) -> bool:

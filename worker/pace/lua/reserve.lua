@@ -1,8 +1,8 @@
 -- Leave for one call of a credential: one script at a time, by the clock of the server.
 -- The arithmetic is that of `adaptive.reserve`; a test holds the two together.
 --
--- KEYS  flow (hash) · out (sorted set: call → when its lease ends) · asking (sorted set: process → when it last asked)
---       waiting (sorted set: process → what the shortest job it asks for has left)
+-- KEYS  flow (hash) · out (sorted set: call → when its lease ends)
+--       asking (sorted set: process → when it last asked, or will again) · waiting (sorted set: process → what the shortest job it asks for has left)
 -- ARGV  process · its calls that are out · lease in seconds · seconds of idleness that begin a cycle ·
 --       what the shortest job that asks has left · of so many calls one goes to whoever comes
 local clock = redis.call('TIME')
@@ -29,6 +29,8 @@ local asking = redis.call('ZCARD', KEYS[3])
 local in_flight = redis.call('ZCARD', KEYS[2])
 
 local function later(why, seconds)
+  -- Whoever waits asks again when that time is over, and counts until a second later.
+  redis.call('ZADD', KEYS[3], exact(now + math.min(seconds, 5)), ARGV[1])
   redis.call('ZADD', KEYS[4], ARGV[5], ARGV[1])
   redis.call('EXPIRE', KEYS[4], 60)
   return {why, exact(now), exact(seconds), asking}
@@ -64,7 +66,9 @@ local function a_shorter_one_waits()
 end
 
 local number = flow.sent + 1
-if number % tonumber(ARGV[6]) ~= 0 and now - flow.next_at < flow.slack * 0.8 and a_shorter_one_waits() then
+local may_wait = math.min(flow.slack * 0.8, 0.5)
+if tonumber(ARGV[5]) >= 1 and number % tonumber(ARGV[6]) ~= 0 and now - flow.next_at < may_wait
+    and a_shorter_one_waits() then
   return later('pace', 0.002)
 end
 redis.call('ZREM', KEYS[4], ARGV[1])
