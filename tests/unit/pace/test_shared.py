@@ -198,7 +198,7 @@ async def test_a_job_about_as_short_as_another_does_not_wait_for_it(redis):
 
 
 async def test_of_eight_turns_one_goes_to_whoever_comes_so_that_a_long_job_moves(redis):
-    long, short = (store(redis, name, rate="1200/minute", most=99) for name in ("long", "short"))
+    long, short = (store(redis, name, rate="120/minute", most=99) for name in ("long", "short"))
     while (turn := await short.reserve(length=20)).sent:
         await answered(short, turn)
     taken = []
