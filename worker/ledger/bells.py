@@ -42,6 +42,8 @@ class Urgency(IntEnum):
 SLOW_SECONDS = 1.0
 #: One to which nobody has come within this finds every process full (seconds).
 LONG_SECONDS = 5.0
+#: A roster that came in so lately is about to be read (seconds).
+JUST_COME_SECONDS = 3.0
 #: A row of a roster takes about so many bytes.
 BYTES_PER_ROW = 80
 #: Jobs with at most so many rows left are answered first, and next those with so many.
@@ -138,12 +140,14 @@ def others_wait(tx: Connection, job_id: int) -> bool:
 
 
 def short_at_work(tx: Connection, job_id: int) -> bool:
-    """Tell whether another job is at work, or being read in, that has few rows left."""
+    """Tell whether another job is at work, being read in or just come in, that has few rows left."""
     others = select(job.c.id, job.c.state, job.c.kept_at).where(job.c.driver == Driver.QUEUE, job.c.id != job_id)
-    read_by_somebody = and_(job.c.state.in_(TO_READ), job.c.owner.is_not(None))
-    for other in tx.execute(others.where(or_(read_by_somebody, job.c.state == JobState.RUNNING))):
-        unread = other.state in TO_READ
-        if (likely_rows(other.kept_at) if unread else rows_left(tx, other.id)) in range(1, SMALL + 1):
+    # One to which nobody comes may wait for the very slot of whoever asks.
+    soon_read = or_(job.c.owner.is_not(None), job.c.created_at > now() - JUST_COME_SECONDS)
+    unread = and_(job.c.state.in_(TO_READ), soon_read)
+    for other in tx.execute(others.where(or_(unread, job.c.state == JobState.RUNNING))):
+        rows = likely_rows(other.kept_at) if other.state in TO_READ else rows_left(tx, other.id)
+        if 0 < rows <= SMALL:
             return True
     return False
 

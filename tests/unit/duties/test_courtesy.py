@@ -11,6 +11,7 @@ import pytest
 from tests.builders import a_candidate, a_job, a_job_of, a_row, change_lines
 from worker.duties.courtesy import MOST_SECONDS, Courtesy
 from worker.ledger import bells, jobs, schema
+from worker.ledger.engine import now
 from worker.ledger.owners import owner_name
 from worker.model import Driver, JobState, RowStatus
 
@@ -94,9 +95,12 @@ def test_a_short_roster_that_is_being_read_in_comes_first_too(ledger: Ledger, tm
     short = a_roster_to_read(ledger, tmp_path, 20)
     with ledger.write() as tx:
         mine = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE)
-        nobody_reads_it = bells.short_at_work(tx, mine)
+        just_come = bells.short_at_work(tx, mine)
+        jobs.change_job(tx, short.id, created_at=now() - 60)
+        nobody_comes = bells.short_at_work(tx, mine)
         jobs.take_job(tx, short.id, owner_name())
 
-        assert not nobody_reads_it
+        assert just_come
+        assert not nobody_comes
         assert bells.short_at_work(tx, mine)
         assert not bells.short_at_work(tx, short.id)
