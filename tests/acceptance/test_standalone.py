@@ -68,7 +68,7 @@ def test_a_short_job_ends_while_a_long_one_is_at_work(sandbox, shop):
     lms = sandbox(latency=0.02)
     desk = shop(lms, rate="15/second")
     serve(desk)
-    desk.people("long.csv", 600)
+    desk.people("long.csv", 2_000)
     desk.people("short.csv", 5, first=1000)
     long = submit(desk, "long.csv")
     lms.until(lambda lms: lms.calls() > 3, "calls of the long one")
