@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from worker.pace import adaptive
@@ -30,8 +30,19 @@ moves = st.lists(st.tuples(st.floats(0, 5), st.integers(1, 12), answers), max_si
 rates = st.one_of(st.none(), st.builds(Rate, calls=st.integers(1, 300), per_seconds=st.sampled_from((1.0, 60.0))))
 
 
+#: A refusal that names no seconds at all, and another at the very same moment.
+AT_ONCE = [
+    (0.0, 1, None),
+    (1.0, 1, Hints()),
+    (0.0, 3, Hints(throttled=True, retry_after=0.0)),
+    (0.0, 1, Hints()),
+    (0.0, 1, Hints(throttled=True)),
+]
+
+
 @settings(max_examples=150, deadline=None)
 @given(moves=moves, most=st.integers(1, 32), rate=rates)
+@example(moves=AT_ONCE, most=11, rate=None)
 def test_no_history_breaks_a_promise(moves, most, rate):
     bounds = Bounds(max_in_flight=most, rate=rate)
     state, now, out, not_before = adaptive.begin(bounds), NOW, [], 0.0
@@ -55,21 +66,6 @@ def test_no_history_breaks_a_promise(moves, most, rate):
         if rate is not None:
             assert state.flow.interval >= rate.interval * 0.999
         assert PaceState.from_json(json.loads(json.dumps(state.to_json()))) == state
-
-
-def test_refusals_that_name_no_wait_at_all_are_no_trouble():
-    bounds = Bounds(max_in_flight=3)
-    state, now = adaptive.begin(bounds), NOW
-    for hints in (None, Hints(), Hints(throttled=True, retry_after=0.0), Hints(), Hints(throttled=True)):
-        now += 1.0 if hints == Hints() and state.counts.accepted == 0 else 0.0
-        sent = []
-        for _ in range(3):
-            state, turn = adaptive.reserve(state, now)
-            sent += [turn.sent] if turn.sent else []
-        for each in sent[:1]:
-            state = adaptive.report(state, bounds, each, hints, now)
-
-    assert state.flow.interval >= 0
 
 
 def test_calls_begin_few_at_once_and_rise_with_clean_answers():
