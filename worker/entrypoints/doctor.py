@@ -89,7 +89,7 @@ def _store(services: Services) -> list[tuple[bool, str]]:
     """Write to where rosters and reports stay, and remove that again, when it is elsewhere."""
     if not remote.is_address(services.store):
         return []
-    probe = f"{services.store.rstrip('/')}/.doctor-{uuid4().hex[:12]}"
+    probe = remote.below(services.store, f".doctor-{uuid4().hex[:12]}")
     try:
         with tempfile.NamedTemporaryFile() as file:
             remote.put(Path(file.name), probe)

@@ -13,7 +13,7 @@ from worker.errors import UnreadableRoster, UsageError
 from worker.intake.files import open_roster
 from worker.intake.headers import match_headings
 from worker.intake.keep import keep
-from worker.intake.remote import is_address
+from worker.intake.remote import below, is_address
 from worker.ledger import jobs
 from worker.ledger.engine import take_turns
 from worker.model import Driver, JobState
@@ -137,7 +137,7 @@ def _find_twin(
 def own_place(store: str, job_id: int) -> str:
     """Return the folder or address at which nothing but this job's reports are."""
     if is_address(store):
-        return f"{store.rstrip('/')}/reports/{job_id}"
+        return below(store, f"reports/{job_id}")
     return str(own_folder(Path(store), job_id))
 
 

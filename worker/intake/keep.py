@@ -19,7 +19,7 @@ def keep(path: Path, store: str, mark: str) -> str:
     """
     name = f"{mark[:32]}{path.suffix.lower()[:10]}"
     if remote.is_address(store):
-        address = f"{store.rstrip('/')}/{name}"
+        address = remote.below(store, name)
         remote.put(path, address)
         return address
     return str(_keep_here(path, Path(store) / name))

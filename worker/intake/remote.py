@@ -46,6 +46,11 @@ def is_address(place: str) -> bool:
     return "://" in place
 
 
+def below(address: str, name: str) -> str:
+    """Return the address of what is called `name` there."""
+    return f"{address.rstrip('/')}/{name}"
+
+
 def scheme_of(address: str) -> str:
     """Return the kind of an address, such as `s3`."""
     return address.partition("://")[0].casefold()
@@ -150,7 +155,7 @@ def _in_plain_words(address: str, what: str) -> Iterator[None]:
 
 
 def _cause(error: BaseException, address: str) -> BaseException:
-    """Return the error of a chain that says most: a plain one, or else the first."""
+    """Return the error of a chain that says most: a plain one, or else the one that began it."""
     chain = [error]
     while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)

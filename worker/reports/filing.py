@@ -85,10 +85,10 @@ def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
         summary = write_into(ledger, job, folder, shown=remote.redacted(place))
         files = {path.name: path for path in folder.iterdir()}
         for name, path in files.items():
-            remote.put(path, f"{place}/{name}")
+            remote.put(path, remote.below(place, name))
     for name in write.names_of(job.roster):
         if name not in files:
-            remote.remove(f"{place}/{name}")
+            remote.remove(remote.below(place, name))
     return summary
 
 

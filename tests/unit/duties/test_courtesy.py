@@ -10,10 +10,11 @@ import pytest
 
 from tests.builders import a_candidate, a_job, a_job_of, a_row, change_lines
 from worker.duties.courtesy import MOST_SECONDS, Courtesy
+from worker.intake.read_in import read_in
 from worker.ledger import bells, jobs, schema
 from worker.ledger.engine import now
 from worker.ledger.owners import owner_name
-from worker.model import Driver, JobState, RowStatus
+from worker.model import Driver, JobState, RowRules, RowStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,3 +105,16 @@ def test_a_short_roster_that_is_being_read_in_comes_first_too(ledger: Ledger, tm
         assert not nobody_comes
         assert bells.short_at_work(tx, mine)
         assert not bells.short_at_work(tx, short.id)
+
+
+def test_a_reading_asks_before_each_of_its_pieces_whether_to_stand_back(ledger: Ledger, tmp_path: Path) -> None:
+    kept, asked, me = tmp_path / "kept.csv", [], owner_name()
+    people = [f"p{number}@example.com,Ana,A,58" for number in range(1_200)]
+    kept.write_text("\n".join(["email,first_name,last_name,course_id", *people]))
+    with ledger.write() as tx:
+        job_id = a_job(tx, JobState.UPLOADED, driver=Driver.QUEUE, kept_at=str(kept))
+        jobs.take_job(tx, job_id, me)
+
+    read_in(ledger, job_id, RowRules(), owner=me, stand_back=lambda: asked.append(ledger))
+
+    assert len(asked) > 1_200 / 500
