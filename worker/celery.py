@@ -15,6 +15,7 @@ from structlog.contextvars import bound_contextvars
 from worker import logs, schedule, settings, watching, workplace
 from worker.errors import RosterError, SettingsError
 from worker.ledger.bells import Task as Name
+from worker.preload import preload
 from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
@@ -174,4 +175,5 @@ def _app_of_this_program() -> Celery:
     except RosterError as error:
         sys.exit(str(error))
     signals.setup_logging.connect(lambda **_: logs.configure(config.log), weak=False)
+    signals.worker_init.connect(lambda **_: preload(config.ledger), weak=False)
     return make_app(config)

@@ -29,7 +29,7 @@ from worker.ledger.engine import now
 from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from worker.duties.ringing import Ring
     from worker.ledger.bells import Bell
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: How often to look (seconds), and how many jobs a process has beside its own work at most.
 LOOK_SECONDS, MOST = 0.3, 12
+#: So many rosters are begun to be read at one look: other processes look too, and two read at once end no sooner.
+ROSTERS_A_LOOK = 1
 #: The same bell of a job is answered again after this (seconds).
 AGAIN_SECONDS = 2.0
 #: A process that has company goes on so long after its own work has ended (seconds); then its task ends.
@@ -105,7 +107,7 @@ class Company:
             return
         waiting = await self.here.ledger.look(lambda tx: bells.unanswered(tx, besides=besides))
         due = [bell for bell in waiting if time.monotonic() > self._not_before.get((bell.task, bell.job_id), 0.0)]
-        for bell in sorted(due, key=lambda each: each.urgency)[: MOST + 1 - len(besides)]:
+        for bell in _in_turn(due)[: MOST + 1 - len(besides)]:
             self._not_before[bell.task, bell.job_id] = time.monotonic() + AGAIN_SECONDS
             reads_long = bell.task is Task.SPLIT and bell.urgency is Urgency.LAST
             if not (reads_long and self._reading_long):
@@ -137,6 +139,13 @@ class Company:
             await asyncio.to_thread(report, self.here, bell.id)
         else:
             await _split(self.here, bell.id, self.ring)
+
+
+def _in_turn(due: Sequence[Bell]) -> list[Bell]:
+    """Return the bells to answer now: the most urgent first, and of rosters to be read in a few at a time."""
+    by_urgency = sorted(due, key=lambda bell: bell.urgency)
+    unread = [bell for bell in by_urgency if bell.task is Task.SPLIT]
+    return [bell for bell in by_urgency if bell not in unread[ROSTERS_A_LOOK:]]
 
 
 async def _split(here: Workplace, job_id: int, ring: Ring) -> None:

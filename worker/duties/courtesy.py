@@ -1,4 +1,4 @@
-"""Reading a long roster in leaves the processor to short jobs at work, for a while."""
+"""Reading a roster in leaves the processor to much shorter jobs at work, for a while."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from worker import workplace
 from worker.ledger import bells
-from worker.ledger.bells import Urgency
 
 if TYPE_CHECKING:
     from worker.ledger.access import Ledger
     from worker.ledger.jobs import Job
 
-#: How long a reading stands back in all, and how often it looks whether it may go on (seconds).
-MOST_SECONDS, LOOK_SECONDS = 20.0, 0.2
+#: How long a reading stands back in all: so long for each of its rows, and at most (seconds).
+SECONDS_PER_ROW, MOST_SECONDS = 0.01, 20.0
+#: How often it looks whether it may go on (seconds).
+LOOK_SECONDS = 0.2
+#: A job is short beside a roster that has so many times its rows.
+TIMES = 4
 
 
 @dataclass(slots=True)
@@ -24,20 +27,24 @@ class Courtesy:
 
     ledger: Ledger
     job_id: int
+    #: It gives way to jobs that have at most so many rows left.
+    short: int
     _left: float
 
     @classmethod
     def of(cls, ledger: Ledger, job: Job) -> Courtesy:
-        """Return how `job` gives way: not at all, unless its roster is a long one."""
-        long = bells.urgency(bells.likely_rows(job.kept_at)) is Urgency.LAST
-        return cls(ledger, job.id, MOST_SECONDS if long else 0.0)
+        """Return how `job` gives way: the longer its roster, the longer; a short one not at all."""
+        rows = bells.likely_rows(job.kept_at)
+        if rows <= bells.SMALL:
+            return cls(ledger, job.id, 0, 0.0)
+        return cls(ledger, job.id, min(bells.SMALL, rows // TIMES), min(MOST_SECONDS, rows * SECONDS_PER_ROW))
 
     def stand_back(self) -> None:
         """Wait until no other job at work has few rows left, or patience is used up, or the process ends."""
         began = time.monotonic()
         while time.monotonic() - began < self._left and not workplace.ending.is_set():
             with self.ledger.read() as tx:
-                if not bells.short_at_work(tx, self.job_id):
+                if not bells.short_at_work(tx, self.job_id, most=self.short):
                     break
             time.sleep(LOOK_SECONDS)
         self._left -= time.monotonic() - began

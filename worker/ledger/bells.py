@@ -139,21 +139,24 @@ def others_wait(tx: Connection, job_id: int) -> bool:
     return any(bell.urgency < mine for bell in waiting)
 
 
-def short_at_work(tx: Connection, job_id: int) -> bool:
-    """Tell whether another job is at work, being read in or just come in, that has few rows left."""
+def short_at_work(tx: Connection, job_id: int, *, most: int = SMALL) -> bool:
+    """Tell whether another job is at work, being read in or just come in, that has few rows left: `most` at most."""
     others = select(job.c.id, job.c.state, job.c.kept_at).where(job.c.driver == Driver.QUEUE, job.c.id != job_id)
     # One to which nobody comes may wait for the very slot of whoever asks.
     soon_read = or_(job.c.owner.is_not(None), job.c.created_at > now() - JUST_COME_SECONDS)
     unread = and_(job.c.state.in_(TO_READ), soon_read)
     for other in tx.execute(others.where(or_(unread, job.c.state == JobState.RUNNING))):
         rows = likely_rows(other.kept_at) if other.state in TO_READ else rows_left(tx, other.id)
-        if 0 < rows <= SMALL:
+        if 0 < rows <= most:
             return True
     return False
 
 
 def unanswered(tx: Connection, *, besides: Collection[int], for_seconds: float = 0.0) -> list[Bell]:
-    """Return the bells of jobs, but for `besides`, to which nobody has come for so long; one for each job."""
+    """Return the bells of jobs, but for `besides`, to which nobody has come for so long; one for each job.
+
+    Of rosters to be read in, the shortest is first.
+    """
     before = now() - for_seconds
     rung = select(batch.c.job_id, func.min(batch.c.id).label("id"))
     rung = rung.join(job, job.c.id == batch.c.job_id).where(job.c.driver == Driver.QUEUE, job.c.state.in_(AT_WORK))
@@ -169,7 +172,8 @@ def _unread(tx: Connection, besides: Collection[int], before: float) -> list[Bel
     rung = select(job.c.id, job.c.kept_at).where(job.c.rung_at <= before, job.c.owner.is_(None))
     rung = rung.where(job.c.driver == Driver.QUEUE)
     lines = tx.execute(rung.where(job.c.state.in_(TO_READ), job.c.id.not_in(besides)))
-    return [_bell_of_job(Task.SPLIT, line.id, line.kept_at) for line in lines]
+    by_length = sorted((likely_rows(line.kept_at), line.id, line.kept_at) for line in lines)
+    return [_bell_of_job(Task.SPLIT, job_id, kept_at) for _, job_id, kept_at in by_length]
 
 
 def _unreported(tx: Connection, besides: Collection[int], before: float) -> list[Bell]:

@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,12 @@ def open_engine(url: str) -> Engine:
     except exc.DBAPIError as error:
         raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {_said(error)}") from None
     return engine
+
+
+def load_driver(url: str) -> None:
+    """Import the driver of the database at `url`; an address that is wrong is `open_engine`'s to tell."""
+    with suppress(exc.ArgumentError, exc.NoSuchModuleError, ImportError):
+        make_url(url).get_dialect().import_dbapi()
 
 
 @contextmanager

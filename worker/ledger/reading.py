@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     Transactions = Callable[[], AbstractContextManager[Connection]]
 
 
+#: Rows written in one transaction; those of other rosters of the connection wait meanwhile.
+PIECE_ROWS = 500
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRow:
     """A row that was just read: understood, or with all that is wrong with it."""
@@ -91,7 +95,7 @@ def forget_rows(tx: Connection, job_id: int) -> None:
     tx.execute(delete(row).where(row.c.job_id == job_id))
 
 
-def _pieces(rows: Iterable[NewRow], size: int = 2_000) -> Iterator[list[NewRow]]:
+def _pieces(rows: Iterable[NewRow], size: int = PIECE_ROWS) -> Iterator[list[NewRow]]:
     piece: list[NewRow] = []
     for new in rows:
         piece.append(new)

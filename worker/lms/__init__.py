@@ -37,7 +37,7 @@ def read_connection(name: str, raw: Mapping[str, Any]) -> Connection:
         raise SettingsError(
             f"connections.{name}.system: {system!r} is not spoken here; known are {', '.join(systems())}"
         )
-    model: type[Connection] = _module(system).Settings
+    model: type[Connection] = load(system).Settings
     try:
         return model.model_validate({**raw, "name": name})
     except ValidationError as error:
@@ -57,28 +57,29 @@ def literal_secrets(connection: Connection, raw: Mapping[str, Any]) -> list[str]
 
 def rules_of(connection: Connection) -> RowRules:
     """Return what a connection asks of a row."""
-    rules: RowRules = _module(connection.system).rules(connection)
+    rules: RowRules = load(connection.system).rules(connection)
     return rules
 
 
 def headers_of(connection: Connection) -> dict[str, str]:
     """Return the headers with which a connection proves who it is."""
-    headers: dict[str, str] = _module(connection.system).headers(connection)
+    headers: dict[str, str] = load(connection.system).headers(connection)
     return headers
 
 
 def hook_of(connection: Connection) -> Hook | None:
     """Return how the webhooks of a connection are read; None when it takes none."""
-    hook_of_module = getattr(_module(connection.system), "hook", None)
-    hook: Hook | None = hook_of_module(connection) if hook_of_module else None
+    hook_of_module = getattr(load(connection.system), "hook", None)
+    hook: Hook | None = hook_ofload(connection) if hook_of_module else None
     return hook
 
 
 def connect(connection: Connection, door: Door) -> Connector:
     """Return the connector of a connection."""
-    connector: Connector = _module(connection.system).connect(connection, door)
+    connector: Connector = load(connection.system).connect(connection, door)
     return connector
 
 
-def _module(system: str) -> ModuleType:
+def load(system: str) -> ModuleType:
+    """Return the connector's module for a system."""
     return importlib.import_module(f"{connectors.__name__}.{system}")
