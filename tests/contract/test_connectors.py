@@ -139,7 +139,7 @@ async def registered(connector: Connector, ids: list[str], **changes: Any) -> di
 
 
 def test_every_connector_declares_what_the_core_asks_of_it(system: str) -> None:
-    module = lms._module(system)
+    module = lms.load(system)
 
     for name in ("Settings", "connect", "headers", "rules"):
         assert hasattr(module, name), f"{system} lacks {name}"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 #: How often to look (seconds), and how many jobs a process has beside its own work at most.
 LOOK_SECONDS, MOST = 0.3, 12
-#: So many rosters are begun to be read at one look: other processes look too, and two read at once end no sooner.
+#: Rosters begun to be read at one look: whoever took all that wait would leave nothing to processes that are idle.
 ROSTERS_A_LOOK = 1
 #: The same bell of a job is answered again after this (seconds).
 AGAIN_SECONDS = 2.0
@@ -107,7 +107,7 @@ class Company:
             return
         waiting = await self.here.ledger.look(lambda tx: bells.unanswered(tx, besides=besides))
         due = [bell for bell in waiting if time.monotonic() > self._not_before.get((bell.task, bell.job_id), 0.0)]
-        for bell in _in_turn(due)[: MOST + 1 - len(besides)]:
+        for bell in in_turn(due)[: MOST + 1 - len(besides)]:
             self._not_before[bell.task, bell.job_id] = time.monotonic() + AGAIN_SECONDS
             reads_long = bell.task is Task.SPLIT and bell.urgency is Urgency.LAST
             if not (reads_long and self._reading_long):
@@ -141,7 +141,7 @@ class Company:
             await _split(self.here, bell.id, self.ring)
 
 
-def _in_turn(due: Sequence[Bell]) -> list[Bell]:
+def in_turn(due: Sequence[Bell]) -> list[Bell]:
     """Return the bells to answer now: the most urgent first, and of rosters to be read in a few at a time."""
     by_urgency = sorted(due, key=lambda bell: bell.urgency)
     unread = [bell for bell in by_urgency if bell.task is Task.SPLIT]

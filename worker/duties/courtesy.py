@@ -29,7 +29,7 @@ class Courtesy:
     job_id: int
     #: It gives way to jobs that have at most so many rows left.
     short: int
-    _left: float
+    seconds_left: float
 
     @classmethod
     def of(cls, ledger: Ledger, job: Job) -> Courtesy:
@@ -42,9 +42,9 @@ class Courtesy:
     def stand_back(self) -> None:
         """Wait until no other job at work has few rows left, or patience is used up, or the process ends."""
         began = time.monotonic()
-        while time.monotonic() - began < self._left and not workplace.ending.is_set():
+        while time.monotonic() - began < self.seconds_left and not workplace.ending.is_set():
             with self.ledger.read() as tx:
                 if not bells.short_at_work(tx, self.job_id, most=self.short):
                     break
             time.sleep(LOOK_SECONDS)
-        self._left -= time.monotonic() - began
+        self.seconds_left -= time.monotonic() - began

@@ -140,7 +140,7 @@ def others_wait(tx: Connection, job_id: int) -> bool:
 
 
 def short_at_work(tx: Connection, job_id: int, *, most: int = SMALL) -> bool:
-    """Tell whether another job is at work, being read in or just come in, that has few rows left: `most` at most."""
+    """Tell whether another job is at work, being read in or just come in, with `most` rows left or fewer."""
     others = select(job.c.id, job.c.state, job.c.kept_at).where(job.c.driver == Driver.QUEUE, job.c.id != job_id)
     # One to which nobody comes may wait for the very slot of whoever asks.
     soon_read = or_(job.c.owner.is_not(None), job.c.created_at > now() - JUST_COME_SECONDS)

@@ -70,7 +70,7 @@ def headers_of(connection: Connection) -> dict[str, str]:
 def hook_of(connection: Connection) -> Hook | None:
     """Return how the webhooks of a connection are read; None when it takes none."""
     hook_of_module = getattr(load(connection.system), "hook", None)
-    hook: Hook | None = hook_ofload(connection) if hook_of_module else None
+    hook: Hook | None = hook_of_module(connection) if hook_of_module else None
     return hook
 
 

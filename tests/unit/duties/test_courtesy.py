@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders import a_candidate, a_job, a_job_of, a_row, change_lines
-from worker.duties.courtesy import MOST_SECONDS, Courtesy
+from worker.duties.courtesy import Courtesy
 from worker.intake.read_in import read_in
 from worker.ledger import bells, jobs, schema
 from worker.ledger.engine import now
@@ -53,18 +53,28 @@ def test_a_long_roster_waits_for_a_short_job_and_goes_on_when_that_is_done(ledge
     assert not reading.is_alive()
 
 
-def test_a_roster_of_a_few_hundred_waits_for_nobody(ledger: Ledger, tmp_path: Path) -> None:
-    a_job_at_work(ledger)
+@pytest.mark.parametrize(("rows", "seconds"), [(100, 0), (300, 3), (1_000, 10), (20_000, 20)])
+def test_the_longer_a_roster_the_longer_it_waits_for_short_ones(
+    ledger: Ledger, tmp_path: Path, rows: int, seconds: float
+) -> None:
+    assert Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, rows)).seconds_left == pytest.approx(seconds)
+
+
+def test_a_roster_of_a_few_hundred_waits_for_nobody_but_much_shorter_ones(ledger: Ledger, tmp_path: Path) -> None:
+    a_job_at_work(ledger, rows=120)
     began = time.monotonic()
 
+    Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, 400)).stand_back()
+    beside_a_like_one = time.monotonic() - began
     Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, 500)).stand_back()
 
-    assert time.monotonic() - began < MOST_SECONDS / 2
+    assert beside_a_like_one < 2
+    assert time.monotonic() - began >= 5
 
 
 def test_its_patience_is_for_all_its_pieces_together(ledger: Ledger, tmp_path: Path) -> None:
     a_job_at_work(ledger)
-    courtesy = Courtesy(ledger, a_roster_to_read(ledger, tmp_path, 20_000).id, 0.4)
+    courtesy = Courtesy(ledger, a_roster_to_read(ledger, tmp_path, 20_000).id, short=3, seconds_left=0.4)
     began = time.monotonic()
 
     for _ in range(40):

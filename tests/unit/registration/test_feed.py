@@ -27,6 +27,8 @@ from worker.registration import feed
 from worker.registration.feed import Window
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from worker.ledger.access import Ledger
     from worker.ledger.bells import Bell
 
@@ -242,6 +244,22 @@ def test_a_batch_gives_way_to_a_shorter_job_to_which_nobody_comes_and_to_no_othe
     with ledger.write() as tx:
         assert bells.others_wait(tx, large)
         assert not bells.others_wait(tx, small)
+
+
+def test_of_rosters_to_which_nobody_comes_the_shortest_is_first(ledger: Ledger, tmp_path: Path) -> None:
+    found = []
+    for size in (20_000, 300, 9_000):
+        kept = tmp_path / f"{size}.csv"
+        kept.write_bytes(b"x" * size)
+        found.append(a_queued_job(ledger, state=JobState.UPLOADED, kept_at=str(kept)))
+    with ledger.write() as tx:
+        for job_id in found:
+            feed.go_on(tx, job_id, WINDOW, now())
+
+        waiting = bells.unanswered(tx, besides=())
+
+    long, short, middling = found
+    assert [bell.job_id for bell in waiting] == [short, middling, long]
 
 
 def test_what_nobody_has_come_to_is_found_once_for_each_job(ledger: Ledger) -> None:
