@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.parsing import parse
 from worker import lms
 from worker.entrypoints.cli import roster
 from worker.intake.problems import ProblemCode
@@ -77,7 +78,7 @@ def test_every_module_says_what_it_holds() -> None:
     silent = [
         name_of(path)
         for path in MODULES
-        if "migrations" not in path.parts and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        if "migrations" not in path.parts and not ast.get_docstring(parse(path.read_text("utf-8")))
     ]
     assert silent == []
 
@@ -213,7 +214,7 @@ def test_every_setting_is_explained_where_it_stands() -> None:
     }:
         path = Path(sys.modules[model.__module__].__file__ or "")
         lines = path.read_text("utf-8").splitlines()
-        tree = ast.parse("\n".join(lines))
+        tree = parse("\n".join(lines))
         (node,) = [each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == model.__name__]
         silent += [
             f"{model.__name__}.{field.target.id}"
@@ -331,7 +332,7 @@ def test_every_third_party_module_that_is_imported_is_wanted_by_name() -> None:
     distributions = packages_distributions()
     missing = {}
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parse(path.read_text("utf-8"))):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
             for module in modules:
@@ -348,7 +349,7 @@ def test_every_third_party_module_that_is_imported_is_wanted_by_name() -> None:
 def codes_in(path: Path) -> set[str]:
     """Return the codes that a module writes: `code=`, `error_code`, and the first argument of our errors."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             by_name = {"code", "error_code", "already", "otherwise"}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parsing import parse
 from worker.entrypoints.web.pages.rendering import counted, duration, number, ticked, when
 from worker.entrypoints.web.pages.words import COLUMN_GROUPS, STATES, STATUSES, for_the_page
 from worker.intake.columns import COLUMNS
@@ -25,7 +26,7 @@ COMMANDS = re.compile(r"(?<![\w-])--[a-z]|`roster ")
 
 def messages(path: Path) -> Iterator[str]:
     """Yield the texts of a module that a person may read, its docstrings left out."""
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parse(path.read_text("utf-8"))
     silent = {
         id(node.body[0].value)
         for node in ast.walk(tree)
