@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +40,8 @@ Result = TypeVar("Result")
 MOST_DESKS, STALE_SECONDS = 64, 600.0
 #: For so long at most a thread that reads a long roster keeps the processor from the calls (seconds).
 SWITCH_SECONDS = 0.0005
+#: Threads for what would hold up the calls: of each job at work one that reads its roster in, and others that look.
+THREADS = 40
 #: Messages under way when a process ends have so long to arrive (seconds).
 LAST_MESSAGES_SECONDS = 5.0
 #: Set in the parent when the worker is told to end; its children, forked before, see it.
@@ -78,6 +81,7 @@ class Workplace:
         self.window = feed.Window(batches=services.settings.window)
         self.sender = Sender(services.ledger)
         self._loop = asyncio.Runner()
+        self._loop.get_loop().set_default_executor(ThreadPoolExecutor(THREADS, "aside"))
         self._wires: dict[str, Wire] = {}
         self._places: OrderedDict[int, Place] = OrderedDict()
         self._aside: dict[str, threading.Thread] = {}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from worker import workplace
 from worker.ledger import bells
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from worker.ledger.access import Ledger
     from worker.ledger.jobs import Job
 
@@ -17,8 +21,12 @@ if TYPE_CHECKING:
 SECONDS_PER_ROW, MOST_SECONDS = 0.01, 20.0
 #: How often it looks whether it may go on (seconds).
 LOOK_SECONDS = 0.2
+#: Rosters of which a piece is written at the same time in one process; more would only wait, each with a line to
+#: the database.
+AT_ONCE = 2
 #: A job is short beside a roster that has so many times its rows.
 TIMES = 4
+_writing = BoundedSemaphore(AT_ONCE)
 
 
 @dataclass(slots=True)
@@ -38,6 +46,13 @@ class Courtesy:
         if rows <= bells.SMALL:
             return cls(ledger, job.id, 0, 0.0)
         return cls(ledger, job.id, min(bells.SMALL, rows // TIMES), min(MOST_SECONDS, rows * SECONDS_PER_ROW))
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Write one piece of the roster within, when nobody much shorter is at work and few others write here."""
+        self.stand_back()
+        with _writing:
+            yield
 
     def stand_back(self) -> None:
         """Wait until no other job at work has few rows left, or patience is used up, or the process ends."""

@@ -55,7 +55,7 @@ async def _make_ready(here: Workplace, job_id: int) -> None:
                 job_id,
                 lms.rules_of(connection),
                 owner=here.services.owner,
-                stand_back=Courtesy.of(here.ledger, job).stand_back,
+                turn=Courtesy.of(here.ledger, job).turn,
             )
         except NothingSent as error:
             log.warning("roster refused", job=job_id, reason=type(error).__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,11 +34,16 @@ _UNREAD = (JobState.UPLOADED, JobState.VALIDATING)
 
 
 def read_in(
-    ledger: Ledger, job_id: int, rules: RowRules, *, owner: str, stand_back: Callable[[], None] = lambda: None
+    ledger: Ledger,
+    job_id: int,
+    rules: RowRules,
+    *,
+    owner: str,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
 
-    `stand_back` is called before each piece of it, and may take its time.
+    Each piece of it is written within a `turn`, which may take its time to begin.
 
     `owner` holds the claim on the job (`jobs.take_job`); StaleClaim when somebody else has it by now. A job that
     a person paused or cancelled meanwhile is read to its end all the same, and stays as it is. Raises NothingSent,
@@ -54,8 +59,7 @@ def read_in(
 
     @contextmanager
     def in_turn() -> Iterator[Transaction]:
-        stand_back()
-        with fenced() as tx:
+        with turn(), fenced() as tx:
             yield tx
 
     try:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from threading import Thread
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.builders import a_candidate, a_job, a_job_of, a_row, change_lines
-from worker.duties.courtesy import Courtesy
+from worker.duties.courtesy import AT_ONCE, Courtesy
 from worker.intake.read_in import read_in
 from worker.ledger import bells, jobs, schema
 from worker.ledger.engine import now
 from worker.ledger.owners import owner_name
+from worker.ledger.reading import PIECE_ROWS
 from worker.model import Driver, JobState, RowRules, RowStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from worker.ledger.access import Ledger
@@ -117,14 +120,51 @@ def test_a_short_roster_that_is_being_read_in_comes_first_too(ledger: Ledger, tm
         assert not bells.short_at_work(tx, short.id)
 
 
-def test_a_reading_asks_before_each_of_its_pieces_whether_to_stand_back(ledger: Ledger, tmp_path: Path) -> None:
-    kept, asked, me = tmp_path / "kept.csv", [], owner_name()
-    people = [f"p{number}@example.com,Ana,A,58" for number in range(1_200)]
+def turns_to_read(ledger: Ledger, folder: Path, rows: int) -> int:
+    kept, turns, me = folder / f"{rows}.csv", [], owner_name()
+    people = [f"p{number}@example.com,Ana,A,58" for number in range(rows)]
     kept.write_text("\n".join(["email,first_name,last_name,course_id", *people]))
     with ledger.write() as tx:
         job_id = a_job(tx, JobState.UPLOADED, driver=Driver.QUEUE, kept_at=str(kept))
         jobs.take_job(tx, job_id, me)
 
-    read_in(ledger, job_id, RowRules(), owner=me, stand_back=lambda: asked.append(ledger))
+    @contextmanager
+    def turn() -> Iterator[None]:
+        turns.append(rows)
+        yield
 
-    assert len(asked) > 1_200 / 500
+    read_in(ledger, job_id, RowRules(), owner=me, turn=turn)
+    return len(turns)
+
+
+def test_each_piece_of_a_roster_is_written_in_a_turn_of_its_own(ledger: Ledger, tmp_path: Path) -> None:
+    short = turns_to_read(ledger, tmp_path, 10)
+
+    assert turns_to_read(ledger, tmp_path, 2 * PIECE_ROWS + 10) == short + 2
+
+
+def test_a_few_rosters_are_written_at_once_and_the_others_hold_no_line_to_the_database(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    writing, most, gate = [], [], Event()
+    courtesies = [Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, 10)) for _ in range(6)]
+
+    def write(courtesy: Courtesy) -> None:
+        with courtesy.turn():
+            writing.append(courtesy)
+            most.append(len(writing))
+            gate.wait(5)
+            writing.remove(courtesy)
+
+    readings = [Thread(target=write, args=(courtesy,)) for courtesy in courtesies]
+    for reading in readings:
+        reading.start()
+    time.sleep(0.3)
+    at_once = len(writing)
+    gate.set()
+    for reading in readings:
+        reading.join(10)
+
+    assert at_once == AT_ONCE
+    assert max(most) == AT_ONCE
+    assert len(most) == len(courtesies)
