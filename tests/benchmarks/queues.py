@@ -1,6 +1,6 @@
 """The queue in figures: one quota for all, small jobs beside large ones, its overhead, what stands in Redis.
 
-`python -m tests.benchmarks.queues [quota|fairness|overhead|messages …]`. A real Redis, PostgreSQL and workers, and
+`python -m tests.benchmarks.queues [quota|fairness|latecomers|overhead|messages …]`. A real Redis, PostgreSQL and workers, and
 a sandbox in a process of its own, all on this machine.
 """
 
@@ -124,6 +124,26 @@ def fairness(stage: Stage) -> None:
         )
 
 
+def latecomers(stage: Stage) -> None:
+    """Short jobs that come while one of 20,000 rows is sent, and the same alone; one after the other."""
+    sizes = (20, 30, 60, 100)
+    with stage.line("--latency", "0.02", rate="60/second") as (line, _):
+        _open_shop(line)
+        alone = [_one(line, f"alone {size}", size, first=1_000 * size) for size in sizes]
+        line.office.people("long.csv", 20_000, first=200_000)
+        long = line.submit("long.csv")
+        line.until(lambda: line.state(long) == "running", "the long job", seconds=100)
+        time.sleep(5)
+        beside = [_one(line, f"beside {size}", size, first=500_000 + 1_000 * size) for size in sizes]
+    for size, one, other in zip(sizes, alone, beside, strict=True):
+        print(f"latecomers, {size:>4} rows: {one:5.1f} s alone, {other:5.1f} s beside one of 20,000 at work")  # noqa: T201
+
+
+def _one(line: Queue, name: str, size: int, *, first: int) -> float:
+    line.office.people(f"{name}.csv", size, first=first)
+    return _seconds(line, [line.submit(f"{name}.csv")])[0]
+
+
 def _open_shop(line: Queue) -> None:
     line.worker(processes=2)
     line.beat()
@@ -194,7 +214,7 @@ def _everything(redis: Any) -> str:
     )
 
 
-MEASUREMENTS = {each.__name__: each for each in (quota, fairness, overhead, messages)}
+MEASUREMENTS = {each.__name__: each for each in (quota, fairness, latecomers, overhead, messages)}
 
 
 def main(*names: str) -> None:
