@@ -1,7 +1,7 @@
 """The queue in figures: one quota for all, small jobs beside large ones, its overhead, what stands in Redis.
 
-`python -m tests.benchmarks.queues [quota|fairness|latecomers|overhead|messages …]`. A real Redis, PostgreSQL and workers, and
-a sandbox in a process of its own, all on this machine.
+`python -m tests.benchmarks.queues [quota|fairness|latecomers|overhead|messages …]`. A real Redis, PostgreSQL and
+workers, and a sandbox in a process of its own, all on this machine.
 """
 
 from __future__ import annotations
