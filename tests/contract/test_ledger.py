@@ -36,6 +36,7 @@ from worker.intake.accept import Accepted, Options, accept
 from worker.intake.read_in import read_in
 from worker.ledger import batches, bells, calls, deeds, directory, jobs, named, reading, rows, schema
 from worker.ledger.access import Ledger
+from worker.ledger.bells import Urgency
 from worker.ledger.calls import Outcome
 from worker.ledger.candidates import Directory
 from worker.ledger.engine import HEAD, now, open_engine, planned_for_values
@@ -151,6 +152,42 @@ def test_look_ups_by_many_values_are_planned_for_them_and_nothing_else_is(two: t
         after_it = tx.execute(mode).scalar()
 
     assert (within_it, after_it) == ("force_custom_plan", "auto")
+
+
+def test_a_claim_goes_by_the_rows_of_its_batch_before_anything_is_known_of_the_tables(
+    two: tuple[Ledger, Ledger],
+) -> None:
+    people, batch_rows = 4_000, 20
+    roster = (a_row(number, a_candidate(email=f"p{number}@example.com")) for number in range(2, people + 2))
+    job_id = a_job_of(two[0], *roster, size=batch_rows)
+    batch_id = open_batches_of(two[0], job_id)[0].id
+    searches = text(
+        "SELECT sum(idx_scan) FROM pg_stat_xact_user_tables WHERE relname IN ('row', 'candidate', 'registration')"
+    )
+    with two[0].write() as tx:
+        if tx.dialect.name != "postgresql":
+            pytest.skip("SQLite does not count searches")
+        assert batches.claim_batch(tx, batch_id, owner_name())
+        made = tx.execute(searches).scalar_one()
+
+    assert made < 5 * batch_rows < people
+
+
+@pytest.mark.parametrize(
+    ("rows_left", "urgency"),
+    [(200, Urgency.FIRST), (201, Urgency.NEXT), (2000, Urgency.NEXT), (2001, Urgency.LAST)],
+)
+def test_whose_batches_are_taken_first_goes_by_the_rows_left(
+    two: tuple[Ledger, Ledger], rows_left: int, urgency: Urgency
+) -> None:
+    roster = (a_row(number, a_candidate(email=f"p{number}@example.com")) for number in range(2, rows_left + 2))
+    job_id = a_job_of(two[0], *roster, driver=Driver.QUEUE, planned=True)
+    with two[0].write() as tx:
+        feed.go_on(tx, job_id, feed.Window(), now())
+    with two[1].read() as tx:
+        waiting = bells.unanswered(tx, besides=())
+
+    assert [(bell.job_id, bell.urgency) for bell in waiting] == [(job_id, urgency)]
 
 
 def test_calls_are_added_up(two: tuple[Ledger, Ledger]) -> None:

@@ -35,7 +35,8 @@ async def split(here: Workplace, job_id: int) -> list[Bell]:
         return []
     try:
         async with (
-            heartbeat(here.ledger, lambda tx: jobs.renew_job(tx, job_id, owner)),
+            # Beside the commits: a piece of the roster that is being written holds the job's line.
+            heartbeat(lambda: here.ledger.aside(lambda tx: jobs.renew_job(tx, job_id, owner))),
             held_on_trouble(here, job_id),
         ):
             await _make_ready(here, job_id)

@@ -156,21 +156,17 @@ def claim_batch(tx: Connection, batch_id: int, owner: str) -> Claim | None:
     return claim
 
 
-_HOLD = [
-    update(table)
-    .where(
-        table.c.id.in_(select(column).where(row.c.batch_id == bindparam("b_batch"), column.is_not(None))),
-        table.c.claimed_by.is_(None),
-    )
-    .values(claimed_by=bindparam("b_token"))
-    for table, column in ((candidate, row.c.candidate_id), (registration, row.c.registration_id))
-]
-
-
 def hold(tx: Connection, claim: Claim) -> None:
-    """Put the claim on those candidates and registrations of its rows that nobody else holds."""
-    for statement in _HOLD:
-        tx.execute(statement, {"b_batch": claim.batch_id, "b_token": claim.token})
+    """Put the claim on those candidates and registrations of its rows that nobody else holds.
+
+    They are named by their ids: as long as it has no statistics of a ledger that was just filled, PostgreSQL would
+    begin with everybody whom nobody holds.
+    """
+    for table, column in ((candidate, row.c.candidate_id), (registration, row.c.registration_id)):
+        mine = tx.execute(select(column).where(row.c.batch_id == claim.batch_id, column.is_not(None)).distinct())
+        ids = sorted(mine.scalars())
+        unheld = update(table).where(table.c.id.in_(ids), table.c.claimed_by.is_(None))
+        tx.execute(unheld.values(claimed_by=claim.token))
 
 
 def renew(tx: Connection, claim: Claim) -> bool:

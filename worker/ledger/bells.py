@@ -134,9 +134,10 @@ def unring_all(tx: Connection) -> None:
 
 def others_wait(tx: Connection, job_id: int) -> bool:
     """Tell whether a bell of a shorter job has rung for a while, and nobody has come."""
-    waiting = unanswered(tx, besides=(job_id,), for_seconds=LONG_SECONDS)
-    mine = urgency(rows_left(tx, job_id)) if waiting else Urgency.FIRST
-    return any(bell.urgency < mine for bell in waiting)
+    mine = urgency(rows_left(tx, job_id))
+    if mine is Urgency.FIRST:
+        return False
+    return any(bell.urgency < mine for bell in unanswered(tx, besides=(job_id,), for_seconds=LONG_SECONDS))
 
 
 def short_at_work(tx: Connection, job_id: int, *, most: int = SMALL) -> bool:
@@ -158,14 +159,21 @@ def unanswered(tx: Connection, *, besides: Collection[int], for_seconds: float =
     Of rosters to be read in, the shortest is first.
     """
     before = now() - for_seconds
-    rung = select(batch.c.job_id, func.min(batch.c.id).label("id"))
-    rung = rung.join(job, job.c.id == batch.c.job_id).where(job.c.driver == Driver.QUEUE, job.c.state.in_(AT_WORK))
-    rung = rung.where(batch.c.state == OPEN, batch.c.rung_at <= before, batch.c.job_id.not_in(besides))
+    rung = select(job.c.id, func.min(batch.c.id), _has_left(SMALL), _has_left(MIDDLING))
+    rung = rung.join(batch, batch.c.job_id == job.c.id)
+    rung = rung.where(job.c.driver == Driver.QUEUE, job.c.state.in_(AT_WORK))
+    rung = rung.where(batch.c.state == OPEN, batch.c.rung_at <= before, job.c.id.not_in(besides))
     found = [
-        Bell(task=Task.REGISTER, id=line.id, job_id=line.job_id, urgency=urgency(rows_left(tx, line.job_id)))
-        for line in tx.execute(rung.group_by(batch.c.job_id))
+        Bell(task=Task.REGISTER, id=batch_id, job_id=job_id, urgency=Urgency(more_than_small + more_than_middling))
+        for job_id, batch_id, more_than_small, more_than_middling in tx.execute(rung.group_by(job.c.id))
     ]
     return found + _unread(tx, besides, before) + _unreported(tx, besides, min(before, now() - SLOW_SECONDS))
+
+
+def _has_left(more_than: int) -> ColumnElement[bool]:
+    """Say whether a job has more rows left than so many, without counting further."""
+    left = select(row.c.id).where(row.c.job_id == job.c.id, row.c.status == RowStatus.NOT_ATTEMPTED)
+    return left.offset(more_than).limit(1).correlate(job).exists()
 
 
 def _unread(tx: Connection, besides: Collection[int], before: float) -> list[Bell]:

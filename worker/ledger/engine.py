@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HEAD = "0004"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
+#: Lines to PostgreSQL that a process keeps open; so many more are opened in a rush, and closed after use.
+LINES, MORE_LINES = 10, 5
 #: PostgreSQL's codes for what passes: transactions that collided, lost connections, a server that starts or ends.
 _PASSING = ("40", "08", "57P")
 
@@ -130,7 +132,7 @@ def _redacted(url: str) -> str:
 def _options(backend: str) -> dict[str, Any]:
     if backend == "sqlite":
         return {"hide_parameters": True, "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-    return {"hide_parameters": True, "pool_pre_ping": True}
+    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": LINES, "max_overflow": MORE_LINES}
 
 
 def _prepare_sqlite(engine: Engine) -> None:

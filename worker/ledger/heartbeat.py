@@ -10,22 +10,18 @@ from worker.errors import LedgerError
 from worker.ledger.owners import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from sqlalchemy import Connection
-
-    from worker.ledger.access import Ledger
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 
 @asynccontextmanager
-async def heartbeat(ledger: Ledger, renew: Callable[[Connection], object]) -> AsyncIterator[None]:
+async def heartbeat(renew: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
     """Renew a lease again and again while the block runs; a ledger that is away for a beat is asked at the next."""
 
     async def beat() -> None:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 6)
             with suppress(LedgerError):
-                await ledger.run(renew)
+                await renew()
 
     beating = asyncio.create_task(beat())
     try:

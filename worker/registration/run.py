@@ -72,7 +72,7 @@ async def run_batch(batch_id: int, desk: Desk) -> BatchEnd:
     if claim is None:
         return BatchEnd(passed_over=True)
     try:
-        async with heartbeat(desk.ledger, lambda tx: batches.renew(tx, claim)):
+        async with heartbeat(lambda: desk.ledger.run(lambda tx: batches.renew(tx, claim))):
             end = await _work_off(desk, claim)
     except StaleClaim:
         await desk.ledger.run(lambda tx: batches.release(tx, claim, closed=False, not_before=now() + 1.0))
