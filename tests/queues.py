@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tests.conftest import Office, Result
 
 CELERY = Path(sys.executable).with_name("celery")
+#: How often beat rings for a sweep in the tests (seconds).
+SWEEP_SECONDS = 1
 #: A job in one of these states moves no more by itself.
 RESTING = {"succeeded", "completed_with_errors", "held", "paused", "cancelled", "failed", "invalid"}
 
@@ -140,6 +143,11 @@ class Queue:
     def redis(self) -> redis.Redis:
         return redis.Redis.from_url(self.broker)
 
+    def bells(self, task: str) -> int:
+        """Count the messages of a task that nobody has taken; the most urgent ones only."""
+        waiting = self.redis().lrange("roster:queue:roster", 0, -1)
+        return sum(json.loads(message)["headers"]["task"] == task for message in waiting)
+
     def logs(self) -> str:
         """Return what every service has said."""
         return "\n".join(
@@ -153,5 +161,9 @@ class Queue:
 
 def open_queue(office: Office, database: str, broker: str) -> Queue:
     """Let an office work through a queue: its ledger and its broker become these."""
-    office.environment |= {"ROSTER_LEDGER": database, "ROSTER_BROKER": broker, "ROSTER_SWEEP_SECONDS": "1"}
+    office.environment |= {
+        "ROSTER_LEDGER": database,
+        "ROSTER_BROKER": broker,
+        "ROSTER_SWEEP_SECONDS": str(SWEEP_SECONDS),
+    }
     return Queue(office, broker)

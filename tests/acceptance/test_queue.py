@@ -11,6 +11,7 @@ import pytest
 
 from tests import servers
 from tests.conftest import FIRST_NAME, LAST_NAME
+from tests.queues import SWEEP_SECONDS
 
 PEOPLE = 45
 
@@ -149,6 +150,21 @@ def test_while_every_slot_is_taken_whoever_is_at_work_sweeps(sandbox, office, qu
 
     line.until(lambda: line.ask("select max(deaths) from batch") == 1, "the sweep")
     assert line.state(job) == "running"
+
+
+def test_bells_of_beat_do_not_pile_up_while_every_slot_is_taken(sandbox, office, queue):
+    lms = sandbox(latency=0.02)
+    line = queue(office(lms, rate="5/second"))
+    line.worker(processes=1)
+    line.office.people("roster.csv", 200)
+    line.submit("roster.csv")
+    line.until(lambda: lms.calls() > 3, "calls")
+    line.beat()
+    line.until(lambda: line.bells("roster.sweep"), "a bell that nobody answers")
+
+    time.sleep(3 * SWEEP_SECONDS)
+
+    assert line.bells("roster.sweep") == 1
 
 
 def test_a_paused_job_stops_within_seconds_and_goes_on_in_any_process(sandbox, office, queue):
