@@ -77,7 +77,7 @@ def _delivery() -> dict[str, Any]:
         "task_annotations": {Name.SPLIT.value: {"time_limit": LONGEST_SPLIT_SECONDS}},
         # A lost connection to Redis does not end what is being sent; 6.0 would.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "task_default_queue": schedule.QUEUE,
+        "task_default_queue": "roster",
         "task_create_missing_queues": False,
     }
 
@@ -137,7 +137,7 @@ def _life(config: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "beat_schedule": schedule.beat_table(config.sweep_seconds),
         # One entry, known from the settings: no file to keep.
-        "beat_scheduler": "worker.schedule:Beat",
+        "beat_scheduler": "worker.beat:Beat",
         "beat_max_loop_interval": 5,
         "timezone": "UTC",
     }
