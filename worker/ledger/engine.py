@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HEAD = "0004"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
+#: How long a new database's switch to write-ahead logging waits when another process is switching it.
+SWITCH_RETRY_SECONDS = 0.01
 #: Lines to PostgreSQL that a process keeps open; so many more are opened in a rush, and closed after use.
 LINES, MORE_LINES = 10, 5
 #: PostgreSQL's codes for what passes: transactions that collided, lost connections, a server that starts or ends.
@@ -142,7 +144,7 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(cursor)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
@@ -151,6 +153,28 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _begin(connection: Any) -> None:
         immediate = not connection.get_execution_options().get("reads", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Switch the database to write-ahead logging when it is not; the mode is kept in the file.
+
+    Two connections that switch a new database at the same moment both read it and want to write it. SQLite ends
+    one of them with SQLITE_BUSY at once, since no busy time-out resolves that deadlock, so it is tried again here.
+    Raises sqlite3.OperationalError when the database stays locked for BUSY_SECONDS.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            (mode,) = cursor.execute("PRAGMA journal_mode").fetchone()
+            if mode != "wal":
+                cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(SWITCH_RETRY_SECONDS)
+        else:
+            return
 
 
 @contextmanager
