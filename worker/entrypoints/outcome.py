@@ -11,6 +11,7 @@ import click
 from worker.ledger import reported
 from worker.model import JobState, RowStatus
 from worker.reports import filing, gather
+from worker.reports.kinds import ReportKind
 from worker.reports.words import next_steps, verified_in_words
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def tell(summary: Summary, *, as_json: bool) -> None:
     click.echo(_costs(summary))
     for path in summary.reports:
         click.echo(f"  {path}")
-    failed = next((path for path in summary.reports if path.endswith(".failed.csv")), "")
+    failed = next((path for path in summary.reports if path.endswith(f".{ReportKind.FAILED}")), "")
     for step in next_steps(summary, failed):
         click.echo(f"  → {step}")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.model import DONE, RowStatus
+from worker.reports.kinds import ReportKind, file_name
 from worker.reports.lines import stamp
-from worker.reports.names import report_name
 from worker.reports.words import NOT_DONE_IN_FAILED, STATE_MEANS, next_steps
 from worker.settings import Event
 
@@ -77,5 +77,5 @@ def _what_to_do(news: News, job: JobNews) -> list[str]:
             f"* job {number} is still held: `roster resume {number}` lets it go on" for number in news.held
         )
         return [waiting]
-    steps = next_steps(job.summary, f"{report_name(job.roster)}.failed.csv")
+    steps = next_steps(job.summary, file_name(job.roster, ReportKind.FAILED))
     return ["\n".join(f"* {step}" for step in steps)]

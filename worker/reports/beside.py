@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING
 from worker.intake.aside import WELL
 from worker.intake.drop_folder import FAILED
 from worker.model import ENDED, JobState
+from worker.reports.kinds import MESSAGE, ReportKind, file_name
 from worker.reports.names import report_name
 from worker.reports.words import STATE_MEANS, next_steps
-from worker.reports.write import KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.reports.lines import Summary
 
-_MESSAGE = "message.txt"
 #: By this line we know our own message again, to replace it or take it away.
 _MARK = "A message from Roster about "
 
 
 def write_message(folder: Path, roster: str, summary: Summary) -> None:
     """Write `<roster>.message.txt` beside a file in `failed/`; take it away when a later try went well."""
-    path = folder / f"{report_name(roster)}.{_MESSAGE}"
+    path = folder / f"{report_name(roster)}.{MESSAGE}"
     if folder.name != FAILED or summary.state not in ENDED or not _is_free(path):
         return
     if summary.state in WELL:
@@ -35,9 +34,9 @@ def write_message(folder: Path, roster: str, summary: Summary) -> None:
 
 def tidy_up(file: Path) -> None:
     """Take the reports away that were written beside a file while its job stood; the file itself has gone on."""
-    for kind in KINDS:
+    for kind in ReportKind:
         with suppress(OSError):
-            (file.parent / f"{report_name(file.name)}.{kind}").unlink(missing_ok=True)
+            (file.parent / file_name(file.name, kind)).unlink(missing_ok=True)
 
 
 def _is_free(path: Path) -> bool:
@@ -54,7 +53,7 @@ def _text(roster: str, summary: Summary) -> str:
     lines += [
         "",
         "What to do:",
-        *(f"- {step}" for step in next_steps(summary, f"{report_name(roster)}.failed.csv")),
+        *(f"- {step}" for step in next_steps(summary, file_name(roster, ReportKind.FAILED))),
     ]
     if summary.state is JobState.INVALID:
         lines += [

@@ -9,9 +9,9 @@ from xlsxwriter.worksheet import Worksheet
 from worker.model import RowStatus
 from worker.reports.cells import checked, write_number, write_text
 from worker.reports.codes import explain
+from worker.reports.kinds import ReportKind, file_name
 from worker.reports.lines import Summary, stamp
 from worker.reports.looks import FILLS, Looks
-from worker.reports.names import report_name
 from worker.reports.words import STATE_MEANS, STATUS_MEANS, next_steps, verified_in_words
 
 #: Of the three columns: a name, a number, what there is to say.
@@ -72,18 +72,17 @@ class _Page:
 def write_summary(sheet: Worksheet, looks: Looks, summary: Summary, columns_left_out: int = 0) -> None:
     """Write what happened, how many rows came to what, and what to do next."""
     page = _Page(sheet, looks)
-    name = report_name(summary.roster)
     page.title(f"{summary.roster}: {summary.state.value.replace('_', ' ')}")
     for label, text in _about(summary):
         page.fact(label, text)
     page.title("What to do next")
-    for step in next_steps(summary, f"{name}.failed.csv"):
+    for step in next_steps(summary, file_name(summary.roster, ReportKind.FAILED)):
         page.sentence(step)
     _write_counts(page, summary)
     page.title("The work")
     for label, number in _work(summary):
         page.line(label, number)
-    if warnings := _warnings(summary, columns_left_out, name):
+    if warnings := _warnings(summary, columns_left_out):
         page.title("Noticed on the way")
         for warning in warnings:
             page.sentence(warning)
@@ -136,12 +135,11 @@ def _work(summary: Summary) -> Iterator[tuple[str, str | int]]:
     yield "Batches cut in two", summary.bisected_batches
 
 
-def _warnings(summary: Summary, columns_left_out: int, name: str) -> list[str]:
+def _warnings(summary: Summary, columns_left_out: int) -> list[str]:
     if not columns_left_out:
         return list(summary.warnings)
-    wide = (
-        f"The roster is wider than a worksheet: see {name}.results.csv for its last {columns_left_out:,} columns."
-    )
+    csv = file_name(summary.roster, ReportKind.RESULTS)
+    wide = f"The roster is wider than a worksheet: see {csv} for its last {columns_left_out:,} columns."
     return [*summary.warnings, wide]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worker.model import DONE, JobState, RowStatus, Verdict
+from worker.reports.kinds import ReportKind
 from worker.reports.lines import Summary, stamp
 
 #: The rows of `<roster>.failed.csv`: not done, and worth dropping again. `skipped` is not among them: the row that
@@ -80,7 +81,9 @@ def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
             "drop that file as it is. What is done already is not sent again."
         )
     if differing := (summary.verified or {}).get(Verdict.DIFFERS, 0):
-        file = next((path for path in summary.reports if path.endswith(".differs.csv")), "the .differs.csv")
+        file = next(
+            (path for path in summary.reports if path.endswith(f".{ReportKind.DIFFERS}")), "the .differs.csv"
+        )
         steps.append(
             f"{_rows(differing)} otherwise at the LMS than said here: see {file} (its `_error` column says how). "
             "Drop that file with `--again` where it should be as the rows say; by itself nothing is sent."

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from worker.errors import UsageError
 from worker.intake import drop_folder, remote
+from worker.reports.kinds import is_report
 
 if TYPE_CHECKING:
     from worker.intake.drop_folder import Found
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 FOLDER = "folder:"
 #: No roster is larger (bytes); one that is, is not fetched to its end.
 LARGEST = 100 * 1024 * 1024
-#: Reports of Roster that lie in a folder are no rosters to come.
-_REPORTS = (".results.csv", ".results.xlsx", ".failed.csv", ".message.txt")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -106,7 +105,7 @@ def glimpse(source: Source) -> Found | None:
     place = Path(source.place)
     try:
         if source.kind is Kind.FOLDER:
-            files = [file for file in drop_folder.look(place).files if not file.name.endswith(_REPORTS)]
+            files = [file for file in drop_folder.look(place).files if not is_report(file.name)]
             if not files:
                 raise UsageError(f"There is no roster in {place}")
             return max(files, key=lambda file: (file.changed, file.name))

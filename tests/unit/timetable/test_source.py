@@ -10,6 +10,7 @@ import pytest
 
 from worker.errors import UsageError
 from worker.intake.remote import redacted
+from worker.reports.kinds import MESSAGE, ReportKind
 from worker.timetable import source
 from worker.timetable.source import Kind, parse
 
@@ -79,7 +80,8 @@ def test_nobody_sees_the_password_of_an_address() -> None:
 
 
 def test_the_newest_roster_of_a_folder_is_taken_and_no_report(tmp_path: Path) -> None:
-    for at, name in enumerate(["old.csv", "new.csv", "new.results.csv", "new.message.txt", "newest.csv.part"]):
+    reports = [f"new.{kind}" for kind in (*ReportKind, MESSAGE)] + ["NEW.DIFFERS.CSV"]
+    for at, name in enumerate(["old.csv", "new.csv", *reports, "newest.csv.part"]):
         (tmp_path / name).write_text("email\n")
         os.utime(tmp_path / name, (1000 + at, 1000 + at))
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.entrypoints.web.security import Endpoint, Who
+    from worker.reports.kinds import ReportKind
 
 #: Rosters up to this are opened before the answer, so that a wrong heading is told at once (bytes).
 GLANCED_AT = 5 * 1024 * 1024
@@ -97,7 +98,7 @@ async def summary_file(request: Request) -> Response:
     return Response(text, 200, {"Content-Disposition": f'attachment; filename="{name}"'}, "application/json")
 
 
-def report_file(kind: str) -> Endpoint:
+def report_file(kind: ReportKind) -> Endpoint:
     """Return the endpoint for one file of a report."""
 
     @needs(Role.VIEWER)

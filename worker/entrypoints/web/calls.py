@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.entrypoints.web import api, downloads, openapi, watch, words
+from worker.entrypoints.web import api, openapi, watch, words
 from worker.entrypoints.web.security import needs
 from worker.entrypoints.web.steering import Act
 from worker.entrypoints.web.summaries import LARGEST
 from worker.model import Role
+from worker.reports.kinds import ReportKind
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -90,10 +91,11 @@ CALLS: tuple[Call, ...] = (
             method="GET",
             path=f"/api/jobs/{{id:int}}/{kind}",
             endpoint=api.report_file(kind),
-            media=media,
+            media=kind.media_type,
             refuses=(404, 409),
         )
-        for kind, media in downloads.KINDS.items()
+        for kind in ReportKind
+        if kind.is_download
     ),
     Call(
         method="GET",

@@ -18,24 +18,19 @@ from worker.entrypoints.web.summaries import job_of
 from worker.intake.accept import own_folder
 from worker.intake.remote import is_address
 from worker.reports import filing, gather
-from worker.reports.names import report_name
+from worker.reports.kinds import ReportKind, file_name
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.jobs import Job
 
-KINDS = {
-    "results.csv": "text/csv; charset=utf-8",
-    "results.xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "failed.csv": "text/csv; charset=utf-8",
-}
 #: What may differ though the job stands as it stood.
 _PASSING = {"reports", "duration_seconds"}
 #: One report of a job is written at a time.
 _turns = tuple(threading.Lock() for _ in range(16))
 
 
-def report(services: Services, job_id: int, kind: str) -> FileResponse:
+def report(services: Services, job_id: int, kind: ReportKind) -> FileResponse:
     """Return one file of a job's report.
 
     Raises UnknownJob; Problem 404 when the job has no such file: no rows, none that failed, or they were purged.
@@ -50,32 +45,32 @@ def report(services: Services, job_id: int, kind: str) -> FileResponse:
     if is_address(services.store):
         return _written_now(services, job, kind)
     folder = own_folder(services.files, job_id)
-    file = folder / f"{report_name(job.roster)}.{kind}"
+    file = folder / file_name(job.roster, kind)
     with _turns[job_id % len(_turns)]:
         if not _stands(folder, job, summary.to_json()):
             filing.write_into(services.ledger, job, folder)
     if not file.is_file():
         raise Problem(404, f"Job {job_id} has no rows that failed")
-    return FileResponse(file, media_type=KINDS[kind], filename=file.name)
+    return FileResponse(file, media_type=kind.media_type, filename=file.name)
 
 
-def _written_now(services: Services, job: Job, kind: str) -> FileResponse:
+def _written_now(services: Services, job: Job, kind: ReportKind) -> FileResponse:
     """Return a file of the report, written for this download alone: this machine keeps none."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="roster-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         filing.write_into(services.ledger, job, folder)
-        file = folder / f"{report_name(job.roster)}.{kind}"
+        file = folder / file_name(job.roster, kind)
         if not file.is_file():
             raise Problem(404, f"Job {job.id} has no rows that failed")
         forget = BackgroundTask(stack.pop_all().close)
-    return FileResponse(file, media_type=KINDS[kind], filename=file.name, background=forget)
+    return FileResponse(file, media_type=kind.media_type, filename=file.name, background=forget)
 
 
 def _stands(folder: Path, job: Job, now: dict[str, Any]) -> bool:
     """Tell whether the files in a folder are of the job as it stands."""
     try:
-        filed = json.loads((folder / f"{report_name(job.roster)}.summary.json").read_text("utf-8"))
+        filed = json.loads((folder / file_name(job.roster, ReportKind.SUMMARY)).read_text("utf-8"))
     except (OSError, ValueError):
         return False
     return job.has_ended and _lasting(filed) == _lasting(json.loads(json.dumps(now)))

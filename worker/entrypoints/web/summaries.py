@@ -8,6 +8,7 @@ from worker.errors import UnknownJob
 from worker.ledger import jobs
 from worker.registration import steer
 from worker.reports import gather
+from worker.reports.kinds import ReportKind
 from worker.reports.words import NOT_DONE_IN_FAILED
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.ledger.jobs import Job
+    from worker.reports.lines import Summary
 
 #: What ids and row numbers may be in both databases.
 LARGEST = 2**31 - 1
@@ -35,10 +37,17 @@ def summary_of(services: Services, job: Job | int, tx: Connection | None = None)
     job = job_of(tx, job) if isinstance(job, int) else job
     summary = gather.summarise(tx, job)
     told = summary.to_json()
-    kinds = ["results.csv", "results.xlsx", "summary.json"] if summary.total and job.purged_at is None else []
-    if kinds and any(summary.by_status.get(status) for status in NOT_DONE_IN_FAILED):
-        kinds.insert(2, "failed.csv")
-    return {**told, "reports": [f"/api/jobs/{job.id}/{kind}" for kind in kinds]}
+    return {**told, "reports": [f"/api/jobs/{job.id}/{kind}" for kind in _kinds_of(job, summary)]}
+
+
+def _kinds_of(job: Job, summary: Summary) -> list[ReportKind]:
+    """Return the files of a job's report that can be downloaded now."""
+    if not summary.total or job.purged_at is not None:
+        return []
+    kinds = [kind for kind in ReportKind if not kind.is_partial]
+    if any(summary.by_status.get(status) for status in NOT_DONE_IN_FAILED):
+        kinds.insert(kinds.index(ReportKind.SUMMARY), ReportKind.FAILED)
+    return kinds
 
 
 def summaries(services: Services, limit: int, before: int | None) -> list[dict[str, Any]]:
