@@ -12,11 +12,12 @@ from celery import Celery, Task, signals
 from celery.exceptions import CeleryError, Ignore, Reject, Retry
 from structlog.contextvars import bound_contextvars
 
-from worker import logs, schedule, settings, watching, workplace
+from worker import logs, schedule, settings
 from worker.errors import RosterError, SettingsError
-from worker.ledger.bells import Task as Name
-from worker.preload import preload
-from worker.unforeseen import place_of
+from worker.ledger.queue import Task as Name
+from worker.runtime import flower, process
+from worker.runtime.preload import preload
+from worker.safe_errors import place_of
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -137,7 +138,7 @@ def _life(config: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "beat_schedule": schedule.beat_table(config.sweep_seconds),
         # One entry, known from the settings: no file to keep.
-        "beat_scheduler": "worker.beat:Beat",
+        "beat_scheduler": "worker.runtime.beat:Beat",
         "beat_max_loop_interval": 5,
         "timezone": "UTC",
     }
@@ -145,12 +146,12 @@ def _life(config: Settings) -> dict[str, Any]:
 
 @signals.worker_shutting_down.connect
 def _tell_children(**_: Any) -> None:
-    workplace.ending.set()
+    process.ending.set()
 
 
 @signals.worker_process_shutdown.connect
 def _leave(**_: Any) -> None:
-    workplace.leave()
+    process.leave()
 
 
 def __getattr__(name: str) -> Any:
@@ -171,7 +172,7 @@ def _app_of_this_program() -> Celery:
         if not {"beat", "flower"} & set(sys.argv):
             settings.read_post(config)
         if "flower" in sys.argv:
-            watching.prepare()
+            flower.prepare()
     except RosterError as error:
         sys.exit(str(error))
     signals.setup_logging.connect(lambda **_: logs.configure(config.log), weak=False)

@@ -9,9 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from worker import lms
 from worker.errors import RosterError
-from worker.ledger import jobs, notices, rows
-from worker.ledger.engine import now
-from worker.registration.estimate import estimate
+from worker.jobs.estimate import estimate
+from worker.ledger import jobs, rows, webhooks
+from worker.ledger.database import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ class JobMetrics:
                 for job in jobs.list_jobs(tx, MOST_JOBS):
                     if not job.has_ended or (job.finished_at or 0) > now() - TOLD_SECONDS:
                         self._tell(tx, told, job)
-                for each, count in notices.tally(tx).items():
+                for each, count in webhooks.tally(tx).items():
                     told.hooks.add_metric(each, count)
         except RosterError:
             told.up.add_metric((), 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.ledger.bells import Task
+from worker.ledger.queue import Task
 
 #: Whoever is at work sweeps by then, when every slot is taken.
 VOID_AFTER_SECONDS = 60.0

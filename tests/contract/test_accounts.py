@@ -11,8 +11,8 @@ from sqlalchemy import update
 from worker.accounts import guessing, keys, passwords, people
 from worker.errors import UsageError
 from worker.ledger import accounts, audit, schema
-from worker.ledger.access import Ledger
-from worker.ledger.engine import now
+from worker.ledger.database import now
+from worker.ledger.transactions import Ledger
 from worker.model import Role
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from tests.builders import a_job, lines_of, open_ledger
-from worker.ledger import engine as databases
+from worker.ledger import database as databases
 from worker.ledger import schema
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OPEN = """
 import sys, time
-from worker.ledger.engine import open_engine
+from worker.ledger.database import open_engine
 time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
 engine = open_engine(sys.argv[1])
 with engine.begin() as tx:

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from worker.ledger import guesses
-from worker.ledger.engine import now
+from worker.ledger.database import now
 from worker.ledger.guesses import Guesses
 
 if TYPE_CHECKING:

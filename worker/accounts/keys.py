@@ -7,13 +7,13 @@ import secrets
 from typing import TYPE_CHECKING
 
 from worker.ledger import accounts
-from worker.ledger.engine import now
+from worker.ledger.database import now
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from worker.ledger.access import Ledger
     from worker.ledger.accounts import Account
+    from worker.ledger.transactions import Ledger
 
 #: Begins every token, so that one that has got where it does not belong is recognised.
 PREFIX = "roster_"

@@ -12,8 +12,8 @@ from worker.ledger import accounts, audit
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from worker.ledger.access import Ledger
     from worker.ledger.accounts import Account
+    from worker.ledger.transactions import Ledger
     from worker.model import Role
 
 _NAME = re.compile(r"[\w][\w.@+ -]{0,98}[\w]|[\w]")

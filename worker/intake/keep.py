@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from worker.errors import UsageError
-from worker.intake import remote
+from worker.intake import storage
 
 
 def keep(path: Path, store: str, mark: str) -> str:
@@ -18,9 +18,9 @@ def keep(path: Path, store: str, mark: str) -> str:
     In a folder it is readable by its owner alone. Raises UsageError when there is no room or no right.
     """
     name = f"{mark[:32]}{path.suffix.lower()[:10]}"
-    if remote.is_address(store):
-        address = remote.below(store, name)
-        remote.put(path, address)
+    if storage.is_address(store):
+        address = storage.below(store, name)
+        storage.put(path, address)
         return address
     return str(_keep_here(path, Path(store) / name))
 

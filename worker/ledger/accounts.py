@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, exists, func, insert, select, update
 
-from worker.ledger.engine import now
+from worker.ledger.database import now
 from worker.ledger.schema import account, session, token
 from worker.model import Role
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
 
-from worker.ledger.engine import now
+from worker.ledger.database import now
 from worker.ledger.schema import audit
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from worker.ledger.candidates import chunks
-from worker.ledger.engine import now
-from worker.ledger.owners import LEASE_SECONDS, is_dead
+from worker.ledger.database import now
+from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import batch, candidate, job, registration, row
 from worker.model import AT_WORK, Action, CandidateState, RegistrationState, RowStatus
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select, update
 
-from worker.ledger.engine import planned_for_values
+from worker.ledger.database import planned_for_values
 from worker.ledger.identity import Identity, hashed
 from worker.ledger.schema import candidate, registration
 from worker.model import CandidateState, RegistrationState

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from worker.ledger.engine import take_turns, upsert
+from worker.ledger.database import take_turns, upsert
 from worker.ledger.schema import guess
 
 if TYPE_CHECKING:

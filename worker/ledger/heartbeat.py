@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from worker.errors import LedgerError
-from worker.ledger.owners import LEASE_SECONDS
+from worker.ledger.leases import LEASE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

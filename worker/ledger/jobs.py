@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, insert, select, update
 
-from worker.ledger.engine import now, upsert
-from worker.ledger.owners import LEASE_SECONDS, is_dead
+from worker.ledger.database import now, upsert
+from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import call, job
 from worker.model import ENDED, Driver, JobState
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import null, select, update
 
-from worker.ledger.engine import now
+from worker.ledger.database import now
 from worker.ledger.schema import job, row
 from worker.model import ENDED
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, func, select, update
 
-from worker.ledger.engine import now
+from worker.ledger.database import now
 from worker.ledger.schema import row
 from worker.model import Action, RowStatus
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, or_, select, update
 
-from worker.ledger.engine import now
-from worker.ledger.owners import LEASE_SECONDS, is_dead
+from worker.ledger.database import now
+from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import schedule
 
 if TYPE_CHECKING:

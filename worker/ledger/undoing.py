@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 
 from worker.ledger import jobs
-from worker.ledger.engine import take_turns
+from worker.ledger.database import take_turns
 from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import registration, row
 from worker.model import Action, JobState, RegistrationState, RowStatus

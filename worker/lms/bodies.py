@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import AnswerLost
 
 if TYPE_CHECKING:
-    from worker.lms.answers import Answer
+    from worker.lms.responses import Answer
 
 
 def as_id(value: Any) -> str | None:

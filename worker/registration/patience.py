@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.errors import LmsUnavailable, RetryLater, StopJob
-from worker.ledger.engine import now
+from worker.ledger.database import now
 
 #: How long an LMS that never answered is tried, and one that did before (seconds).
 FIRST_CONTACT_SECONDS = 12.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from worker.ledger import jobs, reported, rows, verifying
-from worker.ledger.engine import now
+from worker.ledger import jobs, reported, rows, verify
+from worker.ledger.database import now
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from worker.ledger.access import Ledger
     from worker.ledger.jobs import Job
     from worker.ledger.reported import ReportedRow
+    from worker.ledger.transactions import Ledger
 
 
 def summarise(tx: Connection, job: Job) -> Summary:
@@ -43,7 +43,7 @@ def summarise(tx: Connection, job: Job) -> Summary:
         reason=job.reason,
         not_before=_time(job.not_before) if job.state is JobState.WAITING else None,
         warnings=tuple(job.notes),
-        verified=verifying.tally(tx, job.id) if job.verified_at else None,
+        verified=verify.tally(tx, job.id) if job.verified_at else None,
     )
 
 

@@ -7,7 +7,7 @@ from worker.settings.connection import Connection, is_loopback
 from worker.settings.folders import Folder
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
 from worker.settings.messages import Email, Event, Mail, Post, Receiver, Webhook, literal_secrets, read_post
-from worker.settings.root import Settings
+from worker.settings.models import Settings
 from worker.settings.secrets import Hidden, Secret, Text
 from worker.settings.serve import Serve
 

@@ -23,7 +23,7 @@ from pydantic import (
 from worker.errors import SettingsError
 from worker.settings.connection import is_loopback
 from worker.settings.loading import explain, nearest
-from worker.settings.root import Settings
+from worker.settings.models import Settings
 from worker.settings.secrets import Hidden, Secret
 
 Model = TypeVar("Model", bound=BaseModel)
