@@ -16,7 +16,7 @@ from worker.ledger.batches import PlannedBatch
 from worker.ledger.database import open_engine
 from worker.ledger.importing import within
 from worker.ledger.leases import owner_name
-from worker.ledger.reported import ReportedRow, reported_rows
+from worker.ledger.rows import ReportedRow, reported_rows
 from worker.ledger.transactions import Ledger
 from worker.lms.contract import Deed, Enrolment
 from worker.lms.http import Door, open_wire

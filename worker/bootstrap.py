@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from worker import lms, settings
 from worker.errors import SettingsError
 from worker.intake.storage import is_address, refuse_unwritable
-from worker.ledger import jobs, outlook, people
+from worker.ledger import jobs, key_value, rows
 from worker.ledger.database import now, open_engine
 from worker.ledger.leases import owner_name
 from worker.ledger.transactions import Ledger
@@ -18,9 +18,8 @@ from worker.ledger.transactions import Ledger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Connection as Transaction
-
     from worker.errors import RosterError
+    from worker.ledger.database import Transaction
     from worker.lms.http import Door, Wire
     from worker.pace.limiter import Gate
     from worker.pace.rate import Rate
@@ -82,7 +81,7 @@ class Services:
         configured = configured_rate(connection)
         if configured is not None:
             return configured.per_second
-        remembered = people.recall(tx, pace_memory(connection)) or {}
+        remembered = key_value.recall(tx, pace_memory(connection)) or {}
         return float(remembered.get("rate") or 0) or None
 
 
@@ -129,7 +128,7 @@ def _open_store(services: Services, connection: Connection) -> PaceStore:
     from worker.pace.stores.memory import MemoryStore  # noqa: PLC0415
 
     with services.ledger.read() as tx:
-        remembered = people.recall(tx, pace_memory(connection)) or {}
+        remembered = key_value.recall(tx, pace_memory(connection)) or {}
     bounds = Bounds(max_in_flight=connection.max_in_flight, rate=configured_rate(connection))
     found = persistence.from_memory(remembered, now=now())
     not_before = float(remembered.get("not_before") or 0)
@@ -181,7 +180,7 @@ def open_desk(
 
     connector = lms.connect(connection, door)
     with services.ledger.read() as tx:
-        proven = outlook.proven_courses(tx, connection.name)
+        proven = rows.proven_courses(tx, connection.name)
         job = jobs.find_job(tx, job_id)
     desk = Desk(
         job_id=job_id,

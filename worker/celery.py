@@ -12,7 +12,7 @@ from celery import Celery, Task, signals
 from celery.exceptions import CeleryError, Ignore, Reject, Retry
 from structlog.contextvars import bound_contextvars
 
-from worker import logs, schedule, settings
+from worker import logs, settings
 from worker.errors import RosterError, SettingsError
 from worker.ledger.queue import Task as Name
 from worker.runtime import flower, process
@@ -21,6 +21,21 @@ from worker.safe_errors import place_of
 
 if TYPE_CHECKING:
     from worker.settings import Settings
+
+#: Whoever is at work sweeps by then, when every slot is taken.
+VOID_AFTER_SECONDS = 60.0
+
+
+def beat_table(every_seconds: float) -> dict[str, dict[str, Any]]:
+    """Return what beat rings, and how often; a bell that nobody answered in time is void."""
+    return {
+        "sweep": {
+            "task": Name.SWEEP.value,
+            "schedule": every_seconds,
+            "options": {"expires": VOID_AFTER_SECONDS, "priority": 0},
+        }
+    }
+
 
 #: Messages in Redis begin with this, so that one Redis may serve others too.
 PREFIX = "roster:queue:"
@@ -136,7 +151,7 @@ def _life(config: Settings) -> dict[str, Any]:
         "worker_max_tasks_per_child": 1000,
         "worker_max_memory_per_child": 500_000,
         "worker_hijack_root_logger": False,
-        "beat_schedule": schedule.beat_table(config.sweep_seconds),
+        "beat_schedule": beat_table(config.sweep_seconds),
         # One entry, known from the settings: no file to keep.
         "beat_scheduler": "worker.runtime.beat:Beat",
         "beat_max_loop_interval": 5,

@@ -17,10 +17,9 @@ from worker.model import Driver
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Connection as Transaction
-
     from worker.bootstrap import Services
     from worker.intake.accept import Accepted, Arrival, Options
+    from worker.ledger.database import Transaction
     from worker.settings import Connection
 
 #: Told the job that an act was about or has opened, in the act's transaction.

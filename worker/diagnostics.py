@@ -15,7 +15,7 @@ from worker import bootstrap, doctor_doors, lms
 from worker.cli import output
 from worker.errors import RosterError, SettingsError, UsageError
 from worker.intake import storage
-from worker.ledger import jobs, outbox, people, queue
+from worker.ledger import jobs, key_value, outbox, queue
 from worker.ledger.database import now
 from worker.notifications import mail
 from worker.notifications.delivery import Undelivered
@@ -76,7 +76,7 @@ def _queue(services: Services) -> list[tuple[bool, str]]:
 
 def _sweep(services: Services) -> tuple[bool, str]:
     with services.ledger.read() as tx:
-        last = people.recall(tx, queue.SWEPT)
+        last = key_value.recall(tx, queue.SWEPT)
     if last is None:
         return False, "queue: never swept; start `celery -A worker beat` and `celery -A worker worker`"
     ago = now() - last["at"]

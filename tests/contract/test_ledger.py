@@ -36,12 +36,22 @@ from worker.intake.accept import Accepted, Options, accept
 from worker.intake.importing import read_in
 from worker.jobs import advance
 from worker.jobs.completion import settle_job
-from worker.ledger import action_intents, batches, external_ids, importing, intents, jobs, queue, rows, schema
+from worker.ledger import (
+    action_intents,
+    batches,
+    external_ids,
+    importing,
+    intents,
+    jobs,
+    key_value,
+    queue,
+    rows,
+    schema,
+)
 from worker.ledger import people as directory
-from worker.ledger.candidates import Directory
+from worker.ledger.candidates import Directory, identify
 from worker.ledger.database import HEAD, now, open_engine, planned_for_values
 from worker.ledger.external_ids import Findings
-from worker.ledger.identity import identify
 from worker.ledger.intents import Outcome
 from worker.ledger.leases import owner_name
 from worker.ledger.queue import Urgency
@@ -54,8 +64,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.intents import Work
 
 
@@ -293,19 +302,19 @@ def test_somebody_listed_again_is_listed_once_with_what_is_newest(two: tuple[Led
 def test_what_is_remembered_replaces_what_was(two: tuple[Ledger, Ledger]) -> None:
     for ledger, rate in zip(two, (5.0, 9.0), strict=True):
         with ledger.write() as tx:
-            directory.remember(tx, "pace:x", {"rate": rate})
+            key_value.remember(tx, "pace:x", {"rate": rate})
 
     with two[0].read() as tx:
-        assert directory.recall(tx, "pace:x") == {"rate": 9.0}
-        assert directory.recall(tx, "pace:y") is None
+        assert key_value.recall(tx, "pace:x") == {"rate": 9.0}
+        assert key_value.recall(tx, "pace:y") is None
         assert directory.read_until(tx, "north") is None
 
 
 async def test_two_transactions_that_wait_for_each_other_both_get_through(two: tuple[Ledger, Ledger]) -> None:
     ids = [a_job_of(two[0], a_row(number)) for number in (2, 3)]
 
-    def both(first: int, second: int) -> Callable[[Connection], None]:
-        def work(tx: Connection) -> None:
+    def both(first: int, second: int) -> Callable[[Transaction], None]:
+        def work(tx: Transaction) -> None:
             jobs.add_to_job(tx, first, rate_limited=1)
             time.sleep(0.3)
             jobs.add_to_job(tx, second, rate_limited=1)

@@ -12,7 +12,7 @@ import click
 
 from worker.accounts import people
 from worker.errors import UsageError
-from worker.ledger import accounts, audit
+from worker.ledger import accounts
 from worker.model import Role
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def token(services: Services, name: str, *, label: str, revoke: bool) -> None:
 def audit_lines(services: Services, job_id: int | None, most: int, *, as_json: bool) -> None:
     """Print the newest lines of the audit."""
     with services.ledger.read() as tx:
-        found = audit.lines(tx, job_id=job_id, most=most)
+        found = accounts.lines(tx, job_id=job_id, most=most)
     if as_json:
         click.echo(json.dumps([_as_json(line) for line in found], ensure_ascii=False))
         return
@@ -88,7 +88,7 @@ def audit_lines(services: Services, job_id: int | None, most: int, *, as_json: b
         click.echo(f"{when:%Y-%m-%d %H:%M:%S}  {line.who:<24} {line.act:<16} {job:<10} {line.detail}".rstrip())
 
 
-def _as_json(line: audit.Line) -> dict[str, object]:
+def _as_json(line: accounts.Line) -> dict[str, object]:
     at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return {"at": at, "who": line.who, "act": line.act, "job": line.job_id, "detail": line.detail}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.jobs import reporting
-from worker.ledger import reported
+from worker.ledger import rows
 from worker.model import JobState, RowStatus
 from worker.reports import gather
 from worker.reports.kinds import ReportKind
@@ -18,8 +18,7 @@ from worker.reports.labels import next_steps, verified_in_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection as Transaction
-
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
     from worker.reports.lines import Summary
@@ -60,7 +59,7 @@ def rehearsed(tx: Transaction, job: Job) -> Summary:
 def tell_problems(tx: Transaction, job: Job, most: int) -> None:
     """Print the first problems of a roster's rows, with row and column."""
     shown = 0
-    for row in reported.reported_rows(tx, job.id):
+    for row in rows.reported_rows(tx, job.id):
         if row.status is RowStatus.INVALID:
             shown += 1
             if shown <= most:

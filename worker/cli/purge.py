@@ -14,7 +14,7 @@ from worker.errors import UsageError
 from worker.intake.accept import own_folder, own_place
 from worker.intake.storage import is_address, remove
 from worker.jobs import drafts as draft_files
-from worker.ledger import purging
+from worker.ledger import jobs
 from worker.ledger.database import now
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def purge(services: Services, older_than: str) -> int:
     seconds = seconds_of(older_than)
     moment = now() - seconds
     with services.ledger.read() as tx:
-        old = purging.ended_before(tx, moment)
+        old = jobs.ended_before(tx, moment)
     left = [job_id for job_id, kept_at in old if not _purge_one(services, job_id, kept_at)]
     if old:
         services.ledger.overwrite()
@@ -44,8 +44,8 @@ def _purge_one(services: Services, job_id: int, kept_at: str) -> bool:
     """Purge a job and what is kept of it; False, and said, when an address is away: the job then stays."""
     try:
         with services.ledger.write() as tx:
-            purging.purge_job(tx, job_id)
-            if kept_at and not purging.is_kept_for_another(tx, kept_at):
+            jobs.purge_job(tx, job_id)
+            if kept_at and not jobs.is_kept_for_another(tx, kept_at):
                 _remove(kept_at)
             if is_address(services.store):
                 remove(own_place(services.store, job_id))

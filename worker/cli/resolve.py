@@ -10,7 +10,7 @@ from worker.cli import output
 from worker.errors import UsageError
 from worker.intake.answer_file import CANDIDATE, REGISTRATION, RESOLVE, ROW, read_filled_in
 from worker.jobs import lifecycle, resolving
-from worker.reports import doubtful, gather
+from worker.reports import csv_report, gather
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def export(services: Services, job_id: int, path: Path) -> int:
     """Write the rows in doubt as a list to fill in."""
     with services.ledger.read() as tx:
         job = lifecycle.get_whole_job(tx, job_id)
-    count = doubtful.write_doubtful(path, job.headings, lambda: gather.lines_of(services.ledger, job))
+    count = csv_report.write_doubtful(path, job.headings, lambda: gather.lines_of(services.ledger, job))
     click.echo(
         f"{path}: {count} rows in doubt. Look each up at the LMS and fill in {RESOLVE} (`absent`, `candidate 123`, "
         f"`registration 456`), or its {REGISTRATION} or {CANDIDATE}; leave {ROW} as it is. Then "

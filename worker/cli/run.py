@@ -18,7 +18,7 @@ from worker.intake.accept import accept, fingerprint
 from worker.intake.importing import read_in, rehearse
 from worker.intake.reading import roster_options
 from worker.jobs import lifecycle
-from worker.jobs.plan_old import plan_of
+from worker.jobs.estimate import plan_of
 from worker.ledger import jobs
 from worker.model import JobState, RowStatus
 from worker.runtime.embedded import Runner
@@ -26,11 +26,10 @@ from worker.runtime.embedded import Runner
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection as Transaction
-
     from worker.bootstrap import Services
     from worker.intake.accept import Options
-    from worker.jobs.plan_old import Plan
+    from worker.jobs.estimate import Plan
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
     from worker.settings import Connection

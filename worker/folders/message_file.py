@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from worker.folders.archive import WELL
 from worker.folders.watch import FAILED
 from worker.model import ENDED, JobState
-from worker.reports.kinds import MESSAGE, ReportKind, file_name
+from worker.reports.kinds import MESSAGE, ReportKind, file_name, report_name
 from worker.reports.labels import STATE_MEANS, next_steps
-from worker.reports.names import report_name
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,9 +24,8 @@ from worker.model import Driver
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection as Transaction
-
     from worker.intake.accept import Accepted
+    from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
     from worker.settings import Connection, Folder
 

@@ -17,12 +17,11 @@ from worker.ledger.importing import NewRow
 from worker.model import Action, JobState, RowStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection as Transaction
-
     from worker.intake.accept import Options
     from worker.intake.headers import Headings
     from worker.intake.roster_file import RosterFile
     from worker.intake.rows import ParsedRow
+    from worker.ledger.database import Transaction
     from worker.ledger.importing import Transactions
     from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from worker.cli.options import pairs
 from worker.errors import UsageError
 from worker.intake.accept import Options
-from worker.ledger import people
+from worker.ledger import key_value
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -19,12 +19,12 @@ def roster_options(services: Services, options: Mapping[str, Any]) -> Options:
     mapping = pairs(options["mapping"], "--map")
     with services.ledger.write() as tx:
         if name := options["use_map"]:
-            kept = people.recall(tx, f"map:{name}")
+            kept = key_value.recall(tx, f"map:{name}")
             if kept is None:
                 raise UsageError(f"No map is kept under the name {name!r}; keep one with --save-map {name}")
             mapping = {**kept, **mapping}
         if name := options["save_map"]:
-            people.remember(tx, f"map:{name}", mapping)
+            key_value.remember(tx, f"map:{name}", mapping)
     return Options(
         course=options["course"],
         set_values=pairs(options["set_values"], "--set"),

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.intake.columns import COURSE_COLUMNS, PERSON_COLUMNS, REGISTRATION_COLUMN
-from worker.intake.course import choose_column, named
-from worker.intake.problems import ProblemCode
-from worker.intake.values import RowValues
+from worker.errors import UsageError
+from worker.intake.columns import COURSE_COLUMNS, FIELD_PREFIX, PERSON_COLUMNS, REGISTRATION_COLUMN
+from worker.intake.headers import check_column
+from worker.intake.problems import ProblemCode, quote
+from worker.intake.text import clean
+from worker.intake.values import RowValues, Setting, check_values
 from worker.model import STEPS, Action, Problem, RowRules
+
+_PREFIXES = (("name:", "course_name"), ("ext:", "course_external_id"))
+
+
+def parse_course(value: str, *, allowed: Iterable[str]) -> tuple[str, str]:
+    """Return the column and the value of `58`, `name:Fire Safety` or `ext:C-58`.
+
+    Raises UsageError when it names nothing, or in a way that the connection does not understand.
+    """
+    text = clean(value)
+    column, name = "course_id", text
+    for prefix, prefixed in _PREFIXES:
+        if text.casefold().startswith(prefix):
+            column, name = prefixed, text[len(prefix) :].strip()
+    if not name:
+        raise UsageError("--course is empty; write 58, name:Fire Safety or ext:C-58.")
+    if column not in set(allowed):
+        raise UsageError(f"--course {quote(value)}: this connection knows courses only by {named(allowed)}.")
+    return column, name
+
+
+def choose_column(given: Iterable[str], *, allowed: Iterable[str]) -> str | None:
+    """Return the course column that counts, of those that a row fills in; None when none may."""
+    usable = set(given) & set(allowed)
+    return next((column for column in COURSE_COLUMNS if column in usable), None)
+
+
+def named(columns: Iterable[str]) -> str:
+    """Return course columns in their order of priority, for a message."""
+    allowed = set(columns)
+    return " or ".join(column for column in COURSE_COLUMNS if column in allowed)
+
 
 #: The actions that are about a person alone.
 _WITHOUT_COURSE = frozenset({Action.UPDATE, Action.DEACTIVATE})
@@ -65,3 +99,40 @@ class Demands:
 
 def _problem(column: str, code: ProblemCode, message: str) -> Problem:
     return Problem(column=column, code=code.value, message=message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fills:
+    """Values by column; those of the course count only for rows that name no course at all."""
+
+    plain: Mapping[str, str]
+    course: Mapping[str, str]
+
+    def fill(self, values: Mapping[str, str], given: frozenset[str]) -> dict[str, str]:
+        """Return a row's values with the empty ones filled in; `given` are the columns that are not empty."""
+        fills = dict(self.plain) if given.intersection(COURSE_COLUMNS) else {**self.plain, **self.course}
+        return {column: value for column, value in fills.items() if column not in given} | dict(values)
+
+
+def collect_fills(set_values: Mapping[str, str], course: str | None, rules: RowRules) -> Fills:
+    """Return what fills in empty cells; raise UsageError for an option that no row could use."""
+    chosen = {check_column(column, option="--set"): clean(value) for column, value in set_values.items()}
+    plain = {column: value for column, value in chosen.items() if column not in COURSE_COLUMNS}
+    of_course = {column: value for column, value in chosen.items() if column in COURSE_COLUMNS}
+    for column in of_course.keys() - rules.course_columns:
+        raise UsageError(f"--set {column}: this connection knows courses only by {named(rules.course_columns)}.")
+    if not of_course and course is not None:
+        of_course = dict([parse_course(course, allowed=rules.course_columns)])
+    _, problems = check_values(
+        {column: value for column, value in (plain | of_course).items() if not column.startswith(FIELD_PREFIX)},
+        Setting(),
+    )
+    for problem in problems:
+        option = "--course" if problem.column in COURSE_COLUMNS and course else f"--set {problem.column}"
+        raise UsageError(f"{option}: {problem.message}")
+    defaults = {column: value for column, value in rules.defaults.items() if value}
+    own = {column: value for column, value in defaults.items() if column in COURSE_COLUMNS}
+    return Fills(
+        plain={column: value for column, value in defaults.items() if column not in own} | plain,
+        course=of_course or own,
+    )

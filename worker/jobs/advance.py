@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from worker.jobs import completion, conclude, lifecycle
+from worker.jobs import completion, lifecycle
 from worker.ledger import batches, jobs, queue
 from worker.ledger.queue import Bell, Task, Urgency
 from worker.model import AT_WORK, STAGES, TO_READ, JobState
@@ -17,9 +17,8 @@ from worker.model import AT_WORK, STAGES, TO_READ, JobState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from sqlalchemy import Connection
-
     from worker.ledger.batches import OpenBatch
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
 #: A batch that may start within this time gets its bell now, to be rung then (seconds); others wait in the ledger.
@@ -63,7 +62,7 @@ def ready(
     return may_start[: max(0, at_once - len(running))]
 
 
-def go_on(tx: Connection, job_id: int, window: Window, at: float) -> list[Bell]:
+def go_on(tx: Transaction, job_id: int, window: Window, at: float) -> list[Bell]:
     """Take a job of the queue one step on and return the bells to ring for it, noted as rung."""
     job = jobs.find_job(tx, job_id)
     if job is None or job.is_taken:
@@ -80,7 +79,7 @@ def go_on(tx: Connection, job_id: int, window: Window, at: float) -> list[Bell]:
     return []
 
 
-def next_batches(tx: Connection, job_id: int, most: int, at: float, *, besides: Collection[int]) -> list[int]:
+def next_batches(tx: Transaction, job_id: int, most: int, at: float, *, besides: Collection[int]) -> list[int]:
     """Return the batches of a job that may start now, those for which no bell was rung before the others."""
     job = jobs.find_job(tx, job_id)
     if job is None or job.state not in AT_WORK:
@@ -91,7 +90,7 @@ def next_batches(tx: Connection, job_id: int, most: int, at: float, *, besides: 
     return [batch.id for batch in sorted(may_start, key=lambda batch: batch.rung_at is not None)][:most]
 
 
-def _ring_to_split(tx: Connection, job: Job, window: Window, at: float) -> list[Bell]:
+def _ring_to_split(tx: Transaction, job: Job, window: Window, at: float) -> list[Bell]:
     seconds = max(0.0, (job.not_before or 0) - at)
     if seconds > SOON_SECONDS:
         return []
@@ -104,13 +103,13 @@ def _ring_to_split(tx: Connection, job: Job, window: Window, at: float) -> list[
     return [replace(bell, urgency=urgency, seconds=seconds) for bell in rung]
 
 
-def _go_on_at_work(tx: Connection, job: Job, window: Window, at: float) -> list[Bell]:
+def _go_on_at_work(tx: Transaction, job: Job, window: Window, at: float) -> list[Bell]:
     open_batches = batches.open_batches(tx, job.id)
     if not open_batches:
         return ring_report(tx, job.id, at) if completion.settle_job(tx, job.id) else []
     if max(batch.deaths for batch in open_batches) >= MOST_DEATHS:
         reason = f"{MOST_DEATHS} workers died at work on the same rows; look at their logs, then resume"
-        conclude.hold(tx, job.id, reason, "workers_died")
+        completion.hold(tx, job.id, reason, "workers_died")
         return []
     _say_whether_it_waits(tx, job, open_batches, at)
     urgency = queue.urgency(queue.rows_left(tx, job.id))
@@ -118,7 +117,7 @@ def _go_on_at_work(tx: Connection, job: Job, window: Window, at: float) -> list[
 
 
 def _ring_batches(
-    tx: Connection,
+    tx: Transaction,
     job_id: int,
     open_batches: Sequence[OpenBatch],
     urgency: Urgency,
@@ -137,20 +136,20 @@ def _ring_batches(
             yield Bell(task=Task.REGISTER, id=batch.id, job_id=job_id, seconds=seconds, urgency=now_first)
 
 
-def ring_report(tx: Connection, job_id: int, at: float) -> list[Bell]:
+def ring_report(tx: Transaction, job_id: int, at: float) -> list[Bell]:
     """Ring for the reports of a job that has stopped."""
     return _ring_job(tx, job_id, Task.REPORT, Window(), at, first=True)
 
 
 def _ring_job(
-    tx: Connection, job_id: int, task: Task, window: Window, at: float, *, first: bool = False
+    tx: Transaction, job_id: int, task: Task, window: Window, at: float, *, first: bool = False
 ) -> list[Bell]:
     """Ring for a job as a whole; `first`: whatever was rung before was for something else."""
     rung = queue.note_job(tx, job_id, at, older_than=at + 1.0 if first else at - window.lost_after)
     return [Bell(task=task, id=job_id, job_id=job_id)] if rung else []
 
 
-def _say_whether_it_waits(tx: Connection, job: Job, open_batches: Sequence[OpenBatch], at: float) -> None:
+def _say_whether_it_waits(tx: Transaction, job: Job, open_batches: Sequence[OpenBatch], at: float) -> None:
     """Change the job to `waiting` when every batch waits for a later time, and back when one may go."""
     waits = not any(batch.running for batch in open_batches) and not ready(
         open_batches, (), at_once=1, at=at + NOTICED_SECONDS

@@ -12,8 +12,7 @@ from worker.ledger.database import now
 from worker.model import AT_WORK, ENDED, TO_READ, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
 #: `retry` sends these again: their status says that nothing was done.
@@ -21,7 +20,7 @@ NOTHING_DONE = (RowStatus.REJECTED, RowStatus.NOT_ATTEMPTED)
 STOPPED = (JobState.PAUSED, JobState.HELD, JobState.SCHEDULED)
 
 
-def get_job(tx: Connection, job_id: int) -> Job:
+def get_job(tx: Transaction, job_id: int) -> Job:
     """Return the job; raises UnknownJob when there is none of that number."""
     job = jobs.find_job(tx, job_id)
     if job is None:
@@ -29,7 +28,7 @@ def get_job(tx: Connection, job_id: int) -> Job:
     return job
 
 
-def get_whole_job(tx: Connection, job_id: int) -> Job:
+def get_whole_job(tx: Transaction, job_id: int) -> Job:
     """Return the job; raises UsageError when there is none of that number, or its rows were purged."""
     job = get_job(tx, job_id)
     if job.purged_at is not None:
@@ -40,7 +39,7 @@ def get_whole_job(tx: Connection, job_id: int) -> Job:
     return job
 
 
-def pause(tx: Connection, job_id: int) -> str:
+def pause(tx: Transaction, job_id: int) -> str:
     """Pause a job: calls under way finish, nothing more is sent. Return what to tell the person."""
     job = get_job(tx, job_id)
     if job.has_ended:
@@ -52,13 +51,13 @@ def pause(tx: Connection, job_id: int) -> str:
     return f"Job {job_id} is paused; `roster resume {job_id}` goes on"
 
 
-def _change(tx: Connection, job: Job, **values: Any) -> None:
+def _change(tx: Transaction, job: Job, **values: Any) -> None:
     """Change a job that stands as it was just seen; raises UsageError when it does not."""
     if not jobs.change_job(tx, job.id, only_from=(job.state,), **values):
         raise UsageError(f"Job {job.id} is no longer {job.state}; look again, and try again if need be")
 
 
-def cancel(tx: Connection, job_id: int) -> str:
+def cancel(tx: Transaction, job_id: int) -> str:
     """Cancel a job: calls under way finish, the rest is never sent. Return what to tell the person."""
     job = get_job(tx, job_id)
     if job.has_ended:
@@ -73,7 +72,7 @@ def cancel(tx: Connection, job_id: int) -> str:
     return f"Job {job_id} is cancelled: {sum(counts.values()) - unsent} rows had an outcome, {unsent} never sent"
 
 
-def resume(tx: Connection, job_id: int) -> Job:
+def resume(tx: Transaction, job_id: int) -> Job:
     """Make a job that stopped, or was left behind, ready to go on; return it as it then stands.
 
     Of a job that has ended only what a person has opened again goes on. Raises UsageError when there is nothing to
@@ -92,7 +91,7 @@ def resume(tx: Connection, job_id: int) -> Job:
     return get_job(tx, job_id)
 
 
-def hand_to_queue(tx: Connection, job_id: int) -> str:
+def hand_to_queue(tx: Transaction, job_id: int) -> str:
     """Let those who work in the background go on with a job that stopped. Return what to tell the person.
 
     Raises UsageError when there is nothing to go on with.
@@ -111,7 +110,7 @@ def hand_to_queue(tx: Connection, job_id: int) -> str:
     return f"Job {job_id} goes on"
 
 
-def adopt(tx: Connection, job_id: int) -> str:
+def adopt(tx: Transaction, job_id: int) -> str:
     """Let the background go on with a job that a command left behind, its roster being dropped again.
 
     One that waits for a person goes on waiting. Return what to tell the person.
@@ -126,12 +125,12 @@ def adopt(tx: Connection, job_id: int) -> str:
     return f"the queue goes on with job {job_id}, which was left behind"
 
 
-def _has_owner(tx: Connection, job: Job) -> bool:
+def _has_owner(tx: Transaction, job: Job) -> bool:
     """Tell whether somebody who lives reads the job in, or holds a batch of it."""
     return job.is_taken or batches.running_owner(tx, job.id) is not None
 
 
-def _give_to_queue(tx: Connection, job: Job) -> None:
+def _give_to_queue(tx: Transaction, job: Job) -> None:
     unread = job.state in {JobState.UPLOADED, JobState.VALIDATING}
     jobs.change_job(
         tx,
@@ -146,14 +145,14 @@ def _give_to_queue(tx: Connection, job: Job) -> None:
     )
 
 
-def finish_cancelling(tx: Connection, job_id: int) -> None:
+def finish_cancelling(tx: Transaction, job_id: int) -> None:
     """Close what is left of a cancelled job, once nothing of it is under way."""
     rows.explain_rows(tx, job_id, None, rows.CANCELLED, "cancelled")
     batches.close_batches(tx, job_id)
     jobs.change_job(tx, job_id, state=JobState.CANCELLED, not_before=None, finished_at=now())
 
 
-def reopen(tx: Connection, job_id: int) -> int:
+def reopen(tx: Transaction, job_id: int) -> int:
     """Make the rows of an ended job that nothing was done for ready to be sent again. Return how many.
 
     Raises UsageError when the job is still at work, or the file itself must be mended first.
@@ -173,7 +172,7 @@ def reopen(tx: Connection, job_id: int) -> int:
     return count
 
 
-def has_nothing_to_retry(tx: Connection, job_id: int) -> bool:
+def has_nothing_to_retry(tx: Transaction, job_id: int) -> bool:
     """Tell whether a job has ended, and something was done, or must be done by a person, for all of its rows."""
     job = get_whole_job(tx, job_id)
     by_status = rows.tally(tx, job_id).by_status
@@ -190,7 +189,7 @@ class Answer:
     absent: bool = False
 
 
-def resolve(tx: Connection, job_id: int, number: int, answer: Answer) -> str:
+def resolve(tx: Transaction, job_id: int, number: int, answer: Answer) -> str:
     """Settle a row in doubt by what a person found at the LMS. Return what to tell the person.
 
     A candidate's id: they are there, and the row is sent on to be registered. A registration's id: the row is done.
@@ -200,7 +199,7 @@ def resolve(tx: Connection, job_id: int, number: int, answer: Answer) -> str:
     return settle(tx, job_id, number, answer, resolutions.find_row(tx, job_id, number))
 
 
-def settle(tx: Connection, job_id: int, number: int, answer: Answer, row: resolutions.RowInDoubt | None) -> str:
+def settle(tx: Transaction, job_id: int, number: int, answer: Answer, row: resolutions.RowInDoubt | None) -> str:
     """Settle a row that was found, if it is in doubt and the answer is one. Return what to tell the person."""
     if sum((answer.candidate_id is not None, answer.registration_id is not None, answer.absent)) != 1:
         raise UsageError("Give exactly one of --candidate-id, --registration-id and --absent")

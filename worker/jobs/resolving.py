@@ -11,17 +11,17 @@ from worker.intake.answer_file import CANDIDATE, REGISTRATION, RESOLVE, ROW
 from worker.intake.text import clean
 from worker.jobs import lifecycle
 from worker.jobs.lifecycle import Answer
-from worker.ledger import reported, resolutions
+from worker.ledger import resolutions
+from worker.ledger.rows import reported_rows
 from worker.model import RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import Connection
-
     from worker.intake.answer_file import FilledIn
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
-    from worker.ledger.reported import ReportedRow
+    from worker.ledger.rows import ReportedRow
 
 #: So many wrong lines are named.
 MOST_SHOWN = 20
@@ -40,13 +40,13 @@ class _Wrong(Exception):
         self.column = column
 
 
-def resolve_all(tx: Connection, job_id: int, file: str, lines: Iterable[FilledIn]) -> str:
+def resolve_all(tx: Transaction, job_id: int, file: str, lines: Iterable[FilledIn]) -> str:
     """Settle rows in doubt by what a person filled in. Return what to tell them.
 
     Lines that say nothing new are passed over. Raises UsageError, with nothing settled, that names each wrong line.
     """
     job = lifecycle.get_whole_job(tx, job_id)
-    rows = {row.row: row for row in reported.reported_rows(tx, job_id)}
+    rows = {row.row: row for row in reported_rows(tx, job_id)}
     given: dict[int, Answer] = {}
     wrong = []
     for line in lines:
@@ -144,7 +144,7 @@ def _refuse_another_person(line: FilledIn, job: Job, row: ReportedRow) -> None:
             return
 
 
-def _record(tx: Connection, job_id: int, file: str, given: Mapping[int, Answer], wrong: list[str]) -> list[str]:
+def _record(tx: Transaction, job_id: int, file: str, given: Mapping[int, Answer], wrong: list[str]) -> list[str]:
     """Write the answers; what cannot be is added to `wrong`."""
     told = []
     people: dict[int, str] = {}
@@ -157,7 +157,7 @@ def _record(tx: Connection, job_id: int, file: str, given: Mapping[int, Answer],
     return told
 
 
-def _settle(tx: Connection, job_id: int, number: int, answer: Answer, people: dict[int, str]) -> str:
+def _settle(tx: Transaction, job_id: int, number: int, answer: Answer, people: dict[int, str]) -> str:
     """Settle one row; `people` is who was named already, by candidate, so that nobody gets two ids."""
     row = resolutions.find_row(tx, job_id, number)
     if (
@@ -169,9 +169,9 @@ def _settle(tx: Connection, job_id: int, number: int, answer: Answer, people: di
     return lifecycle.settle(tx, job_id, number, answer, row)
 
 
-def _summary(tx: Connection, job_id: int, told: list[str]) -> str:
+def _summary(tx: Transaction, job_id: int, told: list[str]) -> str:
     done = Counter(each.partition(";")[0].removeprefix("The row is ") for each in told)
     counts = ", ".join(f"{count} {what}" for what, count in done.items())
-    left = sum(row.status is RowStatus.IN_DOUBT for row in reported.reported_rows(tx, job_id))
+    left = sum(row.status is RowStatus.IN_DOUBT for row in reported_rows(tx, job_id))
     goes_on = f"; `roster resume {job_id}` goes on" if any("resume" in each for each in told) else ""
     return f"{len(told)} rows settled: {counts}{goes_on}. {left} rows of job {job_id} are in doubt still"

@@ -18,14 +18,13 @@ from worker.ledger.people import with_id
 from worker.ledger.verify import Finding
 from worker.lms.contract import Deed, Seen, Unfound
 from worker.model import Verdict
+from worker.registration.breaker import Patience
 from worker.registration.idempotency import key_of
-from worker.registration.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.intents import Work
     from worker.ledger.verify import DoneRow
     from worker.model import RosterRow
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from worker.registration.context import Desk
 
 
-def rows_to_verify(tx: Connection, job_id: int) -> list[DoneRow]:
+def rows_to_verify(tx: Transaction, job_id: int) -> list[DoneRow]:
     """Return the rows of a job that are said to be done.
 
     Raises UsageError when the job is still at work, was purged, or has done nothing.

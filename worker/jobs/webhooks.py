@@ -12,8 +12,7 @@ from worker.ledger import webhooks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
     from worker.lms.contract import Notice
 
@@ -41,7 +40,7 @@ def settle_all(ledger: Ledger) -> int:
         return sum(_settle(tx, kept) for kept in webhooks.waiting(tx))
 
 
-def _settle(tx: Connection, kept: webhooks.Kept) -> int:
+def _settle(tx: Transaction, kept: webhooks.Kept) -> int:
     changed = webhooks.settle(tx, kept)
     for job_id in changed:
         # Its doubt may have been the last thing that was not done.

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, create_engine, event, exc, func, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.errors import LedgerAway, LedgerError, SettingsError
@@ -18,8 +18,10 @@ from worker.errors import LedgerAway, LedgerError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Table
 
+#: A connection with an open transaction; a connection to an LMS is `worker.settings.Connection`.
+Transaction = Connection
 #: The newest migration; a test holds it against the folder.
 HEAD = "0004"
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -91,7 +93,7 @@ def _passes(error: exc.DBAPIError) -> bool:
     return error.connection_invalidated or (isinstance(error, exc.OperationalError) and passing)
 
 
-def take_turns(tx: Connection, name: str) -> None:
+def take_turns(tx: Transaction, name: str) -> None:
     """Let one transaction at a time do what `name` stands for, until it ends. SQLite has one writer anyway."""
     if tx.dialect.name == "postgresql":
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
@@ -99,7 +101,7 @@ def take_turns(tx: Connection, name: str) -> None:
 
 
 @contextmanager
-def planned_for_values(tx: Connection) -> Iterator[None]:
+def planned_for_values(tx: Transaction) -> Iterator[None]:
     """Have PostgreSQL plan what stands within for its values: look-ups by hundreds of them at once.
 
     After a few uses of a statement it would take a plan for any values, which goes through the whole table and
@@ -116,7 +118,7 @@ def planned_for_values(tx: Connection) -> Iterator[None]:
 
 
 def upsert(
-    tx: Connection, table: Table, key: Mapping[str, Any], new: Mapping[str, Any], old: Mapping[str, Any]
+    tx: Transaction, table: Table, key: Mapping[str, Any], new: Mapping[str, Any], old: Mapping[str, Any]
 ) -> None:
     """Insert the line `key` with the values `new`, or change the one that is there to `old`; one statement."""
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert

@@ -13,7 +13,9 @@ from worker.ledger.schema import dropped, job
 from worker.model import ENDED
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Row
+
+    from worker.ledger.database import Transaction
 
 
 class DropState(StrEnum):
@@ -55,79 +57,79 @@ def _as_drop(line: Row[Any]) -> Drop:
     return Drop(**{**values, "state": DropState(values["state"])})
 
 
-def clock(tx: Connection) -> float:
+def clock(tx: Transaction) -> float:
     """Return the time of the database's machine: those who share a ledger look at one clock."""
     if tx.dialect.name != "postgresql":
         return now()
     return float(tx.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
 
 
-def drops_of(tx: Connection, folder: str, state: DropState) -> list[Drop]:
+def drops_of(tx: Transaction, folder: str, state: DropState) -> list[Drop]:
     """Return the files of a folder in one state, oldest first."""
     query = select(dropped).where(dropped.c.folder == folder, dropped.c.state == state)
     return [_as_drop(line) for line in tx.execute(query.order_by(dropped.c.id))]
 
 
-def find(tx: Connection, drop_id: int) -> Drop | None:
+def find(tx: Transaction, drop_id: int) -> Drop | None:
     """Return a file, or None when it was forgotten."""
     line = tx.execute(select(dropped).where(dropped.c.id == drop_id)).first()
     return _as_drop(line) if line else None
 
 
-def note(tx: Connection, folder: str, name: str, *, path: str, size: int, changed: float) -> Drop:
+def note(tx: Transaction, folder: str, name: str, *, path: str, size: int, changed: float) -> Drop:
     """Note a file that was not there before."""
     values = {"folder": folder, "name": name, "path": path, "size": size, "changed": changed}
     line = insert(dropped).values(**values, state=DropState.SEEN, at=clock(tx), error="").returning(dropped)
     return _as_drop(tx.execute(line).one())
 
 
-def note_change(tx: Connection, drop: Drop, size: int, changed: float) -> None:
+def note_change(tx: Transaction, drop: Drop, size: int, changed: float) -> None:
     """Note that a file has changed since it was last looked at."""
     tx.execute(_same(drop).values(size=size, changed=changed, at=clock(tx)))
 
 
-def forget(tx: Connection, drop: Drop) -> bool:
+def forget(tx: Transaction, drop: Drop) -> bool:
     """Forget a file that is gone; False when somebody has moved it on meanwhile."""
     same = delete(dropped).where(dropped.c.id == drop.id, dropped.c.state == drop.state, dropped.c.at == drop.at)
     return tx.execute(same.where(dropped.c.goal.is_not_distinct_from(drop.goal))).rowcount == 1
 
 
-def aim(tx: Connection, drop: Drop, state: DropState, goal: str | None) -> Drop | None:
+def aim(tx: Transaction, drop: Drop, state: DropState, goal: str | None) -> Drop | None:
     """Say where a file is to be moved; None when somebody else has moved it on meanwhile."""
     line = tx.execute(_same(drop).values(state=state, goal=goal, at=clock(tx)).returning(dropped)).first()
     return _as_drop(line) if line else None
 
 
-def arrive(tx: Connection, drop: Drop, state: DropState) -> Drop | None:
+def arrive(tx: Transaction, drop: Drop, state: DropState) -> Drop | None:
     """Note that a file lies where it was to be moved; None when somebody else has noted so."""
     line = tx.execute(_same(drop).values(state=state, path=drop.goal, goal=None).returning(dropped)).first()
     return _as_drop(line) if line else None
 
 
-def take(tx: Connection, drop: Drop, job_id: int) -> bool:
+def take(tx: Transaction, drop: Drop, job_id: int) -> bool:
     """Note the job of a claimed file; False when it has one."""
     free = update(dropped).where(dropped.c.id == drop.id, dropped.c.state == DropState.CLAIMED)
     taken = {"job_id": job_id, "state": DropState.TAKEN, "error": ""}
     return tx.execute(free.where(dropped.c.job_id.is_(None)).values(**taken)).rowcount == 1
 
 
-def explain(tx: Connection, drop: Drop, error: str) -> None:
+def explain(tx: Transaction, drop: Drop, error: str) -> None:
     """Note why a claimed file has no job yet."""
     tx.execute(update(dropped).where(dropped.c.id == drop.id).values(error=error))
 
 
-def goals(tx: Connection) -> set[str]:
+def goals(tx: Transaction) -> set[str]:
     """Return the places to which files are being moved."""
     return set(tx.execute(select(dropped.c.goal).where(dropped.c.goal.is_not(None))).scalars())
 
 
-def drops_of_job(tx: Connection, job_id: int) -> list[Drop]:
+def drops_of_job(tx: Transaction, job_id: int) -> list[Drop]:
     """Return the files that are one job, in the order in which they came."""
     query = select(dropped).where(dropped.c.job_id == job_id).order_by(dropped.c.id)
     return [_as_drop(line) for line in tx.execute(query)]
 
 
-def ended_but_not_aside(tx: Connection) -> list[int]:
+def ended_but_not_aside(tx: Transaction) -> list[int]:
     """Return the jobs that have ended and whose files still lie in `processing/`."""
     query = select(job.c.id).join(dropped, dropped.c.job_id == job.c.id).where(dropped.c.state == DropState.TAKEN)
     return list(tx.execute(query.where(job.c.state.in_(tuple(ENDED))).distinct().order_by(job.c.id)).scalars())

@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
-from worker.ledger.candidates import Directory, save_registrations
+from worker.ledger.candidates import Directory, hashed, identify, save_registrations
 from worker.ledger.database import now, take_turns
-from worker.ledger.identity import hashed, identify
-from worker.ledger.repeated import skip_repeated
-from worker.ledger.rows import dump_row, read_row
+from worker.ledger.rows import dump_row, read_row, skip_repeated
 from worker.ledger.schema import candidate, registration, row
 from worker.model import STEPS, Action, Candidate, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.intents import Outcome
 
 
@@ -56,7 +53,7 @@ def _names_somebody(who: Candidate) -> bool:
     return bool(who.candidate_id or who.external_id or who.email)
 
 
-def rows_to_find(tx: Connection, job_id: int, most: int | None = None) -> list[NamedRow]:
+def rows_to_find(tx: Transaction, job_id: int, most: int | None = None) -> list[NamedRow]:
     """Return the first rows of a job of which nobody has found out yet whose registration they mean."""
     query = select(row.c.id, row.c.parsed).where(_waits(job_id)).order_by(row.c.id).limit(most)
     return [NamedRow(id=line.id, row=read_row(line.parsed)) for line in tx.execute(query)]
@@ -66,7 +63,7 @@ def _waits(job_id: int) -> Any:
     return (row.c.job_id == job_id) & (row.c.status == RowStatus.NOT_ATTEMPTED) & row.c.candidate_id.is_(None)
 
 
-def sort_in(tx: Connection, job_id: int) -> None:
+def sort_in(tx: Transaction, job_id: int) -> None:
     """Skip rows that repeat one above them, and let those whose registration their own roster makes follow it."""
     waiting = rows_to_find(tx, job_id)
     if not waiting:
@@ -91,14 +88,14 @@ def _name_of(each: NamedRow) -> tuple[str | None, Action]:
     return each.row.registration_external_id, each.row.action
 
 
-def _skip(tx: Connection, each: NamedRow, above: int) -> None:
+def _skip(tx: Transaction, each: NamedRow, above: int) -> None:
     error = f"The same registration and action as row {above}, which carries the outcome"
     values = {"status": RowStatus.SKIPPED, "error": error, "error_code": "duplicate_row", "changed_at": now()}
     tx.execute(update(row).where(row.c.id == each.id).values(**values))
 
 
 def _made_by_the_roster(
-    tx: Connection, job_id: int, wanted: set[str | None]
+    tx: Transaction, job_id: int, wanted: set[str | None]
 ) -> Mapping[str | None, tuple[Line, RosterRow] | None]:
     """Return by external id the row that registers under it; None for one that different registrations claim."""
     query = select(row.c.candidate_id, row.c.registration_id, row.c.course_key, row.c.parsed).where(
@@ -125,7 +122,7 @@ def _may_be(named: RosterRow, maker: RosterRow) -> bool:
     return same_course and all(one is None or one == other for one, other in pairs)
 
 
-def known_as(tx: Connection, connection: str, named: RosterRow) -> Line | None:
+def known_as(tx: Transaction, connection: str, named: RosterRow) -> Line | None:
     """Return the registration that the LMS once showed under the row's external id, unless the row denies it."""
     query = (
         select(registration.c.id, registration.c.course_key, registration.c.candidate_id, candidate.c.lms_id)
@@ -153,7 +150,7 @@ class Findings:
     refused: Sequence[tuple[NamedRow, Outcome]] = ()
 
 
-def record(tx: Connection, job_id: int, connection: str, findings: Findings) -> None:
+def record(tx: Transaction, job_id: int, connection: str, findings: Findings) -> None:
     """Hang rows on the lines of their candidates and registrations, found or made; refuse the others."""
     take_turns(tx, f"candidates:{connection}")
     for each, line in _lines_of(tx, connection, findings.shown):
@@ -176,7 +173,7 @@ def record(tx: Connection, job_id: int, connection: str, findings: Findings) -> 
         skip_repeated(tx, job_id)
 
 
-def _lines_of(tx: Connection, connection: str, shown: Sequence[NamedRow]) -> Iterator[tuple[NamedRow, Line]]:
+def _lines_of(tx: Transaction, connection: str, shown: Sequence[NamedRow]) -> Iterator[tuple[NamedRow, Line]]:
     """Yield rows with their candidate and registration, which get their one line where they have none."""
     ids = {each.row.candidate.candidate_id or "" for each in shown}
     identities = {lms_id: identify(Candidate(candidate_id=lms_id)) for lms_id in sorted(ids)}
@@ -197,7 +194,7 @@ def _lines_of(tx: Connection, connection: str, shown: Sequence[NamedRow]) -> Ite
         yield each, Line(registration_id=line.id, candidate_id=who_id, course_key=course, lms_id=lms_id)
 
 
-def _hang(tx: Connection, each: NamedRow, line: Line) -> None:
+def _hang(tx: Transaction, each: NamedRow, line: Line) -> None:
     """Let a row mean this registration; one that somebody else has sorted in meanwhile stays as it is."""
     values = {
         "candidate_id": line.candidate_id,

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, insert, select, update
 
-from worker.ledger.candidates import Directory, register_anew, save_registrations
+from worker.ledger.candidates import Directory, identify, register_anew, save_registrations
 from worker.ledger.database import now, take_turns
 from worker.ledger.external_ids import is_named_alone, sort_in
-from worker.ledger.identity import identify
-from worker.ledger.repeated import skip_repeated
-from worker.ledger.rows import dump_row
+from worker.ledger.rows import dump_row, skip_repeated
 from worker.ledger.schema import job, registration, row
 from worker.model import Action, RegistrationState, RosterRow, RowStatus
 
@@ -21,12 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection
-
     from worker.ledger.candidates import KnownCandidate, KnownRegistration
+    from worker.ledger.database import Transaction
 
     #: Opens a transaction at each call; committed at the end of the block.
-    Transactions = Callable[[], AbstractContextManager[Connection]]
+    Transactions = Callable[[], AbstractContextManager[Transaction]]
 
 
 #: Rows written in one transaction; those of other rosters of the connection wait meanwhile.
@@ -45,7 +42,7 @@ class NewRow:
     column: str = ""
 
 
-def within(tx: Connection) -> Transactions:
+def within(tx: Transaction) -> Transactions:
     """Let what opens transactions of its own run within this one."""
     return lambda: nullcontext(tx)
 
@@ -90,7 +87,7 @@ def add_rows(
             _register_anew(tx, job_id)
 
 
-def forget_rows(tx: Connection, job_id: int) -> None:
+def forget_rows(tx: Transaction, job_id: int) -> None:
     """Remove the rows of a job whose reading was cut off, or showed that nothing is to be sent."""
     tx.execute(delete(row).where(row.c.job_id == job_id))
 
@@ -107,7 +104,7 @@ def _pieces(rows: Iterable[NewRow], size: int = PIECE_ROWS) -> Iterator[list[New
 
 
 def _find_candidates(
-    tx: Connection, directory: Directory, piece: Sequence[NewRow]
+    tx: Transaction, directory: Directory, piece: Sequence[NewRow]
 ) -> dict[int, KnownCandidate | None]:
     people = [(new.row, new.parsed.candidate) for new in piece if new.parsed and not is_named_alone(new.parsed)]
     directory.load(tx, [identify(person) for _, person in people])
@@ -117,7 +114,7 @@ def _find_candidates(
 
 
 def _find_registrations(
-    tx: Connection, connection: str, piece: Sequence[NewRow], found: dict[int, KnownCandidate | None]
+    tx: Transaction, connection: str, piece: Sequence[NewRow], found: dict[int, KnownCandidate | None]
 ) -> dict[int, KnownRegistration]:
     wanted = {
         new.row: (who.id, new.parsed.course.key if new.parsed.course else "")
@@ -167,7 +164,7 @@ _AMBIGUOUS = {
 }
 
 
-def move_rows(tx: Connection, job_id: int, connection: str, old: int, new: int) -> None:
+def move_rows(tx: Transaction, job_id: int, connection: str, old: int, new: int) -> None:
     """Let the job's rows that name one candidate line name another, which turned out to be the same person."""
     mine = and_(row.c.job_id == job_id, row.c.candidate_id == old)
     courses = tx.execute(select(row.c.id, row.c.course_key, row.c.action).where(mine)).all()
@@ -187,7 +184,7 @@ def move_rows(tx: Connection, job_id: int, connection: str, old: int, new: int) 
     skip_repeated(tx, job_id)
 
 
-def _register_anew(tx: Connection, job_id: int) -> None:
+def _register_anew(tx: Transaction, job_id: int) -> None:
     known = (
         select(registration.c.id)
         .join(row, row.c.registration_id == registration.c.id)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import String, bindparam, func, select, update
 
 from worker.ledger.batches import RUNNING
-from worker.ledger.candidates import id_key_of
+from worker.ledger.candidates import hashed, id_key_of
 from worker.ledger.database import now
-from worker.ledger.identity import hashed
 from worker.ledger.rows import read_row
 from worker.ledger.schema import batch, candidate, registration, row
 from worker.ledger.transactions import Write
@@ -23,11 +22,12 @@ from worker.model import Action, CandidateState, RegistrationState, RosterRow, R
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Row
     from sqlalchemy.sql.dml import Update
     from sqlalchemy.sql.schema import Table
 
     from worker.ledger.batches import Claim
+    from worker.ledger.database import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,13 +246,13 @@ _WORKS_OF_BATCH = (
 _WORK_OF_ROW = WORKS.where(row.c.id == bindparam("b_id"))
 
 
-def load_work(tx: Connection, claim: Claim) -> list[Work]:
+def load_work(tx: Transaction, claim: Claim) -> list[Work]:
     """Return the rows of a claimed batch that have no outcome yet, in roster order."""
     lines = tx.execute(_WORKS_OF_BATCH, {"b_batch": claim.batch_id})
     return [as_work(line, claim.token) for line in lines]
 
 
-def load_row(tx: Connection, claim: Claim, row_id: int) -> Work:
+def load_row(tx: Transaction, claim: Claim, row_id: int) -> Work:
     """Return one row of a claimed batch as the ledger has it now."""
     return as_work(tx.execute(_WORK_OF_ROW, {"b_id": row_id}).one(), claim.token)
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
+from worker.errors import LedgerError
 from worker.ledger.database import now
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 #: How long a claim holds without a heartbeat.
 LEASE_SECONDS = 60.0
@@ -46,3 +53,20 @@ def is_dead(owner: str, lease_until: float) -> bool:
     A process that lives and let its lease run out has lost what it held: its database was away for too long.
     """
     return is_alive(owner) is False or lease_until < now()
+
+
+@asynccontextmanager
+async def heartbeat(renew: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Renew a lease again and again while the block runs; a ledger that is away for a beat is asked at the next."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 6)
+            with suppress(LedgerError):
+                await renew()
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()

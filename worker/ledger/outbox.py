@@ -13,15 +13,16 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from worker.ledger.database import now
 from worker.ledger.jobs import find_job
-from worker.ledger.people import remember
+from worker.ledger.key_value import remember
 from worker.ledger.schema import call, job, memory, message
 from worker.model import ENDED, Driver, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Row
 
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
 #: A job that waits for so long, or will, is told of (seconds).
@@ -67,7 +68,7 @@ class Trouble:
     code: str
 
 
-def untold(tx: Connection) -> list[Job]:
+def untold(tx: Transaction) -> list[Job]:
     """Return the jobs that came into a state of which people are told, and were not; oldest first.
 
     Only jobs that work in the background: whoever runs one in a terminal sits before it.
@@ -81,14 +82,14 @@ def untold(tx: Connection) -> list[Job]:
     return [each for each in found if each is not None]
 
 
-def note_told(tx: Connection, told: Job) -> bool:
+def note_told(tx: Transaction, told: Job) -> bool:
     """Note that what a job came to is in the outbox; False when it is so already, or the job has gone on."""
     same = update(job).where(job.c.id == told.id, job.c.state_at == told.state_at)
     new = or_(job.c.told_at.is_(None), job.c.told_at != told.state_at)
     return tx.execute(same.where(new).values(told_at=told.state_at)).rowcount == 1
 
 
-def put(tx: Connection, *, receiver: str, event: str, connection: str, mark: str, job_id: int) -> None:
+def put(tx: Transaction, *, receiver: str, event: str, connection: str, mark: str, job_id: int) -> None:
     """Put a message into the outbox, to be sent at once; one with this mark is there once for each receiver."""
     same = select(message.c.id).where(message.c.receiver == receiver, message.c.mark == mark)
     if tx.execute(same).first() is not None:
@@ -98,7 +99,7 @@ def put(tx: Connection, *, receiver: str, event: str, connection: str, mark: str
     tx.execute(insert(message).values(**line, at=at, not_before=at))
 
 
-def due(tx: Connection, most: int, receiver: str | None = None) -> list[Message]:
+def due(tx: Transaction, most: int, receiver: str | None = None) -> list[Message]:
     """Return messages whose time has come, to anybody or to one receiver, oldest first."""
     waiting = select(message).where(message.c.ended_at.is_(None), message.c.not_before <= now())
     if receiver is not None:
@@ -106,7 +107,7 @@ def due(tx: Connection, most: int, receiver: str | None = None) -> list[Message]
     return [_as_message(line) for line in tx.execute(waiting.order_by(message.c.id).limit(most))]
 
 
-def claim(tx: Connection, wanted: Message, until: float) -> Message | None:
+def claim(tx: Transaction, wanted: Message, until: float) -> Message | None:
     """Claim a message: nobody else sends it before `until`. None when somebody else has."""
     won = tx.execute(
         update(message)
@@ -116,38 +117,38 @@ def claim(tx: Connection, wanted: Message, until: float) -> Message | None:
     return find(tx, wanted.id) if won.rowcount else None
 
 
-def find(tx: Connection, message_id: int) -> Message | None:
+def find(tx: Transaction, message_id: int) -> Message | None:
     """Return a message; None when there is none of that number."""
     line = tx.execute(select(message).where(message.c.id == message_id)).first()
     return _as_message(line) if line else None
 
 
-def end(tx: Connection, claimed: Message, *, sent: bool, error: str = "") -> bool:
+def end(tx: Transaction, claimed: Message, *, sent: bool, error: str = "") -> bool:
     """Note that a message was sent, or is given up; False when the claim has gone to somebody else."""
     return _change(tx, claimed, ended_at=now(), sent=sent, error=error)
 
 
-def postpone(tx: Connection, claimed: Message, until: float, error: str) -> bool:
+def postpone(tx: Transaction, claimed: Message, until: float, error: str) -> bool:
     """Note that a message could not be sent and is tried again; False when the claim has gone to somebody else."""
     return _change(tx, claimed, not_before=until, error=error)
 
 
-def _change(tx: Connection, claimed: Message, **values: Any) -> bool:
+def _change(tx: Transaction, claimed: Message, **values: Any) -> bool:
     mine = update(message).where(message.c.id == claimed.id, message.c.attempts == claimed.attempts)
     return tx.execute(mine.where(message.c.ended_at.is_(None)).values(**values)).rowcount == 1
 
 
-def newest(tx: Connection, most: int) -> list[Message]:
+def newest(tx: Transaction, most: int) -> list[Message]:
     """Return the newest messages, newest first."""
     return [_as_message(line) for line in tx.execute(select(message).order_by(message.c.id.desc()).limit(most))]
 
 
-def count_waiting(tx: Connection) -> int:
+def count_waiting(tx: Transaction) -> int:
     """Count the messages that are still to be sent."""
     return tx.execute(select(func.count()).where(message.c.ended_at.is_(None))).scalar_one()
 
 
-def last_failed(tx: Connection, receiver: str, since: float) -> Message | None:
+def last_failed(tx: Transaction, receiver: str, since: float) -> Message | None:
     """Return the newest message, given up or still tried, that a receiver did not get since the last they got."""
     sent = select(func.max(message.c.id)).where(message.c.receiver == receiver, message.c.sent.is_(True))
     failed = select(message).where(message.c.receiver == receiver, message.c.error != "", message.c.sent.is_(False))
@@ -156,13 +157,13 @@ def last_failed(tx: Connection, receiver: str, since: float) -> Message | None:
     return _as_message(line) if line else None
 
 
-def last_event(tx: Connection, receiver: str, connection: str, events: Collection[str]) -> str | None:
+def last_event(tx: Transaction, receiver: str, connection: str, events: Collection[str]) -> str | None:
     """Return of which of these events a receiver was last told, of a connection."""
     told = select(message.c.event).where(message.c.receiver == receiver, message.c.connection == connection)
     return tx.execute(told.where(message.c.event.in_(events)).order_by(message.c.id.desc()).limit(1)).scalar()
 
 
-def was_told(tx: Connection, receiver: str, mark: str) -> bool:
+def was_told(tx: Transaction, receiver: str, mark: str) -> bool:
     """Tell whether a message may have reached its receiver: it was sent, or at least tried."""
     same = select(message.c.id).where(
         message.c.receiver == receiver, message.c.mark == mark, message.c.attempts > 0
@@ -170,29 +171,29 @@ def was_told(tx: Connection, receiver: str, mark: str) -> bool:
     return tx.execute(same).first() is not None
 
 
-def forget_before(tx: Connection, moment: float) -> None:
+def forget_before(tx: Transaction, moment: float) -> None:
     """Remove the messages that ended before a moment."""
     tx.execute(delete(message).where(message.c.ended_at < moment))
 
 
-def troubles(tx: Connection) -> list[Trouble]:
+def troubles(tx: Transaction) -> list[Trouble]:
     """Return the connections with which something is the matter."""
     lines = tx.execute(select(memory.c.name, memory.c.value).where(memory.c.name.startswith(_TROUBLE)))
     return [Trouble(connection=line.name.removeprefix(_TROUBLE), **line.value) for line in lines]
 
 
-def begin_trouble(tx: Connection, trouble: Trouble) -> None:
+def begin_trouble(tx: Transaction, trouble: Trouble) -> None:
     """Remember that something is the matter with a connection."""
     value = {"since": trouble.since, "job_id": trouble.job_id, "code": trouble.code}
     remember(tx, f"{_TROUBLE}{trouble.connection}", value)
 
 
-def end_trouble(tx: Connection, trouble: Trouble) -> None:
+def end_trouble(tx: Transaction, trouble: Trouble) -> None:
     """Forget what was the matter with a connection."""
     tx.execute(delete(memory).where(memory.c.name == f"{_TROUBLE}{trouble.connection}"))
 
 
-def went_through(tx: Connection, trouble: Trouble) -> Job | None:
+def went_through(tx: Transaction, trouble: Trouble) -> Job | None:
     """Return the job of a connection in trouble that has since ended with calls to its LMS, if there is one."""
     called = select(call.c.job_id).where(call.c.job_id == job.c.id, call.c.calls > 0).exists()
     well = (JobState.SUCCEEDED, JobState.COMPLETED_WITH_ERRORS)
@@ -201,7 +202,7 @@ def went_through(tx: Connection, trouble: Trouble) -> Job | None:
     return None if found is None else find_job(tx, found)
 
 
-def held_jobs(tx: Connection, connection: str) -> Sequence[int]:
+def held_jobs(tx: Transaction, connection: str) -> Sequence[int]:
     """Return the jobs of a connection that are held, oldest first."""
     held = select(job.c.id).where(job.c.connection == connection, job.c.state == JobState.HELD)
     return tx.execute(held.order_by(job.c.id)).scalars().all()

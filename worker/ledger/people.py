@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, insert, or_, select, update
 
-from worker.ledger.candidates import chunks, id_key_of
-from worker.ledger.database import now, planned_for_values, take_turns, upsert
-from worker.ledger.identity import hashed
+from worker.ledger.candidates import chunks, hashed, id_key_of
+from worker.ledger.database import now, planned_for_values, take_turns
 from worker.ledger.importing import move_rows
+from worker.ledger.key_value import remember
 from worker.ledger.rows import read_row
 from worker.ledger.schema import candidate, memory, person, row
 from worker.model import Action, CandidateState, RowStatus
@@ -18,8 +18,9 @@ from worker.model import Action, CandidateState, RowStatus
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Row
 
+    from worker.ledger.database import Transaction
     from worker.model import Course, Person, RosterRow
 
 
@@ -43,7 +44,7 @@ def _new_candidates(job_id: int) -> Any:
     return and_(candidate.c.id.in_(wanted), candidate.c.state.in_(_UNKNOWN))
 
 
-def unknown_candidates(tx: Connection, job_id: int) -> Unknown:
+def unknown_candidates(tx: Transaction, job_id: int) -> Unknown:
     """Count the job's candidates that the ledger does not know."""
     total, with_external_id = tx.execute(
         select(func.count(), func.count(candidate.c.external_key)).where(_new_candidates(job_id))
@@ -51,18 +52,18 @@ def unknown_candidates(tx: Connection, job_id: int) -> Unknown:
     return Unknown(total=total, without_external_id=total - with_external_id)
 
 
-def read_until(tx: Connection, connection: str) -> float | None:
+def read_until(tx: Transaction, connection: str) -> float | None:
     """Return up to when the list of people was read, by the LMS's clock; None when it never was as a whole."""
     line = tx.execute(select(memory.c.value).where(memory.c.name == f"people:{connection}")).scalar()
     return float(line["until"]) if line else None
 
 
-def note_read(tx: Connection, connection: str, until: float) -> None:
+def note_read(tx: Transaction, connection: str, until: float) -> None:
     """Note that the list is whole up to this time."""
     remember(tx, f"people:{connection}", {"until": until})
 
 
-def add_people(tx: Connection, connection: str, people: Sequence[Person]) -> None:
+def add_people(tx: Transaction, connection: str, people: Sequence[Person]) -> None:
     """Add people to the list, in place of what it had of them."""
     if not people:
         return
@@ -84,7 +85,7 @@ def add_people(tx: Connection, connection: str, people: Sequence[Person]) -> Non
     )
 
 
-def match(tx: Connection, connection: str, job_id: int) -> None:
+def match(tx: Transaction, connection: str, job_id: int) -> None:
     """Give the job's new candidates the ids of the people they are; several for one makes its rows invalid."""
     take_turns(tx, f"candidates:{connection}")
     lines = tx.execute(select(candidate).where(_new_candidates(job_id))).all()
@@ -100,7 +101,7 @@ def match(tx: Connection, connection: str, job_id: int) -> None:
 
 
 def _people_of(
-    tx: Connection, connection: str, lines: Sequence[Row[Any]]
+    tx: Transaction, connection: str, lines: Sequence[Row[Any]]
 ) -> tuple[dict[str, list[Row[Any]]], dict[str, list[Row[Any]]]]:
     external = [line.external_key for line in lines if line.external_key]
     email = [line.email_key for line in lines if line.email_key]
@@ -127,7 +128,7 @@ def _who_is(
     return [who for who in same_mail if not (line.external_key and who.external_key)]
 
 
-def _know(tx: Connection, connection: str, job_id: int, candidate_id: int, lms_id: str) -> None:
+def _know(tx: Transaction, connection: str, job_id: int, candidate_id: int, lms_id: str) -> None:
     """Note who a candidate is; when another line is that person already, the job's rows go over to that line."""
     same = tx.execute(
         select(candidate.c.id).where(candidate.c.connection == connection, candidate.c.id_key == id_key_of(lms_id))
@@ -142,7 +143,7 @@ def _know(tx: Connection, connection: str, job_id: int, candidate_id: int, lms_i
     )
 
 
-def _ambiguous(tx: Connection, job_id: int, candidate_id: int) -> None:
+def _ambiguous(tx: Transaction, job_id: int, candidate_id: int) -> None:
     tx.execute(
         update(row)
         .where(row.c.job_id == job_id, row.c.candidate_id == candidate_id)
@@ -165,7 +166,7 @@ class RowOnCourse:
     row: RosterRow
 
 
-def rows_on_course(tx: Connection, job_id: int, course_key: str, most: int) -> list[RowOnCourse]:
+def rows_on_course(tx: Transaction, job_id: int, course_key: str, most: int) -> list[RowOnCourse]:
     """Return the first rows to be registered on a course that were not sent yet; those of new candidates first."""
     query = (
         select(row.c.id, candidate.c.lms_id, row.c.parsed)
@@ -179,7 +180,7 @@ def rows_on_course(tx: Connection, job_id: int, course_key: str, most: int) -> l
     return [RowOnCourse(id=line.id, lms_id=line.lms_id, row=read_row(line.parsed)) for line in tx.execute(query)]
 
 
-def known_before(tx: Connection, job_id: int, course_key: str) -> tuple[Course | None, int]:
+def known_before(tx: Transaction, job_id: int, course_key: str) -> tuple[Course | None, int]:
     """Return the course as a row of the job names it, and how many of its open rows name people there before."""
     mine = and_(
         row.c.job_id == job_id,
@@ -201,20 +202,3 @@ def known_before(tx: Connection, job_id: int, course_key: str) -> tuple[Course |
 def with_id(course: Course, course_id: str | None) -> Course:
     """Return the course named by the LMS's id, where that has been learnt."""
     return replace(course, course_id=course_id) if course_id and course.course_id is None else course
-
-
-def remember(tx: Connection, name: str, value: dict[str, Any]) -> None:
-    """Keep a value between runs, in place of the older one."""
-    values = {"value": value, "at": now()}
-    upsert(tx, memory, {"name": name}, values, values)
-
-
-def recall(tx: Connection, name: str) -> dict[str, Any] | None:
-    """Return what is kept under a name."""
-    value: dict[str, Any] | None = tx.execute(select(memory.c.value).where(memory.c.name == name)).scalar()
-    return value
-
-
-def remembered_at(tx: Connection, name: str) -> float | None:
-    """Return when the value that is kept under a name was kept (seconds since 1970)."""
-    return tx.execute(select(memory.c.at).where(memory.c.name == name)).scalar()

@@ -15,14 +15,16 @@ from sqlalchemy import and_, func, or_, select, update
 
 from worker.ledger.batches import OPEN, RUNNING
 from worker.ledger.database import now
-from worker.ledger.people import recall
+from worker.ledger.key_value import recall
 from worker.ledger.schema import batch, job, row
 from worker.model import AT_WORK, ENDED, TO_READ, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement
+
+    from worker.ledger.database import Transaction
 
 #: Under this name the ledger remembers when it was last swept.
 SWEPT = "sweep"
@@ -79,7 +81,7 @@ class Bell:
     urgency: Urgency = Urgency.FIRST
 
 
-def open_jobs(tx: Connection) -> list[int]:
+def open_jobs(tx: Transaction) -> list[int]:
     """Return the jobs of the queue that have not ended, or whose reports were not written since; oldest first."""
     unreported = or_(job.c.reported_at.is_(None), job.c.reported_at < job.c.finished_at)
     at_work: ColumnElement[bool] = job.c.state.in_(_OPEN_JOBS)
@@ -87,38 +89,38 @@ def open_jobs(tx: Connection) -> list[int]:
     return list(tx.execute(wanted.order_by(job.c.id)).scalars())
 
 
-def unheard(tx: Connection) -> list[int]:
+def unheard(tx: Transaction) -> list[int]:
     """Return the jobs to be read in for which no bell was rung yet, oldest first."""
     new = select(job.c.id).where(job.c.driver == Driver.QUEUE, job.c.rung_at.is_(None), job.c.owner.is_(None))
     return list(tx.execute(new.where(job.c.state.in_(TO_READ)).order_by(job.c.id)).scalars())
 
 
-def last_swept(tx: Connection) -> float:
+def last_swept(tx: Transaction) -> float:
     """Return when the ledger was last swept, in seconds since 1970; 0 when it never was."""
     return float((recall(tx, SWEPT) or {}).get("at", 0.0))
 
 
-def rows_left(tx: Connection, job_id: int) -> int:
+def rows_left(tx: Transaction, job_id: int) -> int:
     """Count the rows of a job that were not sent yet, as far as its urgency asks: up to one beyond `MIDDLING`."""
     left = select(row.c.id).where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
     some = left.limit(MIDDLING + 1).subquery()
     return tx.execute(select(func.count()).select_from(some)).scalar_one()
 
 
-def note_job(tx: Connection, job_id: int, at: float, *, older_than: float) -> bool:
+def note_job(tx: Transaction, job_id: int, at: float, *, older_than: float) -> bool:
     """Note that a job's bell is rung at `at`; False when it was rung since `older_than`."""
     unrung = or_(job.c.rung_at.is_(None), job.c.rung_at < older_than)
     return tx.execute(update(job).where(job.c.id == job_id, unrung).values(rung_at=at)).rowcount == 1
 
 
-def note_batch(tx: Connection, batch_id: int, at: float, *, older_than: float) -> bool:
+def note_batch(tx: Transaction, batch_id: int, at: float, *, older_than: float) -> bool:
     """Note that a batch's bell is rung at `at`; False when somebody has come, or it was rung since `older_than`."""
     unrung = or_(batch.c.rung_at.is_(None), batch.c.rung_at < older_than)
     noted = update(batch).where(batch.c.id == batch_id, batch.c.state == OPEN, unrung).values(rung_at=at)
     return tx.execute(noted).rowcount == 1
 
 
-def unring(tx: Connection, bells: Sequence[Bell]) -> None:
+def unring(tx: Transaction, bells: Sequence[Bell]) -> None:
     """Forget bells that could not be rung, so that the sweep rings them as soon as the broker is back."""
     batch_ids = [bell.id for bell in bells if bell.task is Task.REGISTER]
     job_ids = [bell.id for bell in bells if bell.task is not Task.REGISTER]
@@ -126,13 +128,13 @@ def unring(tx: Connection, bells: Sequence[Bell]) -> None:
     tx.execute(update(job).where(job.c.id.in_(job_ids)).values(rung_at=None))
 
 
-def unring_all(tx: Connection) -> None:
+def unring_all(tx: Transaction) -> None:
     """Forget every bell that nobody has answered."""
     tx.execute(update(batch).where(batch.c.state == OPEN, batch.c.rung_at.is_not(None)).values(rung_at=None))
     tx.execute(update(job).where(job.c.rung_at.is_not(None)).values(rung_at=None))
 
 
-def others_wait(tx: Connection, job_id: int) -> bool:
+def others_wait(tx: Transaction, job_id: int) -> bool:
     """Tell whether a bell of a shorter job has rung for a while, and nobody has come."""
     mine = urgency(rows_left(tx, job_id))
     if mine is Urgency.FIRST:
@@ -140,7 +142,7 @@ def others_wait(tx: Connection, job_id: int) -> bool:
     return any(bell.urgency < mine for bell in unanswered(tx, besides=(job_id,), for_seconds=LONG_SECONDS))
 
 
-def short_at_work(tx: Connection, job_id: int, *, most: int = SMALL) -> bool:
+def short_at_work(tx: Transaction, job_id: int, *, most: int = SMALL) -> bool:
     """Tell whether another job is at work, being read in or just come in, with `most` rows left or fewer."""
     others = select(job.c.id, job.c.state, job.c.kept_at).where(job.c.driver == Driver.QUEUE, job.c.id != job_id)
     # One to which nobody comes may wait for the very slot of whoever asks.
@@ -153,7 +155,7 @@ def short_at_work(tx: Connection, job_id: int, *, most: int = SMALL) -> bool:
     return False
 
 
-def unanswered(tx: Connection, *, besides: Collection[int], for_seconds: float = 0.0) -> list[Bell]:
+def unanswered(tx: Transaction, *, besides: Collection[int], for_seconds: float = 0.0) -> list[Bell]:
     """Return the bells of jobs, but for `besides`, to which nobody has come for so long; one for each job.
 
     Of rosters to be read in, the shortest is first.
@@ -176,7 +178,7 @@ def _has_left(more_than: int) -> ColumnElement[bool]:
     return left.offset(more_than).limit(1).correlate(job).exists()
 
 
-def _unread(tx: Connection, besides: Collection[int], before: float) -> list[Bell]:
+def _unread(tx: Transaction, besides: Collection[int], before: float) -> list[Bell]:
     rung = select(job.c.id, job.c.kept_at).where(job.c.rung_at <= before, job.c.owner.is_(None))
     rung = rung.where(job.c.driver == Driver.QUEUE)
     lines = tx.execute(rung.where(job.c.state.in_(TO_READ), job.c.id.not_in(besides)))
@@ -184,7 +186,7 @@ def _unread(tx: Connection, besides: Collection[int], before: float) -> list[Bel
     return [_bell_of_job(Task.SPLIT, job_id, kept_at) for _, job_id, kept_at in by_length]
 
 
-def _unreported(tx: Connection, besides: Collection[int], before: float) -> list[Bell]:
+def _unreported(tx: Transaction, besides: Collection[int], before: float) -> list[Bell]:
     ended = select(job.c.id, job.c.kept_at).where(job.c.state.in_(ENDED), job.c.rung_at <= before)
     unwritten = or_(job.c.reported_at.is_(None), job.c.reported_at < job.c.finished_at)
     lines = tx.execute(ended.where(unwritten, job.c.driver == Driver.QUEUE, job.c.id.not_in(besides)))
@@ -203,7 +205,7 @@ def likely_rows(kept_at: str) -> int:
         return 0
 
 
-def at_work(tx: Connection, job_id: int) -> bool:
+def at_work(tx: Transaction, job_id: int) -> bool:
     """Tell whether a worker holds a batch of the job."""
     held = select(batch.c.id).where(batch.c.job_id == job_id, batch.c.state == RUNNING)
     return tx.execute(held.limit(1)).first() is not None

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from worker.errors import UsageError
+from worker.ledger import jobs
 from worker.ledger.candidates import id_key_of
-from worker.ledger.database import now
+from worker.ledger.database import now, take_turns
+from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import candidate, registration, row
-from worker.model import DONE_AS, Action, CandidateState, RegistrationState, RowStatus
+from worker.model import DONE_AS, Action, CandidateState, JobState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from worker.ledger.database import Transaction
+    from worker.ledger.jobs import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class RowInDoubt:
     registration_state: RegistrationState
 
 
-def find_row(tx: Connection, job_id: int, number: int) -> RowInDoubt | None:
+def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
     """Return the row that the spreadsheet numbers so, if it was understood."""
     line = tx.execute(
         select(
@@ -62,7 +65,7 @@ def find_row(tx: Connection, job_id: int, number: int) -> RowInDoubt | None:
 
 
 def record(
-    tx: Connection, job_id: int, doubtful: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
+    tx: Transaction, job_id: int, doubtful: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
 ) -> str:
     """Write the answer (neither id given: absent) and return what to tell the person.
 
@@ -100,7 +103,7 @@ def record(
 
 
 def _record_deed(
-    tx: Connection, job_id: int, doubtful: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
+    tx: Transaction, job_id: int, doubtful: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
 ) -> str:
     """Write whether a deed was done: the registration's id says so, or the person's when it is about a person."""
     about_a_person = doubtful.action.is_about_a_person
@@ -121,7 +124,7 @@ def _record_deed(
     return f"The row is {status}"
 
 
-def _stand(tx: Connection, doubtful: RowInDoubt, *, done: bool) -> None:
+def _stand(tx: Transaction, doubtful: RowInDoubt, *, done: bool) -> None:
     if doubtful.action.is_about_a_person:
         gone = done and doubtful.action is Action.DEACTIVATE
         person = CandidateState.DEACTIVATED if gone else CandidateState.KNOWN
@@ -132,7 +135,7 @@ def _stand(tx: Connection, doubtful: RowInDoubt, *, done: bool) -> None:
     tx.execute(update(registration).where(registration.c.id == doubtful.registration_id).values(state=state))
 
 
-def _know(tx: Connection, line_id: int, lms_id: str) -> None:
+def _know(tx: Transaction, line_id: int, lms_id: str) -> None:
     tx.execute(
         update(candidate)
         .where(candidate.c.id == line_id)
@@ -140,7 +143,7 @@ def _know(tx: Connection, line_id: int, lms_id: str) -> None:
     )
 
 
-def _register(tx: Connection, job_id: int, doubtful: RowInDoubt, registration_id: str) -> None:
+def _register(tx: Transaction, job_id: int, doubtful: RowInDoubt, registration_id: str) -> None:
     tx.execute(
         update(registration)
         .where(registration.c.id == doubtful.registration_id)
@@ -159,9 +162,56 @@ def _register(tx: Connection, job_id: int, doubtful: RowInDoubt, registration_id
     )
 
 
-def _reopen(tx: Connection, row_id: int) -> None:
+def _reopen(tx: Transaction, row_id: int) -> None:
     tx.execute(
         update(row)
         .where(row.c.id == row_id)
         .values(status=RowStatus.NOT_ATTEMPTED, error="", error_code="", http_status=None, batch_id=None)
     )
+
+
+def open_undo(tx: Transaction, job: Job) -> int | None:
+    """Open a job with a `withdraw` for each registration that `job` made; None when there is none left.
+
+    One that is open already is returned as it is.
+    """
+    mark = f"undo:{job.id}"
+    take_turns(tx, mark)
+    if twin := jobs.find_open_twin(tx, job.connection, mark):
+        return twin.id
+    made = (
+        select(row)
+        .join(registration, registration.c.id == row.c.registration_id)
+        .where(row.c.job_id == job.id, row.c.status == RowStatus.REGISTERED)
+        .where(registration.c.job_id == job.id, registration.c.state == RegistrationState.REGISTERED)
+    )
+    lines = tx.execute(made.order_by(row.c.row)).mappings().all()
+    if not lines:
+        return None
+    undo = jobs.open_job(
+        tx,
+        connection=job.connection,
+        system=job.system,
+        roster=f"undo-{job.id}-{job.roster}",
+        kept_at="",
+        fingerprint=mark,
+        options={},
+        state=JobState.QUEUED,
+        headings=list(job.headings),
+        columns=list(job.columns),
+        report_dir=job.report_dir,
+    )
+    tx.execute(insert(row), [_withdrawing(dict(line), undo) for line in lines])
+    return undo
+
+
+def _withdrawing(line: dict[str, Any], undo: int) -> dict[str, Any]:
+    kept = ("row", "cells", "candidate_id", "registration_id", "course_key", "lms_registration_id")
+    parsed = dump_row(replace(read_row(line["parsed"]), action=Action.WITHDRAW))
+    return {
+        **{name: line[name] for name in kept},
+        "job_id": undo,
+        "parsed": parsed,
+        "action": Action.WITHDRAW,
+        "status": RowStatus.NOT_ATTEMPTED,
+    }

@@ -10,18 +10,74 @@ import asyncio
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError
 
 from worker.errors import LedgerAway, StaleClaim
 from worker.ledger import database as databases
-from worker.ledger.prepared import Prepared, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ClauseElement, Connection, Engine
+    from sqlalchemy import ClauseElement, Dialect, Engine
+
+    from worker.ledger.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement as the database takes it."""
+
+    sql: str
+    #: Puts the values into their order; None where the driver takes them by name.
+    in_order: Callable[[Mapping[str, Any]], Any] | None
+    #: The values that stand in the statement itself.
+    fixed: Mapping[str, Any]
+
+    def execute(self, tx: Transaction, values: Sequence[Mapping[str, Any]]) -> int:
+        """Execute it once for each of `values` and return how many lines were hit in all."""
+        named = [{**self.fixed, **each} for each in values] if self.fixed else values
+        try:
+            with closing(tx.connection.cursor()) as cursor:
+                cursor.executemany(self.sql, named if self.in_order is None else list(map(self.in_order, named)))
+                return int(cursor.rowcount)
+        except tx.dialect.loaded_dbapi.Error as error:
+            raise _as_sqlalchemy_says_it(tx, self.sql, error) from None
+
+
+def _as_sqlalchemy_says_it(tx: Transaction, sql: str, error: Exception) -> BaseException:
+    """Return the driver's error as SQLAlchemy would raise it; a broken connection is put away."""
+    dialect = tx.dialect
+    lost = dialect.is_disconnect(error, tx.connection.dbapi_connection, None)  # type: ignore[arg-type]
+    if lost:
+        tx.invalidate()
+    return DBAPIError.instance(
+        sql,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=lost,
+        dialect=dialect,
+    )
+
+
+def prepare(statement: ClauseElement, dialect: Dialect) -> Prepared:
+    """Compile a statement for the database of `dialect`."""
+    compiled = statement.compile(dialect=dialect)
+    order = getattr(compiled, "positiontup", None)
+    return Prepared(str(compiled), None if order is None else _in_order(order), dict(compiled.params))
+
+
+def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda named: tuple(named[name] for name in names)
+
 
 Result = TypeVar("Result")
 #: A database that is away is tried again for so long, with pauses of up to so much (seconds).
@@ -41,7 +97,7 @@ class Write:
 class _Waiting:
     """What one caller wants in the next commit: its writes all together, or a function's result."""
 
-    work: tuple[Write, ...] | Callable[[Connection], Any]
+    work: tuple[Write, ...] | Callable[[Transaction], Any]
 
 
 @dataclass(slots=True)
@@ -62,13 +118,13 @@ class Ledger:
     _prepared: dict[ClauseElement, Prepared] = field(default_factory=dict)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> Iterator[Transaction]:
         """Open a transaction that changes something; committed at the end of the block."""
         with databases.translated(), self.engine.begin() as tx:
             yield tx
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[Transaction]:
         """Open a transaction that only reads, seeing one state of the ledger throughout."""
         with (
             databases.translated(),
@@ -78,7 +134,7 @@ class Ledger:
             yield connection
 
     @contextmanager
-    def rehearse(self) -> Iterator[Connection]:
+    def rehearse(self) -> Iterator[Transaction]:
         """Open a transaction that is rolled back at the end of the block, whatever was done in it."""
         with (
             databases.translated(),
@@ -98,12 +154,12 @@ class Ledger:
         """
         await self._join(writes)
 
-    async def run(self, work: Callable[[Connection], Result]) -> Result:
+    async def run(self, work: Callable[[Transaction], Result]) -> Result:
         """Run `work` in the next commit and return its result; it may be run twice, the first time rolled back."""
         result: Result = await self._join(work)
         return result
 
-    async def aside(self, work: Callable[[Connection], Result]) -> Result:
+    async def aside(self, work: Callable[[Transaction], Result]) -> Result:
         """Run long `work` in a transaction of its own, beside the commits of calls in flight."""
         outcome = (await asyncio.to_thread(self._commit_together, [_Waiting(work)]))[0]
         if isinstance(outcome, Exception):
@@ -111,7 +167,7 @@ class Ledger:
         result: Result = outcome
         return result
 
-    async def look(self, query: Callable[[Connection], Result]) -> Result:
+    async def look(self, query: Callable[[Transaction], Result]) -> Result:
         """Run a `query` that only reads, beside the commits of calls in flight."""
 
         def look() -> Result:
@@ -137,7 +193,7 @@ class Ledger:
         self._thread.shutdown()
         self.engine.dispose()
 
-    async def _join(self, work: tuple[Write, ...] | Callable[[Connection], Any]) -> Any:
+    async def _join(self, work: tuple[Write, ...] | Callable[[Transaction], Any]) -> Any:
         waiting = _Joined(work, asyncio.get_running_loop().create_future())
         self._gathered.append(waiting)
         if self._busy is None or self._busy.done():
@@ -170,7 +226,7 @@ class Ledger:
             except Exception as error:  # noqa: BLE001 - it belongs to one of them: find out to which
                 return [error] if len(due) == 1 else [self._commit_together([waiting])[0] for waiting in due]
 
-    def _execute_together(self, tx: Connection, due: Sequence[_Waiting]) -> list[Any]:
+    def _execute_together(self, tx: Transaction, due: Sequence[_Waiting]) -> list[Any]:
         """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""
         writes: dict[ClauseElement, list[Mapping[str, Any]]] = {}
         fenced = set()

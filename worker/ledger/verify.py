@@ -17,8 +17,7 @@ from worker.model import DONE, Action, RosterRow, Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.intents import Work
 
 
@@ -49,14 +48,14 @@ class Finding:
     code: str = ""
 
 
-def done_rows(tx: Connection, job_id: int) -> list[DoneRow]:
+def done_rows(tx: Transaction, job_id: int) -> list[DoneRow]:
     """Return the rows of a job that are said to be done, in roster order."""
     lines = tx.execute(WORKS.where(row.c.job_id == job_id, row.c.status.in_(DONE)).order_by(row.c.row))
     later = _later(tx, job_id)
     return [DoneRow(work=as_work(line, ""), later=later.get(line.id, ())) for line in lines.all()]
 
 
-def _later(tx: Connection, job_id: int) -> Mapping[int, list[Later]]:
+def _later(tx: Transaction, job_id: int) -> Mapping[int, list[Later]]:
     """Return what was done after rows of a job: to the same registration, or as updates of the same person."""
     mine, other = row.alias("mine"), row.alias("other")
     found: dict[int, list[Later]] = {}
@@ -90,7 +89,7 @@ _RECORD = (
 )
 
 
-def record(tx: Connection, job_id: int, findings: Sequence[Finding]) -> None:
+def record(tx: Transaction, job_id: int, findings: Sequence[Finding]) -> None:
     """Write what was found on rows of a job, in place of what an earlier look found."""
     at = now()
     if findings:
@@ -110,7 +109,7 @@ def record(tx: Connection, job_id: int, findings: Sequence[Finding]) -> None:
     jobs.change_job(tx, job_id, verified_at=at)
 
 
-def tally(tx: Connection, job_id: int) -> dict[Verdict, int]:
+def tally(tx: Transaction, job_id: int) -> dict[Verdict, int]:
     """Count the rows of a job by what reading them back showed, zeros included."""
     lines = tx.execute(
         select(row.c.verified, func.count())

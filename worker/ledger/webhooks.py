@@ -19,7 +19,7 @@ from worker.model import DONE, Action, JobState, RegistrationState, RowStatus, V
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from worker.ledger.database import Transaction
 
 #: A webhook that came so long before we sent was about something else, however the clocks differ (seconds).
 CLOCKS_SECONDS = 60.0
@@ -65,7 +65,7 @@ class Kept:
     at: float
 
 
-def keep(tx: Connection, connection: str, mark: str, told: Sequence[Told]) -> bool:
+def keep(tx: Transaction, connection: str, mark: str, told: Sequence[Told]) -> bool:
     """Keep what one webhook says, at least that it came; False when the same one came before."""
     take_turns(tx, f"notices:{connection}")
     same = select(notice.c.id).where(notice.c.connection == connection, notice.c.mark == mark)
@@ -90,7 +90,7 @@ def keep(tx: Connection, connection: str, mark: str, told: Sequence[Told]) -> bo
     return True
 
 
-def waiting(tx: Connection) -> list[Kept]:
+def waiting(tx: Transaction) -> list[Kept]:
     """Return what waits, the newest first; what has waited too long is ignored, and later forgotten."""
     at = now()
     tx.execute(
@@ -122,7 +122,7 @@ def waiting(tx: Connection) -> list[Kept]:
     ]
 
 
-def settle(tx: Connection, kept: Kept) -> list[int]:
+def settle(tx: Transaction, kept: Kept) -> list[int]:
     """Settle a doubt by one thing told, confirm by it, or let it wait. Return the jobs whose doubt it settled."""
     line = _meant(tx, kept)
     if line is None:
@@ -134,7 +134,7 @@ def settle(tx: Connection, kept: Kept) -> list[int]:
     return []
 
 
-def _meant(tx: Connection, kept: Kept) -> Row[tuple[object, ...]] | None:
+def _meant(tx: Transaction, kept: Kept) -> Row[tuple[object, ...]] | None:
     """Return the one registration of the ledger that is meant; None when there is none, or more than one."""
     lines = tx.execute(
         select(registration)
@@ -150,7 +150,7 @@ def _meant(tx: Connection, kept: Kept) -> Row[tuple[object, ...]] | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def _settle_doubt(tx: Connection, kept: Kept, line: Row[tuple[object, ...]]) -> list[int]:
+def _settle_doubt(tx: Transaction, kept: Kept, line: Row[tuple[object, ...]]) -> list[int]:
     """Note that a registration in doubt was made; not while somebody is at work on it, nor for another's call."""
     if line.doing is not None or kept.at < (line.sent_at or 0) - CLOCKS_SECONDS:
         return []
@@ -175,7 +175,7 @@ def _settle_doubt(tx: Connection, kept: Kept, line: Row[tuple[object, ...]]) -> 
     return jobs
 
 
-def _confirm(tx: Connection, kept: Kept, line: Row[tuple[object, ...]]) -> list[int]:
+def _confirm(tx: Transaction, kept: Kept, line: Row[tuple[object, ...]]) -> list[int]:
     """Note on rows that were never read back that the LMS says the same; another id says nothing."""
     if kept.registration_id is not None and line.lms_id not in {None, kept.registration_id}:
         return []
@@ -190,18 +190,18 @@ def _confirmed() -> dict[str, object]:
     return {"verified": Verdict.CONFIRMED, "verified_at": now()}
 
 
-def _note(tx: Connection, kept: Kept, fate: Fate, jobs: Sequence[int]) -> None:
+def _note(tx: Transaction, kept: Kept, fate: Fate, jobs: Sequence[int]) -> None:
     tx.execute(update(notice).where(notice.c.id == kept.id).values(fate=fate))
     tx.execute(update(job).where(job.c.id.in_(jobs)).values(verified_at=now()))
 
 
-def ended_with_errors(tx: Connection, job_id: int) -> bool:
+def ended_with_errors(tx: Transaction, job_id: int) -> bool:
     """Tell whether a job ended with rows that were not done."""
     state = tx.execute(select(job.c.state).where(job.c.id == job_id)).scalar()
     return state == JobState.COMPLETED_WITH_ERRORS
 
 
-def tally(tx: Connection) -> dict[tuple[str, str], int]:
+def tally(tx: Transaction) -> dict[tuple[str, str], int]:
     """Count what was told, by connection and what became of it."""
     lines = tx.execute(
         select(notice.c.connection, notice.c.fate, func.count()).group_by(notice.c.connection, notice.c.fate)

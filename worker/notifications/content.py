@@ -16,8 +16,7 @@ from worker.settings import Event
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.ledger.outbox import Message
     from worker.reports.lines import Summary
@@ -52,7 +51,7 @@ class News:
     held: Sequence[int] = ()
 
 
-def read_news(tx: Connection, message: Message, public_url: str) -> News | None:
+def read_news(tx: Transaction, message: Message, public_url: str) -> News | None:
     """Return what a message has to say now; None when it is true no more, since things have moved on."""
     job = None if message.job_id is None else jobs.find_job(tx, message.job_id)
     event = Event(message.event)
@@ -77,7 +76,7 @@ def one_line(name: str) -> str:
 _LONGEST_NAME = 120
 
 
-def _is_overtaken(tx: Connection, message: Message, event: Event, job: Job) -> bool:
+def _is_overtaken(tx: Transaction, message: Message, event: Event, job: Job) -> bool:
     troubles = [each for each in outbox.troubles(tx) if each.connection == message.connection]
     if event is Event.TROUBLE:
         return message.mark not in {events.mark_of_trouble(trouble) for trouble in troubles}
@@ -86,7 +85,7 @@ def _is_overtaken(tx: Connection, message: Message, event: Event, job: Job) -> b
     return message.mark != events.mark_of(job)
 
 
-def _read_job(tx: Connection, job: Job, public_url: str) -> JobNews:
+def _read_job(tx: Transaction, job: Job, public_url: str) -> JobNews:
     tally = rows.tally(tx, job.id)
     return JobNews(
         summary=gather.summarise(tx, job),

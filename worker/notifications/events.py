@@ -12,8 +12,7 @@ from worker.notifications import reasons
 from worker.settings import Event
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.ledger.rows import Tally
     from worker.settings import Post, Receiver
@@ -23,7 +22,7 @@ KEPT_SECONDS = 30 * 24 * 3600.0
 _WENT_THROUGH = (JobState.SUCCEEDED, JobState.COMPLETED_WITH_ERRORS)
 
 
-def put_due(tx: Connection, post: Post) -> None:
+def put_due(tx: Transaction, post: Post) -> None:
     """Put into the outbox what happened since the last time; one process at a time."""
     take_turns(tx, "messages")
     for job in outbox.untold(tx):
@@ -56,7 +55,7 @@ def percent_not_done(tally: Tally) -> float:
     return 100.0 * (tally.total - done) / tally.total if tally.total else 100.0
 
 
-def _put_job(tx: Connection, post: Post, job: Job) -> None:
+def _put_job(tx: Transaction, post: Post, job: Job) -> None:
     tally = rows.tally(tx, job.id)
     trouble, fresh = _note_trouble(tx, job)
     for name, receiver in post.receivers.items():
@@ -69,7 +68,7 @@ def _put_job(tx: Connection, post: Post, job: Job) -> None:
             outbox.put(tx, receiver=name, event=event, connection=job.connection, mark=mark, job_id=job.id)
 
 
-def _note_trouble(tx: Connection, job: Job) -> tuple[Trouble | None, bool]:
+def _note_trouble(tx: Transaction, job: Job) -> tuple[Trouble | None, bool]:
     """Return the trouble that a job was held for, and whether it is the first to meet it."""
     if job.state is not JobState.HELD or job.reason_code is None or job.reason_code not in reasons.TROUBLE:
         return None, False
@@ -81,7 +80,7 @@ def _note_trouble(tx: Connection, job: Job) -> tuple[Trouble | None, bool]:
     return trouble, True
 
 
-def _event_of_end(tx: Connection, receiver: Receiver, job: Job, tally: Tally) -> Event | None:
+def _event_of_end(tx: Transaction, receiver: Receiver, job: Job, tally: Tally) -> Event | None:
     limit = receiver.threshold_percent
     bad = limit is None or percent_not_done(tally) > limit
     if bad and receiver.wants(Event.ENDED, job.connection):
@@ -104,7 +103,7 @@ def _event_of_stop(receiver: Receiver, job: Job, trouble: Trouble | None, *, fre
     return Event.NEEDS_PERSON if receiver.wants(Event.NEEDS_PERSON, job.connection) else None
 
 
-def _put_well(tx: Connection, post: Post, trouble: Trouble) -> None:
+def _put_well(tx: Transaction, post: Post, trouble: Trouble) -> None:
     """Tell those who heard of a trouble that it is over, once a job has gone through."""
     job = outbox.went_through(tx, trouble)
     if job is None:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker import errors
-from worker.pace.clock import Clock, SystemClock
 from worker.pace.estimator.pace import rate_of
 from worker.pace.hints.response import Hints
 from worker.pace.priority_queue import Lanes
+from worker.pace.rate import Clock, SystemClock
 from worker.pace.state import Sent, Turn, Why
 from worker.pace.stores import persistence
 from worker.pace.stores.memory import PaceStore, Unfinished

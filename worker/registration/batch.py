@@ -16,8 +16,8 @@ from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, Stale
 from worker.ledger import batches, intents
 from worker.ledger.action_intents import registration_anew
 from worker.ledger.database import now
-from worker.ledger.heartbeat import heartbeat
 from worker.ledger.intents import Outcome
+from worker.ledger.leases import heartbeat
 from worker.lms.contract import Enrolment, Registered
 from worker.model import Action, RegistrationState, RowStatus
 from worker.registration import actions

@@ -19,9 +19,8 @@ from worker.registration.reconcile import LONGEST_TRY, doubt_candidate, doubtful
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
-
     from worker.ledger.batches import Claim
+    from worker.ledger.database import Transaction
     from worker.ledger.intents import Work
     from worker.lms.contract import FoundCandidate
     from worker.registration.context import Desk
@@ -164,7 +163,7 @@ class Candidates:
         return work
 
     async def _reload(self, work: Work) -> Work:
-        def hold_and_load(tx: Connection) -> Work:
+        def hold_and_load(tx: Transaction) -> Work:
             batches.hold(tx, self.claim)
             return intents.load_row(tx, self.claim, work.row_id)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worker.ledger import jobs, people
+from worker.ledger import jobs, key_value
 from worker.ledger.database import now
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
     from worker.lms.http import Door
     from worker.registration.context import Desk
@@ -48,9 +47,9 @@ class Books:
             bisected, desk.bisected = desk.bisected, 0
         held = self.door.wire.gate.to_memory()
 
-        def write(tx: Connection) -> None:
+        def write(tx: Transaction) -> None:
             jobs.count_calls(tx, self.job_id, calls)
             jobs.add_to_job(tx, self.job_id, rate_limited=refused, waited_seconds=waited, bisected_batches=bisected)
-            people.remember(tx, self.pace_memory, held)
+            key_value.remember(tx, self.pace_memory, held)
 
         await self.ledger.run(write)

@@ -17,8 +17,7 @@ from worker.registration.context import Stopped
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
 
 #: How often to look what a person asked for (seconds).
@@ -68,13 +67,13 @@ class Attention:
                     counted = time.monotonic()
                     self.progress(*await self.ledger.look(self._count))
 
-    def _look(self, tx: Connection) -> None:
+    def _look(self, tx: Transaction) -> None:
         """Look at what a person asked for."""
         state = jobs.state_of(tx, self.job_id)
         if state not in AT_WORK:
             self._asked = Stopped(f"the job is {state or 'gone'}")
 
-    def _count(self, tx: Connection) -> tuple[int, int]:
+    def _count(self, tx: Transaction) -> tuple[int, int]:
         """Look whose turn it is, and return how many of the job's rows are settled, of how many."""
         if time.monotonic() - self._began > LONGEST_TURN_SECONDS or queue.others_wait(tx, self.job_id):
             self._asked = self._asked or Stopped("it is another job's turn")

@@ -11,8 +11,7 @@ from worker.reports.codes import explain
 from worker.reports.kinds import ReportKind, file_name
 from worker.reports.labels import STATE_MEANS, STATUS_MEANS, next_steps, verified_in_words
 from worker.reports.lines import Summary, stamp
-from worker.reports.looks import FILLS, Looks
-from worker.reports.workbook_format import checked, write_number, write_text
+from worker.reports.workbook_format import FILLS, Looks, checked, write_number, write_text
 
 #: Of the three columns: a name, a number, what there is to say.
 _WIDTHS = (30, 14, 96)

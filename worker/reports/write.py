@@ -14,8 +14,7 @@ from worker.reports.atomic_write import publish, staging
 from worker.reports.csv_report import csv_report, is_ours
 from worker.reports.kinds import ReportKind, file_name
 from worker.reports.labels import NOT_DONE_IN_FAILED
-from worker.reports.layout import Layout, lay_out
-from worker.reports.lines import SEVERAL, ReportLine, Summary
+from worker.reports.lines import SEVERAL, Layout, ReportLine, Summary, lay_out
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from worker import bootstrap
 from worker.errors import RetryLater, RosterError, StopJob, UsageError
-from worker.jobs import advance, completion, conclude, lifecycle, planning
+from worker.jobs import advance, completion, lifecycle, planning
 from worker.ledger import batches, jobs
 from worker.ledger.database import now
 from worker.model import AT_WORK, Driver, JobState
 from worker.registration.batch import BatchEnd, run_batch
+from worker.registration.breaker import Patience
 from worker.registration.context import Desk, Stopped
 from worker.registration.counters import Books
-from worker.registration.patience import Patience
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from worker import settings
     from worker.bootstrap import Services
     from worker.ledger.batches import OpenBatch
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.lms.http import Door
 
@@ -121,12 +120,12 @@ class Runner:
         await self._settle()
 
     async def _ended(self, end: BatchEnd) -> None:
-        stop = conclude.weigh(self.desk, self.patience, end)
+        stop = completion.weigh(self.desk, self.patience, end)
         if stop is not None:
             raise stop
         if end.course is not None:
             self.tell(end.course.message)
-        await self.services.ledger.run(lambda tx: conclude.conclude(tx, self.job_id, end, None))
+        await self.services.ledger.run(lambda tx: completion.conclude(tx, self.job_id, end, None))
 
     async def _until_reached(self, step: Callable[[], Awaitable[None]]) -> None:
         """Do a step that only reads; again after a pause while the LMS is away or asks for one."""
@@ -204,7 +203,7 @@ class Runner:
         await self.books.write(self.desk if self.at_work else None)
 
 
-def _take_up(tx: Connection, job_id: int, seen: JobState | None) -> None:
+def _take_up(tx: Transaction, job_id: int, seen: JobState | None) -> None:
     """Begin or go on with a job: what a dead worker left is opened again; a live one keeps it."""
     batches.reap(tx, job_id)
     owner = batches.running_owner(tx, job_id)

@@ -25,8 +25,8 @@ from worker.errors import LedgerError
 from worker.jobs import advance, planning
 from worker.ledger import jobs
 from worker.notifications.sender import Sender
+from worker.registration.breaker import Patience
 from worker.registration.counters import Books
-from worker.registration.patience import Patience
 from worker.registration.stop_signals import Attention
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from worker.jobs import advance, conclude
+from worker.jobs import advance, completion
 from worker.ledger.database import now
 from worker.model import Driver
 from worker.registration.batch import run_batch
@@ -18,9 +18,8 @@ from worker.runtime.sending import ring_aside
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from sqlalchemy import Connection
-
     from worker.errors import StopJob
+    from worker.ledger.database import Transaction
     from worker.ledger.queue import Bell
     from worker.registration.batch import BatchEnd
     from worker.runtime.process import Place, Workplace
@@ -83,7 +82,7 @@ async def _leave_batch(here: Workplace, place: Place, batch: asyncio.Task[BatchE
         return []
     log.info("batch left", job=job_id, batch=int(batch.get_name()), end=end.word)
     await place.books.write(place.desk)
-    stop = conclude.weigh(place.desk, place.patience, end)
+    stop = completion.weigh(place.desk, place.patience, end)
     if stop is not None:
         log.warning("job held", job=job_id, code=stop.code)
     return await here.ledger.run(lambda tx: _conclude(tx, here, job_id, end, stop))
@@ -98,8 +97,8 @@ async def _next_batches(here: Workplace, place: Place, running: Collection[async
     return await here.ledger.run(lambda tx: advance.next_batches(tx, place.desk.job_id, most, now(), besides=mine))
 
 
-def _conclude(tx: Connection, here: Workplace, job_id: int, end: BatchEnd, stop: StopJob | None) -> list[Bell]:
-    conclude.conclude(tx, job_id, end, stop)
+def _conclude(tx: Transaction, here: Workplace, job_id: int, end: BatchEnd, stop: StopJob | None) -> list[Bell]:
+    completion.conclude(tx, job_id, end, stop)
     if stop is not None:
         return advance.ring_report(tx, job_id, now())
     return advance.go_on(tx, job_id, here.window, now())

@@ -10,18 +10,17 @@ import structlog
 from worker import lms
 from worker.errors import NothingSent, RetryLater, StopJob
 from worker.intake.importing import read_in
-from worker.jobs import advance, conclude, planning
+from worker.jobs import advance, completion, planning
 from worker.ledger import jobs
 from worker.ledger.database import now
-from worker.ledger.heartbeat import heartbeat
+from worker.ledger.leases import heartbeat
 from worker.model import AT_WORK, JobState
 from worker.registration.context import Stopped
 from worker.runtime.failures import held_on_trouble
 from worker.runtime.yielding import Courtesy
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
+    from worker.ledger.database import Transaction
     from worker.ledger.queue import Bell
     from worker.runtime.process import Place, Workplace
 
@@ -75,7 +74,7 @@ async def _make_ready(here: Workplace, job_id: int) -> None:
         await place.rest()
 
 
-def _begin(tx: Connection, job_id: int) -> None:
+def _begin(tx: Transaction, job_id: int) -> None:
     job = jobs.find_job(tx, job_id)
     started = (job.started_at if job else None) or now()
     jobs.change_job(
@@ -98,7 +97,7 @@ async def _wait_or_hold(here: Workplace, place: Place, trouble: RetryLater | Sto
         place.patience.lose(trouble, answered=place.desk.door.wire.answered)
     except StopJob as stop:
         reason, code = stop.message, stop.code
-        await here.ledger.run(lambda tx: conclude.hold(tx, job_id, reason, code))
+        await here.ledger.run(lambda tx: completion.hold(tx, job_id, reason, code))
         log.warning("job held", job=job_id, code=code)
         return
     start, reason = now() + trouble.seconds, trouble.message

@@ -6,21 +6,37 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.errors import SettingsError
 from worker.jobs import advance
 from worker.jobs.webhooks import settle_all
-from worker.ledger import batches, people, queue
+from worker.ledger import batches, key_value, queue
 from worker.ledger.database import now
 from worker.ledger.queue import SWEPT
+from worker.notifications import events
 from worker.runtime import folder_sweep
 from worker.runtime.sending import ring_for
-from worker.runtime.tell import tell
 from worker.safe_errors import left_to_next_sweep
 from worker.schedules import due
+from worker.settings import read_post
 
 if TYPE_CHECKING:
     from worker.ledger.queue import Bell
     from worker.runtime.process import Workplace
     from worker.runtime.sending import Ring
+
+
+def tell(here: Workplace) -> None:
+    """Do both, without waiting for any receiver. Raises nothing: no job and no sweep fails for a message."""
+    with left_to_next_sweep("messages"):
+        try:
+            post = read_post(here.services.settings)
+        except SettingsError as error:
+            log.error("no message is sent", reason=str(error))  # noqa: TRY400 - our own sentence says all
+            return
+        with here.ledger.write() as tx:
+            events.put_due(tx, post)
+        here.sender.begin(post)
+
 
 log = structlog.get_logger("roster")
 
@@ -62,7 +78,7 @@ def recover(here: Workplace, *, forgotten: bool) -> list[Bell]:
         if forgotten:
             queue.unring_all(tx)
         opened = batches.reap(tx)
-        people.remember(tx, SWEPT, {"at": now()})
+        key_value.remember(tx, SWEPT, {"at": now()})
         open_jobs = queue.open_jobs(tx)
     with left_to_next_sweep("webhooks"):
         settle_all(here.ledger)

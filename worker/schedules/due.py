@@ -25,10 +25,9 @@ from worker.schedules.cron import next_run
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Connection as Transaction
-
     from worker.bootstrap import Services
     from worker.intake.accept import Accepted
+    from worker.ledger.database import Transaction
     from worker.ledger.schedules import Schedule
 
 #: A run that begins within this of its time was not missed (seconds).

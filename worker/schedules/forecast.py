@@ -11,16 +11,15 @@ from worker import lms
 from worker.errors import LedgerError, RosterError
 from worker.intake.accept import Options
 from worker.intake.importing import rehearse
-from worker.jobs.plan_old import plan_of
+from worker.jobs.estimate import plan_of
 from worker.ledger import jobs, rows
 from worker.ledger.database import now
 from worker.schedules import source
 from worker.schedules.cron import runs
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection as Transaction
-
     from worker.bootstrap import Services
+    from worker.ledger.database import Transaction
     from worker.ledger.schedules import Schedule
 
 

@@ -20,9 +20,8 @@ from worker.model import AT_WORK, ENDED, JobState, RowStatus
 from worker.web.summaries import summary_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from worker.bootstrap import Services
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
 #: How often the ledger is asked (seconds); less often when the answer takes its time.
@@ -144,7 +143,7 @@ class Watching:
         return seen
 
 
-def _progress(services: Services, tx: Connection, job: Job) -> Progress:
+def _progress(services: Services, tx: Transaction, job: Job) -> Progress:
     ahead = ahead_of(services, tx, job) if job.state in AT_WORK else None
     return {
         **summary_of(services, job, tx),

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from worker import control
 from worker.intake.accept import Arrival
 from worker.jobs import lifecycle
-from worker.ledger import audit
+from worker.ledger import accounts
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection as Transaction
-
     from worker.bootstrap import Services
     from worker.control import Note
     from worker.intake.accept import Accepted
+    from worker.ledger.database import Transaction
     from worker.web.auth import Who
     from worker.web.forms import Wanted
     from worker.web.uploads import Upload
@@ -48,7 +47,7 @@ def drop(services: Services, who: Who, upload: Upload, wanted: Wanted, *, origin
 
     def note(tx: Transaction, accepted: Accepted) -> None:
         detail = "the same roster was at work already" if accepted.twin else ""
-        audit.note(tx, who=who.name, act="drop", job_id=accepted.job_id, detail=detail)
+        accounts.note(tx, who=who.name, act="drop", job_id=accepted.job_id, detail=detail)
 
     accepted = control.receive(
         services,
@@ -70,7 +69,7 @@ def act(services: Services, who: Who, what: Act, job_id: int) -> Told:
 
     def note(tx: Transaction, about: int) -> None:
         detail = f"job {about}" if about != job_id else ""
-        audit.note(tx, who=who.name, act=what, job_id=job_id, detail=detail)
+        accounts.note(tx, who=who.name, act=what, job_id=job_id, detail=detail)
 
     return _ACTS[what](services, job_id, note)
 
@@ -80,7 +79,7 @@ def resolve(services: Services, who: Who, job_id: int, row: int, answer: lifecyc
     found = "absent" if answer.absent else "candidate" if answer.candidate_id is not None else "registration"
     with services.ledger.write() as tx:
         text = lifecycle.resolve(tx, job_id, row, answer)
-        audit.note(tx, who=who.name, act="resolve", job_id=job_id, detail=f"row {row}: {found}")
+        accounts.note(tx, who=who.name, act="resolve", job_id=job_id, detail=f"row {row}: {found}")
     return Told(text=text, job_id=job_id)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 
 from worker.accounts import keys, people
-from worker.ledger import audit
-from worker.web import cookies, csrf
+from worker.ledger import accounts
+from worker.web import csrf
 from worker.web.problems import Problem
 
 if TYPE_CHECKING:
@@ -36,18 +36,18 @@ async def sign_in(request: Request, name: str, password: str, response: Response
         raise Problem(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
     except people.WrongPassword as error:
         raise Problem(403, str(error)) from None
-    cookies.set_cookie(request, response.headers, cookies.SESSION, cookie)
+    csrf.set_cookie(request, response.headers, csrf.SESSION, cookie)
 
 
 async def sign_out(request: Request, response: Response) -> None:
     """End the session and take its cookie away; the form's `csrf` is checked here too."""
     await csrf.check(request)
-    if cookie := request.cookies.get(cookies.SESSION):
+    if cookie := request.cookies.get(csrf.SESSION):
         await run_in_threadpool(_close, request.app.state.services, request.state.who, cookie)
-    cookies.take_cookie(request, response.headers, cookies.SESSION)
+    csrf.take_cookie(request, response.headers, csrf.SESSION)
 
 
 def _close(services: Services, who: Who, cookie: str) -> None:
     with services.ledger.write() as tx:
         keys.close_session(tx, cookie)
-        audit.note(tx, who=who.name or "-", act="sign out")
+        accounts.note(tx, who=who.name or "-", act="sign out")

@@ -9,8 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from worker.web import callers, cookies, limits, problems
-from worker.web.limits_old import Limits
+from worker.web import auth, csrf, limits, problems
+from worker.web.limits import Limits
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -68,10 +68,10 @@ class Front:
 
     async def _let_in(self, request: Request, visitor: str) -> None:
         """Say who asks; raises Problem when the request may not be here or its sender calls too often."""
-        request.state.who = callers.STRANGER
+        request.state.who = auth.STRANGER
         if request.url.path.startswith(OPEN):
             return
-        request.state.who = await run_in_threadpool(callers.who_asks, self._services, request, visitor)
+        request.state.who = await run_in_threadpool(auth.who_asks, self._services, request, visitor)
         if request.url.path.startswith("/api/"):
             self._limits.take(request)
 
@@ -80,14 +80,14 @@ class Front:
             headers.setdefault(name, value)
         if not request.url.path.startswith("/static/"):
             headers.setdefault("Cache-Control", "no-store")
-        if cookies.is_secure(request):
+        if csrf.is_secure(request):
             headers.setdefault("Strict-Transport-Security", TWO_YEARS)
         if visitor:
-            cookies.set_cookie(request, headers, cookies.VISITOR, visitor)
+            csrf.set_cookie(request, headers, csrf.VISITOR, visitor)
 
 
 def _new_visitor(request: Request) -> str:
     """Return a new mark for a browser that has none, to which the tokens of its forms belong; else nothing."""
-    known = request.cookies.get(cookies.VISITOR) or request.cookies.get(cookies.SESSION)
+    known = request.cookies.get(csrf.VISITOR) or request.cookies.get(csrf.SESSION)
     looks = request.method == "GET" and not problems.is_for_programs(request.url.path)
     return secrets.token_urlsafe(24) if looks and not known and not request.url.path.startswith(OPEN) else ""

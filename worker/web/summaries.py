@@ -12,9 +12,8 @@ from worker.reports.kinds import ReportKind
 from worker.reports.labels import NOT_DONE_IN_FAILED
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from worker.bootstrap import Services
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
 
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
 LARGEST = 2**31 - 1
 
 
-def job_of(tx: Connection, job_id: int) -> Job:
+def job_of(tx: Transaction, job_id: int) -> Job:
     """Return a job; raises UnknownJob, also for numbers that no job can have."""
     if job_id > LARGEST:
         raise UnknownJob(f"There is no job {job_id}")
     return lifecycle.get_job(tx, job_id)
 
 
-def summary_of(services: Services, job: Job | int, tx: Connection | None = None) -> dict[str, Any]:
+def summary_of(services: Services, job: Job | int, tx: Transaction | None = None) -> dict[str, Any]:
     """Return the summary of a job; raises UnknownJob."""
     if tx is None:
         with services.ledger.read() as own:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.intake.guard import guard, unguard
+from worker.intake.text import guard, unguard
 
 cells = st.text(st.sampled_from("'=+-@\t\r\n \u00a0\u200b\uff1dab1é"), max_size=8) | st.text(max_size=20)
 

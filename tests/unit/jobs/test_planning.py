@@ -24,7 +24,7 @@ from tests.builders import (
 )
 from worker.jobs import advance
 from worker.jobs.estimate import estimate
-from worker.jobs.plan import canary_size, cut, plan_batches
+from worker.jobs.planning import canary_size, cut, plan_batches
 from worker.ledger import batches, importing, schema
 from worker.ledger.batches import OpenBatch
 from worker.ledger.importing import within

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import StaticPool, create_engine
 
 from tests.builders import NORTH, a_candidate, a_job, a_job_of, a_row, as_new, counts, lines_of, statuses_of
-from worker.ledger import importing, reported, rows, schema
-from worker.ledger.candidates import Directory
+from worker.ledger import importing, rows, schema
+from worker.ledger.candidates import Directory, hashed, identify
 from worker.ledger.database import _prepare_sqlite
-from worker.ledger.identity import hashed, identify
 from worker.ledger.importing import within
 from worker.ledger.transactions import Ledger
 from worker.model import Candidate, CandidateState, RegistrationState, RosterRow, RowStatus
@@ -146,7 +145,7 @@ def test_an_email_that_two_people_have_is_ambiguous_and_the_row_says_so(ledger: 
     )
 
     with ledger.read() as tx:
-        line = list(reported.reported_rows(tx, job_id))[2]
+        line = list(rows.reported_rows(tx, job_id))[2]
 
     assert (line.status, line.code, line.column) == (RowStatus.INVALID, "ambiguous_candidate", "email")
     assert "external_id or candidate_id" in line.error

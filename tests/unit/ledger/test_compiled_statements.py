@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.builders import a_job, line_of
 from worker.ledger import schema
-from worker.ledger.prepared import prepare
+from worker.ledger.transactions import prepare
 
 if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger

@@ -9,7 +9,7 @@ import pytest
 
 from tests.builders import a_candidate, a_course, a_job_of, a_row, lines_of, reported, statuses_of
 from worker.jobs.estimate import estimate
-from worker.ledger import batches, external_ids, outlook, rows, schema
+from worker.ledger import batches, external_ids, rows, schema
 from worker.ledger.external_ids import Findings
 from worker.ledger.intents import Outcome
 from worker.model import STEPS, Action, Candidate, Course, RosterRow, RowRules, RowStatus
@@ -59,7 +59,7 @@ def test_such_a_row_waits_and_is_neither_invalid_nor_planned(ledger: Ledger) -> 
     with ledger.write() as tx:
         assert [each.row.row for each in external_ids.rows_to_find(tx, job_id)] == [2]
         assert batches.rows_to_plan(tx, job_id) == []
-        ahead = outlook.outlook(tx, job_id)
+        ahead = rows.outlook(tx, job_id)
         calls = estimate(tx, job_id, RowRules(lists_people=True))
     assert (ahead.deeds, ahead.to_find) == (1, 1)
     assert (calls.least, calls.most) == (3, 8)

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import AnswerLost, LmsError, RateLimited, Refused, StopJob
-from worker.lms.bodies import as_id
-from worker.lms.responses import LONGEST_TEXT, LONGEST_WORDS, Answer, judge, parse, says_already, words
+from worker.lms.responses import LONGEST_TEXT, LONGEST_WORDS, Answer, as_id, judge, parse, says_already, words
 from worker.pace.hints.response import Hints, read_hints
 
 STATUSES = range(200, 600)

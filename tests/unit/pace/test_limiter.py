@@ -9,11 +9,10 @@ import time
 import pytest
 
 from worker import errors
-from worker.pace.clock import SystemClock
 from worker.pace.hints.response import NOTHING, Hints
 from worker.pace.limiter import Gate
 from worker.pace.priority_queue import Lanes
-from worker.pace.rate import Rate
+from worker.pace.rate import Rate, SystemClock
 from worker.pace.state import Bounds
 from worker.pace.stores.memory import MemoryStore
 

@@ -32,12 +32,12 @@ from worker.ledger import batches, intents, schema
 from worker.ledger.database import now
 from worker.ledger.intents import Outcome
 from worker.model import CandidateState, RegistrationState, RowStatus
-from worker.registration import patience
+from worker.registration import breaker
 from worker.registration.batch import BatchEnd, run_batch
+from worker.registration.breaker import Patience
 from worker.registration.context import CourseStopped, Stopped
 from worker.registration.directory import find_people
 from worker.registration.enrolments import _named
-from worker.registration.patience import Patience
 from worker.sandbox.server import make_world, running
 
 if TYPE_CHECKING:
@@ -490,7 +490,7 @@ def test_the_rows_that_a_refusal_names_are_found_by_id_or_by_place() -> None:
 
 def test_an_lms_that_never_answered_is_given_up_sooner_than_one_that_did() -> None:
     at = [1_000.0]
-    for answered, seconds in ((False, patience.FIRST_CONTACT_SECONDS), (True, patience.UNREACHABLE_SECONDS)):
+    for answered, seconds in ((False, breaker.FIRST_CONTACT_SECONDS), (True, breaker.UNREACHABLE_SECONDS)):
         mine = Patience(lambda: at[0])
         mine.lose(LmsUnavailable(1, "away"), answered=answered)
         at[0] += seconds
@@ -503,10 +503,10 @@ def test_an_lms_that_never_answered_is_given_up_sooner_than_one_that_did() -> No
 
 def test_pauses_without_end_come_to_an_end_and_one_good_step_starts_anew() -> None:
     mine = Patience()
-    for _ in range(patience.MOST_PAUSES):
+    for _ in range(breaker.MOST_PAUSES):
         mine.lose(RateLimited(1, "pause"), answered=True)
     mine.restore()
-    for _ in range(patience.MOST_PAUSES):
+    for _ in range(breaker.MOST_PAUSES):
         mine.lose(RateLimited(1, "pause"), answered=True)
 
     with pytest.raises(StopJob) as raised:

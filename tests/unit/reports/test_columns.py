@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from worker.reports.layout import lay_out
-from worker.reports.lines import OUR_COLUMNS
+from worker.reports.lines import OUR_COLUMNS, lay_out
 
 
 def test_the_rosters_columns_come_first_and_ours_after(a_line):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.reports.names import report_name
+from worker.reports.kinds import report_name
 
 
 @pytest.mark.parametrize(

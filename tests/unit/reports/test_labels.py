@@ -8,7 +8,7 @@ from worker.intake.problems import ProblemCode
 from worker.model import DONE, JobState, RowStatus
 from worker.reports.codes import CODES, explain
 from worker.reports.labels import NOT_DONE_IN_FAILED, STATE_MEANS, STATUS_MEANS, next_steps
-from worker.reports.looks import FILLS
+from worker.reports.workbook_format import FILLS
 
 
 def test_every_status_and_state_is_explained():

@@ -7,8 +7,7 @@ import pytest
 from worker import errors
 from worker.model import DONE, JobState, RowStatus
 from worker.reports.lines import OUR_COLUMNS
-from worker.reports.looks import AT_FAULT, FILLS
-from worker.reports.workbook_format import checked, fitting
+from worker.reports.workbook_format import AT_FAULT, FILLS, checked, fitting
 
 
 def fill(cell):

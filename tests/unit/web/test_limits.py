@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worker.web import limits_old
-from worker.web.limits_old import Limits
+from worker.web import limits
+from worker.web.limits import Limits
 
 
 def test_a_minutes_calls_may_come_at_once_and_then_one_by_one() -> None:
@@ -27,8 +27,8 @@ def test_one_clients_calls_are_not_anothers() -> None:
 
 def test_clients_that_were_away_longest_are_forgotten_first() -> None:
     bucket = Limits(10)
-    for number in range(limits_old.MOST_CLIENTS + 5):
+    for number in range(limits.MOST_CLIENTS + 5):
         bucket.wait(str(number), 0.0)
 
-    assert len(bucket._buckets) == limits_old.MOST_CLIENTS
+    assert len(bucket._buckets) == limits.MOST_CLIENTS
     assert "4" not in bucket._buckets

@@ -11,9 +11,9 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, Protocol
 
-from worker.pace.clock import Clock, SystemClock
 from worker.pace.estimator import pace
 from worker.pace.hints.response import Hints
+from worker.pace.rate import Clock, SystemClock
 from worker.pace.state import Bounds, Found, PaceState, Sent, Turn
 
 #: What still has to be awaited, when a store could not do it at once.

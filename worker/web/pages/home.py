@@ -12,7 +12,7 @@ from worker import control
 from worker.model import Role
 from worker.reports.codes import CODES
 from worker.web.auth import needs
-from worker.web.pages.connection_view import views_of
+from worker.web.pages.connections import views_of
 from worker.web.pages.jobs import newest
 from worker.web.pages.rendering import page
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from worker.intake.text import clean
-from worker.ledger import reported, resolutions
+from worker.ledger import resolutions, rows
 from worker.model import DONE, CandidateState, RegistrationState, RowStatus
 from worker.reports.lines import SEVERAL
 from worker.web.pages.job_view import MOVING
@@ -16,10 +16,9 @@ from worker.web.pages.labels import Words, status_words
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection as Transaction
-
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
-    from worker.ledger.reported import ReportedRow
+    from worker.ledger.rows import ReportedRow
 
 ROWS_A_PAGE = 50
 _MOST_DIGITS = 9
@@ -95,7 +94,7 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
     count = sum(counts.get(each, 0) for each in statuses or RowStatus)
     last = max(1, -(-count // ROWS_A_PAGE))
     page = min(max(1, _number(query.get("page", "")) or 1), last)
-    found = reported.some_rows(
+    found = rows.some_rows(
         tx,
         job.id,
         statuses=() if wanted is not None else statuses,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import RosterError
-from worker.ledger import reported
+from worker.ledger import rows
 from worker.ledger.database import now
 from worker.metrics import Ahead, ahead_of
 from worker.model import AT_WORK, DONE, Action, JobState, RowStatus
@@ -16,9 +16,8 @@ from worker.web.job_actions import Act
 from worker.web.pages.labels import STATES, Words, status_words
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection as Transaction
-
     from worker.bootstrap import Services
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
 
@@ -36,7 +35,7 @@ MOVING = frozenset(
         JobState.CANCELLING,
     }
 )
-_STILL = reported.Movement(in_flight=0, settled=0)
+_STILL = rows.Movement(in_flight=0, settled=0)
 _NOT_DONE = (RowStatus.INVALID, RowStatus.REJECTED, RowStatus.IN_DOUBT)
 
 
@@ -128,7 +127,7 @@ class JobView:
 def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = False) -> JobView:
     """Return where a job stands now; a `brief` view, for a list, knows no speed and nothing that is under way."""
     summary = gather.summarise(tx, job)
-    moved = _STILL if brief else reported.movement(tx, job.id, now() - RATE_SECONDS)
+    moved = _STILL if brief else rows.movement(tx, job.id, now() - RATE_SECONDS)
     rate = _rows_a_minute(job, moved.settled)
     ahead = None if brief or job.has_ended else ahead_of(services, tx, job)
     return JobView(

@@ -15,19 +15,18 @@ from worker.intake.importing import rehearse
 from worker.intake.roster_file import open_roster
 from worker.intake.text import clean
 from worker.jobs import drafts
-from worker.jobs.plan_old import plan_of
-from worker.ledger import outlook, reported
+from worker.jobs.estimate import plan_of
+from worker.ledger.rows import outlook, some_rows
 from worker.model import RowStatus
 from worker.reports import gather
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Connection as Transaction
-
     from worker.bootstrap import Services
     from worker.intake.roster_file import RosterFile
     from worker.jobs.drafts import Draft
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
 
@@ -160,7 +159,7 @@ def _rehearsed(services: Services, draft: Draft, path: Path, seen: Look) -> Look
 
 
 def _rows_seen(tx: Transaction, job: Job, summary: Summary, seen: Look) -> Look:
-    ahead = outlook.outlook(tx, job.id)
+    ahead = outlook(tx, job.id)
     return replace(
         seen,
         notes=list(job.notes),
@@ -175,7 +174,7 @@ def _rows_seen(tx: Transaction, job: Job, summary: Summary, seen: Look) -> Look:
 
 
 def _lines(tx: Transaction, job: Job, status: RowStatus) -> list[Line]:
-    rows = reported.some_rows(tx, job.id, statuses=(status,), limit=SHOWN_ROWS)
+    rows = some_rows(tx, job.id, statuses=(status,), limit=SHOWN_ROWS)
     return [Line(row=row.row, error=row.error, code=row.code, column=row.column) for row in rows]
 
 

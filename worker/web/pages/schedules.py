@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.ledger import audit, schedules
+from worker.ledger import accounts, schedules
 from worker.ledger.database import now
 from worker.model import Role
 from worker.schedules import cron, source
@@ -79,7 +79,7 @@ def _remove(services: Services, who: Who, name: str) -> None:
     with services.ledger.write() as tx:
         if not schedules.remove(tx, name):
             raise _gone()
-        audit.note(tx, who=who.name, act="schedule remove", job_id=None, detail=name)
+        accounts.note(tx, who=who.name, act="schedule remove", job_id=None, detail=name)
 
 
 def _gone() -> Problem:
