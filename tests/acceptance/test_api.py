@@ -128,8 +128,8 @@ WRONG = [
     ({"strict": "perhaps"}, "strict: write true or false"),
     ({"max_rows": "-1"}, "max_rows: write a number"),
     ({"map": "nonsense"}, "takes NAME=VALUE"),
-    ({"use_map": "nothing"}, "No map is kept under the name 'nothing'"),
-    ({"at": "yesterday"}, "is no time"),
+    ({"use_map": "nothing"}, "There is no saved map 'nothing'"),
+    ({"at": "yesterday"}, "is not a time"),
     ({"course": ["58", "59"]}, "course may be given once"),
 ]
 

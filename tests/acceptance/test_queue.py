@@ -273,7 +273,7 @@ def test_a_roster_submitted_for_later_begins_then(sandbox, office, queue):
     [
         (("nowhere.csv",), "cannot be read"),
         (("wrong.csv",), "email"),
-        (("roster.csv", "--at", "yesterday"), "--at 'yesterday' is no time"),
+        (("roster.csv", "--at", "yesterday"), "--at 'yesterday' is not a time"),
         (("roster.csv", "--at", "2020-01-01 06:00"), "in the past"),
     ],
 )

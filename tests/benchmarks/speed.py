@@ -20,8 +20,9 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from worker.bootstrap import open_services
-from worker.intake.accept import Options, accept
+from worker.intake.accept import accept
 from worker.intake.importing import read_in
+from worker.intake.options import Options
 from worker.ledger import jobs
 from worker.lms import rules_of
 from worker.runtime.embedded import Runner

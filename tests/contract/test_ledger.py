@@ -32,8 +32,9 @@ from tests.builders import (
     works_of,
 )
 from worker.errors import StaleClaim
-from worker.intake.accept import Accepted, Options, accept
+from worker.intake.accept import Accepted, accept
 from worker.intake.importing import read_in
+from worker.intake.options import Options
 from worker.jobs import advance
 from worker.jobs.completion import settle_job
 from worker.ledger import (

@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 import click
 
-from worker.errors import UsageError
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _ROSTER = [
@@ -75,20 +73,3 @@ def report_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """Give a command --json."""
     return _JSON(command)
-
-
-def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
-    """Return `NAME=VALUE` texts as a mapping; a heading may hold `=`, so the last one divides a --map.
-
-    Raises UsageError for a text without `=`.
-    """
-    found = {}
-    for text in texts:
-        name, sign, value = text.rpartition("=") if option == "--map" else text.partition("=")
-        if not sign or not name.strip():
-            raise UsageError(f'{option} takes NAME=VALUE, for example {_EXAMPLES[option]}; got "{text}"')
-        found[name.strip()] = value.strip()
-    return found
-
-
-_EXAMPLES = {"--set": "--set behavior=1", "--map": '--map "Staff no=external_id"'}

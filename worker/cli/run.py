@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker import lms
+from worker import control, lms
 from worker.cli import output
 from worker.cli.progress import shown
 from worker.errors import NothingSent, RosterError, UsageError
-from worker.intake.accept import accept, fingerprint
+from worker.intake.accept import Arrival, fingerprint
 from worker.intake.importing import read_in, rehearse
-from worker.intake.reading import roster_options
-from worker.jobs import lifecycle
+from worker.intake.options import parse_options
+from worker.jobs import lifecycle, submission
 from worker.jobs.estimate import plan_of
 from worker.ledger import jobs
-from worker.model import JobState, RowStatus
+from worker.model import Driver, JobState, RowStatus
 from worker.runtime.embedded import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from worker.bootstrap import Services
-    from worker.intake.accept import Options
+    from worker.intake.options import Options
     from worker.jobs.estimate import Plan
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
@@ -59,7 +59,7 @@ def _refuse_before_sending(
     services: Services, files: Sequence[Path], connection: Connection, options: dict[str, Any]
 ) -> None:
     """Read every file before the first is sent: one that must be mended then costs nothing."""
-    read = roster_options(services, options)
+    read = parse_options(services.ledger, options)
     for file in files:
         with services.ledger.rehearse() as tx:
             _rehearse_reading(tx, file, connection, read)
@@ -68,45 +68,39 @@ def _refuse_before_sending(
 def _run_one(
     services: Services, file: Path, connection: Connection, options: dict[str, Any]
 ) -> tuple[int, Summary | None]:
-    accepted = accept(
-        services.ledger,
+    submitted = submission.submit(
+        services,
         file,
         name=file.name,
         connection=connection,
-        options=roster_options(services, options),
-        store=services.store,
+        options=parse_options(services.ledger, options),
         report_dir=(options["report"] or REPORTS).absolute(),
+        origin=Arrival(),
+        take_over=lambda tx, job_id: f"continuing job {lifecycle.resume(tx, job_id).id}",
     )
-    if accepted.twin:
-        with services.ledger.write() as tx:
-            lifecycle.resume(tx, accepted.job_id)
-        click.echo(f"{file.name} is at work already: going on with job {accepted.job_id}", err=True)
-    return work_off(services, accepted.job_id, connection, quiet=options["quiet"])
+    if submitted.duplicate:
+        click.echo(f"{file.name} is at work already: {submitted.message}", err=True)
+    return work_off(services, submitted.job_id, connection, quiet=options["quiet"])
 
 
 def resume(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Go on with a job where it stopped; with one that has ended, only what a person has opened again."""
-    with services.ledger.write() as tx:
-        job = lifecycle.resume(tx, job_id)
-        if options["report"]:
-            jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
-    return _go_on(services, job, options)
+    control.resume(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    return _go_on(services, job_id, options)
 
 
 def retry(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Send again the rows of a job whose status says that nothing was done."""
-    with services.ledger.write() as tx:
-        count = lifecycle.reopen(tx, job_id)
-        job = lifecycle.resume(tx, job_id)
-        if options["report"]:
-            jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
-    click.echo(f"Job {job_id}: {count} rows will be sent again", err=True)
-    return _go_on(services, job, options)
+    retried = control.retry(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    click.echo(retried.message, err=True)
+    return _go_on(services, job_id, options)
 
 
-def _go_on(services: Services, job: Job, options: dict[str, Any]) -> int:
-    connection = connection_of(services, job.connection)
-    code, summary = work_off(services, job.id, connection, quiet=options["quiet"])
+def _go_on(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    with services.ledger.read() as tx:
+        name = lifecycle.get_job(tx, job_id).connection
+    connection = connection_of(services, name)
+    code, summary = work_off(services, job_id, connection, quiet=options["quiet"])
     output.tell_all([summary] if summary else [], as_json=options["as_json"])
     return code
 
@@ -211,7 +205,7 @@ def check(services: Services, files: Sequence[Path], options: dict[str, Any]) ->
     """Read, validate and plan as `run` would, in a transaction that is rolled back; send nothing."""
     connection = connection_of(services, options["to"])
     codes, summaries = [], []
-    read = roster_options(services, options)
+    read = parse_options(services.ledger, options)
     for file in files:
         with services.ledger.rehearse() as tx:
             summary = _rehearse(tx, services, file, connection, read)

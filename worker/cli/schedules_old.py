@@ -17,7 +17,7 @@ from worker.cli import output
 from worker.cli.run import REPORTS, connection_of
 from worker.errors import NothingSent, UsageError
 from worker.intake.accept import glance
-from worker.intake.reading import roster_options
+from worker.intake.options import parse_options
 from worker.intake.storage import is_address, redacted
 from worker.ledger import jobs, schedules
 from worker.ledger.database import now
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.bootstrap import Services
-    from worker.intake.accept import Options
+    from worker.intake.options import Options
     from worker.ledger.schedules import Schedule
     from worker.schedules.forecast import Outlook, Span
     from worker.schedules.source import Source
@@ -44,7 +44,7 @@ def add(services: Services, words: Sequence[str], options: dict[str, Any]) -> in
     cron.check_zone(zone)
     connection = connection_of(services, options["to"])
     taken = source.parse(place, {folder.name: folder.path for folder in services.settings.watched})
-    read = roster_options(services, options)
+    read = parse_options(services.ledger, options)
     with services.ledger.write() as tx:
         if schedules.find(tx, name) is not None:
             raise UsageError(f"There is a schedule {name} already; `roster schedule remove {name}` first")
@@ -97,7 +97,7 @@ def _looks_like_cron(word: str) -> bool:
 
 def _warn(services: Services, taken: Source, read: Options) -> None:
     """Say what would stop the run if it were now; by its time that may be mended."""
-    if not services.settings.broker and not control.anybody_at_work(services):
+    if not services.settings.broker and not control.has_background_process(services):
         click.echo("Note: nobody is at work now; schedules run while `roster serve` does", err=True)
     watched = [each.name for each in services.settings.watched if Path(each.path).absolute() == Path(taken.place)]
     if watched:

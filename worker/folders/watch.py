@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from worker.errors import RosterError, StaleClaim
 from worker.folders.names import free_name, is_being_fetched, is_passing, is_roster
-from worker.intake.accept import Arrival, Options, accept
+from worker.intake.accept import Arrival, accept
+from worker.intake.options import Options
 from worker.ledger import dropped_files
 from worker.ledger.database import take_turns
 from worker.ledger.dropped_files import Drop, DropState

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import UnreadableRoster, UsageError
 from worker.intake.headers import match_headings
+from worker.intake.options import Options
 from worker.intake.roster_file import open_roster
 from worker.intake.storage import below, is_address, keep
 from worker.ledger import jobs
@@ -21,25 +22,8 @@ if TYPE_CHECKING:
     from worker.intake.headers import Headings
     from worker.intake.roster_file import RosterFile
     from worker.ledger.database import Transaction
-    from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
     from worker.settings import Connection
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a roster is to be read and sent (contract §2); what decides what is sent, so part of the fingerprint."""
-
-    course: str | None = None
-    set_values: Mapping[str, str] = field(default_factory=dict)
-    sheet: str | None = None
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    encoding: str | None = None
-    strict: bool = False
-    again: bool = False
-    update_existing: bool = False
-    start_row: int | None = None
-    max_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +170,6 @@ def open_as(path: Path, name: str, options: Options) -> tuple[RosterFile, Headin
         return file, match_headings(file.headings, mapping=options.mapping)
     except UnreadableRoster as error:
         raise type(error)(f"{name}: {error}") from None
-
-
-def options_of(job: Job) -> Options:
-    """Return the options with which a job was dropped."""
-    return Options(**job.options)
 
 
 def fingerprint(path: Path, connection: str, options: Options) -> str:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from worker.errors import LedgerAway, NothingSent, StaleClaim, Unreachable, UnreadableRoster, UsageError
 from worker.intake import storage
-from worker.intake.accept import open_as, open_job, options_of
+from worker.intake.accept import open_as, open_job
+from worker.intake.options import options_of_job
 from worker.intake.rows import read_rows
 from worker.ledger import importing, jobs, rows
 from worker.ledger.importing import NewRow
 from worker.model import Action, JobState, RowStatus
 
 if TYPE_CHECKING:
-    from worker.intake.accept import Options
     from worker.intake.headers import Headings
+    from worker.intake.options import Options
     from worker.intake.roster_file import RosterFile
     from worker.intake.rows import ParsedRow
     from worker.ledger.database import Transaction
@@ -63,7 +64,7 @@ def read_in(
 
     try:
         with storage.at_hand(job.kept_at) as path:
-            read_rows_in(in_turn, job, rules, open_as(path, job.roster, options_of(job)))
+            read_rows_in(in_turn, job, rules, open_as(path, job.roster, options_of_job(job)))
     except Unreachable as error:
         with fenced() as tx:
             jobs.change_job(tx, job_id, only_from=_UNREAD, reason=str(error))
@@ -101,7 +102,7 @@ def read_rows_in(
     opened: tuple[RosterFile, Headings],
 ) -> None:
     """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens."""
-    options = options_of(job)
+    options = options_of_job(job)
     file, headings = opened
     warnings: list[str] = []
     parsed = read_rows(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from worker.intake.accept import Options
+from worker.intake.options import Options
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from worker.errors import LedgerError, RosterError, StaleClaim, UsageError
-from worker.intake.accept import Arrival, Options, accept
+from worker.intake.accept import Arrival, accept
+from worker.intake.options import Options
 from worker.jobs import lifecycle
 from worker.ledger import jobs, schedules
 from worker.ledger.database import now

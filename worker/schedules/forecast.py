@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import LedgerError, RosterError
-from worker.intake.accept import Options
 from worker.intake.importing import rehearse
+from worker.intake.options import Options
 from worker.jobs.estimate import plan_of
 from worker.ledger import jobs, rows
 from worker.ledger.database import now

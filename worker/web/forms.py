@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from worker.cli.submit import starting_time
 from worker.errors import UsageError
-from worker.intake.reading import roster_options
+from worker.intake.options import parse_options, parse_start_time
 from worker.web import csrf
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
-    from worker.intake.accept import Options
+    from worker.intake.options import Options
     from worker.settings import Connection
 
 #: Fields that may come once.
@@ -46,10 +45,10 @@ def read_options(services: Services, fields: Fields, *, also: frozenset[str] = f
     Raises UsageError that names the field, SettingsError when there is no such connection.
     """
     values = _values(fields, also)
-    start = starting_time(values["at"]).timestamp() if values["at"] else None
+    start = parse_start_time(values["at"]).timestamp() if values["at"] else None
     return Wanted(
         connection=services.connection(values["connection"]),
-        options=roster_options(services, values),
+        options=parse_options(services.ledger, values),
         start=start,
     )
 

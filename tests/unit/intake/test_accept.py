@@ -1,7 +1,8 @@
 import pytest
 
 from worker.errors import MissingColumns, UnreadableRoster
-from worker.intake.accept import Options, open_as
+from worker.intake.accept import open_as
+from worker.intake.options import Options
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from worker.errors import UsageError
-from worker.intake.accept import Options
+from worker.intake.options import Options
 from worker.jobs import drafts
 from worker.ledger.database import now
 from worker.web.pages.draft_form import options_of, starting_time

@@ -9,7 +9,7 @@ import pytest
 
 from tests.builders import ELSEWHERE, change_lines, lines_of
 from worker.errors import StaleClaim
-from worker.intake.accept import Options
+from worker.intake.options import Options
 from worker.ledger import jobs, schedules, schema
 from worker.ledger.database import now
 from worker.model import JobState

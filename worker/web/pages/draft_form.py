@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from worker.errors import UsageError
-from worker.intake.accept import Options
 from worker.intake.headers import check_column
+from worker.intake.options import Options
 from worker.ledger.database import now
 
 if TYPE_CHECKING:
