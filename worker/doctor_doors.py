@@ -64,7 +64,7 @@ def _folder(services: Services, folder: Folder) -> tuple[bool, str]:
     remarks = [f"to {connection.name}", f"{len(sight.files)} files wait"]
     if sight.others:
         remarks.append(f"left alone, since they are no rosters: {_named(sight.others)}")
-    if not control.anybody_at_work(services):
+    if not control.has_background_process(services):
         remarks.append("nobody looks into it now; `roster serve` does")
     return not troubles, "; ".join([f"{about} {remarks[0]}", *remarks[1:], *troubles])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,11 +16,11 @@ from worker.bootstrap import Services
 from worker.errors import StaleClaim
 from worker.folders import archive
 from worker.folders import watch as drop_folder
-from worker.jobs import lifecycle
 from worker.ledger import jobs, schema
 from worker.ledger.database import now, open_engine
 from worker.ledger.transactions import Ledger
 from worker.model import JobState
+from worker.runtime import folder_sweep
 from worker.schedules import due
 from worker.settings import Folder, Settings
 
@@ -55,9 +56,9 @@ def test_watchers_that_look_at_the_same_moment_take_each_file_once(ledgers: list
             whole = drop_folder.find_whole(tx, "inbox", drop_folder.look(inbox).files, 0)
         claimed = [mine for drop in whole if (mine := drop_folder.claim(ledger, drop))]
         for drop in [*claimed, *drop_folder.find_left_behind(ledger, "inbox")]:
-            drop_folder.open_job(
-                ledger, drop, folder, a_connection("tahdah"), store=str(tmp_path / "files"), adopt=lifecycle.adopt
-            )
+            services = Services(settings=Settings(files=str(tmp_path / "files")), ledger=ledger, owner="here/1/1.0")
+            submit = partial(folder_sweep.submit_file, services, folder, a_connection("tahdah"))
+            drop_folder.open_job(ledger, drop, folder.settle_seconds, submit)
 
     together(ledgers, watch)
 

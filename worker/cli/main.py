@@ -175,10 +175,9 @@ def pause(context: click.Context, job: int) -> None:
 
     Example: roster pause 7
     """
-    from worker.jobs import lifecycle
+    from worker import control
 
-    with services_of(context).ledger.write() as tx:
-        click.echo(lifecycle.pause(tx, job))
+    click.echo(control.pause(services_of(context), job).message)
 
 
 @roster.command()
@@ -189,10 +188,9 @@ def cancel(context: click.Context, job: int) -> None:
 
     Example: roster cancel 7
     """
-    from worker.jobs import lifecycle
+    from worker import control
 
-    with services_of(context).ledger.write() as tx:
-        click.echo(lifecycle.cancel(tx, job))
+    click.echo(control.cancel(services_of(context), job).message)
 
 
 @roster.command()

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker import control
 from worker.cli import output
 from worker.errors import UsageError
 from worker.intake.answer_file import CANDIDATE, REGISTRATION, RESOLVE, ROW, read_filled_in
-from worker.jobs import lifecycle, resolving
+from worker.jobs import lifecycle
 from worker.reports import csv_report, gather
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.bootstrap import Services
-    from worker.jobs.lifecycle import Answer
+    from worker.jobs.resolve import Answer
 
 
 def resolve(services: Services, job_id: int, number: int, answer: Answer) -> int:
     """Settle one row."""
-    with services.ledger.write() as tx:
-        click.echo(lifecycle.resolve(tx, job_id, number, answer))
+    click.echo(control.resolve(services, job_id, number, answer))
     return output.DONE
 
 
@@ -31,8 +31,7 @@ def resolve_from(services: Services, job_id: int, path: Path, encoding: str | No
     if not path.is_file():
         raise UsageError(f"There is no file {path}")
     lines = list(read_filled_in(path, encoding=encoding))
-    with services.ledger.write() as tx:
-        click.echo(resolving.resolve_all(tx, job_id, path.name, lines))
+    click.echo(control.resolve_from_file(services, job_id, path.name, lines))
     return output.DONE
 
 

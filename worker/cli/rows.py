@@ -51,7 +51,7 @@ def resolve(context: click.Context, /, job: int, row: int | None, **options: Any
     Example: roster resolve 7 --export doubt.csv, fill it in, roster resolve 7 --from doubt.csv
     """
     from worker.cli import resolve
-    from worker.jobs.lifecycle import Answer
+    from worker.jobs.resolve import Answer
 
     answer = Answer(**{name: options[name] for name in ("candidate_id", "registration_id", "absent")})
     answered = answer != Answer()

@@ -11,25 +11,23 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from worker.errors import RosterError, StaleClaim
 from worker.folders.names import free_name, is_being_fetched, is_passing, is_roster
-from worker.intake.accept import Arrival, accept
 from worker.intake.options import Options
 from worker.ledger import dropped_files
 from worker.ledger.database import take_turns
 from worker.ledger.dropped_files import Drop, DropState
-from worker.model import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from worker.intake.accept import Accepted
     from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
-    from worker.settings import Connection, Folder
+    from worker.settings import Folder
 
+Submitted = TypeVar("Submitted")
 PROCESSING, DONE, FAILED = "processing", "done", "failed"
 OURS = (PROCESSING, DONE, FAILED)
 #: A claim that nobody has carried out within this was left by a process that died (seconds).
@@ -164,21 +162,23 @@ def _carried(ledger: Ledger, drop: Drop) -> Drop | None:
 def open_job(
     ledger: Ledger,
     drop: Drop,
-    folder: Folder,
-    connection: Connection,
-    *,
-    store: str,
-    adopt: Callable[[Transaction, int], object],
-) -> Accepted | None:
-    """Open the job of a claimed file, or find the one that works on the same bytes; `adopt` has that one go on.
+    settle_seconds: float,
+    submit: Callable[[Path, Callable[[Transaction, int], None]], Submitted],
+) -> Submitted | None:
+    """Submit a claimed file with `submit`, which is given its path and what notes the id of its job.
 
-    None when somebody else did, or the file has changed after all and must settle again. Raises RosterError and
-    OSError, the reason being noted, when it cannot be taken now.
+    None when another process did, or the file has changed after all and must settle again. Raises RosterError and
+    OSError, the reason being noted, when it cannot be submitted now.
     """
+
+    def record(tx: Transaction, job_id: int) -> None:
+        if not dropped_files.take(tx, drop, job_id):
+            raise StaleClaim("Another process has opened the job of this file")
+
     try:
-        if not _has_settled(ledger, drop, folder.settle_seconds):
+        if not _has_settled(ledger, drop, settle_seconds):
             return None
-        return _accept(ledger, drop, folder, connection, store=store, adopt=adopt)
+        return submit(Path(drop.path), record)
     except StaleClaim:
         return None
     except (RosterError, OSError) as error:
@@ -202,35 +202,6 @@ def _has_settled(ledger: Ledger, drop: Drop, settle_seconds: float) -> bool:
         return True
     with ledger.read() as tx:
         return dropped_files.clock(tx) - drop.at >= settle_seconds
-
-
-def _accept(
-    ledger: Ledger,
-    drop: Drop,
-    folder: Folder,
-    connection: Connection,
-    *,
-    store: str,
-    adopt: Callable[[Transaction, int], object],
-) -> Accepted:
-    def note(tx: Transaction, accepted: Accepted) -> None:
-        if not dropped_files.take(tx, drop, accepted.job_id):
-            raise StaleClaim("Another watcher has opened the job of this file")
-        if accepted.twin:
-            adopt(tx, accepted.job_id)
-
-    path = Path(drop.path)
-    return accept(
-        ledger,
-        path,
-        name=path.name,
-        connection=connection,
-        options=options_of(folder),
-        store=store,
-        report_dir=path.parent,
-        arrival=Arrival(origin=f"folder:{folder.name}", driver=Driver.QUEUE),
-        note=note,
-    )
 
 
 def options_of(folder: Folder) -> Options:

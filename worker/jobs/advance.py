@@ -109,7 +109,7 @@ def _go_on_at_work(tx: Transaction, job: Job, window: Window, at: float) -> list
         return ring_report(tx, job.id, at) if completion.settle_job(tx, job.id) else []
     if max(batch.deaths for batch in open_batches) >= MOST_DEATHS:
         reason = f"{MOST_DEATHS} workers died at work on the same rows; look at their logs, then resume"
-        completion.hold(tx, job.id, reason, "workers_died")
+        lifecycle.hold(tx, job.id, reason, "workers_died")
         return []
     _say_whether_it_waits(tx, job, open_batches, at)
     urgency = queue.urgency(queue.rows_left(tx, job.id))

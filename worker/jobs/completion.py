@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.errors import StopJob
+from worker.jobs import lifecycle
 from worker.ledger import batches, jobs, rows
 from worker.ledger.database import now
 from worker.model import AT_WORK, DONE, JobState, RowStatus
@@ -73,12 +74,6 @@ def _reason_to_hold(desk: Desk, patience: Patience, end: BatchEnd) -> StopJob | 
 def conclude(tx: Transaction, job_id: int, end: BatchEnd, stop: StopJob | None) -> None:
     """Write to the ledger what the end of a batch means for its job."""
     if stop is not None:
-        hold(tx, job_id, stop.message, stop.code)
+        lifecycle.hold(tx, job_id, stop.message, stop.code)
     elif end.course is not None:
         give_up_course(tx, job_id, end.course)
-
-
-def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:
-    """Hold a job at work until a person says go; False when it was not at work."""
-    held = {"state": JobState.HELD, "reason": reason, "reason_code": code, "not_before": None}
-    return jobs.change_job(tx, job_id, only_from=AT_WORK, **held)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import UnknownJob, UsageError
-from worker.ledger import batches, jobs, queue, resolutions, rows
+from worker.ledger import batches, jobs, queue, rows
 from worker.ledger.database import now
 from worker.model import AT_WORK, ENDED, TO_READ, Driver, JobState, RowStatus
 
@@ -180,33 +179,14 @@ def has_nothing_to_retry(tx: Transaction, job_id: int) -> bool:
     return ended and not any(by_status[status] for status in NOTHING_DONE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A person's answer on a row in doubt; exactly one of the three."""
-
-    candidate_id: str | None = None
-    registration_id: str | None = None
-    absent: bool = False
-
-
-def resolve(tx: Transaction, job_id: int, number: int, answer: Answer) -> str:
-    """Settle a row in doubt by what a person found at the LMS. Return what to tell the person.
-
-    A candidate's id: they are there, and the row is sent on to be registered. A registration's id: the row is done.
-    Absent: nothing was done, and the row may be sent again.
-    """
-    get_whole_job(tx, job_id)
-    return settle(tx, job_id, number, answer, resolutions.find_row(tx, job_id, number))
-
-
-def settle(tx: Transaction, job_id: int, number: int, answer: Answer, row: resolutions.RowInDoubt | None) -> str:
-    """Settle a row that was found, if it is in doubt and the answer is one. Return what to tell the person."""
-    if sum((answer.candidate_id is not None, answer.registration_id is not None, answer.absent)) != 1:
-        raise UsageError("Give exactly one of --candidate-id, --registration-id and --absent")
-    if row is None:
-        raise UsageError(f"Job {job_id} has no row {number} that could be in doubt")
-    if row.status is not RowStatus.IN_DOUBT:
-        raise UsageError(f"Row {number} of job {job_id} is not in doubt; it is {row.status}")
-    return resolutions.record(
-        tx, job_id, row, candidate_id=answer.candidate_id, registration_id=answer.registration_id
+def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:
+    """Hold a job until a person resumes it. False when its rows were neither being read nor being sent."""
+    return jobs.change_job(
+        tx,
+        job_id,
+        only_from=(*TO_READ, *AT_WORK),
+        state=JobState.HELD,
+        reason=reason,
+        reason_code=code,
+        not_before=None,
     )

@@ -10,7 +10,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, StopJob, UsageError
+from worker import bootstrap
+from worker.errors import AnswerLost, LmsError, LmsUnavailable, Refused, RetryLater, StopJob, UsageError
 from worker.jobs import expected, lifecycle
 from worker.jobs.expected import cannot, judge
 from worker.ledger import verify as verifying
@@ -19,17 +20,20 @@ from worker.ledger.verify import Finding
 from worker.lms.contract import Deed, Seen, Unfound
 from worker.model import Verdict
 from worker.registration.breaker import Patience
+from worker.registration.counters import Books
 from worker.registration.idempotency import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from worker.bootstrap import Services
     from worker.ledger.database import Transaction
     from worker.ledger.intents import Work
     from worker.ledger.verify import DoneRow
     from worker.model import RosterRow
     from worker.registration.action_rules import Looked, Pair
     from worker.registration.context import Desk
+    from worker.settings import Connection
 
 
 def rows_to_verify(tx: Transaction, job_id: int) -> list[DoneRow]:
@@ -48,7 +52,36 @@ def rows_to_verify(tx: Transaction, job_id: int) -> list[DoneRow]:
     return rows
 
 
-async def verify(desk: Desk, rows: Sequence[DoneRow], *, longest_pause: float, tell: Callable[[str], None]) -> None:
+async def verify_job(
+    services: Services,
+    job_id: int,
+    connection: Connection,
+    rows: Sequence[DoneRow],
+    report: Callable[[str], None],
+) -> LmsError | None:
+    """Read rows of a job back over a session of its own, at the shared pace; return what stopped it, if so.
+
+    `report` is called with a sentence about the progress.
+    """
+    wire = bootstrap.open_wire(services, connection)
+    door = bootstrap.open_door(wire, job_id)
+    memory = bootstrap.pace_memory(connection)
+    books = Books(ledger=services.ledger, job_id=job_id, door=door, pace_memory=memory)
+    desk = bootstrap.open_desk(services, connection, job_id, door, lambda: None)
+    desk.rows_left = len(rows)
+    try:
+        await verify(desk, rows, longest_pause=connection.longest_pause_seconds, report=report)
+    except LmsError as error:
+        return error
+    finally:
+        await books.write(desk)
+        await wire.close()
+    return None
+
+
+async def verify(
+    desk: Desk, rows: Sequence[DoneRow], *, longest_pause: float, report: Callable[[str], None]
+) -> None:
     """Read these rows back, course by course, and write each course's findings to the ledger as they come.
 
     Raises StopJob when the LMS refuses the credentials, is away for long or asks for a long pause.
@@ -72,7 +105,7 @@ async def verify(desk: Desk, rows: Sequence[DoneRow], *, longest_pause: float, t
         findings = await reading.findings(pairs)
         await desk.ledger.run(lambda tx, findings=findings: verifying.record(tx, desk.job_id, findings))  # type: ignore[misc]
         count += len(findings)
-        tell(f"{count} of {len(rows)} rows read back")
+        report(f"{count} of {len(rows)} rows read back")
 
 
 class _Reading:

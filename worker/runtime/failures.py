@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.errors import LedgerError, NothingSent
-from worker.ledger import jobs
-from worker.model import AT_WORK, TO_READ, JobState
+from worker.jobs import lifecycle
 from worker.safe_errors import place_of
 
 if TYPE_CHECKING:
@@ -39,5 +38,4 @@ async def held_on_trouble(here: Workplace, job_id: int) -> AsyncIterator[None]:
 
 async def _hold(here: Workplace, job_id: int, reason: str, code: str) -> None:
     log.error("job held", job=job_id, reason=reason)
-    held = {"state": JobState.HELD, "reason": reason, "reason_code": code, "not_before": None}
-    await here.ledger.run(lambda tx: jobs.change_job(tx, job_id, only_from=(*TO_READ, *AT_WORK), **held))
+    await here.ledger.run(lambda tx: lifecycle.hold(tx, job_id, reason, code))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,19 @@ import structlog
 
 from worker.errors import RosterError
 from worker.folders import archive, message_file, watch
-from worker.jobs import advance, lifecycle
+from worker.intake.accept import Arrival
+from worker.jobs import advance, submission
 from worker.ledger import dropped_files, jobs
 from worker.ledger.database import now
 from worker.model import Driver
 from worker.safe_errors import place_of
 
 if TYPE_CHECKING:
-    from worker.intake.accept import Accepted
+    from collections.abc import Callable
+
+    from worker.bootstrap import Services
+    from worker.jobs.submission import Submission
+    from worker.ledger.database import Transaction
     from worker.ledger.queue import Bell
     from worker.ledger.transactions import Ledger
     from worker.runtime.process import Workplace
@@ -48,20 +54,41 @@ def _look_into(here: Workplace, folder: Folder) -> None:
         here.say_once(f"others {folder.name}", "no rosters, so left alone", folder=folder.name, files=files)
     for drop in [*watch.find_left_behind(ledger, folder.name), *_whole(ledger, folder, sight)]:
         try:
-            accepted = _take(here, folder, connection, drop)
+            submitted = _take(here, folder, connection, drop)
         except (RosterError, OSError) as error:
             here.say_once(f"drop {drop.id}", "file not taken yet", folder=folder.name, reason=type(error).__name__)
             continue
-        if accepted is not None:
-            log.info("file taken", folder=folder.name, job=accepted.job_id, twin=accepted.twin)
+        if submitted is not None:
+            job_id, duplicate = submitted.job_id, submitted.duplicate
+            log.info("file taken", folder=folder.name, job=job_id, duplicate=duplicate)
 
 
-def _take(here: Workplace, folder: Folder, connection: Connection, drop: dropped_files.Drop) -> Accepted | None:
+def _take(here: Workplace, folder: Folder, connection: Connection, drop: dropped_files.Drop) -> Submission | None:
     claimed = drop if drop.state is dropped_files.DropState.CLAIMED else watch.claim(here.ledger, drop)
     if claimed is None:
         return None
     return watch.open_job(
-        here.ledger, claimed, folder, connection, store=here.services.store, adopt=lifecycle.adopt
+        here.ledger, claimed, folder.settle_seconds, partial(submit_file, here.services, folder, connection)
+    )
+
+
+def submit_file(
+    services: Services,
+    folder: Folder,
+    connection: Connection,
+    path: Path,
+    record: Callable[[Transaction, int], None],
+) -> Submission:
+    """Open the job of a claimed file of a folder; its reports go next to the file."""
+    return submission.submit(
+        services,
+        path,
+        name=path.name,
+        connection=connection,
+        options=watch.options_of(folder),
+        report_dir=path.parent,
+        origin=Arrival(origin=f"folder:{folder.name}", driver=Driver.QUEUE),
+        record=lambda tx, submitted: record(tx, submitted.job_id),
     )
 
 

@@ -10,7 +10,7 @@ import structlog
 from worker import lms
 from worker.errors import NothingSent, RetryLater, StopJob
 from worker.intake.importing import read_in
-from worker.jobs import advance, completion, planning
+from worker.jobs import advance, lifecycle, planning
 from worker.ledger import jobs
 from worker.ledger.database import now
 from worker.ledger.leases import heartbeat
@@ -97,7 +97,7 @@ async def _wait_or_hold(here: Workplace, place: Place, trouble: RetryLater | Sto
         place.patience.lose(trouble, answered=place.desk.door.wire.answered)
     except StopJob as stop:
         reason, code = stop.message, stop.code
-        await here.ledger.run(lambda tx: completion.hold(tx, job_id, reason, code))
+        await here.ledger.run(lambda tx: lifecycle.hold(tx, job_id, reason, code))
         log.warning("job held", job=job_id, code=code)
         return
     start, reason = now() + trouble.seconds, trouble.message

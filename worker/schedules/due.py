@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from worker.errors import LedgerError, RosterError, StaleClaim, UsageError
-from worker.intake.accept import Arrival, accept
+from worker.intake.accept import Arrival
 from worker.intake.options import Options
-from worker.jobs import lifecycle
+from worker.jobs import submission
 from worker.ledger import jobs, schedules
 from worker.ledger.database import now
 from worker.model import AT_WORK, TO_READ, Driver
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from worker.bootstrap import Services
-    from worker.intake.accept import Accepted
+    from worker.jobs.submission import Submission
     from worker.ledger.database import Transaction
     from worker.ledger.schedules import Schedule
 
@@ -63,7 +63,7 @@ def _run(services: Services, run: Schedule) -> None:
             with services.ledger.write() as tx:
                 schedules.give_back(tx, run, services.owner, look)
             return
-        accepted = _open_job(services, run)
+        submitted = _open_job(services, run)
     except StaleClaim:
         return
     except LedgerError:
@@ -71,7 +71,7 @@ def _run(services: Services, run: Schedule) -> None:
     except (RosterError, OSError) as error:
         _give_up(services, run, str(error))
         return
-    log.info("schedule run", schedule=run.name, job=accepted.job_id, twin=accepted.twin)
+    log.info("schedule run", schedule=run.name, job=submitted.job_id, duplicate=submitted.duplicate)
 
 
 def _look(run: Schedule, at: float) -> Mapping[str, Any] | None:
@@ -90,34 +90,31 @@ def _look(run: Schedule, at: float) -> Mapping[str, Any] | None:
     return {**seen, "at": since if before == seen else at, "first": first}
 
 
-def _open_job(services: Services, run: Schedule) -> Accepted:
+def _open_job(services: Services, run: Schedule) -> Submission:
     connection = services.connection(run.connection)
 
-    def note(tx: Transaction, accepted: Accepted) -> None:
-        error = _go_on_with(tx, accepted.job_id) if accepted.twin else ""
-        if not schedules.move_on(tx, run, _next(run), job_id=accepted.job_id, error=error):
+    def record(tx: Transaction, submitted: Submission) -> None:
+        error = _reason_it_stopped(tx, submitted) if submitted.duplicate else ""
+        if not schedules.move_on(tx, run, _next(run), job_id=submitted.job_id, error=error):
             raise StaleClaim("Another process has run this schedule")
 
     with source.at_hand(source.parse(run.source), services.files) as roster:
-        return accept(
-            services.ledger,
+        return submission.submit(
+            services,
             roster.path,
             name=roster.name,
             connection=connection,
             options=Options(**run.options),
-            store=services.store,
             report_dir=Path(run.report_dir),
-            arrival=Arrival(origin=f"schedule:{run.name}", driver=Driver.QUEUE),
-            note=note,
+            origin=Arrival(origin=f"schedule:{run.name}", driver=Driver.QUEUE),
+            record=record,
         )
 
 
-def _go_on_with(tx: Transaction, job_id: int) -> str:
-    """Have the job of the same roster go on; return why it does not."""
-    told = lifecycle.adopt(tx, job_id)
-    job = jobs.find_job(tx, job_id)
-    at_work = job is not None and job.state in {*AT_WORK, *TO_READ}
-    return "" if at_work else f"Nothing new was begun: {told}"
+def _reason_it_stopped(tx: Transaction, submitted: Submission) -> str:
+    """Return why the open job of the same roster does not run; empty when it does."""
+    running = jobs.state_of(tx, submitted.job_id) in {*AT_WORK, *TO_READ}
+    return "" if running else f"No new job was started: {submitted.message}"
 
 
 def _give_up(services: Services, run: Schedule, error: str) -> None:

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from worker import lms
+from worker import control, lms
+from worker.control import JobAction
 from worker.errors import RosterError, SettingsError, UnknownJob, UsageError
 from worker.intake.accept import glance
-from worker.jobs import lifecycle
+from worker.jobs.resolve import Answer
 from worker.model import Role
 from worker.web import downloads, job_actions, schemas
 from worker.web.auth import needs
@@ -56,7 +57,7 @@ def _open_job(services: Services, who: Who, upload: Upload) -> int:
             glance(upload.path, wanted.options, name=upload.name)
         except UsageError as error:
             raise Problem(422, str(error)) from None
-    return job_actions.drop(services, who, upload, wanted, origin="api").job_id
+    return job_actions.submit_upload(services, who, upload, wanted, origin="api").job_id
 
 
 def _wanted(services: Services, upload: Upload) -> Wanted:
@@ -110,26 +111,27 @@ def report_file(kind: ReportKind) -> Endpoint:
     return give
 
 
-def steer_job(act: job_actions.Act) -> Endpoint:
+def steer_job(act: JobAction) -> Endpoint:
     """Return the endpoint for one act on a job."""
 
     @needs(Role.OPERATOR)
     async def do(request: Request) -> Response:
         services = services_of(request)
-        told = await run_in_threadpool(job_actions.act, services, request.state.who, act, job_id_of(request))
-        summary = await run_in_threadpool(summary_of, services, told.job_id)
-        return JSONResponse(summary, 200, {"Location": f"/api/jobs/{told.job_id}"})
+        job_id, actor = job_id_of(request), request.state.who.name
+        result = await run_in_threadpool(control.perform, services, act, job_id, actor=actor)
+        summary = await run_in_threadpool(summary_of, services, result.job_id)
+        return JSONResponse(summary, 200, {"Location": f"/api/jobs/{result.job_id}"})
 
     do.__doc__ = _ACTS[act]
     return do
 
 
 _ACTS = {
-    job_actions.Act.PAUSE: "Pause a job: calls under way finish, nothing more is sent.",
-    job_actions.Act.RESUME: "Go on with a job that stopped.",
-    job_actions.Act.CANCEL: "Cancel a job: calls under way finish, the rest is never sent.",
-    job_actions.Act.RETRY: "Send again the rows for which nothing was done.",
-    job_actions.Act.UNDO: "Withdraw what a job registered; the summary is of the job that does so.",
+    JobAction.PAUSE: "Pause a job: calls under way finish, nothing more is sent.",
+    JobAction.RESUME: "Go on with a job that stopped.",
+    JobAction.CANCEL: "Cancel a job: calls under way finish, the rest is never sent.",
+    JobAction.RETRY: "Send again the rows for which nothing was done.",
+    JobAction.UNDO: "Withdraw what a job registered; the summary is of the job that does so.",
 }
 
 
@@ -140,8 +142,8 @@ async def resolve_row(request: Request) -> Response:
     found = await _answer(request)
     if row > LARGEST:
         raise Problem(404, f"Job {job_id} has no row {row}")
-    answer = lifecycle.Answer(**found.model_dump())
-    await run_in_threadpool(job_actions.resolve, services, request.state.who, job_id, row, answer)
+    answer = Answer(**found.model_dump())
+    await run_in_threadpool(control.resolve, services, job_id, row, answer, actor=request.state.who.name)
     return JSONResponse(await run_in_threadpool(summary_of, services, job_id))
 
 

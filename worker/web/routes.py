@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from worker.control import JobAction
 from worker.model import Role
 from worker.reports.kinds import ReportKind
 from worker.web import api, health, openapi, schemas
 from worker.web.auth import needs
-from worker.web.job_actions import Act
 from worker.web.summaries import LARGEST
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ CALLS: tuple[Call, ...] = (
             gives=schemas.Summary,
             refuses=(404, 409),
         )
-        for act in Act
+        for act in JobAction
     ),
     Call(
         method="POST",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import a_connection, change_lines, lines_of
+from worker.bootstrap import Services
 from worker.errors import RosterError
 from worker.folders import archive, watch
 from worker.folders.watch import GROWING
-from worker.jobs import lifecycle
 from worker.ledger import dropped_files, jobs, schema
 from worker.ledger.dropped_files import Drop, DropState
 from worker.model import JobState
-from worker.settings import Folder
+from worker.runtime import folder_sweep
+from worker.settings import Folder, Settings
 
 if TYPE_CHECKING:
-    from worker.intake.accept import Accepted
+    from worker.jobs.submission import Submission
     from worker.ledger.transactions import Ledger
 
 ROSTER = "email,first_name,last_name,course_id\nana@example.org,Ana,Ní,58\n"
@@ -57,10 +59,11 @@ def claimed(ledger: Ledger, inbox: Path, name: str = "a.csv", text: str = ROSTER
     return mine
 
 
-def opened(ledger: Ledger, drop: Drop, inbox: Path, **options: Any) -> Accepted | None:
+def opened(ledger: Ledger, drop: Drop, inbox: Path, **options: Any) -> Submission | None:
     folder = Folder(name="inbox", path=str(inbox), **options)
-    store = str(inbox.parent / "files")
-    return watch.open_job(ledger, drop, folder, a_connection("tahdah"), store=store, adopt=lifecycle.adopt)
+    services = Services(settings=Settings(files=str(inbox.parent / "files")), ledger=ledger, owner="here/1/1.0")
+    submit = partial(folder_sweep.submit_file, services, folder, a_connection("tahdah"))
+    return watch.open_job(ledger, drop, folder.settle_seconds, submit)
 
 
 def ended(ledger: Ledger, job_id: int, state: JobState = JobState.SUCCEEDED) -> jobs.Job:

@@ -22,8 +22,8 @@ from tests.builders import (
     works_of,
 )
 from worker.errors import UsageError
-from worker.jobs import completion, lifecycle
-from worker.jobs.lifecycle import Answer
+from worker.jobs import completion, lifecycle, resolve
+from worker.jobs.resolve import Answer
 from worker.ledger import batches, intents, jobs, resolutions, rows, schema
 from worker.ledger.database import now
 from worker.ledger.intents import Outcome
@@ -241,7 +241,7 @@ def doubt_row(ledger: Ledger, what: str) -> None:
 
 
 def resolved(ledger: Ledger, job_id: int, **answer: Any) -> str:
-    return str(steered(ledger, lifecycle.resolve, job_id, 2, Answer(**answer)))
+    return str(steered(ledger, resolve.resolve, job_id, 2, Answer(**answer)))
 
 
 def lines(ledger: Ledger) -> tuple[Any, Any]:
@@ -323,7 +323,7 @@ def test_a_row_that_does_not_exist_is_not_resolved(ledger: Ledger) -> None:
     job_id = in_doubt(ledger, "candidate")
 
     with pytest.raises(UsageError, match="has no row 99"):
-        steered(ledger, lifecycle.resolve, job_id, 99, Answer(absent=True))
+        steered(ledger, resolve.resolve, job_id, 99, Answer(absent=True))
 
 
 def test_absent_said_of_somebody_who_was_found_meanwhile_does_not_make_them_unknown(ledger: Ledger) -> None:

@@ -118,9 +118,9 @@ def _send(request: Request, draft: Draft, start: float | None) -> Response:
     services: Services = request.app.state.services
     upload = Upload(path=drafts.path_of(services, draft), name=draft.name, fields=[])
     wanted = Wanted(connection=services.connection(draft.connection), options=draft.options, start=start)
-    accepted = job_actions.drop(services, request.state.who, upload, wanted, origin="page")
+    submission = job_actions.submit_upload(services, request.state.who, upload, wanted, origin="page")
     drafts.remove(services, draft)
-    return RedirectResponse(f"/jobs/{accepted.job_id}{'?told=twin' if accepted.twin else ''}", SEE_OTHER)
+    return RedirectResponse(f"/jobs/{submission.job_id}{'?told=twin' if submission.duplicate else ''}", SEE_OTHER)
 
 
 @needs(Role.OPERATOR)

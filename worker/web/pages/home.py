@@ -37,7 +37,7 @@ async def home(request: Request) -> Response:
         connections=await run_in_threadpool(views_of, services),
         most_mb=services.settings.serve.max_upload_mb,
         by_workers=bool(services.settings.broker),
-        nobody_at_work=not await run_in_threadpool(control.anybody_at_work, services),
+        nobody_at_work=not await run_in_threadpool(control.has_background_process, services),
     )
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker import lms
+from worker.control import JobAction
 from worker.errors import RosterError
 from worker.ledger import rows
 from worker.ledger.database import now
 from worker.metrics import Ahead, ahead_of
 from worker.model import AT_WORK, DONE, Action, JobState, RowStatus
 from worker.reports import gather
-from worker.web.job_actions import Act
 from worker.web.pages.labels import STATES, Words, status_words
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class JobView:
     ahead: Ahead | None
     #: Seconds until it is done, as far as anybody can tell.
     left: float | None
-    acts: frozenset[Act]
+    acts: frozenset[JobAction]
 
     @property
     def moves(self) -> bool:
@@ -158,23 +158,23 @@ def _left(job: Job, summary: Summary, rate: float | None, ahead: Ahead | None) -
     return summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0) * 60 / rate if rate else None
 
 
-def _acts(services: Services, job: Job, summary: Summary) -> frozenset[Act]:
+def _acts(services: Services, job: Job, summary: Summary) -> frozenset[JobAction]:
     """Return what makes sense now; whether it can be done is found out when it is tried."""
     if job.purged_at is not None:
         return frozenset()
     counts, acts = summary.by_status, set()
     if job.state in MOVING - {JobState.CANCELLING}:
-        acts |= {Act.PAUSE, Act.CANCEL}
+        acts |= {JobAction.PAUSE, JobAction.CANCEL}
     if job.state in {JobState.PAUSED, JobState.HELD, JobState.SCHEDULED}:
-        acts |= {Act.RESUME, Act.CANCEL}
+        acts |= {JobAction.RESUME, JobAction.CANCEL}
     ended_by_itself = job.has_ended and job.state not in {JobState.INVALID, JobState.CANCELLED}
     if ended_by_itself and counts.get(RowStatus.NOT_ATTEMPTED, 0):
-        acts.add(Act.RESUME)
+        acts.add(JobAction.RESUME)
     again = counts.get(RowStatus.REJECTED, 0) + counts.get(RowStatus.NOT_ATTEMPTED, 0)
     if job.has_ended and job.state is not JobState.INVALID and again:
-        acts.add(Act.RETRY)
+        acts.add(JobAction.RETRY)
     if job.has_ended and counts.get(RowStatus.REGISTERED, 0) and can_undo(services, job):
-        acts.add(Act.UNDO)
+        acts.add(JobAction.UNDO)
     return frozenset(acts)
 
 

@@ -9,13 +9,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from worker import control
+from worker.control import JobAction
 from worker.errors import RosterError, UsageError
-from worker.jobs import lifecycle
+from worker.jobs.resolve import Answer
 from worker.ledger import jobs
 from worker.model import JobState, Role
-from worker.web import job_actions, limits
+from worker.web import limits
 from worker.web.auth import needs
-from worker.web.job_actions import Act
 from worker.web.pages.job_rows import RowPage, rows_of
 from worker.web.pages.job_view import JobView, view_of
 from worker.web.pages.rendering import page
@@ -33,7 +34,7 @@ SEE_OTHER, BAD_REQUEST = 303, 400
 JOBS_A_PAGE = 50
 LONGEST_ID = 200
 #: Acts that are asked back about before they are done.
-_ASKED_BACK = (Act.CANCEL, Act.UNDO)
+_ASKED_BACK = (JobAction.CANCEL, JobAction.UNDO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,7 @@ async def ask_back(request: Request) -> Response:
     services: Services = request.app.state.services
     what = _act(request)
     view = await run_in_threadpool(_read, services, request.path_params["job"])
-    begins_early = what is Act.RESUME and view.job.state is JobState.SCHEDULED
+    begins_early = what is JobAction.RESUME and view.job.state is JobState.SCHEDULED
     if what not in _ASKED_BACK and not begins_early:
         return RedirectResponse(f"/jobs/{view.job.id}", SEE_OTHER)
     return page(request, "confirm.html", view=view, act=what)
@@ -145,15 +146,15 @@ async def act(request: Request) -> Response:
     services: Services = request.app.state.services
     what, job_id = _act(request), request.path_params["job"]
     try:
-        told = await run_in_threadpool(job_actions.act, services, request.state.who, what, job_id)
+        result = await run_in_threadpool(control.perform, services, what, job_id, actor=request.state.who.name)
     except UsageError as error:
         return await _shown(request, told=str(error), status=409)
-    return RedirectResponse(f"/jobs/{told.job_id}?told={what}", SEE_OTHER)
+    return RedirectResponse(f"/jobs/{result.job_id}?told={what}", SEE_OTHER)
 
 
-def _act(request: Request) -> Act:
+def _act(request: Request) -> JobAction:
     try:
-        return Act(request.path_params["act"])
+        return JobAction(request.path_params["act"])
     except ValueError:
         raise Problem(404, "There is nothing at this address") from None
 
@@ -169,23 +170,23 @@ async def resolve(request: Request) -> Response:
     found, lms_id = (str(form.get(name, "")).strip() for name in ("found", "id"))
     try:
         answer = _answer(found, lms_id)
-        await run_in_threadpool(job_actions.resolve, services, request.state.who, job_id, row, answer)
+        await run_in_threadpool(control.resolve, services, job_id, row, answer, actor=request.state.who.name)
     except RosterError as error:
         refused = Refusal(row=row, found=found, lms_id=lms_id, told=str(error))
         return await _shown(request, status=409, refused=refused)
     return RedirectResponse(f"/jobs/{job_id}?status=in_doubt&told=resolve", SEE_OTHER)
 
 
-def _answer(found: str, lms_id: str) -> lifecycle.Answer:
+def _answer(found: str, lms_id: str) -> Answer:
     if found == "absent":
-        return lifecycle.Answer(absent=True)
+        return Answer(absent=True)
     if found not in {"candidate", "registration"}:
         raise UsageError("Say what you found in the LMS: choose one of the answers")
     if not lms_id or len(lms_id) > LONGEST_ID or not lms_id.isprintable():
         raise UsageError("Write the id that the LMS shows for it")
     if found == "candidate":
-        return lifecycle.Answer(candidate_id=lms_id)
-    return lifecycle.Answer(registration_id=lms_id)
+        return Answer(candidate_id=lms_id)
+    return Answer(registration_id=lms_id)
 
 
 routes: list[BaseRoute] = [

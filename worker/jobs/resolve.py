@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.errors import UsageError
 from worker.intake.answer_file import CANDIDATE, REGISTRATION, RESOLVE, ROW
 from worker.intake.text import clean
 from worker.jobs import lifecycle
-from worker.jobs.lifecycle import Answer
 from worker.ledger import resolutions
 from worker.ledger.rows import reported_rows
 from worker.model import RowStatus
@@ -38,6 +38,38 @@ class _Wrong(Exception):
     def __init__(self, column: str, message: str) -> None:
         super().__init__(message)
         self.column = column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A person's answer on a row in doubt; exactly one of the three."""
+
+    candidate_id: str | None = None
+    registration_id: str | None = None
+    absent: bool = False
+
+
+def resolve(tx: Transaction, job_id: int, number: int, answer: Answer) -> str:
+    """Settle a row in doubt by what a person found at the LMS. Return what to tell the person.
+
+    A candidate's id: they are there, and the row is sent on to be registered. A registration's id: the row is done.
+    Absent: nothing was done, and the row may be sent again.
+    """
+    lifecycle.get_whole_job(tx, job_id)
+    return settle(tx, job_id, number, answer, resolutions.find_row(tx, job_id, number))
+
+
+def settle(tx: Transaction, job_id: int, number: int, answer: Answer, row: resolutions.RowInDoubt | None) -> str:
+    """Settle a row that was found, if it is in doubt and the answer is one. Return what to tell the person."""
+    if sum((answer.candidate_id is not None, answer.registration_id is not None, answer.absent)) != 1:
+        raise UsageError("Give exactly one of --candidate-id, --registration-id and --absent")
+    if row is None:
+        raise UsageError(f"Job {job_id} has no row {number} that could be in doubt")
+    if row.status is not RowStatus.IN_DOUBT:
+        raise UsageError(f"Row {number} of job {job_id} is not in doubt; it is {row.status}")
+    return resolutions.record(
+        tx, job_id, row, candidate_id=answer.candidate_id, registration_id=answer.registration_id
+    )
 
 
 def resolve_all(tx: Transaction, job_id: int, file: str, lines: Iterable[FilledIn]) -> str:
@@ -166,7 +198,7 @@ def _settle(tx: Transaction, job_id: int, number: int, answer: Answer, people: d
         and people.setdefault(row.candidate_id, answer.candidate_id) != answer.candidate_id
     ):
         raise UsageError("another row of the same person gives another id; keep the right one")
-    return lifecycle.settle(tx, job_id, number, answer, row)
+    return settle(tx, job_id, number, answer, row)
 
 
 def _summary(tx: Transaction, job_id: int, told: list[str]) -> str:
