@@ -121,7 +121,7 @@ class Queue:
             what = f"the end of job {job}"
             self.until(lambda job=job: self.state(job) in RESTING, what, seconds=seconds, every=0.3)
         states = {job: self.ask("select state || ': ' || reason from job where id = %s", job) for job in jobs}
-        assert not [why for why in states.values() if "should not have happened" in why], f"{states}\n{self.logs()}"
+        assert not [why for why in states.values() if "Unexpected error" in why], f"{states}\n{self.logs()}"
         return [self.office.balanced(self.office.type("report", job, "--json")) for job in jobs]
 
     def until(

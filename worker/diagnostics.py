@@ -71,12 +71,12 @@ def _queue(services: Services) -> list[tuple[bool, str]]:
         return []
     from worker import dispatch  # noqa: PLC0415 - a second that only a queue costs
 
-    return [dispatch.look(services), _sweep(services)]
+    return [dispatch.ping(services), _sweep(services)]
 
 
 def _sweep(services: Services) -> tuple[bool, str]:
     with services.ledger.read() as tx:
-        last = key_value.recall(tx, queue.SWEPT)
+        last = key_value.get(tx, queue.LAST_SWEEP)
     if last is None:
         return False, "queue: never swept; start `celery -A worker beat` and `celery -A worker worker`"
     ago = now() - last["at"]
@@ -89,7 +89,7 @@ def _store(services: Services) -> list[tuple[bool, str]]:
     """Write to where rosters and reports stay, and remove that again, when it is elsewhere."""
     if not storage.is_address(services.store):
         return []
-    probe = storage.below(services.store, f".doctor-{uuid4().hex[:12]}")
+    probe = storage.join_address(services.store, f".doctor-{uuid4().hex[:12]}")
     try:
         with tempfile.NamedTemporaryFile() as file:
             storage.put(Path(file.name), probe)

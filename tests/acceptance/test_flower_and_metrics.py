@@ -42,7 +42,7 @@ def test_flower_asks_for_a_password_and_shows_how_far_a_job_is(sandbox, office, 
         task = seen()[0]
         assert task["name"] == "roster.register"
         assert re.fullmatch(rf"batch \d+ of job {job}", task["args"])
-        assert re.fullmatch(rf"'?\d+ of {PEOPLE} rows of the job settled'?", task["result"])
+        assert re.fullmatch(rf"'?\d+ of {PEOPLE} rows of the job processed'?", task["result"])
         metrics = client.get("/metrics").text
         assert re.search(rf'roster_rows{{connection="north",job="{job}",status="registered"}} \d', metrics)
         assert "flower_events_total" in metrics

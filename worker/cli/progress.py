@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
-    from worker.ledger.rows import Tally
+    from worker.ledger.rows import RowCounts
     from worker.runtime.embedded import Runner
 
 REFRESH_SECONDS = 0.5
@@ -48,13 +48,13 @@ class Watch:
     async def show(self, progress: Progress, task: TaskID) -> None:
         """Bring the bar up to date once."""
         ledger, job_id = self.runner.services.ledger, self.runner.job_id
-        tally = await ledger.run(lambda tx: rows.tally(tx, job_id))
+        tally = await ledger.run(lambda tx: rows.count_rows(tx, job_id))
         settled = tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED]
         if self._first is None:
             self._first = settled
         progress.update(task, total=tally.total, completed=settled, state=await self._state(tally, settled))
 
-    async def _state(self, tally: Tally, settled: int) -> str:
+    async def _state(self, tally: RowCounts, settled: int) -> str:
         job = await self.runner.services.ledger.run(lambda tx: jobs.find_job(tx, self.runner.job_id))
         parts = [f"[green]{sum(tally.by_status[status] for status in DONE)} done[/]"]
         wrong = tally.by_status[RowStatus.REJECTED] + tally.by_status[RowStatus.INVALID]
@@ -74,12 +74,13 @@ class Watch:
     async def _seconds_left(self) -> float | None:
         """Return how long the calls ahead take at the pace of now, a pause that was asked for included."""
         runner = self.runner
-        if not runner.at_work:
+        if not runner.has_session:
             return None
-        pace = runner.door.wire.gate.snapshot()
-        rules = replace(runner.desk.connector.rules, rows_per_call=runner.desk.rows_per_call)
+        desk = runner.session.desk
+        pace = desk.door.wire.gate.snapshot()
+        rules = replace(desk.connector.rules, rows_per_call=desk.rows_per_call)
         ahead = await runner.services.ledger.run(lambda tx: estimate(tx, runner.job_id, rules))
-        rate = pace.rate or runner.calls_per_second()
+        rate = pace.rate or runner.session.books.calls_per_second()
         if not ahead.most or not rate:
             return None
         return ahead.seconds(rate) + max(0.0, (pace.not_before or 0.0) - now())
@@ -99,7 +100,7 @@ async def shown(runner: Runner, *, quiet: bool) -> AsyncIterator[None]:
         yield
         return
     if not console.is_terminal:
-        runner.tell = lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
+        runner.on_change = lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
         yield
         return
     columns = (
@@ -110,7 +111,7 @@ async def shown(runner: Runner, *, quiet: bool) -> AsyncIterator[None]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        runner.tell = lambda line: progress.console.print(line, highlight=False, markup=False)
+        runner.on_change = lambda line: progress.console.print(line, highlight=False, markup=False)
         watch = Watch(runner, console)
         task = progress.add_task("", total=None, state="reading")
         following = asyncio.create_task(watch.follow(progress, task))

@@ -14,8 +14,8 @@ from worker import control, lms
 from worker.cli import output
 from worker.cli.progress import shown
 from worker.errors import NothingSent, RosterError, UsageError
-from worker.intake.accept import Arrival, fingerprint
-from worker.intake.importing import read_in, rehearse
+from worker.intake.accept import Origin, fingerprint
+from worker.intake.importing import import_roster, dry_run
 from worker.intake.options import parse_options
 from worker.jobs import lifecycle, submission
 from worker.jobs.estimate import plan_of
@@ -61,7 +61,7 @@ def _refuse_before_sending(
     """Read every file before the first is sent: one that must be mended then costs nothing."""
     read = parse_options(services.ledger, options)
     for file in files:
-        with services.ledger.rehearse() as tx:
+        with services.ledger.dry_run() as tx:
             _rehearse_reading(tx, file, connection, read)
 
 
@@ -75,7 +75,7 @@ def _run_one(
         connection=connection,
         options=parse_options(services.ledger, options),
         report_dir=(options["report"] or REPORTS).absolute(),
-        origin=Arrival(),
+        origin=Origin(),
         take_over=lambda tx, job_id: f"continuing job {lifecycle.resume(tx, job_id).id}",
     )
     if submitted.duplicate:
@@ -119,7 +119,7 @@ def work_off(services: Services, job_id: int, connection: Connection, *, quiet: 
         _warn(services, job_id)
         if job.state is not JobState.QUEUED:
             return output.exit_code(job.state), _report(services, job_id)
-    runner = Runner(services=services, job_id=job_id, connection=connection, seen=job.state)
+    runner = Runner(services=services, job_id=job_id, connection=connection, expected_state=job.state)
     try:
         job = asyncio.run(_drive(runner, quiet=quiet))
     except UsageError:
@@ -141,13 +141,13 @@ def _read_in(services: Services, job_id: int, connection: Connection) -> Job:
     """Read a job in, and return it as it then stands. Raises UsageError when somebody else is at it."""
     ledger, owner = services.ledger, services.owner
     with ledger.write() as tx:
-        if not jobs.take_job(tx, job_id, owner):
+        if not jobs.claim_job(tx, job_id, owner):
             raise UsageError(f"Job {job_id} is being read by another process already; `roster status {job_id}`")
     try:
-        read_in(ledger, job_id, lms.rules_of(connection), owner=owner)
+        import_roster(ledger, job_id, lms.rules_of(connection), owner=owner)
     finally:
         with ledger.write() as tx:
-            jobs.leave_job(tx, job_id, owner)
+            jobs.release_job(tx, job_id, owner)
     with ledger.read() as tx:
         return lifecycle.get_job(tx, job_id)
 
@@ -155,7 +155,7 @@ def _read_in(services: Services, job_id: int, connection: Connection) -> Job:
 async def _drive(runner: Runner, *, quiet: bool) -> Job:
     with _interruptible(runner):
         async with shown(runner, quiet=quiet):
-            return await runner.work_off()
+            return await runner.run()
 
 
 @contextmanager
@@ -207,7 +207,7 @@ def check(services: Services, files: Sequence[Path], options: dict[str, Any]) ->
     codes, summaries = [], []
     read = parse_options(services.ledger, options)
     for file in files:
-        with services.ledger.rehearse() as tx:
+        with services.ledger.dry_run() as tx:
             summary = _rehearse(tx, services, file, connection, read)
         summaries.append(summary)
         invalid = summary.by_status[RowStatus.INVALID]
@@ -227,7 +227,7 @@ def _rehearse(tx: Transaction, services: Services, file: Path, connection: Conne
 
 def _rehearse_reading(tx: Transaction, file: Path, connection: Connection, options: Options) -> Job:
     fingerprint(file, connection.name, options)
-    return rehearse(tx, file, connection, options, rules=lms.rules_of(connection))
+    return dry_run(tx, file, connection, options, rules=lms.rules_of(connection))
 
 
 def _tell_plan(plan: Plan) -> None:

@@ -15,7 +15,7 @@ from worker.cli import output
 from worker.errors import UsageError
 from worker.jobs import drafts
 from worker.ledger import accounts
-from worker.runtime.local import Standalone
+from worker.runtime.local import LocalWorker
 from worker.settings import is_loopback, read_post
 from worker.web import api
 from worker.web.app import make_app
@@ -47,9 +47,9 @@ def serve(services: Services, host: str | None, port: int | None) -> int:
     with closing(_listen(host, port)) as listening:
         port = listening.getsockname()[1]
         click.echo(f"Roster is at {settings.public_url or _address(host, port)} (Ctrl-C ends it)", err=True)
-        standalone = None if services.settings.broker else Standalone(services)
-        if standalone is not None:
-            standalone.start()
+        local_worker = None if services.settings.broker else LocalWorker(services)
+        if local_worker is not None:
+            local_worker.start()
         # Uvicorn passes the signal on that ended it: the work must still end softly after that.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
@@ -57,8 +57,8 @@ def serve(services: Services, host: str | None, port: int | None) -> int:
         except KeyboardInterrupt:
             pass
         finally:
-            if standalone is not None:
-                standalone.end()
+            if local_worker is not None:
+                local_worker.stop()
     return output.DONE
 
 
