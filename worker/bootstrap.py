@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms, settings
 from worker.errors import SettingsError
-from worker.intake.storage import is_address, refuse_unwritable
+from worker.intake.storage import check_writable, is_address
 from worker.ledger import jobs, key_value, rows
 from worker.ledger.database import now, open_engine
 from worker.ledger.leases import owner_name
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from worker.errors import RosterError
     from worker.ledger.database import Transaction
-    from worker.lms.http import Door, Wire
+    from worker.lms.http import LmsClient, LmsSession
     from worker.pace.limiter import Gate
     from worker.pace.rate import Rate
     from worker.pace.stores.memory import PaceStore
@@ -81,7 +81,7 @@ class Services:
         configured = configured_rate(connection)
         if configured is not None:
             return configured.per_second
-        remembered = key_value.recall(tx, pace_memory(connection)) or {}
+        remembered = key_value.get(tx, pace_memory(connection)) or {}
         return float(remembered.get("rate") or 0) or None
 
 
@@ -89,7 +89,7 @@ def open_services(config: Path | None) -> Services:
     """Read the configuration and open the ledger. Raises SettingsError or UsageError."""
     read = settings.load(config)
     if is_address(read.files):
-        refuse_unwritable(read.files)
+        check_writable(read.files)
     return Services(settings=read, ledger=Ledger(open_engine(read.ledger)), owner=owner_name())
 
 
@@ -128,7 +128,7 @@ def _open_store(services: Services, connection: Connection) -> PaceStore:
     from worker.pace.stores.memory import MemoryStore  # noqa: PLC0415
 
     with services.ledger.read() as tx:
-        remembered = key_value.recall(tx, pace_memory(connection)) or {}
+        remembered = key_value.get(tx, pace_memory(connection)) or {}
     bounds = Bounds(max_in_flight=connection.max_in_flight, rate=configured_rate(connection))
     found = persistence.from_memory(remembered, now=now())
     not_before = float(remembered.get("not_before") or 0)
@@ -147,9 +147,9 @@ def _open_store(services: Services, connection: Connection) -> PaceStore:
     )
 
 
-def open_wire(services: Services, connection: Connection) -> Wire:
+def open_wire(services: Services, connection: Connection) -> LmsSession:
     """Open the line to a connection's LMS."""
-    from worker.lms.http import open_wire as dial  # noqa: PLC0415 - 250 ms that only a talking command costs
+    from worker.lms.http import open_session as dial  # noqa: PLC0415 - 250 ms that only a talking command costs
 
     return dial(
         connection.base_url,
@@ -160,18 +160,18 @@ def open_wire(services: Services, connection: Connection) -> Wire:
     )
 
 
-def open_door(wire: Wire, job_id: int) -> Door:
+def open_door(wire: LmsSession, job_id: int) -> LmsClient:
     """Return a job's way through an open line."""
-    from worker.lms.http import Door  # noqa: PLC0415
+    from worker.lms.http import LmsClient  # noqa: PLC0415
 
-    return Door(wire=wire, lane=str(job_id))
+    return LmsClient(session=wire, queue=str(job_id))
 
 
 def open_desk(
     services: Services,
     connection: Connection,
     job_id: int,
-    door: Door,
+    door: LmsClient,
     stopping: Callable[[], RosterError | None],
 ) -> Desk:
     """Return the desk at which this process works on a job; `stopping` tells why nothing more may be sent."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.bootstrap import Services
-    from worker.intake.accept import Arrival
-    from worker.intake.answer_file import FilledIn
+    from worker.intake.accept import Origin
+    from worker.intake.answer_file import AnswerRow
     from worker.intake.options import Options
     from worker.jobs.resolve import Answer
     from worker.jobs.submission import Submission
@@ -75,7 +75,7 @@ def submit(
     connection: Connection,
     options: Options,
     report_dir: Path | None,
-    origin: Arrival,
+    origin: Origin,
     actor: str | None = None,
 ) -> Submitted:
     """Store a roster, open its job and hand it to the workers; an open job with the same roster is taken over.
@@ -98,7 +98,7 @@ def submit(
         origin=replace(origin, driver=Driver.QUEUE),
         record=record,
     )
-    is_due = opened.duplicate or origin.start is None
+    is_due = opened.duplicate or origin.start_at is None
     return Submitted(submission=opened, is_published=_publish(services, opened.job_id) if is_due else True)
 
 
@@ -175,7 +175,7 @@ def undo(
     with services.ledger.write() as tx:
         rules = lms.rules_of(services.connection(lifecycle.get_job(tx, job_id).connection))
         undoing = open_undo(tx, job_id, rules)
-        count = rows.tally(tx, undoing).total
+        count = rows.count_rows(tx, undoing).total
         _continue(tx, undoing, driver, report_dir)
         _record(tx, actor, JobAction.UNDO, job_id, f"job {undoing}")
     message = f"Job {undoing} withdraws the {count} registrations that job {job_id} made"
@@ -195,7 +195,7 @@ def resolve(services: Services, job_id: int, row: int, answer: Answer, *, actor:
 
 
 def resolve_from_file(
-    services: Services, job_id: int, file: str, lines: Iterable[FilledIn], *, actor: str | None = None
+    services: Services, job_id: int, file: str, lines: Iterable[AnswerRow], *, actor: str | None = None
 ) -> str:
     """Resolve the rows in doubt that a file answers, all or none, and return a summary. Raises UsageError."""
     with services.ledger.write() as tx:
@@ -222,7 +222,7 @@ def _continue(tx: Transaction, job_id: int, driver: Driver, report_dir: Path | N
 
 def _record(tx: Transaction, actor: str | None, action: str, job_id: int, detail: str = "") -> None:
     if actor is not None:
-        accounts.note(tx, who=actor, act=action, job_id=job_id, detail=detail)
+        accounts.add_audit_entry(tx, actor=actor, action=action, job_id=job_id, detail=detail)
 
 
 def _published(services: Services, message: str, job_id: int, driver: Driver) -> JobActionResult:

@@ -22,18 +22,18 @@ from tests.builders import (
     a_job_of,
     a_row,
     as_new,
-    change_lines,
+    change_records,
     claimed,
-    line_of,
-    lines_of,
+    record_of,
+    records_of,
     open_batches_of,
     plan,
     statuses_of,
-    works_of,
+    items_of,
 )
 from worker.errors import StaleClaim
 from worker.intake.accept import Accepted, accept
-from worker.intake.importing import read_in
+from worker.intake.importing import import_roster
 from worker.intake.options import Options
 from worker.jobs import advance
 from worker.jobs.completion import settle_job
@@ -50,12 +50,12 @@ from worker.ledger import (
     schema,
 )
 from worker.ledger import people as directory
-from worker.ledger.candidates import Directory, identify
-from worker.ledger.database import HEAD, now, open_engine, planned_for_values
-from worker.ledger.external_ids import Findings
-from worker.ledger.intents import Outcome
+from worker.ledger.candidates import CandidateIndex, identify
+from worker.ledger.database import HEAD, custom_plans, now, open_engine
+from worker.ledger.external_ids import LookupResults
+from worker.ledger.intents import RowOutcome
 from worker.ledger.leases import owner_name
-from worker.ledger.queue import Urgency
+from worker.ledger.queue import Priority
 from worker.ledger.transactions import Ledger
 from worker.lms.contract import Person
 from worker.model import Action, Candidate, CandidateState, Driver, JobState, RowRules, RowStatus
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.ledger.database import Transaction
-    from worker.ledger.intents import Work
+    from worker.ledger.intents import WorkItem
 
 
 async def test_of_two_processes_that_claim_the_same_batches_each_batch_goes_to_one(
@@ -96,7 +96,7 @@ async def test_of_two_batches_that_name_one_candidate_exactly_one_may_create_the
 
     results = await asyncio.gather(
         *(
-            ledger.commit(*intents.sending_candidate(claim, works_of(ledger, claim)[0]))
+            ledger.commit(*intents.sending_candidate(claim, items_of(ledger, claim)[0]))
             for ledger, claim in zip(two, claims, strict=True)
         ),
         return_exceptions=True,
@@ -113,29 +113,29 @@ async def test_commits_of_two_processes_at_once_are_all_written(two: tuple[Ledge
         *(
             ledger.commit(*intents.candidate_created(claim, work, f"L{work.row_id}"))
             for ledger, claim in zip(two, claims, strict=True)
-            for work in works_of(ledger, claim)
+            for work in items_of(ledger, claim)
         )
     )
 
-    assert {line.state for line in lines_of(two[1], schema.candidate)} == {CandidateState.KNOWN}
+    assert {line.state for line in records_of(two[1], schema.candidate)} == {CandidateState.KNOWN}
     with two[1].read() as tx:
-        assert rows.tally(tx, job_id).candidates_created == 60
+        assert rows.count_rows(tx, job_id).candidates_created == 60
 
 
 async def test_a_claim_that_was_taken_over_writes_nothing_any_more(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2))
     zombie = claimed(two[0], job_id, ELSEWHERE)
-    (work,) = works_of(two[0], zombie)
+    (work,) = items_of(two[0], zombie)
     await two[0].commit(*intents.sending_candidate(zombie, work))
-    change_lines(two[1], schema.batch, lease_until=now() - 1)
+    change_records(two[1], schema.batch, lease_until=now() - 1)
     with two[1].write() as tx:
-        assert batches.reap(tx) == 1
+        assert batches.reopen_abandoned(tx) == 1
     claimed(two[1], job_id)
 
     with pytest.raises(StaleClaim):
         await two[0].commit(*intents.candidate_created(zombie, work, "7"))
 
-    line = line_of(two[1], schema.candidate, work.candidate.id)
+    line = record_of(two[1], schema.candidate, work.candidate.id)
     assert (line.state, line.lms_id) == (CandidateState.IN_DOUBT, None)
     assert statuses_of(two[1], job_id) == {2: RowStatus.IN_DOUBT}
 
@@ -143,8 +143,8 @@ async def test_a_claim_that_was_taken_over_writes_nothing_any_more(two: tuple[Le
 async def test_of_two_processes_that_finish_the_last_batches_one_closes_the_job(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2), state=JobState.RUNNING)
     claim = claimed(two[0], job_id)
-    (work,) = works_of(two[0], claim)
-    await two[0].commit(*intents.registered(claim, work, Outcome(status=RowStatus.REGISTERED)))
+    (work,) = items_of(two[0], claim)
+    await two[0].commit(*intents.registered(claim, work, RowOutcome(status=RowStatus.REGISTERED)))
     with two[0].write() as tx:
         batches.release(tx, claim, closed=True)
 
@@ -158,7 +158,7 @@ def test_look_ups_by_many_values_are_planned_for_them_and_nothing_else_is(two: t
         if tx.dialect.name != "postgresql":
             pytest.skip("SQLite has no such plans")
         mode = text("SHOW plan_cache_mode")
-        with planned_for_values(tx):
+        with custom_plans(tx):
             within_it = tx.execute(mode).scalar()
         after_it = tx.execute(mode).scalar()
 
@@ -186,27 +186,29 @@ def test_a_claim_goes_by_the_rows_of_its_batch_before_anything_is_known_of_the_t
 
 @pytest.mark.parametrize(
     ("rows_left", "urgency"),
-    [(200, Urgency.FIRST), (201, Urgency.NEXT), (2000, Urgency.NEXT), (2001, Urgency.LAST)],
+    [(200, Priority.HIGH), (201, Priority.NORMAL), (2000, Priority.NORMAL), (2001, Priority.LOW)],
 )
 def test_whose_batches_are_taken_first_goes_by_the_rows_left(
-    two: tuple[Ledger, Ledger], rows_left: int, urgency: Urgency
+    two: tuple[Ledger, Ledger], rows_left: int, urgency: Priority
 ) -> None:
     roster = (a_row(number, a_candidate(email=f"p{number}@example.com")) for number in range(2, rows_left + 2))
     job_id = a_job_of(two[0], *roster, driver=Driver.QUEUE, planned=True)
     with two[0].write() as tx:
         advance.go_on(tx, job_id, advance.Window(), now())
     with two[1].read() as tx:
-        waiting = queue.unanswered(tx, besides=())
+        waiting = queue.unclaimed(tx, exclude=())
 
-    assert [(bell.job_id, bell.urgency) for bell in waiting] == [(job_id, urgency)]
+    assert [(bell.job_id, bell.priority) for bell in waiting] == [(job_id, urgency)]
 
 
 def test_calls_are_added_up(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2))
     for ledger in two:
         with ledger.write() as tx:
-            jobs.count_calls(tx, job_id, {"register": 2, "create_candidate": 1})
-            jobs.add_to_job(tx, job_id, rate_limited=1, waited_seconds=0.5, bisected_batches=2, busy_seconds=1.5)
+            jobs.add_calls(tx, job_id, {"register": 2, "create_candidate": 1})
+            jobs.add_to_counters(
+                tx, job_id, rate_limited=1, waited_seconds=0.5, bisected_batches=2, busy_seconds=1.5
+            )
 
     with two[0].read() as tx:
         assert jobs.calls_of(tx, job_id) == {"create_candidate": 2, "register": 4}
@@ -220,12 +222,12 @@ def test_a_job_is_found_by_its_fingerprint_until_it_has_ended(two: tuple[Ledger,
     job_id = a_job_of(two[0], a_row(2))
 
     with two[1].write() as tx:
-        twin = jobs.find_open_twin(tx, "north", "f" * 64)
+        twin = jobs.find_open_duplicate(tx, "north", "f" * 64)
         assert twin is not None
         assert twin.id == job_id
-        assert jobs.find_open_twin(tx, "south", "f" * 64) is None
+        assert jobs.find_open_duplicate(tx, "south", "f" * 64) is None
         jobs.change_job(tx, job_id, state=JobState.SUCCEEDED)
-        assert jobs.find_open_twin(tx, "north", "f" * 64) is None
+        assert jobs.find_open_duplicate(tx, "north", "f" * 64) is None
 
 
 def test_a_state_changes_only_from_those_that_allow_it(two: tuple[Ledger, Ledger]) -> None:
@@ -270,9 +272,9 @@ def test_the_people_of_the_lms_are_known_by_external_id_else_by_email(
 
     with two[0].write() as tx:
         directory.add_people(tx, "north", people)
-        directory.match(tx, "north", job_id)
+        directory.match_candidates(tx, "north", job_id)
 
-    (line,) = lines_of(two[1], schema.candidate)
+    (line,) = records_of(two[1], schema.candidate)
     assert line.lms_id == lms_id
     assert statuses_of(two[1], job_id) == {2: status}
 
@@ -282,9 +284,9 @@ def test_people_of_another_connection_are_nobody_here(two: tuple[Ledger, Ledger]
 
     with two[0].write() as tx:
         directory.add_people(tx, "south", [a_person("7", None, "person2@example.org")])
-        directory.match(tx, "north", job_id)
+        directory.match_candidates(tx, "north", job_id)
 
-    assert lines_of(two[0], schema.candidate)[0].lms_id is None
+    assert records_of(two[0], schema.candidate)[0].lms_id is None
 
 
 def test_somebody_listed_again_is_listed_once_with_what_is_newest(two: tuple[Ledger, Ledger]) -> None:
@@ -296,18 +298,18 @@ def test_somebody_listed_again_is_listed_once_with_what_is_newest(two: tuple[Led
 
     job_id = a_job_of(two[0], a_row(2, a_candidate(external_id="NEW")))
     with two[0].write() as tx:
-        directory.match(tx, "north", job_id)
-    assert lines_of(two[1], schema.candidate)[0].lms_id == "7"
+        directory.match_candidates(tx, "north", job_id)
+    assert records_of(two[1], schema.candidate)[0].lms_id == "7"
 
 
 def test_what_is_remembered_replaces_what_was(two: tuple[Ledger, Ledger]) -> None:
     for ledger, rate in zip(two, (5.0, 9.0), strict=True):
         with ledger.write() as tx:
-            key_value.remember(tx, "pace:x", {"rate": rate})
+            key_value.put(tx, "pace:x", {"rate": rate})
 
     with two[0].read() as tx:
-        assert key_value.recall(tx, "pace:x") == {"rate": 9.0}
-        assert key_value.recall(tx, "pace:y") is None
+        assert key_value.get(tx, "pace:x") == {"rate": 9.0}
+        assert key_value.get(tx, "pace:y") is None
         assert directory.read_until(tx, "north") is None
 
 
@@ -316,15 +318,15 @@ async def test_two_transactions_that_wait_for_each_other_both_get_through(two: t
 
     def both(first: int, second: int) -> Callable[[Transaction], None]:
         def work(tx: Transaction) -> None:
-            jobs.add_to_job(tx, first, rate_limited=1)
+            jobs.add_to_counters(tx, first, rate_limited=1)
             time.sleep(0.3)
-            jobs.add_to_job(tx, second, rate_limited=1)
+            jobs.add_to_counters(tx, second, rate_limited=1)
 
         return work
 
     await asyncio.gather(two[0].run(both(*ids)), two[1].run(both(*reversed(ids))))
 
-    assert [line.rate_limited for line in lines_of(two[0], schema.job)] == [2, 2]
+    assert [line.rate_limited for line in records_of(two[0], schema.job)] == [2, 2]
 
 
 def test_processes_that_open_a_new_ledger_at_the_same_time_make_it_once(database: str) -> None:
@@ -342,7 +344,7 @@ async def test_calls_counted_by_two_processes_at_the_same_time_add_up(two: tuple
 
     await asyncio.gather(
         *(
-            ledger.run(lambda tx: jobs.count_calls(tx, job_id, {"register": 1, "create_candidate": 2}))
+            ledger.run(lambda tx: jobs.add_calls(tx, job_id, {"register": 1, "create_candidate": 2}))
             for ledger in two
             for _ in range(10)
         )
@@ -365,8 +367,8 @@ async def test_two_rosters_that_are_read_in_at_once_share_the_line_of_a_person(d
     await asyncio.gather(*(asyncio.to_thread(read, number) for number in range(2)))
 
     ledger = Ledger(open_engine(database))
-    assert len(lines_of(ledger, schema.candidate)) == 4_500
-    assert len(lines_of(ledger, schema.row)) == 9_000
+    assert len(records_of(ledger, schema.candidate)) == 4_500
+    assert len(records_of(ledger, schema.row)) == 9_000
     ledger.close()
 
 
@@ -383,7 +385,7 @@ async def test_a_short_roster_does_not_wait_until_a_long_one_is_read_in(database
     importing.add_rows(ledger.write, long, "north", rows_of_the_long_one(), again=False)
 
     with ledger.read() as tx:
-        assert [rows.tally(tx, job_id).total for job_id in (long, short)] == [4_008, 2]
+        assert [rows.count_rows(tx, job_id).total for job_id in (long, short)] == [4_008, 2]
     for each in (ledger, other):
         each.close()
 
@@ -392,31 +394,31 @@ def test_what_a_worker_learnt_while_a_roster_is_read_in_stays(two: tuple[Ledger,
     reader, worker = two
     mine = identify(a_candidate(2, external_id=None))
     with reader.write() as tx:
-        first = Directory("north")
+        first = CandidateIndex("north")
         first.find(mine, None)
         first.save(tx)
-    second = Directory("north")
+    second = CandidateIndex("north")
     with reader.read() as tx:
         second.load(tx, [mine])
-    change_lines(worker, schema.candidate, state=CandidateState.KNOWN, lms_id="77", id_key="k77")
+    change_records(worker, schema.candidate, state=CandidateState.KNOWN, lms_id="77", id_key="k77")
 
     second.find(identify(a_candidate(2, external_id="E-2")), None)
     with reader.write() as tx:
         second.save(tx)
 
-    (line,) = lines_of(reader, schema.candidate)
+    (line,) = records_of(reader, schema.candidate)
     assert (line.state, line.lms_id, line.id_key) == (CandidateState.KNOWN, "77", "k77")
     assert line.external_key is not None
 
 
 def test_a_rehearsal_keeps_nobody_waiting_and_leaves_no_trace(two: tuple[Ledger, Ledger]) -> None:
     one, other = two
-    with one.rehearse() as tx:
+    with one.dry_run() as tx:
         a_job(tx)
         with other.write() as real:
             job_id = a_job(real)
 
-    assert [line.id for line in lines_of(one, schema.job)] == [job_id]
+    assert [line.id for line in records_of(one, schema.job)] == [job_id]
 
 
 @pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.CANCELLING])
@@ -428,11 +430,11 @@ def test_nobody_comes_to_the_batches_of_a_job_that_stands_still(
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, planned=True)
         advance.go_on(tx, job_id, advance.Window(), now())
-        assert [bell.job_id for bell in queue.unanswered(tx, besides=())] == [job_id]
+        assert [bell.job_id for bell in queue.unclaimed(tx, exclude=())] == [job_id]
 
         jobs.change_job(tx, job_id, state=state)
 
-        assert queue.unanswered(tx, besides=()) == []
+        assert queue.unclaimed(tx, exclude=()) == []
 
 
 def test_a_roster_is_read_by_whoever_holds_the_claim_alone(two: tuple[Ledger, Ledger], tmp_path: Path) -> None:
@@ -441,15 +443,15 @@ def test_a_roster_is_read_by_whoever_holds_the_claim_alone(two: tuple[Ledger, Le
     roster.write_text("email,first_name,last_name,course_id\na@example.com,A,B,58\n")
     rules = RowRules(needs_behavior=False)
     with ledger.write() as tx:
-        job_id = a_job(tx, JobState.UPLOADED, kept_at=str(roster))
-        assert jobs.take_job(tx, job_id, "elsewhere/1/1.0")
+        job_id = a_job(tx, JobState.UPLOADED, stored_path=str(roster))
+        assert jobs.claim_job(tx, job_id, "elsewhere/1/1.0")
 
     with pytest.raises(StaleClaim):
-        read_in(ledger, job_id, rules, owner="here/2/2.0")
-    assert lines_of(ledger, schema.row) == []
+        import_roster(ledger, job_id, rules, owner="here/2/2.0")
+    assert records_of(ledger, schema.row) == []
 
-    read_in(ledger, job_id, rules, owner="elsewhere/1/1.0")
-    assert len(lines_of(ledger, schema.row)) == 1
+    import_roster(ledger, job_id, rules, owner="elsewhere/1/1.0")
+    assert len(records_of(ledger, schema.row)) == 1
     with ledger.read() as tx:
         assert jobs.state_of(tx, job_id) is JobState.QUEUED
 
@@ -458,9 +460,9 @@ def test_a_job_that_was_cancelled_is_not_read_in(two: tuple[Ledger, Ledger]) -> 
     ledger = two[0]
     with ledger.write() as tx:
         job_id = a_job(tx, JobState.CANCELLED)
-        jobs.take_job(tx, job_id, "here/2/2.0")
+        jobs.claim_job(tx, job_id, "here/2/2.0")
 
-    read_in(ledger, job_id, RowRules(), owner="here/2/2.0")
+    import_roster(ledger, job_id, RowRules(), owner="here/2/2.0")
 
     with ledger.read() as tx:
         assert jobs.state_of(tx, job_id) is JobState.CANCELLED
@@ -486,7 +488,7 @@ def test_the_same_roster_dropped_at_the_same_moment_is_one_job(two: tuple[Ledger
         accepted = list(threads.map(drop, [*two, *two]))
 
     assert len({each.job_id for each in accepted}) == 1
-    assert [each.twin for each in accepted].count(False) == 1
+    assert [each.is_duplicate for each in accepted].count(False) == 1
 
 
 @pytest.mark.parametrize("action", [Action.COMPLETE, Action.WITHDRAW, Action.UPDATE, Action.DEACTIVATE])
@@ -496,20 +498,20 @@ async def test_what_a_dead_process_left_sending_is_in_doubt_with_what_it_was_doi
     course = None if action.is_about_a_person else a_course()
     job_id = a_job_of(two[0], a_row(2, a_candidate(candidate_id="7"), action=action, course=course))
     claim = claimed(two[0], job_id, ELSEWHERE)
-    (work,) = works_of(two[0], claim)
-    await two[0].commit(*action_intents.sending(claim, work, action, "100500"))
-    change_lines(two[1], schema.batch, lease_until=now() - 1)
+    (work,) = items_of(two[0], claim)
+    await two[0].commit(*action_intents.action_intent(claim, work, action, "100500"))
+    change_records(two[1], schema.batch, lease_until=now() - 1)
 
     with two[1].write() as tx:
-        assert batches.reap(tx) == 1
+        assert batches.reopen_abandoned(tx) == 1
 
     assert statuses_of(two[1], job_id) == {2: RowStatus.IN_DOUBT}
     heir = claimed(two[1], job_id)
-    (work,) = works_of(two[1], heir)
+    (work,) = items_of(two[1], heir)
     line = work.candidate if action.is_about_a_person else work.registration
-    assert (str(line.state), line.doing, line.mine) == ("in_doubt", action, True)
+    assert (str(line.state), line.pending_action, line.is_claimed) == ("in_doubt", action, True)
     with pytest.raises(StaleClaim):
-        await two[0].commit(*action_intents.undone(claim, work, action))
+        await two[0].commit(*action_intents.action_not_done(claim, work, action))
 
 
 async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledger, Ledger]) -> None:
@@ -520,16 +522,16 @@ async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledge
         directory.add_people(tx, "north", listed)
         directory.add_people(tx, "south", listed)
     claim = claimed(two[0], job_id)
-    (work,) = works_of(two[0], claim)
+    (work,) = items_of(two[0], claim)
 
-    await two[0].commit(*action_intents.person_left(claim, work, "north", "7"))
+    await two[0].commit(*action_intents.person_deactivated(claim, work, "north", "7"))
 
     with two[1].read() as tx:
         left = tx.execute(
             select(schema.person.c.connection, schema.person.c.lms_id).order_by("connection", "lms_id")
         )
         assert [tuple(line) for line in left] == [("north", "8"), ("south", "7"), ("south", "8")]
-    assert line_of(two[1], schema.candidate, work.candidate.id).state == CandidateState.DEACTIVATED
+    assert record_of(two[1], schema.candidate, work.candidate.id).state == CandidateState.DEACTIVATED
 
 
 async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_another_process(
@@ -538,9 +540,9 @@ async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_an
     maker = a_row(2, a_candidate(candidate_id="7"), registration_external_id="R/1")
     others = [a_row(3), a_row(4, registration_external_id="R/2")]
     claim = claimed(two[0], a_job_of(two[0], maker, *others))
-    works = works_of(two[0], claim)
+    works = items_of(two[0], claim)
     statuses = (RowStatus.REGISTERED, RowStatus.REGISTERED, RowStatus.ALREADY_REGISTERED)
-    outcomes = [Outcome(status=status, registration_id=str(place)) for place, status in enumerate(statuses)]
+    outcomes = [RowOutcome(status=status, registration_id=str(place)) for place, status in enumerate(statuses)]
     for work, outcome in zip(works, outcomes, strict=True):
         await two[0].commit(*intents.registered(claim, work, outcome))
     alone = [
@@ -550,18 +552,18 @@ async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_an
     job_id = a_job_of(two[1], *alone)
 
     with two[1].write() as tx:
-        known = [external_ids.known_as(tx, NORTH, row) for row in alone]
-        waiting = external_ids.rows_to_find(tx, job_id)
+        known = [external_ids.known_registration(tx, NORTH, row) for row in alone]
+        waiting = external_ids.unlinked_rows(tx, job_id)
         assert known[0] is not None
-        external_ids.record(tx, job_id, NORTH, Findings(known=[(waiting[0], known[0])]))
+        external_ids.save_results(tx, job_id, NORTH, LookupResults(known=[(waiting[0], known[0])]))
 
     assert (known[0].lms_id, known[1]) == ("7", None)
-    assert [line.registration_id for line in lines_of(two[0], schema.row)[3:]] == [works[0].registration.id, None]
+    assert [line.registration_id for line in records_of(two[0], schema.row)[3:]] == [works[0].registration.id, None]
     (found,) = plan_and_work(two[1], job_id)
     assert (found.candidate.lms_id, found.registration.lms_id) == ("7", "0")
 
 
-def plan_and_work(ledger: Ledger, job_id: int) -> list[Work]:
+def plan_and_work(ledger: Ledger, job_id: int) -> list[WorkItem]:
     with ledger.write() as tx:
         plan(tx, job_id)
-    return works_of(ledger, claimed(ledger, job_id))
+    return items_of(ledger, claimed(ledger, job_id))

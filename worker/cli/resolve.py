@@ -9,7 +9,7 @@ import click
 from worker import control
 from worker.cli import output
 from worker.errors import UsageError
-from worker.intake.answer_file import CANDIDATE, REGISTRATION, RESOLVE, ROW, read_filled_in
+from worker.intake.answer_file import CANDIDATE, REGISTRATION, RESOLVE, ROW, read_answer_file
 from worker.jobs import lifecycle
 from worker.reports import csv_report, gather
 
@@ -30,7 +30,7 @@ def resolve_from(services: Services, job_id: int, path: Path, encoding: str | No
     """Settle the rows in doubt that a file answers: all of them or none."""
     if not path.is_file():
         raise UsageError(f"There is no file {path}")
-    lines = list(read_filled_in(path, encoding=encoding))
+    lines = list(read_answer_file(path, encoding=encoding))
     click.echo(control.resolve_from_file(services, job_id, path.name, lines))
     return output.DONE
 

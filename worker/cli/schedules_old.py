@@ -16,7 +16,7 @@ from worker import control
 from worker.cli import output
 from worker.cli.run import REPORTS, connection_of
 from worker.errors import NothingSent, UsageError
-from worker.intake.accept import glance
+from worker.intake.accept import precheck
 from worker.intake.options import parse_options
 from worker.intake.storage import is_address, redacted
 from worker.ledger import jobs, schedules
@@ -107,7 +107,7 @@ def _warn(services: Services, taken: Source, read: Options) -> None:
     try:
         found = source.glimpse(taken)
         if found is not None:
-            glance(Path(found.path), read)
+            precheck(Path(found.path), read)
     except NothingSent as error:
         click.echo(f"Note: as it is now the run would fail: {error}", err=True)
 

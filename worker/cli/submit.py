@@ -14,7 +14,7 @@ from worker import control, logs
 from worker.cli import output
 from worker.cli.run import REPORTS, connection_of
 from worker.errors import UsageError
-from worker.intake.accept import Arrival, glance
+from worker.intake.accept import Origin, precheck
 from worker.intake.options import parse_options, parse_start_time
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -
     read = parse_options(services.ledger, options)
     start = parse_start_time(options["at"]) if options["at"] else None
     for file in files:
-        glance(file, read)
+        precheck(file, read)
     ids = []
     for file in files:
         submitted = control.submit(
@@ -46,7 +46,7 @@ def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -
             connection=connection,
             options=read,
             report_dir=(options["report"] or REPORTS).absolute(),
-            origin=Arrival(start=start.timestamp() if start else None),
+            origin=Origin(start_at=start.timestamp() if start else None),
         )
         _tell_of(submitted, file, start)
         ids.append(submitted.job_id)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from worker.folders.watch import DONE, FAILED, aim_at, make_folder
 from worker.ledger import dropped_files, jobs
-from worker.ledger.dropped_files import Drop, DropState
+from worker.ledger.dropped_files import DroppedFile, DroppedFileState
 from worker.model import JobState
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def lay_aside(ledger: Ledger, job: Job, *, tidy_up: Callable[[Path], None]) -> J
     if not job.has_ended:
         return job
     with ledger.read() as tx:
-        waiting = [drop for drop in dropped_files.drops_of_job(tx, job.id) if drop.state is DropState.TAKEN]
+        waiting = [drop for drop in dropped_files.files_of_job(tx, job.id) if drop.state is DroppedFileState.TAKEN]
     for drop in waiting:
         with suppress(OSError):
             if _lay(ledger, job, drop):
@@ -63,37 +63,39 @@ def lay_aside(ledger: Ledger, job: Job, *, tidy_up: Callable[[Path], None]) -> J
 def places(ledger: Ledger, job: Job) -> list[Place]:
     """Return where the dropped files of a job lie."""
     with ledger.read() as tx:
-        drops = dropped_files.drops_of_job(tx, job.id)
+        drops = dropped_files.files_of_job(tx, job.id)
     return [
-        Place(folder=Path(drop.path).parent, name=Path(drop.path).name, is_last=drop.state is DropState.ENDED)
+        Place(
+            folder=Path(drop.path).parent, name=Path(drop.path).name, is_last=drop.state is DroppedFileState.ENDED
+        )
         for drop in drops
     ]
 
 
-def _lay(ledger: Ledger, job: Job, drop: Drop) -> bool:
+def _lay(ledger: Ledger, job: Job, drop: DroppedFile) -> bool:
     source = Path(drop.path)
     if not source.parent.is_dir():
         return False
     target = source.parent.parent / (DONE if job.state in WELL else FAILED)
     make_folder(target)
-    aimed: Drop | None = drop
+    aimed: DroppedFile | None = drop
     while aimed is not None:
-        if aimed.goal is None:
-            aimed = aim_at(ledger, aimed, target, DropState.TAKEN)
-        if aimed is None or _moved(source, Path(str(aimed.goal))):
+        if aimed.target_path is None:
+            aimed = aim_at(ledger, aimed, target, DroppedFileState.TAKEN)
+        if aimed is None or _moved(source, Path(str(aimed.target_path))):
             break
         with ledger.write() as tx:
-            aimed = dropped_files.aim(tx, aimed, DropState.TAKEN, None)
+            aimed = dropped_files.start_move(tx, aimed, DroppedFileState.TAKEN, None)
     return aimed is not None and _note(ledger, job, aimed)
 
 
-def _note(ledger: Ledger, job: Job, drop: Drop) -> bool:
+def _note(ledger: Ledger, job: Job, drop: DroppedFile) -> bool:
     """Note where the file lies now, in one commit with where the reports of its job go."""
-    goal, source = Path(str(drop.goal)), Path(drop.path)
+    goal, source = Path(str(drop.target_path)), Path(drop.path)
     has_changed = _has_changed(goal, drop)
     with ledger.write() as tx:
         now = jobs.find_job(tx, job.id)
-        if dropped_files.arrive(tx, drop, DropState.ENDED) is None or now is None:
+        if dropped_files.finish_move(tx, drop, DroppedFileState.ENDED) is None or now is None:
             return False
         if (now.report_dir, now.roster) == (str(source.parent), source.name):
             jobs.change_job(tx, job.id, report_dir=str(goal.parent), roster=goal.name)
@@ -102,12 +104,12 @@ def _note(ledger: Ledger, job: Job, drop: Drop) -> bool:
     return True
 
 
-def _has_changed(path: Path, drop: Drop) -> bool:
+def _has_changed(path: Path, drop: DroppedFile) -> bool:
     try:
         status = path.stat()
     except OSError:
         return False
-    return (status.st_size, status.st_mtime) != (drop.size, drop.changed)
+    return (status.st_size, status.st_mtime) != (drop.size, drop.modified_at)
 
 
 def _moved(source: Path, goal: Path) -> bool:

@@ -17,8 +17,8 @@ from worker.errors import RosterError, StaleClaim
 from worker.folders.names import free_name, is_being_fetched, is_passing, is_roster
 from worker.intake.options import Options
 from worker.ledger import dropped_files
-from worker.ledger.database import take_turns
-from worker.ledger.dropped_files import Drop, DropState
+from worker.ledger.database import take_lock
+from worker.ledger.dropped_files import DroppedFile, DroppedFileState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,77 +75,79 @@ def look(folder: Path) -> Sight:
     return Sight(files=files, others=others)
 
 
-def find_whole(tx: Transaction, folder: str, files: Sequence[Found], settle_seconds: float) -> list[Drop]:
+def find_whole(tx: Transaction, folder: str, files: Sequence[Found], settle_seconds: float) -> list[DroppedFile]:
     """Note what was found, and return the files that have not changed for so long, oldest first."""
-    take_turns(tx, f"folder:{folder}")
-    known = {drop.path: drop for drop in dropped_files.drops_of(tx, folder, DropState.SEEN)}
-    at = dropped_files.clock(tx)
+    take_lock(tx, f"folder:{folder}")
+    known = {drop.path: drop for drop in dropped_files.files_in(tx, folder, DroppedFileState.SEEN)}
+    at = dropped_files.database_time(tx)
     whole = []
     for file in files:
         drop = known.pop(file.path, None)
         if drop is None:
-            drop = dropped_files.note(tx, folder, file.name, path=file.path, size=file.size, changed=file.changed)
-        elif (drop.size, drop.changed) != (file.size, file.changed):
+            drop = dropped_files.add(
+                tx, folder, file.name, path=file.path, size=file.size, modified_at=file.changed
+            )
+        elif (drop.size, drop.modified_at) != (file.size, file.changed):
             dropped_files.note_change(tx, drop, file.size, file.changed)
             continue
-        if at - drop.at >= settle_seconds or not settle_seconds:
+        if at - drop.updated_at >= settle_seconds or not settle_seconds:
             whole.append(drop)
     for gone in known.values():
-        dropped_files.forget(tx, gone)
+        dropped_files.delete_file(tx, gone)
     return sorted(whole, key=lambda drop: drop.id)[:MOST_AT_A_LOOK]
 
 
-def claim(ledger: Ledger, drop: Drop) -> Drop | None:
+def claim(ledger: Ledger, drop: DroppedFile) -> DroppedFile | None:
     """Claim a file by moving it into `processing/`; None when somebody else has it. Raises OSError."""
     processing = Path(drop.path).parent / PROCESSING
     make_folder(processing)
-    aimed = aim_at(ledger, drop, processing, DropState.CLAIMED)
+    aimed = aim_at(ledger, drop, processing, DroppedFileState.CLAIMED)
     if aimed is None:
         return None
     try:
-        os.rename(aimed.path, str(aimed.goal))  # noqa: PTH104 - the rename decides, so it is said plainly
+        os.rename(aimed.path, str(aimed.target_path))  # noqa: PTH104 - the rename decides, so it is said plainly
     except FileNotFoundError:
         with ledger.write() as tx:
-            dropped_files.forget(tx, aimed)
+            dropped_files.delete_file(tx, aimed)
         return None
     except OSError:
         with ledger.write() as tx:
-            dropped_files.aim(tx, aimed, DropState.SEEN, None)
+            dropped_files.start_move(tx, aimed, DroppedFileState.SEEN, None)
         raise
     with ledger.write() as tx:
-        return dropped_files.arrive(tx, aimed, DropState.CLAIMED)
+        return dropped_files.finish_move(tx, aimed, DroppedFileState.CLAIMED)
 
 
-def aim_at(ledger: Ledger, drop: Drop, folder: Path, state: DropState) -> Drop | None:
+def aim_at(ledger: Ledger, drop: DroppedFile, folder: Path, state: DroppedFileState) -> DroppedFile | None:
     """Choose a free name in a folder of ours as the goal of a file; None when somebody else has moved it on."""
     there = os.listdir(folder)  # noqa: PTH208 - names only, and not while the ledger waits: a share may hang
     with ledger.write() as tx:
-        take_turns(tx, "the goals of dropped files")
-        aimed_at = [Path(goal) for goal in dropped_files.goals(tx)]
+        take_lock(tx, "the goals of dropped files")
+        aimed_at = [Path(goal) for goal in dropped_files.target_paths(tx)]
         taken = {*there, *(goal.name for goal in aimed_at if goal.parent == folder)}
-        return dropped_files.aim(tx, drop, state, str(folder / free_name(drop.name, taken)))
+        return dropped_files.start_move(tx, drop, state, str(folder / free_name(drop.name, taken)))
 
 
-def find_left_behind(ledger: Ledger, folder: str) -> list[Drop]:
+def find_left_behind(ledger: Ledger, folder: str) -> list[DroppedFile]:
     """Return the claimed files of a folder that have no job yet, finishing the claims of dead processes."""
     with ledger.read() as tx:
-        claimed = dropped_files.drops_of(tx, folder, DropState.CLAIMED)
-        at = dropped_files.clock(tx) if claimed else 0.0
-    found = [drop for drop in claimed if drop.goal is None]
+        claimed = dropped_files.files_in(tx, folder, DroppedFileState.CLAIMED)
+        at = dropped_files.database_time(tx) if claimed else 0.0
+    found = [drop for drop in claimed if drop.target_path is None]
     for drop in claimed:
-        if drop.goal is not None and at - drop.at >= CLAIM_SECONDS:
+        if drop.target_path is not None and at - drop.updated_at >= CLAIM_SECONDS:
             arrived = _carried(ledger, drop)
             found += [arrived] if arrived else []
     return found
 
 
-def _carried(ledger: Ledger, drop: Drop) -> Drop | None:
+def _carried(ledger: Ledger, drop: DroppedFile) -> DroppedFile | None:
     """Finish a claim: the file was moved, or is moved now; None when somebody else has it, or the share is away."""
-    goal = Path(str(drop.goal))
+    goal = Path(str(drop.target_path))
     if not goal.parent.is_dir():
         return None
     with ledger.write() as tx:
-        mine = dropped_files.aim(tx, drop, DropState.CLAIMED, drop.goal)
+        mine = dropped_files.start_move(tx, drop, DroppedFileState.CLAIMED, drop.target_path)
     if mine is None:
         return None
     if not goal.exists():
@@ -153,15 +155,15 @@ def _carried(ledger: Ledger, drop: Drop) -> Drop | None:
             os.rename(drop.path, goal)  # noqa: PTH104 - as in `claim`
         except FileNotFoundError:
             with ledger.write() as tx:
-                dropped_files.forget(tx, mine)
+                dropped_files.delete_file(tx, mine)
             return None
     with ledger.write() as tx:
-        return dropped_files.arrive(tx, mine, DropState.CLAIMED)
+        return dropped_files.finish_move(tx, mine, DroppedFileState.CLAIMED)
 
 
 def open_job(
     ledger: Ledger,
-    drop: Drop,
+    drop: DroppedFile,
     settle_seconds: float,
     submit: Callable[[Path, Callable[[Transaction, int], None]], Submitted],
 ) -> Submitted | None:
@@ -172,7 +174,7 @@ def open_job(
     """
 
     def record(tx: Transaction, job_id: int) -> None:
-        if not dropped_files.take(tx, drop, job_id):
+        if not dropped_files.assign_job(tx, drop, job_id):
             raise StaleClaim("Another process has opened the job of this file")
 
     try:
@@ -183,25 +185,25 @@ def open_job(
         return None
     except (RosterError, OSError) as error:
         with ledger.write() as tx:
-            dropped_files.explain(tx, drop, str(error))
+            dropped_files.set_error(tx, drop, str(error))
         raise
 
 
-def _has_settled(ledger: Ledger, drop: Drop, settle_seconds: float) -> bool:
+def _has_settled(ledger: Ledger, drop: DroppedFile, settle_seconds: float) -> bool:
     """Tell whether a claimed file is as it was when it had settled; whoever writes it may have gone on after all.
 
     A program that has a file open writes to it wherever it was moved. Raises OSError when it is not there.
     """
     status = Path(drop.path).stat()
-    if (status.st_size, status.st_mtime) != (drop.size, drop.changed):
+    if (status.st_size, status.st_mtime) != (drop.size, drop.modified_at):
         with ledger.write() as tx:
             dropped_files.note_change(tx, drop, status.st_size, status.st_mtime)
-            dropped_files.explain(tx, drop, GROWING)
+            dropped_files.set_error(tx, drop, GROWING)
         return False
     if drop.error != GROWING:
         return True
     with ledger.read() as tx:
-        return dropped_files.clock(tx) - drop.at >= settle_seconds
+        return dropped_files.database_time(tx) - drop.updated_at >= settle_seconds
 
 
 def options_of(folder: Folder) -> Options:

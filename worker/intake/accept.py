@@ -13,9 +13,9 @@ from worker.errors import UnreadableRoster, UsageError
 from worker.intake.headers import match_headings
 from worker.intake.options import Options
 from worker.intake.roster_file import open_roster
-from worker.intake.storage import below, is_address, keep
+from worker.intake.storage import is_address, join_address, store_roster
 from worker.ledger import jobs
-from worker.ledger.database import take_turns
+from worker.ledger.database import take_lock
 from worker.model import Driver, JobState
 
 if TYPE_CHECKING:
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Origin:
     """How a roster came in: through which door, by whom, who works it off, and when it begins."""
 
     #: `command`, `page`, `api`, `folder:NAME` or `schedule:NAME`.
-    origin: str = "command"
-    by: str | None = None
+    channel: str = "command"
+    user: str | None = None
     driver: Driver = Driver.PROCESS
     #: Seconds since 1970; None for at once.
-    start: float | None = None
+    start_at: float | None = None
 
     @property
-    def is_by_itself(self) -> bool:
+    def is_unattended(self) -> bool:
         """Whether nobody stands there and waits: a drop folder or a schedule."""
-        return self.origin.startswith(("folder:", "schedule:"))
+        return self.channel.startswith(("folder:", "schedule:"))
 
     @property
-    def values(self) -> dict[str, Any]:
+    def job_columns(self) -> dict[str, Any]:
         """Return what the job's line in the ledger says of it."""
-        later = {} if self.start is None else {"state": JobState.SCHEDULED, "not_before": self.start}
-        return {"origin": self.origin, "dropped_by": self.by, "driver": self.driver, **later}
+        later = {} if self.start_at is None else {"state": JobState.SCHEDULED, "not_before": self.start_at}
+        return {"origin": self.channel, "submitted_by": self.user, "driver": self.driver, **later}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Accepted:
     """A job for a roster; `twin` when the same roster was at work already and this is that job."""
 
     job_id: int
-    twin: bool
+    is_duplicate: bool
 
 
 def accept(
@@ -66,8 +66,8 @@ def accept(
     options: Options,
     store: str,
     report_dir: Path | None,
-    arrival: Arrival | None = None,
-    note: Callable[[Transaction, Accepted], None] | None = None,
+    origin: Origin | None = None,
+    on_accepted: Callable[[Transaction, Accepted], None] | None = None,
 ) -> Accepted:
     """Keep the file and open a job `uploaded`, or return the open job that works on the same bytes already.
 
@@ -76,68 +76,68 @@ def accept(
     somebody waits for stay where they are when the same roster comes by itself.
     Raises UsageError when there is no such file.
     """
-    note = note or (lambda _tx, _accepted: None)
-    mark = fingerprint(path, connection.name, options)
+    on_accepted = on_accepted or (lambda _tx, _accepted: None)
+    digest = fingerprint(path, connection.name, options)
     with ledger.write() as tx:
-        if twin := _find_twin(tx, connection, mark, report_dir, arrival):
-            note(tx, twin)
-            return twin
-    kept_at = keep(path, store, mark)
+        if duplicate := _find_duplicate(tx, connection, digest, report_dir, origin):
+            on_accepted(tx, duplicate)
+            return duplicate
+    stored_path = store_roster(path, store, digest)
     with ledger.write() as tx:
         # Somebody may have dropped the same meanwhile: a double click is one job.
-        take_turns(tx, f"roster:{mark}")
-        if twin := _find_twin(tx, connection, mark, report_dir, arrival):
-            note(tx, twin)
-            return twin
-        job_id = open_job(
+        take_lock(tx, f"roster:{digest}")
+        if duplicate := _find_duplicate(tx, connection, digest, report_dir, origin):
+            on_accepted(tx, duplicate)
+            return duplicate
+        job_id = create_job(
             tx,
-            kept_at=kept_at,
+            stored_path=stored_path,
             name=name,
             connection=connection,
             options=options,
             report_dir=str(report_dir or store),
-            mark=mark,
-            arrival=arrival,
+            digest=digest,
+            origin=origin,
         )
         if report_dir is None:
-            jobs.change_job(tx, job_id, report_dir=own_place(store, job_id))
-        note(tx, opened := Accepted(job_id=job_id, twin=False))
+            jobs.change_job(tx, job_id, report_dir=report_location(store, job_id))
+        on_accepted(tx, opened := Accepted(job_id=job_id, is_duplicate=False))
     return opened
 
 
-def _find_twin(
-    tx: Transaction, connection: Connection, mark: str, report_dir: Path | None, arrival: Arrival | None
+def _find_duplicate(
+    tx: Transaction, connection: Connection, digest: str, report_dir: Path | None, origin: Origin | None
 ) -> Accepted | None:
-    twin = jobs.find_open_twin(tx, connection.name, mark)
-    if twin is None:
+    duplicate = jobs.find_open_duplicate(tx, connection.name, digest)
+    if duplicate is None:
         return None
-    if report_dir is not None and (arrival is None or not arrival.is_by_itself):
-        jobs.change_job(tx, twin.id, report_dir=str(report_dir))
-    return Accepted(job_id=twin.id, twin=True)
+    if report_dir is not None and (origin is None or not origin.is_unattended):
+        jobs.change_job(tx, duplicate.id, report_dir=str(report_dir))
+    return Accepted(job_id=duplicate.id, is_duplicate=True)
 
 
-def own_place(store: str, job_id: int) -> str:
+def report_location(store: str, job_id: int) -> str:
     """Return the folder or address at which nothing but this job's reports are."""
     if is_address(store):
-        return below(store, f"reports/{job_id}")
-    return str(own_folder(Path(store), job_id))
+        return join_address(store, f"reports/{job_id}")
+    return str(report_folder(Path(store), job_id))
 
 
-def own_folder(files: Path, job_id: int) -> Path:
+def report_folder(files: Path, job_id: int) -> Path:
     """Return the folder of this machine in which nothing but this job's reports are."""
     return files.absolute() / "reports" / str(job_id)
 
 
-def open_job(
+def create_job(
     tx: Transaction,
     *,
-    kept_at: str,
+    stored_path: str,
     name: str,
     connection: Connection,
     options: Options,
     report_dir: str,
-    mark: str = "",
-    arrival: Arrival | None = None,
+    digest: str = "",
+    origin: Origin | None = None,
 ) -> int:
     """Open a job for a file that is where it will stay."""
     return jobs.open_job(
@@ -145,25 +145,25 @@ def open_job(
         connection=connection.name,
         system=connection.system,
         roster=name,
-        kept_at=kept_at,
-        fingerprint=mark,
+        stored_path=stored_path,
+        fingerprint=digest,
         options=asdict(options),
         report_dir=report_dir,
-        **(arrival or Arrival()).values,
+        **(origin or Origin()).job_columns,
     )
 
 
-def glance(path: Path, options: Options, *, name: str | None = None) -> None:
+def precheck(path: Path, options: Options, *, name: str | None = None) -> None:
     """Look whether a roster can be opened and has the headings that it needs; `name` is what its sender calls it.
 
     Raises UnreadableRoster or UsageError that says what must be mended.
     """
     if not path.is_file():
         fingerprint(path, "", options)
-    open_as(path, name or path.name, options)
+    open_with_options(path, name or path.name, options)
 
 
-def open_as(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
+def open_with_options(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
     """Open a roster as its options say and match its headings. Raises UnreadableRoster or UsageError."""
     file = open_roster(path, name=name, sheet=options.sheet, encoding=options.encoding)
     try:

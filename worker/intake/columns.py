@@ -56,9 +56,11 @@ ID_COLUMNS = frozenset(
     }
 )
 #: Id columns whose values commonly begin with zeros.
-ZERO_LED_COLUMNS = frozenset({"external_id", "login_name", "course_external_id", "registration_external_id", "zip"})
+ZERO_PADDED_COLUMNS = frozenset(
+    {"external_id", "login_name", "course_external_id", "registration_external_id", "zip"}
+)
 
-#: Further names, written as `headers.fold` leaves them.
+#: Further names, written as `headers.normalize_heading` leaves them.
 ALIASES = MappingProxyType(
     {
         "emailaddress": "email",
@@ -96,7 +98,7 @@ ALIASES = MappingProxyType(
 )
 
 #: Aliases that stand back when another heading claims the column.
-SECOND_CHOICES = MappingProxyType({"secondaryemail": "email"})
+WEAK_ALIASES = MappingProxyType({"secondaryemail": "email"})
 
 #: The LMS's own id in one system and the school's in another: matched only by --map.
 AMBIGUOUS = frozenset({"userid"})

@@ -21,19 +21,19 @@ from worker.intake.columns import (
     FIELD_PREFIX,
     PERSON_COLUMNS,
     REGISTRATION_COLUMN,
-    SECOND_CHOICES,
+    WEAK_ALIASES,
 )
 from worker.intake.problems import quote
 from worker.intake.text import clean
 
-_FOLDED = re.compile(r"[\s_\-*\u2010-\u2015]+|[:.]+$")
+_IGNORED = re.compile(r"[\s_\-*\u2010-\u2015]+|[:.]+$")
 _OWN_NAMES = MappingProxyType({name.replace("_", ""): name for name in COLUMNS})
-_KNOWN = MappingProxyType({**SECOND_CHOICES, **ALIASES, **_OWN_NAMES})
-_NEAR = 0.8
-_NAMING = frozenset({*PERSON_COLUMNS, REGISTRATION_COLUMN})
+_KNOWN = MappingProxyType({**WEAK_ALIASES, **ALIASES, **_OWN_NAMES})
+_SIMILARITY = 0.8
+_IDENTIFYING = frozenset({*PERSON_COLUMNS, REGISTRATION_COLUMN})
 
 
-class Claim(IntEnum):
+class MatchStrength(IntEnum):
     """How strongly a heading claims a column; the lower, the stronger."""
 
     MAPPED = 0
@@ -58,26 +58,26 @@ class Headings:
         return clean(self.names[self.columns.index(column)]) if column in self.columns else column
 
 
-def fold(heading: str) -> str:
+def normalize_heading(heading: str) -> str:
     """Return a heading without what does not count: case, blanks, `_`, `-`, `*` and accents."""
     decomposed = unicodedata.normalize("NFKD", clean(heading))
     bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return _FOLDED.sub("", bare.casefold())
+    return _IGNORED.sub("", bare.casefold())
 
 
 def count_known(headings: Iterable[str]) -> int:
     """Count the headings that name one of our columns."""
-    return sum(_claim(heading) is not None for heading in headings)
+    return sum(_match(heading) is not None for heading in headings)
 
 
-def names_a_person(headings: Iterable[str]) -> bool:
+def identifies_people(headings: Iterable[str]) -> bool:
     """Tell whether one of these headings can name a person, or a registration of theirs."""
-    return any(claim[1] in _NAMING for heading in headings if (claim := _claim(heading)) is not None)
+    return any(claim[1] in _IDENTIFYING for heading in headings if (claim := _match(heading)) is not None)
 
 
-def claimed_column(heading: str) -> str:
+def column_of_heading(heading: str) -> str:
     """Return the column that a heading claims by itself; empty for none."""
-    claim = _claim(heading)
+    claim = _match(heading)
     return claim[1] if claim else ""
 
 
@@ -89,47 +89,47 @@ def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = Mapp
     exist.
     """
     mapped = _mapped_positions(headings, mapping)
-    claims = [
-        _as_mapped(mapped[position]) if position in mapped else _claim(heading)
+    matches = [
+        _explicit_match(mapped[position]) if position in mapped else _match(heading)
         for position, heading in enumerate(headings)
     ]
-    columns, lost = _settle(headings, claims)
-    if _NAMING.isdisjoint(columns):
-        raise no_person(headings)
+    columns, lost = _choose_headings(headings, matches)
+    if _IDENTIFYING.isdisjoint(columns):
+        raise missing_person_column(headings)
     return Headings(
         names=tuple(headings),
         columns=columns,
-        warnings=(*lost, *_warn_of_junk(headings), *_warn_of_unknown(headings, claims, mapped)),
+        warnings=(*lost, *_warn_of_invisible(headings), *_warn_of_unknown(headings, matches, mapped)),
     )
 
 
 def check_column(column: str, *, option: str) -> str:
     """Return our name of a column that a user typed; raise UsageError with the nearest one when it is unknown."""
-    claim = _claim(column)
+    claim = _match(column)
     if claim is not None:
         return claim[1]
-    near = difflib.get_close_matches(fold(column), _KNOWN, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(normalize_heading(column), _KNOWN, n=1, cutoff=0.6)
     hint = f"did you mean {_KNOWN[near[0]]}?" if near else f"the columns are {', '.join(COLUMNS)} and field:<name>."
     raise UsageError(f"{option}: there is no column {quote(column)}; {hint}")
 
 
-def _claim(heading: str) -> tuple[Claim, str] | None:
+def _match(heading: str) -> tuple[MatchStrength, str] | None:
     text = clean(heading)
     if text.startswith("_"):
         return None
     if text.casefold().startswith(FIELD_PREFIX):
         name = text[len(FIELD_PREFIX) :].strip()
-        return (Claim.OWN_NAME, FIELD_PREFIX + name) if name else None
-    folded = fold(text)
+        return (MatchStrength.OWN_NAME, FIELD_PREFIX + name) if name else None
+    folded = normalize_heading(text)
     if folded in _OWN_NAMES:
-        return Claim.OWN_NAME, _OWN_NAMES[folded]
+        return MatchStrength.OWN_NAME, _OWN_NAMES[folded]
     if folded in ALIASES:
-        return Claim.ALIAS, ALIASES[folded]
-    return (Claim.SECOND_CHOICE, SECOND_CHOICES[folded]) if folded in SECOND_CHOICES else None
+        return MatchStrength.ALIAS, ALIASES[folded]
+    return (MatchStrength.SECOND_CHOICE, WEAK_ALIASES[folded]) if folded in WEAK_ALIASES else None
 
 
-def _as_mapped(column: str) -> tuple[Claim, str] | None:
-    return (Claim.MAPPED, column) if column else None
+def _explicit_match(column: str) -> tuple[MatchStrength, str] | None:
+    return (MatchStrength.MAPPED, column) if column else None
 
 
 def _mapped_positions(headings: Sequence[str], mapping: Mapping[str, str]) -> dict[int, str]:
@@ -138,42 +138,46 @@ def _mapped_positions(headings: Sequence[str], mapping: Mapping[str, str]) -> di
         column = check_column(target, option=f'--map "{heading}={target}"') if target else ""
         if column and column in mapped.values():
             raise UsageError(f"--map: two headings are mapped to {column}; keep one of them.")
-        mapped[_find(headings, heading, target)] = column
+        mapped[_find_heading(headings, heading, target)] = column
     return mapped
 
 
-def _find(headings: Sequence[str], wanted: str, target: str) -> int:
+def _find_heading(headings: Sequence[str], wanted: str, target: str) -> int:
     exact = [position for position, heading in enumerate(headings) if clean(heading) == clean(wanted)]
-    found = exact or [position for position, heading in enumerate(headings) if fold(heading) == fold(wanted)]
+    found = exact or [
+        position
+        for position, heading in enumerate(headings)
+        if normalize_heading(heading) == normalize_heading(wanted)
+    ]
     if len(found) == 1:
         return found[0]
     problem = "more than one heading reads so" if found else "the file has no such heading"
-    raise UsageError(f'--map "{wanted}={target}": {problem}; it has {_listed(headings)}.')
+    raise UsageError(f'--map "{wanted}={target}": {problem}; it has {_quoted_list(headings)}.')
 
 
-def _settle(
-    headings: Sequence[str], claims: Sequence[tuple[Claim, str] | None]
+def _choose_headings(
+    headings: Sequence[str], matches: Sequence[tuple[MatchStrength, str] | None]
 ) -> tuple[tuple[str | None, ...], list[str]]:
     """Give each column to its strongest claim; say who lost."""
-    winners: dict[str, tuple[Claim, int]] = {}
-    for strength, position, column in sorted((claim[0], at, claim[1]) for at, claim in enumerate(claims) if claim):
+    winners: dict[str, tuple[MatchStrength, int]] = {}
+    for strength, position, column in sorted((claim[0], at, claim[1]) for at, claim in enumerate(matches) if claim):
         best, winner = winners.setdefault(column, (strength, position))
         if winner != position and best == strength:
             raise UnreadableRoster(
-                f"Two headings claim the column {column}: {quote(headings[winner])} in column {letter(winner)} and "
-                f"{quote(headings[position])} in column {letter(position)}. Rename one of them, or say which with "
+                f"Two headings claim the column {column}: {quote(headings[winner])} in column {column_letter(winner)} and "
+                f"{quote(headings[position])} in column {column_letter(position)}. Rename one of them, or say which with "
                 f'--map "Heading={column}".'
             )
-    columns = tuple(claim[1] if claim and winners[claim[1]][1] == at else None for at, claim in enumerate(claims))
+    columns = tuple(claim[1] if claim and winners[claim[1]][1] == at else None for at, claim in enumerate(matches))
     lost = [
         f"The heading {quote(headings[at])} is not used: {quote(headings[winners[claim[1]][1]])} is {claim[1]}."
-        for at, claim in enumerate(claims)
+        for at, claim in enumerate(matches)
         if claim and winners[claim[1]][1] != at
     ]
     return columns, lost
 
 
-def letter(position: int) -> str:
+def column_letter(position: int) -> str:
     """Return the letter that a spreadsheet shows above a column (0 → A)."""
     name = ""
     while position >= 0:
@@ -182,26 +186,26 @@ def letter(position: int) -> str:
     return name
 
 
-def _listed(headings: Iterable[str]) -> str:
+def _quoted_list(headings: Iterable[str]) -> str:
     return ", ".join(quote(heading) for heading in headings if clean(heading)) or "none"
 
 
-def no_person(headings: Sequence[str]) -> MissingColumns:
+def missing_person_column(headings: Sequence[str]) -> MissingColumns:
     """Return why a file with these headings is no roster."""
     hint = f'name one of them so, or say which column it is with --map "Heading={PERSON_COLUMNS[2]}"'
-    if any(fold(heading) in AMBIGUOUS for heading in headings):
+    if any(normalize_heading(heading) in AMBIGUOUS for heading in headings):
         hint = (
             'if user_id is your own id of a person, use --map "user_id=external_id"; if the LMS\'s, =candidate_id'
         )
     if any("@" in heading for heading in headings):
         hint = "the first row seems to hold a person instead of headings: put a row of headings above it"
     return MissingColumns(
-        f"These headings do not look like a roster: {_listed(headings)}. A heading that names a person is missing "
+        f"These headings do not look like a roster: {_quoted_list(headings)}. A heading that names a person is missing "
         f"(one of {', '.join(PERSON_COLUMNS)}); {hint}."
     )
 
 
-def _warn_of_junk(headings: Iterable[str]) -> list[str]:
+def _warn_of_invisible(headings: Iterable[str]) -> list[str]:
     return [
         f"The heading {quote(clean(heading))} holds invisible characters; they were passed over."
         for heading in headings
@@ -210,19 +214,19 @@ def _warn_of_junk(headings: Iterable[str]) -> list[str]:
 
 
 def _warn_of_unknown(
-    headings: Sequence[str], claims: Sequence[tuple[Claim, str] | None], mapped: Collection[int]
+    headings: Sequence[str], matches: Sequence[tuple[MatchStrength, str] | None], mapped: Collection[int]
 ) -> list[str]:
     warnings = []
-    for position, (heading, claim) in enumerate(zip(headings, claims, strict=True)):
+    for position, (heading, claim) in enumerate(zip(headings, matches, strict=True)):
         name = clean(heading)
         if claim is not None or position in mapped or not name or name.startswith("_"):
             continue
-        if fold(name) in AMBIGUOUS:
+        if normalize_heading(name) in AMBIGUOUS:
             warnings.append(
                 f"The heading {quote(name)} has two meanings and is not used: if it is your own id of a person, "
                 f'use --map "{name}=external_id"; if it is the LMS\'s id, --map "{name}=candidate_id".'
             )
-        elif near := difflib.get_close_matches(fold(name), _KNOWN, n=1, cutoff=_NEAR):
+        elif near := difflib.get_close_matches(normalize_heading(name), _KNOWN, n=1, cutoff=_SIMILARITY):
             column = _KNOWN[near[0]]
             warnings.append(
                 f'The heading {quote(name)} is not used; did you mean {column}? If so: --map "{name}={column}".'

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from worker.errors import LedgerAway, NothingSent, StaleClaim, Unreachable, UnreadableRoster, UsageError
 from worker.intake import storage
-from worker.intake.accept import open_as, open_job
+from worker.intake.accept import create_job, open_with_options
 from worker.intake.options import options_of_job
-from worker.intake.rows import read_rows
+from worker.intake.rows import parse_rows
 from worker.ledger import importing, jobs, rows
 from worker.ledger.importing import NewRow
 from worker.model import Action, JobState, RowStatus
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from worker.intake.roster_file import RosterFile
     from worker.intake.rows import ParsedRow
     from worker.ledger.database import Transaction
-    from worker.ledger.importing import Transactions
+    from worker.ledger.importing import OpenTransaction
     from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
     from worker.model import RowRules
     from worker.settings import Connection
 
-SEVERAL = "; "
-_UNREAD = (JobState.UPLOADED, JobState.VALIDATING)
+SEPARATOR = "; "
+_UNREAD_STATES = (JobState.UPLOADED, JobState.VALIDATING)
 
 
-def read_in(
+def import_roster(
     ledger: Ledger,
     job_id: int,
     rules: RowRules,
     *,
     owner: str,
-    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+    chunk_context: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
 
@@ -51,34 +51,34 @@ def read_in(
     half way, it is read from the start again.
     """
     with ledger.write() as tx:
-        begun = jobs.change_job(tx, job_id, only_from=_UNREAD, state=JobState.VALIDATING)
-        job = _found(tx, job_id)
+        begun = jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, state=JobState.VALIDATING)
+        job = _get_job(tx, job_id)
     if not begun:
         return
     fenced = partial(_fenced, ledger, job_id, owner)
 
     @contextmanager
     def in_turn() -> Iterator[Transaction]:
-        with turn(), fenced() as tx:
+        with chunk_context(), fenced() as tx:
             yield tx
 
     try:
-        with storage.at_hand(job.kept_at) as path:
-            read_rows_in(in_turn, job, rules, open_as(path, job.roster, options_of_job(job)))
+        with storage.local_copy(job.stored_path) as path:
+            import_rows(in_turn, job, rules, open_with_options(path, job.roster, options_of_job(job)))
     except Unreachable as error:
         with fenced() as tx:
-            jobs.change_job(tx, job_id, only_from=_UNREAD, reason=str(error))
+            jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, reason=str(error))
         raise LedgerAway(str(error)) from None
     except NothingSent as error:
         with fenced() as tx:
-            importing.forget_rows(tx, job_id)
-            jobs.change_job(tx, job_id, only_from=_UNREAD, state=JobState.INVALID, reason=str(error))
+            importing.delete_rows(tx, job_id)
+            jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, state=JobState.INVALID, reason=str(error))
         raise
     with fenced() as tx:
-        if not jobs.change_job(tx, job_id, only_from=_UNREAD, state=JobState.QUEUED):
+        if not jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, state=JobState.QUEUED):
             _explain_if_cancelled(tx, job_id)
     if job.options.get("strict"):
-        _refuse_invalid(ledger, job_id)
+        _reject_invalid_rows(ledger, job_id)
 
 
 @contextmanager
@@ -95,8 +95,8 @@ def _explain_if_cancelled(tx: Transaction, job_id: int) -> None:
         rows.explain_rows(tx, job_id, None, rows.CANCELLED, "cancelled")
 
 
-def read_rows_in(
-    transaction: Transactions,
+def import_rows(
+    transaction: OpenTransaction,
     job: Job,
     rules: RowRules,
     opened: tuple[RosterFile, Headings],
@@ -105,7 +105,7 @@ def read_rows_in(
     options = options_of_job(job)
     file, headings = opened
     warnings: list[str] = []
-    parsed = read_rows(
+    parsed = parse_rows(
         file,
         headings,
         rules=rules,
@@ -115,7 +115,7 @@ def read_rows_in(
         max_rows=options.max_rows,
         warnings=warnings,
     )
-    _refuse_what_cannot_be(options, rules)
+    _reject_unsupported_options(options, rules)
     importing.add_rows(
         transaction,
         job.id,
@@ -126,12 +126,12 @@ def read_rows_in(
     )
     notes = [*file.notes, *headings.warnings, *warnings]
     with transaction() as tx:
-        if not rows.tally(tx, job.id).total:
+        if not rows.count_rows(tx, job.id).total:
             raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
         jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
 
 
-def rehearse(
+def dry_run(
     tx: Transaction,
     file: Path,
     connection: Connection,
@@ -145,27 +145,27 @@ def rehearse(
 
     `opened` is the roster, when it was opened before: that may take longer than a transaction should.
     """
-    job_id = open_job(
+    job_id = create_job(
         tx,
-        kept_at=str(file.absolute()),
+        stored_path=str(file.absolute()),
         name=name or file.name,
         connection=connection,
         options=options,
         report_dir=str(file.parent),
     )
-    opened = opened or open_as(file, name or file.name, options)
-    read_rows_in(importing.within(tx), _found(tx, job_id), rules, opened)
-    return _found(tx, job_id)
+    opened = opened or open_with_options(file, name or file.name, options)
+    import_rows(importing.inside(tx), _get_job(tx, job_id), rules, opened)
+    return _get_job(tx, job_id)
 
 
-def _found(tx: Transaction, job_id: int) -> Job:
+def _get_job(tx: Transaction, job_id: int) -> Job:
     job = jobs.find_job(tx, job_id)
     if job is None:
         raise UsageError(f"There is no job {job_id}")
     return job
 
 
-def _refuse_what_cannot_be(options: Options, rules: RowRules) -> None:
+def _reject_unsupported_options(options: Options, rules: RowRules) -> None:
     if options.update_existing and Action.UPDATE not in rules.actions:
         raise UsageError("--update-existing: this LMS offers no way to change people; leave the option out")
 
@@ -177,14 +177,14 @@ def _new_rows(parsed: Iterator[ParsedRow]) -> Iterator[NewRow]:
             cells=each.raw.cells,
             parsed=each.row,
             error=" ".join(problem.message for problem in each.problems),
-            code=SEVERAL.join(dict.fromkeys(problem.code for problem in each.problems)),
-            column=SEVERAL.join(dict.fromkeys(problem.column for problem in each.problems if problem.column)),
+            code=SEPARATOR.join(dict.fromkeys(problem.code for problem in each.problems)),
+            column=SEPARATOR.join(dict.fromkeys(problem.column for problem in each.problems if problem.column)),
         )
 
 
-def _refuse_invalid(ledger: Ledger, job_id: int) -> None:
+def _reject_invalid_rows(ledger: Ledger, job_id: int) -> None:
     with ledger.write() as tx:
-        count = rows.tally(tx, job_id).by_status[RowStatus.INVALID]
+        count = rows.count_rows(tx, job_id).by_status[RowStatus.INVALID]
         if not count:
             return
         reason = f"--strict: {count} invalid rows, so nothing was sent; mend them, or leave --strict out"

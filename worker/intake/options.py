@@ -50,12 +50,12 @@ def parse_options(ledger: Ledger, typed: Mapping[str, Any]) -> Options:
     mapping = _parse_pairs(typed["mapping"], "--map")
     with ledger.write() as tx:
         if name := typed["use_map"]:
-            saved = key_value.recall(tx, f"map:{name}")
+            saved = key_value.get(tx, f"map:{name}")
             if saved is None:
                 raise UsageError(f"There is no saved map {name!r}; save one with --save-map {name}")
             mapping = {**saved, **mapping}
         if name := typed["save_map"]:
-            key_value.remember(tx, f"map:{name}", mapping)
+            key_value.put(tx, f"map:{name}", mapping)
     return Options(
         course=typed["course"],
         set_values=_parse_pairs(typed["set_values"], "--set"),

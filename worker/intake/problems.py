@@ -35,17 +35,17 @@ class ProblemCode(StrEnum):
     ACTION_NOT_SUPPORTED = "action_not_supported"
 
 
-LONGEST_QUOTE = 60
+MAX_QUOTE = 60
 
 
 def quote(text: str) -> str:
     """Return a cell's text for a message: in quotation marks, on one line, cut where it is long."""
     line = " ".join(text.split())
-    return f'"{line[:LONGEST_QUOTE]}…"' if len(line) > LONGEST_QUOTE else f'"{line}"'
+    return f'"{line[:MAX_QUOTE]}…"' if len(line) > MAX_QUOTE else f'"{line}"'
 
 
 #: What to do about cells that are not what they seem.
-FLAWS: Mapping[str, str] = MappingProxyType(
+CELL_REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         ProblemCode.EXCEL_ERROR: "the cell shows an error of the spreadsheet; enter the value itself.",
         ProblemCode.FORMULA_WITHOUT_VALUE: "the cell holds a formula whose value was not saved; open the file in a "
@@ -59,6 +59,6 @@ _EXCEL_ERRORS = frozenset(
 )
 
 
-def excel_error(text: str) -> str | None:
+def excel_error_code(text: str) -> str | None:
     """Return the code of a text that only a spreadsheet's error can be; None for any other."""
     return ProblemCode.EXCEL_ERROR.value if text in _EXCEL_ERRORS else None

@@ -34,13 +34,13 @@ PACKAGES: Mapping[str, str | None] = {
     "webdav": "webdav4",
 }
 #: Kinds of addresses at which files can be kept; `local` is a folder as fsspec sees it.
-STORES = frozenset(PACKAGES) - {"http", "https"} | {"local"}
-_PIECE = 1 << 20
-_WEB = {"http", "https"}
+STORE_SCHEMES = frozenset(PACKAGES) - {"http", "https"} | {"local"}
+_CHUNK = 1 << 20
+_WEB_SCHEMES = {"http", "https"}
 #: With these a put is whole or not at all by itself; fsspec's move takes brackets for a pattern there.
-_WHOLE = {"s3", "gs", "gcs", "az", "abfs"}
+_ATOMIC_PUT = {"s3", "gs", "gcs", "az", "abfs"}
 #: A line that its host dropped must not be taken up again.
-_ANEW = {"skip_instance_cache": True}
+_NEW_CONNECTION = {"skip_instance_cache": True}
 
 
 def is_address(place: str) -> bool:
@@ -48,7 +48,7 @@ def is_address(place: str) -> bool:
     return "://" in place
 
 
-def below(address: str, name: str) -> str:
+def join_address(address: str, name: str) -> str:
     """Return the address of what is called `name` there."""
     return f"{address.rstrip('/')}/{name}"
 
@@ -58,11 +58,11 @@ def scheme_of(address: str) -> str:
     return address.partition("://")[0].casefold()
 
 
-def refuse_unwritable(address: str) -> None:
+def check_writable(address: str) -> None:
     """Raise UsageError when nothing can be kept at such an address."""
     scheme = scheme_of(address)
-    if scheme not in STORES:
-        known = ", ".join(f"{each}://" for each in sorted(STORES))
+    if scheme not in STORE_SCHEMES:
+        known = ", ".join(f"{each}://" for each in sorted(STORE_SCHEMES))
         raise UsageError(f"files: nothing can be kept at {scheme}://; known are {known} and paths")
 
 
@@ -81,10 +81,10 @@ def fetch(address: str, path: Path, *, largest: float = math.inf) -> None:
     """Write what an address holds into a file of this machine. Raises UsageError, also when it has more bytes."""
     import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
 
-    options: dict[str, Any] = {"block_size": 0} if scheme_of(address) in _WEB else {}
+    options: dict[str, Any] = {"block_size": 0} if scheme_of(address) in _WEB_SCHEMES else {}
     with (
-        _in_plain_words(address, "be fetched"),
-        fsspec.open(address, "rb", **_ANEW, **options) as remote,
+        _plain_errors(address, "be fetched"),
+        fsspec.open(address, "rb", **_NEW_CONNECTION, **options) as remote,
         path.open("wb") as local,
     ):
         whole = _copy(remote, local, largest)
@@ -93,7 +93,7 @@ def fetch(address: str, path: Path, *, largest: float = math.inf) -> None:
 
 
 @contextmanager
-def at_hand(place: str) -> Iterator[Path]:
+def local_copy(place: str) -> Iterator[Path]:
     """Have the file at a path or an address on this machine until the block ends. Raises UsageError."""
     if not is_address(place):
         yield Path(place)
@@ -106,9 +106,9 @@ def at_hand(place: str) -> Iterator[Path]:
 
 def put(path: Path, address: str) -> None:
     """Put a file to an address, whole or not at all. Raises UsageError."""
-    with _in_plain_words(address, "be written"):
-        system, target = _opened(address)
-        if scheme_of(address) in _WHOLE:
+    with _plain_errors(address, "be written"):
+        system, target = _open_address(address)
+        if scheme_of(address) in _ATOMIC_PUT:
             system.put_file(str(path), target)
             return
         part = f"{target}.{uuid4().hex[:12]}.part"
@@ -126,23 +126,23 @@ def put(path: Path, address: str) -> None:
 
 def remove(address: str) -> None:
     """Remove a file, or a folder with all that is in it; nothing when it is not there. Raises UsageError."""
-    with _in_plain_words(address, "be removed"):
-        system, target = _opened(address)
+    with _plain_errors(address, "be removed"):
+        system, target = _open_address(address)
         if system.isdir(target):
             system.rm(target, recursive=True)
         elif system.exists(target):
             system.rm_file(target)
 
 
-def _opened(address: str) -> tuple[Any, str]:
+def _open_address(address: str) -> tuple[Any, str]:
     import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
 
-    system, target = fsspec.core.url_to_fs(address, **_ANEW)
+    system, target = fsspec.core.url_to_fs(address, **_NEW_CONNECTION)
     return system, target
 
 
 @contextmanager
-def _in_plain_words(address: str, what: str) -> Iterator[None]:
+def _plain_errors(address: str, what: str) -> Iterator[None]:
     try:
         yield
     except ImportError:
@@ -153,7 +153,7 @@ def _in_plain_words(address: str, what: str) -> Iterator[None]:
         cause = _cause(error, address)
         lasting = isinstance(cause, FileNotFoundError | PermissionError) or hasattr(cause, "status")
         kind = UsageError if lasting else Unreachable
-        raise kind(f"{redacted(address)} {_said(cause, what)}") from None
+        raise kind(f"{redacted(address)} {_failure_text(cause, what)}") from None
 
 
 def _cause(error: BaseException, address: str) -> BaseException:
@@ -161,12 +161,12 @@ def _cause(error: BaseException, address: str) -> BaseException:
     chain = [error]
     while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)
-    if scheme_of(address) in _WEB:  # whatever happens is called "not found" at first
+    if scheme_of(address) in _WEB_SCHEMES:  # whatever happens is called "not found" at first
         return chain[-1]
     return next((each for each in chain if isinstance(each, FileNotFoundError | PermissionError)), chain[-1])
 
 
-def _said(cause: BaseException, what: str) -> str:
+def _failure_text(cause: BaseException, what: str) -> str:
     """Return what became of it, without the library's own words."""
     status = getattr(cause, "status", None)
     if isinstance(status, int) and status != HTTPStatus.NOT_FOUND:
@@ -182,27 +182,27 @@ def _said(cause: BaseException, what: str) -> str:
 
 def _copy(remote: BinaryIO, local: BinaryIO, largest: float) -> bool:
     """Copy a file as it comes; False when it is too large, and was left off."""
-    while piece := remote.read(_PIECE):
+    while piece := remote.read(_CHUNK):
         if local.tell() + len(piece) > largest:
             return False
         local.write(piece)
     return True
 
 
-def keep(path: Path, store: str, mark: str) -> str:
+def store_roster(path: Path, store: str, digest: str) -> str:
     """Copy the file to where it stays, whole or not at all, and return its path or address.
 
     In a folder it is readable by its owner alone. Raises UsageError when there is no room or no right.
     """
-    name = f"{mark[:32]}{path.suffix.lower()[:10]}"
+    name = f"{digest[:32]}{path.suffix.lower()[:10]}"
     if is_address(store):
-        address = below(store, name)
+        address = join_address(store, name)
         put(path, address)
         return address
-    return str(_keep_here(path, Path(store) / name))
+    return str(_store_in_folder(path, Path(store) / name))
 
 
-def _keep_here(path: Path, target: Path) -> Path:
+def _store_in_folder(path: Path, target: Path) -> Path:
     files = target.parent
     # Several threads, and the same process number in several containers, may keep the same roster at once.
     part = target.with_name(f"{target.name}.{uuid4().hex[:12]}.part")

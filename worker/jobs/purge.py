@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.errors import UsageError
-from worker.intake.accept import own_folder, own_place
+from worker.intake.accept import report_folder, report_location
 from worker.intake.storage import is_address, remove
 from worker.jobs import drafts
 from worker.ledger import jobs
@@ -36,26 +36,26 @@ def purge(services: Services, seconds: float, warn: Callable[[str], None]) -> Pu
     """
     with services.ledger.read() as tx:
         old = jobs.ended_before(tx, now() - seconds)
-    left = sum(not _purge_job(services, job_id, kept_at, warn) for job_id, kept_at in old)
+    left = sum(not _purge_job(services, job_id, stored_path, warn) for job_id, stored_path in old)
     if old:
-        services.ledger.overwrite()
+        services.ledger.vacuum()
     unsent = drafts.remove_old(services, min(seconds, drafts.KEPT_SECONDS))
     return Purged(jobs=len(old) - left, drafts=unsent, left=left)
 
 
-def _purge_job(services: Services, job_id: int, kept_at: str, warn: Callable[[str], None]) -> bool:
+def _purge_job(services: Services, job_id: int, stored_path: str, warn: Callable[[str], None]) -> bool:
     """Purge one job; False, with a warning, when an address cannot be reached: the job then stays."""
     try:
         with services.ledger.write() as tx:
             jobs.purge_job(tx, job_id)
-            if kept_at and not jobs.is_kept_for_another(tx, kept_at):
-                _remove(kept_at)
+            if stored_path and not jobs.is_roster_in_use(tx, stored_path):
+                _remove(stored_path)
             if is_address(services.store):
-                remove(own_place(services.store, job_id))
+                remove(report_location(services.store, job_id))
     except UsageError as error:
         warn(f"Job {job_id} was not purged: {error}")
         return False
-    shutil.rmtree(own_folder(services.files, job_id), ignore_errors=True)
+    shutil.rmtree(report_folder(services.files, job_id), ignore_errors=True)
     return True
 
 

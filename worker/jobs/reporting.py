@@ -86,10 +86,10 @@ def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
         summary = write_into(ledger, job, folder, shown=storage.redacted(place))
         files = {path.name: path for path in folder.iterdir()}
         for name, path in files.items():
-            storage.put(path, storage.below(place, name))
+            storage.put(path, storage.join_address(place, name))
     for name in write.names_of(job.roster):
         if name not in files:
-            storage.remove(storage.below(place, name))
+            storage.remove(storage.join_address(place, name))
     return summary
 
 

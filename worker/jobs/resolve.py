@@ -18,7 +18,7 @@ from worker.model import RowStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from worker.intake.answer_file import FilledIn
+    from worker.intake.answer_file import AnswerRow
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.ledger.rows import ReportedRow
@@ -67,12 +67,12 @@ def settle(tx: Transaction, job_id: int, number: int, answer: Answer, row: resol
         raise UsageError(f"Job {job_id} has no row {number} that could be in doubt")
     if row.status is not RowStatus.IN_DOUBT:
         raise UsageError(f"Row {number} of job {job_id} is not in doubt; it is {row.status}")
-    return resolutions.record(
+    return resolutions.save_resolution(
         tx, job_id, row, candidate_id=answer.candidate_id, registration_id=answer.registration_id
     )
 
 
-def resolve_all(tx: Transaction, job_id: int, file: str, lines: Iterable[FilledIn]) -> str:
+def resolve_all(tx: Transaction, job_id: int, file: str, lines: Iterable[AnswerRow]) -> str:
     """Settle rows in doubt by what a person filled in. Return what to tell them.
 
     Lines that say nothing new are passed over. Raises UsageError, with nothing settled, that names each wrong line.
@@ -100,20 +100,20 @@ def resolve_all(tx: Transaction, job_id: int, file: str, lines: Iterable[FilledI
     return _summary(tx, job_id, told)
 
 
-def _take(given: dict[int, Answer], line: FilledIn, answer: Answer | None) -> None:
+def _take(given: dict[int, Answer], line: AnswerRow, answer: Answer | None) -> None:
     if answer is not None and line.row is not None and given.setdefault(line.row, answer) != answer:
         raise _Wrong(ROW, f"row {line.row} stands here twice with different answers; keep one of them")
 
 
-def _answer_of(line: FilledIn, job: Job, rows: Mapping[int, ReportedRow]) -> Answer | None:
+def _answer_of(line: AnswerRow, job: Job, rows: Mapping[int, ReportedRow]) -> Answer | None:
     """Return what a line says that its row does not say already; None when that is nothing."""
-    if not any(line.ours.values()):
+    if not any(line.report_cells.values()):
         return None
     row = rows.get(line.row) if line.row is not None else None
     if row is None:
         what = "this is no number" if line.row is None else f"{line.row} is no row of job {job.id}"
         raise _Wrong(ROW, f"{what}; leave that column as it was written")
-    text = line.ours.get(RESOLVE, "")
+    text = line.report_cells.get(RESOLVE, "")
     registration_id = _new(line, REGISTRATION, row.registration_id)
     candidate_id = _new(line, CANDIDATE, row.candidate_id)
     if not (text or registration_id or candidate_id):
@@ -127,7 +127,7 @@ def _answer_of(line: FilledIn, job: Job, rows: Mapping[int, ReportedRow]) -> Ans
     return _said(line, text, registration_id, candidate_id)
 
 
-def _said(line: FilledIn, text: str, registration_id: str | None, candidate_id: str | None) -> Answer:
+def _said(line: AnswerRow, text: str, registration_id: str | None, candidate_id: str | None) -> Answer:
     if damaged := sorted(line.damaged - {ROW}):
         raise _Wrong(damaged[0], "the spreadsheet has shortened or damaged this; type it anew, as text")
     if text:
@@ -144,9 +144,9 @@ def _said(line: FilledIn, text: str, registration_id: str | None, candidate_id: 
     return Answer(registration_id=registration_id, candidate_id=candidate_id)
 
 
-def _new(line: FilledIn, column: str, known: str | None) -> str | None:
+def _new(line: AnswerRow, column: str, known: str | None) -> str | None:
     """Return an id that a person wrote; None when it is empty, or the one that the report had."""
-    written = line.ours.get(column, "")
+    written = line.report_cells.get(column, "")
     return written if written and written != (known or "") else None
 
 
@@ -160,16 +160,16 @@ def _read(text: str) -> Answer:
     return Answer(candidate_id=written) if kind == "candidate" else Answer(registration_id=written)
 
 
-def _refuse_another_person(line: FilledIn, job: Job, row: ReportedRow) -> None:
+def _refuse_another_person(line: AnswerRow, job: Job, row: ReportedRow) -> None:
     """Refuse a line that names somebody else than the row of that number: it is of another job's file."""
     for column in _NAMING:
         if column not in job.columns:
             continue
         place = list(job.columns).index(column)
         heading, cell = clean(job.headings[place]), clean(row.cells[place]) if place < len(row.cells) else ""
-        if cell and heading in line.own:
+        if cell and heading in line.roster_cells:
             # Spreadsheets take leading zeros away.
-            if line.own[heading].casefold().lstrip("0") != cell.casefold().lstrip("0"):
+            if line.roster_cells[heading].casefold().lstrip("0") != cell.casefold().lstrip("0"):
                 raise _Wrong(
                     heading, f"this is not the person of row {row.row} of job {job.id}; is the file of another job?"
                 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.bootstrap import Services
-    from worker.intake.accept import Accepted, Arrival
+    from worker.intake.accept import Accepted, Origin
     from worker.intake.options import Options
     from worker.ledger.database import Transaction
     from worker.settings import Connection
@@ -42,7 +42,7 @@ def submit(
     connection: Connection,
     options: Options,
     report_dir: Path | None,
-    origin: Arrival,
+    origin: Origin,
     record: Callable[[Transaction, Submission], None] = lambda _tx, _submission: None,
     take_over: Callable[[Transaction, int], str] = lifecycle.adopt,
 ) -> Submission:
@@ -54,8 +54,8 @@ def submit(
     submitted: list[Submission] = []
 
     def opened(tx: Transaction, accepted: Accepted) -> None:
-        message = take_over(tx, accepted.job_id) if accepted.twin else ""
-        submission = Submission(job_id=accepted.job_id, duplicate=accepted.twin, message=message)
+        message = take_over(tx, accepted.job_id) if accepted.is_duplicate else ""
+        submission = Submission(job_id=accepted.job_id, duplicate=accepted.is_duplicate, message=message)
         record(tx, submission)
         submitted.append(submission)
 
@@ -67,7 +67,7 @@ def submit(
         options=options,
         store=services.store,
         report_dir=report_dir,
-        arrival=origin,
-        note=opened,
+        origin=origin,
+        on_accepted=opened,
     )
     return submitted[0]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker.errors import UsageError
-from worker.intake.text import guard
+from worker.intake.text import escape_formula
 from worker.model import RowStatus
 from worker.reports.lines import OUR_COLUMNS, ReportLine, lay_out
 
@@ -25,7 +25,7 @@ class CsvReport:
 
     def write(self, own: Sequence[str], ours: Sequence[str | int]) -> None:
         """Write one line; whole numbers need no guard."""
-        self._writer.writerow([guard(cell) if isinstance(cell, str) else cell for cell in (*own, *ours)])
+        self._writer.writerow([escape_formula(cell) if isinstance(cell, str) else cell for cell in (*own, *ours)])
 
 
 @contextmanager

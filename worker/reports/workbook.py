@@ -12,7 +12,7 @@ from pathlib import Path
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
 
-from worker.intake.text import guard
+from worker.intake.text import escape_formula
 from worker.model import DONE
 from worker.reports.lines import OUR_COLUMNS, SEVERAL, Layout, ReportLine, Summary
 from worker.reports.summary_sheets import write_codes, write_summary
@@ -71,10 +71,10 @@ class ResultsWorkbook:
             if not isinstance(value, str):
                 write_number(sheet, row, column, value, plain)
             elif column in marks:
-                marked = look(marks[column], quoted=guard(value) != value, strong=True)
+                marked = look(marks[column], quoted=escape_formula(value) != value, strong=True)
                 write_text(sheet, row, column, value, marked)
             elif value or plain:
-                write_text(sheet, row, column, value, plain if guard(value) == value else quoted)
+                write_text(sheet, row, column, value, plain if escape_formula(value) == value else quoted)
 
     def _marks(self, line: ReportLine) -> dict[int, str]:
         """Return the cells that stand out, each with its fill: the status, and the cells at fault."""

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from worker.errors import LedgerError, RosterError, StaleClaim, UsageError
-from worker.intake.accept import Arrival
+from worker.intake.accept import Origin
 from worker.intake.options import Options
 from worker.jobs import submission
 from worker.ledger import jobs, schedules
@@ -61,7 +61,7 @@ def _run(services: Services, run: Schedule) -> None:
         look = _look(run, at)
         if look is not None:
             with services.ledger.write() as tx:
-                schedules.give_back(tx, run, services.owner, look)
+                schedules.release(tx, run, services.owner, look)
             return
         submitted = _open_job(services, run)
     except StaleClaim:
@@ -80,7 +80,7 @@ def _look(run: Schedule, at: float) -> Mapping[str, Any] | None:
     if found is None:
         return None
     seen = {"path": found.path, "size": found.size, "changed": found.changed}
-    before = dict(run.look or {})
+    before = dict(run.last_seen_file or {})
     since = before.pop("at", at)
     first = before.pop("first", at)
     if before == seen and at - since >= SETTLE_SECONDS:
@@ -95,7 +95,7 @@ def _open_job(services: Services, run: Schedule) -> Submission:
 
     def record(tx: Transaction, submitted: Submission) -> None:
         error = _reason_it_stopped(tx, submitted) if submitted.duplicate else ""
-        if not schedules.move_on(tx, run, _next(run), job_id=submitted.job_id, error=error):
+        if not schedules.finish_run(tx, run, _next(run), job_id=submitted.job_id, error=error):
             raise StaleClaim("Another process has run this schedule")
 
     with source.at_hand(source.parse(run.source), services.files) as roster:
@@ -106,7 +106,7 @@ def _open_job(services: Services, run: Schedule) -> Submission:
             connection=connection,
             options=Options(**run.options),
             report_dir=Path(run.report_dir),
-            origin=Arrival(origin=f"schedule:{run.name}", driver=Driver.QUEUE),
+            origin=Origin(channel=f"schedule:{run.name}", driver=Driver.QUEUE),
             record=record,
         )
 
@@ -119,7 +119,7 @@ def _reason_it_stopped(tx: Transaction, submitted: Submission) -> str:
 
 def _give_up(services: Services, run: Schedule, error: str) -> None:
     with services.ledger.write() as tx:
-        moved = schedules.move_on(tx, run, _next(run), error=error)
+        moved = schedules.finish_run(tx, run, _next(run), error=error)
     if moved:
         log.warning("schedule opened no job", schedule=run.name)
 

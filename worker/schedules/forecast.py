@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import LedgerError, RosterError
-from worker.intake.importing import rehearse
+from worker.intake.importing import dry_run
 from worker.intake.options import Options
 from worker.jobs.estimate import plan_of
 from worker.ledger import jobs, rows
@@ -76,7 +76,7 @@ def _cost(services: Services, schedule: Schedule) -> Cost:
     try:
         with (
             source.at_hand(source.parse(schedule.source), services.files) as roster,
-            services.ledger.rehearse() as tx,
+            services.ledger.dry_run() as tx,
         ):
             return _read(tx, services, schedule, roster)
     except LedgerError:
@@ -87,7 +87,7 @@ def _cost(services: Services, schedule: Schedule) -> Cost:
 
 def _read(tx: Transaction, services: Services, schedule: Schedule, roster: source.Roster) -> Cost:
     connection = services.connection(schedule.connection)
-    job = rehearse(
+    job = dry_run(
         tx,
         roster.path,
         connection,
@@ -97,7 +97,7 @@ def _read(tx: Transaction, services: Services, schedule: Schedule, roster: sourc
     )
     plan = plan_of(tx, services, job.id, connection)
     return Cost(
-        rows=rows.tally(tx, job.id).total,
+        rows=rows.count_rows(tx, job.id).total,
         least=plan.calls.least,
         most=plan.calls.most,
         seconds=plan.seconds,

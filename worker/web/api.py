@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from worker import control, lms
 from worker.control import JobAction
 from worker.errors import RosterError, SettingsError, UnknownJob, UsageError
-from worker.intake.accept import glance
+from worker.intake.accept import precheck
 from worker.jobs.resolve import Answer
 from worker.model import Role
 from worker.web import downloads, job_actions, schemas
@@ -54,7 +54,7 @@ def _open_job(services: Services, who: Who, upload: Upload) -> int:
     wanted = _wanted(services, upload)
     if upload.path.stat().st_size <= GLANCED_AT:
         try:
-            glance(upload.path, wanted.options, name=upload.name)
+            precheck(upload.path, wanted.options, name=upload.name)
         except UsageError as error:
             raise Problem(422, str(error)) from None
     return job_actions.submit_upload(services, who, upload, wanted, origin="api").job_id

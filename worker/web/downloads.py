@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
-from worker.intake.accept import own_folder
+from worker.intake.accept import report_folder
 from worker.intake.storage import is_address
 from worker.jobs import reporting
 from worker.reports import gather
@@ -45,7 +45,7 @@ def report(services: Services, job_id: int, kind: ReportKind) -> FileResponse:
         raise Problem(404, f"Job {job_id} has no rows to report")
     if is_address(services.store):
         return _written_now(services, job, kind)
-    folder = own_folder(services.files, job_id)
+    folder = report_folder(services.files, job_id)
     file = folder / file_name(job.roster, kind)
     with _turns[job_id % len(_turns)]:
         if not _stands(folder, job, summary.to_json()):

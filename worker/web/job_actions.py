@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker import control
-from worker.intake.accept import Arrival
+from worker.intake.accept import Origin
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -27,7 +27,7 @@ def submit_upload(services: Services, who: Who, upload: Upload, wanted: Wanted, 
         connection=wanted.connection,
         options=wanted.options,
         report_dir=None,
-        origin=Arrival(origin=origin, by=None if who.name == "-" else who.name, start=wanted.start),
+        origin=Origin(channel=origin, user=None if who.name == "-" else who.name, start_at=wanted.start),
         actor=who.name,
     )
     return submitted.submission

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.builders import a_connection, change_lines, lines_of
+from tests.builders import a_connection, change_records, records_of
 from worker.bootstrap import Services
 from worker.errors import RosterError
 from worker.folders import archive, watch
 from worker.folders.watch import GROWING
 from worker.ledger import dropped_files, jobs, schema
-from worker.ledger.dropped_files import Drop, DropState
+from worker.ledger.dropped_files import DroppedFile, DroppedFileState
 from worker.model import JobState
 from worker.runtime import folder_sweep
 from worker.settings import Folder, Settings
@@ -42,16 +42,16 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def whole(ledger: Ledger, inbox: Path, settle: float = 5.0) -> list[Drop]:
+def whole(ledger: Ledger, inbox: Path, settle: float = 5.0) -> list[DroppedFile]:
     with ledger.write() as tx:
         return watch.find_whole(tx, "inbox", watch.look(inbox).files, settle)
 
 
 def time_passes(ledger: Ledger) -> None:
-    change_lines(ledger, schema.dropped, at=LONG_AGO)
+    change_records(ledger, schema.dropped, at=LONG_AGO)
 
 
-def claimed(ledger: Ledger, inbox: Path, name: str = "a.csv", text: str = ROSTER) -> Drop:
+def claimed(ledger: Ledger, inbox: Path, name: str = "a.csv", text: str = ROSTER) -> DroppedFile:
     (inbox / name).write_text(text)
     (drop,) = [each for each in whole(ledger, inbox, settle=0) if each.name == name]
     mine = watch.claim(ledger, drop)
@@ -59,7 +59,7 @@ def claimed(ledger: Ledger, inbox: Path, name: str = "a.csv", text: str = ROSTER
     return mine
 
 
-def opened(ledger: Ledger, drop: Drop, inbox: Path, **options: Any) -> Submission | None:
+def opened(ledger: Ledger, drop: DroppedFile, inbox: Path, **options: Any) -> Submission | None:
     folder = Folder(name="inbox", path=str(inbox), **options)
     services = Services(settings=Settings(files=str(inbox.parent / "files")), ledger=ledger, owner="here/1/1.0")
     submit = partial(folder_sweep.submit_file, services, folder, a_connection("tahdah"))
@@ -136,7 +136,7 @@ def test_a_file_that_was_taken_away_is_forgotten(ledger: Ledger, inbox: Path) ->
     (inbox / "a.csv").unlink()
     whole(ledger, inbox)
 
-    assert lines_of(ledger, schema.dropped) == []
+    assert records_of(ledger, schema.dropped) == []
 
 
 def test_of_two_that_claim_a_file_one_has_it(ledger: Ledger, inbox: Path) -> None:
@@ -157,7 +157,7 @@ def test_who_loses_the_rename_to_another_ledger_forgets_the_file(ledger: Ledger,
     (inbox / "a.csv").rename(inbox / "processing" / "a.csv")
 
     assert watch.claim(ledger, drop) is None
-    assert lines_of(ledger, schema.dropped) == []
+    assert records_of(ledger, schema.dropped) == []
 
 
 @pytest.mark.parametrize("renamed", [False, True])
@@ -165,7 +165,7 @@ def test_a_claim_that_a_dead_watcher_began_is_finished(ledger: Ledger, inbox: Pa
     (inbox / "a.csv").write_text(ROSTER)
     (drop,) = whole(ledger, inbox, settle=0)
     watch.make_folder(inbox / "processing")
-    aimed = watch.aim_at(ledger, drop, inbox / "processing", DropState.CLAIMED)
+    aimed = watch.aim_at(ledger, drop, inbox / "processing", DroppedFileState.CLAIMED)
     assert aimed is not None
     if renamed:
         (inbox / "a.csv").rename(inbox / "processing" / "a.csv")
@@ -186,7 +186,7 @@ def test_a_file_has_one_job_however_many_open_it(ledger: Ledger, inbox: Path) ->
 
     assert opened(ledger, drop, inbox) is not None
     assert opened(ledger, drop, inbox) is None
-    assert len(lines_of(ledger, schema.job)) == 1
+    assert len(records_of(ledger, schema.job)) == 1
 
 
 def test_a_file_that_grows_after_all_waits_in_processing(ledger: Ledger, inbox: Path) -> None:
@@ -243,13 +243,13 @@ def test_a_file_whose_mover_died_is_moved_once(ledger: Ledger, inbox: Path, link
     drop = claimed(ledger, inbox)
     accepted = opened(ledger, drop, inbox)
     assert accepted is not None
-    (taken,) = lines_of(ledger, schema.dropped)
+    (taken,) = records_of(ledger, schema.dropped)
     done = inbox / "done"
     watch.make_folder(done)
     with ledger.read() as tx:
         found = dropped_files.find(tx, taken.id)
     assert found is not None
-    assert watch.aim_at(ledger, found, done, DropState.TAKEN) is not None
+    assert watch.aim_at(ledger, found, done, DroppedFileState.TAKEN) is not None
     if linked != "not yet":
         os.link(drop.path, done / "a.csv")
     if linked == "moved":
@@ -258,7 +258,7 @@ def test_a_file_whose_mover_died_is_moved_once(ledger: Ledger, inbox: Path, link
     laid_aside(ledger, ended(ledger, accepted.job_id))
 
     assert (names(inbox / "processing"), names(done)) == ([], ["a.csv"])
-    assert lines_of(ledger, schema.dropped)[0].state == "ended"
+    assert records_of(ledger, schema.dropped)[0].state == "ended"
 
 
 def test_no_file_is_ever_overwritten(ledger: Ledger, inbox: Path) -> None:
@@ -278,12 +278,12 @@ def test_no_file_is_ever_overwritten(ledger: Ledger, inbox: Path) -> None:
 def test_a_name_that_was_taken_since_it_was_chosen_is_chosen_anew(ledger: Ledger, inbox: Path) -> None:
     accepted = opened(ledger, claimed(ledger, inbox), inbox)
     assert accepted is not None
-    (taken,) = lines_of(ledger, schema.dropped)
+    (taken,) = records_of(ledger, schema.dropped)
     watch.make_folder(inbox / "done")
     with ledger.read() as tx:
         found = dropped_files.find(tx, taken.id)
     assert found is not None
-    watch.aim_at(ledger, found, inbox / "done", DropState.TAKEN)
+    watch.aim_at(ledger, found, inbox / "done", DroppedFileState.TAKEN)
     (inbox / "done" / "a.csv").write_text("another one's")
 
     laid_aside(ledger, ended(ledger, accepted.job_id))

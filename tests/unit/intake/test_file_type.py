@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from worker.errors import NothingSent, UnreadableRoster
 from worker.intake.headers import match_headings
-from worker.intake.rows import read_rows
+from worker.intake.rows import parse_rows
 from worker.model import RowRules
 
 
@@ -52,7 +52,7 @@ def test_what_is_no_roster_is_refused_in_plain_words(open_bytes, content, said):
 def read_all(open_bytes, content: bytes, name: str) -> None:
     with contextlib.suppress(NothingSent):
         file = open_bytes(content, name)
-        list(read_rows(file, match_headings(file.headings), rules=RowRules()))
+        list(parse_rows(file, match_headings(file.headings), rules=RowRules()))
 
 
 soup = st.binary(max_size=200) | st.builds(

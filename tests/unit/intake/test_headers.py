@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from worker.errors import MissingColumns, RosterError, UnreadableRoster, UsageError
 from worker.intake.columns import ALIASES, COLUMNS
-from worker.intake.headers import fold, letter, match_headings
+from worker.intake.headers import column_letter, match_headings, normalize_heading
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,11 @@ def test_a_heading_is_given_back_as_it_stands_in_the_file():
 
 
 def test_columns_have_the_letters_of_a_spreadsheet():
-    assert [letter(at) for at in (0, 25, 26, 701, 702)] == ["A", "Z", "AA", "ZZ", "AAA"]
+    assert [column_letter(at) for at in (0, 25, 26, 701, 702)] == ["A", "Z", "AA", "ZZ", "AAA"]
 
 
 def test_aliases_are_written_folded():
-    assert [alias for alias in ALIASES if fold(alias) != alias] == []
+    assert [alias for alias in ALIASES if normalize_heading(alias) != alias] == []
 
 
 def test_a_heading_that_is_mapped_to_nothing_is_kept_and_not_used() -> None:

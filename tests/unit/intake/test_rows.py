@@ -6,8 +6,8 @@ import pytest
 
 from worker.errors import MissingColumns, UnreadableRoster, UsageError
 from worker.intake.headers import match_headings
-from worker.intake.rows import read_rows
-from worker.intake.text import guard
+from worker.intake.rows import parse_rows
+from worker.intake.text import escape_formula
 from worker.model import Action, Course, RowRules
 
 TAHDAH = RowRules(needs_behavior=True, needs_legal_entity=True, defaults={"legal_entity_id": "42", "behavior": "1"})
@@ -116,10 +116,10 @@ def test_a_value_is_cleaned_of_what_nobody_sees_and_of_nothing_else(read, column
 
 
 def test_the_guard_of_a_report_comes_off_the_value_and_stays_in_the_cell(read):
-    (parsed,) = read(f"email,course_id,first_name\na@x.example,58,{guard('+Ann')}\n", rules=KMI)
+    (parsed,) = read(f"email,course_id,first_name\na@x.example,58,{escape_formula('+Ann')}\n", rules=KMI)
     assert parsed.row.candidate.first_name == "+Ann"
     assert parsed.raw.cells[2] == "'+Ann"
-    assert guard(parsed.raw.cells[2]) == "'+Ann"
+    assert escape_formula(parsed.raw.cells[2]) == "'+Ann"
 
 
 def test_a_row_that_names_nobody_says_so_once(read):
@@ -298,7 +298,7 @@ def test_an_excel_serial_is_read_and_warned_of(read):
 def test_signs_of_lost_zeros_are_warned_of_once_a_column(open_bytes, ids, warned):
     file = open_bytes(("external_id,course_id\n" + "".join(f"{value},58\n" for value in ids)).encode())
     warnings: list[str] = []
-    list(read_rows(file, match_headings(file.headings), rules=KMI, warnings=warnings))
+    list(parse_rows(file, match_headings(file.headings), rules=KMI, warnings=warnings))
     assert len(warnings) == warned
 
 

@@ -6,7 +6,7 @@ import pytest
 from worker.errors import MissingColumns
 from worker.intake.headers import match_headings
 from worker.intake.roster_file import open_roster
-from worker.intake.rows import read_rows
+from worker.intake.rows import parse_rows
 from worker.model import RowRules
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -16,7 +16,7 @@ KMI = RowRules(course_columns=frozenset({"course_id", "course_name", "course_ext
 
 def parsed(name, rules=TAHDAH):
     file = open_roster(SAMPLES / name, name=name)
-    return list(read_rows(file, match_headings(file.headings), rules=rules))
+    return list(parse_rows(file, match_headings(file.headings), rules=rules))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_what_is_put_can_be_had_again_and_removed(tmp_path: Path) -> None:
     mine.write_text("email\n")
 
     storage.put(mine, address)
-    with storage.at_hand(address) as path:
+    with storage.local_copy(address) as path:
         again = path.read_text()
         suffix = path.suffix
     storage.remove(address)
@@ -38,7 +38,7 @@ def test_what_is_put_again_stands_whole_and_alone(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not there"), storage.at_hand(f"local://{tmp_path}/no.csv"):
+    with pytest.raises(UsageError, match="is not there"), storage.local_copy(f"local://{tmp_path}/no.csv"):
         pass
 
 
@@ -55,7 +55,7 @@ def test_brackets_in_a_name_are_no_pattern(tmp_path: Path) -> None:
 
 
 def test_a_path_is_at_hand_as_it_is(tmp_path: Path) -> None:
-    with storage.at_hand(str(tmp_path / "x.csv")) as path:
+    with storage.local_copy(str(tmp_path / "x.csv")) as path:
         assert path == tmp_path / "x.csv"
 
 

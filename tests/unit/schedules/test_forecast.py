@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import a_job_of, a_row, lines_of
+from tests.builders import a_job_of, a_row, records_of
 from tests.unit.schedules.test_due import ROSTER, a_schedule
 from worker.ledger import schema
 from worker.ledger.database import now
@@ -38,8 +38,8 @@ def test_the_next_runs_and_their_cost_are_told_and_nothing_is_kept(services: Ser
     assert (ahead.cost.rows, ahead.cost.most, ahead.cost.seconds) == (2, 3, 0.3)
     assert len(ahead.times) == 3
     assert ahead.times[0] == schedule.next_at
-    assert lines_of(services.ledger, schema.job) == []
-    assert lines_of(services.ledger, schema.candidate) == []
+    assert records_of(services.ledger, schema.job) == []
+    assert records_of(services.ledger, schema.candidate) == []
 
 
 def test_without_a_known_pace_calls_are_told_and_no_time(services: Services, tmp_path: Path) -> None:

@@ -547,7 +547,7 @@ def test_settings_are_frozen(config: Path) -> None:
 
 def test_secrets_are_secret_in_every_connector() -> None:
     for system in lms.systems():
-        model = lms.load(system).Settings
+        model = lms.load_connector(system).Settings
         secret = [name for name, field in model.model_fields.items() if field.annotation is SecretStr]
         assert secret, system
         for name in secret:

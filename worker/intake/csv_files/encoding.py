@@ -11,15 +11,15 @@ from pathlib import Path
 
 from worker.errors import UncertainEncoding, UnreadableRoster, UsageError
 
-_MARKS = (
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CHUNK = 2**20
-_HEAD = 4096
+_CHUNK_BYTES = 2**20
+_HEAD_BYTES = 4096
 _ZEROS_OF_UTF16 = 5
 
 
@@ -29,42 +29,44 @@ class Encoding:
 
     name: str
     #: For the notes of the file: "by its byte order mark", "as --encoding says", …
-    because: str
+    evidence: str
 
 
-def find_encoding(path: Path, *, name: str, asked: str | None = None) -> Encoding:
+def find_encoding(path: Path, *, name: str, requested: str | None = None) -> Encoding:
     """Return the encoding of a text file.
 
     Raises UnreadableRoster when it is not certain, listing names as each candidate reads them, or when the file
     cannot be decoded; UsageError when `asked` is no encoding.
     """
-    codec = _known(asked) if asked is not None else None
+    codec = _codec_name(requested) if requested is not None else None
     with path.open("rb") as file:
-        head = file.read(_HEAD)
-    found = _marked(head) or (Encoding(codec, "as --encoding says") if codec else _utf16(head))
+        head = file.read(_HEAD_BYTES)
+    found = _from_byte_order_mark(head) or (
+        Encoding(codec, "as --encoding says") if codec else _unmarked_utf16(head)
+    )
     if found:
-        if not decodes(path, found.name):
+        if not can_decode(path, found.name):
             raise UnreadableRoster(
-                f"{name}: the file cannot be read as {found.name} ({found.because}): some bytes are none of its "
+                f"{name}: the file cannot be read as {found.name} ({found.evidence}): some bytes are none of its "
                 "letters. Give its true encoding with --encoding NAME, or save it as CSV UTF-8."
             )
         return found
-    if decodes(path, "utf-8"):
+    if can_decode(path, "utf-8"):
         return Encoding("utf-8", "every byte of it is valid")
-    return _find_out(path, name=name)
+    return _detect(path, name=name)
 
 
-def looks_unicode(head: bytes) -> bool:
+def is_unicode(head: bytes) -> bool:
     """Tell whether the first bytes of a file say that it is UTF-8 with a mark, UTF-16 or UTF-32."""
-    return (_marked(head) or _utf16(head[:_HEAD])) is not None
+    return (_from_byte_order_mark(head) or _unmarked_utf16(head[:_HEAD_BYTES])) is not None
 
 
-def decodes(path: Path, encoding: str) -> bool:
+def can_decode(path: Path, encoding: str) -> bool:
     """Tell whether the whole file can be decoded."""
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     with path.open("rb") as file:
         try:
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(_CHUNK_BYTES):
                 decoder.decode(chunk)
             decoder.decode(b"", final=True)
         except UnicodeError:
@@ -72,25 +74,26 @@ def decodes(path: Path, encoding: str) -> bool:
     return True
 
 
-def _known(asked: str) -> str:
+def _codec_name(requested: str) -> str:
     try:
-        "a,b".encode(asked)
-        codecs.getincrementaldecoder(asked)
-        return codecs.lookup(asked).name
+        "a,b".encode(requested)
+        codecs.getincrementaldecoder(requested)
+        return codecs.lookup(requested).name
     except (LookupError, ValueError) as error:
         raise UsageError(
-            f'--encoding: "{asked}" is not an encoding; common ones are utf-8, cp1252 (Western Windows), '
+            f'--encoding: "{requested}" is not an encoding; common ones are utf-8, cp1252 (Western Windows), '
             "mac-roman, cp1250, cp1251, cp932, gb18030, utf-16."
         ) from error
 
 
-def _marked(head: bytes) -> Encoding | None:
+def _from_byte_order_mark(head: bytes) -> Encoding | None:
     return next(
-        (Encoding(codec, "by its byte order mark") for mark, codec in _MARKS if head.startswith(mark)), None
+        (Encoding(codec, "by its byte order mark") for mark, codec in _BYTE_ORDER_MARKS if head.startswith(mark)),
+        None,
     )
 
 
-def _utf16(head: bytes) -> Encoding | None:
+def _unmarked_utf16(head: bytes) -> Encoding | None:
     """Spot UTF-16 without a mark: more than a fifth of every other byte is zero, and none of those between."""
     even, odd = head[::2], head[1::2]
     for zeros, letters, codec in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
@@ -99,15 +102,15 @@ def _utf16(head: bytes) -> Encoding | None:
     return None
 
 
-def _find_out(path: Path, *, name: str) -> Encoding:
+def _detect(path: Path, *, name: str) -> Encoding:
     from worker.intake.csv_files import detectors  # noqa: PLC0415 - few files need them, and they are slow to load
 
     with path.open("rb") as file:
         fields, raw = detectors.sample(file)
-    found = detectors.agree(fields, raw)
-    if found and decodes(path, found):
+    found = detectors.detect_encoding(fields, raw)
+    if found and can_decode(path, found):
         return Encoding(found, "found out, and two ways of finding out agree")
-    readings = detectors.readings(fields, raw)
+    readings = detectors.decode_samples(fields, raw)
     listed = "\n".join(f"  {codec}: {names}" for codec, names in readings.items()) or "  (none can be shown)"
     raise UncertainEncoding(
         f"{name}: the encoding of the file is not certain. Look which of these names are right:\n"

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UnreadableRoster
-from worker.intake.csv_files.encoding import find_encoding, looks_unicode
+from worker.intake.csv_files.encoding import find_encoding, is_unicode
 from worker.intake.headers import count_known
 
 DELIMITERS = (",", ";", "\t", "|")
 #: How many lines of a file decide.
-HEAD_LINES = 300
+SAMPLE_LINES = 300
 _SEP_LINE = re.compile(r'\ufeff?"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
 
 
@@ -32,10 +32,10 @@ def declared_delimiter(line: str) -> str | None:
 
 def find_delimiter(lines: Sequence[str]) -> str:
     """Return the delimiter of a file from its first lines; a comma when it has one column."""
-    return max(DELIMITERS, key=lambda delimiter: _evenness(lines, delimiter))
+    return max(DELIMITERS, key=lambda delimiter: _delimiter_score(lines, delimiter))
 
 
-def _evenness(lines: Sequence[str], delimiter: str) -> tuple[int, float, int]:
+def _delimiter_score(lines: Sequence[str], delimiter: str) -> tuple[int, float, int]:
     """Return how many headings are known, the share of rows of the commonest width, and that width."""
     rows: list[list[str]] = []
     try:
@@ -51,16 +51,16 @@ def _evenness(lines: Sequence[str], delimiter: str) -> tuple[int, float, int]:
 
 
 _END_OF_FILE = "\x1a"
-_HEAD = 2**16
+_HEAD_BYTES = 2**16
 #: A text file has hardly any control characters; one in so many, and it is no text file.
-_CONTROLS_OF_BINARIES = 20
+_CONTROL_SHARE = 20
 _ORDINARY_CONTROLS = "\t\n\v\f\r\x1a"
 _SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_FEWEST_DELIMITERS = 2
+_MIN_DELIMITERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CsvText:
+class CsvFile:
     """A text file whose encoding and delimiter are known."""
 
     path: Path
@@ -73,14 +73,14 @@ class CsvText:
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each record with its number, blank ones included; raise UnreadableRoster for broken quoting."""
         with self.path.open(encoding=self.encoding, newline="") as file:
-            lines = _without_end_mark(itertools.islice(file, int(self.has_sep_line), None))
+            lines = _without_ctrl_z(itertools.islice(file, int(self.has_sep_line), None))
             reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
             for number in itertools.count(1):
                 began = reader.line_num + 1 + self.has_sep_line
                 try:
                     record = next(reader, None)
                 except csv.Error as error:
-                    raise self._broken(number, began, str(error)) from error
+                    raise self._broken_quoting(number, began, str(error)) from error
                 if record is None:
                     return
                 self._check(record, number, began)
@@ -93,15 +93,15 @@ class CsvText:
                     f"{self.name}, row {number}: a cell holds a NUL character, which no roster has. Export the "
                     "file again, or save it as CSV UTF-8."
                 )
-            if "\n" in cell and self._swallowed(cell, width=len(record)):
-                raise self._broken(number, line, "a cell holds what looks like whole rows")
+            if "\n" in cell and self._spans_rows(cell, width=len(record)):
+                raise self._broken_quoting(number, line, "a cell holds what looks like whole rows")
 
-    def _swallowed(self, cell: str, *, width: int) -> bool:
+    def _spans_rows(self, cell: str, *, width: int) -> bool:
         """Tell whether two lone quotation marks have made one cell of several rows."""
-        wanted = max(width - 1, _FEWEST_DELIMITERS)
+        wanted = max(width - 1, _MIN_DELIMITERS)
         return any(line.count(self.delimiter) >= wanted for line in cell.splitlines()[1:])
 
-    def _broken(self, number: int, line: int, error: str) -> UnreadableRoster:
+    def _broken_quoting(self, number: int, line: int, error: str) -> UnreadableRoster:
         what = f"the quotation marks of a cell are broken ({error})"
         if "end of data" in error or "field limit" in error:
             what = "a quotation mark opens a cell and none closes it"
@@ -111,33 +111,33 @@ class CsvText:
         )
 
 
-def open_csv(path: Path, *, name: str, encoding: str | None = None) -> CsvText:
+def open_csv(path: Path, *, name: str, encoding: str | None = None) -> CsvFile:
     """Find out the encoding and the delimiter of a text file.
 
     Raises UnreadableRoster when it is no text or its encoding is not certain, UsageError for an unknown encoding.
     """
     with path.open("rb") as file:
-        head = file.read(_HEAD)
-    if encoding is None and not looks_unicode(head):
-        _refuse_binary(head.decode("latin-1"), name=name)
-    found = find_encoding(path, name=name, asked=encoding)
+        head = file.read(_HEAD_BYTES)
+    if encoding is None and not is_unicode(head):
+        _reject_binary(head.decode("latin-1"), name=name)
+    found = find_encoding(path, name=name, requested=encoding)
     with path.open(encoding=found.name, newline="") as file:
-        lines = list(itertools.islice(_short_lines(file, name=name), HEAD_LINES))
-    _refuse_binary("".join(lines)[:_HEAD], name=name)
+        lines = list(itertools.islice(_limit_lines(file, name=name), SAMPLE_LINES))
+    _reject_binary("".join(lines)[:_HEAD_BYTES], name=name)
     declared = declared_delimiter(lines[0]) if lines else None
     delimiter = declared or find_delimiter(lines)
     separator = _SEPARATOR_NAMES.get(delimiter, f'"{delimiter}"')
-    return CsvText(
+    return CsvFile(
         path=path,
         name=name,
         encoding=found.name,
         delimiter=delimiter,
         has_sep_line=declared is not None,
-        notes=(f"Read as text: encoding {found.name} ({found.because}), cells parted by {separator}.",),
+        notes=(f"Read as text: encoding {found.name} ({found.evidence}), cells parted by {separator}.",),
     )
 
 
-def _short_lines(lines: Iterable[str], *, name: str) -> Iterator[str]:
+def _limit_lines(lines: Iterable[str], *, name: str) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if len(line) > csv.field_size_limit() * 16:
             raise UnreadableRoster(
@@ -146,16 +146,16 @@ def _short_lines(lines: Iterable[str], *, name: str) -> Iterator[str]:
         yield line
 
 
-def _refuse_binary(text: str, *, name: str) -> None:
+def _reject_binary(text: str, *, name: str) -> None:
     odd = sum(letter < " " and letter not in _ORDINARY_CONTROLS for letter in text)
-    if odd * _CONTROLS_OF_BINARIES > len(text) and odd > 1:
+    if odd * _CONTROL_SHARE > len(text) and odd > 1:
         raise UnreadableRoster(
             f"{name}: this is neither a spreadsheet that we know nor a text file. Save the roster as an Excel "
             "workbook (.xlsx) or as CSV UTF-8."
         )
 
 
-def _without_end_mark(lines: Iterable[str]) -> Iterator[str]:
+def _without_ctrl_z(lines: Iterable[str]) -> Iterator[str]:
     """Drop the Ctrl-Z with which DOS programs end a file."""
     held: str | None = None
     for line in lines:

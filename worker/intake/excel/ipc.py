@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 #: Of the length before each frame.
-_LENGTH = 4
+_LENGTH_BYTES = 4
 ROWS_PER_FRAME = 500
 
 
@@ -35,7 +35,7 @@ class SheetRead(msgspec.Struct, tag=True, frozen=True):
     #: The greatest number of cells in a row.
     width: int
     #: Positions of the columns that hold numbers whose looks we cannot know.
-    bare_numbers: tuple[int, ...]
+    unformatted_columns: tuple[int, ...]
 
 
 class SheetFailed(msgspec.Struct, tag=True, frozen=True):
@@ -54,14 +54,14 @@ def write_rows(descriptor: int, rows: Iterable[SpoolRow]) -> None:
     with os.fdopen(descriptor, "wb") as spool:
         while frame := list(islice(rows, ROWS_PER_FRAME)):
             body = _ENCODE.encode(frame)
-            spool.write(len(body).to_bytes(_LENGTH))
+            spool.write(len(body).to_bytes(_LENGTH_BYTES))
             spool.write(body)
 
 
 def read_rows(descriptor: int) -> Iterator[SpoolRow]:
     """Read the rows of a spool from its beginning, beside anybody else who reads it."""
     at = 0
-    while length := os.pread(descriptor, _LENGTH, at):
+    while length := os.pread(descriptor, _LENGTH_BYTES, at):
         size = int.from_bytes(length)
-        yield from _DECODE.decode(os.pread(descriptor, size, at + _LENGTH))
-        at += _LENGTH + size
+        yield from _DECODE.decode(os.pread(descriptor, size, at + _LENGTH_BYTES))
+        at += _LENGTH_BYTES + size

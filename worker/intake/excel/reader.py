@@ -18,11 +18,11 @@ import msgspec
 
 from worker.errors import UnreadableRoster
 from worker.intake.excel import ipc
-from worker.intake.file_type import Kind
+from worker.intake.file_type import FileType
 
-LONGEST_SECONDS = 120.0
-_ANSWER = msgspec.json.Decoder(ipc.SheetRead | ipc.SheetFailed)
-_TOO_MUCH = (
+TIMEOUT_SECONDS = 120.0
+_RESPONSE = msgspec.json.Decoder(ipc.SheetRead | ipc.SheetFailed)
+_TOO_MUCH_MEMORY = (
     "the sheet needs too much memory: is there a stray cell far below the last row, or far to the right? Copy the "
     "rows that count into a new workbook and save that."
 )
@@ -31,11 +31,11 @@ _TOO_MUCH = (
 class Spreadsheet:
     """A sheet's rows in a spool file that vanishes with the object."""
 
-    def __init__(self, spool: BinaryIO, read: ipc.SheetRead, *, kind: Kind) -> None:
+    def __init__(self, spool: BinaryIO, read: ipc.SheetRead, *, kind: FileType) -> None:
         self._spool = spool
         weakref.finalize(self, spool.close)
         self.width = read.width
-        self.bare_numbers = frozenset(read.bare_numbers)
+        self.unformatted_columns = frozenset(read.unformatted_columns)
         self.notes = tuple(_notes(read, kind))
         self.sheet, self.other_sheets = read.sheet, (*read.others, *read.hidden)
 
@@ -44,7 +44,7 @@ class Spreadsheet:
         yield from ipc.read_rows(self._spool.fileno())
 
 
-def open_spreadsheet(path: Path, kind: Kind, *, name: str, sheet: str | None = None) -> Spreadsheet:
+def open_spreadsheet(path: Path, kind: FileType, *, name: str, sheet: str | None = None) -> Spreadsheet:
     """Read one sheet of a workbook; raise UnreadableRoster when it cannot be done, or not within the limits."""
     spool = tempfile.TemporaryFile(prefix="roster-")  # noqa: SIM115 - it lives as long as the Spreadsheet
     try:
@@ -52,7 +52,7 @@ def open_spreadsheet(path: Path, kind: Kind, *, name: str, sheet: str | None = N
             # Calamine tells the kinds apart by extension; a stored copy may have any, or a wrong one.
             link = Path(folder) / f"roster.{kind}"
             link.symlink_to(path.resolve())
-            answer = _run_child(link, kind, spool.fileno(), sheet or "", name=name)
+            answer = _run_reader(link, kind, spool.fileno(), sheet or "", name=name)
     except BaseException:
         spool.close()
         raise
@@ -62,7 +62,9 @@ def open_spreadsheet(path: Path, kind: Kind, *, name: str, sheet: str | None = N
     return Spreadsheet(spool, answer, kind=kind)
 
 
-def _run_child(path: Path, kind: Kind, spool: int, sheet: str, *, name: str) -> ipc.SheetRead | ipc.SheetFailed:
+def _run_reader(
+    path: Path, kind: FileType, spool: int, sheet: str, *, name: str
+) -> ipc.SheetRead | ipc.SheetFailed:
     command = [sys.executable, "-I", "-m", "worker.intake.excel.process", str(path), kind.value, str(spool), sheet]
     try:
         done = subprocess.run(  # noqa: S603 - our own module; the sheet's name is an argument, no shell sees it
@@ -70,22 +72,22 @@ def _run_child(path: Path, kind: Kind, spool: int, sheet: str, *, name: str) -> 
             stdin=subprocess.DEVNULL,
             capture_output=True,
             pass_fds=(spool,),
-            timeout=LONGEST_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise UnreadableRoster(
-            f"{name}: reading took longer than {LONGEST_SECONDS:.0f} s. As CSV UTF-8 it is read sooner; or "
-            f"{_TOO_MUCH}"
+            f"{name}: reading took longer than {TIMEOUT_SECONDS:.0f} s. As CSV UTF-8 it is read sooner; or "
+            f"{_TOO_MUCH_MEMORY}"
         ) from None
     except (OSError, ValueError) as error:
         raise UnreadableRoster(
             f"{name}: the process that reads spreadsheets cannot be started ({error})."
         ) from error
     if done.returncode < 0:
-        raise UnreadableRoster(f"{name}: {_TOO_MUCH}")
+        raise UnreadableRoster(f"{name}: {_TOO_MUCH_MEMORY}")
     try:
-        answer: ipc.SheetRead | ipc.SheetFailed = _ANSWER.decode(done.stdout)
+        answer: ipc.SheetRead | ipc.SheetFailed = _RESPONSE.decode(done.stdout)
     except msgspec.DecodeError:
         raise UnreadableRoster(
             f"{name}: the process that reads spreadsheets ended without an answer (exit {done.returncode}). Is "
@@ -94,7 +96,7 @@ def _run_child(path: Path, kind: Kind, spool: int, sheet: str, *, name: str) -> 
     return answer
 
 
-def _notes(read: ipc.SheetRead, kind: Kind) -> Iterator[str]:
+def _notes(read: ipc.SheetRead, kind: FileType) -> Iterator[str]:
     yield f'Read as {kind.upper()}: sheet "{read.sheet}".'
     for sheets, what in ((read.others, "Not read"), (read.hidden, "Not read, because hidden")):
         if sheets:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from python_calamine import CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-from worker.intake.excel.cells import show
+from worker.intake.excel.cells import format_cell
 from worker.intake.text import is_blank
 
 
-class NoSuchSheet(Exception):
+class SheetNotFound(Exception):
     """The sheet asked for is not there, or none has data."""
 
 
@@ -19,7 +19,7 @@ def choose_sheet(workbook: CalamineWorkbook, wanted: str) -> tuple[CalamineSheet
     """
     names = [item.name for item in workbook.sheets_metadata if item.typ is SheetTypeEnum.WorkSheet]
     visible = {item.name for item in workbook.sheets_metadata if item.visible is SheetVisibleEnum.Visible}
-    sheet = _named(workbook, names, wanted) if wanted else _first_with_data(workbook, names, visible)
+    sheet = _sheet_named(workbook, names, wanted) if wanted else _first_with_data(workbook, names, visible)
     others = [name for name in names if name != sheet.name]
     return (
         sheet,
@@ -28,23 +28,25 @@ def choose_sheet(workbook: CalamineWorkbook, wanted: str) -> tuple[CalamineSheet
     )
 
 
-def _named(workbook: CalamineWorkbook, names: list[str], wanted: str) -> CalamineSheet:
+def _sheet_named(workbook: CalamineWorkbook, names: list[str], wanted: str) -> CalamineSheet:
     found = [name for name in names if name == wanted] or [
         name for name in names if name.strip().casefold() == wanted.strip().casefold()
     ]
     if not found:
         listed = ", ".join(f'"{name}"' for name in names) or "none"
-        raise NoSuchSheet(f'there is no sheet "{wanted}"; the workbook has {listed}. Give one of them with --sheet')
+        raise SheetNotFound(
+            f'there is no sheet "{wanted}"; the workbook has {listed}. Give one of them with --sheet'
+        )
     return workbook.get_sheet_by_name(found[0])
 
 
 def _first_with_data(workbook: CalamineWorkbook, names: list[str], visible: set[str]) -> CalamineSheet:
     for name in names:
         sheet = workbook.get_sheet_by_name(name) if name in visible else None
-        if sheet and any(not is_blank(show(value)[0]) for row in sheet.iter_rows() for value in row):
+        if sheet and any(not is_blank(format_cell(value)[0]) for row in sheet.iter_rows() for value in row):
             return sheet
     hidden = ", ".join(f'"{name}"' for name in names if name not in visible)
-    raise NoSuchSheet(
+    raise SheetNotFound(
         f"no visible sheet has data; the hidden ones are {hidden}: show them, or give one with --sheet"
         if hidden
         else "the workbook holds no data"

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import NothingSent, UncertainEncoding
-from worker.intake.accept import open_as
-from worker.intake.headers import claimed_column, letter
-from worker.intake.importing import rehearse
+from worker.intake.accept import open_with_options
+from worker.intake.headers import column_letter, column_of_heading
+from worker.intake.importing import dry_run
 from worker.intake.roster_file import open_roster
 from worker.intake.text import clean
 from worker.jobs import drafts
 from worker.jobs.estimate import plan_of
-from worker.ledger.rows import outlook, some_rows
+from worker.ledger.rows import count_remaining, page_of_rows
 from worker.model import RowStatus
 from worker.reports import gather
 
@@ -124,9 +124,9 @@ def _file_seen(seen: Look, file: RosterFile, draft: Draft) -> Look:
     headings = [
         Heading(
             name=clean(name),
-            letter=letter(at),
-            column=mapping.get(clean(name), claimed_column(name)),
-            by_itself=claimed_column(name),
+            letter=column_letter(at),
+            column=mapping.get(clean(name), column_of_heading(name)),
+            by_itself=column_of_heading(name),
             examples=[_short(row.cells[at]) for row in first[:EXAMPLES] if at < len(row.cells) and row.cells[at]],
         )
         for at, name in enumerate(file.headings)
@@ -144,11 +144,11 @@ def _file_seen(seen: Look, file: RosterFile, draft: Draft) -> Look:
 
 def _rehearsed(services: Services, draft: Draft, path: Path, seen: Look) -> Look:
     """Return what the real run would find; the file is opened before, so that the ledger is held but shortly."""
-    opened = open_as(path, draft.name, draft.options)
+    opened = open_with_options(path, draft.name, draft.options)
     connection = services.connection(draft.connection)
     rules = lms.rules_of(connection)
-    with services.ledger.rehearse() as tx:
-        job = rehearse(tx, path, connection, draft.options, rules=rules, name=draft.name, opened=opened)
+    with services.ledger.dry_run() as tx:
+        job = dry_run(tx, path, connection, draft.options, rules=rules, name=draft.name, opened=opened)
         plan = plan_of(tx, services, job.id, connection)
         seen = _rows_seen(tx, job, gather.summarise(tx, job), seen)
     used = [
@@ -159,7 +159,7 @@ def _rehearsed(services: Services, draft: Draft, path: Path, seen: Look) -> Look
 
 
 def _rows_seen(tx: Transaction, job: Job, summary: Summary, seen: Look) -> Look:
-    ahead = outlook(tx, job.id)
+    ahead = count_remaining(tx, job.id)
     return replace(
         seen,
         notes=list(job.notes),
@@ -169,12 +169,12 @@ def _rows_seen(tx: Transaction, job: Job, summary: Summary, seen: Look) -> Look:
         known=[line.row for line in _lines(tx, job, RowStatus.ALREADY_REGISTERED)],
         courses=dict(ahead.rows_by_course),
         new_people=ahead.new_candidates,
-        deeds=ahead.deeds,
+        deeds=ahead.actions,
     )
 
 
 def _lines(tx: Transaction, job: Job, status: RowStatus) -> list[Line]:
-    rows = some_rows(tx, job.id, statuses=(status,), limit=SHOWN_ROWS)
+    rows = page_of_rows(tx, job.id, statuses=(status,), limit=SHOWN_ROWS)
     return [Line(row=row.row, error=row.error, code=row.code, column=row.column) for row in rows]
 
 

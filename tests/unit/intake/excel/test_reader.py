@@ -220,7 +220,7 @@ def test_the_content_and_not_the_name_decides(open_bytes):
     assert cells(open_bytes(b"email\na@x.example\n", "roster.xlsx")) == [("a@x.example",)]
 
 
-def test_ods_is_read_and_bare_numbers_are_remembered(open_bytes):
+def test_ods_is_read_and_its_unformatted_numbers_are_noted(open_bytes):
     namespaces = " ".join(
         f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
     )
@@ -241,7 +241,7 @@ def test_ods_is_read_and_bare_numbers_are_remembered(open_bytes):
         parts.writestr("META-INF/manifest.xml", manifest)
     file = open_bytes(archive.getvalue())
     assert cells(file) == [("58",)]
-    assert file.bare_numbers == {0}
+    assert file.unformatted_columns == {0}
 
 
 def zeros(*numbers):
