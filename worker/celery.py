@@ -186,7 +186,7 @@ def _app_of_this_program() -> Celery:
                 "No broker is configured. Set `broker` in roster.toml, as in redis://127.0.0.1:6379/0"
             )
         if not {"beat", "flower"} & set(sys.argv):
-            settings.read_post(config)
+            settings.read_message_settings(config)
         if "flower" in sys.argv:
             flower.prepare()
     except RosterError as error:

@@ -19,7 +19,7 @@ from worker.ledger import jobs, key_value, outbox, queue
 from worker.ledger.database import now
 from worker.notifications import mail
 from worker.notifications.delivery import Undelivered
-from worker.settings import literal_secrets, read_post
+from worker.settings import literal_secrets, read_message_settings
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -124,7 +124,7 @@ def check_connection(services: Services, name: str) -> tuple[bool, str]:
 def _messages(services: Services) -> list[tuple[bool, str]]:
     """Look whether each receiver gets its messages, and whether the mail server lets us in; send nothing."""
     try:
-        post = read_post(services.settings)
+        post = read_message_settings(services.settings)
     except SettingsError as error:
         return [(False, f"messages: {error}")]
     with services.ledger.read() as tx:
@@ -151,8 +151,8 @@ def _mail_server(server: Mail) -> tuple[bool, str]:
 
 
 async def _probe(services: Services, connection: Connection) -> str:
-    wire = bootstrap.open_wire(services, connection)
+    wire = bootstrap.open_lms_session(services, connection)
     try:
-        return await lms.connect(connection, bootstrap.open_door(wire, 0)).probe()
+        return await lms.connect(connection, bootstrap.open_lms_client(wire, 0)).probe()
     finally:
         await wire.close()

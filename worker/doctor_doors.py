@@ -11,7 +11,7 @@ from worker.errors import RosterError
 from worker.folders import watch
 from worker.ledger import dropped_files, jobs
 from worker.ledger import schedules as timetable
-from worker.ledger.dropped_files import DropState
+from worker.ledger.dropped_files import DroppedFileState
 from worker.model import JobState
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _folder(services: Services, folder: Folder) -> tuple[bool, str]:
     about = f"folder {folder.name}: {folder.path}"
     try:
         connection = services.connection(folder.connection)
-        sight = watch.look(Path(folder.path))
+        sight = watch.scan_folder(Path(folder.path))
         _write_there(Path(folder.path))
         troubles = _troubles(services, folder)
     except RosterError as error:
@@ -77,21 +77,21 @@ def _write_there(folder: Path) -> None:
 
 def _troubles(services: Services, folder: Folder) -> list[str]:
     with services.ledger.read() as tx:
-        claimed = dropped_files.drops_of(tx, folder.name, DropState.CLAIMED)
-        taken = dropped_files.drops_of(tx, folder.name, DropState.TAKEN)
+        claimed = dropped_files.files_in(tx, folder.name, DroppedFileState.CLAIMED)
+        taken = dropped_files.files_in(tx, folder.name, DroppedFileState.TAKEN)
     without = f"is in {watch.PROCESSING}/ and has no job"
     troubles = [f"{drop.name} {without}: {drop.error}" for drop in claimed if drop.error]
     processing = Path(folder.path) / watch.PROCESSING
     if not processing.is_dir():
         return troubles
-    gone = [drop.name for drop in taken if not any(map(os.path.exists, (drop.path, drop.goal or drop.path)))]
+    gone = [drop.name for drop in taken if not any(map(os.path.exists, (drop.path, drop.target_path or drop.path)))]
     if gone:
         troubles.append(f"{_named(gone)} has been taken out of {watch.PROCESSING}/; put it back")
-    ours = {Path(place).name for drop in (*claimed, *taken) for place in (drop.path, drop.goal or drop.path)}
+    ours = {Path(place).name for drop in (*claimed, *taken) for place in (drop.path, drop.target_path or drop.path)}
     reports = {f"{Path(name).stem}." for name in ours}
     strange = [
         found.name
-        for found in watch.look(processing).files
+        for found in watch.scan_folder(processing).files
         if found.name not in ours and not any(found.name.startswith(stem) for stem in reports)
     ]
     if strange:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.builders import a_connection, change_lines, lines_of, raw_connection
+from tests.builders import a_connection, change_records, raw_connection, records_of
 from tests.unit.schedules.test_due import ROSTER, a_schedule
 from worker.bootstrap import Services
 from worker.errors import StaleClaim
@@ -53,33 +53,33 @@ def test_watchers_that_look_at_the_same_moment_take_each_file_once(ledgers: list
 
     def watch(ledger: Ledger) -> None:
         with ledger.write() as tx:
-            whole = drop_folder.find_whole(tx, "inbox", drop_folder.look(inbox).files, 0)
-        claimed = [mine for drop in whole if (mine := drop_folder.claim(ledger, drop))]
-        for drop in [*claimed, *drop_folder.find_left_behind(ledger, "inbox")]:
+            whole = drop_folder.find_complete(tx, "inbox", drop_folder.scan_folder(inbox).files, 0)
+        claimed = [mine for drop in whole if (mine := drop_folder.claim_file(ledger, drop))]
+        for drop in [*claimed, *drop_folder.find_claimed(ledger, "inbox")]:
             services = Services(settings=Settings(files=str(tmp_path / "files")), ledger=ledger, owner="here/1/1.0")
             submit = partial(folder_sweep.submit_file, services, folder, a_connection("tahdah"))
             drop_folder.open_job(ledger, drop, folder.settle_seconds, submit)
 
     together(ledgers, watch)
 
-    opened = lines_of(ledgers[0], schema.job)
+    opened = records_of(ledgers[0], schema.job)
     assert sorted(job.roster for job in opened) == sorted(f"r{number}.csv" for number in range(FILES))
     assert sorted(os.listdir(inbox / "processing")) == sorted(job.roster for job in opened)  # noqa: PTH208
 
-    change_lines(ledgers[0], schema.job, state=JobState.SUCCEEDED)
+    change_records(ledgers[0], schema.job, state=JobState.SUCCEEDED)
 
     def end(ledger: Ledger) -> None:
         for line in opened:
             with ledger.read() as tx:
                 job = jobs.find_job(tx, line.id)
             assert job is not None
-            archive.lay_aside(ledger, job, tidy_up=lambda _path: None)
+            archive.archive_files(ledger, job, remove_reports=lambda _path: None)
 
     together(ledgers, end)
 
     assert sorted(os.listdir(inbox / "done")) == sorted(job.roster for job in opened)  # noqa: PTH208
-    assert {job.report_dir for job in lines_of(ledgers[0], schema.job)} == {str(inbox / "done")}
-    assert {drop.state for drop in lines_of(ledgers[0], schema.dropped)} == {"ended"}
+    assert {job.report_dir for job in records_of(ledgers[0], schema.job)} == {str(inbox / "done")}
+    assert {drop.state for drop in records_of(ledgers[0], schema.dropped_file)} == {"ended"}
 
 
 def test_processes_that_run_a_schedule_at_the_same_moment_open_one_job(
@@ -100,4 +100,4 @@ def test_processes_that_run_a_schedule_at_the_same_moment_open_one_job(
         return True
 
     assert sum(together(ledgers, open_job)) == 1
-    assert len(lines_of(ledgers[0], schema.job)) == 1
+    assert len(records_of(ledgers[0], schema.job)) == 1

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import insert
 
-from tests.builders import a_job, a_job_of, a_row, change_lines, lines_of, open_ledger
+from tests.builders import a_job, a_job_of, a_row, change_records, open_ledger, records_of
 from tests.message_receivers import SECRET
 from worker.ledger import jobs, outbox, schema
 from worker.ledger.database import now
 from worker.ledger.transactions import Ledger
 from worker.model import Driver, JobState, RowStatus
 from worker.notifications import events
-from worker.settings import Post, Settings, read_post
+from worker.settings import MessageSettings, Settings, read_message_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +31,10 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened.close()
 
 
-def told_by(**changes: Any) -> Post:
+def told_by(**changes: Any) -> MessageSettings:
     """Return one receiver, a webhook that nobody calls here."""
     raw = {"kind": "webhook", "url": "https://example.com/hook", "secret": SECRET, **changes}
-    return read_post(Settings(messages={"hook": raw}, connections={"north": {}, "south": {}}))
+    return read_message_settings(Settings(messages={"hook": raw}, connections={"north": {}, "south": {}}))
 
 
 EVERYTHING = told_by()
@@ -59,7 +59,7 @@ def come_to(ledger: Ledger, job_id: int, state: JobState, **values: Any) -> None
         jobs.change_job(tx, job_id, state=state, **values)
 
 
-def look(ledger: Ledger, post: Post = EVERYTHING) -> list[str]:
+def look(ledger: Ledger, post: MessageSettings = EVERYTHING) -> list[str]:
     """Sweep once and return every event that was ever put out, in order."""
     with ledger.write() as tx:
         events.put_due(tx, post)
@@ -67,7 +67,7 @@ def look(ledger: Ledger, post: Post = EVERYTHING) -> list[str]:
 
 
 def events_of(ledger: Ledger) -> list[str]:
-    return [line.event for line in lines_of(ledger, schema.message)]
+    return [line.event for line in records_of(ledger, schema.message)]
 
 
 # Once, whoever looks
@@ -116,7 +116,7 @@ def test_what_an_older_claim_has_to_say_is_void(two: tuple[Ledger, Ledger]) -> N
         assert outbox.end(tx, claims[1], sent=True)
         assert not outbox.end(tx, claims[1], sent=False)
 
-    (line,) = lines_of(two[0], schema.message)
+    (line,) = records_of(two[0], schema.message)
     assert (line.sent, line.error, line.attempts) == (True, "", 2)
 
 
@@ -149,7 +149,7 @@ def test_the_whole_story_is_the_same_on_both_databases(two: tuple[Ledger, Ledger
         assert failed is not None
         assert (failed.event, failed.error, outbox.count_waiting(tx)) == (NEEDS, "away", 4)
         assert outbox.held_jobs(tx, "north") == [first, second]
-    change_lines(two[0], schema.message, not_before=now() - 1)
+    change_records(two[0], schema.message, not_before=now() - 1)
     reach(two[0])
     come_to(two[0], first, JobState.RUNNING)
     go_through(two[0], first)
@@ -206,13 +206,13 @@ def test_whoever_runs_a_job_in_a_terminal_is_told_nothing(ledger: Ledger) -> Non
 def test_who_is_told_for_the_first_time_is_not_told_the_past(ledger: Ledger) -> None:
     a_queued_job(ledger, JobState.SUCCEEDED)
 
-    assert look(ledger, Post()) == []
+    assert look(ledger, MessageSettings()) == []
     assert look(ledger) == []
 
 
 def test_a_job_of_an_older_ledger_is_the_past_too(ledger: Ledger) -> None:
     a_queued_job(ledger, JobState.SUCCEEDED)
-    change_lines(ledger, schema.job, state_at=None)
+    change_records(ledger, schema.job, state_at=None)
 
     assert look(ledger) == []
 
@@ -259,7 +259,7 @@ def test_a_receiver_hears_of_its_own_connections_only(ledger: Ledger) -> None:
 
     look(ledger, told_by(connections=["SOUTH"]))
 
-    assert [line.connection for line in lines_of(ledger, schema.message)] == ["south"]
+    assert [line.connection for line in records_of(ledger, schema.message)] == ["south"]
 
 
 # The threshold
@@ -320,7 +320,7 @@ def go_through(ledger: Ledger, job_id: int | None = None, *, calls: int = 3, con
     job_id = job_id or a_queued_job(ledger, JobState.RUNNING, connection=connection)
     settle(ledger, job_id, *["registered"] * 4)
     with ledger.write() as tx:
-        tx.execute(insert(schema.call).values(job_id=job_id, operation="register", calls=calls))
+        tx.execute(insert(schema.call_count).values(job_id=job_id, operation="register", calls=calls))
     come_to(ledger, job_id, JobState.SUCCEEDED)
 
 
@@ -439,6 +439,6 @@ def test_what_ended_long_ago_is_forgotten(ledger: Ledger) -> None:
     a_queued_job(ledger, JobState.SUCCEEDED)
     look(ledger)
     reach(ledger)
-    change_lines(ledger, schema.message, ended_at=now() - events.KEPT_SECONDS - 1)
+    change_records(ledger, schema.message, ended_at=now() - events.KEPT_SECONDS - 1)
 
     assert look(ledger) == []

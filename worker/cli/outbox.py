@@ -16,7 +16,7 @@ from worker.notifications.content import News
 from worker.notifications.delivery import Undelivered
 from worker.notifications.sender import deliver
 from worker.reports.lines import stamp
-from worker.settings import Event, read_post
+from worker.settings import Event, read_message_settings
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -31,7 +31,7 @@ def list_messages(services: Services, most: int, *, as_json: bool) -> int:
         click.echo(json.dumps([_as_json(each) for each in found]))
         return output.DONE
     for each in found:
-        line = (stamp(_time(each.at)), f"{each.state:<11}", f"{each.receiver:<12}", f"{each.event:<18}")
+        line = (stamp(_time(each.created_at)), f"{each.state:<11}", f"{each.receiver:<12}", f"{each.event:<18}")
         click.echo("  ".join([*line, f"job {each.job_id}{_rest(each)}"]))
     if not found:
         click.echo("No message yet. Who is told of what stands in roster.toml under [messages.NAME]")
@@ -40,7 +40,7 @@ def list_messages(services: Services, most: int, *, as_json: bool) -> int:
 
 def send_test(services: Services, name: str) -> int:
     """Send a test message now; exit 2 when it does not arrive."""
-    post = read_post(services.settings)
+    post = read_message_settings(services.settings)
     known = next((each for each in post.receivers if each.casefold() == name.casefold()), None)
     if known is None:
         there = ", ".join(sorted(post.receivers)) or "none: write a table [messages.NAME]"
@@ -62,7 +62,7 @@ def _rest(each: Message) -> str:
 def _as_json(each: Message) -> dict[str, Any]:
     return {
         "message": each.id,
-        "at": stamp(_time(each.at)),
+        "at": stamp(_time(each.created_at)),
         "state": each.state,
         "receiver": each.receiver,
         "event": each.event,

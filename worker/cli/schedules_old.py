@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.intake.options import Options
     from worker.ledger.schedules import Schedule
-    from worker.schedules.forecast import Outlook, Span
+    from worker.schedules.forecast import Forecast, Span
     from worker.schedules.source import Source
 
 CRON_FIELDS = 5
@@ -43,7 +43,7 @@ def add(services: Services, words: Sequence[str], options: dict[str, Any]) -> in
     zone = options["zone"] or cron.machine_zone()
     cron.check_zone(zone)
     connection = connection_of(services, options["to"])
-    taken = source.parse(place, {folder.name: folder.path for folder in services.settings.watched})
+    taken = source.parse_source(place, {folder.name: folder.path for folder in services.settings.watched})
     read = parse_options(services.ledger, options)
     with services.ledger.write() as tx:
         if schedules.find(tx, name) is not None:
@@ -53,7 +53,7 @@ def add(services: Services, words: Sequence[str], options: dict[str, Any]) -> in
             name=name,
             cron=line,
             zone=zone,
-            source=taken.written,
+            source=taken.stored_text,
             connection=connection.name,
             options=asdict(read),
             missed=options["missed"],
@@ -65,7 +65,9 @@ def add(services: Services, words: Sequence[str], options: dict[str, Any]) -> in
     if options["as_json"]:
         click.echo(json.dumps(_as_json(kept), ensure_ascii=False))
     else:
-        click.echo(f"Schedule {name}: {taken.shown} to {connection.name}, first on {_when(kept, kept.next_at)}")
+        click.echo(
+            f"Schedule {name}: {taken.display_text} to {connection.name}, first on {_when(kept, kept.next_at)}"
+        )
     return output.DONE
 
 
@@ -99,13 +101,16 @@ def _warn(services: Services, taken: Source, read: Options) -> None:
     """Say what would stop the run if it were now; by its time that may be mended."""
     if not services.settings.broker and not control.has_background_process(services):
         click.echo("Note: nobody is at work now; schedules run while `roster serve` does", err=True)
-    watched = [each.name for each in services.settings.watched if Path(each.path).absolute() == Path(taken.place)]
+    watched = [
+        each.name for each in services.settings.watched if Path(each.path).absolute() == Path(taken.location)
+    ]
     if watched:
         click.echo(
-            f"Note: {taken.place} is the drop folder {watched[0]}: files are taken out of it as they come", err=True
+            f"Note: {taken.location} is the drop folder {watched[0]}: files are taken out of it as they come",
+            err=True,
         )
     try:
-        found = source.glimpse(taken)
+        found = source.find_file(taken)
         if found is not None:
             precheck(Path(found.path), read)
     except NothingSent as error:
@@ -148,10 +153,12 @@ def preview(services: Services, name: str | None, count: int, *, as_json: bool) 
     wanted = [each for each in kept if name is None or each.name == name]
     if name is not None and not wanted:
         raise UsageError(_no_such(name, [each.name for each in kept]))
-    ahead = forecast.look_ahead(services, kept, count)
-    spans = [span for each in ahead for span in each.spans] + forecast.open_spans(services)
+    ahead = forecast.forecast_runs(services, kept, count)
+    spans = [span for each in ahead for span in each.spans] + forecast.job_spans(services)
     names = {each.name for each in wanted}
-    clashes = [pair for pair in forecast.clashes(spans) if name is None or {each.what for each in pair} & names]
+    clashes = [
+        pair for pair in forecast.find_overlaps(spans) if name is None or {each.what for each in pair} & names
+    ]
     shown = [each for each in ahead if each.schedule.name in names]
     if as_json:
         click.echo(json.dumps(_forecast_as_json(shown, clashes), ensure_ascii=False))
@@ -160,7 +167,7 @@ def preview(services: Services, name: str | None, count: int, *, as_json: bool) 
     return output.DONE
 
 
-def _tell_forecast(ahead: Sequence[Outlook], clashes: Sequence[tuple[Span, Span]]) -> None:
+def _tell_forecast(ahead: Sequence[Forecast], clashes: Sequence[tuple[Span, Span]]) -> None:
     if not ahead:
         click.echo("There are no schedules")
     for each in ahead:
@@ -179,16 +186,16 @@ def _met(first: Span, second: Span) -> str:
     return f"{first.what} and {second.what} begin together, {_utc(second.start)}"
 
 
-def _cost(each: Outlook) -> str:
+def _cost(each: Forecast) -> str:
     cost = each.cost
-    if cost.unknown:
-        return f"what it will take cannot be said: {cost.unknown}"
+    if cost.unknown_reason:
+        return f"what it will take cannot be said: {cost.unknown_reason}"
     calls = f"{cost.least}" if cost.least == cost.most else f"{cost.least} to {cost.most}"
     time = f"about {cost.seconds:,.0f} seconds" if cost.seconds is not None else "no pace is known yet"
     return f"as it stands now {cost.rows} rows, {calls} calls, {time}"
 
 
-def _forecast_as_json(ahead: Sequence[Outlook], clashes: Sequence[tuple[Span, Span]]) -> dict[str, Any]:
+def _forecast_as_json(ahead: Sequence[Forecast], clashes: Sequence[tuple[Span, Span]]) -> dict[str, Any]:
     runs = [
         {
             "schedule": each.schedule.name,
@@ -197,7 +204,7 @@ def _forecast_as_json(ahead: Sequence[Outlook], clashes: Sequence[tuple[Span, Sp
             "rows": each.cost.rows,
             "calls": {"least": each.cost.least, "most": each.cost.most},
             "seconds": None if each.cost.seconds is None else round(each.cost.seconds, 1),
-            "unknown": each.cost.unknown or None,
+            "unknown": each.cost.unknown_reason or None,
         }
         for each in ahead
         for at in each.times
@@ -233,7 +240,7 @@ def _as_json(each: Schedule) -> dict[str, Any]:
 
 
 def _shown(each: Schedule) -> str:
-    return source.parse(each.source).shown
+    return source.parse_source(each.source).display_text
 
 
 def _when(each: Schedule, at: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.folders.watch import DONE, FAILED, aim_at, make_folder
+from worker.folders.watch import DONE, FAILED, choose_target, make_folder
 from worker.ledger import dropped_files, jobs
 from worker.ledger.dropped_files import DroppedFile, DroppedFileState
 from worker.model import JobState
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
 
 #: Jobs that end so have done what could be done; every other end is one that a person must look at.
-WELL = frozenset({JobState.SUCCEEDED, JobState.COMPLETED_WITH_ERRORS})
-CHANGED = (
+WENT_THROUGH = frozenset({JobState.SUCCEEDED, JobState.COMPLETED_WITH_ERRORS})
+CHANGED_NOTE = (
     "The file {name} was still being written after it was taken: what came later was not read. "
     "Drop the whole file again"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class FileLocation:
     """Where a dropped file of a job lies."""
 
     folder: Path
     name: str
     #: Whether it lies in `done/` or `failed/`.
-    is_last: bool
+    is_archived: bool
 
     @property
-    def is_away(self) -> bool:
+    def is_unreachable(self) -> bool:
         """Whether the folder cannot be seen: its share is not mounted, and nothing may be written in its stead."""
         return not self.folder.is_dir()
 
 
-def lay_aside(ledger: Ledger, job: Job, *, tidy_up: Callable[[Path], None]) -> Job:
+def archive_files(ledger: Ledger, job: Job, *, remove_reports: Callable[[Path], None]) -> Job:
     """Move the files of a job that has ended, and let its reports follow; return the job as it then stands.
 
     `tidy_up` is given each path that a file has left, to take away what was written beside it. A file that cannot
@@ -54,42 +54,44 @@ def lay_aside(ledger: Ledger, job: Job, *, tidy_up: Callable[[Path], None]) -> J
         waiting = [drop for drop in dropped_files.files_of_job(tx, job.id) if drop.state is DroppedFileState.TAKEN]
     for drop in waiting:
         with suppress(OSError):
-            if _lay(ledger, job, drop):
-                tidy_up(Path(drop.path))
+            if _archive(ledger, job, drop):
+                remove_reports(Path(drop.path))
     with ledger.read() as tx:
         return (jobs.find_job(tx, job.id) or job) if waiting else job
 
 
-def places(ledger: Ledger, job: Job) -> list[Place]:
+def file_locations(ledger: Ledger, job: Job) -> list[FileLocation]:
     """Return where the dropped files of a job lie."""
     with ledger.read() as tx:
         drops = dropped_files.files_of_job(tx, job.id)
     return [
-        Place(
-            folder=Path(drop.path).parent, name=Path(drop.path).name, is_last=drop.state is DroppedFileState.ENDED
+        FileLocation(
+            folder=Path(drop.path).parent,
+            name=Path(drop.path).name,
+            is_archived=drop.state is DroppedFileState.ENDED,
         )
         for drop in drops
     ]
 
 
-def _lay(ledger: Ledger, job: Job, drop: DroppedFile) -> bool:
+def _archive(ledger: Ledger, job: Job, drop: DroppedFile) -> bool:
     source = Path(drop.path)
     if not source.parent.is_dir():
         return False
-    target = source.parent.parent / (DONE if job.state in WELL else FAILED)
+    target = source.parent.parent / (DONE if job.state in WENT_THROUGH else FAILED)
     make_folder(target)
     aimed: DroppedFile | None = drop
     while aimed is not None:
         if aimed.target_path is None:
-            aimed = aim_at(ledger, aimed, target, DroppedFileState.TAKEN)
-        if aimed is None or _moved(source, Path(str(aimed.target_path))):
+            aimed = choose_target(ledger, aimed, target, DroppedFileState.TAKEN)
+        if aimed is None or _move(source, Path(str(aimed.target_path))):
             break
         with ledger.write() as tx:
             aimed = dropped_files.start_move(tx, aimed, DroppedFileState.TAKEN, None)
-    return aimed is not None and _note(ledger, job, aimed)
+    return aimed is not None and _record_move(ledger, job, aimed)
 
 
-def _note(ledger: Ledger, job: Job, drop: DroppedFile) -> bool:
+def _record_move(ledger: Ledger, job: Job, drop: DroppedFile) -> bool:
     """Note where the file lies now, in one commit with where the reports of its job go."""
     goal, source = Path(str(drop.target_path)), Path(drop.path)
     has_changed = _has_changed(goal, drop)
@@ -100,7 +102,7 @@ def _note(ledger: Ledger, job: Job, drop: DroppedFile) -> bool:
         if (now.report_dir, now.roster) == (str(source.parent), source.name):
             jobs.change_job(tx, job.id, report_dir=str(goal.parent), roster=goal.name)
         if has_changed:
-            jobs.change_job(tx, job.id, notes=[*now.notes, CHANGED.format(name=goal.name)])
+            jobs.change_job(tx, job.id, notes=[*now.notes, CHANGED_NOTE.format(name=goal.name)])
     return True
 
 
@@ -112,7 +114,7 @@ def _has_changed(path: Path, drop: DroppedFile) -> bool:
     return (status.st_size, status.st_mtime) != (drop.size, drop.modified_at)
 
 
-def _moved(source: Path, goal: Path) -> bool:
+def _move(source: Path, goal: Path) -> bool:
     """Move a file; False when another one lies there. Raises OSError, also when it is in neither place."""
     try:
         os.link(source, goal)  # a rename would replace what lies there
@@ -124,12 +126,12 @@ def _moved(source: Path, goal: Path) -> bool:
             raise
         return True
     except OSError:
-        return _moved_without_links(source, goal)
+        return _move_without_links(source, goal)
     source.unlink(missing_ok=True)
     return True
 
 
-def _moved_without_links(source: Path, goal: Path) -> bool:
+def _move_without_links(source: Path, goal: Path) -> bool:
     """Move a file where the file system has no hard links; nobody else of this ledger aims at the same place."""
     if goal.exists():
         return not source.exists()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from worker.errors import RosterError, StaleClaim
-from worker.folders.names import free_name, is_being_fetched, is_passing, is_roster
+from worker.folders.names import free_name, is_download_placeholder, is_roster, is_temporary
 from worker.intake.options import Options
 from worker.ledger import dropped_files
 from worker.ledger.database import take_lock
@@ -29,39 +29,39 @@ if TYPE_CHECKING:
 
 Submitted = TypeVar("Submitted")
 PROCESSING, DONE, FAILED = "processing", "done", "failed"
-OURS = (PROCESSING, DONE, FAILED)
+OWN_FOLDERS = (PROCESSING, DONE, FAILED)
 #: A claim that nobody has carried out within this was left by a process that died (seconds).
 CLAIM_SECONDS = 10.0
 #: So many files are taken at one look; the others at the next.
-MOST_AT_A_LOOK = 100
-GROWING = "It went on growing after it was claimed; it is taken when it has stopped"
+MAX_FILES_PER_SCAN = 100
+STILL_GROWING = "It went on growing after it was claimed; it is taken when it has stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundFile:
     """A file as it lies in the folder."""
 
     path: str
     name: str
     size: int
-    changed: float
+    modified: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class FolderScan:
     """What lies in a folder: files that may be rosters, and names of what is left alone."""
 
-    files: Sequence[Found]
+    files: Sequence[FoundFile]
     others: Sequence[str]
 
 
-def look(folder: Path) -> Sight:
+def scan_folder(folder: Path) -> FolderScan:
     """Look into a folder, not below it; what a link leads to cannot be claimed. Raises OSError."""
     files, others = [], []
     with os.scandir(folder) as entries:
-        there = {entry.name: entry for entry in entries if entry.name not in OURS}
+        there = {entry.name: entry for entry in entries if entry.name not in OWN_FOLDERS}
     for name, entry in sorted(there.items()):
-        if is_passing(name):
+        if is_temporary(name):
             continue
         if not is_roster(name) or not entry.is_file(follow_symlinks=False):
             others.append(name)
@@ -70,12 +70,14 @@ def look(folder: Path) -> Sight:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue
-        if not is_being_fetched(name, status.st_size, there):
-            files.append(Found(path=entry.path, name=name, size=status.st_size, changed=status.st_mtime))
-    return Sight(files=files, others=others)
+        if not is_download_placeholder(name, status.st_size, there):
+            files.append(FoundFile(path=entry.path, name=name, size=status.st_size, modified=status.st_mtime))
+    return FolderScan(files=files, others=others)
 
 
-def find_whole(tx: Transaction, folder: str, files: Sequence[Found], settle_seconds: float) -> list[DroppedFile]:
+def find_complete(
+    tx: Transaction, folder: str, files: Sequence[FoundFile], settle_seconds: float
+) -> list[DroppedFile]:
     """Note what was found, and return the files that have not changed for so long, oldest first."""
     take_lock(tx, f"folder:{folder}")
     known = {drop.path: drop for drop in dropped_files.files_in(tx, folder, DroppedFileState.SEEN)}
@@ -85,23 +87,23 @@ def find_whole(tx: Transaction, folder: str, files: Sequence[Found], settle_seco
         drop = known.pop(file.path, None)
         if drop is None:
             drop = dropped_files.add(
-                tx, folder, file.name, path=file.path, size=file.size, modified_at=file.changed
+                tx, folder, file.name, path=file.path, size=file.size, modified_at=file.modified
             )
-        elif (drop.size, drop.modified_at) != (file.size, file.changed):
-            dropped_files.note_change(tx, drop, file.size, file.changed)
+        elif (drop.size, drop.modified_at) != (file.size, file.modified):
+            dropped_files.note_change(tx, drop, file.size, file.modified)
             continue
         if at - drop.updated_at >= settle_seconds or not settle_seconds:
             whole.append(drop)
     for gone in known.values():
         dropped_files.delete_file(tx, gone)
-    return sorted(whole, key=lambda drop: drop.id)[:MOST_AT_A_LOOK]
+    return sorted(whole, key=lambda drop: drop.id)[:MAX_FILES_PER_SCAN]
 
 
-def claim(ledger: Ledger, drop: DroppedFile) -> DroppedFile | None:
+def claim_file(ledger: Ledger, drop: DroppedFile) -> DroppedFile | None:
     """Claim a file by moving it into `processing/`; None when somebody else has it. Raises OSError."""
     processing = Path(drop.path).parent / PROCESSING
     make_folder(processing)
-    aimed = aim_at(ledger, drop, processing, DroppedFileState.CLAIMED)
+    aimed = choose_target(ledger, drop, processing, DroppedFileState.CLAIMED)
     if aimed is None:
         return None
     try:
@@ -118,7 +120,7 @@ def claim(ledger: Ledger, drop: DroppedFile) -> DroppedFile | None:
         return dropped_files.finish_move(tx, aimed, DroppedFileState.CLAIMED)
 
 
-def aim_at(ledger: Ledger, drop: DroppedFile, folder: Path, state: DroppedFileState) -> DroppedFile | None:
+def choose_target(ledger: Ledger, drop: DroppedFile, folder: Path, state: DroppedFileState) -> DroppedFile | None:
     """Choose a free name in a folder of ours as the goal of a file; None when somebody else has moved it on."""
     there = os.listdir(folder)  # noqa: PTH208 - names only, and not while the ledger waits: a share may hang
     with ledger.write() as tx:
@@ -128,7 +130,7 @@ def aim_at(ledger: Ledger, drop: DroppedFile, folder: Path, state: DroppedFileSt
         return dropped_files.start_move(tx, drop, state, str(folder / free_name(drop.name, taken)))
 
 
-def find_left_behind(ledger: Ledger, folder: str) -> list[DroppedFile]:
+def find_claimed(ledger: Ledger, folder: str) -> list[DroppedFile]:
     """Return the claimed files of a folder that have no job yet, finishing the claims of dead processes."""
     with ledger.read() as tx:
         claimed = dropped_files.files_in(tx, folder, DroppedFileState.CLAIMED)
@@ -136,12 +138,12 @@ def find_left_behind(ledger: Ledger, folder: str) -> list[DroppedFile]:
     found = [drop for drop in claimed if drop.target_path is None]
     for drop in claimed:
         if drop.target_path is not None and at - drop.updated_at >= CLAIM_SECONDS:
-            arrived = _carried(ledger, drop)
+            arrived = _finish_claim(ledger, drop)
             found += [arrived] if arrived else []
     return found
 
 
-def _carried(ledger: Ledger, drop: DroppedFile) -> DroppedFile | None:
+def _finish_claim(ledger: Ledger, drop: DroppedFile) -> DroppedFile | None:
     """Finish a claim: the file was moved, or is moved now; None when somebody else has it, or the share is away."""
     goal = Path(str(drop.target_path))
     if not goal.parent.is_dir():
@@ -178,7 +180,7 @@ def open_job(
             raise StaleClaim("Another process has opened the job of this file")
 
     try:
-        if not _has_settled(ledger, drop, settle_seconds):
+        if not _is_still_complete(ledger, drop, settle_seconds):
             return None
         return submit(Path(drop.path), record)
     except StaleClaim:
@@ -189,7 +191,7 @@ def open_job(
         raise
 
 
-def _has_settled(ledger: Ledger, drop: DroppedFile, settle_seconds: float) -> bool:
+def _is_still_complete(ledger: Ledger, drop: DroppedFile, settle_seconds: float) -> bool:
     """Tell whether a claimed file is as it was when it had settled; whoever writes it may have gone on after all.
 
     A program that has a file open writes to it wherever it was moved. Raises OSError when it is not there.
@@ -198,15 +200,15 @@ def _has_settled(ledger: Ledger, drop: DroppedFile, settle_seconds: float) -> bo
     if (status.st_size, status.st_mtime) != (drop.size, drop.modified_at):
         with ledger.write() as tx:
             dropped_files.note_change(tx, drop, status.st_size, status.st_mtime)
-            dropped_files.set_error(tx, drop, GROWING)
+            dropped_files.set_error(tx, drop, STILL_GROWING)
         return False
-    if drop.error != GROWING:
+    if drop.error != STILL_GROWING:
         return True
     with ledger.read() as tx:
         return dropped_files.database_time(tx) - drop.updated_at >= settle_seconds
 
 
-def options_of(folder: Folder) -> Options:
+def options_of_folder(folder: Folder) -> Options:
     """Return how the rosters of a folder are read and sent."""
     return Options(
         course=folder.course,

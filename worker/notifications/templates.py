@@ -26,7 +26,7 @@ def subject(news: News) -> str:
         Event.ENDED: f"Roster: {told}",
         Event.NEEDS_PERSON: f"Roster: {news.job.roster} waits for you: {counts(news.job.summary)}",
         Event.TROUBLE: f"Roster: {news.connection} is in trouble: {news.job.reason.partition('. ')[0].rstrip('.')}",
-        Event.WELL: f"Roster: {news.connection} is well again: {told}",
+        Event.RECOVERED: f"Roster: {news.connection} is well again: {told}",
     }[news.event]
 
 
@@ -57,7 +57,7 @@ def _opening(news: News, job: JobNews) -> str:
     lines = [f"{job.roster} for {summary.connection}, job {summary.job}: {summary.state}."]
     if news.event is Event.TROUBLE:
         lines = [f"Jobs of {news.connection} cannot go on: {job.reason}", *lines]
-    elif news.event is Event.WELL:
+    elif news.event is Event.RECOVERED:
         lines = [f"{news.connection} is well again: a job has gone through.", *lines]
     else:
         lines.append(job.reason or STATE_MEANS[summary.state])
@@ -72,7 +72,7 @@ def _table(summary: Summary) -> str:
 
 
 def _what_to_do(news: News, job: JobNews) -> list[str]:
-    if news.event is Event.WELL:
+    if news.event is Event.RECOVERED:
         waiting = "\n".join(
             f"* job {number} is still held: `roster resume {number}` lets it go on" for number in news.held
         )

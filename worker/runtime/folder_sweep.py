@@ -48,11 +48,11 @@ def open_jobs(process: WorkerProcess) -> None:
 
 def _open_jobs_in(process: WorkerProcess, folder: Folder) -> None:
     ledger, connection = process.ledger, process.services.connection(folder.connection)
-    sight = watch.look(Path(folder.path))
+    sight = watch.scan_folder(Path(folder.path))
     if sight.others:
         files = len(sight.others)
         process.warn_once(f"others {folder.name}", "not a roster, left in place", folder=folder.name, files=files)
-    for drop in [*watch.find_left_behind(ledger, folder.name), *_whole(ledger, folder, sight)]:
+    for drop in [*watch.find_claimed(ledger, folder.name), *_whole(ledger, folder, sight)]:
         try:
             submitted = _submit(process, folder, connection, drop)
         except (RosterError, OSError) as error:
@@ -68,7 +68,9 @@ def _open_jobs_in(process: WorkerProcess, folder: Folder) -> None:
 def _submit(
     process: WorkerProcess, folder: Folder, connection: Connection, drop: dropped_files.DroppedFile
 ) -> Submission | None:
-    claimed = drop if drop.state is dropped_files.DroppedFileState.CLAIMED else watch.claim(process.ledger, drop)
+    claimed = (
+        drop if drop.state is dropped_files.DroppedFileState.CLAIMED else watch.claim_file(process.ledger, drop)
+    )
     if claimed is None:
         return None
     return watch.open_job(
@@ -89,21 +91,21 @@ def submit_file(
         path,
         name=path.name,
         connection=connection,
-        options=watch.options_of(folder),
+        options=watch.options_of_folder(folder),
         report_dir=path.parent,
         origin=Origin(channel=f"folder:{folder.name}", driver=Driver.QUEUE),
         record=lambda tx, submitted: record(tx, submitted.job_id),
     )
 
 
-def _whole(ledger: Ledger, folder: Folder, sight: watch.Sight) -> list[dropped_files.DroppedFile]:
+def _whole(ledger: Ledger, folder: Folder, sight: watch.FolderScan) -> list[dropped_files.DroppedFile]:
     """Record the files of a folder and return the complete ones; an empty folder costs no write."""
     if not sight.files:
         with ledger.read() as tx:
             if not dropped_files.files_in(tx, folder.name, dropped_files.DroppedFileState.SEEN):
                 return []
     with ledger.write() as tx:
-        return watch.find_whole(tx, folder.name, sight.files, folder.settle_seconds)
+        return watch.find_complete(tx, folder.name, sight.files, folder.settle_seconds)
 
 
 def archive_leftovers(process: WorkerProcess) -> list[TaskMessage]:
@@ -114,10 +116,13 @@ def archive_leftovers(process: WorkerProcess) -> list[TaskMessage]:
     for job in ended:
         if job is None or not _was_left(job):
             continue
-        archive.lay_aside(process.ledger, job, tidy_up=message_file.tidy_up)
+        archive.archive_files(process.ledger, job, remove_reports=message_file.remove_reports)
         with process.ledger.write() as tx:
-            if all(drop.state is dropped_files.DroppedFileState.ENDED for drop in dropped_files.files_of_job(tx, job.id)):
-                messages += advance.ring_report(tx, job.id, now())
+            if all(
+                drop.state is dropped_files.DroppedFileState.ENDED
+                for drop in dropped_files.files_of_job(tx, job.id)
+            ):
+                messages += advance.enqueue_report(tx, job.id, now())
     return messages
 
 

@@ -8,7 +8,7 @@ import structlog
 
 from worker.errors import SettingsError
 from worker.jobs import advance
-from worker.jobs.webhooks import settle_all
+from worker.jobs.webhooks import apply_all
 from worker.ledger import batches, key_value, queue
 from worker.ledger.database import now
 from worker.ledger.queue import LAST_SWEEP
@@ -17,7 +17,7 @@ from worker.runtime import folder_sweep
 from worker.runtime.publishing import publish
 from worker.safe_errors import left_to_next_sweep
 from worker.schedules import due
-from worker.settings import read_post
+from worker.settings import read_message_settings
 
 if TYPE_CHECKING:
     from worker.ledger.queue import TaskMessage
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger("roster")
 
 
-def sweep(process: WorkerProcess, publisher: Publisher, *, forgotten: bool) -> None:
+def sweep(process: WorkerProcess, publisher: Publisher, *, messages_lost: bool) -> None:
     """Find everything that is to be done and publish it; `forgotten`: the broker has lost every message.
 
     Folders and schedules are checked in a thread: a share that hangs must not block a worker's slot.
     """
-    publish(process, recover(process, forgotten=forgotten), publisher)
+    publish(process, recover(process, messages_lost=messages_lost), publisher)
     process.start_thread("incoming", lambda: _publish_incoming(process, publisher))
 
 
@@ -54,26 +54,26 @@ def open_incoming(process: WorkerProcess) -> list[TaskMessage]:
         opened = queue.never_enqueued(tx)
     for job_id in opened:
         with process.ledger.write() as tx:
-            messages += advance.go_on(tx, job_id, process.window, now())
+            messages += advance.advance(tx, job_id, process.window, now())
     return messages
 
 
-def recover(process: WorkerProcess, *, forgotten: bool) -> list[TaskMessage]:
+def recover(process: WorkerProcess, *, messages_lost: bool) -> list[TaskMessage]:
     """Release the claims of dead workers and advance every open job; return the messages to publish."""
     with process.ledger.write() as tx:
-        if forgotten:
+        if messages_lost:
             queue.mark_all_unsent(tx)
         released = batches.reopen_abandoned(tx)
         key_value.put(tx, LAST_SWEEP, {"at": now()})
         open_jobs = queue.open_jobs(tx)
     with left_to_next_sweep("webhooks"):
-        settle_all(process.ledger)
+        apply_all(process.ledger)
     if released:
         log.warning("claims of dead workers released", batches=released)
     messages: list[TaskMessage] = []
     for job_id in open_jobs:
         with process.ledger.write() as tx:
-            messages += advance.go_on(tx, job_id, process.window, now())
+            messages += advance.advance(tx, job_id, process.window, now())
     send_notifications(process)
     return messages
 
@@ -85,7 +85,7 @@ def send_notifications(process: WorkerProcess) -> None:
     """
     with left_to_next_sweep("messages"):
         try:
-            post = read_post(process.services.settings)
+            post = read_message_settings(process.services.settings)
         except SettingsError as error:
             log.error("no message is sent", reason=str(error))  # noqa: TRY400 - the sentence says everything
             return

@@ -25,7 +25,7 @@ _FIELDS = (
     (Field.MONTH, "month", "1-12 or JAN-DEC"),
     (Field.DOW, "day of the week", "0-7 or SUN-SAT, 0 and 7 Sunday"),
 )
-_WORDS = {
+_SHORTHANDS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -40,8 +40,8 @@ EXAMPLE = '"0 2 * * 1-5" is 02:00 from Monday to Friday'
 def check_cron(line: str) -> None:
     """Raise UsageError that says which field of a cron line is wrong, and how it may be written."""
     if line.strip().startswith("@"):
-        if line.strip().casefold() not in _WORDS:
-            raise UsageError(f"The cron line {line!r} is none of {', '.join(_WORDS)}")
+        if line.strip().casefold() not in _SHORTHANDS:
+            raise UsageError(f"The cron line {line!r} is none of {', '.join(_SHORTHANDS)}")
         return
     parts = line.split()
     if len(parts) != len(_FIELDS):
@@ -50,21 +50,21 @@ def check_cron(line: str) -> None:
             f"{EXAMPLE}"
         )
     for part, (field, name, range_) in zip(parts, _FIELDS, strict=True):
-        if not _is_good(field, part):
+        if not _is_valid(field, part):
             raise UsageError(f"The cron line {line!r}: {part!r} is no {name} ({range_}; also *, */5, 1-5 and 1,15)")
-    _refuse_what_never_comes(line)
+    _reject_impossible_day(line)
 
 
-def _is_good(field: Field, part: str) -> bool:
+def _is_valid(field: Field, part: str) -> bool:
     try:
         return bool(field.parse(part.upper()))
     except (CronSimError, AssertionError, TypeError, ValueError):
         return False
 
 
-def _refuse_what_never_comes(line: str) -> None:
+def _reject_impossible_day(line: str) -> None:
     try:
-        next(CronSim(_by_the_wall(line), datetime(2024, 1, 1)))  # noqa: DTZ001 - any day will do
+        next(CronSim(_with_explicit_ranges(line), datetime(2024, 1, 1)))  # noqa: DTZ001 - any day will do
     except (CronSimError, StopIteration):
         raise UsageError(f"The cron line {line!r} names a day that never comes") from None
 
@@ -107,19 +107,19 @@ def runs(line: str, zone: str, after: float) -> Iterator[float]:
     """Yield when a checked cron line is due, each later than the one before, all later than `after`."""
     start = datetime.fromtimestamp(after, zoneinfo.ZoneInfo(zone))
     last = after
-    for moment in CronSim(_by_the_wall(line), start):
+    for moment in CronSim(_with_explicit_ranges(line), start):
         at = moment.timestamp()
         if at > last:
             yield at
             last = at
 
 
-def _by_the_wall(line: str) -> str:
+def _with_explicit_ranges(line: str) -> str:
     """Write a line so that the library goes by the clock on the wall, unless its hour is `*`.
 
     It does so only for minutes and hours that do not begin with a star.
     """
-    line = _WORDS.get(line.strip().casefold(), line)
+    line = _SHORTHANDS.get(line.strip().casefold(), line)
     minute, hour, *days = line.split()
     if hour == "*":
         return line

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: A run that begins within this of its time was not missed (seconds).
 GRACE_SECONDS = 300.0
 #: A file is whole when its size and time have not changed for so long; one that grows for so long is given up.
-SETTLE_SECONDS, GIVE_UP_SECONDS = 5.0, 600.0
+SETTLE_SECONDS, MAX_GROWTH_SECONDS = 5.0, 600.0
 SKIP = "skip"
 log = structlog.get_logger("roster")
 
@@ -45,20 +45,22 @@ def run_due(services: Services) -> None:
         due = schedules.due(tx, now())
     for run in due:
         with left_to_next_sweep("schedule", schedule=run.name):
-            _run(services, run)
+            _run_schedule(services, run)
 
 
-def _run(services: Services, run: Schedule) -> None:
+def _run_schedule(services: Services, run: Schedule) -> None:
     at = now()
     if run.missed == SKIP and at - run.next_at > GRACE_SECONDS:
         when = datetime.fromtimestamp(run.next_at, ZoneInfo(run.zone))
-        _give_up(services, run, f"The run of {when:%Y-%m-%d %H:%M} was missed, since nothing was up, and skipped")
+        _record_failure(
+            services, run, f"The run of {when:%Y-%m-%d %H:%M} was missed, since nothing was up, and skipped"
+        )
         return
     with services.ledger.write() as tx:
         if not schedules.claim(tx, run, services.owner):
             return
     try:
-        look = _look(run, at)
+        look = _check_source(run, at)
         if look is not None:
             with services.ledger.write() as tx:
                 schedules.release(tx, run, services.owner, look)
@@ -69,24 +71,24 @@ def _run(services: Services, run: Schedule) -> None:
     except LedgerError:
         raise
     except (RosterError, OSError) as error:
-        _give_up(services, run, str(error))
+        _record_failure(services, run, str(error))
         return
     log.info("schedule run", schedule=run.name, job=submitted.job_id, duplicate=submitted.duplicate)
 
 
-def _look(run: Schedule, at: float) -> Mapping[str, Any] | None:
+def _check_source(run: Schedule, at: float) -> Mapping[str, Any] | None:
     """Return what to look for again at the next sweep; None when the roster is whole. Raises UsageError."""
-    found = source.glimpse(source.parse(run.source))
+    found = source.find_file(source.parse_source(run.source))
     if found is None:
         return None
-    seen = {"path": found.path, "size": found.size, "changed": found.changed}
+    seen = {"path": found.path, "size": found.size, "changed": found.modified}
     before = dict(run.last_seen_file or {})
     since = before.pop("at", at)
     first = before.pop("first", at)
     if before == seen and at - since >= SETTLE_SECONDS:
         return None
-    if at - first > GIVE_UP_SECONDS:
-        raise UsageError(f"{found.path} went on growing for {GIVE_UP_SECONDS / 60:.0f} minutes")
+    if at - first > MAX_GROWTH_SECONDS:
+        raise UsageError(f"{found.path} went on growing for {MAX_GROWTH_SECONDS / 60:.0f} minutes")
     return {**seen, "at": since if before == seen else at, "first": first}
 
 
@@ -95,10 +97,10 @@ def _open_job(services: Services, run: Schedule) -> Submission:
 
     def record(tx: Transaction, submitted: Submission) -> None:
         error = _reason_it_stopped(tx, submitted) if submitted.duplicate else ""
-        if not schedules.finish_run(tx, run, _next(run), job_id=submitted.job_id, error=error):
+        if not schedules.finish_run(tx, run, _next_run_at(run), job_id=submitted.job_id, error=error):
             raise StaleClaim("Another process has run this schedule")
 
-    with source.at_hand(source.parse(run.source), services.files) as roster:
+    with source.local_copy(source.parse_source(run.source), services.files) as roster:
         return submission.submit(
             services,
             roster.path,
@@ -117,12 +119,12 @@ def _reason_it_stopped(tx: Transaction, submitted: Submission) -> str:
     return "" if running else f"No new job was started: {submitted.message}"
 
 
-def _give_up(services: Services, run: Schedule, error: str) -> None:
+def _record_failure(services: Services, run: Schedule, error: str) -> None:
     with services.ledger.write() as tx:
-        moved = schedules.finish_run(tx, run, _next(run), error=error)
+        moved = schedules.finish_run(tx, run, _next_run_at(run), error=error)
     if moved:
         log.warning("schedule opened no job", schedule=run.name)
 
 
-def _next(run: Schedule) -> float:
+def _next_run_at(run: Schedule) -> float:
     return next_run(run.cron, run.zone, max(now(), run.next_at))

@@ -32,7 +32,7 @@ class Cost:
     most: int = 0
     seconds: float | None = None
     #: Why nothing can be said, in plain words.
-    unknown: str = ""
+    unknown_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class Forecast:
     """The next runs of one schedule."""
 
     schedule: Schedule
@@ -61,9 +61,9 @@ class Outlook:
             yield Span(what=self.schedule.name, connection=self.schedule.connection, start=at, end=end)
 
 
-def look_ahead(services: Services, wanted: Sequence[Schedule], count: int) -> list[Outlook]:
+def forecast_runs(services: Services, wanted: Sequence[Schedule], count: int) -> list[Forecast]:
     """Return the next runs of each schedule, and what each will cost."""
-    return [Outlook(schedule=each, cost=_cost(services, each), times=_times(each, count)) for each in wanted]
+    return [Forecast(schedule=each, cost=_cost(services, each), times=_times(each, count)) for each in wanted]
 
 
 def _times(schedule: Schedule, count: int) -> list[float]:
@@ -75,17 +75,17 @@ def _cost(services: Services, schedule: Schedule) -> Cost:
     """Read the roster as it now stands, in a transaction that is rolled back."""
     try:
         with (
-            source.at_hand(source.parse(schedule.source), services.files) as roster,
+            source.local_copy(source.parse_source(schedule.source), services.files) as roster,
             services.ledger.dry_run() as tx,
         ):
-            return _read(tx, services, schedule, roster)
+            return _estimate(tx, services, schedule, roster)
     except LedgerError:
         raise
     except (RosterError, OSError) as error:
-        return Cost(unknown=str(error))
+        return Cost(unknown_reason=str(error))
 
 
-def _read(tx: Transaction, services: Services, schedule: Schedule, roster: source.Roster) -> Cost:
+def _estimate(tx: Transaction, services: Services, schedule: Schedule, roster: source.LocalRoster) -> Cost:
     connection = services.connection(schedule.connection)
     job = dry_run(
         tx,
@@ -104,7 +104,7 @@ def _read(tx: Transaction, services: Services, schedule: Schedule, roster: sourc
     )
 
 
-def open_spans(services: Services) -> list[Span]:
+def job_spans(services: Services) -> list[Span]:
     """Return when the jobs that have not ended use their connections, as far as that is known."""
     spans = []
     with services.ledger.read() as tx:
@@ -121,7 +121,7 @@ def open_spans(services: Services) -> list[Span]:
     return spans
 
 
-def clashes(spans: Sequence[Span]) -> list[tuple[Span, Span]]:
+def find_overlaps(spans: Sequence[Span]) -> list[tuple[Span, Span]]:
     """Return the pairs that use one connection at the same time, by the time at which they meet."""
     found = []
     for first, second in itertools.combinations(sorted(spans, key=lambda span: (span.start, span.end)), 2):

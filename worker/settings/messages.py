@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from worker.errors import SettingsError
-from worker.settings.loading import explain, nearest
-from worker.settings.models import Hidden, Secret, Settings, is_loopback
+from worker.settings.loading import explain_validation, suggestion
+from worker.settings.models import HiddenText, Secret, Settings, is_loopback
 
 Model = TypeVar("Model", bound=BaseModel)
 _ADDRESS = re.compile(r"[^@\s<>,;:\"]+@[^@\s<>,;:\"]+")
@@ -39,7 +39,7 @@ class Event(StrEnum):
     #: A job was held for something that every other job of its connection would meet too.
     TROUBLE = "connection.trouble"
     #: A later job of the connection went through.
-    WELL = "connection.well"
+    RECOVERED = "connection.well"
     #: Somebody tries whether messages arrive.
     TEST = "test"
 
@@ -49,16 +49,16 @@ TOPICS = {
     "ended": Event.ENDED,
     "needs_person": Event.NEEDS_PERSON,
     "trouble": Event.TROUBLE,
-    "well_again": Event.WELL,
+    "well_again": Event.RECOVERED,
 }
 
 
-def _listed(value: Any) -> Any:
+def _split_list(value: Any) -> Any:
     """Take a text with commas for a list, as the environment must write it."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+TextList = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
 
 
 class Receiver(BaseModel):
@@ -71,18 +71,18 @@ class Receiver(BaseModel):
     #: How the message goes: `email` or `webhook`.
     kind: str
     #: Of what: `ended`, `needs_person`, `trouble`, `well_again`.
-    on: Words = tuple(TOPICS)
+    on: TextList = tuple(TOPICS)
     #: An end is told only when more than so many per cent of the rows are not done; without it every end is.
     threshold_percent: float | None = Field(default=None, ge=0, lt=100)
     #: Only of these connections; empty: of all.
-    connections: Words = ()
+    connections: TextList = ()
 
     @field_validator("on")
     @classmethod
     def _are_topics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for word in value:
             if word not in TOPICS:
-                raise ValueError(f"{word!r} is nothing that is told{nearest(word, set(TOPICS))}")
+                raise ValueError(f"{word!r} is nothing that is told{suggestion(word, set(TOPICS))}")
         return value
 
     def wants(self, event: Event, connection: str) -> bool:
@@ -96,7 +96,7 @@ class Email(Receiver):
     """People who get an e-mail."""
 
     #: Their addresses.
-    to: Words = Field(min_length=1)
+    to: TextList = Field(min_length=1)
 
     @field_validator("to")
     @classmethod
@@ -111,7 +111,7 @@ class Webhook(Receiver):
     """An address to which a signed message is posted."""
 
     #: The address; also `env:NAME` or `file:/path`, since many hold a secret themselves.
-    url: Hidden = Field(repr=False)
+    url: HiddenText = Field(repr=False)
     #: What the message is signed with (HMAC-SHA256); the receiver knows it too.
     secret: Secret
     #: `http://` beyond this machine: whoever listens on the way reads the message.
@@ -175,7 +175,7 @@ class Mail(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
+class MessageSettings:
     """Everybody who is told, and the mail server."""
 
     receivers: Mapping[str, Email | Webhook] = field(default_factory=dict)
@@ -184,19 +184,19 @@ class Post:
     public_url: str = ""
 
 
-_KINDS: dict[str, type[Email | Webhook]] = {"email": Email, "webhook": Webhook}
+_RECEIVER_KINDS: dict[str, type[Email | Webhook]] = {"email": Email, "webhook": Webhook}
 
 
-def read_post(settings: Settings) -> Post:
+def read_message_settings(settings: Settings) -> MessageSettings:
     """Return who is told, as roster.toml describes it; raises SettingsError that names the key at fault."""
-    receivers = {name: _receiver(settings, name, raw) for name, raw in settings.messages.items()}
-    mail = _read(Mail, settings.mail, "mail") if settings.mail else None
+    receivers = {name: _read_receiver(settings, name, raw) for name, raw in settings.messages.items()}
+    mail = _validate(Mail, settings.mail, "mail") if settings.mail else None
     if mail is None and any(isinstance(each, Email) for each in receivers.values()):
         raise SettingsError(
             "The configuration: [mail] is missing; e-mail needs its host and from, for example "
             'host = "mail.example.com" and from = "roster@example.com"'
         )
-    return Post(receivers=receivers, mail=mail, public_url=settings.serve.public_url)
+    return MessageSettings(receivers=receivers, mail=mail, public_url=settings.serve.public_url)
 
 
 def literal_secrets(settings: Settings) -> list[str]:
@@ -210,25 +210,27 @@ def literal_secrets(settings: Settings) -> list[str]:
     ]
 
 
-def _receiver(settings: Settings, name: str, raw: Mapping[str, Any]) -> Email | Webhook:
+def _read_receiver(settings: Settings, name: str, raw: Mapping[str, Any]) -> Email | Webhook:
     table = f"messages.{name}"
     kind = raw.get("kind")
-    if kind not in _KINDS:
-        raise SettingsError(f"{table}.kind: {kind!r} is no way to tell anybody; known are {', '.join(_KINDS)}")
-    receiver = _read(_KINDS[kind], {**raw, "name": name}, table)
+    if kind not in _RECEIVER_KINDS:
+        raise SettingsError(
+            f"{table}.kind: {kind!r} is no way to tell anybody; known are {', '.join(_RECEIVER_KINDS)}"
+        )
+    receiver = _validate(_RECEIVER_KINDS[kind], {**raw, "name": name}, table)
     known = {connection.casefold() for connection in settings.connections}
     for connection in receiver.connections:
         if connection.casefold() not in known:
-            near = nearest(connection, set(settings.connections))
+            near = suggestion(connection, set(settings.connections))
             raise SettingsError(f"{table}.connections: there is no connection {connection!r}{near}")
     return receiver
 
 
-def _read(model: type[Model], raw: Mapping[str, Any], table: str) -> Model:
+def _validate(model: type[Model], raw: Mapping[str, Any], table: str) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError(explain(error, model, where="The configuration", table=table)) from None
+        raise SettingsError(explain_validation(error, model, where="The configuration", table=table)) from None
 
 
 def _is_address(text: str) -> bool:

@@ -65,7 +65,7 @@ def _resolve_secret(value: Any) -> Any:
 
 
 #: An address that may hold a password: the text itself, `env:NAME` or `file:/path`.
-Hidden = Annotated[
+HiddenText = Annotated[
     str,
     BeforeValidator(
         lambda value: (
@@ -115,7 +115,7 @@ class Folder(BaseModel):
         return value
 
 
-def two_of_one_path(folders: Sequence[Folder]) -> tuple[str, str] | None:
+def find_duplicate_folders(folders: Sequence[Folder]) -> tuple[str, str] | None:
     """Return the names of two folders that are one and the same place, if there are such."""
     names: dict[str, str] = {}
     for folder in folders:
@@ -141,13 +141,13 @@ class Settings(BaseSettings):
     )
 
     #: The SQL database that holds the truth on jobs, rows and outcomes; also `env:NAME` or `file:/path`.
-    ledger: Hidden = "sqlite:///roster.db"
+    ledger: HiddenText = "sqlite:///roster.db"
     #: Where rosters and reports are kept: a folder, or an address such as `s3://bucket/prefix`.
     files: str = "roster-files"
     #: Where uploads wait and drafts lie when `files` is an address: a folder of this machine.
     scratch: str = "roster-scratch"
     #: `redis://host:6379/0`; also `env:NAME` or `file:/path`. Empty: this process does the work.
-    broker: Hidden = Field(default="", repr=False)
+    broker: HiddenText = Field(default="", repr=False)
     #: So many batches of a job are with the workers or in the broker at a time.
     window: int = Field(default=8, ge=1, le=1000)
     #: How often the ledger is searched for work that nobody was asked to do (seconds).

@@ -16,7 +16,7 @@ from worker.errors import UsageError
 from worker.jobs import drafts
 from worker.ledger import accounts
 from worker.runtime.local import LocalWorker
-from worker.settings import is_loopback, read_post
+from worker.settings import is_loopback, read_message_settings
 from worker.web import api
 from worker.web.app import make_app
 from worker.web.uploads import clear_leftovers
@@ -37,7 +37,7 @@ def serve(services: Services, host: str | None, port: int | None) -> int:
     SettingsError when [messages] must be mended: a sweep would tell its log only.
     """
     if not services.settings.broker:
-        read_post(services.settings)
+        read_message_settings(services.settings)
     settings = services.settings.serve
     host, port = host or settings.host, settings.port if port is None else port
     _refuse_an_open_door(services, host)

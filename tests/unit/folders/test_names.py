@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.folders.names import free_name, is_being_fetched, is_passing, is_roster
+from worker.folders.names import free_name, is_download_placeholder, is_roster, is_temporary
 
 NAMES = st.from_regex(r"[a-zA-ZäÖé0-9 ._-]{1,12}\.(csv|xlsx|CSV)", fullmatch=True)
 
@@ -30,7 +30,7 @@ def test_what_intake_reads_is_taken(name: str) -> None:
     ],
 )
 def test_what_is_still_being_written_is_not_taken_and_not_told(name: str) -> None:
-    assert is_passing(name)
+    assert is_temporary(name)
     assert not is_roster(name)
 
 
@@ -40,9 +40,9 @@ def test_everything_else_is_left_alone(name: str) -> None:
 
 
 def test_an_empty_file_beside_its_download_keeps_its_place() -> None:
-    assert is_being_fetched("a.csv", 0, {"a.csv", "a.csv.part"})
-    assert not is_being_fetched("a.csv", 5, {"a.csv", "a.csv.part"})
-    assert not is_being_fetched("a.csv", 0, {"a.csv"})
+    assert is_download_placeholder("a.csv", 0, {"a.csv", "a.csv.part"})
+    assert not is_download_placeholder("a.csv", 5, {"a.csv", "a.csv.part"})
+    assert not is_download_placeholder("a.csv", 0, {"a.csv"})
 
 
 def test_a_name_is_numbered_when_the_file_or_a_report_of_it_is_in_the_way() -> None:

@@ -16,7 +16,7 @@ from tests.builders import a_connection, change_records, records_of
 from worker.bootstrap import Services
 from worker.errors import RosterError
 from worker.folders import archive, watch
-from worker.folders.watch import GROWING
+from worker.folders.watch import STILL_GROWING
 from worker.ledger import dropped_files, jobs, schema
 from worker.ledger.dropped_files import DroppedFile, DroppedFileState
 from worker.model import JobState
@@ -44,17 +44,17 @@ def names(folder: Path) -> list[str]:
 
 def whole(ledger: Ledger, inbox: Path, settle: float = 5.0) -> list[DroppedFile]:
     with ledger.write() as tx:
-        return watch.find_whole(tx, "inbox", watch.look(inbox).files, settle)
+        return watch.find_complete(tx, "inbox", watch.scan_folder(inbox).files, settle)
 
 
 def time_passes(ledger: Ledger) -> None:
-    change_records(ledger, schema.dropped, at=LONG_AGO)
+    change_records(ledger, schema.dropped_file, updated_at=LONG_AGO)
 
 
 def claimed(ledger: Ledger, inbox: Path, name: str = "a.csv", text: str = ROSTER) -> DroppedFile:
     (inbox / name).write_text(text)
     (drop,) = [each for each in whole(ledger, inbox, settle=0) if each.name == name]
-    mine = watch.claim(ledger, drop)
+    mine = watch.claim_file(ledger, drop)
     assert mine is not None
     return mine
 
@@ -75,7 +75,7 @@ def ended(ledger: Ledger, job_id: int, state: JobState = JobState.SUCCEEDED) -> 
 
 
 def laid_aside(ledger: Ledger, job: jobs.Job) -> jobs.Job:
-    return archive.lay_aside(ledger, job, tidy_up=lambda _path: None)
+    return archive.archive_files(ledger, job, remove_reports=lambda _path: None)
 
 
 def test_a_file_is_whole_when_two_looks_some_time_apart_see_the_same(ledger: Ledger, inbox: Path) -> None:
@@ -136,14 +136,14 @@ def test_a_file_that_was_taken_away_is_forgotten(ledger: Ledger, inbox: Path) ->
     (inbox / "a.csv").unlink()
     whole(ledger, inbox)
 
-    assert records_of(ledger, schema.dropped) == []
+    assert records_of(ledger, schema.dropped_file) == []
 
 
 def test_of_two_that_claim_a_file_one_has_it(ledger: Ledger, inbox: Path) -> None:
     (inbox / "a.csv").write_text(ROSTER)
     (drop,) = whole(ledger, inbox, settle=0)
 
-    first, second = watch.claim(ledger, drop), watch.claim(ledger, drop)
+    first, second = watch.claim_file(ledger, drop), watch.claim_file(ledger, drop)
 
     assert first is not None
     assert second is None
@@ -156,8 +156,8 @@ def test_who_loses_the_rename_to_another_ledger_forgets_the_file(ledger: Ledger,
     (inbox / "processing").mkdir()
     (inbox / "a.csv").rename(inbox / "processing" / "a.csv")
 
-    assert watch.claim(ledger, drop) is None
-    assert records_of(ledger, schema.dropped) == []
+    assert watch.claim_file(ledger, drop) is None
+    assert records_of(ledger, schema.dropped_file) == []
 
 
 @pytest.mark.parametrize("renamed", [False, True])
@@ -165,20 +165,20 @@ def test_a_claim_that_a_dead_watcher_began_is_finished(ledger: Ledger, inbox: Pa
     (inbox / "a.csv").write_text(ROSTER)
     (drop,) = whole(ledger, inbox, settle=0)
     watch.make_folder(inbox / "processing")
-    aimed = watch.aim_at(ledger, drop, inbox / "processing", DroppedFileState.CLAIMED)
+    aimed = watch.choose_target(ledger, drop, inbox / "processing", DroppedFileState.CLAIMED)
     assert aimed is not None
     if renamed:
         (inbox / "a.csv").rename(inbox / "processing" / "a.csv")
         (inbox / "a.csv").write_text("the next one of that name")
 
-    assert watch.find_left_behind(ledger, "inbox") == []
+    assert watch.find_claimed(ledger, "inbox") == []
     time_passes(ledger)
-    (found,) = watch.find_left_behind(ledger, "inbox")
+    (found,) = watch.find_claimed(ledger, "inbox")
 
     assert (inbox / "processing" / "a.csv").read_text() == ROSTER
     assert found.path == str(inbox / "processing" / "a.csv")
     assert opened(ledger, found, inbox) is not None
-    assert watch.find_left_behind(ledger, "inbox") == []
+    assert watch.find_claimed(ledger, "inbox") == []
 
 
 def test_a_file_has_one_job_however_many_open_it(ledger: Ledger, inbox: Path) -> None:
@@ -195,11 +195,11 @@ def test_a_file_that_grows_after_all_waits_in_processing(ledger: Ledger, inbox: 
         file.write("ben@example.org,Ben,Ó,58\n")
 
     assert opened(ledger, drop, inbox) is None
-    (waiting,) = watch.find_left_behind(ledger, "inbox")
-    assert waiting.error == GROWING
+    (waiting,) = watch.find_claimed(ledger, "inbox")
+    assert waiting.error == STILL_GROWING
     assert opened(ledger, waiting, inbox) is None
     time_passes(ledger)
-    (waiting,) = watch.find_left_behind(ledger, "inbox")
+    (waiting,) = watch.find_claimed(ledger, "inbox")
     assert opened(ledger, waiting, inbox) is not None
 
 
@@ -210,7 +210,7 @@ def test_why_a_file_has_no_job_yet_is_noted(ledger: Ledger, inbox: Path) -> None
     with pytest.raises(RosterError):
         opened(ledger, drop, inbox)
 
-    (waiting,) = watch.find_left_behind(ledger, "inbox")
+    (waiting,) = watch.find_claimed(ledger, "inbox")
     assert "cannot be kept" in waiting.error
     (inbox.parent / "files").unlink()
     assert opened(ledger, waiting, inbox) is not None
@@ -243,13 +243,13 @@ def test_a_file_whose_mover_died_is_moved_once(ledger: Ledger, inbox: Path, link
     drop = claimed(ledger, inbox)
     accepted = opened(ledger, drop, inbox)
     assert accepted is not None
-    (taken,) = records_of(ledger, schema.dropped)
+    (taken,) = records_of(ledger, schema.dropped_file)
     done = inbox / "done"
     watch.make_folder(done)
     with ledger.read() as tx:
         found = dropped_files.find(tx, taken.id)
     assert found is not None
-    assert watch.aim_at(ledger, found, done, DroppedFileState.TAKEN) is not None
+    assert watch.choose_target(ledger, found, done, DroppedFileState.TAKEN) is not None
     if linked != "not yet":
         os.link(drop.path, done / "a.csv")
     if linked == "moved":
@@ -258,7 +258,7 @@ def test_a_file_whose_mover_died_is_moved_once(ledger: Ledger, inbox: Path, link
     laid_aside(ledger, ended(ledger, accepted.job_id))
 
     assert (names(inbox / "processing"), names(done)) == ([], ["a.csv"])
-    assert records_of(ledger, schema.dropped)[0].state == "ended"
+    assert records_of(ledger, schema.dropped_file)[0].state == "ended"
 
 
 def test_no_file_is_ever_overwritten(ledger: Ledger, inbox: Path) -> None:
@@ -278,12 +278,12 @@ def test_no_file_is_ever_overwritten(ledger: Ledger, inbox: Path) -> None:
 def test_a_name_that_was_taken_since_it_was_chosen_is_chosen_anew(ledger: Ledger, inbox: Path) -> None:
     accepted = opened(ledger, claimed(ledger, inbox), inbox)
     assert accepted is not None
-    (taken,) = records_of(ledger, schema.dropped)
+    (taken,) = records_of(ledger, schema.dropped_file)
     watch.make_folder(inbox / "done")
     with ledger.read() as tx:
         found = dropped_files.find(tx, taken.id)
     assert found is not None
-    watch.aim_at(ledger, found, inbox / "done", DroppedFileState.TAKEN)
+    watch.choose_target(ledger, found, inbox / "done", DroppedFileState.TAKEN)
     (inbox / "done" / "a.csv").write_text("another one's")
 
     laid_aside(ledger, ended(ledger, accepted.job_id))
@@ -331,9 +331,9 @@ def test_where_there_are_no_hard_links_nothing_is_overwritten_either(tmp_path: P
     source.write_text("mine")
     goal.write_text("another one's")
 
-    assert not archive._moved_without_links(source, goal)
+    assert not archive._move_without_links(source, goal)
     assert goal.read_text() == "another one's"
     goal.unlink()
-    assert archive._moved_without_links(source, goal)
-    assert archive._moved_without_links(source, goal)
+    assert archive._move_without_links(source, goal)
+    assert archive._move_without_links(source, goal)
     assert goal.read_text() == "mine"

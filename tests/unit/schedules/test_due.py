@@ -54,7 +54,9 @@ def look_twice(services: Services) -> None:
     found = the(services)
     if found.last_seen_file is not None:
         change_records(
-            services.ledger, schema.schedule, look={**found.last_seen_file, "at": now() - SETTLE_SECONDS - 1}
+            services.ledger,
+            schema.schedule,
+            last_seen_file={**found.last_seen_file, "at": now() - SETTLE_SECONDS - 1},
         )
     run_due(services)
 
@@ -95,7 +97,9 @@ def test_a_file_that_never_stops_growing_is_given_up(services: Services, roster:
     a_schedule(services, roster)
     run_due(services)
     change_records(
-        services.ledger, schema.schedule, look={**(the(services).last_seen_file or {}), "first": now() - 3600}
+        services.ledger,
+        schema.schedule,
+        last_seen_file={**(the(services).last_seen_file or {}), "first": now() - 3600},
     )
     roster.write_text(ROSTER * 2)
 

@@ -8,15 +8,24 @@ from typing import Any
 import pytest
 
 from worker.errors import SettingsError
-from worker.settings import Email, Event, Post, Settings, Webhook, literal_secrets, load, read_post
+from worker.settings import (
+    Email,
+    Event,
+    MessageSettings,
+    Settings,
+    Webhook,
+    literal_secrets,
+    load,
+    read_message_settings,
+)
 
 HOOK = {"kind": "webhook", "url": "https://example.com/hooks/1", "secret": "s3"}
 OFFICE = {"kind": "email", "to": ["office@example.com"]}
 MAIL = {"host": "mail.example.com", "from": "roster@example.com"}
 
 
-def read(*, mail: dict[str, Any] | None = None, **receivers: dict[str, Any]) -> Post:
-    return read_post(Settings(messages=receivers, mail=mail or {}, connections={"north": {}}))
+def read(*, mail: dict[str, Any] | None = None, **receivers: dict[str, Any]) -> MessageSettings:
+    return read_message_settings(Settings(messages=receivers, mail=mail or {}, connections={"north": {}}))
 
 
 def said(**tables: Any) -> str:
@@ -27,7 +36,7 @@ def said(**tables: Any) -> str:
 
 
 def test_without_a_table_nobody_is_told() -> None:
-    assert read() == Post()
+    assert read() == MessageSettings()
 
 
 def test_receivers_are_told_of_everything_unless_they_say_otherwise() -> None:
@@ -36,7 +45,7 @@ def test_receivers_are_told_of_everything_unless_they_say_otherwise() -> None:
     hook, office = post.receivers["hook"], post.receivers["office"]
     assert isinstance(hook, Webhook)
     assert isinstance(office, Email)
-    told = (Event.ENDED, Event.NEEDS_PERSON, Event.TROUBLE, Event.WELL)
+    told = (Event.ENDED, Event.NEEDS_PERSON, Event.TROUBLE, Event.RECOVERED)
     assert all(each.wants(event, "north") for each in (hook, office) for event in told)
     assert (hook.threshold_percent, hook.host) == (None, "example.com")
 
@@ -124,7 +133,7 @@ def test_the_environment_and_files_beside_the_configuration_count(
     monkeypatch.setenv("ROSTER_MESSAGES__OFFICE__TO", "b@example.com, c@example.com")
     monkeypatch.setenv("ROSTER_MAIL__HOST", "two.example.com")
 
-    post = read_post(load(config))
+    post = read_message_settings(load(config))
 
     hook, office = post.receivers["Hook"], post.receivers["office"]
     assert isinstance(hook, Webhook)

@@ -55,7 +55,7 @@ def _views(services: Services) -> list[ScheduleView]:
 def _view(each: Schedule) -> ScheduleView:
     later = cron.runs(each.cron, each.zone, max(each.next_at, now()))
     runs = itertools.islice(itertools.chain([each.next_at], later), NEXT_RUNS)
-    return ScheduleView(schedule=each, source=source.parse(each.source).shown, next_runs=list(runs))
+    return ScheduleView(schedule=each, source=source.parse_source(each.source).display_text, next_runs=list(runs))
 
 
 @needs(Role.OPERATOR)
@@ -79,7 +79,7 @@ def _remove(services: Services, who: Who, name: str) -> None:
     with services.ledger.write() as tx:
         if not schedules.remove(tx, name):
             raise _gone()
-        accounts.note(tx, who=who.name, act="schedule remove", job_id=None, detail=name)
+        accounts.add_audit_entry(tx, actor=who.name, action="schedule remove", job_id=None, detail=name)
 
 
 def _gone() -> Problem:
