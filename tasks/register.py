@@ -16,7 +16,7 @@ def register(self: Task, batch_id: int) -> None:
     """Run a batch, and the job's next ones for one time slice; publish what comes next."""
     process = current_process()
     process.run(
-        multiplexer.register(
+        multiplexer.run_batch_message(
             process, batch_id, partial(dispatch.publish, self.app), partial(dispatch.show_progress, self)
         )
     )

@@ -15,4 +15,4 @@ from worker.runtime.process import current_process
 def split(self: Task, job_id: int) -> None:
     """Import a roster and publish the first batches."""
     process = current_process()
-    process.run(multiplexer.split(process, job_id, partial(dispatch.publish, self.app)))
+    process.run(multiplexer.run_split_message(process, job_id, partial(dispatch.publish, self.app)))

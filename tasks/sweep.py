@@ -15,4 +15,4 @@ from worker.runtime.process import current_process
 def sweep(self: Task) -> None:
     """Re-enqueue lost or unclaimed work; pick up dropped files and due schedules."""
     publisher = partial(dispatch.publish, self.app)
-    sweeping.sweep(current_process(), publisher, forgotten=dispatch.has_lost_messages(self.app))
+    sweeping.sweep(current_process(), publisher, messages_lost=dispatch.has_lost_messages(self.app))

@@ -12,24 +12,24 @@ from sqlalchemy import select, update
 
 from worker import lms
 from worker.ledger import batches, importing, intents, jobs, schema
-from worker.ledger.batches import PlannedBatch
+from worker.ledger.batches import BatchPlan
 from worker.ledger.database import open_engine
-from worker.ledger.importing import within
+from worker.ledger.importing import inside
 from worker.ledger.leases import owner_name
 from worker.ledger.rows import ReportedRow, reported_rows
 from worker.ledger.transactions import Ledger
-from worker.lms.contract import Deed, Enrolment
-from worker.lms.http import Door, open_wire
+from worker.lms.contract import ActionRequest, Enrolment
+from worker.lms.http import LmsClient, open_session
 from worker.model import Action, Candidate, Course, JobState, RosterRow, RowStatus
-from worker.registration.breaker import Breaker
-from worker.registration.context import Desk
+from worker.registration.breaker import CircuitBreaker
+from worker.registration.context import JobContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from worker.ledger.batches import Claim
-    from worker.ledger.intents import Work
+    from worker.ledger.intents import WorkItem
     from worker.lms.contract import Connector
     from worker.pace.hints.response import Hints
     from worker.settings import Connection
@@ -100,7 +100,7 @@ def a_job(tx: Any, state: JobState = JobState.RUNNING, **changes: Any) -> int:
         "connection": NORTH,
         "system": "tahdah",
         "roster": "tidy.csv",
-        "kept_at": "nowhere",
+        "stored_path": "nowhere",
         "fingerprint": "f" * 64,
         "options": {},
         "report_dir": "reports",
@@ -114,7 +114,7 @@ def a_job_of(ledger: Ledger, *roster: RosterRow, size: int = 100, again: bool = 
     with ledger.write() as tx:
         job_id = a_job(tx, **changes)
         connection = changes.get("connection", NORTH)
-        importing.add_rows(within(tx), job_id, connection, map(as_new, roster), again=again)
+        importing.add_rows(inside(tx), job_id, connection, map(as_new, roster), again=again)
         plan(tx, job_id, size)
     return job_id
 
@@ -125,7 +125,7 @@ def plan(tx: Any, job_id: int, size: int = 100) -> list[int]:
     for row_id, course_key, action in batches.rows_to_plan(tx, job_id):
         together.setdefault((course_key, action), []).append(row_id)
     planned = [
-        PlannedBatch(course_key=course, canary=False, row_ids=ids[start : start + size], action=action)
+        BatchPlan(course_key=course, canary=False, row_ids=ids[start : start + size], action=action)
         for (course, action), ids in together.items()
         for start in range(0, len(ids), size)
     ]
@@ -148,25 +148,25 @@ def claimed(ledger: Ledger, job_id: int, owner: str | None = None, *, place: int
     return claim
 
 
-def works_of(ledger: Ledger, claim: Claim) -> list[Work]:
+def items_of(ledger: Ledger, claim: Claim) -> list[WorkItem]:
     """Return what is to be worked off under a claim."""
     with ledger.read() as tx:
-        return intents.load_work(tx, claim)
+        return intents.load_items(tx, claim)
 
 
-def line_of(ledger: Ledger, table: Any, line_id: int) -> Any:
+def record_of(ledger: Ledger, table: Any, line_id: int) -> Any:
     """Return one line of a table."""
     with ledger.read() as tx:
         return tx.execute(select(table).where(table.c.id == line_id)).one()
 
 
-def lines_of(ledger: Ledger, table: Any) -> list[Any]:
+def records_of(ledger: Ledger, table: Any) -> list[Any]:
     """Return all lines of a table, in order."""
     with ledger.read() as tx:
         return list(tx.execute(select(table).order_by(table.c.id)))
 
 
-def change_lines(ledger: Ledger, table: Any, **values: Any) -> None:
+def change_records(ledger: Ledger, table: Any, **values: Any) -> None:
     """Change every line of a table."""
     with ledger.write() as tx:
         tx.execute(update(table).values(**values))
@@ -194,7 +194,7 @@ def state_of(ledger: Ledger, job_id: int) -> JobState:
 
 def counts(ledger: Ledger) -> dict[str, int]:
     """Return how many lines each table of people and registrations has."""
-    return {table.name: len(lines_of(ledger, table)) for table in (schema.candidate, schema.registration)}
+    return {table.name: len(records_of(ledger, table)) for table in (schema.candidate, schema.registration)}
 
 
 class _Sleeping:
@@ -236,12 +236,12 @@ class FreePace:
 @asynccontextmanager
 async def a_door(
     url: str, headers: dict[str, str] | None = None, *, pace: FreePace | None = None, seconds: float = 5.0
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[LmsClient]:
     """Open a door to an address."""
     gate: Any = pace or FreePace()
-    wire = open_wire(url, headers or {}, gate, in_flight=8, timeout_seconds=seconds)
+    wire = open_session(url, headers or {}, gate, in_flight=8, timeout_seconds=seconds)
     try:
-        yield Door(wire=wire, lane="7")
+        yield LmsClient(session=wire, queue="7")
     finally:
         await wire.close()
 
@@ -259,7 +259,9 @@ def a_connection(system: str, url: str = "http://127.0.0.1:9", **changes: Any) -
 
 
 @asynccontextmanager
-async def connected(connection: Connection, pace: FreePace | None = None) -> AsyncIterator[tuple[Connector, Door]]:
+async def connected(
+    connection: Connection, pace: FreePace | None = None
+) -> AsyncIterator[tuple[Connector, LmsClient]]:
     """Connect to the LMS of a connection."""
     seconds = connection.timeout_seconds
     async with a_door(connection.base_url, lms.headers_of(connection), pace=pace, seconds=seconds) as door:
@@ -267,7 +269,7 @@ async def connected(connection: Connection, pace: FreePace | None = None) -> Asy
 
 
 @asynccontextmanager
-async def a_desk(ledger: Ledger, job_id: int, connection: Connection, **changes: Any) -> AsyncIterator[Desk]:
+async def a_desk(ledger: Ledger, job_id: int, connection: Connection, **changes: Any) -> AsyncIterator[JobContext]:
     """Return the desk at which a job is worked off; look-ups are not delayed."""
     async with connected(connection) as (connector, door):
         values = {
@@ -277,25 +279,29 @@ async def a_desk(ledger: Ledger, job_id: int, connection: Connection, **changes:
             "ledger": ledger,
             "connector": connector,
             "door": door,
-            "breaker": Breaker(connection.breaker),
+            "breaker": CircuitBreaker(connection.breaker),
             "rows_per_call": connector.rules.rows_per_call,
             "lookup_pauses": (0.0, 0.0, 0.0),
         }
-        yield Desk(**{**values, **changes})
+        yield JobContext(**{**values, **changes})
 
 
 def enrolments(ids: Sequence[str], **changes: Any) -> list[Enrolment]:
     """Return rows on their way to a registration, numbered from 1."""
     return [
-        Enrolment(row_id=number, candidate_id=who, row=a_row(number, **changes), key=f"roster-{who}-{number}")
+        Enrolment(
+            row_id=number, candidate_id=who, row=a_row(number, **changes), idempotency_key=f"roster-{who}-{number}"
+        )
         for number, who in enumerate(ids, start=1)
     ]
 
 
-def a_deed_of(action: Action, candidate_id: str, row_id: int = 1, **changes: Any) -> Deed:
+def a_deed_of(action: Action, candidate_id: str, row_id: int = 1, **changes: Any) -> ActionRequest:
     """Return something to be done to somebody, or to their registration on course 58, as `row` has it."""
     row = a_row(row_id, action=action, **changes.pop("row", {}))
-    return Deed(**{"row_id": row_id, "action": action, "row": row, "candidate_id": candidate_id, **changes})
+    return ActionRequest(
+        **{"row_id": row_id, "action": action, "row": row, "candidate_id": candidate_id, **changes}
+    )
 
 
 async def nothing() -> None:

@@ -183,7 +183,7 @@ def test_every_setting_is_documented(documentation: str) -> None:
         "email: ": Email,
         "webhook: ": Webhook,
         "folders: ": Folder,
-        **{f"{system}: ": lms.load(system).Settings for system in lms.systems()},
+        **{f"{system}: ": lms.load_connector(system).Settings for system in lms.systems()},
     }
     missing = {
         f"{where}{field.alias or key}"
@@ -210,7 +210,7 @@ def test_every_setting_is_explained_where_it_stands() -> None:
         Webhook,
         Mail,
         Folder,
-        *(lms.load(system).Settings for system in lms.systems()),
+        *(lms.load_connector(system).Settings for system in lms.systems()),
     }:
         path = Path(sys.modules[model.__module__].__file__ or "")
         lines = path.read_text("utf-8").splitlines()

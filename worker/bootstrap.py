@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from worker.errors import RosterError
     from worker.ledger.database import Transaction
     from worker.lms.http import LmsClient, LmsSession
-    from worker.pace.limiter import Gate
+    from worker.pace.limiter import RateLimiter
     from worker.pace.rate import Rate
     from worker.pace.stores.memory import PaceStore
-    from worker.registration.context import Desk
+    from worker.registration.context import JobContext
     from worker.settings import Connection, Settings
 
 #: A call that was given leave and never reported holds its slot for so much longer than it may take (seconds).
@@ -81,7 +81,7 @@ class Services:
         configured = configured_rate(connection)
         if configured is not None:
             return configured.per_second
-        remembered = key_value.get(tx, pace_memory(connection)) or {}
+        remembered = key_value.get(tx, pace_key(connection)) or {}
         return float(remembered.get("rate") or 0) or None
 
 
@@ -99,7 +99,7 @@ def credential_of(connection: Connection) -> str:
     return hashlib.sha256(f"{connection.base_url}|{proof}".encode()).hexdigest()[:32]
 
 
-def pace_memory(connection: Connection) -> str:
+def pace_key(connection: Connection) -> str:
     """Return the name under which the ledger remembers the pace of a credential."""
     return f"pace:{credential_of(connection)}"
 
@@ -114,29 +114,29 @@ def configured_rate(connection: Connection) -> Rate | None:
         raise SettingsError(f"connections.{connection.name}.rate: {error}") from None
 
 
-def open_gate(services: Services, connection: Connection) -> Gate:
+def open_limiter(services: Services, connection: Connection) -> RateLimiter:
     """Return the gate before an LMS's calls, at the pace that held when the credential was last used."""
-    from worker.pace.limiter import Gate  # noqa: PLC0415
+    from worker.pace.limiter import RateLimiter  # noqa: PLC0415
 
-    return Gate(_open_store(services, connection), max_in_flight=connection.max_in_flight)
+    return RateLimiter(_open_store(services, connection), max_in_flight=connection.max_in_flight)
 
 
 def _open_store(services: Services, connection: Connection) -> PaceStore:
     """Return where the pace is kept: in this process, or in the broker's Redis for all who use it."""
-    from worker.pace.state import Bounds  # noqa: PLC0415
+    from worker.pace.state import Limits  # noqa: PLC0415
     from worker.pace.stores import persistence  # noqa: PLC0415
     from worker.pace.stores.memory import MemoryStore  # noqa: PLC0415
 
     with services.ledger.read() as tx:
-        remembered = key_value.get(tx, pace_memory(connection)) or {}
-    bounds = Bounds(max_in_flight=connection.max_in_flight, rate=configured_rate(connection))
+        remembered = key_value.get(tx, pace_key(connection)) or {}
+    bounds = Limits(max_in_flight=connection.max_in_flight, rate=configured_rate(connection))
     found = persistence.from_memory(remembered, now=now())
     not_before = float(remembered.get("not_before") or 0)
     if not services.settings.broker:
         return MemoryStore(bounds, found=found, not_before=not_before)
-    from worker.pace.stores.redis import SharedStore, open_redis  # noqa: PLC0415 - 100 ms that only a queue costs
+    from worker.pace.stores.redis import RedisStore, open_redis  # noqa: PLC0415 - 100 ms that only a queue costs
 
-    return SharedStore(
+    return RedisStore(
         open_redis(services.settings.broker),
         credential_of(connection),
         bounds,
@@ -147,52 +147,52 @@ def _open_store(services: Services, connection: Connection) -> PaceStore:
     )
 
 
-def open_wire(services: Services, connection: Connection) -> LmsSession:
+def open_lms_session(services: Services, connection: Connection) -> LmsSession:
     """Open the line to a connection's LMS."""
     from worker.lms.http import open_session as dial  # noqa: PLC0415 - 250 ms that only a talking command costs
 
     return dial(
         connection.base_url,
         lms.headers_of(connection),
-        open_gate(services, connection),
+        open_limiter(services, connection),
         in_flight=connection.max_in_flight,
         timeout_seconds=connection.timeout_seconds,
     )
 
 
-def open_door(wire: LmsSession, job_id: int) -> LmsClient:
+def open_lms_client(wire: LmsSession, job_id: int) -> LmsClient:
     """Return a job's way through an open line."""
     from worker.lms.http import LmsClient  # noqa: PLC0415
 
     return LmsClient(session=wire, queue=str(job_id))
 
 
-def open_desk(
+def open_job_context(
     services: Services,
     connection: Connection,
     job_id: int,
     door: LmsClient,
     stopping: Callable[[], RosterError | None],
-) -> Desk:
+) -> JobContext:
     """Return the desk at which this process works on a job; `stopping` tells why nothing more may be sent."""
-    from worker.registration.breaker import Breaker  # noqa: PLC0415
-    from worker.registration.context import Desk  # noqa: PLC0415
+    from worker.registration.breaker import CircuitBreaker  # noqa: PLC0415
+    from worker.registration.context import JobContext  # noqa: PLC0415
 
     connector = lms.connect(connection, door)
     with services.ledger.read() as tx:
         proven = rows.proven_courses(tx, connection.name)
         job = jobs.find_job(tx, job_id)
-    desk = Desk(
+    desk = JobContext(
         job_id=job_id,
         connection=connection.name,
         owner=services.owner,
         ledger=services.ledger,
         connector=connector,
-        door=door,
-        breaker=Breaker(connection.breaker, proven=proven),
+        client=door,
+        breaker=CircuitBreaker(connection.breaker, proven=proven),
         lookup_pauses=connection.lookup_pauses,
         rows_per_call=connector.rules.rows_per_call,
-        stopping=stopping,
+        stop_reason=stopping,
         update_existing=job is not None and bool(job.options.get("update_existing")),
     )
     door.rows_left = lambda: desk.rows_left

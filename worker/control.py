@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from worker.intake.accept import Origin
     from worker.intake.answer_file import AnswerRow
     from worker.intake.options import Options
-    from worker.jobs.resolve import Answer
+    from worker.jobs.resolve import Resolution
     from worker.jobs.submission import Submission
     from worker.ledger.database import Transaction
     from worker.settings import Connection
@@ -182,14 +182,16 @@ def undo(
     return _published(services, message, undoing, driver)
 
 
-def resolve(services: Services, job_id: int, row: int, answer: Answer, *, actor: str | None = None) -> str:
+def resolve(services: Services, job_id: int, row: int, resolution: Resolution, *, actor: str | None = None) -> str:
     """Resolve a row in doubt by what a person found at the LMS, and return what that means for the row.
 
     Raises UnknownJob or UsageError.
     """
-    found = "absent" if answer.absent else "candidate" if answer.candidate_id is not None else "registration"
+    found = (
+        "absent" if resolution.absent else "candidate" if resolution.candidate_id is not None else "registration"
+    )
     with services.ledger.write() as tx:
-        message = resolving.resolve(tx, job_id, row, answer)
+        message = resolving.resolve_row(tx, job_id, row, resolution)
         _record(tx, actor, "resolve", job_id, f"row {row}: {found}")
     return message
 
@@ -199,7 +201,7 @@ def resolve_from_file(
 ) -> str:
     """Resolve the rows in doubt that a file answers, all or none, and return a summary. Raises UsageError."""
     with services.ledger.write() as tx:
-        message = resolving.resolve_all(tx, job_id, file, lines)
+        message = resolving.resolve_from_file(tx, job_id, file, lines)
         _record(tx, actor, "resolve", job_id, file)
     return message
 

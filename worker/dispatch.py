@@ -59,7 +59,7 @@ def start(services: Services, job_id: int) -> bool:
     """Publish what a job needs now; False when the broker is away: the job then starts with a later sweep."""
     window = advance.Window(batches=services.settings.window)
     with services.ledger.write() as tx:
-        due = advance.go_on(tx, job_id, window, now())
+        due = advance.advance(tx, job_id, window, now())
     if unsent := publish(make_app(services.settings), due):
         with services.ledger.write() as tx:
             queue.mark_unsent(tx, unsent)

@@ -42,7 +42,7 @@ class JobMetrics:
                 for job in jobs.list_jobs(tx, MOST_JOBS):
                     if not job.has_ended or (job.finished_at or 0) > now() - TOLD_SECONDS:
                         self._tell(tx, told, job)
-                for each, count in webhooks.tally(tx).items():
+                for each, count in webhooks.count_events(tx).items():
                     told.hooks.add_metric(each, count)
         except RosterError:
             told.up.add_metric((), 0)
@@ -53,7 +53,7 @@ class JobMetrics:
     def _tell(self, tx: Transaction, told: _Told, job: Job) -> None:
         name = (str(job.id), job.connection)
         told.state.add_metric((*name, job.state), 1)
-        for status, count in rows.tally(tx, job.id).by_status.items():
+        for status, count in rows.count_rows(tx, job.id).by_status.items():
             told.rows.add_metric((*name, status), count)
         for operation, count in jobs.calls_of(tx, job.id).items():
             told.calls.add_metric((*name, operation), count)

@@ -96,14 +96,14 @@ def test_doctor_says_whether_the_queue_is_at_work(sandbox, office, queue):
     before = desk.type("doctor")
     line.beat()
     line.worker()
-    line.until(lambda: line.ask("select name from memory where name = 'sweep'"), "a sweep")
+    line.until(lambda: line.ask("select key from key_value where key = 'sweep'"), "a sweep")
     after = desk.type("doctor")
 
     assert before.code == 2
-    assert "0 workers answer" in before.out
-    assert "never swept" in before.out
+    assert "0 workers answer" in before.in_flight_at_burst
+    assert "never swept" in before.in_flight_at_burst
     assert after.code == 0
-    assert "1 workers answer" in after.out
+    assert "1 workers answer" in after.in_flight_at_burst
     assert desk.type("doctor", "--swept").code == 0
 
 

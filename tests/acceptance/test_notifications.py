@@ -46,12 +46,12 @@ def serve(desk):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    before = ask(desk, "select at from memory where name = 'sweep'")
+    before = ask(desk, "select updated_at from key_value where key = 'sweep'")
     running = desk.start("serve", "--port", port)
 
     def has_swept():
         assert not running.is_over, running.err.read_text("utf-8")
-        return ask(desk, "select at from memory where name = 'sweep'") != before
+        return ask(desk, "select updated_at from key_value where key = 'sweep'") != before
 
     wait_until(has_swept, "the first sweep")
     return running
@@ -94,8 +94,10 @@ def test_the_end_of_a_job_is_told_once_by_mail_and_once_by_webhook(sandbox, offi
 
     job = submit(desk, "spring.csv")
     wait_until(lambda: hook.posted and mail_server.taken, "both messages")
-    swept = ask(desk, "select at from memory where name = 'sweep'")
-    wait_until(lambda: ask(desk, "select at from memory where name = 'sweep'") > swept + 1, "three more sweeps")
+    swept = ask(desk, "select updated_at from key_value where key = 'sweep'")
+    wait_until(
+        lambda: ask(desk, "select updated_at from key_value where key = 'sweep'") > swept + 1, "three more sweeps"
+    )
 
     (posted,) = hook.posted
     assert posted.is_signed_with(SECRET)
@@ -108,7 +110,9 @@ def test_the_end_of_a_job_is_told_once_by_mail_and_once_by_webhook(sandbox, offi
     }
     assert told["job"]["link"] == f"https://roster.example.org/jobs/{job}"
     assert mail_server.subjects == ["Roster: spring.csv: 1 of 4 registered, 3 need you"]
-    everything = posted.body + b"".join(mail_server.raw) + running.err.read_bytes() + running.out.read_bytes()
+    everything = (
+        posted.body + b"".join(mail_server.raw) + running.err.read_bytes() + running.in_flight_at_burst.read_bytes()
+    )
     assert not PERSONAL.search(everything.decode())
 
 
@@ -166,9 +170,11 @@ def test_no_receiver_that_fails_touches_the_job(sandbox, office, hook):
     assert waiting["hook"]["error"] == "the receiver answered 500"
     doctor = desk.type("doctor")
     assert doctor.code == 2
-    assert f"messages to hook: the one on job {job} is waiting: the receiver answered 500" in doctor.out
-    assert "mail: 127.0.0.1:" in doctor.out
-    assert hook.url not in doctor.out + doctor.err
+    assert (
+        f"messages to hook: the one on job {job} is waiting: the receiver answered 500" in doctor.in_flight_at_burst
+    )
+    assert "mail: 127.0.0.1:" in doctor.in_flight_at_burst
+    assert hook.url not in doctor.in_flight_at_burst + doctor.err
 
 
 def test_trouble_of_a_connection_is_told_once_and_that_it_is_well_again_too(sandbox, office, hook):
@@ -181,7 +187,7 @@ def test_trouble_of_a_connection_is_told_once_and_that_it_is_well_again_too(sand
     first = submit(desk, "one.csv")
     wait_until(lambda: hook.posted, "the word of trouble")
     second = submit(desk, "two.csv")
-    silent = "select told_at = state_at and state = 'held' from job where id = ?"
+    silent = "select notified_at = state_at and state = 'held' from job where id = ?"
     wait_until(lambda: ask(desk, silent, second), "the second job to be held")
 
     running.interrupt()
@@ -222,8 +228,10 @@ def test_workers_behind_a_broker_tell_it_once(sandbox, office, queue, hook):
     job = line.submit("spring.csv")
     line.ended(job)
     line.until(lambda: hook.posted, "the message")
-    swept = line.ask("select at from memory where name = 'sweep'")
-    line.until(lambda: line.ask("select at from memory where name = 'sweep'") > swept + 1.5, "two more sweeps")
+    swept = line.ask("select updated_at from key_value where key = 'sweep'")
+    line.until(
+        lambda: line.ask("select updated_at from key_value where key = 'sweep'") > swept + 1.5, "two more sweeps"
+    )
 
     assert hook.events == [("job.ended", job)]
     assert not PERSONAL.search(line.logs())
@@ -248,7 +256,7 @@ def test_a_person_can_try_a_receiver_and_look_into_the_outbox(office, hook, mail
     )
     assert unknown.code == 2
     assert "hook, office" in unknown.err
-    assert "No message yet" in desk.type("message", "list").out
+    assert "No message yet" in desk.type("message", "list").in_flight_at_burst
 
 
 def test_serve_refuses_a_table_that_must_be_mended(sandbox, office, hook):

@@ -48,7 +48,7 @@ def test_a_session_that_is_used_lasts_and_one_that_is_not_ends(ledger: Ledger) -
     assert keys.owner_of_session(ledger, cookie, 60) is not None, "its use was not noted"
     seen(700)
     assert keys.owner_of_session(ledger, cookie, 600) is None
-    seen(0, begun=keys.LONGEST_SESSION + 1)
+    seen(0, begun=keys.MAX_SESSION_SECONDS + 1)
     assert keys.owner_of_session(ledger, cookie, 600) is None
 
 
@@ -58,7 +58,7 @@ def test_neither_password_nor_cookie_nor_token_stands_in_the_ledger(ledger: Ledg
     token = people.make_token(ledger, "ana", "nightly", by="-")
 
     with ledger.read() as tx:
-        tables = (schema.account, schema.session, schema.token, schema.audit, schema.guess)
+        tables = (schema.account, schema.session, schema.token, schema.audit, schema.sign_in_failure)
         kept = str([tuple(line) for table in tables for line in tx.execute(table.select())])
 
     assert token.startswith(keys.PREFIX)
@@ -91,7 +91,7 @@ def test_wrong_names_and_wrong_passwords_cannot_be_told_apart(ledger: Ledger) ->
 @pytest.mark.parametrize("name", ["ana", "nobody"])
 def test_guessing_at_a_name_is_locked_out_even_for_the_right_password(ledger: Ledger, name: str) -> None:
     add(ledger)
-    for _ in range(guessing.FREE_OF_A_NAME):
+    for _ in range(guessing.FREE_FAILURES_PER_NAME):
         with pytest.raises(people.WrongPassword):
             people.sign_in(ledger, name, "wrong", "192.0.2.1")
 
@@ -107,9 +107,9 @@ def test_guessing_at_a_name_is_locked_out_even_for_the_right_password(ledger: Le
 
 def test_guessing_from_a_host_is_locked_out_whatever_the_names(ledger: Ledger) -> None:
     add(ledger)
-    for number in range(guessing.FREE_OF_A_HOST):
+    for number in range(guessing.FREE_FAILURES_PER_HOST):
         with ledger.write() as tx:
-            assert guessing.locked_for(tx, f"name{number}", "192.0.2.1") == 0.0
+            assert guessing.count_attempt(tx, f"name{number}", "192.0.2.1") == 0.0
 
     with pytest.raises(people.LockedOut):
         people.sign_in(ledger, "ana", GOOD, "192.0.2.1")
@@ -120,27 +120,27 @@ def test_waits_double_up_to_a_quarter_of_an_hour_and_are_forgotten_after_a_day(l
     waits = []
     for _ in range(15):
         with ledger.write() as tx:
-            assert guessing.locked_for(tx, "ana", "192.0.2.1") == 0.0
-            waits.append(guessing.locked_for(tx, "ana", "192.0.2.1"))
+            assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
+            waits.append(guessing.count_attempt(tx, "ana", "192.0.2.1"))
         _let_pass(ledger)
 
-    longest = [0.0, 0.0, *(min(15.0 * 2**n, guessing.LONGEST_WAIT) for n in range(13))]
+    longest = [0.0, 0.0, *(min(15.0 * 2**n, guessing.MAX_WAIT_SECONDS) for n in range(13))]
     assert [wait for wait, most in zip(waits, longest, strict=True) if not most / 2 <= wait <= most] == []
-    _let_pass(ledger, guessing.FORGOTTEN_AFTER + 1)
+    _let_pass(ledger, guessing.RESET_AFTER_SECONDS + 1)
     with ledger.write() as tx:
-        assert guessing.locked_for(tx, "ana", "192.0.2.1") == 0.0
-        assert guessing.locked_for(tx, "ana", "192.0.2.1") == 0.0
+        assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
+        assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
 
 
 def test_many_guesses_at_once_are_no_way_around(ledger: Ledger) -> None:
     def guess(_: int) -> bool:
         with ledger.write() as tx:
-            return guessing.locked_for(tx, "ana", "192.0.2.1") == 0.0
+            return guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
 
     with ThreadPoolExecutor(8) as pool:
         let_through = sum(pool.map(guess, range(30)))
 
-    assert let_through == guessing.FREE_OF_A_NAME
+    assert let_through == guessing.FREE_FAILURES_PER_NAME
 
 
 def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger) -> None:
@@ -157,21 +157,25 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
     assert keys.owner_of_token(ledger, token) is None
     with ledger.read() as tx:
         assert [(each.name, each.role) for each, _ in accounts.list_accounts(tx)] == [("bea", Role.ADMIN)]
-        assert [line.act for line in accounts.lines(tx, most=3)] == ["user remove", "user password", "user role"]
+        assert [line.action for line in accounts.audit_entries(tx, most=3)] == [
+            "user remove",
+            "user password",
+            "user role",
+        ]
     for wrong in ("ana", "-"):
         with pytest.raises(UsageError, match="there are: bea"):
             people.remove(ledger, wrong, by="-")
 
 
 def test_a_password_does_not_fit_a_spoilt_hash_nor_one_that_is_cut_short() -> None:
-    kept = passwords.hashed("abcdefghijkl" * 80)
+    kept = passwords.hash_password("abcdefghijkl" * 80)
 
-    assert passwords.fits("abcdefghijkl" * 80, kept)
-    assert not passwords.fits("abcdefghijkl" * 500, kept)
-    assert not passwords.fits("x", "no hash at all")
+    assert passwords.matches("abcdefghijkl" * 80, kept)
+    assert not passwords.matches("abcdefghijkl" * 500, kept)
+    assert not passwords.matches("x", "no hash at all")
 
 
-def _let_pass(ledger: Ledger, seconds: float = guessing.LONGEST_WAIT) -> None:
+def _let_pass(ledger: Ledger, seconds: float = guessing.MAX_WAIT_SECONDS) -> None:
     with ledger.write() as tx:
-        guess = schema.guess.c
-        tx.execute(update(schema.guess).values(last_at=guess.last_at - seconds, locked_until=now() - 1))
+        failure = schema.sign_in_failure.c
+        tx.execute(update(schema.sign_in_failure).values(last_at=failure.last_at - seconds, locked_until=now() - 1))

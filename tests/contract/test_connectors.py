@@ -36,7 +36,15 @@ from tests.builders import (
 )
 from worker import bootstrap, lms
 from worker.errors import AnswerLost, LmsError, LmsUnavailable, RateLimited, Refused, SettingsError, StopJob
-from worker.lms.contract import Connector, Deed, Done, Named, Registered, Seen, Unfound
+from worker.lms.contract import (
+    ActionRequest,
+    ActionResult,
+    Connector,
+    LookupMiss,
+    RegistrationOwner,
+    RemoteRegistration,
+    RemoteState,
+)
 from worker.model import Action, Candidate, RowRules
 from worker.reports.codes import CODES
 from worker.sandbox.server import make_world, running
@@ -45,9 +53,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from worker.lms.http import Door
+    from worker.lms.http import LmsClient
 
-    Open = Callable[..., AbstractAsyncContextManager[tuple[Connector, Door]]]
+    Open = Callable[..., AbstractAsyncContextManager[tuple[Connector, LmsClient]]]
 
 SECRETS = {TOKEN, KEY, SECRET, "wrong-secret"}
 
@@ -110,7 +118,7 @@ def open_lms(system: str) -> Iterator[Open]:
         @asynccontextmanager
         async def open_one(
             *bad_days: str, settings: dict[str, Any] | None = None, **options: Any
-        ) -> AsyncIterator[tuple[Connector, Door]]:
+        ) -> AsyncIterator[tuple[Connector, LmsClient]]:
             url = stack.enter_context(running(make_world(bad_days=bad_days, **options)))
             async with connected(a_connection(system, url, **(settings or {}))) as pair:
                 yield pair
@@ -120,18 +128,18 @@ def open_lms(system: str) -> Iterator[Open]:
 
 async def created(connector: Connector, count: int = 1) -> list[str]:
     return [
-        await connector.create(a_candidate(number, external_id=f"X-{number}"), nothing)
+        await connector.create_candidate(a_candidate(number, external_id=f"X-{number}"), nothing)
         for number in range(1, count + 1)
     ]
 
 
-async def registered(connector: Connector, ids: list[str], **changes: Any) -> dict[int, Registered]:
+async def registered(connector: Connector, ids: list[str], **changes: Any) -> dict[int, RemoteRegistration]:
     """Register these, in as many calls as the LMS takes."""
-    found: dict[int, Registered] = {}
+    found: dict[int, RemoteRegistration] = {}
     size = connector.rules.rows_per_call
     wanted = enrolments(ids, **changes)
     for start in range(0, len(wanted), size):
-        found |= dict(await connector.register(wanted[start : start + size], nothing))
+        found |= dict(await connector.register_batch(wanted[start : start + size], nothing))
     return found
 
 
@@ -139,7 +147,7 @@ async def registered(connector: Connector, ids: list[str], **changes: Any) -> di
 
 
 def test_every_connector_declares_what_the_core_asks_of_it(system: str) -> None:
-    module = lms.load(system)
+    module = lms.load_connector(system)
 
     for name in ("Settings", "connect", "headers", "rules"):
         assert hasattr(module, name), f"{system} lacks {name}"
@@ -148,7 +156,7 @@ def test_every_connector_declares_what_the_core_asks_of_it(system: str) -> None:
 
 
 def test_every_connector_offers_all_of_the_contract(system: str) -> None:
-    connector = lms.connect(a_connection(system), door=None)  # type: ignore[arg-type]
+    connector = lms.connect(a_connection(system), client=None)  # type: ignore[arg-type]
 
     for name, wanted in inspect.getmembers(Connector, inspect.isfunction):
         if name.startswith("_"):
@@ -190,7 +198,7 @@ def test_no_secret_is_shown_by_a_connection_or_its_warnings(system: str) -> None
         str(connection.model_dump()),
         *lms.literal_secrets(connection, raw),
         bootstrap.credential_of(connection),
-        bootstrap.pace_memory(connection),
+        bootstrap.pace_key(connection),
     ]
 
     assert len(lms.literal_secrets(connection, raw)) >= 1
@@ -268,8 +276,8 @@ async def test_every_column_of_a_candidate_reaches_the_lms_or_is_left_out_and_no
     world = make_world()
     with running(world) as url:
         async with connected(a_connection(system, url)) as (connector, _):
-            await connector.create(everything, nothing)
-            await connector.create(a_candidate(2), nothing)
+            await connector.create_candidate(everything, nothing)
+            await connector.create_candidate(a_candidate(2), nothing)
 
     people = world.kmi.people.users if system == "kmi" else world.tahdah.candidates
     full, sparse = ({str(key): value for key, value in each.fields.items()} for each in people.values())
@@ -335,10 +343,10 @@ async def test_somebody_who_was_created_is_found_or_the_lms_has_no_look_up(open_
         absent_key = await connector.find_candidate(a_candidate(9, external_id="X-9"), sent_at)
 
     if names.find_candidate is None:
-        assert {by_key, by_mail, absent, absent_key} == {Unfound.NO_LOOKUP}
+        assert {by_key, by_mail, absent, absent_key} == {LookupMiss.NO_LOOKUP}
     else:
         assert (by_key, by_mail) == (candidate_id, candidate_id)
-        assert (absent, absent_key) == (Unfound.ABSENT, Unfound.ABSENT)
+        assert (absent, absent_key) == (LookupMiss.ABSENT, LookupMiss.ABSENT)
 
 
 async def test_of_two_who_could_be_meant_none_is_chosen(open_lms: Open, names: Names) -> None:
@@ -346,13 +354,13 @@ async def test_of_two_who_could_be_meant_none_is_chosen(open_lms: Open, names: N
         pytest.skip("this LMS has no look-up")
     async with open_lms() as (connector, _):
         for login_name in ("ana1", "ana2"):
-            await connector.create(a_candidate(1, external_id="X-1", login_name=login_name), nothing)
+            await connector.create_candidate(a_candidate(1, external_id="X-1", login_name=login_name), nothing)
         found = [
             await connector.find_candidate(a_candidate(1, login_name=None, **who), time.time())
             for who in ({}, {"external_id": "X-1"})
         ]
 
-    assert found == [Unfound.SEVERAL, Unfound.SEVERAL]
+    assert found == [LookupMiss.AMBIGUOUS, LookupMiss.AMBIGUOUS]
 
 
 @pytest.mark.parametrize("external_id", ["ID10-05113", "a/b", "a b", "ä?&#%", "7", "a..b"])
@@ -363,7 +371,7 @@ async def test_an_external_id_with_signs_in_it_is_looked_up_as_it_stands(
         pytest.skip("this LMS has no look-up")
     async with open_lms() as (connector, _):
         who = a_candidate(1, external_id=external_id)
-        candidate_id = await connector.create(who, nothing)
+        candidate_id = await connector.create_candidate(who, nothing)
 
         assert await connector.find_candidate(who, None) == candidate_id
 
@@ -375,9 +383,9 @@ async def test_an_external_id_that_no_path_can_hold_is_never_called_absent(
     """An HTTP library takes `/external_id/../` for `/`, encoded or not."""
     async with open_lms() as (connector, _):
         who = a_candidate(1, external_id=external_id)
-        candidate_id = await connector.create(who, nothing)
+        candidate_id = await connector.create_candidate(who, nothing)
 
-        assert await connector.find_candidate(who, None) in {candidate_id, Unfound.NO_LOOKUP}
+        assert await connector.find_candidate(who, None) in {candidate_id, LookupMiss.NO_LOOKUP}
 
 
 async def test_a_look_up_that_is_refused_or_breaks_never_says_absent(open_lms: Open, names: Names) -> None:
@@ -389,7 +397,7 @@ async def test_a_look_up_that_is_refused_or_breaks_never_says_absent(open_lms: O
                 found = await connector.find_candidate(a_candidate(1, external_id="X-1"), None)
             except LmsError:
                 continue
-            assert found is Unfound.NO_LOOKUP, bad_day
+            assert found is LookupMiss.NO_LOOKUP, bad_day
 
 
 # Registrations
@@ -402,7 +410,7 @@ async def test_every_registration_is_confirmed_by_row(open_lms: Open) -> None:
 
     assert sorted(found) == [1, 2, 3, 4, 5]
     assert len({each.registration_id for each in found.values()}) == 5
-    assert not any(each.already for each in found.values())
+    assert not any(each.existed for each in found.values())
 
 
 @pytest.mark.parametrize("form", ["shuffled", "string-ids", "int-ids", "float-ids", "200", "201"])
@@ -496,8 +504,8 @@ async def test_registrations_in_doubt_are_found_or_absent_or_cannot_be_looked_up
             found |= dict(await connector.find_registrations(wanted[start : start + size]))
 
     assert sorted(found) == [1, 2, 3]
-    assert all(isinstance(found[row], Registered) and found[row].registration_id for row in (1, 2))
-    assert found[3] is Unfound.ABSENT
+    assert all(isinstance(found[row], RemoteRegistration) and found[row].registration_id for row in (1, 2))
+    assert found[3] is LookupMiss.ABSENT
 
 
 @pytest.mark.parametrize("lookup", ["404", "405"])
@@ -506,7 +514,7 @@ async def test_where_there_is_no_look_up_nobody_is_called_absent(open_lms: Open,
         ids = await created(connector)
         found = await connector.find_registrations(enrolments(ids))
 
-    assert found == {1: Unfound.NO_LOOKUP}
+    assert found == {1: LookupMiss.NO_LOOKUP}
 
 
 async def test_a_look_up_of_registrations_that_breaks_never_says_absent(open_lms: Open, names: Names) -> None:
@@ -517,7 +525,7 @@ async def test_a_look_up_of_registrations_that_breaks_never_says_absent(open_lms
                 found = await connector.find_registrations(enrolments(ids))
             except LmsError:
                 continue
-            assert found == {1: Unfound.NO_LOOKUP}, bad_day
+            assert found == {1: LookupMiss.NO_LOOKUP}, bad_day
 
 
 @pytest.mark.parametrize("count", [99, 100, 101])
@@ -532,7 +540,7 @@ async def test_a_list_that_may_be_one_page_of_several_proves_nobody_absent(
         await registered(connector, ids[:count])
         found = await connector.find_registrations(enrolments(ids[-1:]))
 
-    assert found == {1: Unfound.NO_LOOKUP if count == 100 else Unfound.ABSENT}
+    assert found == {1: LookupMiss.NO_LOOKUP if count == 100 else LookupMiss.ABSENT}
 
 
 # Lists
@@ -541,7 +549,7 @@ async def test_a_list_that_may_be_one_page_of_several_proves_nobody_absent(
 async def test_everybody_is_listed_once_over_all_pages(open_lms: Open, names: Names) -> None:
     async with open_lms(seed_users=250) as (connector, door):
         pages = [page async for page in connector.list_people(None)]
-        more = [await connector.count_people(at_least) for at_least in (249, 250, 251)]
+        more = [await connector.has_more_people_than(at_least) for at_least in (249, 250, 251)]
 
     people = [person.candidate_id for page in pages for person in page]
     if names.list_people is None:
@@ -569,7 +577,7 @@ async def test_only_those_changed_since_are_listed_when_asked_so(open_lms: Open,
     if names.list_people is None:
         pytest.skip("this LMS lists nobody")
     async with open_lms(seed_users=120) as (connector, _):
-        candidate_id = await connector.create(a_candidate(999), nothing)
+        candidate_id = await connector.create_candidate(a_candidate(999), nothing)
         since = [page async for page in connector.list_people(time.time() - 60)]
 
     assert [person.candidate_id for page in since for person in page] == [candidate_id]
@@ -586,9 +594,9 @@ async def test_a_list_that_breaks_off_is_an_error_and_not_a_short_list(open_lms:
 
 async def test_who_stands_on_a_course_is_listed_whole_or_not_at_all(open_lms: Open, names: Names) -> None:
     async with open_lms(seed_users=250, registered=["58:1-230"]) as (connector, _):
-        whole = await connector.list_registered(a_course(), 3)
-        exactly = await connector.list_registered(a_course("59"), 1)
-        too_long = await connector.list_registered(a_course(), 2)
+        whole = await connector.list_registrations(a_course(), 3)
+        exactly = await connector.list_registrations(a_course("59"), 1)
+        too_long = await connector.list_registrations(a_course(), 2)
 
     if not names.lists_registered:
         assert (whole, exactly, too_long) == (None, None, None)
@@ -619,14 +627,14 @@ def action(request: pytest.FixtureRequest) -> Action:
     return Action(request.param)
 
 
-def deed_of(action: Action, candidate_id: str) -> Deed:
+def deed_of(action: Action, candidate_id: str) -> ActionRequest:
     changed = {"candidate": a_candidate(1, city="Delft"), "score": Decimal(70)}
     return a_deed_of(action, candidate_id, row=changed)
 
 
 async def registered_one(connector: Connector) -> str:
     (candidate_id,) = await created(connector)
-    await connector.register(enrolments([candidate_id]), nothing)
+    await connector.register_batch(enrolments([candidate_id]), nothing)
     return candidate_id
 
 
@@ -636,16 +644,16 @@ async def test_a_deed_is_not_so_before_it_is_done_and_is_so_after(open_lms: Open
             pytest.skip("this LMS offers no such action")
         deed = deed_of(action, await registered_one(connector))
 
-        before = (await connector.look([deed]))[1]
-        assert isinstance(before, Seen)
-        assert not before.reached
+        before = (await connector.read_states([deed]))[1]
+        assert isinstance(before, RemoteState)
+        assert not before.is_done
         calls = door.calls.total()
-        done = await connector.act([deed], {1: before}, nothing)
-        assert isinstance(done[1], Done)
+        done = await connector.apply([deed], {1: before}, nothing)
+        assert isinstance(done[1], ActionResult)
         assert door.calls.total() == calls + 1
 
-        after = (await connector.look([deed]))[1]
-        assert after is Unfound.ABSENT or (isinstance(after, Seen) and after.reached)
+        after = (await connector.read_states([deed]))[1]
+        assert after is LookupMiss.ABSENT or (isinstance(after, RemoteState) and after.is_done)
 
 
 async def test_a_deed_is_never_believed_done_without_an_answer_that_says_so(open_lms: Open, action: Action) -> None:
@@ -657,10 +665,10 @@ async def test_a_deed_is_never_believed_done_without_an_answer_that_says_so(open
             if action not in connector.rules.actions:
                 pytest.skip("this LMS offers no such action")
             deed = deed_of(action, await registered_one(connector))
-            seen = (await connector.look([deed]))[1]
-            assert isinstance(seen, Seen)
+            seen = (await connector.read_states([deed]))[1]
+            assert isinstance(seen, RemoteState)
             with suppress(AnswerLost):
-                assert await connector.act([deed], {1: seen}, nothing) == {}
+                assert await connector.apply([deed], {1: seen}, nothing) == {}
 
 
 async def test_nothing_is_sent_when_the_intent_of_a_deed_fails(open_lms: Open, action: Action) -> None:
@@ -671,11 +679,11 @@ async def test_nothing_is_sent_when_the_intent_of_a_deed_fails(open_lms: Open, a
         if action not in connector.rules.actions:
             pytest.skip("this LMS offers no such action")
         deed = deed_of(action, await registered_one(connector))
-        seen = (await connector.look([deed]))[1]
-        assert isinstance(seen, Seen)
+        seen = (await connector.read_states([deed]))[1]
+        assert isinstance(seen, RemoteState)
         calls = door.calls.total()
         with pytest.raises(InterruptedError):
-            await connector.act([deed], {1: seen}, intent)
+            await connector.apply([deed], {1: seen}, intent)
         assert door.calls.total() == calls
 
 
@@ -685,25 +693,30 @@ async def test_what_is_not_there_is_absent_and_no_error(open_lms: Open, action: 
             pytest.skip("this LMS offers no such action")
         deeds = [replace(deed_of(action, str(990 + number)), row_id=number) for number in (1, 2, 3, 4, 5)]
 
-        assert await connector.look(deeds) == dict.fromkeys((1, 2, 3, 4, 5), Unfound.ABSENT)
+        assert await connector.read_states(deeds) == dict.fromkeys((1, 2, 3, 4, 5), LookupMiss.ABSENT)
 
 
 async def test_a_registration_is_found_by_its_external_id_or_nobody_is_asked(open_lms: Open) -> None:
     async with open_lms() as (connector, door):
         (candidate_id,) = await created(connector)
-        await connector.register(enrolments([candidate_id]), nothing)
+        await connector.register_batch(enrolments([candidate_id]), nothing)
         calls = door.calls.total()
         row = a_row(1, Candidate(), course=None, registration_external_id=f"roster-{candidate_id}-1")
 
-        found = await connector.find_named(row)
+        found = await connector.find_by_external_id(row)
 
         if not connector.rules.finds_by_external_id:
-            assert (found, door.calls.total()) == (Unfound.NO_LOOKUP, calls)
+            assert (found, door.calls.total()) == (LookupMiss.NO_LOOKUP, calls)
             return
-        assert found == Named(candidate_id=candidate_id, course_id="58")
+        assert found == RegistrationOwner(candidate_id=candidate_id, course_id="58")
         assert door.calls.total() == calls + 1
-        assert await connector.find_named(replace(row, course=a_course(), candidate=a_candidate(1))) == found
-        assert await connector.find_named(replace(row, registration_external_id="nothing")) is Unfound.ABSENT
+        assert (
+            await connector.find_by_external_id(replace(row, course=a_course(), candidate=a_candidate(1))) == found
+        )
+        assert (
+            await connector.find_by_external_id(replace(row, registration_external_id="nothing"))
+            is LookupMiss.ABSENT
+        )
 
 
 @pytest.mark.parametrize(
@@ -715,11 +728,11 @@ async def test_what_is_named_beside_an_external_id_must_agree(open_lms: Open, ch
         if not connector.rules.finds_by_external_id:
             pytest.skip("this LMS finds no registration by its external id")
         (candidate_id,) = await created(connector)
-        await connector.register(enrolments([candidate_id]), nothing)
+        await connector.register_batch(enrolments([candidate_id]), nothing)
         bare = a_row(1, Candidate(), course=None, registration_external_id=f"roster-{candidate_id}-1")
 
         with pytest.raises(Refused) as raised:
-            await connector.find_named(replace(bare, **changes))
+            await connector.find_by_external_id(replace(bare, **changes))
 
     assert raised.value.code == "registration_mismatch"
 
@@ -732,7 +745,7 @@ async def test_a_look_up_by_external_id_that_is_refused_or_breaks_never_says_abs
         if not connector.rules.finds_by_external_id:
             pytest.skip("this LMS finds no registration by its external id")
         with pytest.raises(LmsError):
-            await connector.find_named(a_row(1, Candidate(), course=None, registration_external_id="R-1"))
+            await connector.find_by_external_id(a_row(1, Candidate(), course=None, registration_external_id="R-1"))
 
 
 async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as_a_whole() -> None:
@@ -740,12 +753,12 @@ async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as
     world = make_world(update_empties=True)
     with running(world) as url:
         async with connected(a_connection("kmi", url)) as (connector, door):
-            ids = [await connector.create(a_candidate(number, zip="2611"), nothing) for number in (1, 2)]
+            ids = [await connector.create_candidate(a_candidate(number, zip="2611"), nothing) for number in (1, 2)]
             for number, who in enumerate(ids, start=1):
                 deed = a_deed_of(Action.UPDATE, who, row={"candidate": a_candidate(number, city="Delft")})
-                seen = (await connector.look([deed]))[1]
-                assert isinstance(seen, Seen)
-                assert isinstance((await connector.act([deed], {1: seen}, nothing))[1], Done)
+                seen = (await connector.read_states([deed]))[1]
+                assert isinstance(seen, RemoteState)
+                assert isinstance((await connector.apply([deed], {1: seen}, nothing))[1], ActionResult)
 
     fields = [user.fields for user in world.kmi.people.users.values()]
     assert [(each["zip"], each["city"]) for each in fields] == [("2611", "Delft")] * 2
@@ -756,8 +769,8 @@ async def test_many_people_are_looked_at_by_the_list_of_all() -> None:
     with running(make_world(seed_users=300)) as url:
         async with connected(a_connection("kmi", url)) as (connector, door):
             deeds = [a_deed_of(Action.DEACTIVATE, str(1000 + number), number) for number in range(1, 101)]
-            found = await connector.look(deeds)
-            assert all(isinstance(seen, Seen) for seen in found.values())
+            found = await connector.read_states(deeds)
+            assert all(isinstance(seen, RemoteState) for seen in found.values())
             assert door.calls == {"list_users": 5}
 
 
@@ -767,8 +780,8 @@ async def test_many_people_are_looked_at_by_the_list_of_all() -> None:
 async def test_refused_credentials_stop_the_job_whatever_is_asked(open_lms: Open, names: Names) -> None:
     async with open_lms(settings=names.wrong_credentials) as (connector, _):
         for call in (
-            connector.create(a_candidate(), nothing),
-            connector.register(enrolments(["7"]), nothing),
+            connector.create_candidate(a_candidate(), nothing),
+            connector.register_batch(enrolments(["7"]), nothing),
             connector.find_registrations(enrolments(["7"])),
         ):
             with pytest.raises(StopJob) as raised:
@@ -780,12 +793,12 @@ async def test_refused_credentials_stop_the_job_whatever_is_asked(open_lms: Open
 async def test_a_throttle_is_a_pause_whatever_is_asked(open_lms: Open) -> None:
     async with open_lms("*:throttle:wait=90:retry-after=integer") as (connector, _):
         for call in (
-            connector.create(a_candidate(), nothing),
-            connector.register(enrolments(["7"]), nothing),
+            connector.create_candidate(a_candidate(), nothing),
+            connector.register_batch(enrolments(["7"]), nothing),
             connector.find_registrations(enrolments(["7"])),
             connector.probe(),
         ):
-            connector.door.wire.gate.not_before = 0.0  # type: ignore[attr-defined]
+            connector.client.session.limiter.not_before = 0.0  # type: ignore[attr-defined]
             with pytest.raises(RateLimited) as raised:
                 await call
             assert raised.value.seconds == pytest.approx(90, abs=2)
@@ -813,8 +826,8 @@ async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, 
                 raise InterruptedError
 
             for call in (
-                connector.create(a_candidate(2), intent),
-                connector.register(enrolments([candidate_id]), intent),
+                connector.create_candidate(a_candidate(2), intent),
+                connector.register_batch(enrolments([candidate_id]), intent),
             ):
                 with pytest.raises(InterruptedError):
                     await call
@@ -832,7 +845,7 @@ async def test_no_error_shows_a_secret_or_the_person_it_was_about(
     who = a_candidate(1, email="wilhelmina@example.org", first_name="Wilhelmina", last_name="Achterberg")
     async with open_lms(f"{names.create}:{bad_day}") as (connector, _):
         with pytest.raises(LmsError) as raised:
-            await connector.create(who, nothing)
+            await connector.create_candidate(who, nothing)
 
     told = f"{raised.value} {raised.value!r} {raised.value.__cause__!r} {raised.value.args!r}".casefold()
     assert not [word for word in (*SECRETS, "wilhelmina", "achterberg") if word in told]

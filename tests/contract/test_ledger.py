@@ -24,19 +24,19 @@ from tests.builders import (
     as_new,
     change_records,
     claimed,
-    record_of,
-    records_of,
+    items_of,
     open_batches_of,
     plan,
+    record_of,
+    records_of,
     statuses_of,
-    items_of,
 )
 from worker.errors import StaleClaim
 from worker.intake.accept import Accepted, accept
 from worker.intake.importing import import_roster
 from worker.intake.options import Options
 from worker.jobs import advance
-from worker.jobs.completion import settle_job
+from worker.jobs.completion import close_if_done
 from worker.ledger import (
     action_intents,
     batches,
@@ -96,8 +96,9 @@ async def test_of_two_batches_that_name_one_candidate_exactly_one_may_create_the
 
     results = await asyncio.gather(
         *(
-            ledger.commit(*intents.sending_candidate(claim, items_of(ledger, claim)[0]))
+            ledger.commit(*intents.intent_to_create(claim, work, work.candidate))
             for ledger, claim in zip(two, claims, strict=True)
+            for work in items_of(ledger, claim)[:1]
         ),
         return_exceptions=True,
     )
@@ -126,7 +127,7 @@ async def test_a_claim_that_was_taken_over_writes_nothing_any_more(two: tuple[Le
     job_id = a_job_of(two[0], a_row(2))
     zombie = claimed(two[0], job_id, ELSEWHERE)
     (work,) = items_of(two[0], zombie)
-    await two[0].commit(*intents.sending_candidate(zombie, work))
+    await two[0].commit(*intents.intent_to_create(zombie, work, work.candidate))
     change_records(two[1], schema.batch, lease_until=now() - 1)
     with two[1].write() as tx:
         assert batches.reopen_abandoned(tx) == 1
@@ -148,7 +149,7 @@ async def test_of_two_processes_that_finish_the_last_batches_one_closes_the_job(
     with two[0].write() as tx:
         batches.release(tx, claim, closed=True)
 
-    closed = await asyncio.gather(*(ledger.run(lambda tx: settle_job(tx, job_id)) for ledger in two))
+    closed = await asyncio.gather(*(ledger.run(lambda tx: close_if_done(tx, job_id)) for ledger in two))
 
     assert sorted(closed) == [False, True]
 
@@ -194,7 +195,7 @@ def test_whose_batches_are_taken_first_goes_by_the_rows_left(
     roster = (a_row(number, a_candidate(email=f"p{number}@example.com")) for number in range(2, rows_left + 2))
     job_id = a_job_of(two[0], *roster, driver=Driver.QUEUE, planned=True)
     with two[0].write() as tx:
-        advance.go_on(tx, job_id, advance.Window(), now())
+        advance.advance(tx, job_id, advance.Window(), now())
     with two[1].read() as tx:
         waiting = queue.unclaimed(tx, exclude=())
 
@@ -429,7 +430,7 @@ def test_nobody_comes_to_the_batches_of_a_job_that_stands_still(
     job_id = a_job_of(ledger, a_row(2), driver=Driver.QUEUE)
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, planned=True)
-        advance.go_on(tx, job_id, advance.Window(), now())
+        advance.advance(tx, job_id, advance.Window(), now())
         assert [bell.job_id for bell in queue.unclaimed(tx, exclude=())] == [job_id]
 
         jobs.change_job(tx, job_id, state=state)

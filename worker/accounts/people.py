@@ -26,7 +26,7 @@ class LockedOut(UsageError):
     """Nobody may try now; `seconds` says for how long."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"Too many wrong passwords; try again in {_span(seconds)}")
+        super().__init__(f"Too many wrong passwords; try again in {_duration(seconds)}")
         self.seconds = seconds
 
 
@@ -34,31 +34,31 @@ def add(ledger: Ledger, *, name: str, password: str, role: Role, by: str) -> Non
     """Add an account; raises UsageError when the name is taken or odd, or the password is too short."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for an account: letters, digits and . @ + - _ will do")
-    kept = passwords.hashed(password)
+    kept = passwords.hash_password(password)
     with ledger.write() as tx:
         if accounts.find_account(tx, name):
             raise UsageError(
                 f"There is an account {name} already; `roster user password {name}` changes its password"
             )
         accounts.add_account(tx, name=name, password=kept, role=role)
-        accounts.note(tx, who=by, act="user add", detail=f"{name} as {role}")
+        accounts.add_audit_entry(tx, actor=by, action="user add", detail=f"{name} as {role}")
 
 
 def remove(ledger: Ledger, name: str, *, by: str) -> None:
     """Remove an account with its sessions and tokens."""
     with ledger.write() as tx:
         accounts.remove_account(tx, get(tx, name).id)
-        accounts.note(tx, who=by, act="user remove", detail=name)
+        accounts.add_audit_entry(tx, actor=by, action="user remove", detail=name)
 
 
 def change_password(ledger: Ledger, name: str, password: str, *, by: str) -> None:
     """Give an account another password, and end its sessions."""
-    kept = passwords.hashed(password)
+    kept = passwords.hash_password(password)
     with ledger.write() as tx:
         known = get(tx, name)
         accounts.change_account(tx, known.id, password=kept)
         accounts.remove_sessions(tx, account_id=known.id)
-        accounts.note(tx, who=by, act="user password", detail=known.name)
+        accounts.add_audit_entry(tx, actor=by, action="user password", detail=known.name)
 
 
 def change_role(ledger: Ledger, name: str, role: Role, *, by: str) -> None:
@@ -66,14 +66,14 @@ def change_role(ledger: Ledger, name: str, role: Role, *, by: str) -> None:
     with ledger.write() as tx:
         known = get(tx, name)
         accounts.change_account(tx, known.id, role=role)
-        accounts.note(tx, who=by, act="user role", detail=f"{known.name} as {role}")
+        accounts.add_audit_entry(tx, actor=by, action="user role", detail=f"{known.name} as {role}")
 
 
 def make_token(ledger: Ledger, name: str, label: str, *, by: str) -> str:
     """Give an account a token and return it; it cannot be shown again."""
     with ledger.write() as tx:
         known = get(tx, name)
-        accounts.note(tx, who=by, act="user token", detail=f"{known.name}: {label}")
+        accounts.add_audit_entry(tx, actor=by, action="user token", detail=f"{known.name}: {label}")
         return keys.make_token(tx, known.id, label)
 
 
@@ -81,7 +81,7 @@ def revoke_tokens(ledger: Ledger, name: str, *, by: str) -> int:
     """Take all tokens of an account back and return how many they were."""
     with ledger.write() as tx:
         known = get(tx, name)
-        accounts.note(tx, who=by, act="user token", detail=f"{known.name}: all revoked")
+        accounts.add_audit_entry(tx, actor=by, action="user token", detail=f"{known.name}: all revoked")
         return accounts.remove_tokens(tx, known.id)
 
 
@@ -92,17 +92,17 @@ def sign_in(ledger: Ledger, name: str, password: str, host: str) -> str:
     cannot be told apart, nor by the time it takes.
     """
     with ledger.write() as tx:
-        seconds = guessing.locked_for(tx, name, host)
+        seconds = guessing.count_attempt(tx, name, host)
         known = accounts.find_account(tx, name)
     if seconds:
         raise LockedOut(seconds)
-    right = passwords.fits(password, known.password if known else None)
+    right = passwords.matches(password, known.password if known else None)
     with ledger.write() as tx:
         if not right or known is None:
-            accounts.note(tx, who=known.name if known else "-", act="sign-in refused")
+            accounts.add_audit_entry(tx, actor=known.name if known else "-", action="sign-in refused")
         else:
-            guessing.forgive(tx, name, host)
-            accounts.note(tx, who=known.name, act="sign in")
+            guessing.reset(tx, name, host)
+            accounts.add_audit_entry(tx, actor=known.name, action="sign in")
             return keys.open_session(tx, known.id)
     raise WrongPassword("There is no account with this name and password")
 
@@ -116,5 +116,5 @@ def get(tx: Transaction, name: str) -> Account:
     return known
 
 
-def _span(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1, round(seconds))} seconds"  # noqa: PLR2004

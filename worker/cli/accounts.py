@@ -78,19 +78,19 @@ def token(services: Services, name: str, *, label: str, revoke: bool) -> None:
 def audit_lines(services: Services, job_id: int | None, most: int, *, as_json: bool) -> None:
     """Print the newest lines of the audit."""
     with services.ledger.read() as tx:
-        found = accounts.lines(tx, job_id=job_id, most=most)
+        found = accounts.audit_entries(tx, job_id=job_id, most=most)
     if as_json:
         click.echo(json.dumps([_as_json(line) for line in found], ensure_ascii=False))
         return
     for line in found:
         when = datetime.fromtimestamp(line.at).astimezone()
         job = f"job {line.job_id}" if line.job_id is not None else ""
-        click.echo(f"{when:%Y-%m-%d %H:%M:%S}  {line.who:<24} {line.act:<16} {job:<10} {line.detail}".rstrip())
+        click.echo(f"{when:%Y-%m-%d %H:%M:%S}  {line.actor:<24} {line.action:<16} {job:<10} {line.detail}".rstrip())
 
 
-def _as_json(line: accounts.Line) -> dict[str, object]:
+def _as_json(line: accounts.AuditEntry) -> dict[str, object]:
     at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return {"at": at, "who": line.who, "act": line.act, "job": line.job_id, "detail": line.detail}
+    return {"at": at, "who": line.actor, "act": line.action, "job": line.job_id, "detail": line.detail}
 
 
 def _password() -> str:

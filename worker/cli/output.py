@@ -71,7 +71,7 @@ def tell_problems(tx: Transaction, job: Job, most: int) -> None:
 
 def write_reports(ledger: Ledger, job: Job) -> Summary:
     """Write the reports of a job as it stands now and return its summary with their paths."""
-    return reporting.file_reports(ledger, job)
+    return reporting.write_job_reports(ledger, job)
 
 
 def tell(summary: Summary, *, as_json: bool) -> None:

@@ -76,11 +76,11 @@ class Watch:
         runner = self.runner
         if not runner.has_session:
             return None
-        desk = runner.session.desk
-        pace = desk.door.wire.gate.snapshot()
+        desk = runner.session.context
+        pace = desk.client.session.limiter.snapshot()
         rules = replace(desk.connector.rules, rows_per_call=desk.rows_per_call)
         ahead = await runner.services.ledger.run(lambda tx: estimate(tx, runner.job_id, rules))
-        rate = pace.rate or runner.session.books.calls_per_second()
+        rate = pace.rate or runner.session.counters.calls_per_second()
         if not ahead.most or not rate:
             return None
         return ahead.seconds(rate) + max(0.0, (pace.not_before or 0.0) - now())

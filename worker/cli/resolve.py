@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.bootstrap import Services
-    from worker.jobs.resolve import Answer
+    from worker.jobs.resolve import Resolution
 
 
-def resolve(services: Services, job_id: int, number: int, answer: Answer) -> int:
+def resolve(services: Services, job_id: int, number: int, answer: Resolution) -> int:
     """Settle one row."""
     click.echo(control.resolve(services, job_id, number, answer))
     return output.DONE
@@ -38,7 +38,7 @@ def resolve_from(services: Services, job_id: int, path: Path, encoding: str | No
 def export(services: Services, job_id: int, path: Path) -> int:
     """Write the rows in doubt as a list to fill in."""
     with services.ledger.read() as tx:
-        job = lifecycle.get_whole_job(tx, job_id)
+        job = lifecycle.get_unpurged_job(tx, job_id)
     count = csv_report.write_doubtful(path, job.headings, lambda: gather.lines_of(services.ledger, job))
     click.echo(
         f"{path}: {count} rows in doubt. Look each up at the LMS and fill in {RESOLVE} (`absent`, `candidate 123`, "

@@ -51,10 +51,10 @@ def resolve(context: click.Context, /, job: int, row: int | None, **options: Any
     Example: roster resolve 7 --export doubt.csv, fill it in, roster resolve 7 --from doubt.csv
     """
     from worker.cli import resolve
-    from worker.jobs.resolve import Answer
+    from worker.jobs.resolve import Resolution
 
-    answer = Answer(**{name: options[name] for name in ("candidate_id", "registration_id", "absent")})
-    answered = answer != Answer()
+    answer = Resolution(**{name: options[name] for name in ("candidate_id", "registration_id", "absent")})
+    answered = answer != Resolution()
     ways = [row is not None, options["source"] is not None, options["export"] is not None]
     if sum(ways) != 1 or (answered and row is None):
         raise click.UsageError(

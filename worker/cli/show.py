@@ -78,7 +78,7 @@ def status(services: Services, job_id: int, *, watch: bool, as_json: bool) -> in
 def report(services: Services, job_id: int, folder: Path | None, *, as_json: bool) -> int:
     """Write the reports of a job again, as it stands now."""
     with services.ledger.write() as tx:
-        job = lifecycle.get_whole_job(tx, job_id)
+        job = lifecycle.get_unpurged_job(tx, job_id)
         if folder is not None:
             jobs.change_job(tx, job_id, report_dir=str(folder.absolute()))
             job = lifecycle.get_job(tx, job_id)

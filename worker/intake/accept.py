@@ -1,4 +1,4 @@
-"""The only way in: a file is fingerprinted, kept, opened as a job, and its rows are read into the ledger."""
+"""Accept a roster: fingerprint the file, store it, and create its job. Every roster comes in this way."""
 
 from __future__ import annotations
 
@@ -28,32 +28,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """How a roster came in: through which door, by whom, who works it off, and when it begins."""
+    """How a roster came in, who submitted it, which process runs it, and when it starts."""
 
     #: `command`, `page`, `api`, `folder:NAME` or `schedule:NAME`.
     channel: str = "command"
     user: str | None = None
     driver: Driver = Driver.PROCESS
-    #: Seconds since 1970; None for at once.
+    #: Seconds since 1970; None to start now.
     start_at: float | None = None
 
     @property
     def is_unattended(self) -> bool:
-        """Whether nobody stands there and waits: a drop folder or a schedule."""
+        """Whether no person waits for it: it came from a drop folder or a schedule."""
         return self.channel.startswith(("folder:", "schedule:"))
 
     @property
     def job_columns(self) -> dict[str, Any]:
-        """Return what the job's line in the ledger says of it."""
+        """Return the values of the job's columns in the ledger."""
         later = {} if self.start_at is None else {"state": JobState.SCHEDULED, "not_before": self.start_at}
         return {"origin": self.channel, "submitted_by": self.user, "driver": self.driver, **later}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A job for a roster; `twin` when the same roster was at work already and this is that job."""
+    """The job of an accepted roster."""
 
     job_id: int
+    #: Whether an open job had the same bytes and options already; `job_id` is then that job.
     is_duplicate: bool
 
 
@@ -69,11 +70,11 @@ def accept(
     origin: Origin | None = None,
     on_accepted: Callable[[Transaction, Accepted], None] | None = None,
 ) -> Accepted:
-    """Keep the file and open a job `uploaded`, or return the open job that works on the same bytes already.
+    """Store the file and create a job `uploaded`, or return the open job that has the same bytes and options.
 
     Without `report_dir` the reports go to the job's own folder in the `store`.
-    `note` is called in the transaction that opens the job or finds it; what it raises undoes that. Reports that
-    somebody waits for stay where they are when the same roster comes by itself.
+    `on_accepted` is called in the transaction that creates or finds the job; what it raises rolls that back. An
+    unattended duplicate does not change where the reports go, since a person may wait for them there.
     Raises UsageError when there is no such file.
     """
     on_accepted = on_accepted or (lambda _tx, _accepted: None)
@@ -84,7 +85,7 @@ def accept(
             return duplicate
     stored_path = store_roster(path, store, digest)
     with ledger.write() as tx:
-        # Somebody may have dropped the same meanwhile: a double click is one job.
+        # The same roster may have been submitted meanwhile: a double click is one job.
         take_lock(tx, f"roster:{digest}")
         if duplicate := _find_duplicate(tx, connection, digest, report_dir, origin):
             on_accepted(tx, duplicate)
@@ -117,14 +118,14 @@ def _find_duplicate(
 
 
 def report_location(store: str, job_id: int) -> str:
-    """Return the folder or address at which nothing but this job's reports are."""
+    """Return the folder or address that contains this job's reports and nothing else."""
     if is_address(store):
         return join_address(store, f"reports/{job_id}")
     return str(report_folder(Path(store), job_id))
 
 
 def report_folder(files: Path, job_id: int) -> Path:
-    """Return the folder of this machine in which nothing but this job's reports are."""
+    """Return the folder of this machine that contains this job's reports and nothing else."""
     return files.absolute() / "reports" / str(job_id)
 
 
@@ -139,7 +140,7 @@ def create_job(
     digest: str = "",
     origin: Origin | None = None,
 ) -> int:
-    """Open a job for a file that is where it will stay."""
+    """Create the job of a stored file and return its id."""
     return jobs.open_job(
         tx,
         connection=connection.name,
@@ -154,9 +155,9 @@ def create_job(
 
 
 def precheck(path: Path, options: Options, *, name: str | None = None) -> None:
-    """Look whether a roster can be opened and has the headings that it needs; `name` is what its sender calls it.
+    """Check that a roster can be opened and has the headings that it needs; `name` is its original file name.
 
-    Raises UnreadableRoster or UsageError that says what must be mended.
+    Raises UnreadableRoster or UsageError that says what to fix.
     """
     if not path.is_file():
         fingerprint(path, "", options)
@@ -164,7 +165,7 @@ def precheck(path: Path, options: Options, *, name: str | None = None) -> None:
 
 
 def open_with_options(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
-    """Open a roster as its options say and match its headings. Raises UnreadableRoster or UsageError."""
+    """Open a roster with its options and match its headings. Raises UnreadableRoster or UsageError."""
     file = open_roster(path, name=name, sheet=options.sheet, encoding=options.encoding)
     try:
         return file, match_headings(file.headings, mapping=options.mapping)
@@ -173,7 +174,7 @@ def open_with_options(path: Path, name: str, options: Options) -> tuple[RosterFi
 
 
 def fingerprint(path: Path, connection: str, options: Options) -> str:
-    """Return what is the same for the same bytes and options; raises UsageError when they cannot be read."""
+    """Return a digest of a roster's bytes, connection and options. Raises UsageError when it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

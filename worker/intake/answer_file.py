@@ -1,4 +1,4 @@
-"""A report that a person has filled in: the rows with what they wrote into our columns, by row of the roster."""
+"""Read an answer file: a report whose columns `_resolve`, `_candidate_id` and `_registration_id` a person filled in."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from worker.errors import UnreadableRoster
 from worker.intake.roster_file import Record, RosterFile, open_roster
 from worker.intake.text import clean
 
-#: Our columns that are read, beside those of the roster itself.
+#: The report columns that are read, in addition to those of the roster.
 ROW, RESOLVE, CANDIDATE, REGISTRATION = "_row", "_resolve", "_candidate_id", "_registration_id"
-#: The sheet of our workbooks with a line per row.
+#: The sheet of a results workbook that has one line for each row.
 RESULTS_SHEET = "Results"
 _WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0+)?")
 _SCIENTIFIC_NOTATION = re.compile(r"\d+([.,]\d+)?[eE]\+?\d+")
@@ -21,16 +21,16 @@ _SCIENTIFIC_NOTATION = re.compile(r"\d+([.,]\d+)?[eE]\+?\d+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRow:
-    """One line of such a file."""
+    """One line of an answer file."""
 
-    #: The number of the line in this file, and of the roster's row that it is about (None: it says none).
+    #: The number of the line in this file, and of the row of the roster that it is about (None: it names none).
     line: int
     row: int | None
-    #: What stands in our columns, by their name; a column that is not there is empty.
+    #: The cells of the report columns by name; a column that is missing is empty.
     report_cells: Mapping[str, str]
     #: The roster's own cells, by heading.
     roster_cells: Mapping[str, str]
-    #: Our columns whose cells are damaged, or not what they seem.
+    #: The report columns whose cells are damaged, or not what they seem.
     damaged: frozenset[str]
 
 
@@ -44,14 +44,14 @@ def read_answer_file(path: Path, *, encoding: str | None = None) -> Iterator[Ans
     places = {name: names.index(name) for name in (ROW, RESOLVE, CANDIDATE, REGISTRATION) if name in names}
     if ROW not in places:
         raise UnreadableRoster(
-            f"{path.name}: there is no column {ROW}, so nobody can tell which rows are meant; "
-            "fill in the failed.csv or the results of the job, or the list that was exported for it"
+            f"{path.name}: the column {ROW} is missing, so the rows cannot be identified; "
+            "fill in the failed.csv, the results or the exported list of the job"
         )
     return (_parse_answer(record, names, places) for record in file.records())
 
 
 def _open_answer_file(path: Path, encoding: str | None) -> RosterFile:
-    """Open the file; of our own workbook the sheet of the results, which is not its first."""
+    """Open the file; in a results workbook, open the sheet of the results, which is not its first."""
     try:
         return open_roster(path, name=path.name, sheet=RESULTS_SHEET, encoding=encoding)
     except UnreadableRoster as error:
@@ -79,6 +79,6 @@ def _parse_answer(record: Record, names: list[str], places: Mapping[str, int]) -
 
 
 def _without_decimals(cell: str) -> str:
-    """Return an id without the point that a spreadsheet gives to whole numbers."""
+    """Return an id without the `.0` that a spreadsheet adds to whole numbers."""
     whole = _WHOLE_NUMBER.fullmatch(cell)
     return whole[1] if whole else cell

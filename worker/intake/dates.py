@@ -1,4 +1,4 @@
-"""Dates as people and spreadsheets write them; the column's own consistent order tells day and month apart."""
+"""Parse dates as people and spreadsheets write them; the column's consistent order separates day and month."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from worker.intake.problems import ProblemCode, quote
 
 
 class DateOrder(Enum):
-    """What a column as a whole says about its dates."""
+    """The order of day and month in a column."""
 
     DAY_FIRST = auto()
     MONTH_FIRST = auto()
-    #: Some values can only be day first, others only month first.
+    #: Some values can only be day first and others only month first.
     CONTRADICTORY = auto()
-    #: No value has a number above 12 that would decide.
+    #: No value has a number above 12, which would decide it.
     UNDECIDED = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedDate:
-    """A date, and a sentence of warning where the cell was not quite one."""
+    """A date, and a warning when it was converted from a number."""
 
     value: date
     warning: str | None = None
 
 
 class InvalidDate(ValueError):
-    """The text is no date, or could be two; `code` says which, the message how to mend it."""
+    """The text is not a date, or could be two dates; `code` says which, and the message says how to fix it."""
 
     def __init__(self, message: str, code: ProblemCode = ProblemCode.INVALID_DATE) -> None:
         super().__init__(message)
@@ -63,14 +63,14 @@ _REMEDY = "write it as YYYY-MM-DD"
 
 
 def column_date_order(shown: AbstractSet[DateOrder]) -> DateOrder:
-    """Return the order of day and month in which a column's dates are written, by what each of them shows."""
+    """Return the order of day and month in a column, given the orders that its dates show."""
     if len(shown) > 1:
         return DateOrder.CONTRADICTORY
     return next(iter(shown), DateOrder.UNDECIDED)
 
 
 def date_order_of(text: str) -> DateOrder | None:
-    """Return the order that one date shows by itself; None when it shows none."""
+    """Return the order of day and month that one date shows by itself, or None."""
     found = _YEAR_LAST.fullmatch(text)
     if not found or found[2] == "." or len(found[4]) < _YEAR_DIGITS:
         return None
@@ -81,7 +81,7 @@ def date_order_of(text: str) -> DateOrder | None:
 
 
 def parse_date(text: str, order: DateOrder = DateOrder.UNDECIDED) -> ParsedDate:
-    """Read a date; raise NotADate with the remedy."""
+    """Parse a date; raise InvalidDate with the remedy."""
     if found := _YEAR_FIRST.fullmatch(text):
         return ParsedDate(value=_date(text, found[1], found[3], found[4]))
     if found := _COMPACT.fullmatch(text):
@@ -116,9 +116,9 @@ def _is_ambiguous(first: int, second: int) -> bool:
 
 
 def _ambiguous(text: str, order: DateOrder) -> InvalidDate:
-    why = "no other date of the column tells day and month apart"
+    why = "no other date in the column shows the order of day and month"
     if order is DateOrder.CONTRADICTORY:
-        why = "the column holds both orders of day and month"
+        why = "the column contains both orders of day and month"
     return InvalidDate(f"{quote(text)} can be read in two ways, and {why}; {_REMEDY}.", ProblemCode.AMBIGUOUS_DATE)
 
 
@@ -127,18 +127,18 @@ def _month(text: str, name: str) -> str:
     for number, month in enumerate(_MONTHS, start=1):
         if len(short) >= _MIN_MONTH_LETTERS and month.startswith(short):
             return str(number)
-    raise InvalidDate(f"{quote(text)} has no English name of a month; {_REMEDY}.")
+    raise InvalidDate(f"{quote(text)} does not contain an English month name; {_REMEDY}.")
 
 
 def _date(text: str, year: str, month: str, day: str) -> date:
     if len(year) < _YEAR_DIGITS:
-        raise InvalidDate(f"{quote(text)} has a year of two digits; {_REMEDY}.")
+        raise InvalidDate(f"{quote(text)} has a two-digit year; {_REMEDY}.")
     if not int(month) or not int(day):
-        raise InvalidDate(f"{quote(text)} is not a date: a spreadsheet made it of another number; {_REMEDY}.")
+        raise InvalidDate(f"{quote(text)} is not a date: a spreadsheet formatted another number as a date; {_REMEDY}.")
     try:
         value = date(int(year), int(month), int(day))
     except ValueError:
-        raise InvalidDate(f"{quote(text)} is not a day of the calendar; {_REMEDY}.") from None
+        raise InvalidDate(f"{quote(text)} is not a valid date; {_REMEDY}.") from None
     if value.year < EARLIEST_YEAR:
-        raise InvalidDate(f"{quote(text)} lies before {EARLIEST_YEAR}; {_REMEDY}.")
+        raise InvalidDate(f"{quote(text)} is before {EARLIEST_YEAR}; {_REMEDY}.")
     return value

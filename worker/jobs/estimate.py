@@ -1,4 +1,4 @@
-"""How many calls a job still takes, at least and at most, and how long at a known pace. Pure but for the counts."""
+"""Estimate how many calls a job still takes, at least and at most, and how long at a known pace."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker import lms
-from worker.ledger.rows import outlook
+from worker.ledger.rows import count_remaining
 from worker.registration.directory import PAGE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The calls that a job still takes: `least` when everybody is on the LMS, `most` when nobody unknown is."""
+    """Remaining calls: `least` if all unknown candidates already exist, `most` if none does."""
 
     least: int
     most: int
@@ -33,13 +33,15 @@ def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
     """Return the calls that the rows not yet sent will take.
 
     One for each candidate to be created, one for as many rows of a course as a call takes; where the LMS lists
-    people, unknown candidates may turn out to be there, and the lists are read. A deed is a look, and perhaps a
-    call; one more look where only an external id names the registration.
+    people, unknown candidates may turn out to be there, and the lists are read. An action is a look-up, and
+    perhaps a call; one more look-up where only an external id names the registration.
     """
-    ahead = outlook(tx, job_id)
-    deeds = ahead.deeds
+    ahead = count_remaining(tx, job_id)
+    deeds = ahead.actions
     registering = (
-        ahead.to_find + deeds + sum(math.ceil(rows / rules.rows_per_call) for rows in ahead.rows_by_course.values())
+        ahead.unlinked
+        + deeds
+        + sum(math.ceil(rows / rules.rows_per_call) for rows in ahead.rows_by_course.values())
     )
     if not rules.lists_people:
         calls = registering + ahead.new_candidates
@@ -50,7 +52,7 @@ def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How many calls a job will take, and how fast they may go as far as anybody knows."""
+    """How many calls a job will take, and at which rate as far as that is known."""
 
     calls: Estimate
     #: Calls a second; None when no pace is known yet.

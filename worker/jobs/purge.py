@@ -39,7 +39,7 @@ def purge(services: Services, seconds: float, warn: Callable[[str], None]) -> Pu
     left = sum(not _purge_job(services, job_id, stored_path, warn) for job_id, stored_path in old)
     if old:
         services.ledger.vacuum()
-    unsent = drafts.remove_old(services, min(seconds, drafts.KEPT_SECONDS))
+    unsent = drafts.remove_old(services, min(seconds, drafts.MAX_AGE_SECONDS))
     return Purged(jobs=len(old) - left, drafts=unsent, left=left)
 
 

@@ -60,8 +60,8 @@ def _refuse_unmounted(job: Job, files: Sequence[FileLocation]) -> None:
     for place in files:
         if place.is_unreachable and str(place.folder) == job.report_dir:
             raise RosterError(
-                f"The reports could not be written to {place.folder}: it cannot be reached. The outcomes are safe in the "
-                f"ledger; mount the share again and run `roster report {job.id}`."
+                f"The reports could not be written to {place.folder}: it cannot be reached. The outcomes are safe "
+                f"in the ledger; mount the share again and run `roster report {job.id}`."
             )
 
 

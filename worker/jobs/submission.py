@@ -44,7 +44,7 @@ def submit(
     report_dir: Path | None,
     origin: Origin,
     record: Callable[[Transaction, Submission], None] = lambda _tx, _submission: None,
-    take_over: Callable[[Transaction, int], str] = lifecycle.adopt,
+    take_over: Callable[[Transaction, int], str] = lifecycle.take_over,
 ) -> Submission:
     """Store a roster and open its job; `take_over` is called with the open job that has the same roster, if any.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OPEN, RUNNING, CLOSED = "open", "running", "closed"
 #: What a person reads of a row whose call was cut off.
-CUT_OFF = (
+INTERRUPTED = (
     "The program was stopped while the call for this row was under way; nobody knows whether it had its effect."
 )
 
@@ -47,7 +47,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedBatch:
+class BatchPlan:
     """Rows of one course that one claim works off, all of one action."""
 
     course_key: str
@@ -65,12 +65,12 @@ class OpenBatch:
     canary: bool
     running: bool
     not_before: float | None
-    rung_at: float | None = None
+    enqueued_at: float | None = None
     deaths: int = 0
     action: Action = Action.REGISTER
 
 
-def save_plan(tx: Transaction, job_id: int, planned: Sequence[PlannedBatch]) -> None:
+def save_plan(tx: Transaction, job_id: int, planned: Sequence[BatchPlan]) -> None:
     """Write the batches and put their rows into them."""
     for plan in planned:
         values = {
@@ -95,24 +95,26 @@ def rows_to_plan(tx: Transaction, job_id: int) -> list[tuple[int, str, Action]]:
         .where(or_(row.c.batch_id.is_(None), batch.c.state == CLOSED))
         .order_by(row.c.id)
     )
-    return [(line.id, line.course_key or "", Action(line.action)) for line in tx.execute(query)]
+    return [(record.id, record.course_key or "", Action(record.action)) for record in tx.execute(query)]
 
 
 def open_batches(tx: Transaction, job_id: int) -> list[OpenBatch]:
     """Return the batches of a job that are not closed, in order."""
-    lines = tx.execute(select(batch).where(batch.c.job_id == job_id, batch.c.state != CLOSED).order_by(batch.c.id))
+    records = tx.execute(
+        select(batch).where(batch.c.job_id == job_id, batch.c.state != CLOSED).order_by(batch.c.id)
+    )
     return [
         OpenBatch(
-            id=line.id,
-            course_key=line.course_key,
-            canary=line.canary,
-            running=line.state == RUNNING,
-            not_before=line.not_before,
-            rung_at=line.rung_at,
-            deaths=line.deaths,
-            action=Action(line.action),
+            id=record.id,
+            course_key=record.course_key,
+            canary=record.canary,
+            running=record.state == RUNNING,
+            not_before=record.not_before,
+            enqueued_at=record.enqueued_at,
+            deaths=record.deaths,
+            action=Action(record.action),
         )
-        for line in lines
+        for record in records
     ]
 
 
@@ -138,25 +140,25 @@ def claim_batch(tx: Transaction, batch_id: int, owner: str) -> Claim | None:
             epoch=batch.c.epoch + 1,
             lease_until=at + LEASE_SECONDS,
             not_before=None,
-            rung_at=None,
+            enqueued_at=None,
         )
     )
     if won.rowcount == 0:
         return None
-    line = tx.execute(select(batch).where(batch.c.id == batch_id)).one()
+    record = tx.execute(select(batch).where(batch.c.id == batch_id)).one()
     claim = Claim(
         batch_id=batch_id,
-        job_id=line.job_id,
-        epoch=line.epoch,
-        course_key=line.course_key,
-        canary=line.canary,
-        action=Action(line.action),
+        job_id=record.job_id,
+        epoch=record.epoch,
+        course_key=record.course_key,
+        canary=record.canary,
+        action=Action(record.action),
     )
-    hold(tx, claim)
+    claim_records(tx, claim)
     return claim
 
 
-def hold(tx: Transaction, claim: Claim) -> None:
+def claim_records(tx: Transaction, claim: Claim) -> None:
     """Put the claim on those candidates and registrations of its rows that nobody else holds.
 
     They are named by their ids: as long as it has no statistics of a ledger that was just filled, PostgreSQL would
@@ -181,7 +183,7 @@ def renew(tx: Transaction, claim: Claim) -> bool:
 
 def release(tx: Transaction, claim: Claim, *, closed: bool, not_before: float | None = None) -> None:
     """Give a claim back: the batch is closed, or open again from `not_before` on."""
-    _void(tx, claim.token)
+    _release_records(tx, claim.token)
     tx.execute(
         update(batch)
         .where(batch.c.id == claim.batch_id, batch.c.epoch == claim.epoch, batch.c.state == RUNNING)
@@ -189,17 +191,17 @@ def release(tx: Transaction, claim: Claim, *, closed: bool, not_before: float | 
     )
 
 
-def reap(tx: Transaction, job_id: int | None = None) -> int:
+def reopen_abandoned(tx: Transaction, job_id: int | None = None) -> int:
     """Open the batches again whose worker has died; what they left `sending` becomes in doubt. Return how many."""
     query = select(batch.c.id, batch.c.epoch, batch.c.owner, batch.c.lease_until).where(batch.c.state == RUNNING)
     if job_id is not None:
         query = query.where(batch.c.job_id == job_id)
-    dead = [line for line in tx.execute(query) if is_dead(line.owner, line.lease_until)]
-    for line in dead:
-        _void(tx, f"{line.id}:{line.epoch}")
+    dead = [record for record in tx.execute(query) if is_dead(record.owner, record.lease_until)]
+    for record in dead:
+        _release_records(tx, f"{record.id}:{record.epoch}")
         tx.execute(
             update(batch)
-            .where(batch.c.id == line.id, batch.c.epoch == line.epoch)
+            .where(batch.c.id == record.id, batch.c.epoch == record.epoch)
             .values(state=OPEN, owner=None, lease_until=None, deaths=batch.c.deaths + 1)
         )
     return len(dead)
@@ -207,19 +209,19 @@ def reap(tx: Transaction, job_id: int | None = None) -> int:
 
 def running_owner(tx: Transaction, job_id: int) -> str | None:
     """Return the owner of a live claim on the job, if there is one."""
-    lines = tx.execute(
+    records = tx.execute(
         select(batch.c.owner, batch.c.lease_until).where(batch.c.job_id == job_id, batch.c.state == RUNNING)
     )
-    return next((line.owner for line in lines if not is_dead(line.owner, line.lease_until)), None)
+    return next((record.owner for record in records if not is_dead(record.owner, record.lease_until)), None)
 
 
-def go_first(tx: Transaction, claim: Claim, row_id: int) -> None:
+def make_canary(tx: Transaction, claim: Claim, row_id: int) -> None:
     """Let this row be the canary: it changes places with the row of the canary's batch."""
     theirs = tx.execute(select(row.c.batch_id).where(row.c.id == row_id)).scalar_one()
     tx.execute(update(row).where(row.c.batch_id == claim.batch_id, row.c.id != row_id).values(batch_id=theirs))
     tx.execute(update(row).where(row.c.id == row_id).values(batch_id=claim.batch_id))
-    _void(tx, claim.token)
-    hold(tx, claim)
+    _release_records(tx, claim.token)
+    claim_records(tx, claim)
 
 
 def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -> None:
@@ -230,14 +232,16 @@ def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -
     tx.execute(statement.values(state=CLOSED))
 
 
-def _voiding() -> list[Any]:
+def _release_statements() -> list[Any]:
     """Return what takes a claim off everything it holds; built once, which takes longer than to execute it."""
     tables = ((candidate, CandidateState), (registration, RegistrationState))
     held = [(table, states, table.c.claimed_by == bindparam("b_token")) for table, states in tables]
     cut_off = [
         update(row)
         .where(row.c.id.in_(select(table.c.row_id).where(mine, table.c.state == states.SENDING)))
-        .values(status=RowStatus.IN_DOUBT, error=CUT_OFF, error_code="answer_lost", changed_at=bindparam("b_at"))
+        .values(
+            status=RowStatus.IN_DOUBT, error=INTERRUPTED, error_code="answer_lost", changed_at=bindparam("b_at")
+        )
         for table, states, mine in held
     ]
     doubt = [
@@ -248,10 +252,10 @@ def _voiding() -> list[Any]:
     return [*((statement, "b_at") for statement in cut_off), *((statement,) for statement in (*doubt, *let_go))]
 
 
-_VOIDING = _voiding()
+_RELEASE_STATEMENTS = _release_statements()
 
 
-def _void(tx: Transaction, token: str) -> None:
+def _release_records(tx: Transaction, token: str) -> None:
     """Take a claim off everything it holds; what is still `sending` under it is in doubt."""
-    for statement, *further in _VOIDING:
+    for statement, *further in _RELEASE_STATEMENTS:
         tx.execute(statement, {"b_token": token, **dict.fromkeys(further, now())})

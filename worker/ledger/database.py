@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 #: A connection with an open transaction; a connection to an LMS is `worker.settings.Connection`.
 Transaction = Connection
 #: The newest migration; a test holds it against the folder.
-HEAD = "0004"
+HEAD = "0005"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
 #: How long a new database's switch to write-ahead logging waits when another process is switching it.
 SWITCH_RETRY_SECONDS = 0.01
 #: Lines to PostgreSQL that a process keeps open; so many more are opened in a rush, and closed after use.
-LINES, MORE_LINES = 10, 5
+POOL_SIZE, MAX_OVERFLOW = 10, 5
 #: PostgreSQL's codes for what passes: transactions that collided, lost connections, a server that starts or ends.
-_PASSING = ("40", "08", "57P")
+_TRANSIENT_CODES = ("40", "08", "57P")
 
 
 def open_engine(url: str) -> Engine:
@@ -50,7 +50,7 @@ def open_engine(url: str) -> Engine:
         _refuse_newer(engine, url)
         _migrate(engine)
     except exc.DBAPIError as error:
-        raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {_said(error)}") from None
+        raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {_primary_message(error)}") from None
     return engine
 
 
@@ -61,7 +61,7 @@ def load_driver(url: str) -> None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Turn the database's errors into a LedgerError that says what to do."""
     try:
         yield
@@ -70,30 +70,30 @@ def translated() -> Iterator[None]:
             "The ledger is too busy: nobody got through to it in time; try again in a moment"
         ) from None
     except exc.DBAPIError as error:
-        kind = LedgerAway if _passes(error) else LedgerError
+        kind = LedgerAway if _is_transient(error) else LedgerError
         raise kind(
-            f"The ledger cannot be read or written: {_said(error)}. What was recorded is safe; "
+            f"The ledger cannot be read or written: {_primary_message(error)}. What was recorded is safe; "
             "mend the cause (space, permissions, the database server) and resume the job"
         ) from None
 
 
-def _said(error: exc.DBAPIError) -> str:
+def _primary_message(error: exc.DBAPIError) -> str:
     """Return the database's words without its details, in which values of rows may stand."""
     diagnosis = getattr(error.orig, "diag", None)
     primary = getattr(diagnosis, "message_primary", None)
     return primary or str(error.orig).partition("\n")[0]
 
 
-def _passes(error: exc.DBAPIError) -> bool:
+def _is_transient(error: exc.DBAPIError) -> bool:
     """Tell whether the same transaction may succeed in a moment: a collision, or a server that went away."""
     if getattr(error.orig, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return True
     code = getattr(error.orig, "sqlstate", "")
-    passing = code is None or (code != "" and code.startswith(_PASSING))
+    passing = code is None or (code != "" and code.startswith(_TRANSIENT_CODES))
     return error.connection_invalidated or (isinstance(error, exc.OperationalError) and passing)
 
 
-def take_turns(tx: Transaction, name: str) -> None:
+def take_lock(tx: Transaction, name: str) -> None:
     """Let one transaction at a time do what `name` stands for, until it ends. SQLite has one writer anyway."""
     if tx.dialect.name == "postgresql":
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
@@ -101,11 +101,11 @@ def take_turns(tx: Transaction, name: str) -> None:
 
 
 @contextmanager
-def planned_for_values(tx: Transaction) -> Iterator[None]:
+def custom_plans(tx: Transaction) -> Iterator[None]:
     """Have PostgreSQL plan what stands within for its values: look-ups by hundreds of them at once.
 
     After a few uses of a statement it would take a plan for any values, which goes through the whole table and
-    holds each line against the list, value by value.
+    holds each record against the list, value by value.
     """
     if tx.dialect.name != "postgresql":
         yield
@@ -120,10 +120,10 @@ def planned_for_values(tx: Transaction) -> Iterator[None]:
 def upsert(
     tx: Transaction, table: Table, key: Mapping[str, Any], new: Mapping[str, Any], old: Mapping[str, Any]
 ) -> None:
-    """Insert the line `key` with the values `new`, or change the one that is there to `old`; one statement."""
+    """Insert the record `key` with the values `new`, or change the one that is there to `old`; one statement."""
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    line = insert(table).values(**key, **new)
-    tx.execute(line.on_conflict_do_update(index_elements=list(key), set_=dict(old)))
+    record = insert(table).values(**key, **new)
+    tx.execute(record.on_conflict_do_update(index_elements=list(key), set_=dict(old)))
 
 
 def _redacted(url: str) -> str:
@@ -136,7 +136,7 @@ def _redacted(url: str) -> str:
 def _options(backend: str) -> dict[str, Any]:
     if backend == "sqlite":
         return {"hide_parameters": True, "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": LINES, "max_overflow": MORE_LINES}
+    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": POOL_SIZE, "max_overflow": MAX_OVERFLOW}
 
 
 def _prepare_sqlite(engine: Engine) -> None:
@@ -146,7 +146,7 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        _write_ahead(cursor)
+        _enable_write_ahead_log(cursor)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
@@ -157,7 +157,7 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _write_ahead(cursor: sqlite3.Cursor) -> None:
+def _enable_write_ahead_log(cursor: sqlite3.Cursor) -> None:
     """Switch the database to write-ahead logging when it is not; the mode is kept in the file.
 
     Two connections that switch a new database at the same moment both read it and want to write it. SQLite ends
@@ -180,7 +180,7 @@ def _write_ahead(cursor: sqlite3.Cursor) -> None:
 
 
 @contextmanager
-def rehearsal_of(engine: Engine) -> Iterator[Engine]:
+def dry_run_database(engine: Engine) -> Iterator[Engine]:
     """Return a database in which whatever is done leaves no trace, and keeps nobody waiting.
 
     SQLite has one writer: a copy then, which is removed at the end. Of PostgreSQL it is the database itself, in a

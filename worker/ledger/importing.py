@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, insert, select, update
 
-from worker.ledger.candidates import Directory, identify, register_anew, save_registrations
-from worker.ledger.database import now, take_turns
-from worker.ledger.external_ids import is_named_alone, sort_in
-from worker.ledger.rows import dump_row, skip_repeated
+from worker.ledger.candidates import CandidateIndex, find_or_create_registrations, identify, reopen_registrations
+from worker.ledger.database import now, take_lock
+from worker.ledger.external_ids import has_only_external_id, link_rows
+from worker.ledger.rows import dump_row, skip_duplicates
 from worker.ledger.schema import job, registration, row
 from worker.model import Action, RegistrationState, RosterRow, RowStatus
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
 
     #: Opens a transaction at each call; committed at the end of the block.
-    Transactions = Callable[[], AbstractContextManager[Transaction]]
+    OpenTransaction = Callable[[], AbstractContextManager[Transaction]]
 
 
 #: Rows written in one transaction; those of other rosters of the connection wait meanwhile.
-PIECE_ROWS = 500
+CHUNK_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +42,13 @@ class NewRow:
     column: str = ""
 
 
-def within(tx: Transaction) -> Transactions:
+def inside(tx: Transaction) -> OpenTransaction:
     """Let what opens transactions of its own run within this one."""
     return lambda: nullcontext(tx)
 
 
 def add_rows(
-    transaction: Transactions,
+    transaction: OpenTransaction,
     job_id: int,
     connection: str,
     rows: Iterable[NewRow],
@@ -60,39 +60,39 @@ def add_rows(
 
     A repeated row of the same action and registration is `skipped`; a registration that the ledger knows is
     `already_registered`, unless `again`, or when its person is to be brought up to date first. Each candidate and
-    each registration gets its one line on this connection; rows about a person alone share one without a course.
+    each registration gets its one record on this connection; rows about a person alone share one without a course.
     Those that name a registration by its external id alone get theirs when the LMS has shown whose it is.
     Piece by piece, each in a `transaction` of its own: rosters of a connection take turns at that, so that a short
     one does not wait for the end of a long one.
     """
     settles = not (again or update_existing)
     with transaction() as tx:
-        forget_rows(tx, job_id)
-    for piece in _pieces(rows):
+        delete_rows(tx, job_id)
+    for piece in _chunks(rows):
         with transaction() as tx:
-            take_turns(tx, f"candidates:{connection}")
-            directory = Directory(connection)
+            take_lock(tx, f"candidates:{connection}")
+            directory = CandidateIndex(connection)
             found = _find_candidates(tx, directory, piece)
             registrations = _find_registrations(tx, connection, piece, found)
-            lines = [
-                _as_line(job_id, new, found.get(new.row), registrations.get(new.row), settles=settles)
+            records = [
+                _as_record(job_id, new, found.get(new.row), registrations.get(new.row), settles=settles)
                 for new in piece
             ]
-            tx.execute(insert(row), lines)
+            tx.execute(insert(row), records)
     with transaction() as tx:
-        sort_in(tx, job_id)
-        skip_repeated(tx, job_id)
+        link_rows(tx, job_id)
+        skip_duplicates(tx, job_id)
         if again:
-            take_turns(tx, f"candidates:{connection}")
-            _register_anew(tx, job_id)
+            take_lock(tx, f"candidates:{connection}")
+            _reopen_registrations(tx, job_id)
 
 
-def forget_rows(tx: Transaction, job_id: int) -> None:
+def delete_rows(tx: Transaction, job_id: int) -> None:
     """Remove the rows of a job whose reading was cut off, or showed that nothing is to be sent."""
     tx.execute(delete(row).where(row.c.job_id == job_id))
 
 
-def _pieces(rows: Iterable[NewRow], size: int = PIECE_ROWS) -> Iterator[list[NewRow]]:
+def _chunks(rows: Iterable[NewRow], size: int = CHUNK_ROWS) -> Iterator[list[NewRow]]:
     piece: list[NewRow] = []
     for new in rows:
         piece.append(new)
@@ -104,9 +104,11 @@ def _pieces(rows: Iterable[NewRow], size: int = PIECE_ROWS) -> Iterator[list[New
 
 
 def _find_candidates(
-    tx: Transaction, directory: Directory, piece: Sequence[NewRow]
+    tx: Transaction, directory: CandidateIndex, piece: Sequence[NewRow]
 ) -> dict[int, KnownCandidate | None]:
-    people = [(new.row, new.parsed.candidate) for new in piece if new.parsed and not is_named_alone(new.parsed)]
+    people = [
+        (new.row, new.parsed.candidate) for new in piece if new.parsed and not has_only_external_id(new.parsed)
+    ]
     directory.load(tx, [identify(person) for _, person in people])
     found = {number: directory.find(identify(person), person.candidate_id) for number, person in people}
     directory.save(tx)
@@ -121,14 +123,14 @@ def _find_registrations(
         for new in piece
         if new.parsed and (who := found.get(new.row)) and who.id is not None
     }
-    lines = save_registrations(tx, connection, list(wanted.values()))
-    return {number: lines[pair] for number, pair in wanted.items()}
+    records = find_or_create_registrations(tx, connection, list(wanted.values()))
+    return {number: records[pair] for number, pair in wanted.items()}
 
 
-def _as_line(
+def _as_record(
     job_id: int, new: NewRow, who: KnownCandidate | None, known: KnownRegistration | None, *, settles: bool
 ) -> dict[str, Any]:
-    line: dict[str, Any] = {
+    record: dict[str, Any] = {
         "job_id": job_id,
         "row": new.row,
         "cells": list(new.cells),
@@ -145,16 +147,16 @@ def _as_line(
         "lms_registration_id": None,
     }
     if new.parsed is None:
-        line |= {"status": RowStatus.INVALID, "changed_at": now()}
-    elif who is None and not is_named_alone(new.parsed):
-        line |= {"status": RowStatus.INVALID, "changed_at": now(), **_AMBIGUOUS}
-    elif known and known.state is RegistrationState.REGISTERED and settles and line["action"] is Action.REGISTER:
-        line |= {
+        record |= {"status": RowStatus.INVALID, "changed_at": now()}
+    elif who is None and not has_only_external_id(new.parsed):
+        record |= {"status": RowStatus.INVALID, "changed_at": now(), **_AMBIGUOUS}
+    elif known and known.state is RegistrationState.REGISTERED and settles and record["action"] is Action.REGISTER:
+        record |= {
             "status": RowStatus.ALREADY_REGISTERED,
             "changed_at": now(),
             "lms_registration_id": known.lms_id,
         }
-    return line
+    return record
 
 
 _AMBIGUOUS = {
@@ -165,13 +167,13 @@ _AMBIGUOUS = {
 
 
 def move_rows(tx: Transaction, job_id: int, connection: str, old: int, new: int) -> None:
-    """Let the job's rows that name one candidate line name another, which turned out to be the same person."""
+    """Let the job's rows that name one candidate record name another, which turned out to be the same person."""
     mine = and_(row.c.job_id == job_id, row.c.candidate_id == old)
     courses = tx.execute(select(row.c.id, row.c.course_key, row.c.action).where(mine)).all()
     options: dict[str, Any] = tx.execute(select(job.c.options).where(job.c.id == job_id)).scalar_one()
-    lines = save_registrations(tx, connection, [(new, each.course_key or "") for each in courses])
+    records = find_or_create_registrations(tx, connection, [(new, each.course_key or "") for each in courses])
     for each in courses:
-        known = lines[new, each.course_key or ""]
+        known = records[new, each.course_key or ""]
         values: dict[str, Any] = {"candidate_id": new, "registration_id": known.id}
         registers = each.action == Action.REGISTER and not options.get("update_existing")
         if known.state is RegistrationState.REGISTERED and registers:
@@ -181,14 +183,14 @@ def move_rows(tx: Transaction, job_id: int, connection: str, old: int, new: int)
                 "changed_at": now(),
             }
         tx.execute(update(row).where(row.c.id == each.id).values(**values))
-    skip_repeated(tx, job_id)
+    skip_duplicates(tx, job_id)
 
 
-def _register_anew(tx: Transaction, job_id: int) -> None:
+def _reopen_registrations(tx: Transaction, job_id: int) -> None:
     known = (
         select(registration.c.id)
         .join(row, row.c.registration_id == registration.c.id)
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.action == Action.REGISTER)
         .where(registration.c.state == RegistrationState.REGISTERED)
     )
-    register_anew(tx, list(tx.execute(known).scalars()))
+    reopen_registrations(tx, list(tx.execute(known).scalars()))

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from worker.errors import UsageError
 from worker.ledger import jobs
 from worker.ledger.candidates import id_key_of
-from worker.ledger.database import now, take_turns
+from worker.ledger.database import now, take_lock
 from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import candidate, registration, row
 from worker.model import DONE_AS, Action, CandidateState, JobState, RegistrationState, RowStatus
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowInDoubt:
-    """A row that waits for a person, with the lines it hangs on."""
+    """A row that waits for a person, with the records it hangs on."""
 
     id: int
     action: Action
@@ -37,14 +37,14 @@ class RowInDoubt:
 
 def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
     """Return the row that the spreadsheet numbers so, if it was understood."""
-    line = tx.execute(
+    record = tx.execute(
         select(
             row.c.id,
             row.c.action,
             row.c.status,
             row.c.candidate_id,
             candidate.c.state,
-            candidate.c.doing,
+            candidate.c.pending_action,
             row.c.registration_id,
             registration.c.state.label("registered"),
         )
@@ -52,19 +52,19 @@ def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
         .join(registration, registration.c.id == row.c.registration_id)
         .where(row.c.job_id == job_id, row.c.row == number)
     ).first()
-    return line and RowInDoubt(
-        id=line.id,
-        action=Action(line.action),
-        status=RowStatus(line.status),
-        candidate_id=line.candidate_id,
-        candidate_state=CandidateState(line.state),
-        candidate_is_new=line.doing is None,
-        registration_id=line.registration_id,
-        registration_state=RegistrationState(line.registered),
+    return record and RowInDoubt(
+        id=record.id,
+        action=Action(record.action),
+        status=RowStatus(record.status),
+        candidate_id=record.candidate_id,
+        candidate_state=CandidateState(record.state),
+        candidate_is_new=record.pending_action is None,
+        registration_id=record.registration_id,
+        registration_state=RegistrationState(record.registered),
     )
 
 
-def record(
+def save_resolution(
     tx: Transaction, job_id: int, doubtful: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
 ) -> str:
     """Write the answer (neither id given: absent) and return what to tell the person.
@@ -72,7 +72,9 @@ def record(
     Of another action than to register, an id says that it was done, absent that it was not.
     """
     if doubtful.action is not Action.REGISTER:
-        return _record_deed(tx, job_id, doubtful, candidate_id=candidate_id, registration_id=registration_id)
+        return _save_action_resolution(
+            tx, job_id, doubtful, candidate_id=candidate_id, registration_id=registration_id
+        )
     if registration_id is not None:
         _register(tx, job_id, doubtful, registration_id)
         return "The row is registered"
@@ -91,7 +93,7 @@ def record(
         if absent.rowcount == 0:
             raise UsageError("This row's doubt is being settled, or was settled just now; look at it again")
     elif candidate_id is not None:
-        _know(tx, doubtful.candidate_id, candidate_id)
+        _set_candidate_id(tx, doubtful.candidate_id, candidate_id)
     else:
         tx.execute(
             update(candidate)
@@ -102,7 +104,7 @@ def record(
     return f"The row is ready to be sent; `roster resume {job_id}` goes on"
 
 
-def _record_deed(
+def _save_action_resolution(
     tx: Transaction, job_id: int, doubtful: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
 ) -> str:
     """Write whether a deed was done: the registration's id says so, or the person's when it is about a person."""
@@ -114,7 +116,7 @@ def _record_deed(
             f"This row is to {doubtful.action}: give {right} when that was done, --absent when it was not"
         )
     done = candidate_id is not None or registration_id is not None
-    _stand(tx, doubtful, done=done)
+    _set_state(tx, doubtful, done=done)
     if not done:
         _reopen(tx, doubtful.id)
         return f"The row is ready to be sent; `roster resume {job_id}` goes on"
@@ -124,7 +126,7 @@ def _record_deed(
     return f"The row is {status}"
 
 
-def _stand(tx: Transaction, doubtful: RowInDoubt, *, done: bool) -> None:
+def _set_state(tx: Transaction, doubtful: RowInDoubt, *, done: bool) -> None:
     if doubtful.action.is_about_a_person:
         gone = done and doubtful.action is Action.DEACTIVATE
         person = CandidateState.DEACTIVATED if gone else CandidateState.KNOWN
@@ -135,10 +137,10 @@ def _stand(tx: Transaction, doubtful: RowInDoubt, *, done: bool) -> None:
     tx.execute(update(registration).where(registration.c.id == doubtful.registration_id).values(state=state))
 
 
-def _know(tx: Transaction, line_id: int, lms_id: str) -> None:
+def _set_candidate_id(tx: Transaction, record_id: int, lms_id: str) -> None:
     tx.execute(
         update(candidate)
-        .where(candidate.c.id == line_id)
+        .where(candidate.c.id == record_id)
         .values(state=CandidateState.KNOWN, lms_id=lms_id, id_key=id_key_of(lms_id))
     )
 
@@ -176,8 +178,8 @@ def open_undo(tx: Transaction, job: Job) -> int | None:
     One that is open already is returned as it is.
     """
     mark = f"undo:{job.id}"
-    take_turns(tx, mark)
-    if twin := jobs.find_open_twin(tx, job.connection, mark):
+    take_lock(tx, mark)
+    if twin := jobs.find_open_duplicate(tx, job.connection, mark):
         return twin.id
     made = (
         select(row)
@@ -185,15 +187,15 @@ def open_undo(tx: Transaction, job: Job) -> int | None:
         .where(row.c.job_id == job.id, row.c.status == RowStatus.REGISTERED)
         .where(registration.c.job_id == job.id, registration.c.state == RegistrationState.REGISTERED)
     )
-    lines = tx.execute(made.order_by(row.c.row)).mappings().all()
-    if not lines:
+    records = tx.execute(made.order_by(row.c.row)).mappings().all()
+    if not records:
         return None
     undo = jobs.open_job(
         tx,
         connection=job.connection,
         system=job.system,
         roster=f"undo-{job.id}-{job.roster}",
-        kept_at="",
+        stored_path="",
         fingerprint=mark,
         options={},
         state=JobState.QUEUED,
@@ -201,15 +203,15 @@ def open_undo(tx: Transaction, job: Job) -> int | None:
         columns=list(job.columns),
         report_dir=job.report_dir,
     )
-    tx.execute(insert(row), [_withdrawing(dict(line), undo) for line in lines])
+    tx.execute(insert(row), [_withdrawing(dict(record), undo) for record in records])
     return undo
 
 
-def _withdrawing(line: dict[str, Any], undo: int) -> dict[str, Any]:
+def _withdrawing(record: dict[str, Any], undo: int) -> dict[str, Any]:
     kept = ("row", "cells", "candidate_id", "registration_id", "course_key", "lms_registration_id")
-    parsed = dump_row(replace(read_row(line["parsed"]), action=Action.WITHDRAW))
+    parsed = dump_row(replace(read_row(record["parsed"]), action=Action.WITHDRAW))
     return {
-        **{name: line[name] for name in kept},
+        **{name: record[name] for name in kept},
         "job_id": undo,
         "parsed": parsed,
         "action": Action.WITHDRAW,

@@ -35,7 +35,7 @@ def dump_row(understood: RosterRow) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class RowCounts:
     """The counts of a job's rows."""
 
     by_status: dict[RowStatus, int]
@@ -48,12 +48,12 @@ class Tally:
         return sum(self.by_status.values())
 
 
-def tally(tx: Transaction, job_id: int) -> Tally:
+def count_rows(tx: Transaction, job_id: int) -> RowCounts:
     """Count the rows of a job by status, every status with its number, zeros included."""
-    lines = tx.execute(select(row.c.status, func.count()).where(row.c.job_id == job_id).group_by(row.c.status))
-    counted: dict[str, int] = dict(lines.all())
+    records = tx.execute(select(row.c.status, func.count()).where(row.c.job_id == job_id).group_by(row.c.status))
+    counted: dict[str, int] = dict(records.all())
     created = tx.execute(select(func.count()).where(row.c.job_id == job_id, row.c.created.is_(True))).scalar_one()
-    return Tally(
+    return RowCounts(
         by_status={status: counted.get(status, 0) for status in RowStatus},
         candidates_created=created,
         registrations_created=counted.get(RowStatus.REGISTERED, 0),
@@ -77,7 +77,7 @@ def explain_rows(tx: Transaction, job_id: int, course_key: str | None, error: st
     tx.execute(statement.values(error=error, error_code=code))
 
 
-def skip_repeated(tx: Transaction, job_id: int) -> None:
+def skip_duplicates(tx: Transaction, job_id: int) -> None:
     """Mark the rows that ask for what stands in the roster above them: the same action on the same registration."""
     mine = select(row.c.registration_id, row.c.action, func.min(row.c.row).label("first")).where(
         row.c.job_id == job_id, row.c.registration_id.is_not(None)
@@ -86,13 +86,13 @@ def skip_repeated(tx: Transaction, job_id: int) -> None:
     same = and_(first.c.registration_id == row.c.registration_id, first.c.action == row.c.action)
     repeated = select(row.c.id, row.c.action, first.c.first).join(first, same)
     unsent = row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.ALREADY_REGISTERED))
-    for line in tx.execute(repeated.where(row.c.job_id == job_id, row.c.row != first.c.first, unsent)).all():
+    for record in tx.execute(repeated.where(row.c.job_id == job_id, row.c.row != first.c.first, unsent)).all():
         tx.execute(
             update(row)
-            .where(row.c.id == line.id)
+            .where(row.c.id == record.id)
             .values(
                 status=RowStatus.SKIPPED,
-                error=_repeats(Action(line.action), line.first),
+                error=_duplicate_message(Action(record.action), record.first),
                 error_code="duplicate_row",
                 lms_registration_id=None,
                 changed_at=now(),
@@ -100,7 +100,7 @@ def skip_repeated(tx: Transaction, job_id: int) -> None:
         )
 
 
-def _repeats(action: Action, first: int) -> str:
+def _duplicate_message(action: Action, first: int) -> str:
     if action is Action.REGISTER:
         return f"The same candidate and course as row {first}, which carries the registration"
     what = "candidate" if action.is_about_a_person else "candidate and course"
@@ -128,11 +128,11 @@ class ReportedRow:
 
 def reported_rows(tx: Transaction, job_id: int) -> Iterator[ReportedRow]:
     """Yield the rows of a job in roster order."""
-    for line in tx.execute(_rows_of(job_id)).yield_per(1_000):
-        yield _as_reported(line)
+    for record in tx.execute(_reported(job_id)).yield_per(1_000):
+        yield _as_reported(record)
 
 
-def some_rows(
+def page_of_rows(
     tx: Transaction,
     job_id: int,
     *,
@@ -142,30 +142,30 @@ def some_rows(
     limit: int = 50,
 ) -> list[ReportedRow]:
     """Return a part of a job's rows in roster order: those of these statuses, or the one of this number."""
-    query = _rows_of(job_id)
+    query = _reported(job_id)
     if statuses:
         query = query.where(row.c.status.in_([status.value for status in statuses]))
     if number is not None:
         query = query.where(row.c.row == number)
-    return [_as_reported(line) for line in tx.execute(query.offset(offset).limit(limit))]
+    return [_as_reported(record) for record in tx.execute(query.offset(offset).limit(limit))]
 
 
-def _rows_of(job_id: int) -> Select[Any]:
+def _reported(job_id: int) -> Select[Any]:
     found = select(row, candidate.c.lms_id).outerjoin(candidate, candidate.c.id == row.c.candidate_id)
     return found.where(row.c.job_id == job_id).order_by(row.c.row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Movement:
+class Activity:
     """What moves in a job just now."""
 
     #: Rows for which a call is under way.
     in_flight: int
     #: Rows that got their outcome since the moment that was asked for.
-    settled: int
+    finished: int
 
 
-def movement(tx: Transaction, job_id: int, since: float) -> Movement:
+def activity_since(tx: Transaction, job_id: int, since: float) -> Activity:
     """Count a job's rows that are under way, and those that got their outcome since then (seconds since 1970)."""
     sent = or_(
         candidate.c.state == CandidateState.SENDING,
@@ -181,37 +181,37 @@ def movement(tx: Transaction, job_id: int, since: float) -> Movement:
     settled = select(func.count()).where(
         row.c.job_id == job_id, row.c.changed_at > since, row.c.status != RowStatus.NOT_ATTEMPTED
     )
-    return Movement(in_flight=tx.execute(under_way).scalar_one(), settled=tx.execute(settled).scalar_one())
+    return Activity(in_flight=tx.execute(under_way).scalar_one(), finished=tx.execute(settled).scalar_one())
 
 
-def _as_reported(line: Row[Any]) -> ReportedRow:
+def _as_reported(record: Row[Any]) -> ReportedRow:
     return ReportedRow(
-        row=line.row,
-        cells=line.cells,
-        status=RowStatus(line.status),
-        error=line.error,
-        code=line.error_code,
-        column=line.column,
-        candidate_id=line.lms_id,
-        registration_id=line.lms_registration_id,
-        created=line.created,
-        attempts=line.attempts,
-        http_status=line.http_status,
-        changed_at=line.changed_at,
-        differs=line.verified == Verdict.DIFFERS,
+        row=record.row,
+        cells=record.cells,
+        status=RowStatus(record.status),
+        error=record.error,
+        code=record.error_code,
+        column=record.column,
+        candidate_id=record.lms_id,
+        registration_id=record.lms_registration_id,
+        created=record.created,
+        attempts=record.attempts,
+        http_status=record.http_status,
+        changed_at=record.changed_at,
+        differs=record.verified == Verdict.DIFFERS,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class RemainingWork:
     """Rows that were not sent, by course, and the candidates among them whom the ledger does not know."""
 
     rows_by_course: Mapping[str, int]
     new_candidates: int
     #: Rows of other actions than to register; `rows_by_course` does not count them.
-    deeds: int
+    actions: int
     #: Those of them of which only an external id says which registration is meant.
-    to_find: int = 0
+    unlinked: int = 0
 
 
 def proven_courses(tx: Transaction, connection: str) -> set[str]:
@@ -222,7 +222,7 @@ def proven_courses(tx: Transaction, connection: str) -> set[str]:
     return set(tx.execute(query.distinct()).scalars())
 
 
-def outlook(tx: Transaction, job_id: int) -> Outlook:
+def count_remaining(tx: Transaction, job_id: int) -> RemainingWork:
     """Count what is ahead of a job."""
     waiting = (
         select(row.c.course_key, func.count())
@@ -241,9 +241,9 @@ def outlook(tx: Transaction, job_id: int) -> Outlook:
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.action == Action.REGISTER)
         .where(candidate.c.state == CandidateState.NEW)
     )
-    return Outlook(
+    return RemainingWork(
         rows_by_course=dict(tx.execute(waiting).all()),
         new_candidates=tx.execute(new).scalar_one(),
-        deeds=tx.execute(deeds).scalar_one(),
-        to_find=tx.execute(deeds.where(row.c.candidate_id.is_(None))).scalar_one(),
+        actions=tx.execute(deeds).scalar_one(),
+        unlinked=tx.execute(deeds.where(row.c.candidate_id.is_(None))).scalar_one(),
     )

@@ -38,21 +38,21 @@ __all__ = [
     "account",
     "audit",
     "batch",
-    "call",
+    "call_count",
     "candidate",
-    "dropped",
-    "guess",
+    "dropped_file",
     "job",
-    "memory",
+    "key_value",
     "message",
     "metadata",
-    "notice",
     "person",
     "registration",
     "row",
     "schedule",
     "session",
+    "sign_in_failure",
     "token",
+    "webhook_event",
 ]
 
 job = Table(
@@ -64,7 +64,7 @@ job = Table(
     #: The file's name as it was dropped.
     Column("roster", Text, nullable=False),
     #: Where the file is kept, for reading again after a crash.
-    Column("kept_at", Text, nullable=False),
+    Column("stored_path", Text, nullable=False),
     #: SHA-256 of the bytes and of the options that change what is sent.
     Column("fingerprint", String(64), nullable=False),
     Column("options", JSON, nullable=False),
@@ -92,7 +92,7 @@ job = Table(
     Column("owner", String(200), nullable=True),
     Column("lease_until", Float, nullable=True),
     #: When the queue was last asked to read it in, or to write its reports.
-    Column("rung_at", Float, nullable=True),
+    Column("enqueued_at", Float, nullable=True),
     #: When its reports were last written by the queue.
     Column("reported_at", Float, nullable=True),
     #: When the personal data of its rows was removed.
@@ -100,20 +100,20 @@ job = Table(
     #: Through which door it came: `command`, `page`, `api`, `folder:NAME`, `schedule:NAME`.
     Column("origin", String(250), nullable=False, default="command", server_default="command"),
     #: Who dropped it, where people sign in.
-    Column("dropped_by", String(100), nullable=True),
+    Column("submitted_by", String(100), nullable=True),
     #: The reason as a code, where one is known (`credentials_refused`, …).
     Column("reason_code", String(60), nullable=True),
     #: When it came into its state, and of which such moment messages were put into the outbox.
     Column("state_at", Float, nullable=True),
-    Column("told_at", Float, nullable=True),
+    Column("notified_at", Float, nullable=True),
     #: When rows of it were last read back at the LMS.
     Column("verified_at", Float, nullable=True),
     Index(None, "connection", "fingerprint"),
     Index(None, "state"),
 )
 
-call = Table(
-    "call",
+call_count = Table(
+    "call_count",
     metadata,
     Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
     Column("operation", String(50), primary_key=True),
@@ -138,7 +138,7 @@ candidate = Table(
     Column("row_id", Integer, nullable=True),
     Column("sent_at", Float, nullable=True),
     #: What is `sending` or in doubt (`update`, `deactivate`); null when it is the creation.
-    Column("doing", String(20), nullable=True),
+    Column("pending_action", String(20), nullable=True),
     #: The batch that works on it; nobody else may send anything for it meanwhile.
     Column("claimed_by", String(40), nullable=True),
     UniqueConstraint("connection", "key"),
@@ -166,7 +166,7 @@ registration = Table(
     Column("row_id", Integer, nullable=True),
     Column("sent_at", Float, nullable=True),
     #: What is `sending` or in doubt (`approve`, `complete`, `withdraw`); null when it is the registration itself.
-    Column("doing", String(20), nullable=True),
+    Column("pending_action", String(20), nullable=True),
     Column("claimed_by", String(40), nullable=True),
     UniqueConstraint("connection", "course_key", "candidate_id"),
     Index(None, "candidate_id"),
@@ -193,7 +193,7 @@ batch = Table(
     #: How many workers died while they held it.
     Column("deaths", Integer, nullable=False, default=0, server_default="0"),
     #: When the queue was last asked to work it off; null when it was not, or somebody has come.
-    Column("rung_at", Float, nullable=True),
+    Column("enqueued_at", Float, nullable=True),
     Index(None, "job_id", "state"),
     Index(None, "state", "lease_until"),
 )
@@ -247,13 +247,14 @@ person = Table(
     Index(None, "connection", "login_key"),
 )
 
-memory = Table(
-    "memory",
+#: Values kept between runs.
+key_value = Table(
+    "key_value",
     metadata,
-    #: What is remembered between runs: `pace:<credential>`, `people:<connection>`, `map:<name>`.
-    Column("name", String(300), primary_key=True),
+    #: `pace:<credential>`, `people:<connection>`, `map:<name>`, `trouble:<connection>`, `sweep`.
+    Column("key", String(300), primary_key=True),
     Column("value", JSON, nullable=False),
-    Column("at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
 )
 schedule = Table(
     "schedule",
@@ -279,28 +280,28 @@ schedule = Table(
     #: Where the reports of its jobs go.
     Column("report_dir", Text, nullable=False),
     #: The newest file of the folder when a due run looked first: a run waits until it has stopped growing.
-    Column("look", JSON, nullable=True),
+    Column("last_seen_file", JSON, nullable=True),
     #: Who fetches its roster; a claim like that on a batch.
     Column("owner", String(200), nullable=True),
     Column("lease_until", Float, nullable=True),
     UniqueConstraint("name"),
     Index(None, "next_at"),
 )
-dropped = Table(
-    "dropped",
+dropped_file = Table(
+    "dropped_file",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("folder", String(200), nullable=False),
     #: The file's name as it was dropped, where it lies, and where it is being moved to.
     Column("name", Text, nullable=False),
     Column("path", Text, nullable=False),
-    Column("goal", Text, nullable=True),
+    Column("target_path", Text, nullable=True),
     Column("job_id", Integer, nullable=True),
     Column("state", String(20), nullable=False),
     #: What it was when it was last seen to change, and when that was (by the database's clock).
     Column("size", BigInteger, nullable=False),
-    Column("changed", Float, nullable=False),
-    Column("at", Float, nullable=False),
+    Column("modified_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
     #: Why it has no job yet although it was claimed, in plain words.
     Column("error", Text, nullable=False, default=""),
     Index(None, "state"),
@@ -316,9 +317,8 @@ message = Table(
     Column("connection", String(200), nullable=False),
     Column("job_id", Integer, nullable=True),
     #: Tells the same event apart from an earlier one, so that nothing is told twice.
-    Column("mark", String(200), nullable=False),
-    #: When it was put here.
-    Column("at", Float, nullable=False),
+    Column("dedup_key", String(200), nullable=False),
+    Column("created_at", Float, nullable=False),
     #: When it is sent next; whoever claims it moves this on by the length of a lease.
     Column("not_before", Float, nullable=False),
     #: Counts the claims; what an older claim has to say is void.
@@ -328,7 +328,7 @@ message = Table(
     Column("sent", Boolean, nullable=False, default=False),
     #: Why the last attempt came to nothing, or why it was never sent.
     Column("error", Text, nullable=False, default=""),
-    UniqueConstraint("receiver", "mark"),
+    UniqueConstraint("receiver", "dedup_key"),
     Index(None, "ended_at", "not_before"),
 )
 account = Table(
@@ -346,7 +346,7 @@ session = Table(
     "session",
     metadata,
     #: SHA-256 of what the cookie holds.
-    Column("mark", String(64), primary_key=True),
+    Column("secret_hash", String(64), primary_key=True),
     Column("account_id", ForeignKey("account.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
@@ -359,17 +359,17 @@ token = Table(
     Column("account_id", ForeignKey("account.id", ondelete="CASCADE"), nullable=False),
     Column("name", String(100), nullable=False),
     #: SHA-256 of the token itself, which is shown once.
-    Column("mark", String(64), nullable=False),
+    Column("secret_hash", String(64), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("used_at", Float, nullable=True),
-    UniqueConstraint("mark"),
+    UniqueConstraint("secret_hash"),
     Index(None, "account_id"),
 )
-guess = Table(
-    "guess",
+sign_in_failure = Table(
+    "sign_in_failure",
     metadata,
-    #: `name:…` or `host:…`, of which somebody tries passwords.
-    Column("about", String(200), primary_key=True),
+    #: `name:<hash>` or `host:<address>`.
+    Column("subject", String(200), primary_key=True),
     Column("failures", Integer, nullable=False),
     Column("last_at", Float, nullable=False),
     Column("locked_until", Float, nullable=True),
@@ -380,29 +380,29 @@ audit = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
     #: An account's name; `-` where nobody signs in.
-    Column("who", String(100), nullable=False),
-    Column("act", String(60), nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("action", String(60), nullable=False),
     Column("job_id", Integer, nullable=True),
     Column("detail", Text, nullable=False, default=""),
     Index(None, "at"),
     Index(None, "job_id"),
 )
-notice = Table(
-    "notice",
+webhook_event = Table(
+    "webhook_event",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("connection", String(200), nullable=False),
     #: SHA-256 of the webhook (the same one is taken once), and which of several things that it says.
-    Column("mark", String(64), nullable=False),
-    Column("place", Integer, nullable=False),
+    Column("body_hash", String(64), nullable=False),
+    Column("position", Integer, nullable=False),
     #: Who was registered on what, by the LMS's ids (the candidate's hashed); null when it says nothing for certain.
     Column("candidate_key", String(64), nullable=True),
     Column("course_id", String(200), nullable=True),
     Column("legal_entity_id", String(200), nullable=True),
     Column("lms_registration_id", String(200), nullable=True),
-    Column("at", Float, nullable=False),
+    Column("received_at", Float, nullable=False),
     #: `waiting`, `settled`, `confirmed` or `ignored`.
-    Column("fate", String(20), nullable=False),
-    UniqueConstraint("connection", "mark", "place"),
-    Index(None, "fate", "at"),
+    Column("status", String(20), nullable=False),
+    UniqueConstraint("connection", "body_hash", "position"),
+    Index(None, "status", "received_at"),
 )

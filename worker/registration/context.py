@@ -93,10 +93,10 @@ class JobContext:
     ) -> Result:
         """Make one changing call: a permit of the rate limiter, the intent committed, the call; wait if short.
 
-        `sending` is committed before the first byte; `recall` reverts it when the LMS certainly did nothing. The
+        `sending` is committed before the first byte; `revert` takes it back when the LMS certainly did nothing. The
         job's first call goes alone, so that an error that concerns all calls (a wrong token, an LMS that is down)
         costs one call. Raises RetryLater for longer waits, Refused, AnswerLost, StopJob (RetryLater and StopJob
-        after `recall`).
+        after `revert`).
         """
         if not self._has_answered:
             async with self._first_call:
@@ -147,6 +147,10 @@ class JobContext:
     def _is_short_wait(self, error: RetryLater | StopJob) -> bool:
         """Return whether the wait is so short that the call is retried in place."""
         return isinstance(error, RateLimited) and error.seconds <= self.client.session.limiter.longest_wait
+
+    def is_refused_too_often(self, subject: str, refused: Refused) -> bool:
+        """Record a refusal of a single row; return whether the breaker opens and stopping would save calls."""
+        return self.breaker.record_refusal(subject, refused) and self.rows_left > self.breaker.limit
 
     def halt(self, code: str, message: str, status: int | None) -> StopJob:
         """Stop all further calls of this job and return the error that says why."""

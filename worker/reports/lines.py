@@ -44,7 +44,7 @@ class ReportLine:
     status: RowStatus
     #: All problems of the row, in plain sentences.
     error: str = ""
-    #: Codes of `codes.py`; several stand with `SEVERAL` between them.
+    #: Codes of `codes.py`; several stand with `SEPARATOR` between them.
     error_code: str = ""
     #: The headings at fault as they stand in the roster; several likewise.
     column: str = ""

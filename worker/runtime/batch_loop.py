@@ -37,7 +37,7 @@ async def run_batches(
                 await session.write_counts()
             for batch in done:
                 end = batch.result()
-                if not end.passed_over:
+                if not end.not_claimed:
                     await session.write_counts()
                     await on_end(int(batch.get_name()), end)
     except asyncio.CancelledError:
@@ -52,13 +52,13 @@ async def run_batches(
 async def startable(session: JobSession, running: Collection[asyncio.Task[BatchEnd]] = ()) -> list[int]:
     """Return the batches of the job that may start now next to those that are `running`."""
     most = BATCHES_AT_ONCE - len(running)
-    if most < 1 or session.attention.stopping() or session.desk.halted:
+    if most < 1 or session.watcher.stop_reason() or session.context.halted:
         return []
     mine = {int(batch.get_name()) for batch in running}
-    return await session.desk.ledger.run(
+    return await session.context.ledger.run(
         lambda tx: advance.next_batches(tx, session.job_id, most, now(), besides=mine)
     )
 
 
 def _start(session: JobSession, batch_id: int) -> asyncio.Task[BatchEnd]:
-    return asyncio.create_task(run_batch(batch_id, session.desk), name=str(batch_id))
+    return asyncio.create_task(run_batch(batch_id, session.context), name=str(batch_id))

@@ -54,16 +54,16 @@ class Runner:
 
         Raises UsageError when another process works on it.
         """
-        ledger, wire = self.services.ledger, bootstrap.open_wire(self.services, self.connection)
+        ledger, wire = self.services.ledger, bootstrap.open_lms_session(self.services, self.connection)
         try:
             await ledger.run(lambda tx: _take(tx, self.job_id, self.expected_state))
             self.session = open_session(
                 self.services, self.connection, self.job_id, wire, ending=self.interrupted.is_set
             )
             try:
-                async with self.session.attention.paid(in_turn=False):
+                async with self.session.watcher.watching(may_yield=False):
                     await self._retry_while_away(
-                        lambda: planning.prepare(self.session.desk, self.connection.batch_size)
+                        lambda: planning.prepare(self.session.context, self.connection.batch_size)
                     )
                     await self._run_to_the_end()
             except StopJob as stop:
@@ -89,18 +89,18 @@ class Runner:
             if not open_batches:
                 break
             await self._wait_for(open_batches)
-        if await self.services.ledger.run(lambda tx: completion.settle_job(tx, self.job_id)):
+        if await self.services.ledger.run(lambda tx: completion.close_if_done(tx, self.job_id)):
             job = await self._job()
             self.on_change(f"Job {self.job_id} has ended: {job.state}")
 
     async def _on_end(self, _batch_id: int, end: BatchEnd) -> None:
-        stop = completion.weigh(self.session.desk, self.session.patience, end)
+        stop = completion.reason_to_hold(self.session.context, self.session.outage_budget, end)
         if stop is not None:
             await self._hold(stop)
             return
-        if end.course is not None:
-            self.on_change(end.course.message)
-        await self.services.ledger.run(lambda tx: completion.conclude(tx, self.job_id, end, None))
+        if end.course_stopped is not None:
+            self.on_change(end.course_stopped.message)
+        await self.services.ledger.run(lambda tx: completion.apply_batch_end(tx, self.job_id, end, None))
 
     async def _hold(self, stop: StopJob) -> None:
         reason, code = stop.message, stop.code
@@ -116,12 +116,12 @@ class Runner:
                 self.session.has_failed(later)
                 await self._wait_until(now() + later.seconds)
             else:
-                self.session.patience.restore()
+                self.session.outage_budget.reset()
                 return
 
     async def _wait_for(self, open_batches: list[OpenBatch]) -> None:
         """Wait until the first batch may start; the job is `waiting` meanwhile, with the time."""
-        next_ones = advance.ready(open_batches, (), at_once=len(open_batches), at=float("inf"))
+        next_ones = advance.startable(open_batches, (), at_once=len(open_batches), at=float("inf"))
         start = min((batch.not_before or 0.0 for batch in next_ones), default=now() + 1.0)
         await self._wait_until(start)
 
@@ -145,7 +145,7 @@ class Runner:
         job = await self._job()
         if job.state not in AT_WORK:
             raise Stopped(f"the job is {job.state}")
-        if reason := self.session.attention.stopping():
+        if reason := self.session.watcher.stop_reason():
             raise reason
 
     async def _stop_as_asked(self) -> None:

@@ -135,5 +135,7 @@ async def _messages_of_new_jobs(process: WorkerProcess) -> list[TaskMessage]:
     new = await process.ledger.run(queue.never_enqueued)
     due: list[TaskMessage] = []
     for job_id in new:
-        due += await process.ledger.run(lambda tx, job_id=job_id: advance.go_on(tx, job_id, process.window, now()))  # type: ignore[misc]
+        due += await process.ledger.run(
+            lambda tx, job_id=job_id: advance.advance(tx, job_id, process.window, now())
+        )  # type: ignore[misc]
     return due

@@ -44,7 +44,7 @@ OVERDUE_INTERVALS = 3
 log = structlog.get_logger("roster")
 
 
-async def register(
+async def run_batch_message(
     process: WorkerProcess, batch_id: int, publisher: Publisher, progress: Callable[[int, int], None]
 ) -> None:
     """Run a batch and, for one time slice, the job's next ones; and side jobs."""
@@ -54,7 +54,7 @@ async def register(
         await Multiplexer(process, publisher).run_with_side_jobs(message, progress)
 
 
-async def split(process: WorkerProcess, job_id: int, publisher: Publisher) -> None:
+async def run_split_message(process: WorkerProcess, job_id: int, publisher: Publisher) -> None:
     """Import a job's roster and plan its batches; and run side jobs."""
     message = TaskMessage(task=Task.SPLIT, id=job_id, job_id=job_id)
     await Multiplexer(process, publisher, _imports_long=True).run_with_side_jobs(message)

@@ -27,4 +27,4 @@ def preload(ledger: str) -> None:
     for name in _LATE_IMPORTS:
         importlib.import_module(f"worker.{name}")
     for system in lms.systems():
-        lms.load(system)
+        lms.load_connector(system)

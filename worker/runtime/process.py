@@ -28,7 +28,7 @@ from worker.runtime.session import open_session
 if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.jobs import Job
-    from worker.lms.http import Wire
+    from worker.lms.http import LmsSession
     from worker.runtime.session import JobSession
 
 Result = TypeVar("Result")
@@ -56,7 +56,7 @@ class WorkerProcess:
         self.sender = Sender(services.ledger)
         self._loop = asyncio.Runner()
         self._loop.get_loop().set_default_executor(ThreadPoolExecutor(THREADS, "worker"))
-        self._wires: dict[str, Wire] = {}
+        self._lms_sessions: dict[str, LmsSession] = {}
         self._sessions: OrderedDict[int, JobSession] = OrderedDict()
         self._threads: dict[str, threading.Thread] = {}
         self._warnings: dict[str, tuple[str, str]] = {}
@@ -95,7 +95,7 @@ class WorkerProcess:
         session = self._sessions.get(job_id)
         if session is None or session.is_stale:
             session = self._sessions[job_id] = self._open(await self.job(job_id))
-            await planning.look_ahead(session.desk)
+            await planning.update_remaining(session.context)
             while len(self._sessions) > MAX_SESSIONS:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(job_id)
@@ -108,20 +108,20 @@ class WorkerProcess:
 
     def close_connections(self) -> None:
         """Close everything but the ledger, which other parts of this process may use."""
-        self.run(self._close_wires())
+        self.run(self._close_lms_sessions())
         self._loop.close()
         self.sender.finish(LAST_NOTIFICATIONS_SECONDS)
 
-    async def _close_wires(self) -> None:
-        for wire in self._wires.values():
+    async def _close_lms_sessions(self) -> None:
+        for wire in self._lms_sessions.values():
             await wire.close()
 
     def _open(self, job: Job) -> JobSession:
         connection = self.services.connection(job.connection)
         credential = bootstrap.credential_of(connection)
-        if credential not in self._wires:
-            self._wires[credential] = bootstrap.open_wire(self.services, connection)
-        wire = self._wires[credential]
+        if credential not in self._lms_sessions:
+            self._lms_sessions[credential] = bootstrap.open_lms_session(self.services, connection)
+        wire = self._lms_sessions[credential]
         return open_session(self.services, connection, job.id, wire, ending=shutting_down.is_set)
 
 

@@ -43,16 +43,16 @@ async def run_time_slice(
         return
     async with hold_on_failure(process, job_id):
         session = await process.session(job_id)
-        session.attention.progress = partial(_progressed, session, progress)
+        session.watcher.progress = partial(_progressed, session, progress)
         try:
-            async with session.attention.paid():
+            async with session.watcher.watching():
                 await run_batches(session, [batch_id], partial(_on_end, process, session, publisher))
         finally:
             await session.flush()
 
 
 def _progressed(session: JobSession, progress: Callable[[int, int], None], done: int, total: int) -> None:
-    session.desk.rows_left = total - done
+    session.context.rows_left = total - done
     progress(done, total)
 
 
@@ -60,8 +60,8 @@ async def _on_end(
     process: WorkerProcess, session: JobSession, publisher: Publisher, batch_id: int, end: BatchEnd
 ) -> None:
     """Apply the end of a batch to its job and publish the next messages."""
-    log.info("batch left", job=session.job_id, batch=batch_id, end=end.word)
-    stop = completion.weigh(session.desk, session.patience, end)
+    log.info("batch left", job=session.job_id, batch=batch_id, end=end.label)
+    stop = completion.reason_to_hold(session.context, session.outage_budget, end)
     if stop is not None:
         log.warning("job held", job=session.job_id, code=stop.code)
     due = await process.ledger.run(lambda tx: _apply(tx, process, session.job_id, end, stop))
@@ -71,7 +71,7 @@ async def _on_end(
 def _apply(
     tx: Transaction, process: WorkerProcess, job_id: int, end: BatchEnd, stop: StopJob | None
 ) -> list[TaskMessage]:
-    completion.conclude(tx, job_id, end, stop)
+    completion.apply_batch_end(tx, job_id, end, stop)
     if stop is not None:
-        return advance.ring_report(tx, job_id, now())
-    return advance.go_on(tx, job_id, process.window, now())
+        return advance.enqueue_report(tx, job_id, now())
+    return advance.advance(tx, job_id, process.window, now())

@@ -22,5 +22,5 @@ def report(process: WorkerProcess, job_id: int) -> None:
         job = jobs.find_job(tx, job_id)
     if job is None:
         return
-    summary = reporting.file_reports(process.ledger, job, report_folder(process.services.files, job_id))
+    summary = reporting.write_job_reports(process.ledger, job, report_folder(process.services.files, job_id))
     log.info("reports written", job=job_id, state=summary.state, total=summary.total)

@@ -42,7 +42,7 @@ async def split(process: WorkerProcess, job_id: int) -> list[TaskMessage]:
             await _make_ready(process, job_id)
     finally:
         await process.ledger.run(lambda tx: jobs.release_job(tx, job_id, owner))
-    return await process.ledger.run(lambda tx: advance.go_on(tx, job_id, process.window, now()))
+    return await process.ledger.run(lambda tx: advance.advance(tx, job_id, process.window, now()))
 
 
 async def _make_ready(process: WorkerProcess, job_id: int) -> None:
@@ -65,8 +65,8 @@ async def _make_ready(process: WorkerProcess, job_id: int) -> None:
     await process.ledger.run(lambda tx: _begin(tx, job_id))
     session = await process.session(job_id)
     try:
-        async with session.attention.paid(in_turn=False):
-            await planning.prepare(session.desk, connection.batch_size)
+        async with session.watcher.watching(may_yield=False):
+            await planning.prepare(session.context, connection.batch_size)
     except Stopped:
         return
     except (RetryLater, StopJob) as trouble:
@@ -91,7 +91,7 @@ def _begin(tx: Transaction, job_id: int) -> None:
 
 async def _wait_or_hold(process: WorkerProcess, session: JobSession, trouble: RetryLater | StopJob) -> None:
     """Let a job whose people could not be found wait for the LMS, or hold it."""
-    job_id = session.desk.job_id
+    job_id = session.context.job_id
     try:
         if isinstance(trouble, StopJob):
             raise trouble

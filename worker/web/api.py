@@ -13,7 +13,7 @@ from worker import control, lms
 from worker.control import JobAction
 from worker.errors import RosterError, SettingsError, UnknownJob, UsageError
 from worker.intake.accept import precheck
-from worker.jobs.resolve import Answer
+from worker.jobs.resolve import Resolution
 from worker.model import Role
 from worker.web import downloads, job_actions, schemas
 from worker.web.auth import needs
@@ -142,7 +142,7 @@ async def resolve_row(request: Request) -> Response:
     found = await _answer(request)
     if row > LARGEST:
         raise Problem(404, f"Job {job_id} has no row {row}")
-    answer = Answer(**found.model_dump())
+    answer = Resolution(**found.model_dump())
     await run_in_threadpool(control.resolve, services, job_id, row, answer, actor=request.state.who.name)
     return JSONResponse(await run_in_threadpool(summary_of, services, job_id))
 

@@ -50,4 +50,4 @@ async def sign_out(request: Request, response: Response) -> None:
 def _close(services: Services, who: Who, cookie: str) -> None:
     with services.ledger.write() as tx:
         keys.close_session(tx, cookie)
-        accounts.note(tx, who=who.name or "-", act="sign out")
+        accounts.add_audit_entry(tx, actor=who.name or "-", action="sign out")

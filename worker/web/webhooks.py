@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from worker.bootstrap import Services
-    from worker.lms.contract import Hook
+    from worker.lms.contract import WebhookReader
 
 #: A webhook is a few ids; whoever sends more is somebody else.
 LARGEST_BYTES = 256 * 1024
@@ -37,16 +37,16 @@ async def take(request: Request) -> Response:
         raise Problem(401, "The signature is not that of this body and the secret of this connection")
     mark = hashlib.sha256(request.headers.get("webhook-verb", "").encode() + b"\n" + body).hexdigest()
     told = hook.read(request.headers, body)
-    if not await run_in_threadpool(webhooks.keep, services.ledger, name, mark, told):
+    if not await run_in_threadpool(webhooks.store, services.ledger, name, mark, told):
         return JSONResponse({"received": True})
-    return JSONResponse({"received": True}, background=BackgroundTask(webhooks.settle_all, services.ledger))
+    return JSONResponse({"received": True}, background=BackgroundTask(webhooks.apply_all, services.ledger))
 
 
-def _hook_of(services: Services, name: str) -> tuple[str, Hook]:
+def _hook_of(services: Services, name: str) -> tuple[str, WebhookReader]:
     """Return the connection's name and how its webhooks are read; a stranger learns nothing of the others."""
     try:
         connection = services.connection(name)
-        hook = lms.hook_of(connection)
+        hook = lms.webhook_reader_of(connection)
     except SettingsError:
         hook = None
     if hook is None:

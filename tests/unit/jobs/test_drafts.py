@@ -27,7 +27,7 @@ def services(tmp_path: Path) -> Any:
 def kept(services: Any, tmp_path: Path) -> drafts.Draft:
     upload = tmp_path / "upload.csv"
     upload.write_text("email\n", encoding="utf-8")
-    return drafts.keep(services, upload, name="spring.csv", connection="north", by="ana")
+    return drafts.create(services, upload, name="spring.csv", connection="north", by="ana")
 
 
 def test_a_draft_is_found_again_with_its_file_and_for_its_owner_alone(services: Any, tmp_path: Path) -> None:
@@ -47,19 +47,19 @@ def test_what_is_no_id_finds_no_draft(services: Any, draft_id: str) -> None:
 def test_what_was_understood_is_forgotten_with_a_change(services: Any, tmp_path: Path) -> None:
     draft = kept(services, tmp_path)
     seen = Look(looked_at=1.0, first_rows=[(2, ["a"])], headings=[heading("email", "email")])
-    drafts.note_look(services, draft, seen)
-    assert drafts.find_look(services, draft, Look) == seen
+    drafts.save_preview(services, draft, seen)
+    assert drafts.find_preview(services, draft, Look) == seen
 
     changed = replace(draft, options=Options(mapping={"Contact": "email"}))
     drafts.change(services, draft, changed)
 
-    assert drafts.find_look(services, draft, Look) is None
+    assert drafts.find_preview(services, draft, Look) is None
     assert drafts.find(services, draft.id) == changed
 
 
 def test_a_draft_of_yesterday_goes_when_the_next_one_comes(services: Any, tmp_path: Path) -> None:
     old, other = kept(services, tmp_path), kept(services, tmp_path)
-    long_ago = now() - drafts.KEPT_SECONDS - 1
+    long_ago = now() - drafts.MAX_AGE_SECONDS - 1
     os.utime(drafts.folder(services) / old.id, (long_ago, long_ago))
 
     kept(services, tmp_path)

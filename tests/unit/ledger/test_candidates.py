@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import StaticPool, create_engine
 
-from tests.builders import NORTH, a_candidate, a_job, a_job_of, a_row, as_new, counts, lines_of, statuses_of
+from tests.builders import NORTH, a_candidate, a_job, a_job_of, a_row, as_new, counts, records_of, statuses_of
 from worker.ledger import importing, rows, schema
-from worker.ledger.candidates import Directory, hashed, identify
+from worker.ledger.candidates import CandidateIndex, hash_identifier, identify
 from worker.ledger.database import _prepare_sqlite
-from worker.ledger.importing import within
+from worker.ledger.importing import inside
 from worker.ledger.transactions import Ledger
 from worker.model import Candidate, CandidateState, RegistrationState, RosterRow, RowStatus
 
@@ -29,7 +29,7 @@ def who(email: str | None = None, external_id: str | None = None, candidate_id: 
 def candidates_of(ledger: Ledger, *people: Candidate) -> list[int | None]:
     """Read the people in as one roster and return each row's candidate."""
     job_id = a_job_of(ledger, *(a_row(number, person) for number, person in enumerate(people, start=2)))
-    return [line.candidate_id for line in lines_of(ledger, schema.row) if line.job_id == job_id]
+    return [line.candidate_id for line in records_of(ledger, schema.row) if line.job_id == job_id]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def candidates_of(ledger: Ledger, *people: Candidate) -> list[int | None]:
 def test_the_key_is_the_candidate_id_else_the_external_id_else_the_folded_email(
     person: Candidate, kind: str, value: str
 ) -> None:
-    assert identify(person).key == hashed(kind, value)
+    assert identify(person).key == hash_identifier(kind, value)
 
 
 def test_a_candidate_without_any_identifier_has_no_key() -> None:
@@ -58,7 +58,7 @@ def test_an_empty_identifier_is_none_at_all() -> None:
 
 
 def test_identifiers_of_different_kinds_never_meet() -> None:
-    assert len({hashed(kind, "7") for kind in ("id", "ext", "mail", "login")}) == 4
+    assert len({hash_identifier(kind, "7") for kind in ("id", "ext", "mail", "login")}) == 4
 
 
 def test_the_same_email_in_another_case_is_the_same_candidate(ledger: Ledger) -> None:
@@ -111,7 +111,7 @@ def test_a_candidate_id_learnt_later_is_adopted_and_makes_the_candidate_known(le
     candidates_of(ledger, who("a@x.org"))
     candidates_of(ledger, who("a@x.org", None, "7"))
 
-    (line,) = lines_of(ledger, schema.candidate)
+    (line,) = records_of(ledger, schema.candidate)
 
     assert (line.lms_id, line.state) == ("7", CandidateState.KNOWN)
 
@@ -119,7 +119,7 @@ def test_a_candidate_id_learnt_later_is_adopted_and_makes_the_candidate_known(le
 def test_a_candidate_id_in_the_roster_is_known_from_the_start(ledger: Ledger) -> None:
     candidates_of(ledger, who(None, None, "7"))
 
-    (line,) = lines_of(ledger, schema.candidate)
+    (line,) = records_of(ledger, schema.candidate)
 
     assert (line.lms_id, line.state) == ("7", CandidateState.KNOWN)
 
@@ -132,7 +132,7 @@ def test_a_candidate_id_given_for_somebody_in_doubt_settles_the_doubt(ledger: Le
 
     candidates_of(ledger, who("a@x.org", None, "7"))
 
-    (line,) = lines_of(ledger, schema.candidate)
+    (line,) = records_of(ledger, schema.candidate)
     assert (line.lms_id, line.state) == ("7", CandidateState.KNOWN)
 
 
@@ -206,9 +206,9 @@ def test_in_any_order_and_over_any_rosters_nobody_gets_two_lines_and_every_row_i
 
         assert set(statuses_of(ledger, job_id)) == set(range(2, len(people) + 2))
         with ledger.read() as tx:
-            assert rows.tally(tx, job_id).total == len(people)
+            assert rows.count_rows(tx, job_id).total == len(people)
 
-    lines = lines_of(ledger, schema.candidate)
+    lines = records_of(ledger, schema.candidate)
     _assert_one_line_each(lines)
     _assert_rows_point_at_who_they_name(ledger)
 
@@ -229,8 +229,8 @@ def _assert_one_line_each(lines: Iterable[object]) -> None:
 
 
 def _assert_rows_point_at_who_they_name(ledger: Ledger) -> None:
-    by_id = {line.id: line for line in lines_of(ledger, schema.candidate)}
-    for line in lines_of(ledger, schema.row):
+    by_id = {line.id: line for line in records_of(ledger, schema.candidate)}
+    for line in records_of(ledger, schema.row):
         if line.candidate_id is None:
             assert (line.status, line.error_code) == (RowStatus.INVALID, "ambiguous_candidate")
             continue
@@ -249,18 +249,18 @@ def test_the_second_reading_of_the_same_people_finds_everybody_again(
 ) -> None:
     ledger = _emptied(memory)
     with ledger.write() as tx:
-        first = Directory(NORTH)
+        first = CandidateIndex(NORTH)
         for person in people:
             first.find(identify(person), person.candidate_id)
         first.save(tx)
         before = len(list(tx.execute(schema.candidate.select())))
 
-        second = Directory(NORTH)
+        second = CandidateIndex(NORTH)
         second.load(tx, [identify(person) for person in people])
         for person in people:
             second.find(identify(person), person.candidate_id)
 
-        assert second.fresh == []
+        assert second.new == []
         assert len(list(tx.execute(schema.candidate.select()))) == before
 
 
@@ -268,8 +268,8 @@ def test_a_row_without_course_still_has_its_line(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
         row = RosterRow(row=2, candidate=a_candidate())
-        importing.add_rows(within(tx), job_id, NORTH, [as_new(row)], again=False)
+        importing.add_rows(inside(tx), job_id, NORTH, [as_new(row)], again=False)
 
-    (line,) = lines_of(ledger, schema.registration)
+    (line,) = records_of(ledger, schema.registration)
 
     assert (line.course_key, line.state) == ("", RegistrationState.NEW)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event, text
 
-from tests.builders import a_job, a_job_of, a_row, claimed, lines_of, open_ledger, reported, works_of
+from tests.builders import a_job, a_job_of, a_row, claimed, items_of, open_ledger, records_of, reported
 from worker.errors import LedgerError, RosterError, SettingsError
 from worker.ledger import intents, schema
 from worker.ledger.database import open_engine
-from worker.ledger.intents import Outcome
+from worker.ledger.intents import RowOutcome
 from worker.model import RowStatus
 
 if TYPE_CHECKING:
@@ -55,19 +55,21 @@ def test_a_full_disk_is_a_plain_message_that_says_what_is_safe_and_what_to_do(le
     assert "resume the job" in message
     assert "INSERT" not in message
     assert "sqlalche" not in message
-    assert lines_of(ledger, schema.job) == []
+    assert records_of(ledger, schema.job) == []
 
 
 async def test_a_full_disk_in_mid_job_fails_the_commit_and_what_was_recorded_stays(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, *(a_row(number) for number in range(2, 8)))
     claim = claimed(ledger, job_id)
-    works = works_of(ledger, claim)
-    await ledger.commit(intents.settled(claim, works[0], Outcome(status=RowStatus.REJECTED, error="first")))
+    works = items_of(ledger, claim)
+    await ledger.commit(intents.row_outcome(claim, works[0], RowOutcome(status=RowStatus.REJECTED, error="first")))
     full(ledger)
 
     results = await asyncio.gather(
         *(
-            ledger.commit(intents.settled(claim, work, Outcome(status=RowStatus.REJECTED, error="x" * 50_000)))
+            ledger.commit(
+                intents.row_outcome(claim, work, RowOutcome(status=RowStatus.REJECTED, error="x" * 50_000))
+            )
             for work in works[1:]
         ),
         return_exceptions=True,
@@ -90,7 +92,7 @@ def test_a_ledger_can_be_read_where_it_cannot_be_written(ledger: Ledger) -> None
         a_job(tx)
     make_read_only(ledger)
 
-    assert len(lines_of(ledger, schema.job)) == 1
+    assert len(records_of(ledger, schema.job)) == 1
 
 
 def test_a_message_of_the_ledger_never_shows_what_was_to_be_written(ledger: Ledger) -> None:

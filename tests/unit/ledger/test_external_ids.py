@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.builders import a_candidate, a_course, a_job_of, a_row, lines_of, reported, statuses_of
+from tests.builders import a_candidate, a_course, a_job_of, a_row, records_of, reported, statuses_of
 from worker.jobs.estimate import estimate
 from worker.ledger import batches, external_ids, rows, schema
-from worker.ledger.external_ids import Findings
-from worker.ledger.intents import Outcome
+from worker.ledger.external_ids import LookupResults
+from worker.ledger.intents import RowOutcome
 from worker.model import STEPS, Action, Candidate, Course, RosterRow, RowRules, RowStatus
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def a_named_row(number: int, external_id: str = "R-1", **changes: Any) -> Roster
 
 
 def hangs_on(ledger: Ledger) -> list[tuple[Any, Any]]:
-    return [(line.candidate_id, line.registration_id) for line in lines_of(ledger, schema.row)]
+    return [(line.candidate_id, line.registration_id) for line in records_of(ledger, schema.row)]
 
 
 def found(ledger: Ledger, job_id: int, candidate_id: str = "7") -> None:
@@ -35,20 +35,20 @@ def found(ledger: Ledger, job_id: int, candidate_id: str = "7") -> None:
     with ledger.write() as tx:
         shown = [
             replace(each, row=replace(each.row, candidate=Candidate(candidate_id=candidate_id), course=a_course()))
-            for each in external_ids.rows_to_find(tx, job_id)
+            for each in external_ids.unlinked_rows(tx, job_id)
         ]
-        external_ids.record(tx, job_id, "north", Findings(shown=shown))
+        external_ids.save_results(tx, job_id, "north", LookupResults(found=shown))
 
 
 @pytest.mark.parametrize("action", Action)
 def test_only_a_step_without_its_person_or_its_course_is_named_alone(action: Action) -> None:
     alone = a_named_row(2, action=action)
 
-    assert external_ids.is_named_alone(alone) is (action in STEPS)
-    assert external_ids.is_named_alone(replace(alone, course=a_course())) is (action in STEPS)
-    assert external_ids.is_named_alone(replace(alone, candidate=a_candidate())) is (action in STEPS)
-    assert not external_ids.is_named_alone(replace(alone, candidate=a_candidate(), course=a_course()))
-    assert not external_ids.is_named_alone(replace(alone, registration_external_id=None))
+    assert external_ids.has_only_external_id(alone) is (action in STEPS)
+    assert external_ids.has_only_external_id(replace(alone, course=a_course())) is (action in STEPS)
+    assert external_ids.has_only_external_id(replace(alone, candidate=a_candidate())) is (action in STEPS)
+    assert not external_ids.has_only_external_id(replace(alone, candidate=a_candidate(), course=a_course()))
+    assert not external_ids.has_only_external_id(replace(alone, registration_external_id=None))
 
 
 def test_such_a_row_waits_and_is_neither_invalid_nor_planned(ledger: Ledger) -> None:
@@ -57,11 +57,11 @@ def test_such_a_row_waits_and_is_neither_invalid_nor_planned(ledger: Ledger) -> 
     assert statuses_of(ledger, job_id) == {2: RowStatus.NOT_ATTEMPTED, 3: RowStatus.NOT_ATTEMPTED}
     assert hangs_on(ledger)[0] == (None, None)
     with ledger.write() as tx:
-        assert [each.row.row for each in external_ids.rows_to_find(tx, job_id)] == [2]
+        assert [each.row.row for each in external_ids.unlinked_rows(tx, job_id)] == [2]
         assert batches.rows_to_plan(tx, job_id) == []
-        ahead = rows.outlook(tx, job_id)
+        ahead = rows.count_remaining(tx, job_id)
         calls = estimate(tx, job_id, RowRules(lists_people=True))
-    assert (ahead.deeds, ahead.to_find) == (1, 1)
+    assert (ahead.actions, ahead.unlinked) == (1, 1)
     assert (calls.least, calls.most) == (3, 8)
 
 
@@ -114,9 +114,9 @@ def test_what_the_lms_shows_makes_a_row_like_any_other(ledger: Ledger) -> None:
 
     assert hangs_on(ledger) == [(1, 1), (1, 1)]
     with ledger.write() as tx:
-        assert external_ids.rows_to_find(tx, job_id) == []
+        assert external_ids.unlinked_rows(tx, job_id) == []
         assert [action for _, _, action in batches.rows_to_plan(tx, job_id)] == [Action.COMPLETE, Action.APPROVE]
-    parsed = rows.read_row(lines_of(ledger, schema.row)[0].parsed)
+    parsed = rows.read_row(records_of(ledger, schema.row)[0].parsed)
     assert (parsed.candidate.candidate_id, parsed.course) == ("7", a_course())
 
 
@@ -130,32 +130,32 @@ def test_a_row_that_turns_out_to_ask_for_the_same_as_one_above_is_skipped(ledger
 
 def test_a_refused_row_may_be_sent_again(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_named_row(2))
-    refusal = Outcome(status=RowStatus.REJECTED, error="Nothing there.", code="not_registered")
+    refusal = RowOutcome(status=RowStatus.REJECTED, error="Nothing there.", code="not_registered")
     with ledger.write() as tx:
-        (waiting,) = external_ids.rows_to_find(tx, job_id)
-        external_ids.record(tx, job_id, "north", Findings(refused=[(waiting, refusal)]))
+        (waiting,) = external_ids.unlinked_rows(tx, job_id)
+        external_ids.save_results(tx, job_id, "north", LookupResults(rejected=[(waiting, refusal)]))
     line = reported(ledger, job_id, 2)
     assert (line.status, line.code, line.error) == ("rejected", "not_registered", "Nothing there.")
 
     with ledger.write() as tx:
         assert rows.reopen_rows(tx, job_id, [RowStatus.REJECTED]) == 1
-        assert len(external_ids.rows_to_find(tx, job_id)) == 1
+        assert len(external_ids.unlinked_rows(tx, job_id)) == 1
 
 
 def test_the_ledger_knows_again_what_the_lms_has_shown_unless_the_row_names_another(ledger: Ledger) -> None:
     found(ledger, a_job_of(ledger, a_named_row(2)))
     with ledger.read() as tx:
-        known = external_ids.known_as(tx, "north", a_named_row(2))
+        known = external_ids.known_registration(tx, "north", a_named_row(2))
         others = [
-            external_ids.known_as(tx, "south", a_named_row(2)),
-            external_ids.known_as(tx, "north", a_named_row(2, "R-2")),
-            external_ids.known_as(tx, "north", a_named_row(2, course=Course(course_id="59"))),
+            external_ids.known_registration(tx, "south", a_named_row(2)),
+            external_ids.known_registration(tx, "north", a_named_row(2, "R-2")),
+            external_ids.known_registration(tx, "north", a_named_row(2, course=Course(course_id="59"))),
         ]
     assert known is not None
     assert (known.registration_id, known.lms_id) == (1, "7")
     assert others == [None, None, None]
     again = a_job_of(ledger, a_named_row(2))
     with ledger.write() as tx:
-        (waiting,) = external_ids.rows_to_find(tx, again)
-        external_ids.record(tx, again, "north", Findings(known=[(waiting, known)]))
+        (waiting,) = external_ids.unlinked_rows(tx, again)
+        external_ids.save_results(tx, again, "north", LookupResults(known=[(waiting, known)]))
     assert hangs_on(ledger) == [(1, 1), (1, 1)]

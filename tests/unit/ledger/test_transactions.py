@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event, select, text
 
-from tests.builders import a_job, a_job_of, a_row, claimed, record_of, records_of, open_ledger, reported, items_of
+from tests.builders import a_job, a_job_of, a_row, claimed, items_of, open_ledger, record_of, records_of, reported
 from worker.errors import LedgerError, StaleClaim
 from worker.ledger import intents, jobs, rows, schema
 from worker.ledger.intents import RowOutcome
@@ -34,7 +34,9 @@ async def test_many_commits_at_once_share_a_few_transactions_and_all_are_written
     works = items_of(ledger, claim)
     seen = commits_of(ledger)
 
-    await asyncio.gather(*(ledger.commit(*intents.sending_registration(claim, work)) for work in works))
+    await asyncio.gather(
+        *(ledger.commit(*intents.intent_to_create(claim, work, work.registration)) for work in works)
+    )
 
     assert len(seen) <= 5
     assert {line.state for line in records_of(ledger, schema.registration)} == {RegistrationState.SENDING}
@@ -46,7 +48,7 @@ async def test_a_commit_is_on_disk_when_it_returns(ledger: Ledger, tmp_path: Pat
     claim = claimed(ledger, job_id)
     (work,) = items_of(ledger, claim)
 
-    await ledger.commit(*intents.sending_candidate(claim, work))
+    await ledger.commit(*intents.intent_to_create(claim, work, work.candidate))
 
     other = open_ledger(tmp_path)
     assert record_of(other, schema.candidate, work.candidate.id).state == CandidateState.SENDING
@@ -62,7 +64,8 @@ async def test_a_stale_commit_among_many_fails_alone_and_writes_nothing(ledger: 
         tx.execute(schema.registration.update().where(theirs).values(claimed_by="9:9"))
 
     results = await asyncio.gather(
-        *(ledger.commit(*intents.sending_registration(claim, work)) for work in works), return_exceptions=True
+        *(ledger.commit(*intents.intent_to_create(claim, work, work.registration)) for work in works),
+        return_exceptions=True,
     )
 
     assert [isinstance(result, StaleClaim) for result in results] == [place == 4 for place in range(10)]
@@ -80,7 +83,10 @@ async def test_a_commit_is_written_whole_or_not_at_all(ledger: Ledger) -> None:
         tx.execute(schema.registration.update().where(theirs).values(claimed_by="9:9"))
 
     with pytest.raises(StaleClaim):
-        await ledger.commit(*intents.sending_registration(claim, good), *intents.sending_registration(claim, bad))
+        await ledger.commit(
+            *intents.intent_to_create(claim, good, good.registration),
+            *intents.intent_to_create(claim, bad, bad.registration),
+        )
 
     assert {line.state for line in records_of(ledger, schema.registration)} == {RegistrationState.NEW}
     assert {line.attempts for line in records_of(ledger, schema.row)} == {0}
@@ -93,7 +99,7 @@ async def test_a_broken_statement_among_many_takes_no_other_down(ledger: Ledger)
 
     results = await asyncio.gather(
         ledger.commit(Write(text("UPDATE nothing SET x = :x"), {"x": 1})),
-        *(ledger.commit(*intents.sending_registration(claim, work)) for work in works),
+        *(ledger.commit(*intents.intent_to_create(claim, work, work.registration)) for work in works),
         return_exceptions=True,
     )
 
@@ -148,8 +154,8 @@ async def test_whoever_is_cancelled_while_waiting_spoils_nothing_for_the_others(
     job_id = a_job_of(ledger, a_row(2), a_row(3))
     claim = claimed(ledger, job_id)
     one, two = items_of(ledger, claim)
-    impatient = asyncio.create_task(ledger.commit(*intents.sending_registration(claim, one)))
-    patient = asyncio.create_task(ledger.commit(*intents.sending_registration(claim, two)))
+    impatient = asyncio.create_task(ledger.commit(*intents.intent_to_create(claim, one, one.registration)))
+    patient = asyncio.create_task(ledger.commit(*intents.intent_to_create(claim, two, two.registration)))
     await asyncio.sleep(0)
 
     impatient.cancel()

@@ -121,7 +121,7 @@ def refused_port() -> int:
         return int(taken.getsockname()[1])
 
 
-async def change(door: http.Door, intent: Any = nothing, path: str = "/things") -> Any:
+async def change(door: http.LmsClient, intent: Any = nothing, path: str = "/things") -> Any:
     return await door.change("create", "POST", path, {"name": "Wilhelmina"}, intent)
 
 
@@ -137,7 +137,7 @@ async def test_an_answer_that_never_came_whole_is_lost(how: str) -> None:
         assert not {"hunter2", "Wilhelmina"} & set(told.replace('"', " ").split())
         assert raised.value.__cause__ is None
         with pytest.raises(AnswerLost):
-            await door.wire.send("POST", "/things")
+            await door.session.send("POST", "/things")
 
 
 @pytest.mark.parametrize("how", LOST)
@@ -156,7 +156,7 @@ async def test_a_port_where_nobody_listens_means_that_nothing_was_sent() -> None
             await change(door)
 
         assert door.calls["create"] == 0
-        assert 0 < raised.value.seconds <= http.LONGEST_BACKOFF
+        assert 0 < raised.value.seconds <= http.MAX_BACKOFF_SECONDS
 
 
 async def test_a_name_that_nobody_has_means_that_nothing_was_sent() -> None:
@@ -175,13 +175,13 @@ async def test_the_pauses_grow_while_nobody_listens_and_start_anew_after_an_answ
             seconds.append(raised.value.seconds)
 
         assert seconds[0] < 1
-        assert seconds[0] < seconds[4] < seconds[8] <= http.LONGEST_BACKOFF
+        assert seconds[0] < seconds[4] < seconds[8] <= http.MAX_BACKOFF_SECONDS
         server = Server(answering(OK))
         async with await asyncio.start_server(server.serve, "127.0.0.1", port):
             await change(door)
             await server.close()
-        assert door.wire.failures == 0
-        assert door.wire.answered
+        assert door.session.failed_connects == 0
+        assert door.session.has_responded
 
 
 async def test_a_server_without_encryption_where_some_was_wanted_got_nothing() -> None:
@@ -232,7 +232,7 @@ async def test_no_error_of_the_library_gets_out_whatever_is_asked_of_it(
     method: str, path: str, content: dict[str, Any]
 ) -> None:
     async with a_server(answering(OK)) as server, a_door(server.url) as door:
-        (result,) = await asyncio.gather(door.wire.send(method, path, **content), return_exceptions=True)
+        (result,) = await asyncio.gather(door.session.send(method, path, **content), return_exceptions=True)
 
     if isinstance(result, BaseException):
         assert type(result).__module__ == "worker.errors"
@@ -358,11 +358,11 @@ async def test_the_servers_clock_is_learnt_from_its_date_and_nonsense_is_no_date
     ahead = b"HTTP/1.1 200 OK\r\nDate: Fri, 01 Jan 2100 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
     async with a_server(answering(ahead)) as server, a_door(server.url) as door:
         await change(door)
-        assert door.wire.clock_ahead > 10**8
+        assert door.session.clock_offset > 10**8
 
         server.behave = answering(ahead.replace(b"Fri, 01 Jan 2100 00:00:00 GMT", b"the day after tomorrow"))
         await change(door)
-        assert door.wire.clock_ahead == 0
+        assert door.session.clock_offset == 0
 
 
 async def test_a_body_nested_without_end_breaks_no_door() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.builders import a_candidate, a_deed_of
-from worker.lms.kmi.courses import completion
-from worker.lms.kmi.people import differing, needed, whole
+from worker.lms.kmi.courses import completion_body
+from worker.lms.kmi.people import changed_fields, required_fields, writable_fields
 from worker.model import Action
 
 SHOWN = {
@@ -30,7 +30,7 @@ SHOWN = {
 
 
 def an_update(**changes: Any) -> dict[str, Any]:
-    return differing(a_deed_of(Action.UPDATE, "58", row={"candidate": a_candidate(1, **changes)}), SHOWN)
+    return changed_fields(a_deed_of(Action.UPDATE, "58", row={"candidate": a_candidate(1, **changes)}), SHOWN)
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_only_what_differs_is_sent(changes: dict[str, Any], sent: dict[str, Any]
 
 
 def test_what_an_update_must_have_goes_along_as_the_lms_has_it() -> None:
-    assert set(needed(SHOWN)) == {"email", "firstName", "lastName", "loginName"}
-    assert needed(SHOWN | {"loginName": ""}) == {
+    assert set(required_fields(SHOWN)) == {"email", "firstName", "lastName", "loginName"}
+    assert required_fields(SHOWN | {"loginName": ""}) == {
         "email": "Person1@Example.org",
         "firstName": "Ana",
         "lastName": "Ní 1",
@@ -62,7 +62,7 @@ def test_what_an_update_must_have_goes_along_as_the_lms_has_it() -> None:
 
 
 def test_a_user_as_a_whole_is_without_the_id_and_the_dates_of_the_lms() -> None:
-    assert set(SHOWN) - set(whole(SHOWN)) == {"id", "createdDate", "updatedDate", "externalId", "zip"}
+    assert set(SHOWN) - set(writable_fields(SHOWN)) == {"id", "createdDate", "updatedDate", "externalId", "zip"}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_user_as_a_whole_is_without_the_id_and_the_dates_of_the_lms() -> None:
     ],
 )
 def test_success_is_a_text_and_a_whole_score_has_no_point(row: dict[str, Any], body: dict[str, Any]) -> None:
-    found = completion(a_deed_of(Action.COMPLETE, "7", row=row))
+    found = completion_body(a_deed_of(Action.COMPLETE, "7", row=row))
 
     assert found == body
     assert [type(value) for value in found.values()] == [type(value) for value in body.values()]

@@ -10,14 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import AnswerLost, LmsError, RateLimited, Refused, StopJob
-from worker.lms.responses import LONGEST_TEXT, LONGEST_WORDS, Answer, as_id, judge, parse, says_already, words
+from worker.lms.responses import (
+    MAX_MESSAGE_LENGTH,
+    MAX_TEXT_LENGTH,
+    LmsResponse,
+    as_id,
+    check_response,
+    error_message,
+    is_conflict,
+    parse,
+)
 from worker.pace.hints.response import Hints, read_hints
 
 STATUSES = range(200, 600)
 DONE = object()
 
 
-def an_answer(status: int = 400, body: Any = None, text: str | None = None, **headers: str) -> Answer:
+def an_answer(status: int = 400, body: Any = None, text: str | None = None, **headers: str) -> LmsResponse:
     content = text if text is not None else ("" if body is None else json.dumps(body))
     return parse(status, headers, content.encode())
 
@@ -25,7 +34,7 @@ def an_answer(status: int = 400, body: Any = None, text: str | None = None, **he
 def meaning(status: int, hints: Hints, *, changes: bool) -> Any:
     answer = an_answer(status, {"detail": "words"})
     try:
-        assert judge(answer, hints, changes=changes) is answer
+        assert check_response(answer, hints, changes=changes) is answer
     except LmsError as error:
         return type(error)
     return DONE
@@ -84,7 +93,7 @@ def test_a_throttle_says_when_to_come_back(status: int, headers: dict[str, str],
     hints = read_hints(status, headers, body, now=0.0)
 
     with pytest.raises(RateLimited) as raised:
-        judge(an_answer(status, text=body), hints, changes=True)
+        check_response(an_answer(status, text=body), hints, changes=True)
 
     assert raised.value.seconds == pytest.approx(seconds, abs=1)
 
@@ -93,12 +102,12 @@ def test_a_503_that_gives_no_time_is_perhaps_done() -> None:
     hints = read_hints(503, {}, "Service Unavailable", now=0.0)
 
     with pytest.raises(AnswerLost):
-        judge(an_answer(503), hints, changes=True)
+        check_response(an_answer(503), hints, changes=True)
 
 
 def test_refused_credentials_say_what_to_check_and_how_to_go_on() -> None:
     with pytest.raises(StopJob, match="check this connection's token or key, then resume") as raised:
-        judge(an_answer(401, {"detail": "Invalid token."}), Hints(), changes=False)
+        check_response(an_answer(401, {"detail": "Invalid token."}), Hints(), changes=False)
 
     assert (raised.value.code, raised.value.status) == ("credentials_refused", 401)
     assert "Invalid token." in str(raised.value)
@@ -106,24 +115,23 @@ def test_refused_credentials_say_what_to_check_and_how_to_go_on() -> None:
 
 def test_a_redirect_says_where_to_and_what_to_set() -> None:
     with pytest.raises(StopJob, match=r"redirects to https://new\.example\.org; set base_url") as raised:
-        judge(an_answer(301, location="https://new.example.org"), Hints(), changes=True)
+        check_response(an_answer(301, location="https://new.example.org"), Hints(), changes=True)
 
     assert raised.value.code == "redirected"
 
 
 def test_a_refusal_keeps_the_words_and_the_text_but_not_without_end() -> None:
     with pytest.raises(Refused) as raised:
-        judge(an_answer(400, {"detail": "x" * 100_000}), Hints(), changes=True)
+        check_response(an_answer(400, {"detail": "x" * 100_000}), Hints(), changes=True)
 
-    assert len(raised.value.message) == LONGEST_WORDS
-    assert len(raised.value.text) == LONGEST_TEXT
+    assert len(raised.value.message) == MAX_MESSAGE_LENGTH
+    assert len(raised.value.text) == MAX_TEXT_LENGTH
 
 
 HINTS = st.builds(
     Hints,
     throttled=st.booleans(),
     concurrency=st.booleans(),
-    unavailable=st.booleans(),
     retry_after=st.none() | st.floats(0, 1e9),
 )
 JSON = st.recursive(
@@ -155,15 +163,15 @@ def test_no_answer_raises_anything_but_our_errors(
 
     told = ""
     try:
-        judge(answer, hints, changes=changes)
+        check_response(answer, hints, changes=changes)
     except LmsError as error:
         told = str(error)
 
     assert "\n" not in told or "location" in headers
     assert len(told) < 2_000
-    said = words(answer)
+    said = error_message(answer)
     assert said
-    assert len(said) <= LONGEST_WORDS
+    assert len(said) <= MAX_MESSAGE_LENGTH
     assert said == " ".join(said.split())
 
 
@@ -182,7 +190,7 @@ def test_no_header_and_no_body_breaks_the_reading_of_hints(status: int, headers:
     hints = read_hints(status, headers, answer.text, now=0.0)
 
     if not hints.throttled and status < 300:
-        assert judge(answer, hints, changes=True) is answer
+        assert check_response(answer, hints, changes=True) is answer
 
 
 @pytest.mark.parametrize("depth", [400, 900, 100_000])
@@ -192,7 +200,7 @@ def test_a_body_nested_without_end_is_an_answer_like_another(depth: int, opening
     answer = parse(400, {}, opening * depth + b"1" + closing * depth)
 
     with pytest.raises(Refused):
-        judge(answer, Hints(), changes=True)
+        check_response(answer, Hints(), changes=True)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +234,7 @@ def test_a_body_nested_without_end_is_an_answer_like_another(depth: int, opening
     ],
 )
 def test_the_lmss_words_are_found_in_every_usual_shape(body: Any, said: str) -> None:
-    assert words(an_answer(400, body)) == said
+    assert error_message(an_answer(400, body)) == said
 
 
 @pytest.mark.parametrize(
@@ -234,26 +242,26 @@ def test_the_lmss_words_are_found_in_every_usual_shape(body: Any, said: str) -> 
     [
         ("<html><head><title>502 Bad Gateway</title></head><body>much</body></html>", "502 Bad Gateway"),
         ("<HTML><TITLE lang='en'>\n Bad\n Gateway </TITLE>", "Bad Gateway"),
-        ("<html><body>no title</body></html>", "no words"),
+        ("<html><body>no title</body></html>", "no message"),
         ("plain words", "plain words"),
-        ("", "no words"),
-        ("   \n ", "no words"),
+        ("", "no message"),
+        ("   \n ", "no message"),
         ("\x00\x01", "\x00\x01"),
     ],
 )
 def test_the_words_of_what_is_no_json_are_its_title_or_its_text(text: str, said: str) -> None:
-    assert words(an_answer(502, text=text)) == said
+    assert error_message(an_answer(502, text=text)) == said
 
 
 def test_a_huge_page_is_cut_and_costs_no_time() -> None:
     for text in ("x" * 5_000_000, json.dumps({"detail": "y" * 5_000_000}), json.dumps(["z"] * 200_000)):
-        assert len(words(an_answer(500, text=text))) == LONGEST_WORDS
+        assert len(error_message(an_answer(500, text=text))) == MAX_MESSAGE_LENGTH
 
 
 def test_a_body_that_is_not_utf8_is_still_read() -> None:
     answer = parse(400, {}, "Straße ungültig".encode("latin-1"))
 
-    assert "ung" in words(answer)
+    assert "ung" in error_message(answer)
 
 
 IDS = st.integers(0, 10**15)
@@ -306,4 +314,4 @@ def test_an_id_that_is_no_number_is_kept_as_it_stands(text: str) -> None:
 def test_what_is_there_already_is_told_by_409_or_by_the_word(
     status: int | None, message: str, *, already: bool
 ) -> None:
-    assert says_already(Refused("refused", status, message)) is already
+    assert is_conflict(Refused("refused", status, message)) is already

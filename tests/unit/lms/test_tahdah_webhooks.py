@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.lms.contract import Notice
-from worker.lms.tahdah.webhooks import TahdahHook
+from worker.lms.contract import WebhookEvent
+from worker.lms.tahdah.webhooks import TahdahWebhookReader
 
-HOOK = TahdahHook("wh_secret")
+HOOK = TahdahWebhookReader("wh_secret")
 BODY = b'{"a": 1}'
 NAMES = (
     "candidateId",
@@ -25,11 +25,11 @@ NAMES = (
 )
 
 
-def read(body: Any, verb: str = "Registration Created") -> list[Notice]:
+def read(body: Any, verb: str = "Registration Created") -> list[WebhookEvent]:
     return HOOK.read({"webhook-verb": verb}, json.dumps(body).encode())
 
 
-ONE = Notice(candidate_id="7", course_id="58", legal_entity_id="42", registration_id="900")
+ONE = WebhookEvent(candidate_id="7", course_id="58", legal_entity_id="42", registration_id="900")
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,15 @@ from tests.builders import (
     a_job_of,
     a_row,
     claimed,
-    lines_of,
+    items_of,
     open_batches_of,
+    records_of,
     reported,
     statuses_of,
-    works_of,
 )
 from worker.errors import AnswerLost, RateLimited, Refused
 from worker.ledger import action_intents, batches, schema
-from worker.lms.contract import Deed, Done, Seen, Unfound
+from worker.lms.contract import ActionRequest, ActionResult, LookupMiss, RemoteState
 from worker.model import Action, RegistrationState, RowRules, RowStatus
 from worker.registration.batch import BatchEnd, run_batch
 from worker.sandbox.server import make_world, running
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from worker.ledger.transactions import Ledger
     from worker.lms.contract import Intent
-    from worker.registration.context import Desk
+    from worker.registration.context import JobContext
     from worker.sandbox.world import World
 
-    Sit = Callable[..., AbstractAsyncContextManager[tuple[Desk, World]]]
+    Sit = Callable[..., AbstractAsyncContextManager[tuple[JobContext, World]]]
 
 STUCK_SECONDS = 15.0
 
@@ -50,7 +50,7 @@ def sit(ledger: Ledger) -> Iterator[Sit]:
     with ExitStack() as stack:
 
         @asynccontextmanager
-        async def sit_down(job_id: int, *bad_days: str, **options: Any) -> AsyncIterator[tuple[Desk, World]]:
+        async def sit_down(job_id: int, *bad_days: str, **options: Any) -> AsyncIterator[tuple[JobContext, World]]:
             world = make_world(bad_days=bad_days, **{"seed_users": 6, "registered": ["58:1-6"], **options})
             url = stack.enter_context(running(world))
             async with a_desk(ledger, job_id, a_connection("kmi", url)) as at_desk:
@@ -59,7 +59,7 @@ def sit(ledger: Ledger) -> Iterator[Sit]:
         yield sit_down
 
 
-async def work_off(desk: Desk, ledger: Ledger) -> list[BatchEnd]:
+async def work_off(desk: JobContext, ledger: Ledger) -> list[BatchEnd]:
     async with asyncio.timeout(STUCK_SECONDS):
         return [await run_batch(batch.id, desk) for batch in open_batches_of(ledger, desk.job_id)]
 
@@ -81,7 +81,7 @@ async def test_a_short_pause_is_sat_out_and_uses_up_no_attempt(ledger: Ledger, s
         assert await work_off(desk, ledger) == [BatchEnd()]
 
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.COMPLETED}
-    assert {line.attempts for line in lines_of(ledger, schema.row)} == {1}
+    assert {line.attempts for line in records_of(ledger, schema.row)} == {1}
     assert standing(world)[:3] == ["Completed"] * 3
 
 
@@ -90,10 +90,10 @@ async def test_a_long_pause_leaves_no_trace(ledger: Ledger, sit: Sit) -> None:
     async with sit(job_id, "withdraw:throttle:wait=900:retry-after=integer") as (desk, _):
         (end,) = await work_off(desk, ledger)
 
-    assert isinstance(end.later, RateLimited)
+    assert isinstance(end.retry_later, RateLimited)
     line = reported(ledger, job_id, 2)
     assert (line.status, line.attempts) == (RowStatus.NOT_ATTEMPTED, 0)
-    (registration,) = lines_of(ledger, schema.registration)
+    (registration,) = records_of(ledger, schema.registration)
     assert (registration.state, registration.claimed_by) == ("registered", None)
 
 
@@ -104,7 +104,7 @@ async def test_a_registration_that_another_job_is_at_work_on_is_left_for_later(l
     async with sit(job_id) as (desk, world):
         (end,) = await work_off(desk, ledger)
 
-    assert end.later is not None
+    assert end.retry_later is not None
     assert statuses_of(ledger, job_id) == {2: RowStatus.NOT_ATTEMPTED}
     assert standing(world)[0] == "Not Started"
 
@@ -115,8 +115,8 @@ async def test_a_withdrawal_in_doubt_is_settled_by_whoever_registers_next(
 ) -> None:
     other = a_job_of(ledger, *asking(Action.WITHDRAW, 1))
     claim = claimed(ledger, other)
-    (work,) = works_of(ledger, claim)
-    await ledger.commit(*action_intents.sending(claim, work, Action.WITHDRAW, "100500"))
+    (work,) = items_of(ledger, claim)
+    await ledger.commit(*action_intents.action_intent(claim, work, Action.WITHDRAW, "100500"))
     with ledger.write() as tx:
         batches.release(tx, claim, closed=False)
     job_id = a_job_of(ledger, *asking(Action.REGISTER, 1))
@@ -124,7 +124,7 @@ async def test_a_withdrawal_in_doubt_is_settled_by_whoever_registers_next(
         await work_off(desk, ledger)
 
     assert statuses_of(ledger, job_id) == {2: status}
-    (registration,) = lines_of(ledger, schema.registration)
+    (registration,) = records_of(ledger, schema.registration)
     assert (registration.state, registration.series) == (RegistrationState.REGISTERED, int(gone))
     assert len(standing(world)) == (1 if gone else 6)
 
@@ -134,8 +134,8 @@ async def test_a_look_that_fails_sends_nothing_and_goes_on_later(ledger: Ledger,
     async with sit(job_id, "list_registrations:lost-before", "find_registration:lost-before") as (desk, _):
         (end,) = await work_off(desk, ledger)
 
-        assert end.later is not None
-        assert desk.door.calls["complete"] == 0
+        assert end.retry_later is not None
+        assert desk.client.calls["complete"] == 0
     assert statuses_of(ledger, job_id) == {2: RowStatus.NOT_ATTEMPTED}
 
 
@@ -144,7 +144,7 @@ async def test_a_look_that_is_not_allowed_is_said_on_the_row(ledger: Ledger, sit
     async with sit(job_id, "list_registrations:403", "find_registration:403") as (desk, _):
         assert await work_off(desk, ledger) == [BatchEnd()]
 
-        assert desk.door.calls["complete"] == 0
+        assert desk.client.calls["complete"] == 0
     assert (reported(ledger, job_id, 2).status, reported(ledger, job_id, 2).code) == (
         RowStatus.REJECTED,
         "not_allowed",
@@ -166,29 +166,33 @@ class Batching:
     done: set[str] = field(default_factory=set)
     calls: list[list[str]] = field(default_factory=list)
 
-    async def look(self, asked: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
+    async def read_states(
+        self, requests: Sequence[ActionRequest]
+    ) -> Mapping[int, RemoteState | LookupMiss | Refused]:
         return {
-            each.row_id: Seen(lms_id=f"R{each.candidate_id}", reached=each.candidate_id in self.done)
-            for each in asked
+            each.row_id: RemoteState(lms_id=f"R{each.candidate_id}", is_done=each.candidate_id in self.done)
+            for each in requests
         }
 
-    async def act(
-        self, asked: Sequence[Deed], seen: Mapping[int, Seen], intent: Intent
-    ) -> Mapping[int, Done | Refused]:
+    async def apply(
+        self, requests: Sequence[ActionRequest], states: Mapping[int, RemoteState], intent: Intent
+    ) -> Mapping[int, ActionResult | Refused]:
         await intent()
-        self.calls.append([each.candidate_id for each in asked])
+        self.calls.append([each.candidate_id for each in requests])
         no = Refused("action_refused", 200, "invalid_parameter_exception")
-        if self.all_or_nothing and len(asked) > 1 and self.bad & set(self.calls[-1]):
+        if self.all_or_nothing and len(requests) > 1 and self.bad & set(self.calls[-1]):
             raise no
         self.done |= set(self.calls[-1]) - self.bad
         if self.lose:
             self.lose -= 1
             raise AnswerLost("lost", 500)
-        return {each.row_id: no if each.candidate_id in self.bad else Done(http_status=200) for each in asked}
+        return {
+            each.row_id: no if each.candidate_id in self.bad else ActionResult(http_status=200) for each in requests
+        }
 
 
 @asynccontextmanager
-async def batching(ledger: Ledger, lms: Batching, count: int = 5) -> AsyncIterator[tuple[Desk, int]]:
+async def batching(ledger: Ledger, lms: Batching, count: int = 5) -> AsyncIterator[tuple[JobContext, int]]:
     job_id = a_job_of(ledger, *asking(Action.COMPLETE, count))
     async with a_desk(ledger, job_id, a_connection("kmi"), connector=lms, rows_per_call=1) as desk:
         yield desk, job_id

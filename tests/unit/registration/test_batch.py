@@ -17,27 +17,27 @@ from tests.builders import (
     a_desk,
     a_job_of,
     a_row,
-    change_lines,
+    change_records,
     claimed,
     enrolments,
-    lines_of,
+    items_of,
     open_batches_of,
     plan,
+    records_of,
     reported,
     statuses_of,
-    works_of,
 )
 from worker.errors import LmsUnavailable, RateLimited, Refused, StopJob
 from worker.ledger import batches, intents, schema
 from worker.ledger.database import now
-from worker.ledger.intents import Outcome
+from worker.ledger.intents import RowOutcome
 from worker.model import CandidateState, RegistrationState, RowStatus
 from worker.registration import breaker
 from worker.registration.batch import BatchEnd, run_batch
-from worker.registration.breaker import Patience
+from worker.registration.breaker import OutageBudget
 from worker.registration.context import CourseStopped, Stopped
-from worker.registration.directory import find_people
-from worker.registration.enrolments import _named
+from worker.registration.directory import match_people
+from worker.registration.enrolments import _rows_named_by
 from worker.sandbox.server import make_world, running
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from worker.ledger.transactions import Ledger
-    from worker.registration.context import Desk
+    from worker.registration.context import JobContext
     from worker.sandbox.world import World
 
-    Sit = Callable[..., AbstractAsyncContextManager[tuple[Desk, World]]]
+    Sit = Callable[..., AbstractAsyncContextManager[tuple[JobContext, World]]]
 
 #: Longer than any batch of a test takes; a batch that is not through by then is stuck.
 STUCK_SECONDS = 15.0
@@ -63,7 +63,7 @@ def sit(ledger: Ledger) -> Iterator[Sit]:
         @asynccontextmanager
         async def sit_down(
             system: str, job_id: int, *bad_days: str, desk: dict[str, Any] | None = None, **options: Any
-        ) -> AsyncIterator[tuple[Desk, World]]:
+        ) -> AsyncIterator[tuple[JobContext, World]]:
             world = make_world(bad_days=bad_days, **options)
             url = stack.enter_context(running(world))
             async with a_desk(ledger, job_id, a_connection(system, url), **(desk or {})) as at_desk:
@@ -72,7 +72,7 @@ def sit(ledger: Ledger) -> Iterator[Sit]:
         yield sit_down
 
 
-async def work_off(desk: Desk, ledger: Ledger) -> list[BatchEnd]:
+async def work_off(desk: JobContext, ledger: Ledger) -> list[BatchEnd]:
     """Run the open batches of the desk's job one after the other."""
     async with asyncio.timeout(STUCK_SECONDS):
         return [await run_batch(batch.id, desk) for batch in open_batches_of(ledger, desk.job_id)]
@@ -85,7 +85,7 @@ def people(count: int) -> list[Any]:
 def nobody_sends(ledger: Ledger) -> None:
     """Assert that nothing is under way or held any more."""
     for table in (schema.candidate, schema.registration):
-        assert {(line.state, line.claimed_by) for line in lines_of(ledger, table)} <= {
+        assert {(line.state, line.claimed_by) for line in records_of(ledger, table)} <= {
             (state, None) for state in ("new", "in_doubt", "known", "registered")
         }
 
@@ -110,7 +110,7 @@ async def test_everybody_is_created_and_registered_in_as_few_calls_as_the_lms_al
         assert await work_off(desk, ledger) == [BatchEnd()]
 
         assert set(statuses_of(ledger, job_id).values()) == {RowStatus.REGISTERED}
-        assert sum(desk.door.calls.values()) == 8 + size
+        assert sum(desk.client.calls.values()) == 8 + size
     assert (created(world), on_course(world)) == (8, 8)
     line = reported(ledger, job_id, 2)
     assert line.created
@@ -142,7 +142,7 @@ async def test_one_bad_row_does_not_stop_its_batch(ledger: Ledger, sit: Sit) -> 
         assert await work_off(desk, ledger) == [BatchEnd()]
 
         assert desk.bisected == 1
-        assert desk.door.calls["register"] == 3
+        assert desk.client.calls["register"] == 3
     found = statuses_of(ledger, job_id)
     assert found.pop(5) is RowStatus.REJECTED
     assert set(found.values()) == {RowStatus.REGISTERED}
@@ -161,7 +161,7 @@ async def test_a_creation_that_was_lost_without_a_look_up_waits_for_a_person_and
             plan(tx, job_id)
         await work_off(desk, ledger)
 
-        assert desk.door.calls["create_candidate"] == 2
+        assert desk.client.calls["create_candidate"] == 2
     found = statuses_of(ledger, job_id)
     assert (found[2], found[4]) == (RowStatus.IN_DOUBT, RowStatus.REGISTERED)
     waits = reported(ledger, job_id, 3)
@@ -190,7 +190,7 @@ async def test_a_creation_that_is_lost_every_time_is_not_sent_for_ever(ledger: L
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-        assert desk.door.calls["create_user"] <= 5
+        assert desk.client.calls["create_user"] <= 5
     assert reported(ledger, job_id, 2).status in {RowStatus.IN_DOUBT, RowStatus.NOT_ATTEMPTED}
 
 
@@ -202,7 +202,7 @@ async def test_a_batch_lost_without_a_look_up_is_in_doubt_as_a_whole(ledger: Led
             plan(tx, job_id)
         await work_off(desk, ledger)
 
-        assert desk.door.calls["register"] == 1
+        assert desk.client.calls["register"] == 1
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.IN_DOUBT}
     assert on_course(world) == 4
     nobody_sends(ledger)
@@ -213,7 +213,7 @@ async def test_rows_that_an_answer_leaves_out_are_looked_up_and_not_sent_blindly
     async with sit("tahdah", job_id, "register:short:count=2") as (desk, world):
         await work_off(desk, ledger)
 
-        assert desk.door.calls["register"] == 1
+        assert desk.client.calls["register"] == 1
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.REGISTERED}
     assert on_course(world) == 4
 
@@ -225,7 +225,7 @@ async def test_a_short_pause_is_sat_out_and_uses_up_no_attempt(ledger: Ledger, s
         assert await work_off(desk, ledger) == [BatchEnd()]
 
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.REGISTERED}
-    assert {line.attempts for line in lines_of(ledger, schema.row)} == {2}
+    assert {line.attempts for line in records_of(ledger, schema.row)} == {2}
     assert (created(world), on_course(world)) == (3, 3)
 
 
@@ -237,8 +237,8 @@ async def test_a_long_pause_gives_the_batch_back_with_the_time_and_without_a_tra
     async with sit(system, job_id, "*:throttle:wait=900:retry-after=integer") as (desk, _):
         (end,) = await work_off(desk, ledger)
 
-    assert isinstance(end.later, RateLimited)
-    assert end.later.seconds == pytest.approx(900, abs=2)
+    assert isinstance(end.retry_later, RateLimited)
+    assert end.retry_later.seconds == pytest.approx(900, abs=2)
     (batch,) = open_batches_of(ledger, job_id)
     assert not batch.running
     assert batch.not_before == pytest.approx(now() + 900, abs=20)
@@ -254,7 +254,7 @@ async def test_refused_credentials_cost_one_call_and_stop_the_job(ledger: Ledger
         (end,) = await work_off(desk, ledger)
 
         assert isinstance(end.stop, StopJob)
-        assert sum(desk.door.calls.values()) == 1
+        assert sum(desk.client.calls.values()) == 1
     assert created(world) == 0
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.NOT_ATTEMPTED}
     assert not open_batches_of(ledger, job_id)[0].running
@@ -266,8 +266,8 @@ async def test_an_lms_that_is_not_there_costs_no_attempt(ledger: Ledger) -> None
     async with a_desk(ledger, job_id, a_connection("tahdah", "http://127.0.0.1:9")) as desk:
         (end,) = await work_off(desk, ledger)
 
-    assert isinstance(end.later, LmsUnavailable)
-    assert {line.attempts for line in lines_of(ledger, schema.row)} == {0}
+    assert isinstance(end.retry_later, LmsUnavailable)
+    assert {line.attempts for line in records_of(ledger, schema.row)} == {0}
     nobody_sends(ledger)
 
 
@@ -278,7 +278,7 @@ async def test_after_a_person_said_stop_nothing_is_sent(ledger: Ledger, sit: Sit
         (end,) = await work_off(desk, ledger)
 
         assert end.stopped
-        assert sum(desk.door.calls.values()) == 0
+        assert sum(desk.client.calls.values()) == 0
     assert created(world) == 0
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.NOT_ATTEMPTED}
     nobody_sends(ledger)
@@ -291,15 +291,15 @@ async def test_a_course_that_does_not_exist_costs_one_call(ledger: Ledger, sit: 
         first = open_batches_of(ledger, job_id)[0]
         end = await run_batch(first.id, desk)
 
-        assert isinstance(end.course, CourseStopped)
-        assert desk.door.calls["register"] == 1
+        assert isinstance(end.course_stopped, CourseStopped)
+        assert desk.client.calls["register"] == 1
 
 
 async def test_a_batch_that_another_worker_has_is_passed_over(ledger: Ledger, sit: Sit) -> None:
     job_id = a_job_of(ledger, a_row(2))
     claim = claimed(ledger, job_id, ELSEWHERE)
     async with sit("tahdah", job_id) as (desk, world):
-        assert await run_batch(claim.batch_id, desk) == BatchEnd(passed_over=True)
+        assert await run_batch(claim.batch_id, desk) == BatchEnd(not_claimed=True)
 
     assert created(world) == 0
 
@@ -310,17 +310,17 @@ async def test_a_worker_whose_batch_was_taken_over_sends_nothing_more(ledger: Le
     (batch,) = open_batches_of(ledger, job_id)
     async with sit("tahdah", job_id, "create_candidate:slow:seconds=0.5") as (desk, world):
         at_work = asyncio.create_task(run_batch(batch.id, desk))
-        while not desk.door.calls:  # noqa: ASYNC110 - the door rings no bell
+        while not desk.client.calls:  # noqa: ASYNC110 - the door rings no bell
             await asyncio.sleep(0.01)
-        change_lines(ledger, schema.batch, owner=ELSEWHERE, lease_until=now() - 1)
+        change_records(ledger, schema.batch, owner=ELSEWHERE, lease_until=now() - 1)
         with ledger.write() as tx:
-            assert batches.reap(tx) == 1
+            assert batches.reopen_abandoned(tx) == 1
         heir = claimed(ledger, job_id, ELSEWHERE)
 
-        assert await at_work == BatchEnd(passed_over=True)
+        assert await at_work == BatchEnd(not_claimed=True)
 
     assert on_course(world) == 0
-    (work,) = works_of(ledger, heir)
+    (work,) = items_of(ledger, heir)
     assert work.candidate.state is CandidateState.IN_DOUBT
     assert open_batches_of(ledger, job_id)[0].running
 
@@ -332,9 +332,9 @@ async def registered_by_another_job(ledger: Ledger) -> tuple[int, int]:
     """Let two jobs be read in with the same row, and the first be worked off before the second begins."""
     first, second = a_job_of(ledger, a_row(2)), a_job_of(ledger, a_row(2))
     claim = claimed(ledger, first)
-    (work,) = works_of(ledger, claim)
+    (work,) = items_of(ledger, claim)
     await ledger.commit(*intents.candidate_found(claim, work, "7"))
-    outcome = Outcome(status=RowStatus.REGISTERED, registration_id="R-9")
+    outcome = RowOutcome(status=RowStatus.REGISTERED, registration_id="R-9")
     await ledger.commit(*intents.registered(claim, work, outcome))
     with ledger.write() as tx:
         batches.release(tx, claim, closed=True)
@@ -361,10 +361,10 @@ async def test_a_registration_that_another_job_is_at_work_on_is_waited_for_and_b
     """Neither may the row be left without a word, nor the batch be held by a process that has turned away."""
     theirs, mine = a_job_of(ledger, a_row(2)), a_job_of(ledger, a_row(2))
     claim = claimed(ledger, theirs, ELSEWHERE)
-    (work,) = works_of(ledger, claim)
+    (work,) = items_of(ledger, claim)
     await ledger.commit(*intents.candidate_found(claim, work, "7"))
     if state is RegistrationState.SENDING:
-        await ledger.commit(*intents.sending_registration(claim, work))
+        await ledger.commit(*intents.intent_to_create(claim, work, work.registration))
     async with sit("tahdah", mine) as (desk, world):
         await work_off(desk, ledger)
 
@@ -372,11 +372,11 @@ async def test_a_registration_that_another_job_is_at_work_on_is_waited_for_and_b
         assert not batch.running
         assert on_course(world) == 0
 
-        outcome = Outcome(status=RowStatus.REGISTERED, registration_id="R-9")
+        outcome = RowOutcome(status=RowStatus.REGISTERED, registration_id="R-9")
         await ledger.commit(*intents.registered(claim, work, outcome))
         with ledger.write() as tx:
             batches.release(tx, claim, closed=True)
-        change_lines(ledger, schema.batch, not_before=None)
+        change_records(ledger, schema.batch, not_before=None)
         await work_off(desk, ledger)
 
     assert statuses_of(ledger, mine) == {2: RowStatus.ALREADY_REGISTERED}
@@ -396,7 +396,7 @@ async def test_somebody_who_is_registered_already_is_so_or_waits_when_the_look_u
     async with sit("kmi", job_id, *rules, seed_users=1, registered=["58:1-1"]) as (desk, _):
         (end,) = await work_off(desk, ledger)
 
-    assert statuses_of(ledger, job_id)[2] is RowStatus.ALREADY_REGISTERED or end.later is not None
+    assert statuses_of(ledger, job_id)[2] is RowStatus.ALREADY_REGISTERED or end.retry_later is not None
     assert not any(batch.running for batch in open_batches_of(ledger, job_id))
     nobody_sends(ledger)
 
@@ -434,7 +434,7 @@ async def test_nobody_is_looked_up_on_a_course_who_was_created_a_moment_ago(ledg
     async with sit("kmi", job_id, desk={"look_before": {a_course().key}}) as (desk, _):
         await work_off(desk, ledger)
 
-        assert desk.door.calls == {"create_user": 3, "create_registration": 3}
+        assert desk.client.calls == {"create_user": 3, "create_registration": 3}
 
 
 # Keys
@@ -465,7 +465,7 @@ async def test_one_person_named_in_two_ways_is_registered_once(ledger: Ledger, s
     ]
     job_id = a_job_of(ledger, *rows)
     async with sit("kmi", job_id, seed_users=1, kmi_twice="second") as (desk, world):
-        await find_people(desk)
+        await match_people(desk)
         await work_off(desk, ledger)
 
     assert on_course(world) == 1
@@ -475,7 +475,7 @@ def test_the_rows_that_a_refusal_names_are_found_by_id_or_by_place() -> None:
     pairs: Any = [(None, each) for each in enrolments(["100123", "100124", "77"])]
 
     def named(message: str, text: str = "") -> list[str]:
-        found = _named(pairs, Refused("refused", 400, message, text))
+        found = _rows_named_by(pairs, Refused("refused", 400, message, text))
         return [enrolment.candidate_id for _, enrolment in found]
 
     assert named("Candidate 100124 is not valid.") == ["100124"]
@@ -491,25 +491,25 @@ def test_the_rows_that_a_refusal_names_are_found_by_id_or_by_place() -> None:
 def test_an_lms_that_never_answered_is_given_up_sooner_than_one_that_did() -> None:
     at = [1_000.0]
     for answered, seconds in ((False, breaker.FIRST_CONTACT_SECONDS), (True, breaker.UNREACHABLE_SECONDS)):
-        mine = Patience(lambda: at[0])
-        mine.lose(LmsUnavailable(1, "away"), answered=answered)
+        mine = OutageBudget(lambda: at[0])
+        mine.record_failure(LmsUnavailable(1, "away"), answered=answered)
         at[0] += seconds
-        mine.lose(LmsUnavailable(1, "away"), answered=answered)
+        mine.record_failure(LmsUnavailable(1, "away"), answered=answered)
         at[0] += 1
         with pytest.raises(StopJob, match="check base_url") as raised:
-            mine.lose(LmsUnavailable(1, "away"), answered=answered)
+            mine.record_failure(LmsUnavailable(1, "away"), answered=answered)
         assert raised.value.code == "unreachable"
 
 
 def test_pauses_without_end_come_to_an_end_and_one_good_step_starts_anew() -> None:
-    mine = Patience()
-    for _ in range(breaker.MOST_PAUSES):
-        mine.lose(RateLimited(1, "pause"), answered=True)
-    mine.restore()
-    for _ in range(breaker.MOST_PAUSES):
-        mine.lose(RateLimited(1, "pause"), answered=True)
+    mine = OutageBudget()
+    for _ in range(breaker.MAX_PAUSES):
+        mine.record_failure(RateLimited(1, "pause"), answered=True)
+    mine.reset()
+    for _ in range(breaker.MAX_PAUSES):
+        mine.record_failure(RateLimited(1, "pause"), answered=True)
 
     with pytest.raises(StopJob) as raised:
-        mine.lose(RateLimited(1, "pause"), answered=True)
+        mine.record_failure(RateLimited(1, "pause"), answered=True)
 
     assert raised.value.code == "refused_for_long"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders import a_candidate, a_job, a_job_of, a_row, change_lines
+from tests.builders import a_candidate, a_job, a_job_of, a_row, change_records
 from worker.intake.importing import import_roster
 from worker.ledger import jobs, queue, schema
 from worker.ledger.database import now
@@ -51,7 +51,7 @@ def test_a_long_import_waits_for_a_short_job_and_continues_when_that_is_done(
     importing.join(0.5)
     waited = importing.is_alive()
 
-    change_lines(ledger, schema.row, status=RowStatus.REGISTERED)
+    change_records(ledger, schema.row, status=RowStatus.REGISTERED)
     importing.join(10)
 
     assert waited

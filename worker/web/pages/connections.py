@@ -85,8 +85,8 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
     except RosterError as error:
         return ConnectionView(name=name, system=str(raw.get("system", "")), host="", error=str(error))
     mine = [job for job in newest if job.connection == connection.name]
-    memory = bootstrap.pace_memory(connection)
-    remembered = key_value.recall(tx, memory) or {}
+    memory = bootstrap.pace_key(connection)
+    remembered = key_value.get(tx, memory) or {}
     not_before = float(remembered.get("not_before") or 0)
     refused = next((job for job in mine if job.rate_limited), None)
     held = next((job for job in mine if job.state is JobState.HELD), None)
@@ -99,7 +99,7 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
         rate=services.known_rate(tx, connection),
         rate_is_configured=connection.rate is not None,
         most_at_once=connection.max_in_flight,
-        last_used=key_value.remembered_at(tx, memory),
+        last_used=key_value.updated_at(tx, memory),
         pauses_until=not_before if not_before > now() else None,
         at_work=sum(job.state in AT_WORK for job in mine),
         in_line=sum(job.state is JobState.QUEUED for job in mine),
@@ -108,7 +108,7 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
         held_job=held.id if held else None,
         held_reason=held.reason if held else "",
         lists_people=lms.rules_of(connection).lists_people,
-        people_read=key_value.remembered_at(tx, people),
+        people_read=key_value.updated_at(tx, people),
     )
 
 

@@ -57,7 +57,7 @@ async def drop(request: Request) -> Response:
     try:
         connection = services.connection(wanted).name
         draft = await run_in_threadpool(
-            drafts.keep,
+            drafts.create,
             services,
             upload.path,
             name=upload.name,
@@ -94,7 +94,7 @@ async def change(request: Request) -> Response:
     changed = replace(draft, connection=connection, options=options, at=at, zone_minutes=zone_minutes)
     await run_in_threadpool(drafts.change, services, draft, changed)
     if form.get("do") != "go":
-        drafts.forget_look(services, draft)
+        drafts.delete_preview(services, draft)
         return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
     if (connection, options) != (draft.connection, draft.options):
         told = "You changed something, so nothing was sent yet: look at what it comes to now, then send it."

@@ -94,7 +94,7 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
     count = sum(counts.get(each, 0) for each in statuses or RowStatus)
     last = max(1, -(-count // ROWS_A_PAGE))
     page = min(max(1, _number(query.get("page", "")) or 1), last)
-    found = rows.some_rows(
+    found = rows.page_of_rows(
         tx,
         job.id,
         statuses=() if wanted is not None else statuses,

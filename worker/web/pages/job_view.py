@@ -35,7 +35,7 @@ MOVING = frozenset(
         JobState.CANCELLING,
     }
 )
-_STILL = rows.Movement(in_flight=0, settled=0)
+_STILL = rows.Activity(in_flight=0, finished=0)
 _NOT_DONE = (RowStatus.INVALID, RowStatus.REJECTED, RowStatus.IN_DOUBT)
 
 
@@ -127,8 +127,8 @@ class JobView:
 def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = False) -> JobView:
     """Return where a job stands now; a `brief` view, for a list, knows no speed and nothing that is under way."""
     summary = gather.summarise(tx, job)
-    moved = _STILL if brief else rows.movement(tx, job.id, now() - RATE_SECONDS)
-    rate = _rows_a_minute(job, moved.settled)
+    moved = _STILL if brief else rows.activity_since(tx, job.id, now() - RATE_SECONDS)
+    rate = _rows_a_minute(job, moved.finished)
     ahead = None if brief or job.has_ended else ahead_of(services, tx, job)
     return JobView(
         job=job,

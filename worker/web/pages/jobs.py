@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from worker import control
 from worker.control import JobAction
 from worker.errors import RosterError, UsageError
-from worker.jobs.resolve import Answer
+from worker.jobs.resolve import Resolution
 from worker.ledger import jobs
 from worker.model import JobState, Role
 from worker.web import limits
@@ -177,16 +177,16 @@ async def resolve(request: Request) -> Response:
     return RedirectResponse(f"/jobs/{job_id}?status=in_doubt&told=resolve", SEE_OTHER)
 
 
-def _answer(found: str, lms_id: str) -> Answer:
+def _answer(found: str, lms_id: str) -> Resolution:
     if found == "absent":
-        return Answer(absent=True)
+        return Resolution(absent=True)
     if found not in {"candidate", "registration"}:
         raise UsageError("Say what you found in the LMS: choose one of the answers")
     if not lms_id or len(lms_id) > LONGEST_ID or not lms_id.isprintable():
         raise UsageError("Write the id that the LMS shows for it")
     if found == "candidate":
-        return Answer(candidate_id=lms_id)
-    return Answer(registration_id=lms_id)
+        return Resolution(candidate_id=lms_id)
+    return Resolution(registration_id=lms_id)
 
 
 routes: list[BaseRoute] = [

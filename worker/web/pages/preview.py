@@ -97,10 +97,10 @@ class Look:
 
 def look_at(services: Services, draft: Draft) -> Look:
     """Return what was understood of a draft, looking at it when nobody has since its last change."""
-    kept = drafts.find_look(services, draft, Look)
+    kept = drafts.find_preview(services, draft, Look)
     if kept is None:
         kept = _look(services, draft)
-        drafts.note_look(services, draft, kept)
+        drafts.save_preview(services, draft, kept)
     return kept
 
 

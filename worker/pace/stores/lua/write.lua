@@ -1,4 +1,4 @@
--- What answers have taught, written if nobody else wrote since it was read.
+-- Write what answers changed, unless another process wrote since it was read.
 --
 -- KEYS  flow (hash) · out (sorted set)
 -- ARGV  version read · found and counts as JSON · not_before · interval · slack · allowed_in_flight ·
