@@ -40,7 +40,7 @@ STEPS = frozenset({Action.APPROVE, Action.COMPLETE, Action.WITHDRAW})
 
 
 class RowStatus(StrEnum):
-    """What became of a row; the words of the report."""
+    """The outcome of a row, as reports name it."""
 
     REGISTERED = "registered"
     ALREADY_REGISTERED = "already_registered"
@@ -49,29 +49,69 @@ class RowStatus(StrEnum):
     WITHDRAWN = "withdrawn"
     UPDATED = "updated"
     DEACTIVATED = "deactivated"
-    #: We refused it before anything was sent.
+    #: Roster rejected it before anything was sent.
     INVALID = "invalid"
-    #: The LMS refused it.
+    #: The LMS rejected it.
     REJECTED = "rejected"
-    #: A call for it was sent, and nobody knows whether it had its effect.
+    #: A call for it was sent, and it is not known whether it had its effect.
     IN_DOUBT = "in_doubt"
     NOT_ATTEMPTED = "not_attempted"
     #: A duplicate within the roster.
     SKIPPED = "skipped"
 
+    @property
+    def is_done(self) -> bool:
+        """Return whether the row is as its action asks, so that nothing is left to do for it."""
+        return _ROW_STATUSES[self].is_done
 
-#: The statuses after which nothing is left to do for a row.
-DONE = frozenset(
-    {
-        RowStatus.REGISTERED,
-        RowStatus.ALREADY_REGISTERED,
-        RowStatus.APPROVED,
-        RowStatus.COMPLETED,
-        RowStatus.WITHDRAWN,
-        RowStatus.UPDATED,
-        RowStatus.DEACTIVATED,
-    }
-)
+    @property
+    def is_open(self) -> bool:
+        """Return whether the row is neither done nor a duplicate: it goes into `<roster>.failed.csv`."""
+        return _ROW_STATUSES[self].is_open
+
+    @property
+    def needs_attention(self) -> bool:
+        """Return whether a person has to correct or resolve the row."""
+        return _ROW_STATUSES[self].needs_attention
+
+    @property
+    def is_retriable(self) -> bool:
+        """Return whether `retry` may send the row."""
+        return _ROW_STATUSES[self].is_retriable
+
+    @property
+    def is_pending(self) -> bool:
+        """Return whether a batch takes the row: its outcome is still to be found."""
+        return _ROW_STATUSES[self].is_pending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StatusProperties:
+    is_done: bool = False
+    is_open: bool = False
+    needs_attention: bool = False
+    is_retriable: bool = False
+    is_pending: bool = False
+
+
+_DONE = _StatusProperties(is_done=True)
+_ROW_STATUSES = {
+    RowStatus.REGISTERED: _DONE,
+    RowStatus.ALREADY_REGISTERED: _DONE,
+    RowStatus.APPROVED: _DONE,
+    RowStatus.COMPLETED: _DONE,
+    RowStatus.WITHDRAWN: _DONE,
+    RowStatus.UPDATED: _DONE,
+    RowStatus.DEACTIVATED: _DONE,
+    RowStatus.INVALID: _StatusProperties(is_open=True, needs_attention=True),
+    RowStatus.REJECTED: _StatusProperties(is_open=True, needs_attention=True, is_retriable=True),
+    RowStatus.IN_DOUBT: _StatusProperties(is_open=True, needs_attention=True, is_pending=True),
+    RowStatus.NOT_ATTEMPTED: _StatusProperties(is_open=True, is_retriable=True, is_pending=True),
+    RowStatus.SKIPPED: _StatusProperties(),
+}
+#: Sets for queries, where a property cannot be asked.
+DONE = frozenset(status for status in RowStatus if status.is_done)
+PENDING = tuple(status for status in RowStatus if status.is_pending)
 
 
 #: What a row reads when what it asked for is so, done now or before.
@@ -95,7 +135,7 @@ class Verdict(StrEnum):
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     UPLOADED = "uploaded"
     VALIDATING = "validating"
@@ -107,7 +147,7 @@ class JobState(StrEnum):
     WAITING = "waiting"
     #: A person paused it.
     PAUSED = "paused"
-    #: The breaker opened; a person must say go.
+    #: The breaker opened; a person must resume it.
     HELD = "held"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
@@ -116,23 +156,89 @@ class JobState(StrEnum):
     COMPLETED_WITH_ERRORS = "completed_with_errors"
     FAILED = "failed"
 
+    @property
+    def has_ended(self) -> bool:
+        """Return whether nothing more happens to the job; `retry` or `resolve` may open it again."""
+        return _JOB_STATES[self].has_ended
 
-#: A job in one of these states has ended; `retry` or `resolve` may open it again.
-ENDED = frozenset(
-    {
-        JobState.INVALID,
-        JobState.CANCELLED,
-        JobState.SUCCEEDED,
-        JobState.COMPLETED_WITH_ERRORS,
-        JobState.FAILED,
-    }
-)
+    @property
+    def is_moving(self) -> bool:
+        """Return whether the state changes without a person: the job has not ended, and is not paused or held."""
+        return _JOB_STATES[self].is_moving
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether the job has not ended and no process works on it until it is resumed or its time comes."""
+        return _JOB_STATES[self].is_idle
+
+    @property
+    def is_unread(self) -> bool:
+        """Return whether the roster is still to be read."""
+        return _JOB_STATES[self].is_unread
+
+    @property
+    def is_preparing(self) -> bool:
+        """Return whether the roster is still to be read, its people found and its rows planned."""
+        return _JOB_STATES[self].is_preparing
+
+    @property
+    def is_sending(self) -> bool:
+        """Return whether rows are being sent; from these states a worker may change the job's state."""
+        return _JOB_STATES[self].is_sending
+
+    @property
+    def may_have_calls(self) -> bool:
+        """Return whether calls may be in flight."""
+        return _JOB_STATES[self].may_have_calls
+
+    @property
+    def went_through(self) -> bool:
+        """Return whether the job sent all that it could; some rows may have failed."""
+        return _JOB_STATES[self].went_through
+
+    @property
+    def needs_person(self) -> bool:
+        """Return whether nothing more happens unless a person corrects something."""
+        return _JOB_STATES[self].needs_person
 
 
-#: The states of a job whose roster is still to be read in, its people found and its rows planned.
-TO_READ = (JobState.UPLOADED, JobState.VALIDATING, JobState.QUEUED)
-#: The states in which rows are being sent; from these a worker may change the job's state.
-AT_WORK = (JobState.RUNNING, JobState.WAITING)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StateProperties:
+    has_ended: bool = False
+    is_moving: bool = False
+    is_idle: bool = False
+    is_unread: bool = False
+    is_preparing: bool = False
+    is_sending: bool = False
+    may_have_calls: bool = False
+    went_through: bool = False
+    needs_person: bool = False
+
+
+_UNREAD = _StateProperties(is_moving=True, is_unread=True, is_preparing=True)
+_SENDING = _StateProperties(is_moving=True, is_sending=True, may_have_calls=True)
+_JOB_STATES = {
+    JobState.UPLOADED: _UNREAD,
+    JobState.VALIDATING: _UNREAD,
+    JobState.INVALID: _StateProperties(has_ended=True, needs_person=True),
+    JobState.SCHEDULED: _StateProperties(is_moving=True, is_idle=True),
+    JobState.QUEUED: _StateProperties(is_moving=True, is_preparing=True),
+    JobState.RUNNING: _SENDING,
+    JobState.WAITING: _SENDING,
+    JobState.PAUSED: _StateProperties(is_idle=True, may_have_calls=True),
+    JobState.HELD: _StateProperties(is_idle=True, needs_person=True),
+    JobState.CANCELLING: _StateProperties(is_moving=True, may_have_calls=True),
+    JobState.CANCELLED: _StateProperties(has_ended=True),
+    JobState.SUCCEEDED: _StateProperties(has_ended=True, went_through=True),
+    JobState.COMPLETED_WITH_ERRORS: _StateProperties(has_ended=True, went_through=True),
+    JobState.FAILED: _StateProperties(has_ended=True, needs_person=True),
+}
+#: Sets for queries, where a property cannot be asked.
+ENDED = frozenset(state for state in JobState if state.has_ended)
+UNREAD = tuple(state for state in JobState if state.is_unread)
+TO_READ = tuple(state for state in JobState if state.is_preparing)
+AT_WORK = tuple(state for state in JobState if state.is_sending)
+WENT_THROUGH = tuple(state for state in JobState if state.went_through)
 
 
 class Driver(StrEnum):

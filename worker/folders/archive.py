@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
 
 #: Jobs that end so have done what could be done; every other end is one that a person must look at.
-WENT_THROUGH = frozenset({JobState.SUCCEEDED, JobState.COMPLETED_WITH_ERRORS})
 CHANGED_NOTE = (
     "The file {name} was still being written after it was taken: what came later was not read. "
     "Drop the whole file again"
@@ -78,7 +77,7 @@ def _archive(ledger: Ledger, job: Job, drop: DroppedFile) -> bool:
     source = Path(drop.path)
     if not source.parent.is_dir():
         return False
-    target = source.parent.parent / (DONE if job.state in WENT_THROUGH else FAILED)
+    target = source.parent.parent / (DONE if job.state.went_through else FAILED)
     make_folder(target)
     aimed: DroppedFile | None = drop
     while aimed is not None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from worker.folders.archive import WENT_THROUGH
 from worker.folders.watch import FAILED
-from worker.model import ENDED, JobState
+from worker.model import JobState
 from worker.reports.kinds import MESSAGE, ReportKind, file_name, report_name
-from worker.reports.labels import STATE_MEANS, next_steps
+from worker.reports.labels import STATE_INFO, next_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +22,9 @@ _FIRST_LINE = "A message from Roster about "
 def write_message(folder: Path, roster: str, summary: Summary) -> None:
     """Write `<roster>.message.txt` beside a file in `failed/`; take it away when a later try went well."""
     path = folder / f"{report_name(roster)}.{MESSAGE}"
-    if folder.name != FAILED or summary.state not in ENDED or not _may_write(path):
+    if folder.name != FAILED or not summary.state.has_ended or not _may_write(path):
         return
-    if summary.state in WENT_THROUGH:
+    if summary.state.went_through:
         path.unlink(missing_ok=True)
         return
     path.write_text(_text(roster, summary), encoding="utf-8-sig", errors="backslashreplace", newline="\r\n")
@@ -46,7 +45,7 @@ def _may_write(path: Path) -> bool:
 
 
 def _text(roster: str, summary: Summary) -> str:
-    lines = [f"{_FIRST_LINE}{roster}", "", STATE_MEANS[summary.state]]
+    lines = [f"{_FIRST_LINE}{roster}", "", STATE_INFO[summary.state].meaning]
     if summary.reason:
         lines.append(summary.reason if summary.reason.endswith((".", "!", "?")) else f"{summary.reason}.")
     lines += [

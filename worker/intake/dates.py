@@ -134,7 +134,9 @@ def _date(text: str, year: str, month: str, day: str) -> date:
     if len(year) < _YEAR_DIGITS:
         raise InvalidDate(f"{quote(text)} has a two-digit year; {_REMEDY}.")
     if not int(month) or not int(day):
-        raise InvalidDate(f"{quote(text)} is not a date: a spreadsheet formatted another number as a date; {_REMEDY}.")
+        raise InvalidDate(
+            f"{quote(text)} is not a date: a spreadsheet formatted another number as a date; {_REMEDY}."
+        )
     try:
         value = date(int(year), int(month), int(day))
     except ValueError:

@@ -101,7 +101,9 @@ def _detect_archive(path: Path, *, name: str, size: int) -> FileType:
             names = {part.filename.replace("\\", "/").lower() for part in parts}
             is_ods = "mimetype" in names and b"opendocument.spreadsheet" in archive.read("mimetype")[:_HEAD_BYTES]
     except _DAMAGED as error:
-        raise UnreadableRoster(f"{name}: the workbook is damaged or incomplete; download or export it again.") from error
+        raise UnreadableRoster(
+            f"{name}: the workbook is damaged or incomplete; download or export it again."
+        ) from error
     _reject_zip_bombs(parts, name=name)
     return _workbook_type(names, name=name, is_ods=is_ods)
 

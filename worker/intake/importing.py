@@ -1,4 +1,4 @@
-"""The rows of a kept roster read into the ledger."""
+"""Read the rows of a stored roster into the ledger."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def import_roster(
 ) -> None:
     """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
 
-    Each piece of it is written within a `turn`, which may take its time to begin.
+    Each chunk of rows is written within a `chunk_context`, which may wait before it begins.
 
-    `owner` holds the claim on the job (`jobs.take_job`); StaleClaim when somebody else has it by now. A job that
-    a person paused or cancelled meanwhile is read to its end all the same, and stays as it is. Raises NothingSent,
-    the job then being `invalid`, when the file must be mended first; with `strict` so for one invalid row. Killed
-    half way, it is read from the start again.
+    `owner` holds the claim on the job (`jobs.take_job`); raises StaleClaim when another process has taken it over.
+    A job that a person paused or cancelled meanwhile is read to its end, and its state stays as it is. Raises
+    NothingSent, the job then being `invalid`, when the file must be fixed first; with `strict`, one invalid row is
+    enough. If the process is killed half way, the next one reads the roster from the start.
     """
     with ledger.write() as tx:
         begun = jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, state=JobState.VALIDATING)
@@ -58,13 +58,13 @@ def import_roster(
     fenced = partial(_fenced, ledger, job_id, owner)
 
     @contextmanager
-    def in_turn() -> Iterator[Transaction]:
+    def chunk_transaction() -> Iterator[Transaction]:
         with chunk_context(), fenced() as tx:
             yield tx
 
     try:
         with storage.local_copy(job.stored_path) as path:
-            import_rows(in_turn, job, rules, open_with_options(path, job.roster, options_of_job(job)))
+            import_rows(chunk_transaction, job, rules, open_with_options(path, job.roster, options_of_job(job)))
     except Unreachable as error:
         with fenced() as tx:
             jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, reason=str(error))
@@ -83,10 +83,10 @@ def import_roster(
 
 @contextmanager
 def _fenced(ledger: Ledger, job_id: int, owner: str) -> Iterator[Transaction]:
-    """Open a transaction of somebody who still holds the claim on the job, and renew it."""
+    """Open a transaction that renews the claim on the job; raise StaleClaim when the owner has lost it."""
     with ledger.write() as tx:
         if not jobs.renew_job(tx, job_id, owner):
-            raise StaleClaim(f"Somebody else has taken job {job_id} over")
+            raise StaleClaim(f"Another process has taken over job {job_id}")
         yield tx
 
 
@@ -127,7 +127,7 @@ def import_rows(
     notes = [*file.notes, *headings.warnings, *warnings]
     with transaction() as tx:
         if not rows.count_rows(tx, job.id).total:
-            raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
+            raise UnreadableRoster(f"{job.roster} has headings but no rows; nothing was sent")
         jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
 
 
@@ -141,9 +141,9 @@ def dry_run(
     name: str | None = None,
     opened: tuple[RosterFile, Headings] | None = None,
 ) -> Job:
-    """Read a roster into a job that is rolled back with `tx`. Raises UnreadableRoster or UsageError.
+    """Read a roster into a job that the caller rolls back with `tx`. Raises UnreadableRoster or UsageError.
 
-    `opened` is the roster, when it was opened before: that may take longer than a transaction should.
+    `opened` is the roster if it is already open: opening it may take longer than a transaction should.
     """
     job_id = create_job(
         tx,
@@ -167,7 +167,7 @@ def _get_job(tx: Transaction, job_id: int) -> Job:
 
 def _reject_unsupported_options(options: Options, rules: RowRules) -> None:
     if options.update_existing and Action.UPDATE not in rules.actions:
-        raise UsageError("--update-existing: this LMS offers no way to change people; leave the option out")
+        raise UsageError("--update-existing: this LMS cannot change people; leave the option out")
 
 
 def _new_rows(parsed: Iterator[ParsedRow]) -> Iterator[NewRow]:
@@ -187,9 +187,10 @@ def _reject_invalid_rows(ledger: Ledger, job_id: int) -> None:
         count = rows.count_rows(tx, job_id).by_status[RowStatus.INVALID]
         if not count:
             return
-        reason = f"--strict: {count} invalid rows, so nothing was sent; mend them, or leave --strict out"
+        invalid = "1 row is invalid" if count == 1 else f"{count} rows are invalid"
+        reason = f"--strict: {invalid}, so nothing was sent; fix the errors, or leave --strict out"
         rows.explain_rows(
-            tx, job_id, None, "Not sent, since --strict was given and other rows are invalid", "strict"
+            tx, job_id, None, "Not sent, because --strict was given and other rows are invalid", "strict"
         )
         jobs.change_job(tx, job_id, state=JobState.INVALID, reason=reason)
     raise UnreadableRoster(reason)

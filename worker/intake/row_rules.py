@@ -1,4 +1,4 @@
-"""What a row as a whole must have: somebody, a course, what the connection's rules ask for."""
+"""What a row as a whole must have: a person, a course, and what the connection's rules require."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PREFIXES = (("name:", "course_name"), ("ext:", "course_external_id"))
 def parse_course(value: str, *, allowed: Iterable[str]) -> tuple[str, str]:
     """Return the column and the value of `58`, `name:Fire Safety` or `ext:C-58`.
 
-    Raises UsageError when it names nothing, or in a way that the connection does not understand.
+    Raises UsageError when it is empty, or not a kind of name that the connection supports.
     """
     text = clean(value)
     column, name = "course_id", text
@@ -29,41 +29,40 @@ def parse_course(value: str, *, allowed: Iterable[str]) -> tuple[str, str]:
     if not name:
         raise UsageError("--course is empty; write 58, name:Fire Safety or ext:C-58.")
     if column not in set(allowed):
-        raise UsageError(
-            f"--course {quote(value)}: this connection knows courses only by {course_columns_text(allowed)}."
-        )
+        known = course_columns_text(allowed)
+        raise UsageError(f"--course {quote(value)}: this connection identifies courses only by {known}.")
     return column, name
 
 
 def choose_column(given: Iterable[str], *, allowed: Iterable[str]) -> str | None:
-    """Return the course column that counts, of those that a row fills in; None when none may."""
+    """Return the course column that counts, of those that a row fills in; None when none is allowed."""
     usable = set(given) & set(allowed)
     return next((column for column in COURSE_COLUMNS if column in usable), None)
 
 
 def course_columns_text(columns: Iterable[str]) -> str:
-    """Return course columns in their order of priority, for a message."""
+    """Return course columns in order of priority, for a message."""
     allowed = set(columns)
     return " or ".join(column for column in COURSE_COLUMNS if column in allowed)
 
 
-#: The actions that are about a person alone.
+#: The actions that concern only a person.
 _NO_COURSE_ACTIONS = frozenset({Action.UPDATE, Action.DEACTIVATE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowRequirements:
-    """What one connection demands of the rows of one roster."""
+    """What one connection requires of the rows of one roster."""
 
     rules: RowRules
-    #: The roster's columns: a problem is best named after one that is there.
+    #: The roster's columns: a problem is reported under one of these if possible.
     columns: Sequence[str | None]
 
     def problems_of(self, row: RowValues, present: frozenset[str]) -> Iterator[Problem]:
-        """Yield what a row lacks; `present` are the columns with something in them, refused values included."""
+        """Yield what a row lacks; `present` are the columns that are not empty, those with invalid values included."""
         if row.action not in self.rules.actions:
             can = ", ".join(sorted(self.rules.actions))
-            message = f'This connection cannot do "{row.action}"; it can do: {can}.'
+            message = f'This connection does not support "{row.action}"; it supports: {can}.'
             yield _problem("action", ProblemCode.ACTION_NOT_SUPPORTED, message)
         missing = [column for column in self._required_columns(row, present) if column not in present]
         for column in missing:
@@ -73,7 +72,7 @@ class RowRequirements:
             return
         if present.isdisjoint(PERSON_COLUMNS) and not set(missing) & set(PERSON_COLUMNS):
             naming = (*PERSON_COLUMNS, REGISTRATION_COLUMN) if by_external_id else PERSON_COLUMNS
-            message = f"The row names nobody; fill in one of {', '.join(naming)}."
+            message = f"The row does not identify a person; fill in one of {', '.join(naming)}."
             yield _problem(self._first_of(reversed(PERSON_COLUMNS)), ProblemCode.MISSING_VALUE, message)
         if row.action not in _NO_COURSE_ACTIONS and not choose_column(present, allowed=self.rules.course_columns):
             yield self._no_course(present)
@@ -89,9 +88,9 @@ class RowRequirements:
         allowed = course_columns_text(self.rules.course_columns)
         for column in COURSE_COLUMNS:
             if column in present:
-                message = f"This connection knows courses only by {allowed}; fill that in."
+                message = f"This connection identifies courses only by {allowed}; fill that in."
                 return _problem(column, ProblemCode.COURSE_COLUMN_NOT_SUPPORTED, message)
-        message = f"The row names no course; fill in {allowed}, or give --course."
+        message = f"The row has no course; fill in {allowed}, or give --course."
         return _problem(self._first_of(COURSE_COLUMNS), ProblemCode.COURSE_MISSING, message)
 
     def _first_of(self, columns: Iterator[str] | Sequence[str]) -> str:
@@ -105,25 +104,25 @@ def _problem(column: str, code: ProblemCode, message: str) -> Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultValues:
-    """Values by column; those of the course count only for rows that name no course at all."""
+    """Default values by column; those of the course count only for rows that have no course at all."""
 
     values: Mapping[str, str]
     course_values: Mapping[str, str]
 
     def apply(self, values: Mapping[str, str], given: frozenset[str]) -> dict[str, str]:
-        """Return a row's values with the empty ones filled in; `given` are the columns that are not empty."""
+        """Return a row's values with defaults for the empty ones; `given` are the columns that are not empty."""
         fills = dict(self.values) if given.intersection(COURSE_COLUMNS) else {**self.values, **self.course_values}
         return {column: value for column, value in fills.items() if column not in given} | dict(values)
 
 
 def collect_defaults(set_values: Mapping[str, str], course: str | None, rules: RowRules) -> DefaultValues:
-    """Return what fills in empty cells; raise UsageError for an option that no row could use."""
+    """Return the default values for empty cells; raise UsageError for an option that no row could use."""
     chosen = {check_column(column, option="--set"): clean(value) for column, value in set_values.items()}
     plain = {column: value for column, value in chosen.items() if column not in COURSE_COLUMNS}
     of_course = {column: value for column, value in chosen.items() if column in COURSE_COLUMNS}
     for column in of_course.keys() - rules.course_columns:
         raise UsageError(
-            f"--set {column}: this connection knows courses only by {course_columns_text(rules.course_columns)}."
+            f"--set {column}: this connection identifies courses only by {course_columns_text(rules.course_columns)}."
         )
     if not of_course and course is not None:
         of_course = dict([parse_course(course, allowed=rules.course_columns)])

@@ -1,4 +1,4 @@
-"""Raw row → candidate, course and action, or all the reasons why not; a bad row stops no neighbour."""
+"""Parse each row into a candidate, a course and an action, or into all of its problems; other rows go on."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from worker.model import Candidate, Course, Problem, RawRow, RosterRow, RowRules
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedRow:
-    """A row as it stood, with what it means or all that is wrong with it."""
+    """A row as it is in the file, with its meaning or all of its problems."""
 
     raw: RawRow
     #: None when there are problems.
     row: RosterRow | None
-    #: Under the headings as they stand in the file, in the order of the columns.
+    #: Under the headings as they are in the file, in the order of the columns.
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -42,10 +42,11 @@ def parse_rows(
     max_rows: int | None = None,
     warnings: list[str] | None = None,
 ) -> Iterator[ParsedRow]:
-    """Read the rows of a roster, each with its meaning or its problems; those of the file go to `warnings`.
+    """Parse the rows of a roster, each with its meaning or its problems; warnings on the file go to `warnings`.
 
-    Goes over the file twice, for what decides about a date may stand in its last row. Raises UsageError for options
-    that cannot be, UnreadableRoster for a file that is no roster; both at once, not at the first row.
+    Reads the file twice, because the last row may decide how the dates of a column are read. Raises UsageError for
+    options that are not valid, UnreadableRoster for a file that is not a roster; both at the call, not at the first
+    row.
     """
     for option, number in (("--start-row", start_row), ("--max-rows", max_rows)):
         if number is not None and number < 1:
@@ -67,7 +68,7 @@ def parse_rows(
 
 
 def _require_person_column(name: str, headings: Headings, set_values: Mapping[str, str], rules: RowRules) -> None:
-    """Raise MissingColumns when no heading names a person and no row can take a step by its external id alone."""
+    """Raise MissingColumns when no heading identifies a person and no row can be known by its external id alone."""
     steps = "action" in headings.columns or "action" in set_values
     if set(PERSON_COLUMNS).isdisjoint(headings.columns) and not (rules.finds_by_external_id and steps):
         raise MissingColumns(f"{name}: {missing_person_column(headings.names)}")
@@ -75,7 +76,7 @@ def _require_person_column(name: str, headings: Headings, set_values: Mapping[st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowParser:
-    """What is the same for all rows of a roster; `parse` reads one of them."""
+    """What is the same for all rows of a roster; `parse` parses one of them."""
 
     headings: Headings
     rules: RowRules
@@ -84,7 +85,7 @@ class RowParser:
     context: ParseContext
 
     def parse(self, record: Record) -> ParsedRow:
-        """Read one row: all of its problems at once."""
+        """Parse one row and report all of its problems at once."""
         own, problems = self._own_values(record)
         given = frozenset(own).union(problem.column for problem in problems if problem.column)
         values = self.defaults.apply(own, given)
@@ -102,7 +103,7 @@ class RowParser:
         )
 
     def _own_values(self, record: Record) -> tuple[dict[str, str], list[Problem]]:
-        """Return the row's own values by column, and the problems of cells that are not what they seem."""
+        """Return the row's own values by column, and the problems of cells that do not contain what they show."""
         values: dict[str, str] = {}
         problems: list[Problem] = []
         for at, (column, cell) in enumerate(zip(self.headings.columns, record.raw.cells, strict=False)):
@@ -120,7 +121,7 @@ class RowParser:
         return values, problems
 
     def _relevant(self, values: Mapping[str, str]) -> dict[str, str]:
-        """Leave out what does not count for this connection, so that it cannot make a row invalid."""
+        """Leave out what this connection does not use, so that it cannot make a row invalid."""
         chosen = choose_column(values, allowed=self.rules.course_columns)
         unused = {column for column in COURSE_COLUMNS if column != chosen}
         unused |= set() if self.rules.needs_behavior else {"behavior"}
@@ -145,7 +146,7 @@ def _is_field(column: str) -> bool:
 def _too_many_cells(surplus: int) -> Problem:
     message = (
         f"The row has {surplus} more {'cell' if surplus == 1 else 'cells'} than there are headings, so its values "
-        "may stand in the wrong columns; put quotation marks around a cell that holds the separator."
+        "may be in the wrong columns; put quotation marks around a cell that contains the separator."
     )
     return Problem(column=None, code=ProblemCode.TOO_MANY_CELLS.value, message=message)
 

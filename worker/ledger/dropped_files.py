@@ -58,7 +58,7 @@ def _as_file(record: Row[Any]) -> DroppedFile:
 
 
 def database_time(tx: Transaction) -> float:
-    """Return the database server's time (seconds since 1970): the one clock of all processes that share a ledger."""
+    """Return the time of the database server, the clock that processes share (seconds since 1970)."""
     if tx.dialect.name != "postgresql":
         return now()
     return float(tx.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())

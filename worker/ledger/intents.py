@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
     from sqlalchemy.sql.dml import Update
+    from sqlalchemy.sql.schema import Table
 
     from worker.ledger.batches import Claim
     from worker.ledger.database import Transaction

@@ -83,7 +83,7 @@ def jobs_to_notify(tx: Transaction) -> list[Job]:
 
 
 def mark_notified(tx: Transaction, notified: Job) -> bool:
-    """Record that the notification of a job's state is in the outbox; False when it was, or the state has changed."""
+    """Record that a job's state is notified; False when it was already, or the state has changed."""
     same = update(job).where(job.c.id == notified.id, job.c.state_at == notified.state_at)
     new = or_(job.c.notified_at.is_(None), job.c.notified_at != notified.state_at)
     return tx.execute(same.where(new).values(notified_at=notified.state_at)).rowcount == 1

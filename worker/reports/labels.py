@@ -1,50 +1,121 @@
-"""The plain words of a report: what a status and a state mean, and what to do next. Knows no file format."""
+"""What people read for a row's status and a job's state, and what to do next. The one table of both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from worker.model import DONE, JobState, RowStatus, Verdict
+from worker.model import JobState, RowStatus, Verdict
 from worker.reports.kinds import ReportKind
 from worker.reports.lines import Summary, stamp
 
-#: The rows of `<roster>.failed.csv`: not done, and worth dropping again. `skipped` is not among them: the row that
-#: it repeats carries its outcome, and stands in the file itself when it failed.
-NOT_DONE_IN_FAILED = frozenset(RowStatus) - DONE - {RowStatus.SKIPPED}
+#: A class of the page's style sheet.
+Tone = Literal["good", "bad", "warn", "busy", "quiet"]
 
-STATUS_MEANS = {
-    RowStatus.REGISTERED: "Registered on the course by this job.",
-    RowStatus.ALREADY_REGISTERED: "Was registered on the course before; nothing was sent twice.",
-    RowStatus.APPROVED: "The registration was approved.",
-    RowStatus.COMPLETED: "The registration was marked as completed.",
-    RowStatus.WITHDRAWN: "The registration was withdrawn.",
-    RowStatus.UPDATED: "The candidate was updated.",
-    RowStatus.DEACTIVATED: "The candidate was deactivated.",
-    RowStatus.INVALID: "We refused the row before anything was sent; `_error` says why.",
-    RowStatus.REJECTED: "The LMS refused the row; `_error` has its words.",
-    RowStatus.IN_DOUBT: "A call was sent and nobody knows whether it had its effect; it is not repeated blindly.",
-    RowStatus.NOT_ATTEMPTED: "Nothing was sent for the row.",
-    RowStatus.SKIPPED: "Repeats an earlier row of this roster, which carries the outcome.",
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateInfo:
+    """How a job's state is shown."""
+
+    label: str
+    meaning: str
+    tone: Tone
+    #: A sign next to the label, for those who do not see the colour.
+    sign: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusInfo(StateInfo):
+    """How a row's status is shown."""
+
+    #: The background in the workbook: light enough for black text.
+    fill: str
+    #: The colour on a terminal.
+    colour: Literal["green", "red", "yellow", "blue"]
+
+
+def _done(label: str, meaning: str) -> StatusInfo:
+    return StatusInfo(label=label, meaning=meaning, tone="good", sign="✓", fill="#E2F0D9", colour="green")
+
+
+STATUS_INFO = {
+    RowStatus.REGISTERED: _done("Registered", "Registered on the course by this job."),
+    RowStatus.ALREADY_REGISTERED: _done("Already registered", "Already registered; nothing was sent."),
+    RowStatus.APPROVED: _done("Approved", "The registration was approved."),
+    RowStatus.COMPLETED: _done("Completed", "The registration was marked as completed."),
+    RowStatus.WITHDRAWN: _done("Withdrawn", "The registration was withdrawn."),
+    RowStatus.UPDATED: _done("Updated", "The person's data was updated."),
+    RowStatus.DEACTIVATED: _done("Deactivated", "The person was deactivated."),
+    RowStatus.INVALID: StatusInfo(
+        label="Invalid",
+        meaning="The row has an error and was not sent.",
+        tone="bad",
+        sign="!",
+        fill="#FCE4D6",
+        colour="red",
+    ),
+    RowStatus.REJECTED: StatusInfo(
+        label="Rejected by the LMS",
+        meaning="The LMS rejected the row.",
+        tone="bad",
+        sign="!",
+        fill="#F8CBAD",
+        colour="red",
+    ),
+    RowStatus.IN_DOUBT: StatusInfo(
+        label="Unconfirmed",
+        meaning="Sent, but no answer came back. Not retried until it is confirmed.",
+        tone="warn",
+        sign="?",
+        fill="#FFE699",
+        colour="yellow",
+    ),
+    RowStatus.NOT_ATTEMPTED: StatusInfo(
+        label="Not sent",
+        meaning="Nothing was sent for this row.",
+        tone="quiet",
+        sign="○",
+        fill="#E7E6E6",
+        colour="yellow",
+    ),
+    RowStatus.SKIPPED: StatusInfo(
+        label="Duplicate",
+        meaning="Duplicate of an earlier row of this roster, which has the outcome.",
+        tone="quiet",
+        sign="=",
+        fill="#DDEBF7",
+        colour="blue",
+    ),
 }
 
-STATE_MEANS = {
-    JobState.UPLOADED: "The roster is kept and not yet read.",
-    JobState.VALIDATING: "The roster is being read and checked.",
-    JobState.INVALID: "The roster must be mended; nothing was sent.",
-    JobState.SCHEDULED: "The job waits for its time.",
-    JobState.QUEUED: "The job waits for its turn.",
-    JobState.RUNNING: "The job is at work; this report says how far it is.",
-    JobState.WAITING: "The LMS asked for a pause; the job goes on by itself.",
-    JobState.PAUSED: "Somebody paused the job.",
-    JobState.HELD: "The job stopped and waits for a person.",
-    JobState.CANCELLING: "The job is being cancelled; calls in flight finish.",
-    JobState.CANCELLED: "The job was cancelled.",
-    JobState.SUCCEEDED: "Every row is done.",
-    JobState.COMPLETED_WITH_ERRORS: "The job has ended, and some rows are not done.",
-    JobState.FAILED: "The job stopped and will not go on; rows without an outcome were not attempted.",
-}
 
-_GOES_ON = {JobState.QUEUED, JobState.RUNNING, JobState.WAITING, JobState.SCHEDULED, JobState.CANCELLING}
+def _state(label: str, meaning: str, tone: Tone, sign: str) -> StateInfo:
+    return StateInfo(label=label, meaning=meaning, tone=tone, sign=sign)
+
+
+STATE_INFO = {
+    JobState.UPLOADED: _state("Received", "The roster is saved and will be read in a moment.", "busy", "…"),
+    JobState.VALIDATING: _state("Reading", "The roster is being read and checked.", "busy", "…"),
+    JobState.INVALID: _state("File rejected", "Nothing was sent. The roster must be fixed first.", "bad", "!"),
+    JobState.SCHEDULED: _state("Scheduled", "The job starts at its scheduled time.", "quiet", "◷"),
+    JobState.QUEUED: _state("Queued", "The job starts as soon as a worker is free.", "busy", "…"),
+    JobState.RUNNING: _state("Running", "The rows are being sent.", "busy", "▸"),
+    JobState.WAITING: _state(
+        "Waiting", "The LMS asked for a pause. The job resumes automatically.", "warn", "◷"
+    ),
+    JobState.PAUSED: _state("Paused", "Nothing is sent until someone resumes the job.", "warn", "‖"),
+    JobState.HELD: _state("Action needed", "Stopped automatically. Fix the cause, then resume.", "bad", "!"),
+    JobState.CANCELLING: _state("Cancelling", "Calls in progress finish; nothing new is sent.", "warn", "…"),
+    JobState.CANCELLED: _state("Cancelled", "The remaining rows were not sent.", "quiet", "✕"),
+    JobState.SUCCEEDED: _state("Completed", "Every row is done.", "good", "✓"),
+    JobState.COMPLETED_WITH_ERRORS: _state(
+        "Completed with errors", "The job has ended, and some rows are not done.", "warn", "!"
+    ),
+    JobState.FAILED: _state(
+        "Failed", "The job stopped and does not resume by itself. The remaining rows were not sent.", "bad", "!"
+    ),
+}
 
 
 def next_steps(summary: Summary, failed_csv: str) -> tuple[str, ...]:
@@ -56,7 +127,7 @@ def next_steps(summary: Summary, failed_csv: str) -> tuple[str, ...]:
 def _for_the_job(summary: Summary) -> list[str]:
     if summary.state is JobState.WAITING and summary.not_before is not None:
         return [f"Nothing yet: the job goes on by itself at {stamp(summary.not_before)}."]
-    if summary.state in _GOES_ON:
+    if summary.state.is_moving:
         return [f"Nothing yet: the job has not ended. `roster report {summary.job}` writes the report again."]
     if summary.state is JobState.HELD:
         return [f"Mend what stopped the job (see the reason above), then `roster resume {summary.job}`."]

@@ -9,9 +9,9 @@ from xlsxwriter.worksheet import Worksheet
 from worker.model import RowStatus
 from worker.reports.codes import explain
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import STATE_MEANS, STATUS_MEANS, next_steps, verified_in_words
+from worker.reports.labels import STATE_INFO, STATUS_INFO, next_steps, verified_in_words
 from worker.reports.lines import Summary, stamp
-from worker.reports.workbook_format import FILLS, Looks, checked, write_number, write_text
+from worker.reports.workbook_format import Looks, checked, write_number, write_text
 
 #: Of the three columns: a name, a number, what there is to say.
 _WIDTHS = (30, 14, 96)
@@ -100,7 +100,7 @@ def write_codes(sheet: Worksheet, looks: Looks, codes: Mapping[str, int]) -> Non
 def _about(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "Job", str(summary.job)
     yield "Connection", summary.connection
-    yield "State", STATE_MEANS[summary.state]
+    yield "State", STATE_INFO[summary.state].meaning
     if summary.reason:
         yield "Reason", summary.reason
     if summary.not_before is not None:
@@ -119,7 +119,7 @@ def _write_counts(page: _Page, summary: Summary) -> None:
     page.title("The rows")
     page.headings("Status", "Rows", "What it means")
     for status in RowStatus:
-        page.line(status.value, summary.by_status.get(status, 0), STATUS_MEANS[status], FILLS[status])
+        page.line(status.value, summary.by_status.get(status, 0), info.meaning, info.fill)
     page.line("total", summary.total, "Every row of the roster is counted in exactly one line above.")
 
 

@@ -9,7 +9,6 @@ from worker.jobs import lifecycle
 from worker.ledger import jobs
 from worker.reports import gather
 from worker.reports.kinds import ReportKind
-from worker.reports.labels import NOT_DONE_IN_FAILED
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -44,7 +43,7 @@ def _kinds_of(job: Job, summary: Summary) -> list[ReportKind]:
     if not summary.total or job.purged_at is not None:
         return []
     kinds = [kind for kind in ReportKind if not kind.is_partial]
-    if any(summary.by_status.get(status) for status in NOT_DONE_IN_FAILED):
+    if any(count for status, count in summary.by_status.items() if status.is_open):
         kinds.insert(kinds.index(ReportKind.SUMMARY), ReportKind.FAILED)
     return kinds
 

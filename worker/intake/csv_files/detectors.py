@@ -1,8 +1,8 @@
-"""The encoding of a text that is not Unicode, from its foreign names alone: two detectors must read the same.
+"""Detect the encoding of a text that is not Unicode from its non-ASCII fields: two detectors must agree.
 
-Detectors break down on files that are mostly ASCII, and rosters are; so one of them is given only the fields that
-are not. With a short list of encodings it is good at Western files, with a long one at the others; the second
-opinion, on the raw bytes, keeps either from guessing.
+Detectors fail on files that are mostly ASCII, as rosters are; so one of them gets only the fields that are not. With
+a short list of encodings it is good at Western files, with a long one at the others; the second detector, on the raw
+bytes, confirms its result.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _ALL_ENCODINGS = (
     *("cp1253", "cp1254", "cp1257", "cp932", "euc-jp", "gb18030", "big5hkscs", "cp949", "mac-roman"),
 )
 _CENTRAL_EUROPE = frozenset({"windows-1250", "cp1250", "iso-8859-2"})
-#: Letters common in Western names, at whose places Central European encodings have rare or only Polish letters; and
-#: a Polish text would show symbols amid its letters, were it Western.
+#: Letters common in Western names, at whose code points Central European encodings have rare or only Polish letters;
+#: a Polish text read as Western would have symbols among its letters.
 _WESTERN_LETTERS = frozenset("ñåêàãÑÅÊÀÃ")
 _MIN_LETTERS = 2
 _SAMPLE_BYTES = 16 * 2**20
@@ -43,15 +43,15 @@ _SEPARATORS = re.compile(rb"[,;\t|\r\n]+")
 
 
 def sample(file: BinaryIO) -> tuple[bytes, bytes]:
-    """Return the fields of a file that are not ASCII, one a line, and the raw bytes of its beginning."""
+    """Return the non-ASCII fields of a file, one on each line, and the raw bytes of its beginning."""
     raw = file.read(_SAMPLE_BYTES)
     fields = b"\n".join(field for field in _SEPARATORS.split(raw) if not field.isascii())
-    # Cut after a whole field, lest it ends within a letter of several bytes.
+    # Cut after a whole field, because a cut may fall within a letter of several bytes.
     return fields if len(fields) <= _FIELD_BYTES else fields[: fields.rfind(b"\n", 0, _FIELD_BYTES)], raw
 
 
 def detect_encoding(fields: bytes, raw: bytes) -> str | None:
-    """Return the encoding on which the detectors agree; None when they do not, or when both may well be wrong."""
+    """Return the encoding on which the detectors agree; None when they do not, or when both may be wrong."""
     for first, second in _guesses(fields, raw):
         reading = _decode(fields, first)
         if reading and reading == _decode(fields, second) and not _may_be_western(fields, first, reading):
@@ -60,7 +60,7 @@ def detect_encoding(fields: bytes, raw: bytes) -> str | None:
 
 
 def decode_samples(fields: bytes, raw: bytes) -> dict[str, str]:
-    """Return a few names as each candidate encoding reads them."""
+    """Return a few names as each candidate encoding decodes them."""
     shown: dict[str, str] = {}
     for codec in (*(codec for pair in _guesses(fields, raw) for codec in pair), "cp1252", "mac-roman", "cp1250"):
         lines = (_decode(fields, codec) or "").split("\n")[:_MAX_NAMES]
@@ -79,7 +79,7 @@ def _guesses(fields: bytes, raw: bytes) -> list[tuple[str, str]]:
 
 
 def _decode(fields: bytes, codec: str) -> str | None:
-    """Decode the fields; None when the codec cannot, or finds control characters in them."""
+    """Return the decoded fields; None when the codec cannot decode them, or they contain control characters."""
     try:
         text = fields.decode(codec)
     except (UnicodeError, LookupError):
@@ -88,7 +88,7 @@ def _decode(fields: bytes, codec: str) -> str | None:
 
 
 def _may_be_western(fields: bytes, codec: str, reading: str) -> bool:
-    """Tell whether a text read as Central European may be a Western one: è → č and ñ → ń are silent otherwise."""
+    """Return whether a text read as Central European may be Western: è → č and ñ → ń would not be noticed."""
     western = _decode(fields, "cp1252")
     if western is None or codec.lower() not in _CENTRAL_EUROPE:
         return False

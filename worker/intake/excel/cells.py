@@ -1,4 +1,4 @@
-"""The value of a spreadsheet's cell → the text that the spreadsheet shows for it, leading zeros by format too."""
+"""Format the value of a cell as the text that the spreadsheet shows, leading zeros of number formats included."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import cache
 
 from worker.intake.problems import ProblemCode
 
-#: A spreadsheet keeps fifteen digits of a number and puts zeros for the rest.
+#: A spreadsheet keeps fifteen digits of a number and writes zeros for the rest.
 FIRST_INEXACT = 10.0**15
 
 Cell = str | float | int | bool | date | datetime | time | timedelta | None
 #: The texts of a row, and what is wrong with some of them (position → code).
 RowTexts = tuple[list[str], dict[int, str]]
 
-#: Zeros alone, parted by nothing but literals: 00000000 or 00" "00.
+#: Only zeros, separated by nothing but literals: 00000000 or 00" "00.
 _ZERO_FORMAT = re.compile(r'(?:0|\\.|"[^"]*"|[-\s/()])+')
 _LITERAL = re.compile(r'\\(.)|"([^"]*)"|(0)|([-\s/()])')
 _MIN_ZEROS = 2
@@ -58,7 +58,7 @@ def _format_datetime(value: datetime) -> str:
 
 @cache
 def zero_format(number_format: str) -> str | None:
-    """Return a number format's part for positive numbers; None when it does else than show leading zeros."""
+    """Return a number format's part for positive numbers if all it does is show leading zeros; otherwise None."""
     code = number_format.split(";", maxsplit=1)[0]
     return code if _ZERO_FORMAT.fullmatch(code) and _zeros(code) >= _MIN_ZEROS else None
 
@@ -68,7 +68,7 @@ def _zeros(code: str) -> int:
 
 
 def format_with_zeros(number: int, code: str) -> str:
-    """Show a number as a format of zeros and literals does."""
+    """Return a number as a format of zeros and literals shows it."""
     digits = iter(str(abs(number)).zfill(_zeros(code)))
     surplus = len(str(abs(number))) - _zeros(code)
     text = "".join(next(digits) for _ in range(surplus))

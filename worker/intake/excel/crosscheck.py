@@ -1,7 +1,7 @@
-"""What openpyxl sees in an XLSX workbook and calamine does not show: leading zeros, errors, formulas without value.
+"""Add what openpyxl reads in an XLSX workbook and calamine does not: leading zeros, errors, formulas without value.
 
-It takes ten times as long, so `glance` tells first whether there is anything to see. The rows stay calamine's:
-openpyxl's are held against them cell by cell, because some workbooks it reads in part and says nothing.
+It takes ten times as long, so `scan_workbook` checks first whether that is needed. The rows stay calamine's:
+openpyxl's are compared with them cell by cell, because it reads some workbooks only in part, without an error.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _Row = tuple[_Cell, ...]
 
 
 class ReadersDisagree(ValueError):
-    """The two readers of a workbook have read different things."""
+    """The two readers of a workbook have read different cells."""
 
 
 def correct(
     rows: Iterable[RowTexts], path: Path, sheet: str, *, left: int, missing_values: bool
 ) -> Iterator[RowTexts]:
-    """Yield calamine's rows with what openpyxl sees in them; the rows lack the `left` blank columns before them.
+    """Yield calamine's rows with what openpyxl adds to them; the rows lack the `left` blank columns before them.
 
-    Only with `gaps` are formulas without value looked for, since openpyxl reads the sheet once more for them.
-    Raises Unsure when openpyxl does not see the same cells.
+    Formulas without value are searched for only with `missing_values`, because openpyxl then reads the sheet twice.
+    Raises ReadersDisagree when openpyxl does not read the same cells.
     """
     for shown, seen in zip_longest(rows, _read(path, sheet, missing_values=missing_values)):
         texts, flaws = shown or ([], {})
@@ -49,7 +49,7 @@ def correct(
 
 
 def _read(path: Path, sheet: str, *, missing_values: bool) -> Iterator[tuple[_Row, _Row]]:
-    """Yield each row with its values and with its formulas; twice with its values unless there are gaps."""
+    """Yield each row's values and its formulas; the values twice unless formulas without value are searched for."""
     values = _rows(path, sheet, data_only=True)
     return (
         zip(values, _rows(path, sheet, data_only=False), strict=True)
@@ -61,7 +61,7 @@ def _read(path: Path, sheet: str, *, missing_values: bool) -> Iterator[tuple[_Ro
 def _rows(path: Path, sheet: str, *, data_only: bool) -> Iterator[_Row]:
     with closing(load_workbook(path, read_only=True, data_only=data_only, keep_links=False)) as book:
         found = book[sheet]
-        # The size that a workbook states may be wrong, and openpyxl would leave out what lies beyond it.
+        # The size that a workbook states may be wrong, and openpyxl would leave out the cells beyond it.
         found.reset_dimensions()
         yield from cast("Iterator[_Row]", found.rows)
 

@@ -1,8 +1,8 @@
-"""The process that reads one spreadsheet, so that a hostile one can end nobody else.
+"""Read one spreadsheet in a process of its own, so that a hostile one cannot end the worker.
 
-`python -I -m worker.intake.excel.process PATH KIND SPOOL RESULTS_SHEET`: the spool is a descriptor; an empty sheet means
+`python -I -m worker.intake.excel.process PATH TYPE SPOOL SHEET`: the spool is a descriptor; an empty sheet means
 the first visible one with data. Rows go to the spool, a `SheetRead` or `SheetFailed` to standard output. A process
-that wants too much memory dies without an answer, which is one too.
+that needs too much memory ends without a response, and the parent reports that.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from worker.intake.text import is_blank
 
 MAX_MEMORY_BYTES = 2 * 2**30
 MAX_SPOOL_BYTES = 4 * 2**30
-_LOCKED = "it is protected by a password; save it without one."
+_LOCKED = "it is password-protected; save it without a password."
 _SAVE_AGAIN = "open it in a spreadsheet program and save it as an ordinary Excel workbook (.xlsx)"
-#: What openpyxl, or the comparison with it, ends in when a workbook is not laid out as Excel does it.
+#: The errors of openpyxl, and of the comparison with it, for a workbook that is not structured as Excel does it.
 _UNUSUAL_LAYOUT = (LookupError, ValueError, TypeError, AttributeError, OverflowError, SyntaxError)
 
 
 @dataclass(slots=True)
 class SheetReader:
-    """The rows of one sheet on their way to the spool, and what was learnt on the way."""
+    """Read the rows of one sheet, and collect the width and the columns with numbers."""
 
     sheet: CalamineSheet
     width: int = 0
-    #: Positions of the columns in which a number came without its looks.
+    #: Positions of the columns in which a number came without its number format.
     number_columns: set[int] = field(default_factory=set)
 
     def rows(self) -> Iterator[RowTexts]:
-        """Yield every row as calamine shows it."""
+        """Yield every row as calamine reads it."""
         for values in self.sheet.iter_rows():
             texts, flaws = [], {}
             for column, value in enumerate(values):
@@ -55,7 +55,7 @@ class SheetReader:
             yield texts, flaws
 
     def spool_rows(self, rows: Iterable[RowTexts]) -> Iterator[SpoolRow]:
-        """Yield the rows with data under the spreadsheet's own numbers."""
+        """Yield the rows with data, with the spreadsheet's row numbers."""
         for number, (texts, flaws) in enumerate(rows, start=1):
             if flaws or not all(map(is_blank, texts)):
                 while texts and not texts[-1] and len(texts) - 1 not in flaws:
@@ -92,16 +92,18 @@ def _crosscheck(rows: Iterator[RowTexts], path: Path, sheet: CalamineSheet) -> I
 
 
 def try_read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> SheetRead | SheetFailed:
-    """Read a sheet, or say in plain words why not."""
+    """Read a sheet, or return in plain words why it cannot be read."""
     try:
         return read_sheet(path, kind, spool, wanted)
     except SheetNotFound as why:
         return SheetFailed(f"{why}.")
     except CalamineError as error:
         locked = isinstance(error, PasswordError)
-        return SheetFailed(_LOCKED if locked else f"the workbook is damaged, or is none; {_SAVE_AGAIN}.")
+        return SheetFailed(_LOCKED if locked else f"the workbook is damaged, or not a workbook; {_SAVE_AGAIN}.")
     except _UNUSUAL_LAYOUT:
-        return SheetFailed(f"the workbook is laid out in a way that we cannot read with certainty; {_SAVE_AGAIN}.")
+        return SheetFailed(
+            f"the workbook has an unusual structure that cannot be read with certainty; {_SAVE_AGAIN}."
+        )
     except BaseException as error:  # noqa: BLE001 - a panic of the reader is a BaseException; this process ends anyway
         return SheetFailed(f"the workbook cannot be read ({type(error).__name__}); {_SAVE_AGAIN}.")
 

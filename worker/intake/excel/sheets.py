@@ -1,4 +1,4 @@
-"""Which sheet of a workbook is read: the one asked for, or the first visible one with data."""
+"""Choose the sheet of a workbook: the requested one, or the first visible one with data."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from worker.intake.text import is_blank
 
 
 class SheetNotFound(Exception):
-    """The sheet asked for is not there, or none has data."""
+    """The requested sheet does not exist, or no visible sheet has data."""
 
 
 def choose_sheet(workbook: CalamineWorkbook, wanted: str) -> tuple[CalamineSheet, tuple[str, ...], tuple[str, ...]]:
-    """Return the sheet to read, and the names of the others: the visible and the hidden ones.
+    """Return the sheet to read, and the names of the other visible and of the hidden sheets.
 
-    An empty `wanted` asks for none in particular. Raises NoSuchSheet.
+    An empty `wanted` requests no particular sheet. Raises SheetNotFound.
     """
     names = [item.name for item in workbook.sheets_metadata if item.typ is SheetTypeEnum.WorkSheet]
     visible = {item.name for item in workbook.sheets_metadata if item.visible is SheetVisibleEnum.Visible}
@@ -47,7 +47,7 @@ def _first_with_data(workbook: CalamineWorkbook, names: list[str], visible: set[
             return sheet
     hidden = ", ".join(f'"{name}"' for name in names if name not in visible)
     raise SheetNotFound(
-        f"no visible sheet has data; the hidden ones are {hidden}: show them, or give one with --sheet"
+        f"no visible sheet has data; the hidden ones are {hidden}: unhide one, or give one with --sheet"
         if hidden
-        else "the workbook holds no data"
+        else "the workbook has no data"
     )
