@@ -63,7 +63,7 @@ def test_a_literal_secret_is_taken_with_a_warning_that_does_not_show_it(lms, des
 
     assert result.code == 0
     assert "connections.north.token" in result.err
-    assert "sandbox-token" not in result.err + result.in_flight_at_burst
+    assert "sandbox-token" not in result.err + result.out
 
 
 def test_a_secret_from_a_file_earns_no_warning(lms, desk):
@@ -175,7 +175,7 @@ def test_the_doctor_finds_everything_in_order(lms, desk):
     result = desk.type("doctor")
 
     assert result.code == 0
-    assert "mend" not in result.in_flight_at_burst
+    assert "mend" not in result.out
     assert lms.changes.total() == 0
 
 
@@ -187,7 +187,7 @@ def test_the_doctor_finds_a_wrong_credential(lms, office, name):
     result = desk.type("doctor")
 
     assert result.code == 2
-    assert f"mend  {name}" in result.in_flight_at_burst
+    assert f"mend  {name}" in result.out
     assert lms.changes.total() == 0
 
 

@@ -80,7 +80,7 @@ def test_what_is_still_being_written_or_is_no_roster_is_left_where_it_is(sandbox
 
     assert lies_in(inbox) == sorted([*left, "link.csv"])
     told = desk.type("doctor")
-    assert "no rosters: a folder.csv, link.csv, notes.pdf" in told.in_flight_at_burst
+    assert "no rosters: a folder.csv, link.csv, notes.pdf" in told.out
     assert len(desk.jobs()) == 1
 
 
@@ -235,7 +235,7 @@ def test_a_folder_that_is_away_is_told_and_holds_up_no_other_one(sandbox, office
     wait_until((inbox / "done" / "spring.summary.json").exists)
 
     assert "drop folder skipped" in running.err.read_text("utf-8")
-    assert "share" in (told := desk.type("doctor")).in_flight_at_burst
+    assert "share" in (told := desk.type("doctor")).out
     assert (told.code, "No such file or directory" in told.out) == (2, True)
     (desk.folder / "unmounted").rename(share)
     drop(desk.people("autumn.csv", 2, first=50), share)

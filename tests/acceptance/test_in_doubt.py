@@ -150,7 +150,7 @@ def test_a_person_settles_a_lost_candidate_of_tahdah(sandbox, office, what):
     again = desk.resume(result.job)
 
     assert told.code == 0
-    assert f"roster resume {result.job}" in told.in_flight_at_burst
+    assert f"roster resume {result.job}" in told.out
     assert (again.code, again.state, again.counts) == (0, "succeeded", {"registered": 4})
     assert lms.changes["create_candidate"] == (4 if there else 5)
     assert not again.report(".results.csv").with_name("roster.failed.csv").exists()
@@ -240,9 +240,9 @@ def test_nothing_personal_stands_in_messages_or_beside_the_rows_of_the_ledger(sa
     assert result.counts["in_doubt"] > 1
     told = (
         result.err
-        + desk.type("jobs").in_flight_at_burst
-        + desk.type("status", result.job).in_flight_at_burst
-        + desk.type("doctor").in_flight_at_burst
+        + desk.type("jobs").out
+        + desk.type("status", result.job).out
+        + desk.type("doctor").out
     )
     with sqlite3.connect(desk.folder / "roster.db") as ledger:
         tables = [name for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

@@ -33,7 +33,7 @@ def test_a_job_is_paused_from_another_process_and_resumed(lms, desk, running):
     result = desk.balanced(running.result())
 
     assert told.code == 0
-    assert "roster resume 1" in told.in_flight_at_burst
+    assert "roster resume 1" in told.out
     assert (result.code, result.state) == (3, "paused")
     assert result.counts["not_attempted"] > 0
     calls = lms.calls()

@@ -111,7 +111,7 @@ def test_the_end_of_a_job_is_told_once_by_mail_and_once_by_webhook(sandbox, offi
     assert told["job"]["link"] == f"https://roster.example.org/jobs/{job}"
     assert mail_server.subjects == ["Roster: spring.csv: 1 of 4 registered, 3 need you"]
     everything = (
-        posted.body + b"".join(mail_server.raw) + running.err.read_bytes() + running.in_flight_at_burst.read_bytes()
+        posted.body + b"".join(mail_server.raw) + running.err.read_bytes() + running.out.read_bytes()
     )
     assert not PERSONAL.search(everything.decode())
 
@@ -171,10 +171,10 @@ def test_no_receiver_that_fails_touches_the_job(sandbox, office, hook):
     doctor = desk.type("doctor")
     assert doctor.code == 2
     assert (
-        f"messages to hook: the one on job {job} is waiting: the receiver answered 500" in doctor.in_flight_at_burst
+        f"messages to hook: the one on job {job} is waiting: the receiver answered 500" in doctor.out
     )
-    assert "mail: 127.0.0.1:" in doctor.in_flight_at_burst
-    assert hook.url not in doctor.in_flight_at_burst + doctor.err
+    assert "mail: 127.0.0.1:" in doctor.out
+    assert hook.url not in doctor.out + doctor.err
 
 
 def test_trouble_of_a_connection_is_told_once_and_that_it_is_well_again_too(sandbox, office, hook):
@@ -256,7 +256,7 @@ def test_a_person_can_try_a_receiver_and_look_into_the_outbox(office, hook, mail
     )
     assert unknown.code == 2
     assert "hook, office" in unknown.err
-    assert "No message yet" in desk.type("message", "list").in_flight_at_burst
+    assert "No message yet" in desk.type("message", "list").out
 
 
 def test_serve_refuses_a_table_that_must_be_mended(sandbox, office, hook):

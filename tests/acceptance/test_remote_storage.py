@@ -76,7 +76,7 @@ def test_doctor_writes_there_and_takes_it_away_again(elsewhere):
 
     told = desk.type("doctor")
 
-    assert "rosters can be written" in told.in_flight_at_burst
+    assert "rosters can be written" in told.out
     assert files_below(bucket) == []
 
 

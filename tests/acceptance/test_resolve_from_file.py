@@ -49,7 +49,7 @@ def test_the_failed_rows_with_their_registrations_filled_in_settle_all_of_them(d
     told = desk.type("resolve", result.job, "--from", file)
 
     assert (told.code, told.err) == (0, "")
-    assert f"{COUNT} rows resolved: {COUNT} registered. 0 rows" in told.in_flight_at_burst
+    assert f"{COUNT} rows resolved: {COUNT} registered. 0 rows" in told.out
     again = desk.resume(result.job)
     assert (again.code, again.counts) == (0, {"registered": COUNT})
     assert {row["_row"]: row["_registration_id"] for row in again.rows} == there
@@ -81,8 +81,8 @@ def test_absent_lets_rows_be_sent_again_and_others_stay_in_doubt(doubtful):
     told = desk.type("resolve", result.job, "--from", file)
 
     assert told.code == 0
-    assert f"roster resume {result.job}" in told.in_flight_at_burst
-    assert f"{COUNT - 2} rows of job {result.job} are still in doubt" in told.in_flight_at_burst
+    assert f"roster resume {result.job}" in told.out
+    assert f"{COUNT - 2} rows of job {result.job} are still in doubt" in told.out
     again = desk.resume(result.job)
     assert again.counts == {"registered": 2, "in_doubt": COUNT - 2}
 

@@ -55,13 +55,13 @@ def test_a_schedule_is_added_listed_and_removed(sandbox, office, words):
 
     added = add(desk, *words, "--zone", "Europe/Dublin", "--to", "north", "--course", "58", "--missed", "skip")
 
-    assert "first on" in added.in_flight_at_burst
+    assert "first on" in added.out
     found = listed(desk, "nightly")
     assert (found["cron"], found["zone"], found["missed"]) == ("0 2 * * 1-5", "Europe/Dublin", "skip")
     assert (found["source"], found["connection"]) == (str(desk.folder / "hr.csv"), "north")
     assert found["options"]["course"] == "58"
     assert datetime.fromisoformat(found["next_at"]).weekday() < 5
-    assert "nightly: " in desk.type("schedule", "list").in_flight_at_burst
+    assert "nightly: " in desk.type("schedule", "list").out
     assert desk.type("schedule", "remove", "nightly").code == 0
     assert desk.type("schedule", "list", "--json").json == []
 
@@ -115,7 +115,7 @@ def test_a_password_in_an_address_is_never_shown(sandbox, office):
     told.append(desk.type("doctor"))
 
     assert "hush-hush" not in "".join(each.out + each.err for each in told)
-    assert "paramiko" in told[2].in_flight_at_burst
+    assert "paramiko" in told[2].out
 
 
 def test_preview_tells_the_next_runs_how_long_they_take_and_what_clashes(sandbox, office):
@@ -125,7 +125,7 @@ def test_preview_tells_the_next_runs_how_long_they_take_and_what_clashes(sandbox
     add(desk, "other", "--cron", "0 2 * * 1", "--zone", "UTC", "hr.csv")
 
     told = desk.type("schedule", "preview", "nightly", "--count", "3", "--json").json
-    text = desk.type("schedule", "preview").in_flight_at_burst
+    text = desk.type("schedule", "preview").out
 
     assert len(told["runs"]) == 3
     assert {(run["rows"], run["calls"]["most"], run["seconds"]) for run in told["runs"]} == {(30, 31, 15.5)}
@@ -163,7 +163,7 @@ def test_a_source_that_is_missing_is_told_by_list_and_doctor(sandbox, office, wa
 
     wait_until(lambda: listed(desk, "nightly")["last_error"])
 
-    assert "gone.csv is not there" in desk.type("schedule", "list").in_flight_at_burst
+    assert "gone.csv is not there" in desk.type("schedule", "list").out
     told = desk.type("doctor")
     assert (told.code, "gone.csv is not there" in told.out) == (2, True)
     assert desk.jobs() == []

@@ -109,6 +109,6 @@ def test_what_jobs_status_and_report_say_is_what_the_run_said(sandbox, office, p
         assert {key: summary[key] for key in same} == {key: result.summary[key] for key in same}
     assert report.report(".results.csv").parent == desk.folder / "elsewhere"
     assert report.rows == result.rows
-    assert "roster.csv" in desk.type("jobs").in_flight_at_burst
-    assert "completed_with_errors" in desk.type("status", result.job).in_flight_at_burst
+    assert "roster.csv" in desk.type("jobs").out
+    assert "completed_with_errors" in desk.type("status", result.job).out
     assert lms.calls() == calls

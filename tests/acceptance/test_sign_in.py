@@ -164,7 +164,7 @@ def test_every_act_leaves_its_line_in_the_audit(door, desk):
     assert acts == [("retry", job), ("drop", job)]
     assert [line["act"] for line in lines if line["who"] != "oren"] == ["user token", "user add"]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line["at"]) for line in lines)
-    assert "oren" in desk.type("audit", "--job", job).in_flight_at_burst
+    assert "oren" in desk.type("audit", "--job", job).out
 
 
 def test_a_token_ends_with_its_account_and_when_it_is_revoked(door, desk):

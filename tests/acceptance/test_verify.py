@@ -325,6 +325,6 @@ def test_a_person_reads_what_was_found(kmi):
     told = desk.type("verify", result.job, "--report", "checked")
 
     assert told.code == 1
-    assert "1 confirmed, 1 differs, 0 cannot be verified" in told.in_flight_at_burst
-    assert "checked/roster.differs.csv" in told.in_flight_at_burst
+    assert "1 confirmed, 1 differs, 0 cannot be verified" in told.out
+    assert "checked/roster.differs.csv" in told.out
     assert (desk.folder / "checked" / "roster.results.xlsx").is_file()
