@@ -97,7 +97,7 @@ def test_strict_sends_nothing_and_says_why(door, desk, lms, people):
     summary = served.done(roster, strict="on")
 
     assert summary["state"] == "invalid"
-    assert "1 invalid rows" in summary["reason"]
+    assert "1 row is invalid" in summary["reason"]
     assert lms.changes == {}
 
 

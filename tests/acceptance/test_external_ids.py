@@ -242,5 +242,5 @@ def test_tahdah_says_that_it_cannot_or_that_the_roster_names_nobody(sandbox, off
     assert {row["_error_code"] for row in result.rows} == {"action_not_supported"}
     bare = desk.type("run", "bare.csv")
     assert bare.code == 2
-    assert "names a person is missing" in bare.err
+    assert "No column identifies the people" in bare.err
     assert lms.calls() == 0

@@ -58,7 +58,7 @@ def test_what_cannot_be_read_ends_in_failed_with_a_word_on_what_to_do(sandbox, o
     assert {*files} <= {*lies_in(inbox / "failed")}
     said = (inbox / "failed" / "wrong_headings.message.txt").read_text("utf-8-sig")
     assert "nothing was sent" in said
-    assert "A heading that names a person is missing" in said
+    assert "No column identifies the people" in said
     assert "[folders.NAME]" in said
     assert "the file is empty" in (inbox / "failed" / "empty.message.txt").read_text("utf-8-sig")
     assert desk.lms.calls() == 0

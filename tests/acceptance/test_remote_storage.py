@@ -83,8 +83,8 @@ def test_doctor_writes_there_and_takes_it_away_again(elsewhere):
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("https://example.com/x", "nothing can be kept at https://"),
-        ("memory://x", "nothing can be kept at memory://"),
+        ("https://example.com/x", "files cannot be stored at https://"),
+        ("memory://x", "files cannot be stored at memory://"),
         ("s3://user:secret@bucket/x", "needs the Python package s3fs"),
     ],
 )

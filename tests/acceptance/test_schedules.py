@@ -163,9 +163,9 @@ def test_a_source_that_is_missing_is_told_by_list_and_doctor(sandbox, office, wa
 
     wait_until(lambda: listed(desk, "nightly")["last_error"])
 
-    assert "gone.csv is not there" in desk.type("schedule", "list").out
+    assert "gone.csv does not exist" in desk.type("schedule", "list").out
     told = desk.type("doctor")
-    assert (told.code, "gone.csv is not there" in told.out) == (2, True)
+    assert (told.code, "gone.csv does not exist" in told.out) == (2, True)
     assert desk.jobs() == []
 
 

@@ -1,4 +1,4 @@
-"""Read an answer file: a report whose columns `_resolve`, `_candidate_id` and `_registration_id` a person filled in."""
+"""Read an answer file: a report in which a person has filled in `_resolve` or the ids of the LMS."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def _detect_text(head: bytes, *, name: str, size: int) -> FileType:
     if _HTML.match(start):
         raise UnreadableRoster(f"{name}: this is a web page with the name of a spreadsheet; {_SAVE_AS}.")
     if _SPREADSHEET_2003.match(start):
-        raise UnreadableRoster(f"{name}: this is an XML file (perhaps an XML Spreadsheet 2003); {_SAVE_AS}.")
+        raise UnreadableRoster(f"{name}: this is an XML file (perhaps XML Spreadsheet 2003); {_SAVE_AS}.")
     _check_size(size, MAX_TEXT_BYTES, name=name)
     return FileType.TEXT
 
@@ -128,7 +128,7 @@ def _workbook_type(names: set[str], *, name: str, is_ods: bool) -> FileType:
         return FileType.XLSB
     if any(part.endswith("workbook.xml") for part in names):
         return FileType.XLSX
-    what = "an archive that is not a workbook; unpack it first"
+    what = "an archive without a workbook; unpack it first"
     if any(part.startswith("word/") for part in names):
         what = f"a text document; {_SAVE_AS}"
     elif any(part.startswith("index/") and part.endswith(".iwa") for part in names):

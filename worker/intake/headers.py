@@ -164,9 +164,9 @@ def _choose_headings(
         best, winner = winners.setdefault(column, (strength, position))
         if winner != position and best == strength:
             raise UnreadableRoster(
-                f"Two headings match the column {column}: {quote(headings[winner])} in column {column_letter(winner)} "
-                f"and {quote(headings[position])} in column {column_letter(position)}. Rename one of them, or choose "
-                f'one with --map "Heading={column}".'
+                f"Two headings match the column {column}: {quote(headings[winner])} in column "
+                f"{column_letter(winner)} and {quote(headings[position])} in column {column_letter(position)}. "
+                f'Rename one of them, or choose one with --map "Heading={column}".'
             )
     columns = tuple(match[1] if match and winners[match[1]][1] == at else None for at, match in enumerate(matches))
     lost = [

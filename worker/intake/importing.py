@@ -15,7 +15,7 @@ from worker.intake.options import options_of_job
 from worker.intake.rows import parse_rows
 from worker.ledger import importing, jobs, rows
 from worker.ledger.importing import NewRow
-from worker.model import Action, JobState, RowStatus
+from worker.model import UNREAD, Action, JobState, RowStatus
 
 if TYPE_CHECKING:
     from worker.intake.headers import Headings
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from worker.settings import Connection
 
 SEPARATOR = "; "
-_UNREAD_STATES = (JobState.UPLOADED, JobState.VALIDATING)
 
 
 def import_roster(
@@ -51,7 +50,7 @@ def import_roster(
     enough. If the process is killed half way, the next one reads the roster from the start.
     """
     with ledger.write() as tx:
-        begun = jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, state=JobState.VALIDATING)
+        begun = jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.VALIDATING)
         job = _get_job(tx, job_id)
     if not begun:
         return
@@ -67,15 +66,15 @@ def import_roster(
             import_rows(chunk_transaction, job, rules, open_with_options(path, job.roster, options_of_job(job)))
     except Unreachable as error:
         with fenced() as tx:
-            jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, reason=str(error))
+            jobs.change_job(tx, job_id, only_from=UNREAD, reason=str(error))
         raise LedgerAway(str(error)) from None
     except NothingSent as error:
         with fenced() as tx:
             importing.delete_rows(tx, job_id)
-            jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, state=JobState.INVALID, reason=str(error))
+            jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.INVALID, reason=str(error))
         raise
     with fenced() as tx:
-        if not jobs.change_job(tx, job_id, only_from=_UNREAD_STATES, state=JobState.QUEUED):
+        if not jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.QUEUED):
             _explain_if_cancelled(tx, job_id)
     if job.options.get("strict"):
         _reject_invalid_rows(ledger, job_id)

@@ -48,10 +48,10 @@ def quote(text: str) -> str:
 CELL_REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         ProblemCode.EXCEL_ERROR: "the cell contains a spreadsheet error; enter the value.",
-        ProblemCode.FORMULA_WITHOUT_VALUE: "the cell contains a formula whose value was not saved; open the file in "
-        "a spreadsheet program and save it again, or enter the value.",
-        ProblemCode.LOST_DIGITS: "the number has more than 15 digits, and a spreadsheet keeps only 15; enter the id "
-        "again, as text.",
+        ProblemCode.FORMULA_WITHOUT_VALUE: "the cell contains a formula whose value was not saved; open the "
+        "file in a spreadsheet program and save it again, or enter the value.",
+        ProblemCode.LOST_DIGITS: "the number has more than 15 digits, and a spreadsheet keeps only 15; enter "
+        "the id again, as text.",
     }
 )
 _EXCEL_ERRORS = frozenset(

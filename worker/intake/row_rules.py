@@ -59,7 +59,7 @@ class RowRequirements:
     columns: Sequence[str | None]
 
     def problems_of(self, row: RowValues, present: frozenset[str]) -> Iterator[Problem]:
-        """Yield what a row lacks; `present` are the columns that are not empty, those with invalid values included."""
+        """Yield what a row lacks; `present` are the columns that are not empty, including invalid values."""
         if row.action not in self.rules.actions:
             can = ", ".join(sorted(self.rules.actions))
             message = f'This connection does not support "{row.action}"; it supports: {can}.'
@@ -121,9 +121,8 @@ def collect_defaults(set_values: Mapping[str, str], course: str | None, rules: R
     plain = {column: value for column, value in chosen.items() if column not in COURSE_COLUMNS}
     of_course = {column: value for column, value in chosen.items() if column in COURSE_COLUMNS}
     for column in of_course.keys() - rules.course_columns:
-        raise UsageError(
-            f"--set {column}: this connection identifies courses only by {course_columns_text(rules.course_columns)}."
-        )
+        known = course_columns_text(rules.course_columns)
+        raise UsageError(f"--set {column}: this connection identifies courses only by {known}.")
     if not of_course and course is not None:
         of_course = dict([parse_course(course, allowed=rules.course_columns)])
     _, problems = check_values(

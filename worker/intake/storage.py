@@ -1,4 +1,4 @@
-"""Store rosters and reports in a folder or, with fsspec, at an address; fetch and remove them; report failures plainly.
+"""Store, fetch and remove files in a folder or, with fsspec, at an address; report failures in plain words.
 
 An address may contain a password or a signature, and so may a library's error: no message shows either.
 """
@@ -36,6 +36,8 @@ PACKAGES: Mapping[str, str | None] = {
 #: The kinds of address at which files can be stored; `local` is fsspec's name for a folder.
 STORE_SCHEMES = frozenset(PACKAGES) - {"http", "https"} | {"local"}
 _CHUNK = 1 << 20
+#: A row of a roster takes about this many bytes.
+BYTES_PER_ROW = 80
 _WEB_SCHEMES = {"http", "https"}
 #: With these a put is atomic by itself, and fsspec's move treats brackets as a pattern.
 _ATOMIC_PUT = {"s3", "gs", "gcs", "az", "abfs"}
@@ -78,7 +80,7 @@ def redacted(address: str) -> str:
 
 
 def fetch(address: str, path: Path, *, largest: float = math.inf) -> None:
-    """Download an address to a file of this machine. Raises UsageError, also when it has more than `largest` bytes."""
+    """Download an address to a file. Raises UsageError, also when it has more than `largest` bytes."""
     import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
 
     options: dict[str, Any] = {"block_size": 0} if scheme_of(address) in _WEB_SCHEMES else {}
@@ -219,6 +221,15 @@ def _store_in_folder(path: Path, target: Path) -> Path:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise UsageError(
-            f"The roster cannot be stored in {files}: {error.strerror}. Nothing was sent; free some space or set `files`"
+            f"The roster cannot be stored in {files}: {error.strerror}. Nothing was sent; "
+            "free some space or set `files`"
         ) from None
     return target
+
+
+def estimate_rows(stored_path: str) -> int:
+    """Return about how many rows a stored roster has, by its size; 0 when this machine has no such file."""
+    try:
+        return Path(stored_path).stat().st_size // BYTES_PER_ROW
+    except OSError:
+        return 0

@@ -211,7 +211,7 @@ def test_why_a_file_has_no_job_yet_is_noted(ledger: Ledger, inbox: Path) -> None
         opened(ledger, drop, inbox)
 
     (waiting,) = watch.find_claimed(ledger, "inbox")
-    assert "cannot be kept" in waiting.error
+    assert "cannot be stored" in waiting.error
     (inbox.parent / "files").unlink()
     assert opened(ledger, waiting, inbox) is not None
 

@@ -79,14 +79,14 @@ def test_two_equal_claims_are_an_error_that_names_both():
 
 
 def test_the_same_heading_twice_is_an_error():
-    with pytest.raises(UnreadableRoster, match="Two headings claim the column email"):
+    with pytest.raises(UnreadableRoster, match="Two headings match the column email"):
         match_headings(["Email", "email"])
 
 
 def test_a_columns_own_name_wins_over_an_alias_and_says_so():
     found = match_headings(["Login", "login_name", "email"])
     assert found.columns == (None, "login_name", "email")
-    assert '"Login" is not used' in found.warnings[0]
+    assert '"Login" is not imported' in found.warnings[0]
 
 
 def test_a_secondary_email_counts_only_when_there_is_no_other():
@@ -114,7 +114,7 @@ def test_a_mapping_wins_over_a_columns_own_name():
 @pytest.mark.parametrize(
     ("mapping", "said"),
     [
-        ({"Colour": "email"}, 'it has "Mail", "Mobile"'),
+        ({"Colour": "email"}, 'its headings are "Mail", "Mobile"'),
         ({"Mobile": "emial"}, "did you mean email"),
         ({"Mobile": "email", "Mail": "E-mail"}, "two headings"),
     ],

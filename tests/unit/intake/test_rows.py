@@ -303,5 +303,5 @@ def test_signs_of_lost_zeros_are_warned_of_once_a_column(open_bytes, ids, warned
 
 
 def test_a_file_that_is_mostly_garbage_stops(read):
-    with pytest.raises(UnreadableRoster, match="29 of 30 rows name nobody"):
+    with pytest.raises(UnreadableRoster, match="29 of 30 rows do not identify a person"):
         read(f"{HEAD}\na@x.example,Ann,Lee,58\n" + ",garbage,,\n" * 29)

@@ -162,8 +162,8 @@ def test_a_run_that_is_a_little_late_was_not_missed(services: Services, roster: 
 @pytest.mark.parametrize(
     ("source", "changes", "said"),
     [
-        ("nowhere.csv", {}, "is not there"),
-        ("folder:nowhere", {}, "is not there"),
+        ("nowhere.csv", {}, "does not exist"),
+        ("folder:nowhere", {}, "does not exist"),
         ("sftp://user:secret@host/x.csv", {}, "paramiko"),
         ("hr.csv", {"connection": "west"}, "no connection 'west'"),
     ],

@@ -52,7 +52,7 @@ def test_without_a_known_pace_calls_are_told_and_no_time(services: Services, tmp
 def test_what_cannot_be_read_now_is_told_and_its_times_too(services: Services) -> None:
     (ahead,) = forecast_runs(services, [a_schedule(services, "nowhere.csv")], 2)
 
-    assert "is not there" in ahead.cost.unknown_reason
+    assert "does not exist" in ahead.cost.unknown_reason
     assert len(ahead.times) == 2
 
 

@@ -92,9 +92,9 @@ def test_the_newest_roster_of_a_folder_is_taken_and_no_report(tmp_path: Path) ->
 
 
 def test_what_is_not_there_is_said_plainly(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not there"):
+    with pytest.raises(UsageError, match="does not exist"):
         source.find_file(parse_source(str(tmp_path / "x.csv")))
-    with pytest.raises(UsageError, match="is not there"):
+    with pytest.raises(UsageError, match="does not exist"):
         source.find_file(parse_source(f"folder:{tmp_path}/x"))
     with pytest.raises(UsageError, match="no roster in"):
         source.find_file(parse_source(str(tmp_path)))
@@ -112,7 +112,7 @@ def test_an_address_is_fetched_for_as_long_as_it_is_needed(host: str, tmp_path: 
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("gone.csv", "is not there"), ("forbidden.csv", "answered 403"), ("large.csv", "larger than 100 MB")],
+    [("gone.csv", "does not exist"), ("forbidden.csv", "answered 403"), ("large.csv", "larger than 100 MB")],
 )
 def test_what_cannot_be_fetched_is_said_without_the_secret(host: str, tmp_path: Path, path: str, said: str) -> None:
     with pytest.raises(UsageError) as raised:

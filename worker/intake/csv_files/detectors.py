@@ -1,8 +1,8 @@
 """Detect the encoding of a text that is not Unicode from its non-ASCII fields: two detectors must agree.
 
-Detectors fail on files that are mostly ASCII, as rosters are; so one of them gets only the fields that are not. With
-a short list of encodings it is good at Western files, with a long one at the others; the second detector, on the raw
-bytes, confirms its result.
+Detectors fail on files that are mostly ASCII, as rosters are; so one of them gets only the fields that are not.
+With a short list of encodings it is good at Western files, with a long one at the others; the second detector, on
+the raw bytes, confirms its result.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _ALL_ENCODINGS = (
     *("cp1253", "cp1254", "cp1257", "cp932", "euc-jp", "gb18030", "big5hkscs", "cp949", "mac-roman"),
 )
 _CENTRAL_EUROPE = frozenset({"windows-1250", "cp1250", "iso-8859-2"})
-#: Letters common in Western names, at whose code points Central European encodings have rare or only Polish letters;
-#: a Polish text read as Western would have symbols among its letters.
+#: Letters common in Western names, at whose code points Central European encodings have rare or only Polish
+#: letters; a Polish text read as Western would have symbols among its letters.
 _WESTERN_LETTERS = frozenset("ñåêàãÑÅÊÀÃ")
 _MIN_LETTERS = 2
 _SAMPLE_BYTES = 16 * 2**20

@@ -1,7 +1,7 @@
 """Read a CSV, TSV or text file as records, numbered as a spreadsheet would show them.
 
-A record is a row: a quoted cell with line breaks is part of one row, and a blank line is a row. A `sep=;` line is an
-instruction to Excel, not a row.
+A record is a row: a quoted cell with line breaks is part of one row, and a blank line is a row. A `sep=;` line is
+an instruction to Excel, not a row.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class CsvFile:
         for cell in record:
             if "\0" in cell:
                 raise UnreadableRoster(
-                    f"{self.name}, row {number}: a cell contains a NUL character. Export the file again, or save it "
-                    "as CSV UTF-8."
+                    f"{self.name}, row {number}: a cell contains a NUL character. Export the file again, or save "
+                    "it as CSV UTF-8."
                 )
             if "\n" in cell and self._spans_rows(cell, width=len(record)):
                 raise self._broken_quoting(number, line, "a cell contains what looks like whole rows")

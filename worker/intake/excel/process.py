@@ -101,9 +101,7 @@ def try_read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> Sheet
         locked = isinstance(error, PasswordError)
         return SheetFailed(_LOCKED if locked else f"the workbook is damaged, or not a workbook; {_SAVE_AGAIN}.")
     except _UNUSUAL_LAYOUT:
-        return SheetFailed(
-            f"the workbook has an unusual structure that cannot be read with certainty; {_SAVE_AGAIN}."
-        )
+        return SheetFailed(f"the workbook has a structure that cannot be read with certainty; {_SAVE_AGAIN}.")
     except BaseException as error:  # noqa: BLE001 - a panic of the reader is a BaseException; this process ends anyway
         return SheetFailed(f"the workbook cannot be read ({type(error).__name__}); {_SAVE_AGAIN}.")
 

@@ -23,8 +23,8 @@ from worker.intake.file_type import FileType
 TIMEOUT_SECONDS = 120.0
 _RESPONSE = msgspec.json.Decoder(ipc.SheetRead | ipc.SheetFailed)
 _TOO_MUCH_MEMORY = (
-    "the sheet needs too much memory. Is there a cell far below the last row, or far to the right? Copy the rows that "
-    "you need into a new workbook and save that."
+    "the sheet needs too much memory. Is there a cell far below the last row, or far to the right? Copy the rows "
+    "that you need into a new workbook and save that."
 )
 
 

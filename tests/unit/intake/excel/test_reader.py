@@ -160,7 +160,7 @@ def test_the_first_visible_sheet_with_data_is_read_and_the_others_are_named(open
     file = open_bytes(content)
     assert cells(file) == [("People@x.example",)]
     assert any('"More"' in note for note in file.notes)
-    assert any('hidden: "Secret", "Very"' in note for note in file.notes)
+    assert any('Hidden sheets not read: "Secret", "Very"' in note for note in file.notes)
     assert cells(open_bytes(content, sheet=" more")) == [("More@x.example",)]
     assert cells(open_bytes(content, sheet="Secret")) == [("Secret@x.example",)]
 
@@ -198,7 +198,7 @@ def test_a_cell_far_away_is_refused_and_ends_nothing_else(open_bytes):
     book = openpyxl.Workbook()
     book.active.append(["email"])
     book.active["XFD1048576"] = "x"
-    with pytest.raises(UnreadableRoster, match="stray cell far below"):
+    with pytest.raises(UnreadableRoster, match="cell far below"):
         open_bytes(saved(book))
 
 
@@ -269,7 +269,7 @@ def test_rows_that_openpyxl_would_lose_are_refused(open_bytes, rewrite):
         first, second = re.findall(rb'<row r="[23]".*?</row>', xml)
         return xml.replace(first + second, second + first)
 
-    with pytest.raises(UnreadableRoster, match="cannot read with certainty"):
+    with pytest.raises(UnreadableRoster, match="cannot be read with certainty"):
         open_bytes(rewrite(zeros(1, 2), "xl/worksheets/sheet1.xml", turned))
 
 

@@ -57,7 +57,9 @@ def test_a_formula_is_seen_wherever_a_piece_of_the_part_ends(scan_part):
     ],
 )
 def test_number_formats_with_leading_zeros_are_seen(scan_part, style, unseen):
-    assert scan_part("xl/styles.xml", f'<numFmts><numFmt numFmtId="164" {style}/></numFmts>').hidden_content is unseen
+    assert (
+        scan_part("xl/styles.xml", f'<numFmts><numFmt numFmtId="164" {style}/></numFmts>').hidden_content is unseen
+    )
 
 
 def test_openpyxl_is_guarded_and_is_not_loaded_before_it_is_needed():
