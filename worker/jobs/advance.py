@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from worker.intake.storage import estimate_rows
 from worker.jobs import completion, lifecycle
 from worker.ledger import batches, jobs, queue
 from worker.ledger.queue import Priority, Task, TaskMessage
-from worker.model import AT_WORK, STAGES, TO_READ, JobState
+from worker.model import AT_WORK, STAGES, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -67,9 +68,9 @@ def advance(tx: Transaction, job_id: int, window: Window, at: float) -> list[Tas
     job = jobs.find_job(tx, job_id)
     if job is None or job.is_claimed:
         return []
-    if job.state in {JobState.SCHEDULED, *TO_READ} or (job.state in AT_WORK and not job.planned):
+    if job.state.is_preparing or job.state is JobState.SCHEDULED or (job.state.is_sending and not job.planned):
         return _enqueue_import(tx, job, window, at)
-    if job.state in AT_WORK:
+    if job.state.is_sending:
         return _advance_running(tx, job, window, at)
     if job.state is JobState.CANCELLING and not queue.has_running_batch(tx, job_id):
         lifecycle.finish_cancelling(tx, job_id)
@@ -82,7 +83,7 @@ def advance(tx: Transaction, job_id: int, window: Window, at: float) -> list[Tas
 def next_batches(tx: Transaction, job_id: int, limit: int, at: float, *, besides: Collection[int]) -> list[int]:
     """Return the batches of a job that may start now, those without a message in the broker first."""
     job = jobs.find_job(tx, job_id)
-    if job is None or job.state not in AT_WORK:
+    if job is None or not job.state.is_sending:
         return []
     open_batches = batches.open_batches(tx, job_id)
     running = [batch for batch in open_batches if batch.running or batch.id in besides]
@@ -98,7 +99,7 @@ def _enqueue_import(tx: Transaction, job: Job, window: Window, at: float) -> lis
         if seconds:
             return []
         jobs.change_job(tx, job.id, only_from=(JobState.SCHEDULED,), state=JobState.UPLOADED, not_before=None)
-    priority = queue.priority_of(queue.estimate_rows(job.stored_path))
+    priority = queue.priority_of(estimate_rows(job.stored_path))
     messages = _enqueue_job(tx, job.id, Task.SPLIT, window, at + seconds)
     return [replace(message, priority=priority, countdown=seconds) for message in messages]
 

@@ -8,7 +8,7 @@ from worker.errors import StopJob
 from worker.jobs import lifecycle
 from worker.ledger import batches, jobs, rows
 from worker.ledger.database import now
-from worker.model import AT_WORK, DONE, JobState, RowStatus
+from worker.model import AT_WORK, JobState
 from worker.registration.batch import BatchEnd
 
 if TYPE_CHECKING:
@@ -45,29 +45,29 @@ def mark_succeeded_if_done(tx: Transaction, job_id: int) -> None:
 
 def _all_done(tx: Transaction, job_id: int) -> bool:
     by_status = rows.count_rows(tx, job_id).by_status
-    return all(count == 0 or status in DONE or status is RowStatus.SKIPPED for status, count in by_status.items())
+    return all(count == 0 or not status.is_open for status, count in by_status.items())
 
 
-def reason_to_hold(desk: JobContext, patience: OutageBudget, end: BatchEnd) -> StopJob | None:
+def reason_to_hold(context: JobContext, outage_budget: OutageBudget, end: BatchEnd) -> StopJob | None:
     """Return why the job must be held, if so; nothing more is sent for it then."""
-    stop = _find_reason(desk, patience, end)
+    stop = _find_reason(context, outage_budget, end)
     if stop is not None:
-        desk.halted = True
+        context.halted = True
     return stop
 
 
-def _find_reason(desk: JobContext, patience: OutageBudget, end: BatchEnd) -> StopJob | None:
+def _find_reason(context: JobContext, outage_budget: OutageBudget, end: BatchEnd) -> StopJob | None:
     if end.stop is not None:
         return end.stop
-    if end.course_stopped is not None and desk.only_course:
+    if end.course_stopped is not None and context.only_course:
         return StopJob(end.course_stopped.code, end.course_stopped.message)
     if end.retry_later is not None:
         try:
-            patience.record_failure(end.retry_later, answered=desk.client.session.has_responded)
+            outage_budget.record_failure(end.retry_later, answered=context.client.session.has_responded)
         except StopJob as stop:
             return stop
     elif end == BatchEnd():
-        patience.reset()
+        outage_budget.reset()
     return None
 
 

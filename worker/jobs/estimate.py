@@ -37,17 +37,17 @@ def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
     perhaps a call; one more look-up where only an external id names the registration.
     """
     ahead = count_remaining(tx, job_id)
-    deeds = ahead.actions
+    actions = ahead.actions
     registering = (
         ahead.unlinked
-        + deeds
+        + actions
         + sum(math.ceil(rows / rules.rows_per_call) for rows in ahead.rows_by_course.values())
     )
     if not rules.lists_people:
         calls = registering + ahead.new_candidates
-        return Estimate(least=calls, most=calls + deeds)
+        return Estimate(least=calls, most=calls + actions)
     lists = 1 + len(ahead.rows_by_course) + math.ceil(ahead.new_candidates / PAGE) if registering else 0
-    return Estimate(least=registering, most=registering + deeds + ahead.new_candidates + lists)
+    return Estimate(least=registering, most=registering + actions + ahead.new_candidates + lists)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

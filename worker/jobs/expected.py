@@ -73,42 +73,42 @@ def _overlaid(person: Candidate, newer: Candidate) -> Candidate:
     return replace(person, **values, fields={**person.fields, **newer.fields})
 
 
-def judge(work: WorkItem, deed: ActionRequest, sight: Lookup) -> Finding:
+def judge(work: WorkItem, request: ActionRequest, state: Lookup) -> Finding:
     """Return what the state at the LMS means for a row that is done according to its status."""
-    if isinstance(sight, Refused) and sight.code in _ANSWERS:
-        sight = LookupMiss.ABSENT
-    if isinstance(sight, Refused):
-        if sight.code in _CONTRADICTIONS:
-            return _differs(work, "verified_otherwise", sight.message)
-        return cannot_be_verified(work, f"The LMS does not allow the look-up ({sight.message})")
-    if sight is LookupMiss.AMBIGUOUS:
+    if isinstance(state, Refused) and state.code in _ANSWERS:
+        state = LookupMiss.ABSENT
+    if isinstance(state, Refused):
+        if state.code in _CONTRADICTIONS:
+            return _differs(work, "verified_otherwise", state.message)
+        return cannot_be_verified(work, f"The LMS does not allow the look-up ({state.message})")
+    if state is LookupMiss.AMBIGUOUS:
         message = (
             "The LMS shows several registrations of this person on this course; withdraw the surplus ones there"
         )
         return _differs(work, "verified_otherwise", message)
-    if sight is LookupMiss.NO_LOOKUP:
+    if state is LookupMiss.NO_LOOKUP:
         return cannot_be_verified(work, "This LMS offers no look-up for it")
-    if sight is LookupMiss.ABSENT:
-        return _absent(work, deed)
-    return _seen(work, deed, sight)
+    if state is LookupMiss.ABSENT:
+        return _absent(work, request)
+    return _seen(work, request, state)
 
 
-def _absent(work: WorkItem, deed: ActionRequest) -> Finding:
-    if is_removal(deed.action):
+def _absent(work: WorkItem, request: ActionRequest) -> Finding:
+    if is_removal(request.action):
         return _confirmed(work)
     if work.candidate.state is CandidateState.DEACTIVATED:
         return cannot_be_verified(work, "This person was deactivated since, and the LMS no longer shows them")
-    what = "person" if deed.action.is_about_a_person else "registration"
+    what = "person" if request.action.is_about_a_person else "registration"
     return _differs(work, "verified_absent", f"The LMS does not show this {what}. {AGAIN}")
 
 
-def _seen(work: WorkItem, deed: ActionRequest, seen: RemoteState) -> Finding:
-    known = None if deed.action.is_about_a_person else deed.registration_id
+def _seen(work: WorkItem, request: ActionRequest, seen: RemoteState) -> Finding:
+    known = None if request.action.is_about_a_person else request.registration_id
     if not seen.is_done:
-        what = "person" if deed.action.is_about_a_person else "registration"
-        shown = "still there" if deed.action is Action.DEACTIVATE else seen.description
+        what = "person" if request.action.is_about_a_person else "registration"
+        shown = "still there" if request.action is Action.DEACTIVATE else seen.description
         return _differs(work, "verified_otherwise", f"The LMS shows this {what} differently: {shown}. {AGAIN}")
-    if known and seen.lms_id and known != seen.lms_id and not is_removal(deed.action):
+    if known and seen.lms_id and known != seen.lms_id and not is_removal(request.action):
         message = f"The LMS shows it under another id ({seen.lms_id}): it was made again there"
         return _differs(work, "verified_otherwise", message)
     return _confirmed(work)

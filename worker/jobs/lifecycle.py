@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import UnknownJob, UsageError
 from worker.ledger import batches, jobs, queue, rows
 from worker.ledger.database import now
-from worker.model import AT_WORK, ENDED, TO_READ, Driver, JobState, RowStatus
+from worker.model import AT_WORK, TO_READ, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
 #: `retry` sends rows of these statuses, for which nothing was done.
-RETRIABLE = (RowStatus.REJECTED, RowStatus.NOT_ATTEMPTED)
 #: The states of a job that has stopped and not ended: it needs a person, or its time.
-STOPPED = (JobState.PAUSED, JobState.HELD, JobState.SCHEDULED)
 
 
 def get_job(tx: Transaction, job_id: int) -> Job:
@@ -86,7 +84,7 @@ def resume(tx: Transaction, job_id: int) -> Job:
         raise UsageError(f"Job {job_id} was cancelled; `roster retry {job_id}` sends the rows that were not sent")
     if job.state is JobState.CANCELLING:
         raise UsageError(f"Job {job_id} is being cancelled; wait for its end, then `roster retry {job_id}`")
-    if not job.headings and job.state in {JobState.PAUSED, JobState.SCHEDULED, JobState.HELD}:
+    if not job.headings and job.state.is_idle:
         jobs.change_job(tx, job_id, state=JobState.UPLOADED, reason="", not_before=None)
     return get_job(tx, job_id)
 
@@ -103,7 +101,7 @@ def hand_to_queue(tx: Transaction, job_id: int) -> str:
     job = resume(tx, job_id)
     if job.has_ended and not queue.count_rows_left(tx, job_id) and not batches.rows_to_plan(tx, job_id):
         raise UsageError(f"Job {job_id} has ended ({job.state}); nothing is left to do")
-    if job.state in {*AT_WORK, *TO_READ} and (job.driver is Driver.QUEUE or _has_owner(tx, job)):
+    if (job.state.is_sending or job.state.is_preparing) and (job.driver is Driver.QUEUE or _has_owner(tx, job)):
         jobs.change_job(tx, job_id, enqueued_at=None)
         return f"Job {job_id} is running"
     _give_to_queue(tx, job)
@@ -117,7 +115,7 @@ def take_over(tx: Transaction, job_id: int) -> str:
     """
     batches.reopen_abandoned(tx, job_id)
     job = get_job(tx, job_id)
-    if job.state not in {*AT_WORK, *TO_READ}:
+    if not (job.state.is_sending or job.state.is_preparing):
         return f"job {job_id} of this roster is {job.state}; `roster resume {job_id}` continues it"
     if job.driver is Driver.QUEUE or _has_owner(tx, job):
         return f"already running, as job {job_id}"
@@ -131,7 +129,7 @@ def _has_owner(tx: Transaction, job: Job) -> bool:
 
 
 def _give_to_queue(tx: Transaction, job: Job) -> None:
-    unread = job.state in {JobState.UPLOADED, JobState.VALIDATING}
+    unread = job.state.is_unread
     jobs.change_job(
         tx,
         job.id,
@@ -160,13 +158,13 @@ def reopen(tx: Transaction, job_id: int) -> int:
     job = get_unpurged_job(tx, job_id)
     if job.state is JobState.INVALID:
         raise UsageError(f"Job {job_id} sent nothing, since its roster must be fixed first; upload the fixed file")
-    if not job.has_ended and job.state not in STOPPED:
+    if not job.has_ended and not job.state.is_idle:
         raise UsageError(f"Job {job_id} has not ended ({job.state}); use `roster resume {job_id}`")
     batches.reopen_abandoned(tx, job_id)
     if any(batch.running for batch in batches.open_batches(tx, job_id)):
         raise UsageError(f"Calls of job {job_id} are still in progress; try again in a moment")
-    count = rows.reopen_rows(tx, job_id, RETRIABLE)
-    if job.state in ENDED:
+    count = rows.reopen_rows(tx, job_id, [status for status in RowStatus if status.is_retriable])
+    if job.has_ended:
         state = JobState.QUEUED if job.headings else JobState.UPLOADED
         jobs.change_job(tx, job_id, state=state, reason="", finished_at=None)
     return count
@@ -177,7 +175,7 @@ def has_nothing_to_retry(tx: Transaction, job_id: int) -> bool:
     job = get_unpurged_job(tx, job_id)
     by_status = rows.count_rows(tx, job_id).by_status
     ended = job.has_ended and job.state is not JobState.INVALID and bool(job.headings)
-    return ended and not any(by_status[status] for status in RETRIABLE)
+    return ended and not any(count for status, count in by_status.items() if status.is_retriable)
 
 
 def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:

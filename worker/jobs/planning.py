@@ -84,28 +84,28 @@ def canary_size(rows: int, rows_per_call: int) -> int:
     return rows % rows_per_call or min(rows, rows_per_call)
 
 
-async def prepare(desk: JobContext, batch_size: int) -> None:
+async def prepare(context: JobContext, batch_size: int) -> None:
     """Find the job's registrations and people and plan its batches; may be called again at any time.
 
     Raises RetryLater when the LMS asks for a pause or is away, StopJob when it refuses to be read.
     """
-    await update_remaining(desk)
-    await external_ids.resolve_external_ids(desk)
-    await _find_people(desk)
-    await desk.ledger.run_separately(lambda tx: _plan(tx, desk, batch_size))
-    await update_remaining(desk)
+    await update_remaining(context)
+    await external_ids.resolve_external_ids(context)
+    await _find_people(context)
+    await context.ledger.run_separately(lambda tx: _plan(tx, context, batch_size))
+    await update_remaining(context)
 
 
-async def update_remaining(desk: JobContext) -> None:
+async def update_remaining(context: JobContext) -> None:
     """Update how much work the job has left in its context."""
-    ahead = await desk.ledger.query(lambda tx: count_remaining(tx, desk.job_id))
-    desk.rows_left = sum(ahead.rows_by_course.values()) + ahead.actions
-    desk.only_course = len(ahead.rows_by_course) == 1 and not ahead.actions
+    ahead = await context.ledger.query(lambda tx: count_remaining(tx, context.job_id))
+    context.rows_left = sum(ahead.rows_by_course.values()) + ahead.actions
+    context.only_course = len(ahead.rows_by_course) == 1 and not ahead.actions
 
 
-async def _find_people(desk: JobContext) -> None:
+async def _find_people(context: JobContext) -> None:
     try:
-        await directory.match_people(desk)
+        await directory.match_people(context)
     except AnswerLost as lost:
         raise LmsUnavailable(2.0, str(lost)) from None
     except Refused as refused:
@@ -113,13 +113,13 @@ async def _find_people(desk: JobContext) -> None:
         raise StopJob("not_allowed", message, refused.status) from None
 
 
-def _plan(tx: Transaction, desk: JobContext, batch_size: int) -> None:
+def _plan(tx: Transaction, context: JobContext, batch_size: int) -> None:
     plan_batches(
         tx,
-        desk.job_id,
+        context.job_id,
         batch_size=batch_size,
-        rows_per_call=desk.rows_per_call,
-        rows_per_action=desk.connector.rules.rows_per_deed,
-        proven=desk.breaker.proven,
+        rows_per_call=context.rows_per_call,
+        rows_per_action=context.connector.rules.rows_per_deed,
+        proven=context.breaker.proven,
     )
-    jobs.change_job(tx, desk.job_id, planned=True)
+    jobs.change_job(tx, context.job_id, planned=True)

@@ -23,7 +23,7 @@ def open_undo(tx: Transaction, job_id: int, rules: RowRules) -> int:
     if Action.WITHDRAW not in rules.actions:
         system = job.system.capitalize()
         raise UsageError(f"{system} documents no way to withdraw a registration: job {job_id} cannot be undone")
-    if not job.has_ended and job.state not in lifecycle.STOPPED:
+    if not job.has_ended and not job.state.is_idle:
         raise UsageError(f"Job {job_id} is {job.state}; `roster pause {job_id}` or `roster cancel {job_id}` first")
     undo = resolutions.open_undo(tx, job)
     if undo is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from worker import bootstrap
@@ -15,7 +16,6 @@ from worker.errors import AnswerLost, LmsError, LmsUnavailable, Refused, RetryLa
 from worker.jobs import expected, lifecycle
 from worker.jobs.expected import cannot_be_verified, judge
 from worker.ledger import verify as verifying
-from worker.ledger.people import with_id
 from worker.ledger.verify import Finding
 from worker.lms.contract import ActionRequest, LookupMiss, RemoteState
 from worker.model import Verdict
@@ -42,7 +42,7 @@ def rows_to_verify(tx: Transaction, job_id: int) -> list[DoneRow]:
     Raises UsageError when the job is still running, was purged, or has no such row.
     """
     job = lifecycle.get_unpurged_job(tx, job_id)
-    if not job.has_ended and job.state not in lifecycle.STOPPED:
+    if not job.has_ended and not job.state.is_idle:
         raise UsageError(
             f"Job {job_id} is {job.state}; verify it when it has ended, or `roster pause {job_id}` first"
         )
@@ -63,24 +63,24 @@ async def verify_job(
 
     `report` is called with a sentence about the progress.
     """
-    wire = bootstrap.open_lms_session(services, connection)
-    door = bootstrap.open_lms_client(wire, job_id)
+    lms_session = bootstrap.open_lms_session(services, connection)
+    client = bootstrap.open_lms_client(lms_session, job_id)
     memory = bootstrap.pace_key(connection)
-    books = JobCounters(ledger=services.ledger, job_id=job_id, client=door, pace_key=memory)
-    desk = bootstrap.open_job_context(services, connection, job_id, door, lambda: None)
-    desk.rows_left = len(rows)
+    counters = JobCounters(ledger=services.ledger, job_id=job_id, client=client, pace_key=memory)
+    context = bootstrap.open_job_context(services, connection, job_id, client, lambda: None)
+    context.rows_left = len(rows)
     try:
-        await verify_rows(desk, rows, longest_pause=connection.longest_pause_seconds, report=report)
+        await verify_rows(context, rows, longest_pause=connection.longest_pause_seconds, report=report)
     except LmsError as error:
         return error
     finally:
-        await books.flush(desk)
-        await wire.close()
+        await counters.flush(context)
+        await lms_session.close()
     return None
 
 
 async def verify_rows(
-    desk: JobContext, rows: Sequence[DoneRow], *, longest_pause: float, report: Callable[[str], None]
+    context: JobContext, rows: Sequence[DoneRow], *, longest_pause: float, report: Callable[[str], None]
 ) -> None:
     """Read these rows back, course by course, and record the findings of each course.
 
@@ -96,14 +96,14 @@ async def verify_rows(
             unclear.append(cannot_be_verified(done.work, expected.UNKNOWN))
         else:
             course = wanted.course.key if wanted.course and not wanted.action.is_about_a_person else ""
-            deed = _request_for(desk, done.work, wanted)
-            groups.setdefault((wanted.action, course), []).append((done.work, deed))
-    await desk.ledger.run(lambda tx: verifying.save_findings(tx, desk.job_id, unclear))
-    reading = _Verification(desk, OutageBudget(), longest_pause)
+            request = _request_for(context, done.work, wanted)
+            groups.setdefault((wanted.action, course), []).append((done.work, request))
+    await context.ledger.run(lambda tx: verifying.save_findings(tx, context.job_id, unclear))
+    reading = _Verification(context, OutageBudget(), longest_pause)
     count = len(unclear)
     for pairs in groups.values():
         findings = await reading.findings(pairs)
-        await desk.ledger.run(lambda tx, findings=findings: verifying.save_findings(tx, desk.job_id, findings))  # type: ignore[misc]
+        await context.ledger.run(partial(verifying.save_findings, job_id=context.job_id, findings=findings))
         count += len(findings)
         report(f"{count} of {len(rows)} rows read back")
 
@@ -111,9 +111,9 @@ async def verify_rows(
 class _Verification:
     """The reads of one verification."""
 
-    def __init__(self, desk: JobContext, patience: OutageBudget, longest_pause: float) -> None:
-        self.desk = desk
-        self.patience = patience
+    def __init__(self, context: JobContext, outage_budget: OutageBudget, longest_pause: float) -> None:
+        self.context = context
+        self.outage_budget = outage_budget
         self.longest_pause = longest_pause
 
     async def findings(self, pairs: Sequence[RequestedAction]) -> list[Finding]:
@@ -121,10 +121,10 @@ class _Verification:
         pairs = await self._with_course_id(pairs)
         found: dict[int, Finding] = {}
         waiting = pairs
-        for pause in (0.0, *self.desk.lookup_pauses):
+        for pause in (0.0, *self.context.lookup_pauses):
             await asyncio.sleep(pause)
-            sights = await self._read_states([deed for _, deed in waiting])
-            found |= {work.row_id: judge(work, deed, sights[work.row_id]) for work, deed in waiting}
+            states = await self._read_states([request for _, request in waiting])
+            found |= {work.row_id: judge(work, request, states[work.row_id]) for work, request in waiting}
             waiting = [pair for pair in waiting if found[pair[0].row_id].verdict is Verdict.DIFFERS]
             if not waiting:
                 break
@@ -136,29 +136,29 @@ class _Verification:
         course = None if first.action.is_about_a_person else first.row.course
         if len(pairs) == 1 or course is None or course.course_id is not None:
             return pairs
-        sight = (await self._read_states([first]))[first.row_id]
-        if not isinstance(sight, RemoteState) or sight.course_id is None:
+        state = (await self._read_states([first]))[first.row_id]
+        if not isinstance(state, RemoteState) or state.course_id is None:
             return pairs
-        by_id = with_id(course, sight.course_id)
-        return [(work, replace(deed, row=replace(deed.row, course=by_id))) for work, deed in pairs]
+        by_id = course.with_id(state.course_id)
+        return [(work, replace(request, row=replace(request.row, course=by_id))) for work, request in pairs]
 
-    async def _read_states(self, deeds: Sequence[ActionRequest]) -> Mapping[int, Lookup]:
+    async def _read_states(self, requests: Sequence[ActionRequest]) -> Mapping[int, Lookup]:
         """Read the state of rows, waiting out pauses of the LMS; a refusal is returned for each row."""
         while True:
             try:
-                sights = await self.desk.connector.read_states(deeds)
+                states = await self.context.connector.read_states(requests)
             except Refused as refused:
-                return {deed.row_id: refused for deed in deeds}
+                return {request.row_id: refused for request in requests}
             except AnswerLost as lost:
                 await self._wait(LmsUnavailable(2.0, str(lost)))
             except RetryLater as later:
                 await self._wait(later)
             else:
-                self.patience.reset()
-                return {deed.row_id: sights.get(deed.row_id, LookupMiss.NO_LOOKUP) for deed in deeds}
+                self.outage_budget.reset()
+                return {request.row_id: states.get(request.row_id, LookupMiss.NO_LOOKUP) for request in requests}
 
     async def _wait(self, later: RetryLater) -> None:
-        self.patience.record_failure(later, answered=self.desk.client.session.has_responded)
+        self.outage_budget.record_failure(later, answered=self.context.client.session.has_responded)
         if later.seconds > self.longest_pause:
             raise StopJob(
                 "refused_for_long", f"{later.message} of {later.seconds:,.0f} seconds; verify the job later"
@@ -166,7 +166,7 @@ class _Verification:
         await asyncio.sleep(later.seconds)
 
 
-def _request_for(desk: JobContext, work: WorkItem, wanted: RosterRow) -> ActionRequest:
+def _request_for(context: JobContext, work: WorkItem, wanted: RosterRow) -> ActionRequest:
     """Return what is to be read; by the LMS's id where that is known, so that a list can be used."""
     candidate_id = work.candidate.lms_id or ""
     if wanted.action.is_about_a_person:
@@ -177,6 +177,6 @@ def _request_for(desk: JobContext, work: WorkItem, wanted: RosterRow) -> ActionR
         action=wanted.action,
         row=replace(wanted, registration_external_id=None) if known else wanted,
         candidate_id=candidate_id,
-        idempotency_key=idempotency_key(desk, work, candidate_id),
+        idempotency_key=idempotency_key(context, work, candidate_id),
         registration_id=known,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("roster")
 
 
-def store(ledger: Ledger, connection: str, mark: str, told: Sequence[WebhookEvent]) -> bool:
+def store(ledger: Ledger, connection: str, mark: str, events: Sequence[WebhookEvent]) -> bool:
     """Store the events of one webhook, to be applied later; False when the same one came before."""
     lines = [
         webhooks.RegistrationEvent(
@@ -28,7 +28,7 @@ def store(ledger: Ledger, connection: str, mark: str, told: Sequence[WebhookEven
             legal_entity_id=each.legal_entity_id,
             registration_id=each.registration_id,
         )
-        for each in told
+        for each in events
     ]
     with ledger.write() as tx:
         return webhooks.save_events(tx, connection, mark, lines)

@@ -52,7 +52,7 @@ async def run_batches(
 async def startable(session: JobSession, running: Collection[asyncio.Task[BatchEnd]] = ()) -> list[int]:
     """Return the batches of the job that may start now next to those that are `running`."""
     most = BATCHES_AT_ONCE - len(running)
-    if most < 1 or session.watcher.stop_reason() or session.context.halted:
+    if most < 1 or session.stop_signals.stop_reason() or session.context.halted:
         return []
     mine = {int(batch.get_name()) for batch in running}
     return await session.context.ledger.run(

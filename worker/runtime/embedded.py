@@ -54,14 +54,14 @@ class Runner:
 
         Raises UsageError when another process works on it.
         """
-        ledger, wire = self.services.ledger, bootstrap.open_lms_session(self.services, self.connection)
+        ledger, lms_session = self.services.ledger, bootstrap.open_lms_session(self.services, self.connection)
         try:
             await ledger.run(lambda tx: _take(tx, self.job_id, self.expected_state))
             self.session = open_session(
-                self.services, self.connection, self.job_id, wire, ending=self.interrupted.is_set
+                self.services, self.connection, self.job_id, lms_session, ending=self.interrupted.is_set
             )
             try:
-                async with self.session.watcher.watching(may_yield=False):
+                async with self.session.stop_signals.watching(may_yield=False):
                     await self._retry_while_away(
                         lambda: planning.prepare(self.session.context, self.connection.batch_size)
                     )
@@ -73,7 +73,7 @@ class Runner:
             finally:
                 await self.session.flush()
         finally:
-            await wire.close()
+            await lms_session.close()
         return await self._job()
 
     @property
@@ -143,9 +143,9 @@ class Runner:
     async def _raise_if_stopped(self) -> None:
         """Raise Stopped when a person asked for it, here or in another process, or the job is held."""
         job = await self._job()
-        if job.state not in AT_WORK:
+        if not job.state.is_sending:
             raise Stopped(f"the job is {job.state}")
-        if reason := self.session.watcher.stop_reason():
+        if reason := self.session.stop_signals.stop_reason():
             raise reason
 
     async def _stop_as_asked(self) -> None:

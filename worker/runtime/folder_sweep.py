@@ -48,11 +48,11 @@ def open_jobs(process: WorkerProcess) -> None:
 
 def _open_jobs_in(process: WorkerProcess, folder: Folder) -> None:
     ledger, connection = process.ledger, process.services.connection(folder.connection)
-    sight = watch.scan_folder(Path(folder.path))
-    if sight.others:
-        files = len(sight.others)
+    scan = watch.scan_folder(Path(folder.path))
+    if scan.others:
+        files = len(scan.others)
         process.warn_once(f"others {folder.name}", "not a roster, left in place", folder=folder.name, files=files)
-    for drop in [*watch.find_claimed(ledger, folder.name), *_whole(ledger, folder, sight)]:
+    for drop in [*watch.find_claimed(ledger, folder.name), *_whole(ledger, folder, scan)]:
         try:
             submitted = _submit(process, folder, connection, drop)
         except (RosterError, OSError) as error:
@@ -98,14 +98,14 @@ def submit_file(
     )
 
 
-def _whole(ledger: Ledger, folder: Folder, sight: watch.FolderScan) -> list[dropped_files.DroppedFile]:
+def _whole(ledger: Ledger, folder: Folder, scan: watch.FolderScan) -> list[dropped_files.DroppedFile]:
     """Record the files of a folder and return the complete ones; an empty folder costs no write."""
-    if not sight.files:
+    if not scan.files:
         with ledger.read() as tx:
             if not dropped_files.files_in(tx, folder.name, dropped_files.DroppedFileState.SEEN):
                 return []
     with ledger.write() as tx:
-        return watch.find_complete(tx, folder.name, sight.files, folder.settle_seconds)
+        return watch.find_complete(tx, folder.name, scan.files, folder.settle_seconds)
 
 
 def archive_leftovers(process: WorkerProcess) -> list[TaskMessage]:

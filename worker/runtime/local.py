@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ class LocalWorker:
                     begun = True
             if time.monotonic() - swept > every:
                 with left_to_next_sweep("lost work"):
-                    self._publish(await asyncio.to_thread(sweep.recover, process, forgotten=False))
+                    self._publish(await asyncio.to_thread(sweep.recover, process, messages_lost=False))
                 swept = time.monotonic()
             if time.monotonic() - checked > min(every, INCOMING_SECONDS) and not self._incoming:
                 self._incoming = asyncio.create_task(self._open_incoming(process))
@@ -135,7 +136,5 @@ async def _messages_of_new_jobs(process: WorkerProcess) -> list[TaskMessage]:
     new = await process.ledger.run(queue.never_enqueued)
     due: list[TaskMessage] = []
     for job_id in new:
-        due += await process.ledger.run(
-            lambda tx, job_id=job_id: advance.advance(tx, job_id, process.window, now())
-        )  # type: ignore[misc]
+        due += await process.ledger.run(partial(advance.advance, job_id=job_id, window=process.window, at=now()))
     return due

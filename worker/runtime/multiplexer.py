@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.errors import LedgerError
+from worker.intake.storage import estimate_rows
 from worker.ledger import batches, queue
 from worker.ledger.database import now
 from worker.ledger.queue import Priority, Task, TaskMessage
@@ -103,12 +104,12 @@ class Multiplexer:
 
     async def _start_side_jobs(self, job_id: int) -> None:
         """Run the messages no worker has claimed yet, shortest job first; import only one long roster at a time."""
-        here = (job_id, *self._side_jobs.values())
-        if len(here) > MAX_SIDE_JOBS or shutting_down.is_set():
+        taken = (job_id, *self._side_jobs.values())
+        if len(taken) > MAX_SIDE_JOBS or shutting_down.is_set():
             return
-        unclaimed = await self.process.ledger.query(lambda tx: queue.unclaimed(tx, exclude=here))
+        unclaimed = await self.process.ledger.query(lambda tx: queue.unclaimed(tx, estimate_rows, exclude=taken))
         due = [each for each in unclaimed if time.monotonic() > self._not_before.get((each.task, each.job_id), 0.0)]
-        for message in in_order(due)[: MAX_SIDE_JOBS + 1 - len(here)]:
+        for message in in_order(due)[: MAX_SIDE_JOBS + 1 - len(taken)]:
             self._not_before[message.task, message.job_id] = time.monotonic() + AGAIN_SECONDS
             is_long = message.task is Task.SPLIT and message.priority is Priority.LOW
             if not (is_long and self._imports_long):
@@ -119,7 +120,7 @@ class Multiplexer:
     async def _sweep_if_overdue(self) -> None:
         interval = self.process.services.settings.sweep_seconds
         if await self.process.ledger.query(queue.last_swept) < now() - OVERDUE_INTERVALS * interval:
-            await asyncio.to_thread(sweep, self.process, self.publisher, forgotten=False)
+            await asyncio.to_thread(sweep, self.process, self.publisher, messages_lost=False)
 
     def _ended(self, side_job: asyncio.Task[None]) -> None:
         job_id = self._side_jobs.pop(side_job)

@@ -113,16 +113,16 @@ class WorkerProcess:
         self.sender.finish(LAST_NOTIFICATIONS_SECONDS)
 
     async def _close_lms_sessions(self) -> None:
-        for wire in self._lms_sessions.values():
-            await wire.close()
+        for lms_session in self._lms_sessions.values():
+            await lms_session.close()
 
     def _open(self, job: Job) -> JobSession:
         connection = self.services.connection(job.connection)
         credential = bootstrap.credential_of(connection)
         if credential not in self._lms_sessions:
             self._lms_sessions[credential] = bootstrap.open_lms_session(self.services, connection)
-        wire = self._lms_sessions[credential]
-        return open_session(self.services, connection, job.id, wire, ending=shutting_down.is_set)
+        lms_session = self._lms_sessions[credential]
+        return open_session(self.services, connection, job.id, lms_session, ending=shutting_down.is_set)
 
 
 def current_process() -> WorkerProcess:

@@ -43,9 +43,9 @@ async def run_time_slice(
         return
     async with hold_on_failure(process, job_id):
         session = await process.session(job_id)
-        session.watcher.progress = partial(_progressed, session, progress)
+        session.stop_signals.progress = partial(_progressed, session, progress)
         try:
-            async with session.watcher.watching():
+            async with session.stop_signals.watching():
                 await run_batches(session, [batch_id], partial(_on_end, process, session, publisher))
         finally:
             await session.flush()

@@ -30,7 +30,7 @@ class JobSession:
 
     context: JobContext
     counters: JobCounters
-    watcher: StopSignals
+    stop_signals: StopSignals
     outage_budget: OutageBudget = field(default_factory=OutageBudget)
     used_at: float = field(default_factory=time.monotonic)
 
@@ -60,13 +60,13 @@ class JobSession:
 
 
 def open_session(
-    services: Services, connection: Connection, job_id: int, wire: LmsSession, *, ending: Callable[[], bool]
+    services: Services, connection: Connection, job_id: int, lms_session: LmsSession, *, ending: Callable[[], bool]
 ) -> JobSession:
     """Open a job in this process, over an open LMS session; `ending` returns whether the process is to end."""
-    door = bootstrap.open_lms_client(wire, job_id)
-    attention = StopSignals(ledger=services.ledger, job_id=job_id, is_shutting_down=ending)
-    desk = bootstrap.open_job_context(services, connection, job_id, door, attention.stop_reason)
+    client = bootstrap.open_lms_client(lms_session, job_id)
+    stop_signals = StopSignals(ledger=services.ledger, job_id=job_id, is_shutting_down=ending)
+    context = bootstrap.open_job_context(services, connection, job_id, client, stop_signals.stop_reason)
     memory = bootstrap.pace_key(connection)
     return JobSession(
-        desk, JobCounters(ledger=services.ledger, job_id=job_id, client=door, pace_key=memory), attention
+        context, JobCounters(ledger=services.ledger, job_id=job_id, client=client, pace_key=memory), stop_signals
     )

@@ -48,7 +48,7 @@ async def split(process: WorkerProcess, job_id: int) -> list[TaskMessage]:
 async def _make_ready(process: WorkerProcess, job_id: int) -> None:
     job = await process.job(job_id)
     connection = process.services.connection(job.connection)
-    if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
+    if job.state.is_unread:
         try:
             await asyncio.to_thread(
                 import_roster,
@@ -56,7 +56,7 @@ async def _make_ready(process: WorkerProcess, job_id: int) -> None:
                 job_id,
                 lms.rules_of(connection),
                 owner=process.services.owner,
-                turn=YieldBudget.of(process.ledger, job).chunk_slot,
+                chunk_context=YieldBudget.of(process.ledger, job).chunk_slot,
             )
         except NothingSent as error:
             log.warning("roster rejected", job=job_id, reason=type(error).__name__)
@@ -65,7 +65,7 @@ async def _make_ready(process: WorkerProcess, job_id: int) -> None:
     await process.ledger.run(lambda tx: _begin(tx, job_id))
     session = await process.session(job_id)
     try:
-        async with session.watcher.watching(may_yield=False):
+        async with session.stop_signals.watching(may_yield=False):
             await planning.prepare(session.context, connection.batch_size)
     except Stopped:
         return

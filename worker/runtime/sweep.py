@@ -28,7 +28,7 @@ log = structlog.get_logger("roster")
 
 
 def sweep(process: WorkerProcess, publisher: Publisher, *, messages_lost: bool) -> None:
-    """Find everything that is to be done and publish it; `forgotten`: the broker has lost every message.
+    """Find everything that is to be done and publish it; `messages_lost`: the broker has lost all of them.
 
     Folders and schedules are checked in a thread: a share that hangs must not block a worker's slot.
     """

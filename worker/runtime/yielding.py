@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
+from worker.intake.storage import estimate_rows
 from worker.ledger import queue
 from worker.runtime.process import shutting_down
 
@@ -41,7 +42,7 @@ class YieldBudget:
     @classmethod
     def of(cls, ledger: Ledger, job: Job) -> YieldBudget:
         """Return the budget of `job`: the longer its roster, the larger; a short one does not yield."""
-        rows = queue.estimate_rows(job.stored_path)
+        rows = estimate_rows(job.stored_path)
         if rows <= queue.SMALL_ROWS:
             return cls(ledger, job.id, 0, 0.0)
         short_rows = min(queue.SMALL_ROWS, rows // SHORTER_TIMES)
@@ -59,7 +60,7 @@ class YieldBudget:
         began = time.monotonic()
         while time.monotonic() - began < self.seconds_left and not shutting_down.is_set():
             with self.ledger.read() as tx:
-                if not queue.short_job_is_running(tx, self.job_id, most=self.short_rows):
+                if not queue.short_job_is_running(tx, self.job_id, estimate_rows, max_rows=self.short_rows):
                     break
             time.sleep(POLL_SECONDS)
         self.seconds_left -= time.monotonic() - began
