@@ -47,7 +47,7 @@ from worker.lms.contract import (
 )
 from worker.model import Action, Candidate, RowRules
 from worker.reports.codes import CODES
-from worker.sandbox.server import make_world, running
+from worker.sandbox.server import make_state, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -119,7 +119,7 @@ def open_lms(system: str) -> Iterator[Open]:
         async def open_one(
             *bad_days: str, settings: dict[str, Any] | None = None, **options: Any
         ) -> AsyncIterator[tuple[Connector, LmsClient]]:
-            url = stack.enter_context(running(make_world(bad_days=bad_days, **options)))
+            url = stack.enter_context(running(make_state(bad_days=bad_days, **options)))
             async with connected(a_connection(system, url, **(settings or {}))) as pair:
                 yield pair
 
@@ -273,7 +273,7 @@ async def test_every_column_of_a_candidate_reaches_the_lms_or_is_left_out_and_no
         expiration_date=date(2030, 1, 2),
         fields={"shoeSize": "44"},
     )
-    world = make_world()
+    world = make_state()
     with running(world) as url:
         async with connected(a_connection(system, url)) as (connector, _):
             await connector.create_candidate(everything, nothing)
@@ -417,7 +417,7 @@ async def test_every_registration_is_confirmed_by_row(open_lms: Open) -> None:
 async def test_answers_are_matched_by_id_in_whatever_order_and_form_they_come(
     open_lms: Open, system: str, names: Names, form: str
 ) -> None:
-    world = make_world(bad_days=[f"{names.register}:{form}"])
+    world = make_state(bad_days=[f"{names.register}:{form}"])
     with running(world) as url:
         async with connected(a_connection(system, url)) as (connector, _):
             ids = await created(connector, 4)
@@ -750,7 +750,7 @@ async def test_a_look_up_by_external_id_that_is_refused_or_breaks_never_says_abs
 
 async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as_a_whole() -> None:
     """K-ext says that fields may be left out, not what becomes of them."""
-    world = make_world(update_empties=True)
+    world = make_state(update_empties=True)
     with running(world) as url:
         async with connected(a_connection("kmi", url)) as (connector, door):
             ids = [await connector.create_candidate(a_candidate(number, zip="2611"), nothing) for number in (1, 2)]
@@ -766,7 +766,7 @@ async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as
 
 
 async def test_many_people_are_looked_at_by_the_list_of_all() -> None:
-    with running(make_world(seed_users=300)) as url:
+    with running(make_state(seed_users=300)) as url:
         async with connected(a_connection("kmi", url)) as (connector, door):
             deeds = [a_deed_of(Action.DEACTIVATE, str(1000 + number), number) for number in range(1, 101)]
             found = await connector.read_states(deeds)
@@ -813,7 +813,7 @@ async def test_an_lms_that_is_not_there_got_nothing(system: str) -> None:
 
 
 async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, system: str) -> None:
-    world = make_world()
+    world = make_state()
     with running(world) as url:
         pace = FreePace()
         async with connected(a_connection(system, url), pace) as (connector, _):

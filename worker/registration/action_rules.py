@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from worker.errors import AnswerLost, Refused
 from worker.ledger.intents import RowOutcome
-from worker.ledger.people import with_id
 from worker.lms.contract import ActionRequest, LookupMiss, RemoteState
 from worker.model import Action, CandidateState, RegistrationState, RowStatus
 from worker.registration.candidates import UNKNOWN_CANDIDATE
@@ -31,7 +30,7 @@ def action_request_for(context: JobContext, work: WorkItem, candidate_id: str, a
     about_a_person = action.is_about_a_person
     course = work.row.course
     if course is not None:
-        course = with_id(course, context.course_ids.get(course.key))
+        course = course.with_id(context.course_ids.get(course.key))
     return ActionRequest(
         row_id=work.row_id,
         action=action,

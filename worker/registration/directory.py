@@ -70,7 +70,7 @@ async def load_existing_registrations(context: JobContext, claim: Claim) -> None
     course, known = await context.ledger.run(lambda tx: people.count_known_before(tx, context.job_id, key))
     if course is None or not known or not context.connector.rules.lists_people:
         return
-    course = people.with_id(course, course_id)
+    course = course.with_id(course_id)
     if course.course_id is None:
         context.check_courses_first.add(key)
         await _choose_canary(context, claim)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.errors import LedgerError, RosterError
+from worker.intake.storage import estimate_rows
 from worker.ledger import jobs, queue, rows
-from worker.model import AT_WORK, RowStatus
+from worker.model import RowStatus
 from worker.registration.context import Stopped
 
 if TYPE_CHECKING:
@@ -70,12 +71,14 @@ class StopSignals:
     def _check_state(self, tx: Transaction) -> None:
         """Stop when the job is no longer running."""
         state = jobs.state_of(tx, self.job_id)
-        if state not in AT_WORK:
+        if state is None or not state.is_sending:
             self._reason = Stopped(f"the job is {state or 'gone'}")
 
     def _check_waiting_jobs(self, tx: Transaction) -> tuple[int, int]:
         """Stop when other jobs should run; return the number of the job's rows with an outcome, and of all rows."""
-        if time.monotonic() - self._started_at > MAX_TIME_SLICE_SECONDS or queue.shorter_job_waits(tx, self.job_id):
+        if time.monotonic() - self._started_at > MAX_TIME_SLICE_SECONDS or queue.shorter_job_waits(
+            tx, self.job_id, estimate_rows
+        ):
             self._reason = self._reason or Stopped("yielding to another job")
         tally = rows.count_rows(tx, self.job_id)
         return tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED], tally.total

@@ -28,7 +28,7 @@ from worker.ledger import action_intents, batches, schema
 from worker.lms.contract import ActionRequest, ActionResult, LookupMiss, RemoteState
 from worker.model import Action, RegistrationState, RowRules, RowStatus
 from worker.registration.batch import BatchEnd, run_batch
-from worker.sandbox.server import make_world, running
+from worker.sandbox.server import make_state, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
     from worker.lms.contract import Intent
     from worker.registration.context import JobContext
-    from worker.sandbox.world import World
+    from worker.sandbox.state import SandboxState
 
-    Sit = Callable[..., AbstractAsyncContextManager[tuple[JobContext, World]]]
+    Sit = Callable[..., AbstractAsyncContextManager[tuple[JobContext, SandboxState]]]
 
 STUCK_SECONDS = 15.0
 
@@ -50,8 +50,10 @@ def sit(ledger: Ledger) -> Iterator[Sit]:
     with ExitStack() as stack:
 
         @asynccontextmanager
-        async def sit_down(job_id: int, *bad_days: str, **options: Any) -> AsyncIterator[tuple[JobContext, World]]:
-            world = make_world(bad_days=bad_days, **{"seed_users": 6, "registered": ["58:1-6"], **options})
+        async def sit_down(
+            job_id: int, *bad_days: str, **options: Any
+        ) -> AsyncIterator[tuple[JobContext, SandboxState]]:
+            world = make_state(bad_days=bad_days, **{"seed_users": 6, "registered": ["58:1-6"], **options})
             url = stack.enter_context(running(world))
             async with a_desk(ledger, job_id, a_connection("kmi", url)) as at_desk:
                 yield at_desk, world
@@ -71,7 +73,7 @@ def asking(action: Action, count: int = 3) -> list[Any]:
     ]
 
 
-def standing(world: World) -> list[str]:
+def standing(world: SandboxState) -> list[str]:
     return [str(each.status) for each in world.kmi.registrations.all.values()]
 
 

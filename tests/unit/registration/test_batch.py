@@ -38,7 +38,7 @@ from worker.registration.breaker import OutageBudget
 from worker.registration.context import CourseStopped, Stopped
 from worker.registration.directory import match_people
 from worker.registration.enrolments import _rows_named_by
-from worker.sandbox.server import make_world, running
+from worker.sandbox.server import make_state, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
     from worker.ledger.transactions import Ledger
     from worker.registration.context import JobContext
-    from worker.sandbox.world import World
+    from worker.sandbox.state import SandboxState
 
-    Sit = Callable[..., AbstractAsyncContextManager[tuple[JobContext, World]]]
+    Sit = Callable[..., AbstractAsyncContextManager[tuple[JobContext, SandboxState]]]
 
 #: Longer than any batch of a test takes; a batch that is not through by then is stuck.
 STUCK_SECONDS = 15.0
@@ -63,8 +63,8 @@ def sit(ledger: Ledger) -> Iterator[Sit]:
         @asynccontextmanager
         async def sit_down(
             system: str, job_id: int, *bad_days: str, desk: dict[str, Any] | None = None, **options: Any
-        ) -> AsyncIterator[tuple[JobContext, World]]:
-            world = make_world(bad_days=bad_days, **options)
+        ) -> AsyncIterator[tuple[JobContext, SandboxState]]:
+            world = make_state(bad_days=bad_days, **options)
             url = stack.enter_context(running(world))
             async with a_desk(ledger, job_id, a_connection(system, url), **(desk or {})) as at_desk:
                 yield at_desk, world
@@ -90,11 +90,11 @@ def nobody_sends(ledger: Ledger) -> None:
         }
 
 
-def on_course(world: World) -> int:
+def on_course(world: SandboxState) -> int:
     return len(world.tahdah.registrations) + len(world.kmi.registrations.all)
 
 
-def created(world: World) -> int:
+def created(world: SandboxState) -> int:
     return len(world.tahdah.candidates) + len(world.kmi.people.users)
 
 
