@@ -12,7 +12,6 @@ from worker.folders import watch
 from worker.ledger import dropped_files, jobs
 from worker.ledger import schedules as timetable
 from worker.ledger.dropped_files import DroppedFileState
-from worker.model import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,7 @@ def _schedule(schedule: Schedule, job: Job | None) -> tuple[bool, str]:
     about = f"schedule {schedule.name}"
     if schedule.last_error:
         return False, f"{about}: {schedule.last_error}"
-    if job is not None and job.state in {JobState.INVALID, JobState.FAILED}:
+    if job is not None and job.state.has_ended and job.state.needs_person:
         return False, f"{about}: its last job, {job.id}, is {job.state}: {job.reason}"
     return True, f"{about}: in order"
 

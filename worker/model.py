@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -331,6 +331,10 @@ class Course:
         """Return what is the same for the same course, the legal entity included."""
         label = self.label.casefold() if self.name is not None else self.label
         return f"{self.legal_entity_id}/{label}" if self.legal_entity_id is not None else label
+
+    def with_id(self, course_id: str | None) -> Course:
+        """Return the course with the LMS's id, when it has none of its own."""
+        return replace(self, course_id=course_id) if course_id and self.course_id is None else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

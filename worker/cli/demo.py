@@ -16,7 +16,7 @@ from worker.cli import run as work
 from worker.cli.main import run
 from worker.errors import UsageError
 from worker.sandbox import server
-from worker.sandbox.words import BadWords
+from worker.sandbox.rule_syntax import RuleSyntaxError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,9 +51,9 @@ BAD_DAY = ("register:lost-after:nth=6", "create_candidate:reject:nth=300")
 def sandbox(host: str, port: int, quotas: Sequence[str], bad_days: Sequence[str], **options: Any) -> None:
     """Serve the pretend LMS until the process is told to stop. Raises UsageError for options that cannot be."""
     try:
-        world = server.make_world(quotas=quotas, bad_days=bad_days, **options)
+        world = server.make_state(quotas=quotas, bad_days=bad_days, **options)
         server.serve(host, port, world, ready=_tell_address)
-    except BadWords as error:
+    except RuleSyntaxError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(
@@ -95,7 +95,7 @@ def demo(folder: Path) -> int:
         raise UsageError(f"The sample rosters are not at {SAMPLES}; run the demo from a checkout of Roster")
     folder = folder.absolute()
     _make_room(folder)
-    world = server.make_world(quotas=[DEMO_SECONDS_QUOTA], bad_days=BAD_DAY)
+    world = server.make_state(quotas=[DEMO_SECONDS_QUOTA], bad_days=BAD_DAY)
     with server.running(world) as url:
         config = _configure(folder, url)
         for number, scene in enumerate(SCENES, start=1):

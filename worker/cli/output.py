@@ -13,7 +13,7 @@ from worker.ledger import rows
 from worker.model import JobState, RowStatus
 from worker.reports import gather
 from worker.reports.kinds import ReportKind
-from worker.reports.labels import next_steps, verified_in_words
+from worker.reports.labels import STATE_INFO, STATUS_INFO, next_steps, verified_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,25 +24,12 @@ if TYPE_CHECKING:
     from worker.reports.lines import Summary
 
 DONE, NOT_DONE, NOTHING_SENT, WAITS, INTERRUPTED = 0, 1, 2, 3, 130
-_CODES = {
-    JobState.SUCCEEDED: DONE,
-    JobState.COMPLETED_WITH_ERRORS: NOT_DONE,
-    JobState.CANCELLED: NOT_DONE,
-    JobState.FAILED: NOT_DONE,
-    JobState.INVALID: NOTHING_SENT,
-}
-_COLOURS = {
-    RowStatus.INVALID: "red",
-    RowStatus.REJECTED: "red",
-    RowStatus.IN_DOUBT: "yellow",
-    RowStatus.NOT_ATTEMPTED: "yellow",
-    RowStatus.SKIPPED: "blue",
-}
+_ENDS = {JobState.SUCCEEDED: DONE, JobState.INVALID: NOTHING_SENT}
 
 
 def exit_code(state: JobState) -> int:
-    """Return the exit code for the state in which a command leaves a job (contract §2)."""
-    return _CODES.get(state, WAITS)
+    """Return the exit code for the state in which a command leaves a job."""
+    return _ENDS.get(state, NOT_DONE if state.has_ended else WAITS)
 
 
 def summary_of(ledger: Ledger, job: Job) -> Summary:
@@ -79,12 +66,13 @@ def tell(summary: Summary, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary.to_json(), ensure_ascii=False))
         return
-    click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job} {summary.state}")
+    click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job}: {STATE_INFO[summary.state].label}")
     if summary.reason and summary.state is not JobState.INVALID:
         click.echo(f"  {summary.reason}")
     for status, count in summary.by_status.items():
         if count:
-            click.secho(f"  {count:>7}  {status}", fg=_COLOURS.get(status, "green"))
+            info = STATUS_INFO[status]
+            click.secho(f"  {count:>7}  {info.label}", fg=info.colour)
     click.echo(f"  {summary.total:>7}  rows in all")
     if summary.verified is not None:
         click.echo(f"  read back at the LMS: {verified_in_words(summary.verified)}")

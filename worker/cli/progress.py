@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from worker.jobs.estimate import estimate
 from worker.ledger import jobs, rows
 from worker.ledger.database import now
-from worker.model import DONE, JobState, RowStatus
+from worker.model import JobState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ class Watch:
 
     async def _state(self, tally: RowCounts, settled: int) -> str:
         job = await self.runner.services.ledger.run(lambda tx: jobs.find_job(tx, self.runner.job_id))
-        parts = [f"[green]{sum(tally.by_status[status] for status in DONE)} done[/]"]
+        parts = [f"[green]{sum(count for status, count in tally.by_status.items() if status.is_done)} done[/]"]
         wrong = tally.by_status[RowStatus.REJECTED] + tally.by_status[RowStatus.INVALID]
         parts += [f"[red]{wrong} refused[/]"] if wrong else []
         doubtful = tally.by_status[RowStatus.IN_DOUBT]

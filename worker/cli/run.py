@@ -15,7 +15,7 @@ from worker.cli import output
 from worker.cli.progress import shown
 from worker.errors import NothingSent, RosterError, UsageError
 from worker.intake.accept import Origin, fingerprint
-from worker.intake.importing import import_roster, dry_run
+from worker.intake.importing import dry_run, import_roster
 from worker.intake.options import parse_options
 from worker.jobs import lifecycle, submission
 from worker.jobs.estimate import plan_of
@@ -110,7 +110,7 @@ def work_off(services: Services, job_id: int, connection: Connection, *, quiet: 
     ledger = services.ledger
     with ledger.read() as tx:
         job = lifecycle.get_job(tx, job_id)
-    if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
+    if job.state.is_unread:
         try:
             job = _read_in(services, job_id, connection)
         except NothingSent as error:

@@ -29,9 +29,15 @@ def serve(context: click.Context, *, host: str | None, port: int | None) -> None
 
     Example: roster serve
     """
-    from worker.web import serve
+    from worker.web.serve import ServerInfo, serve
 
-    context.exit(serve.serve(services_of(context), host, port))
+    def report(server: ServerInfo) -> None:
+        if not server.has_accounts:
+            note = "There is no account: only this machine is served, without sign-in."
+            click.echo(f"{note} Add an account: `roster user add NAME --role admin`", err=True)
+        click.echo(f"Roster is at {server.url} (press Ctrl-C to stop)", err=True)
+
+    serve(services_of(context), host, port, on_start=report)
 
 
 @click.command()

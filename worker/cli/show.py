@@ -12,8 +12,9 @@ import click
 from worker.cli import output
 from worker.jobs import lifecycle
 from worker.ledger import jobs
-from worker.model import DONE, JobState, RowStatus
+from worker.model import JobState
 from worker.reports import gather
+from worker.reports.labels import STATE_INFO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,15 +23,6 @@ if TYPE_CHECKING:
     from worker.reports.lines import Summary
 
 POLL_SECONDS = 1.0
-#: A job in one of these moves by itself.
-_MOVING = {
-    JobState.UPLOADED,
-    JobState.VALIDATING,
-    JobState.QUEUED,
-    JobState.RUNNING,
-    JobState.WAITING,
-    JobState.CANCELLING,
-}
 
 
 def list_jobs(services: Services, *, as_json: bool) -> int:
@@ -48,13 +40,12 @@ def list_jobs(services: Services, *, as_json: bool) -> int:
 
 
 def _line(summary: Summary) -> str:
-    begun = summary.started_at.astimezone().strftime("%Y-%m-%d %H:%M") if summary.started_at else "not begun"
-    done = sum(summary.by_status[status] for status in DONE)
-    left = summary.total - done - summary.by_status[RowStatus.SKIPPED]
-    counts = f"{done} of {summary.total} done" + (f", {left} not" if left else "")
-    return (
-        f"{summary.job:>5}  {begun:<16}  {summary.state:<22} {summary.connection:<12} {counts:<28} {summary.roster}"
-    )
+    begun = summary.started_at.astimezone().strftime("%Y-%m-%d %H:%M") if summary.started_at else "not started"
+    state = STATE_INFO[summary.state].label
+    counts = f"{summary.done} of {summary.total} done"
+    if summary.not_done:
+        counts += f", {summary.not_done} not"
+    return f"{summary.job:>5}  {begun:<16}  {state:<22} {summary.connection:<12} {counts:<28} {summary.roster}"
 
 
 def status(services: Services, job_id: int, *, watch: bool, as_json: bool) -> int:
@@ -65,7 +56,7 @@ def status(services: Services, job_id: int, *, watch: bool, as_json: bool) -> in
             job = lifecycle.get_job(tx, job_id)
             summary = gather.summarise(tx, job)
         text = f"{summary.state} {summary.by_status}"
-        moving = watch and job.state in _MOVING
+        moving = watch and job.state.is_moving and job.state is not JobState.SCHEDULED
         if watch and not as_json and text != last and moving:
             click.echo(f"{datetime.now().astimezone():%H:%M:%S} {_line(summary)}")
             last = text

@@ -1,4 +1,4 @@
-"""A plain word beside a dropped file that failed, for whoever dropped it. Does not know the ledger."""
+"""Write a message next to a file in `failed/`, for the person who put it into the drop folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from worker.reports.lines import Summary
 
-#: By this line we know our own message again, to replace it or take it away.
+#: A message file begins with this; any other file of that name is never replaced or removed.
 _FIRST_LINE = "A message from Roster about "
 
 
 def write_message(folder: Path, roster: str, summary: Summary) -> None:
-    """Write `<roster>.message.txt` beside a file in `failed/`; take it away when a later try went well."""
+    """Write `<roster>.message.txt` next to a file in `failed/`; remove it when a later run succeeded."""
     path = folder / f"{report_name(roster)}.{MESSAGE}"
     if folder.name != FAILED or not summary.state.has_ended or not _may_write(path):
         return
@@ -31,7 +31,7 @@ def write_message(folder: Path, roster: str, summary: Summary) -> None:
 
 
 def remove_reports(file: Path) -> None:
-    """Take the reports away that were written beside a file while its job stood; the file itself has gone on."""
+    """Remove the reports that were written next to a file while its job was open; the file has been moved."""
     for kind in ReportKind:
         with suppress(OSError):
             (file.parent / file_name(file.name, kind)).unlink(missing_ok=True)
@@ -55,9 +55,9 @@ def _text(roster: str, summary: Summary) -> str:
     ]
     if summary.state is JobState.INVALID:
         lines += [
-            "- This file is not taken again by itself; drop the mended one where you dropped this one.",
-            "- What is called --map, --set, --course, --sheet or --encoding here stands, for dropped files, in",
-            "  roster.toml under [folders.NAME].",
+            "- This file is not imported again by itself. Put the corrected file into the same drop folder.",
+            "- For files in a drop folder, the options --map, --set, --course, --sheet and --encoding are keys of",
+            "  [folders.NAME] in roster.toml.",
         ]
-    lines += ["", f"(job {summary.job}; `roster status {summary.job}` tells more)"]
+    lines += ["", f"(job {summary.job}; run `roster status {summary.job}` for details)"]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Names of dropped files: which are rosters, which are still being written, and which name is free. Pure."""
+"""Names of files in a drop folder: which are rosters, which are temporary, and which name is free. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import PurePath
 
-#: What intake reads; it looks at the content, so a wrong ending among these does no harm.
+#: What intake can read; it detects the type from the content, so a wrong one of these does no harm.
 ROSTER_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"})
-#: What browsers, SFTP programs and editors call a file that is not whole yet.
+#: What browsers, SFTP programs and editors append to a file that is not complete yet.
 _TEMPORARY_SUFFIXES = (
     ".part",
     ".tmp",
@@ -23,33 +23,33 @@ _TEMPORARY_SUFFIXES = (
     ".swp",
     ".lock",
 )
-#: Lock files and copies of Office, hidden files of everybody else.
+#: Lock files and copies of Office, and hidden files.
 _TEMPORARY_PREFIXES = ("~$", ".", "~")
-#: Beside an empty file of the same name, these say that a browser is still fetching it.
+#: Next to an empty file of the same name, these mean that a browser is still downloading it.
 _DOWNLOAD_SUFFIXES = (".part", ".crdownload")
-#: File names may have 255 bytes; a number, the endings of reports and a margin go off.
+#: File names may have 255 bytes, less a number, the suffixes of reports and a margin.
 _MAX_STEM_BYTES = 200
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a name says that the file is not there to stay: `x.csv.part`, `~$x.xlsx`, `.x.csv`."""
+    """Return whether a name is that of a temporary file: `x.csv.part`, `~$x.xlsx`, `.x.csv`."""
     return name.startswith(_TEMPORARY_PREFIXES) or name.casefold().endswith(_TEMPORARY_SUFFIXES)
 
 
 def is_roster(name: str) -> bool:
-    """Tell whether a file of this name is to be taken."""
+    """Return whether a file of this name is to be imported."""
     return PurePath(name).suffix.casefold() in ROSTER_SUFFIXES and not is_temporary(name) and _is_valid_text(name)
 
 
 def is_download_placeholder(name: str, size: int, others: Collection[str]) -> bool:
-    """Tell whether an empty file only keeps the place for one that a browser is still fetching."""
+    """Return whether an empty file is the placeholder of one that a browser is still downloading."""
     return size == 0 and any(f"{name}{ending}" in others for ending in _DOWNLOAD_SUFFIXES)
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
-    """Return the name, or the first numbered one, beside which neither the file nor its reports are in the way.
+    """Return `name`, or `name-2`, `name-3` …, such that neither the file nor its reports collide with a taken name.
 
-    The reports of `x.csv` are `x.results.csv` and so on, so whatever begins with `x.` is in its way.
+    The reports of `x.csv` are `x.results.csv` and so on, so every name that begins with `x.` collides.
     """
     path = PurePath(name)
     stem, ending = _shortened(path.stem), path.suffix
@@ -63,7 +63,7 @@ def free_name(name: str, taken: Collection[str]) -> str:
 
 
 def _normalized(name: str) -> str:
-    """Return what is the same for names that some file system takes for one."""
+    """Return a form that is the same for names that some file systems treat as equal."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -76,7 +76,7 @@ def _shortened(stem: str) -> str:
 
 
 def _is_valid_text(name: str) -> bool:
-    """Tell whether a name is text; on some systems it may be any bytes."""
+    """Return whether a name is valid text; on some systems it may be any bytes."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -36,7 +36,7 @@ def write_job_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -
     Raises RosterError when neither can be written.
     """
     at = now()
-    job = archive.archive_files(ledger, job, remove_reports=message_file.remove_reports)
+    job = archive.archive_files(ledger, job)
     files = archive.file_locations(ledger, job)
     try:
         _refuse_unmounted(job, files)

@@ -1,7 +1,7 @@
-"""Batches: planned, claimed by one worker with a lease, given back. All statements on `batch` stand here.
+"""Batches: planned, claimed by one worker with a lease, released. Every statement on `batch` is in this module.
 
 A claim is written as `<batch>:<epoch>` on the candidates and registrations it holds. Whatever a dead claim left
-`sending` is in doubt: perhaps the call had its effect, perhaps not.
+`sending` is in doubt: the call may have had its effect or not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.ledger.candidates import chunks
 from worker.ledger.database import now
 from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import batch, candidate, job, registration, row
-from worker.model import AT_WORK, Action, CandidateState, RegistrationState, RowStatus
+from worker.model import AT_WORK, PENDING, Action, CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +23,13 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
 
 OPEN, RUNNING, CLOSED = "open", "running", "closed"
-#: What a person reads of a row whose call was cut off.
-INTERRUPTED = (
-    "The program was stopped while the call for this row was under way; nobody knows whether it had its effect."
-)
+#: The error of a row whose call was interrupted.
+INTERRUPTED = "Roster was stopped while it was sending this row; it is unknown whether the call had its effect."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to work on one batch, for as long as its lease is renewed."""
+    """The right to process one batch, as long as its lease is renewed."""
 
     batch_id: int
     job_id: int
@@ -42,13 +40,13 @@ class Claim:
 
     @property
     def token(self) -> str:
-        """Return what stands on the candidates and registrations that this claim holds."""
+        """Return the value of `claimed_by` of the candidates and registrations that this claim holds."""
         return f"{self.batch_id}:{self.epoch}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPlan:
-    """Rows of one course that one claim works off, all of one action."""
+    """A batch to be made: rows of one course and one action, for one claim."""
 
     course_key: str
     canary: bool
@@ -58,7 +56,7 @@ class BatchPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenBatch:
-    """A batch that waits to be claimed, or is being worked on."""
+    """A batch that is not closed: waiting for a claim, or running."""
 
     id: int
     course_key: str
@@ -71,7 +69,7 @@ class OpenBatch:
 
 
 def save_plan(tx: Transaction, job_id: int, planned: Sequence[BatchPlan]) -> None:
-    """Write the batches and put their rows into them."""
+    """Save the batches and assign their rows to them."""
     for plan in planned:
         values = {
             "job_id": job_id,
@@ -87,11 +85,10 @@ def save_plan(tx: Transaction, job_id: int, planned: Sequence[BatchPlan]) -> Non
 
 def rows_to_plan(tx: Transaction, job_id: int) -> list[tuple[int, str, Action]]:
     """Return (row id, course key, action) of the rows to be sent or looked up that are in no open batch."""
-    waiting = (RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)
     query = (
         select(row.c.id, row.c.course_key, row.c.action)
         .outerjoin(batch, batch.c.id == row.c.batch_id)
-        .where(row.c.job_id == job_id, row.c.status.in_(waiting), row.c.candidate_id.is_not(None))
+        .where(row.c.job_id == job_id, row.c.status.in_(PENDING), row.c.candidate_id.is_not(None))
         .where(or_(row.c.batch_id.is_(None), batch.c.state == CLOSED))
         .order_by(row.c.id)
     )
@@ -126,7 +123,7 @@ def job_of(tx: Transaction, batch_id: int) -> int | None:
 def claim_batch(tx: Transaction, batch_id: int, owner: str) -> Claim | None:
     """Claim a batch, changing it from open to running.
 
-    None when another worker has it, its time has not come, or its job is not at work (paused, held, cancelled).
+    None when another worker has it, it is not due, or its job is not running (paused, held, cancelled).
     """
     at = now()
     wanted = select(job.c.id).where(job.c.id == batch.c.job_id, job.c.state.in_(AT_WORK)).exists()
@@ -159,10 +156,10 @@ def claim_batch(tx: Transaction, batch_id: int, owner: str) -> Claim | None:
 
 
 def claim_records(tx: Transaction, claim: Claim) -> None:
-    """Put the claim on those candidates and registrations of its rows that nobody else holds.
+    """Claim the candidates and registrations of its rows that no other batch holds.
 
-    They are named by their ids: as long as it has no statistics of a ledger that was just filled, PostgreSQL would
-    begin with everybody whom nobody holds.
+    The ids are selected first: without statistics, as on a ledger that was just filled, PostgreSQL would otherwise
+    start with all records that no batch holds.
     """
     for table, column in ((candidate, row.c.candidate_id), (registration, row.c.registration_id)):
         mine = tx.execute(select(column).where(row.c.batch_id == claim.batch_id, column.is_not(None)).distinct())
@@ -172,7 +169,7 @@ def claim_records(tx: Transaction, claim: Claim) -> None:
 
 
 def renew(tx: Transaction, claim: Claim) -> bool:
-    """Renew the lease; False when the claim has gone to somebody else."""
+    """Renew the lease; False when another worker has claimed the batch."""
     renewed = tx.execute(
         update(batch)
         .where(batch.c.id == claim.batch_id, batch.c.epoch == claim.epoch, batch.c.state == RUNNING)
@@ -182,7 +179,7 @@ def renew(tx: Transaction, claim: Claim) -> bool:
 
 
 def release(tx: Transaction, claim: Claim, *, closed: bool, not_before: float | None = None) -> None:
-    """Give a claim back: the batch is closed, or open again from `not_before` on."""
+    """Release a claim: the batch is closed, or open again from `not_before` on."""
     _release_records(tx, claim.token)
     tx.execute(
         update(batch)
@@ -192,7 +189,7 @@ def release(tx: Transaction, claim: Claim, *, closed: bool, not_before: float | 
 
 
 def reopen_abandoned(tx: Transaction, job_id: int | None = None) -> int:
-    """Open the batches again whose worker has died; what they left `sending` becomes in doubt. Return how many."""
+    """Reopen the batches whose worker has died; what they left `sending` becomes in doubt. Return how many."""
     query = select(batch.c.id, batch.c.epoch, batch.c.owner, batch.c.lease_until).where(batch.c.state == RUNNING)
     if job_id is not None:
         query = query.where(batch.c.job_id == job_id)
@@ -216,7 +213,7 @@ def running_owner(tx: Transaction, job_id: int) -> str | None:
 
 
 def make_canary(tx: Transaction, claim: Claim, row_id: int) -> None:
-    """Let this row be the canary: it changes places with the row of the canary's batch."""
+    """Make this row the canary: swap it with the row in the canary's batch."""
     theirs = tx.execute(select(row.c.batch_id).where(row.c.id == row_id)).scalar_one()
     tx.execute(update(row).where(row.c.batch_id == claim.batch_id, row.c.id != row_id).values(batch_id=theirs))
     tx.execute(update(row).where(row.c.id == row_id).values(batch_id=claim.batch_id))
@@ -225,7 +222,7 @@ def make_canary(tx: Transaction, claim: Claim, row_id: int) -> None:
 
 
 def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -> None:
-    """Close the open batches of a job, or of one course of it: their rows stay as they are."""
+    """Close the open batches of a job, or of one course of it; their rows do not change."""
     statement = update(batch).where(batch.c.job_id == job_id, batch.c.state == OPEN)
     if course_key is not None:
         statement = statement.where(batch.c.course_key == course_key)
@@ -233,10 +230,13 @@ def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -
 
 
 def _release_statements() -> list[Any]:
-    """Return what takes a claim off everything it holds; built once, which takes longer than to execute it."""
+    """Return the statements that release all records of a claim, each with the names of its further parameters.
+
+    They are built once: building them takes longer than executing them.
+    """
     tables = ((candidate, CandidateState), (registration, RegistrationState))
     held = [(table, states, table.c.claimed_by == bindparam("b_token")) for table, states in tables]
-    cut_off = [
+    interrupted = [
         update(row)
         .where(row.c.id.in_(select(table.c.row_id).where(mine, table.c.state == states.SENDING)))
         .values(
@@ -244,18 +244,21 @@ def _release_statements() -> list[Any]:
         )
         for table, states, mine in held
     ]
-    doubt = [
+    in_doubt = [
         update(table).where(mine, table.c.state == states.SENDING).values(state=states.IN_DOUBT, claimed_by=None)
         for table, states, mine in held
     ]
-    let_go = [update(table).where(mine).values(claimed_by=None) for table, _, mine in held]
-    return [*((statement, "b_at") for statement in cut_off), *((statement,) for statement in (*doubt, *let_go))]
+    released = [update(table).where(mine).values(claimed_by=None) for table, _, mine in held]
+    return [
+        *((statement, "b_at") for statement in interrupted),
+        *((statement,) for statement in (*in_doubt, *released)),
+    ]
 
 
 _RELEASE_STATEMENTS = _release_statements()
 
 
 def _release_records(tx: Transaction, token: str) -> None:
-    """Take a claim off everything it holds; what is still `sending` under it is in doubt."""
+    """Release all records that a claim holds; what is still `sending` becomes in doubt."""
     for statement, *further in _RELEASE_STATEMENTS:
         tx.execute(statement, {"b_token": token, **dict.fromkeys(further, now())})

@@ -17,7 +17,7 @@ from worker.ledger.database import now
 from worker.ledger.rows import read_row
 from worker.ledger.schema import batch, candidate, registration, row
 from worker.ledger.transactions import Write
-from worker.model import Action, CandidateState, RegistrationState, RosterRow, RowStatus
+from worker.model import PENDING, Action, CandidateState, RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -244,9 +244,7 @@ WORK_ITEMS = (
     .join(registration, registration.c.id == row.c.registration_id)
 )
 _ITEMS_OF_BATCH = (
-    WORK_ITEMS.where(row.c.batch_id == bindparam("b_batch"))
-    .where(row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)))
-    .order_by(row.c.id)
+    WORK_ITEMS.where(row.c.batch_id == bindparam("b_batch")).where(row.c.status.in_(PENDING)).order_by(row.c.id)
 )
 _ITEM_OF_ROW = WORK_ITEMS.where(row.c.id == bindparam("b_id"))
 

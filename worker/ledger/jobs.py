@@ -1,4 +1,4 @@
-"""Jobs: opened, found, moved from state to state. Every statement on the table `job` stands here."""
+"""Jobs: opened, found, moved from state to state, claimed, counted, purged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One roster being worked off for one connection."""
+    """One roster that is processed for one connection."""
 
     id: int
     connection: str
@@ -61,13 +61,13 @@ class Job:
 
     @property
     def is_claimed(self) -> bool:
-        """Whether somebody who lives reads it in or looks for its people."""
+        """Whether a live process imports it or syncs its people."""
         return self.owner is not None and not is_dead(self.owner, self.lease_until or 0.0)
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing more happens to this job by itself or by `resume`."""
-        return self.state in ENDED
+        return self.state.has_ended
 
 
 def _as_job(record: Row[Any]) -> Job:
@@ -82,7 +82,7 @@ def open_job(tx: Transaction, **values: Any) -> int:
 
 
 def state_of(tx: Transaction, job_id: int) -> JobState | None:
-    """Return where a job stands; None when there is none of that number."""
+    """Return the state of a job; None when there is none of that number."""
     state = tx.execute(select(job.c.state).where(job.c.id == job_id)).scalar()
     return JobState(state) if state else None
 
@@ -125,7 +125,7 @@ def change_job(tx: Transaction, job_id: int, *, only_from: Collection[JobState] 
 
 
 def claim_job(tx: Transaction, job_id: int, owner: str) -> bool:
-    """Claim a job, to read it in and look for its people; False when somebody else does so."""
+    """Claim a job, to import it and sync its people; False when another live process has claimed it."""
     known = find_job(tx, job_id)
     if known is None or known.is_claimed:
         return False
@@ -135,13 +135,13 @@ def claim_job(tx: Transaction, job_id: int, owner: str) -> bool:
 
 
 def renew_job(tx: Transaction, job_id: int, owner: str) -> bool:
-    """Renew the claim on a job; False when it has gone to somebody else."""
+    """Renew the claim on a job; False when another process has claimed it."""
     mine = update(job).where(job.c.id == job_id, job.c.owner == owner)
     return tx.execute(mine.values(lease_until=now() + LEASE_SECONDS)).rowcount == 1
 
 
 def release_job(tx: Transaction, job_id: int, owner: str) -> None:
-    """Give the claim on a job back."""
+    """Release the claim on a job."""
     tx.execute(update(job).where(job.c.id == job_id, job.c.owner == owner).values(owner=None, lease_until=None))
 
 
@@ -181,14 +181,14 @@ def calls_of(tx: Transaction, job_id: int) -> dict[str, int]:
 
 
 def purge_job(tx: Transaction, job_id: int) -> None:
-    """Empty the rows of a job: cells, what was understood of them, and sentences in which a name may stand."""
+    """Remove personal data from the rows of a job: cells, parsed values, and messages that may contain a name."""
     emptied = {"cells": [], "parsed": null(), "error": "", "column": ""}
     tx.execute(update(row).where(row.c.job_id == job_id).values(**emptied))
     tx.execute(update(job).where(job.c.id == job_id).values(purged_at=now(), notes=[], stored_path=""))
 
 
 def ended_before(tx: Transaction, moment: float) -> list[tuple[int, str]]:
-    """Return (job, where its roster is kept) of the jobs that ended before a moment and were not purged."""
+    """Return (job, where its roster is stored) of the jobs that ended before a moment and were not purged."""
     old = select(job.c.id, job.c.stored_path).where(
         job.c.state.in_([state.value for state in ENDED]), job.c.created_at < moment, job.c.purged_at.is_(None)
     )
@@ -197,5 +197,5 @@ def ended_before(tx: Transaction, moment: float) -> list[tuple[int, str]]:
 
 
 def is_roster_in_use(tx: Transaction, stored_path: str) -> bool:
-    """Tell whether a kept roster belongs to a job that was not purged."""
+    """Return whether a stored roster belongs to a job that was not purged."""
     return tx.execute(select(job.c.id).where(job.c.stored_path == stored_path).limit(1)).first() is not None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from worker.ledger import outbox, rows
 from worker.ledger.database import now, take_lock
 from worker.ledger.outbox import Incident
-from worker.model import DONE, JobState, RowStatus
+from worker.model import JobState, RowStatus
 from worker.notifications import reasons
 from worker.settings import Event
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 #: What was sent, or given up, is forgotten after this (seconds).
 KEPT_SECONDS = 30 * 24 * 3600.0
-_WENT_THROUGH = (JobState.SUCCEEDED, JobState.COMPLETED_WITH_ERRORS)
 
 
 def put_due(tx: Transaction, post: MessageSettings) -> None:
@@ -45,14 +44,13 @@ def mark_of_trouble(trouble: Incident) -> str:
 
 def needs_person(job: Job, tally: RowCounts) -> bool:
     """Tell whether nothing more happens unless a person does something."""
-    waits = job.state in {JobState.HELD, JobState.WAITING, JobState.INVALID, JobState.FAILED}
-    return waits or bool(tally.by_status[RowStatus.IN_DOUBT])
+    return job.state.needs_person or job.state is JobState.WAITING or bool(tally.by_status[RowStatus.IN_DOUBT])
 
 
 def percent_not_done(tally: RowCounts) -> float:
     """Return how many per cent of the rows are not done; all of them where nothing could be read."""
-    done = sum(tally.by_status[status] for status in (*DONE, RowStatus.SKIPPED))
-    return 100.0 * (tally.total - done) / tally.total if tally.total else 100.0
+    not_done = sum(count for status, count in tally.by_status.items() if status.is_open)
+    return 100.0 * not_done / tally.total if tally.total else 100.0
 
 
 def _put_job(tx: Transaction, post: MessageSettings, job: Job) -> None:
@@ -87,7 +85,7 @@ def _event_of_end(tx: Transaction, receiver: Receiver, job: Job, tally: RowCount
         return Event.ENDED
     if needs_person(job, tally) and receiver.wants(Event.NEEDS_PERSON, job.connection):
         return Event.NEEDS_PERSON
-    if not bad and job.state in _WENT_THROUGH and receiver.wants(Event.RECOVERED, job.connection):
+    if not bad and job.state.went_through and receiver.wants(Event.RECOVERED, job.connection):
         seen = (Event.ENDED, Event.TROUBLE, Event.RECOVERED)
         last = outbox.last_event(tx, receiver.name, job.connection, seen)
         return Event.RECOVERED if last == Event.ENDED else None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.model import DONE, RowStatus
+from worker.model import RowStatus
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import NOT_DONE_IN_FAILED, STATE_MEANS, next_steps
+from worker.reports.labels import STATE_INFO, next_steps
 from worker.reports.lines import stamp
 from worker.settings import Event
 
@@ -35,10 +35,9 @@ def counts(summary: Summary) -> str:
     if not summary.total:
         return f"{summary.state}, no row was read"
     by_status = summary.by_status
-    done = {status: by_status.get(status, 0) for status in DONE}
-    others = sum(done.values()) - done[RowStatus.REGISTERED] - done[RowStatus.ALREADY_REGISTERED]
-    text = f"{sum(done.values()):,} of {summary.total:,} {'done' if others else 'registered'}"
-    left = sum(by_status.get(status, 0) for status in NOT_DONE_IN_FAILED)
+    registered = by_status.get(RowStatus.REGISTERED, 0) + by_status.get(RowStatus.ALREADY_REGISTERED, 0)
+    text = f"{summary.done:,} of {summary.total:,} {'registered' if registered == summary.done else 'done'}"
+    left = summary.not_done
     if not left:
         return text
     return f"{text}, {left:,} {'needs' if left == 1 else 'need'} you"
@@ -60,7 +59,7 @@ def _opening(news: News, job: JobNews) -> str:
     elif news.event is Event.RECOVERED:
         lines = [f"{news.connection} is well again: a job has gone through.", *lines]
     else:
-        lines.append(job.reason or STATE_MEANS[summary.state])
+        lines.append(job.reason or STATE_INFO[summary.state].meaning)
     if summary.not_before is not None:
         lines.append(f"It goes on at {stamp(summary.not_before)}.")
     return "\n".join(lines)

@@ -70,7 +70,7 @@ def _job(job: JobNews) -> dict[str, Any]:
         "state": summary.state,
         "total": summary.total,
         "by_status": {status: summary.by_status.get(status, 0) for status in RowStatus},
-        "not_done": sum(count for status, count in summary.by_status.items() if status.is_open),
+        "not_done": summary.not_done,
         "not_done_percent": job.not_done_percent,
         "candidates_created": summary.candidates_created,
         "registrations_created": summary.registrations_created,

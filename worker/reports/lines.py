@@ -115,6 +115,16 @@ class Summary:
         if rows != self.total:
             raise ValueError(f"the books do not balance: {self.total} rows, {rows} outcomes")
 
+    @property
+    def done(self) -> int:
+        """Return the number of rows that are done."""
+        return sum(count for status, count in self.by_status.items() if status.is_done)
+
+    @property
+    def not_done(self) -> int:
+        """Return the number of rows that are neither done nor duplicates."""
+        return sum(count for status, count in self.by_status.items() if status.is_open)
+
     def to_json(self) -> dict[str, object]:
         """Return the summary as the contract has it: its keys, in its order, then those that we add."""
         return {

@@ -119,6 +119,7 @@ def _write_counts(page: _Page, summary: Summary) -> None:
     page.title("The rows")
     page.headings("Status", "Rows", "What it means")
     for status in RowStatus:
+        info = STATUS_INFO[status]
         page.line(status.value, summary.by_status.get(status, 0), info.meaning, info.fill)
     page.line("total", summary.total, "Every row of the roster is counted in exactly one line above.")
 

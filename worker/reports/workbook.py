@@ -13,9 +13,9 @@ from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
 
 from worker.intake.text import escape_formula
+from worker.reports.labels import STATUS_INFO
 from worker.reports.lines import OUR_COLUMNS, SEVERAL, Layout, ReportLine, Summary
 from worker.reports.summary_sheets import write_codes, write_summary
-from worker.reports.labels import STATUS_INFO
 from worker.reports.workbook_format import AT_FAULT, Looks, Sink, checked, write_number, write_text
 
 #: Excel's 1,048,576 less the headings.
@@ -53,7 +53,8 @@ class ResultsWorkbook:
         values = (*own[: len(self._own)], *line.ours)
         if self._number == 1 and self._row <= _MEASURED:
             self._measure(values)
-        self._write_values(values, None if line.status.is_done else STATUS_INFO[line.status].fill, self._marks(line))
+        fill = None if line.status.is_done else STATUS_INFO[line.status].fill
+        self._write_values(values, fill, self._marks(line))
 
     def finish(self, summary: Summary, codes: Mapping[str, int]) -> None:
         """Write the sheets that need to know the end."""

@@ -18,7 +18,7 @@ from worker.intake.options import Options
 from worker.jobs import submission
 from worker.ledger import jobs, schedules
 from worker.ledger.database import now
-from worker.model import AT_WORK, TO_READ, Driver
+from worker.model import Driver
 from worker.safe_errors import left_to_next_sweep
 from worker.schedules import source
 from worker.schedules.cron import next_run
@@ -81,7 +81,7 @@ def _check_source(run: Schedule, at: float) -> Mapping[str, Any] | None:
     found = source.find_file(source.parse_source(run.source))
     if found is None:
         return None
-    seen = {"path": found.path, "size": found.size, "changed": found.modified}
+    seen = {"path": found.path, "size": found.size, "changed": found.modified_at}
     before = dict(run.last_seen_file or {})
     since = before.pop("at", at)
     first = before.pop("first", at)
@@ -115,7 +115,8 @@ def _open_job(services: Services, run: Schedule) -> Submission:
 
 def _reason_it_stopped(tx: Transaction, submitted: Submission) -> str:
     """Return why the open job of the same roster does not run; empty when it does."""
-    running = jobs.state_of(tx, submitted.job_id) in {*AT_WORK, *TO_READ}
+    state = jobs.state_of(tx, submitted.job_id)
+    running = state is not None and (state.is_sending or state.is_preparing)
     return "" if running else f"No new job was started: {submitted.message}"
 
 

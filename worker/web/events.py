@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from worker.errors import LedgerError, UnknownJob
 from worker.ledger import jobs
 from worker.metrics import ahead_of
-from worker.model import AT_WORK, ENDED, JobState, RowStatus
+from worker.model import JobState, RowStatus
 from worker.web.summaries import summary_of
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ LOOK_SECONDS, PATIENCE = 0.5, 5.0
 PING_SECONDS = 15
 #: When the server ends, so long a stream has to end by itself (seconds).
 GRACE_SECONDS = 1.0
-#: A job in one of these moves no more by itself.
-RESTING = frozenset({*ENDED, JobState.PAUSED, JobState.HELD})
 #: These change at every look and say nothing new.
 _TICKING = {"duration_seconds"}
 #: A job's summary, with `rate` (calls a second), `rows_per_second` and `seconds_left`, each None when unknown.
@@ -65,7 +63,7 @@ class _Watched:
         speed = max(0.0, (settled - self.settled) / max(at - self.at, 0.001))
         self.rows_per_second = speed if self.rows_per_second is None else (2 * self.rows_per_second + speed) / 3
         self.settled, self.at = settled, at
-        if JobState(progress["state"]) in AT_WORK:
+        if JobState(progress["state"]).is_sending:
             progress["rows_per_second"] = round(self.rows_per_second, 1)
             if progress["seconds_left"] is None and progress["rows_per_second"]:
                 progress["seconds_left"] = round((progress["total"] - settled) / self.rows_per_second)
@@ -104,7 +102,7 @@ class Watching:
             told: Progress | None = watched.latest
             while told is not None:
                 yield ServerSentEvent(_text(told), retry=3000)
-                if JobState(told["state"]) in RESTING:
+                if not JobState(told["state"]).is_moving:
                     yield ServerSentEvent(_text(told), event="end")
                     return
                 told = await queue.get()
@@ -144,7 +142,7 @@ class Watching:
 
 
 def _progress(services: Services, tx: Transaction, job: Job) -> Progress:
-    ahead = ahead_of(services, tx, job) if job.state in AT_WORK else None
+    ahead = ahead_of(services, tx, job) if job.state.is_sending else None
     return {
         **summary_of(services, job, tx),
         "rate": round(ahead.rate, 2) if ahead else None,

@@ -43,7 +43,7 @@ def _kinds_of(job: Job, summary: Summary) -> list[ReportKind]:
     if not summary.total or job.purged_at is not None:
         return []
     kinds = [kind for kind in ReportKind if not kind.is_partial]
-    if any(count for status, count in summary.by_status.items() if status.is_open):
+    if summary.not_done:
         kinds.insert(kinds.index(ReportKind.SUMMARY), ReportKind.FAILED)
     return kinds
 

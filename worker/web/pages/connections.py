@@ -14,7 +14,7 @@ from worker import bootstrap, diagnostics, lms
 from worker.errors import RosterError
 from worker.ledger import jobs, key_value
 from worker.ledger.database import now
-from worker.model import AT_WORK, JobState, Role
+from worker.model import JobState, Role
 from worker.web.auth import needs
 from worker.web.pages.rendering import page
 
@@ -101,7 +101,7 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
         most_at_once=connection.max_in_flight,
         last_used=key_value.updated_at(tx, memory),
         pauses_until=not_before if not_before > now() else None,
-        at_work=sum(job.state in AT_WORK for job in mine),
+        at_work=sum(job.state.is_sending for job in mine),
         in_line=sum(job.state is JobState.QUEUED for job in mine),
         refused_job=refused.id if refused else None,
         refused_calls=refused.rate_limited if refused else 0,

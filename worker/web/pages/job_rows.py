@@ -8,10 +8,9 @@ from urllib.parse import urlencode
 
 from worker.intake.text import clean
 from worker.ledger import resolutions, rows
-from worker.model import DONE, CandidateState, RegistrationState, RowStatus
+from worker.model import CandidateState, RegistrationState, RowStatus
 from worker.reports.lines import SEVERAL
-from worker.web.pages.job_view import MOVING
-from worker.web.pages.labels import Words, status_words
+from worker.web.pages.labels import status_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.ledger.rows import ReportedRow
+    from worker.reports.labels import StatusInfo
 
 ROWS_A_PAGE = 50
 _MOST_DIGITS = 9
@@ -28,8 +28,8 @@ _COURSE = ("course_id", "course_name", "course_external_id")
 #: Filters beside the single statuses.
 FILTERS = {
     "": ("All rows", ()),
-    "open": ("Rows that need a look", (RowStatus.INVALID, RowStatus.REJECTED, RowStatus.IN_DOUBT)),
-    "done": ("Rows that are done", tuple(status for status in RowStatus if status in DONE)),
+    "open": ("Rows that need a look", tuple(status for status in RowStatus if status.needs_attention)),
+    "done": ("Rows that are done", tuple(status for status in RowStatus if status.is_done)),
 }
 
 
@@ -41,7 +41,7 @@ class RowLine:
     name: str
     address: str
     course: str
-    words: Words
+    info: StatusInfo
     error: str
     codes: list[str]
     columns: str
@@ -109,7 +109,7 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
         number=number,
         page=page,
         count=len(found) if wanted is not None else count,
-        filters=_filters(counts, moves=job.state in MOVING),
+        filters=_filters(counts, moves=job.state.is_moving),
     )
 
 
@@ -119,7 +119,7 @@ def _filters(counts: Mapping[RowStatus, int], *, moves: bool) -> list[tuple[str,
         for name, (label, statuses) in FILTERS.items()
     ]
     return groups + [
-        (each.value, status_words(each, moves=moves).label, counts[each])
+        (each.value, status_info(each, moves=moves).label, counts[each])
         for each in RowStatus
         if counts.get(each, 0)
     ]
@@ -139,7 +139,7 @@ def _line(tx: Transaction, job: Job, row: ReportedRow) -> RowLine:
         name=" ".join(_cells(job, row.cells, _NAME)),
         address=next(iter(_cells(job, row.cells, _ADDRESS)), ""),
         course=next(iter(_cells(job, row.cells, _COURSE)), "") or str(job.options.get("course") or ""),
-        words=status_words(row.status, moves=job.state in MOVING),
+        info=status_info(row.status, moves=job.state.is_moving),
         error=row.error,
         codes=[code for code in row.code.split(SEVERAL) if code],
         columns=row.column,

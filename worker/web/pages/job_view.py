@@ -11,32 +11,21 @@ from worker.errors import RosterError
 from worker.ledger import rows
 from worker.ledger.database import now
 from worker.metrics import Ahead, ahead_of
-from worker.model import AT_WORK, DONE, Action, JobState, RowStatus
+from worker.model import Action, JobState, RowStatus
 from worker.reports import gather
-from worker.web.pages.labels import STATES, Words, status_words
+from worker.reports.labels import STATE_INFO
+from worker.web.pages.labels import status_info
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
+    from worker.reports.labels import StateInfo, StatusInfo
     from worker.reports.lines import Summary
 
 #: The rate is that of so long ago until now (seconds).
 RATE_SECONDS = 60.0
-#: States from which a job moves by itself.
-MOVING = frozenset(
-    {
-        JobState.UPLOADED,
-        JobState.VALIDATING,
-        JobState.SCHEDULED,
-        JobState.QUEUED,
-        JobState.RUNNING,
-        JobState.WAITING,
-        JobState.CANCELLING,
-    }
-)
 _STILL = rows.Activity(in_flight=0, finished=0)
-_NOT_DONE = (RowStatus.INVALID, RowStatus.REJECTED, RowStatus.IN_DOUBT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +43,7 @@ class JobView:
 
     job: Job
     summary: Summary
-    words: Words
+    info: StateInfo
     in_flight: int
     #: Rows that got an outcome in a minute, just now; None when it is not at work.
     rows_a_minute: float | None
@@ -66,12 +55,12 @@ class JobView:
     @property
     def moves(self) -> bool:
         """Tell whether the page should follow it."""
-        return self.job.state in MOVING
+        return self.job.state.is_moving
 
     @property
     def done(self) -> int:
         """Return how many rows are done."""
-        return sum(self.summary.by_status.get(status, 0) for status in DONE)
+        return self.summary.done
 
     @property
     def settled(self) -> int:
@@ -86,14 +75,14 @@ class JobView:
     @property
     def left_over(self) -> int:
         """Return how many rows a person must look at."""
-        return sum(self.summary.by_status.get(status, 0) for status in _NOT_DONE)
+        return sum(count for status, count in self.summary.by_status.items() if status.needs_attention)
 
     @property
-    def counts(self) -> list[tuple[RowStatus, Words, int]]:
+    def counts(self) -> list[tuple[RowStatus, StatusInfo, int]]:
         """Return the statuses that occur."""
         counts = self.summary.by_status
         return [
-            (each, status_words(each, moves=self.moves), counts[each]) for each in RowStatus if counts.get(each, 0)
+            (each, status_info(each, moves=self.moves), counts[each]) for each in RowStatus if counts.get(each, 0)
         ]
 
     @property
@@ -101,9 +90,9 @@ class JobView:
         """Return the parts of the bar."""
         total = self.summary.total or 1
         by_tone: dict[str, int] = {}
-        for status, words, count in self.counts:
+        for status, info, count in self.counts:
             if status is not RowStatus.NOT_ATTEMPTED:
-                by_tone[words.tone] = by_tone.get(words.tone, 0) + count
+                by_tone[info.tone] = by_tone.get(info.tone, 0) + count
         shares, begins = [], 0
         for tone in ("good", "bad", "warn", "quiet"):
             if count := by_tone.get(tone, 0):
@@ -120,7 +109,7 @@ class JobView:
     @property
     def said(self) -> str:
         """Return where it stands in one sentence, for those who listen."""
-        text = f"{self.words.label}: {self.settled:,} of {self.summary.total:,} rows have an outcome"
+        text = f"{self.info.label}: {self.settled:,} of {self.summary.total:,} rows have an outcome"
         return f"{text}, {self.left_over:,} need a look." if self.left_over else f"{text}."
 
 
@@ -133,8 +122,8 @@ def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = Fals
     return JobView(
         job=job,
         summary=summary,
-        words=STATES[job.state],
-        in_flight=moved.in_flight if job.state in {*AT_WORK, JobState.CANCELLING, JobState.PAUSED} else 0,
+        info=STATE_INFO[job.state],
+        in_flight=moved.in_flight if job.state.may_have_calls else 0,
         rows_a_minute=rate,
         ahead=ahead,
         left=_left(job, summary, rate, ahead),
@@ -143,7 +132,7 @@ def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = Fals
 
 
 def _rows_a_minute(job: Job, settled: int) -> float | None:
-    if job.state not in AT_WORK or not job.started_at or not settled:
+    if not job.state.is_sending or not job.started_at or not settled:
         return None
     seconds = min(RATE_SECONDS, max(1.0, now() - job.started_at))
     return settled * 60 / seconds
@@ -151,7 +140,7 @@ def _rows_a_minute(job: Job, settled: int) -> float | None:
 
 def _left(job: Job, summary: Summary, rate: float | None, ahead: Ahead | None) -> float | None:
     """Return the seconds left: by the calls ahead and the pace, or else as the rows of the last minute went."""
-    if job.state not in AT_WORK:
+    if not job.state.is_sending:
         return None
     if ahead is not None:
         return ahead.seconds
@@ -163,14 +152,14 @@ def _acts(services: Services, job: Job, summary: Summary) -> frozenset[JobAction
     if job.purged_at is not None:
         return frozenset()
     counts, acts = summary.by_status, set()
-    if job.state in MOVING - {JobState.CANCELLING}:
+    if job.state.is_moving and job.state is not JobState.CANCELLING:
         acts |= {JobAction.PAUSE, JobAction.CANCEL}
-    if job.state in {JobState.PAUSED, JobState.HELD, JobState.SCHEDULED}:
+    if job.state.is_idle:
         acts |= {JobAction.RESUME, JobAction.CANCEL}
     ended_by_itself = job.has_ended and job.state not in {JobState.INVALID, JobState.CANCELLED}
     if ended_by_itself and counts.get(RowStatus.NOT_ATTEMPTED, 0):
         acts.add(JobAction.RESUME)
-    again = counts.get(RowStatus.REJECTED, 0) + counts.get(RowStatus.NOT_ATTEMPTED, 0)
+    again = any(count for status, count in counts.items() if status.is_retriable)
     if job.has_ended and job.state is not JobState.INVALID and again:
         acts.add(JobAction.RETRY)
     if job.has_ended and counts.get(RowStatus.REGISTERED, 0) and can_undo(services, job):

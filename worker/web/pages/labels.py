@@ -3,75 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import replace
 
 from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS
-from worker.model import JobState, RowStatus
+from worker.model import RowStatus
+from worker.reports.labels import STATUS_INFO, StatusInfo
+
+#: A row that is still to be sent, of a job that sends rows.
+_TO_BE_SENT = replace(STATUS_INFO[RowStatus.NOT_ATTEMPTED], label="Pending", meaning="Waiting to be sent.")
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """How a state or a status reads; `tone` is a class of the style sheet, `mark` its sign beside the colour."""
-
-    label: str
-    sentence: str
-    tone: str
-    mark: str
-
-
-STATES = MappingProxyType(
-    {
-        JobState.UPLOADED: Words("Received", "The roster is kept and will be read in a moment.", "busy", "…"),
-        JobState.VALIDATING: Words("Reading", "The roster is being read and checked.", "busy", "…"),
-        JobState.INVALID: Words("To be mended", "Nothing was sent; the roster must be mended first.", "bad", "!"),
-        JobState.SCHEDULED: Words("Planned", "The job begins at its time.", "quiet", "◷"),
-        JobState.QUEUED: Words("In line", "The job waits for its turn.", "busy", "…"),
-        JobState.RUNNING: Words("At work", "The rows are being sent.", "busy", "▸"),
-        JobState.WAITING: Words(
-            "Waiting", "The LMS asked for a pause. The job goes on by itself; you need do nothing.", "warn", "◷"
-        ),
-        JobState.PAUSED: Words("Paused", "Nothing more is sent until somebody presses “Go on”.", "warn", "‖"),
-        JobState.HELD: Words(
-            "Needs you", "The job stopped itself before it did more harm. Read why, then go on.", "bad", "!"
-        ),
-        JobState.CANCELLING: Words("Being cancelled", "Calls under way finish; nothing new is sent.", "warn", "…"),
-        JobState.CANCELLED: Words("Cancelled", "What was not sent by then never was.", "quiet", "✕"),
-        JobState.SUCCEEDED: Words("Done", "Every row is done.", "good", "✓"),
-        JobState.COMPLETED_WITH_ERRORS: Words(
-            "Ended, rows left over", "The job has ended, and some rows are not done.", "warn", "!"
-        ),
-        JobState.FAILED: Words("Failed", "The job stopped and will not go on by itself.", "bad", "!"),
-    }
-)
-
-STATUSES = MappingProxyType(
-    {
-        RowStatus.REGISTERED: Words("Registered", "Registered on the course by this job.", "good", "✓"),
-        RowStatus.ALREADY_REGISTERED: Words(
-            "Already registered", "Was registered before; nothing was sent twice.", "good", "✓"
-        ),
-        RowStatus.APPROVED: Words("Approved", "The registration was approved.", "good", "✓"),
-        RowStatus.COMPLETED: Words("Completed", "The registration was marked as completed.", "good", "✓"),
-        RowStatus.WITHDRAWN: Words("Withdrawn", "The registration was withdrawn.", "good", "✓"),
-        RowStatus.UPDATED: Words("Updated", "The person was brought up to date.", "good", "✓"),
-        RowStatus.DEACTIVATED: Words("Deactivated", "The person was deactivated.", "good", "✓"),
-        RowStatus.INVALID: Words("Invalid", "Something in the row must be mended; it was not sent.", "bad", "!"),
-        RowStatus.REJECTED: Words("Refused by the LMS", "The LMS said no.", "bad", "!"),
-        RowStatus.IN_DOUBT: Words(
-            "In doubt", "A call was sent and its answer was lost; look it up, then say what you found.", "warn", "?"
-        ),
-        RowStatus.NOT_ATTEMPTED: Words("Not sent", "Nothing was sent for this row.", "quiet", "○"),
-        RowStatus.SKIPPED: Words("Duplicate", "Repeats a row above it, which has the outcome.", "quiet", "="),
-    }
-)
-
-_TO_COME = Words("To come", "Its turn is still to come.", "quiet", "○")
-
-
-def status_words(status: RowStatus, *, moves: bool) -> Words:
-    """Return how a status reads; of a job at work, a row without an outcome is one whose turn is to come."""
-    return _TO_COME if moves and status is RowStatus.NOT_ATTEMPTED else STATUSES[status]
+def status_info(status: RowStatus, *, moves: bool) -> StatusInfo:
+    """Return how a status is shown; while the job moves, a row without an outcome is still to be sent."""
+    return _TO_BE_SENT if moves and status is RowStatus.NOT_ATTEMPTED else STATUS_INFO[status]
 
 
 _NAMES = {
