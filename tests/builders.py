@@ -1,4 +1,4 @@
-"""Readable values for tests: a candidate, a row, a job in a ledger, a door to an LMS; override what matters."""
+"""Readable values for tests: a candidate, a row, a job in a ledger, a client of an LMS; override what matters."""
 
 from __future__ import annotations
 
@@ -198,52 +198,56 @@ def counts(ledger: Ledger) -> dict[str, int]:
 
 
 class _Sleeping:
-    """A clock that sleeps hardly at all, so that repeated reads cost no time."""
+    """A clock that hardly sleeps, so that repeated reads take no time."""
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(min(seconds, 0.01))
 
 
 @dataclass
-class FreePace:
-    """A pace that lets everybody through at once, but for the pause that an answer asked for; keeps a diary."""
+class UnlimitedLimiter:
+    """A rate limiter that grants every permit at once, except for pauses that a response asked for; logs events."""
 
     longest_wait: float = 5.0
     clock: _Sleeping = field(default_factory=_Sleeping)
-    diary: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
     not_before: float = 0.0
-    open: int = 0
-    lines: list[tuple[str, int]] = field(default_factory=list)
+    open_permits: int = 0
+    requests: list[tuple[str, int]] = field(default_factory=list)
 
-    async def enter(self, lane: str = "", length: int = 0) -> str:
-        self.lines.append((lane, length))
+    async def acquire(self, queue: str = "", rows_left: int = 0) -> str:
+        self.requests.append((queue, rows_left))
         await asyncio.sleep(max(0.0, self.not_before - time.monotonic()))
-        self.diary.append("leave given")
-        self.open += 1
-        return lane
+        self.events.append("acquired")
+        self.open_permits += 1
+        return queue
 
-    def give_back(self, pass_: str) -> None:
-        self.open -= 1
-        self.diary.append("leave given back")
+    def cancel(self, permit: str) -> None:
+        self.open_permits -= 1
+        self.events.append("cancelled")
 
-    def leave(self, pass_: str, hints: Hints | None) -> None:
-        self.open -= 1
-        self.diary.append("pass given back")
+    def release(self, permit: str, hints: Hints | None) -> None:
+        self.open_permits -= 1
+        self.events.append("released")
         if hints is not None and hints.throttled:
             self.not_before = time.monotonic() + (hints.retry_after or 0.05)
 
 
 @asynccontextmanager
-async def a_door(
-    url: str, headers: dict[str, str] | None = None, *, pace: FreePace | None = None, seconds: float = 5.0
+async def a_client(
+    url: str,
+    headers: dict[str, str] | None = None,
+    *,
+    limiter: UnlimitedLimiter | None = None,
+    seconds: float = 5.0,
 ) -> AsyncIterator[LmsClient]:
-    """Open a door to an address."""
-    gate: Any = pace or FreePace()
-    wire = open_session(url, headers or {}, gate, in_flight=8, timeout_seconds=seconds)
+    """Open a client of an address."""
+    any_limiter: Any = limiter or UnlimitedLimiter()
+    session = open_session(url, headers or {}, any_limiter, in_flight=8, timeout_seconds=seconds)
     try:
-        yield LmsClient(session=wire, queue="7")
+        yield LmsClient(session=session, queue="7")
     finally:
-        await wire.close()
+        await session.close()
 
 
 def raw_connection(system: str, url: str, **changes: Any) -> dict[str, Any]:
@@ -260,25 +264,29 @@ def a_connection(system: str, url: str = "http://127.0.0.1:9", **changes: Any) -
 
 @asynccontextmanager
 async def connected(
-    connection: Connection, pace: FreePace | None = None
+    connection: Connection, limiter: UnlimitedLimiter | None = None
 ) -> AsyncIterator[tuple[Connector, LmsClient]]:
     """Connect to the LMS of a connection."""
     seconds = connection.timeout_seconds
-    async with a_door(connection.base_url, lms.headers_of(connection), pace=pace, seconds=seconds) as door:
-        yield lms.connect(connection, door), door
+    async with a_client(
+        connection.base_url, lms.headers_of(connection), limiter=limiter, seconds=seconds
+    ) as client:
+        yield lms.connect(connection, client), client
 
 
 @asynccontextmanager
-async def a_desk(ledger: Ledger, job_id: int, connection: Connection, **changes: Any) -> AsyncIterator[JobContext]:
-    """Return the desk at which a job is worked off; look-ups are not delayed."""
-    async with connected(connection) as (connector, door):
+async def a_job_context(
+    ledger: Ledger, job_id: int, connection: Connection, **changes: Any
+) -> AsyncIterator[JobContext]:
+    """Open the context of a job; look-ups are not delayed."""
+    async with connected(connection) as (connector, client):
         values = {
             "job_id": job_id,
             "connection": connection.name,
             "owner": owner_name(),
             "ledger": ledger,
             "connector": connector,
-            "door": door,
+            "client": client,
             "breaker": CircuitBreaker(connection.breaker),
             "rows_per_call": connector.rules.rows_per_call,
             "lookup_pauses": (0.0, 0.0, 0.0),
@@ -287,17 +295,20 @@ async def a_desk(ledger: Ledger, job_id: int, connection: Connection, **changes:
 
 
 def enrolments(ids: Sequence[str], **changes: Any) -> list[Enrolment]:
-    """Return rows on their way to a registration, numbered from 1."""
+    """Return the enrolments of candidates, numbered from 1."""
     return [
         Enrolment(
-            row_id=number, candidate_id=who, row=a_row(number, **changes), idempotency_key=f"roster-{who}-{number}"
+            row_id=number,
+            candidate_id=candidate_id,
+            row=a_row(number, **changes),
+            idempotency_key=f"roster-{candidate_id}-{number}",
         )
-        for number, who in enumerate(ids, start=1)
+        for number, candidate_id in enumerate(ids, start=1)
     ]
 
 
-def a_deed_of(action: Action, candidate_id: str, row_id: int = 1, **changes: Any) -> ActionRequest:
-    """Return something to be done to somebody, or to their registration on course 58, as `row` has it."""
+def an_action_request(action: Action, candidate_id: str, row_id: int = 1, **changes: Any) -> ActionRequest:
+    """Return an action on a person, or on their registration on course 58, with the values of `row`."""
     row = a_row(row_id, action=action, **changes.pop("row", {}))
     return ActionRequest(
         **{"row_id": row_id, "action": action, "row": row, "candidate_id": candidate_id, **changes}
@@ -305,7 +316,7 @@ def a_deed_of(action: Action, candidate_id: str, row_id: int = 1, **changes: Any
 
 
 async def nothing() -> None:
-    """Be an intent that commits nothing."""
+    """An intent that commits nothing."""
 
 
 @contextmanager

@@ -406,13 +406,13 @@ def _tls() -> ssl.SSLContext:
 @pytest.fixture
 def sandbox(_tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
     """Start pretend LMSs; the options are those of `make_world`. At the end nobody may be there twice."""
-    from worker.sandbox.server import make_world, running  # noqa: PLC0415 - most tests need no web server
+    from worker.sandbox.server import make_state, running  # noqa: PLC0415 - most tests need no web server
 
     with ExitStack() as stack:
         started = []
 
         def start(**options: Any) -> Lms:
-            world = make_world(**options)
+            world = make_state(**options)
             url = stack.enter_context(running(world))
             client = stack.enter_context(httpx.Client(base_url=url, verify=_tls, timeout=LONGEST_SECONDS))
             started.append(Lms(url, client, world))

@@ -1,4 +1,4 @@
-"""The words of the trade and their states. Knows nothing but itself."""
+"""The terms of the product: actions, statuses, states, candidates, courses, rows. Imports no other module."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Action(StrEnum):
     DEACTIVATE = "deactivate"
 
     @property
-    def is_about_a_person(self) -> bool:
-        """Tell whether it needs no course."""
+    def is_about_person(self) -> bool:
+        """Return whether the action concerns a person and needs no course."""
         return self in {Action.UPDATE, Action.DEACTIVATE}
 
 
-#: In which order a job does what its rows ask for: what one needs comes before it, what ends it comes last.
+#: The order in which a job carries out the actions of its rows: each comes after the ones that it depends on.
 STAGES = (
     Action.UPDATE,
     Action.REGISTER,
@@ -35,8 +35,8 @@ STAGES = (
     Action.DEACTIVATE,
 )
 
-#: What is done to a registration that is there.
-STEPS = frozenset({Action.APPROVE, Action.COMPLETE, Action.WITHDRAW})
+#: Actions on an existing registration.
+REGISTRATION_ACTIONS = frozenset({Action.APPROVE, Action.COMPLETE, Action.WITHDRAW})
 
 
 class RowStatus(StrEnum):
@@ -114,8 +114,8 @@ DONE = frozenset(status for status in RowStatus if status.is_done)
 PENDING = tuple(status for status in RowStatus if status.is_pending)
 
 
-#: What a row reads when what it asked for is so, done now or before.
-DONE_AS = {
+#: The status of a row whose action is done, now or earlier.
+STATUS_WHEN_DONE = {
     Action.REGISTER: RowStatus.REGISTERED,
     Action.APPROVE: RowStatus.APPROVED,
     Action.COMPLETE: RowStatus.COMPLETED,
@@ -126,11 +126,11 @@ DONE_AS = {
 
 
 class Verdict(StrEnum):
-    """What reading a row back at the LMS showed."""
+    """The result of comparing a row with the LMS."""
 
     CONFIRMED = "confirmed"
     DIFFERS = "differs"
-    #: This LMS, or this account, cannot be asked for it.
+    #: This LMS, or this account, cannot look it up.
     CANNOT_BE_VERIFIED = "cannot_be_verified"
 
 
@@ -236,13 +236,13 @@ _JOB_STATES = {
 #: Sets for queries, where a property cannot be asked.
 ENDED = frozenset(state for state in JobState if state.has_ended)
 UNREAD = tuple(state for state in JobState if state.is_unread)
-TO_READ = tuple(state for state in JobState if state.is_preparing)
-AT_WORK = tuple(state for state in JobState if state.is_sending)
+PREPARING = tuple(state for state in JobState if state.is_preparing)
+SENDING = tuple(state for state in JobState if state.is_sending)
 WENT_THROUGH = tuple(state for state in JobState if state.went_through)
 
 
 class Driver(StrEnum):
-    """Who works a job off."""
+    """What executes a job."""
 
     #: A command, in its own process.
     PROCESS = "process"
@@ -251,16 +251,16 @@ class Driver(StrEnum):
 
 
 class Role(StrEnum):
-    """What somebody who signs in may do; each may do what those before it may."""
+    """What a user may do; each role includes those before it."""
 
-    #: Looks, and downloads reports.
+    #: Reads, and downloads reports.
     VIEWER = "viewer"
-    #: Drops rosters and steers jobs.
+    #: Uploads rosters and controls jobs.
     OPERATOR = "operator"
     ADMIN = "admin"
 
-    def may(self, needed: Role) -> bool:
-        """Tell whether this role may do what needs that one."""
+    def includes(self, needed: Role) -> bool:
+        """Return whether this role may do what needs that one."""
         order = list(Role)
         return order.index(self) >= order.index(needed)
 
@@ -272,7 +272,7 @@ class CandidateState(StrEnum):
     SENDING = "sending"
     IN_DOUBT = "in_doubt"
     KNOWN = "known"
-    #: We deactivated them; whoever registers them again finds them reactivated, or creates them anew.
+    #: Roster deactivated them; registering them again reactivates them or creates them again.
     DEACTIVATED = "deactivated"
 
 
@@ -288,7 +288,7 @@ class RegistrationState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A person as the roster names them; every value trimmed, None where the roster says nothing."""
+    """A person as the roster names them; every value is trimmed, None where the cell is empty."""
 
     #: The LMS's own id: such a candidate is never created.
     candidate_id: str | None = None
@@ -305,13 +305,13 @@ class Candidate:
     zip: str | None = None
     country: str | None = None
     expiration_date: date | None = None
-    #: `field:<name>` columns: they go to the LMS under that very name.
+    #: `field:<name>` columns, sent to the LMS under exactly that name.
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """What one registers for, named by exactly one of three; `key` tells courses apart within a connection."""
+    """What people register for, named by exactly one of three; `key` identifies it within a connection."""
 
     course_id: str | None = None
     name: str | None = None
@@ -328,7 +328,7 @@ class Course:
 
     @property
     def key(self) -> str:
-        """Return what is the same for the same course, the legal entity included."""
+        """Return a key that is equal for equal courses; it includes the legal entity."""
         label = self.label.casefold() if self.name is not None else self.label
         return f"{self.legal_entity_id}/{label}" if self.legal_entity_id is not None else label
 
@@ -339,18 +339,18 @@ class Course:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterRow:
-    """One valid row of a roster: who, what for, and how."""
+    """A valid row of a roster: the candidate, the course, and the action."""
 
     #: The number that the spreadsheet shows.
     row: int
     candidate: Candidate
-    #: None for the actions that need no course, and where the registration is named by its external id alone.
+    #: None for actions that need no course, and where the registration is identified by its external id alone.
     course: Course | None = None
     action: Action = Action.REGISTER
-    #: Tahdah: 1 or 2; nothing is assumed about what they mean.
+    #: Tahdah: 1 or 2; their meaning is not documented, and nothing is assumed.
     behavior: int | None = None
     registration_date: date | None = None
-    #: KMI: our id for the registration, when the roster gives one.
+    #: KMI: our id of the registration, when the roster has one.
     registration_external_id: str | None = None
     score: Decimal | None = None
     success: bool | None = None
@@ -358,7 +358,7 @@ class RosterRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody whom the LMS lists."""
+    """A person in the list of an LMS."""
 
     candidate_id: str
     external_id: str | None
@@ -368,9 +368,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with a row: a plain sentence with the remedy in it."""
+    """An error of a row: a plain sentence that says how to fix it."""
 
-    #: The heading as it stands in the file, or our column's name where the file has none.
+    #: The heading as in the file, or the column's own name where the file has none.
     column: str | None
     #: A stable code for the report.
     code: str
@@ -379,7 +379,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawRow:
-    """One line of the roster as it stood: its number and the text of its cells."""
+    """A line of the roster as it is in the file: its number and the text of its cells."""
 
     row: int
     cells: tuple[str, ...]
@@ -387,22 +387,22 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowRules:
-    """What a connection asks of a row; declared by its connector."""
+    """What a connection requires of a row; declared by its connector."""
 
     actions: frozenset[Action] = frozenset({Action.REGISTER})
-    #: Which of `course_id`, `course_name`, `course_external_id` may name the course.
+    #: Which of `course_id`, `course_name`, `course_external_id` may identify the course.
     course_columns: frozenset[str] = frozenset({"course_id"})
     #: Columns without which a candidate cannot be created (a row with `candidate_id` needs none of them).
-    to_create: tuple[str, ...] = ("email", "first_name", "last_name")
+    required_to_create: tuple[str, ...] = ("email", "first_name", "last_name")
     #: Whether a registration needs `behavior` and a legal entity (Tahdah).
     needs_behavior: bool = False
     needs_legal_entity: bool = False
-    #: Values for the rows that leave a column empty: the connection's own settings.
+    #: Values for empty cells, by column: the connection's own settings.
     defaults: Mapping[str, str] = field(default_factory=dict)
-    #: How many rows one registering call takes, and one call of another action.
+    #: Maximum number of rows in one call: of `register`, and of any other action.
     rows_per_call: int = 1
-    rows_per_deed: int = 1
-    #: Whether the LMS lists its people, so that who is there already need not be created.
+    rows_per_action: int = 1
+    #: Whether the LMS lists its people, so that existing ones need not be created.
     lists_people: bool = False
-    #: Whether `registration_external_id` alone may name a registration that is to take a step.
+    #: Whether `registration_external_id` alone may identify an existing registration.
     finds_by_external_id: bool = False

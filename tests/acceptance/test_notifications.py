@@ -110,9 +110,7 @@ def test_the_end_of_a_job_is_told_once_by_mail_and_once_by_webhook(sandbox, offi
     }
     assert told["job"]["link"] == f"https://roster.example.org/jobs/{job}"
     assert mail_server.subjects == ["Roster: spring.csv: 1 of 4 registered, 3 need you"]
-    everything = (
-        posted.body + b"".join(mail_server.raw) + running.err.read_bytes() + running.out.read_bytes()
-    )
+    everything = posted.body + b"".join(mail_server.raw) + running.err.read_bytes() + running.out.read_bytes()
     assert not PERSONAL.search(everything.decode())
 
 
@@ -170,9 +168,7 @@ def test_no_receiver_that_fails_touches_the_job(sandbox, office, hook):
     assert waiting["hook"]["error"] == "the receiver answered 500"
     doctor = desk.type("doctor")
     assert doctor.code == 2
-    assert (
-        f"messages to hook: the one on job {job} is waiting: the receiver answered 500" in doctor.out
-    )
+    assert f"messages to hook: the one on job {job} is waiting: the receiver answered 500" in doctor.out
     assert "mail: 127.0.0.1:" in doctor.out
     assert hook.url not in doctor.out + doctor.err
 

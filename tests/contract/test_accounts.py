@@ -163,7 +163,7 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
             "user role",
         ]
     for wrong in ("ana", "-"):
-        with pytest.raises(UsageError, match="there are: bea"):
+        with pytest.raises(UsageError, match="the accounts are: bea"):
             people.remove(ledger, wrong, by="-")
 
 

@@ -23,12 +23,12 @@ from tests.builders import (
     NORTH,
     SECRET,
     TOKEN,
-    FreePace,
+    UnlimitedLimiter,
     a_candidate,
     a_connection,
     a_course,
-    a_deed_of,
     a_row,
+    an_action_request,
     connected,
     enrolments,
     nothing,
@@ -175,7 +175,7 @@ def test_rules_say_what_a_row_must_have(system: str) -> None:
     assert rules.course_columns
     assert rules.course_columns <= {"course_id", "course_name", "course_external_id"}
     assert rules.rows_per_call >= 1
-    assert set(rules.to_create) <= {"email", "first_name", "last_name", "login_name", "external_id"}
+    assert set(rules.required_to_create) <= {"email", "first_name", "last_name", "login_name", "external_id"}
     assert all(isinstance(value, str) for value in rules.defaults.values())
 
 
@@ -239,12 +239,12 @@ def test_two_accounts_at_one_host_have_two_paces_and_one_account_has_one(system:
 
 
 async def test_a_candidate_is_created_and_has_an_id_as_text(open_lms: Open, names: Names) -> None:
-    async with open_lms() as (connector, door):
+    async with open_lms() as (connector, client):
         first, second = await created(connector, 2)
 
         assert first != second
         assert first.isdigit()
-        assert door.calls == {names.create: 2}
+        assert client.calls == {names.create: 2}
 
 
 @pytest.mark.parametrize("form", ["string-ids", "int-ids", "float-ids", "200", "201"])
@@ -319,11 +319,11 @@ LOST = ["lost-after", "lost-before", "drop-after", "drop-before", "html-502", "2
 
 @pytest.mark.parametrize("bad_day", LOST)
 async def test_a_creation_without_a_usable_answer_is_lost(open_lms: Open, names: Names, bad_day: str) -> None:
-    async with open_lms(f"{names.create}:{bad_day}") as (connector, door):
+    async with open_lms(f"{names.create}:{bad_day}") as (connector, client):
         with pytest.raises(AnswerLost):
             await created(connector)
 
-        assert door.calls[names.create] == 1
+        assert client.calls[names.create] == 1
 
 
 async def test_a_creation_that_takes_too_long_is_lost(open_lms: Open, names: Names) -> None:
@@ -440,12 +440,12 @@ async def test_a_row_that_the_answer_does_not_name_is_not_confirmed(open_lms: Op
 
 @pytest.mark.parametrize("bad_day", ["lost-after", "lost-before", "drop-after", "drop-before", "html-502"])
 async def test_a_registration_whose_answer_is_lost_is_lost(open_lms: Open, names: Names, bad_day: str) -> None:
-    async with open_lms(f"{names.register}:{bad_day}") as (connector, door):
+    async with open_lms(f"{names.register}:{bad_day}") as (connector, client):
         ids = await created(connector)
         with pytest.raises(AnswerLost):
             await registered(connector, ids)
 
-        assert door.calls[names.register] == 1
+        assert client.calls[names.register] == 1
 
 
 @pytest.mark.parametrize("bad_day", ["202", "204", "error-200"])
@@ -547,7 +547,7 @@ async def test_a_list_that_may_be_one_page_of_several_proves_nobody_absent(
 
 
 async def test_everybody_is_listed_once_over_all_pages(open_lms: Open, names: Names) -> None:
-    async with open_lms(seed_users=250) as (connector, door):
+    async with open_lms(seed_users=250) as (connector, client):
         pages = [page async for page in connector.list_people(None)]
         more = [await connector.has_more_people_than(at_least) for at_least in (249, 250, 251)]
 
@@ -560,7 +560,7 @@ async def test_everybody_is_listed_once_over_all_pages(open_lms: Open, names: Na
     assert len(people) == len(set(people)) == 250
     assert [len(page) for page in pages if page] == [100, 100, 50]
     assert more == [True, False, False]
-    assert door.calls[names.list_people] == 6
+    assert client.calls[names.list_people] == 6
     person = pages[0][0]
     assert (person.external_id, person.email) == ("P-1", "person1@example.com")
 
@@ -609,9 +609,9 @@ async def test_who_stands_on_a_course_is_listed_whole_or_not_at_all(open_lms: Op
 
 
 async def test_a_harmless_call_shows_whether_the_credentials_are_taken(open_lms: Open, names: Names) -> None:
-    async with open_lms() as (connector, door):
+    async with open_lms() as (connector, client):
         assert "answered" in await connector.probe()
-        assert door.calls.total() == 1
+        assert client.calls.total() == 1
     async with open_lms(settings=names.wrong_credentials) as (connector, _):
         with pytest.raises(StopJob) as raised:
             await connector.probe()
@@ -627,9 +627,9 @@ def action(request: pytest.FixtureRequest) -> Action:
     return Action(request.param)
 
 
-def deed_of(action: Action, candidate_id: str) -> ActionRequest:
+def request_for(action: Action, candidate_id: str) -> ActionRequest:
     changed = {"candidate": a_candidate(1, city="Delft"), "score": Decimal(70)}
-    return a_deed_of(action, candidate_id, row=changed)
+    return an_action_request(action, candidate_id, row=changed)
 
 
 async def registered_one(connector: Connector) -> str:
@@ -639,20 +639,20 @@ async def registered_one(connector: Connector) -> str:
 
 
 async def test_a_deed_is_not_so_before_it_is_done_and_is_so_after(open_lms: Open, action: Action) -> None:
-    async with open_lms() as (connector, door):
+    async with open_lms() as (connector, client):
         if action not in connector.rules.actions:
             pytest.skip("this LMS offers no such action")
-        deed = deed_of(action, await registered_one(connector))
+        request = request_for(action, await registered_one(connector))
 
-        before = (await connector.read_states([deed]))[1]
+        before = (await connector.read_states([request]))[1]
         assert isinstance(before, RemoteState)
         assert not before.is_done
-        calls = door.calls.total()
-        done = await connector.apply([deed], {1: before}, nothing)
+        calls = client.calls.total()
+        done = await connector.apply([request], {1: before}, nothing)
         assert isinstance(done[1], ActionResult)
-        assert door.calls.total() == calls + 1
+        assert client.calls.total() == calls + 1
 
-        after = (await connector.read_states([deed]))[1]
+        after = (await connector.read_states([request]))[1]
         assert after is LookupMiss.ABSENT or (isinstance(after, RemoteState) and after.is_done)
 
 
@@ -664,52 +664,52 @@ async def test_a_deed_is_never_believed_done_without_an_answer_that_says_so(open
         async with open_lms(f"{operation}:{bad_day}") as (connector, _):
             if action not in connector.rules.actions:
                 pytest.skip("this LMS offers no such action")
-            deed = deed_of(action, await registered_one(connector))
-            seen = (await connector.read_states([deed]))[1]
+            request = request_for(action, await registered_one(connector))
+            seen = (await connector.read_states([request]))[1]
             assert isinstance(seen, RemoteState)
             with suppress(AnswerLost):
-                assert await connector.apply([deed], {1: seen}, nothing) == {}
+                assert await connector.apply([request], {1: seen}, nothing) == {}
 
 
 async def test_nothing_is_sent_when_the_intent_of_a_deed_fails(open_lms: Open, action: Action) -> None:
     async def intent() -> None:
         raise InterruptedError
 
-    async with open_lms() as (connector, door):
+    async with open_lms() as (connector, client):
         if action not in connector.rules.actions:
             pytest.skip("this LMS offers no such action")
-        deed = deed_of(action, await registered_one(connector))
-        seen = (await connector.read_states([deed]))[1]
+        request = request_for(action, await registered_one(connector))
+        seen = (await connector.read_states([request]))[1]
         assert isinstance(seen, RemoteState)
-        calls = door.calls.total()
+        calls = client.calls.total()
         with pytest.raises(InterruptedError):
-            await connector.apply([deed], {1: seen}, intent)
-        assert door.calls.total() == calls
+            await connector.apply([request], {1: seen}, intent)
+        assert client.calls.total() == calls
 
 
 async def test_what_is_not_there_is_absent_and_no_error(open_lms: Open, action: Action) -> None:
     async with open_lms() as (connector, _):
         if action not in connector.rules.actions:
             pytest.skip("this LMS offers no such action")
-        deeds = [replace(deed_of(action, str(990 + number)), row_id=number) for number in (1, 2, 3, 4, 5)]
+        requests = [replace(request_for(action, str(990 + number)), row_id=number) for number in (1, 2, 3, 4, 5)]
 
-        assert await connector.read_states(deeds) == dict.fromkeys((1, 2, 3, 4, 5), LookupMiss.ABSENT)
+        assert await connector.read_states(requests) == dict.fromkeys((1, 2, 3, 4, 5), LookupMiss.ABSENT)
 
 
 async def test_a_registration_is_found_by_its_external_id_or_nobody_is_asked(open_lms: Open) -> None:
-    async with open_lms() as (connector, door):
+    async with open_lms() as (connector, client):
         (candidate_id,) = await created(connector)
         await connector.register_batch(enrolments([candidate_id]), nothing)
-        calls = door.calls.total()
+        calls = client.calls.total()
         row = a_row(1, Candidate(), course=None, registration_external_id=f"roster-{candidate_id}-1")
 
         found = await connector.find_by_external_id(row)
 
         if not connector.rules.finds_by_external_id:
-            assert (found, door.calls.total()) == (LookupMiss.NO_LOOKUP, calls)
+            assert (found, client.calls.total()) == (LookupMiss.NO_LOOKUP, calls)
             return
         assert found == RegistrationOwner(candidate_id=candidate_id, course_id="58")
-        assert door.calls.total() == calls + 1
+        assert client.calls.total() == calls + 1
         assert (
             await connector.find_by_external_id(replace(row, course=a_course(), candidate=a_candidate(1))) == found
         )
@@ -752,26 +752,30 @@ async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as
     """K-ext says that fields may be left out, not what becomes of them."""
     world = make_state(update_empties=True)
     with running(world) as url:
-        async with connected(a_connection("kmi", url)) as (connector, door):
+        async with connected(a_connection("kmi", url)) as (connector, client):
             ids = [await connector.create_candidate(a_candidate(number, zip="2611"), nothing) for number in (1, 2)]
             for number, who in enumerate(ids, start=1):
-                deed = a_deed_of(Action.UPDATE, who, row={"candidate": a_candidate(number, city="Delft")})
-                seen = (await connector.read_states([deed]))[1]
+                request = an_action_request(
+                    Action.UPDATE, who, row={"candidate": a_candidate(number, city="Delft")}
+                )
+                seen = (await connector.read_states([request]))[1]
                 assert isinstance(seen, RemoteState)
-                assert isinstance((await connector.apply([deed], {1: seen}, nothing))[1], ActionResult)
+                assert isinstance((await connector.apply([request], {1: seen}, nothing))[1], ActionResult)
 
     fields = [user.fields for user in world.kmi.people.users.values()]
     assert [(each["zip"], each["city"]) for each in fields] == [("2611", "Delft")] * 2
-    assert door.calls["update_user"] == 3, "once for the lesson, then as a whole at once"
+    assert client.calls["update_user"] == 3, "once for the lesson, then as a whole at once"
 
 
 async def test_many_people_are_looked_at_by_the_list_of_all() -> None:
     with running(make_state(seed_users=300)) as url:
-        async with connected(a_connection("kmi", url)) as (connector, door):
-            deeds = [a_deed_of(Action.DEACTIVATE, str(1000 + number), number) for number in range(1, 101)]
-            found = await connector.read_states(deeds)
+        async with connected(a_connection("kmi", url)) as (connector, client):
+            requests = [
+                an_action_request(Action.DEACTIVATE, str(1000 + number), number) for number in range(1, 101)
+            ]
+            found = await connector.read_states(requests)
             assert all(isinstance(seen, RemoteState) for seen in found.values())
-            assert door.calls == {"list_users": 5}
+            assert client.calls == {"list_users": 5}
 
 
 # Whatever goes wrong
@@ -805,18 +809,18 @@ async def test_a_throttle_is_a_pause_whatever_is_asked(open_lms: Open) -> None:
 
 
 async def test_an_lms_that_is_not_there_got_nothing(system: str) -> None:
-    async with connected(a_connection(system, "http://127.0.0.1:9")) as (connector, door):
+    async with connected(a_connection(system, "http://127.0.0.1:9")) as (connector, client):
         with pytest.raises(LmsUnavailable):
             await created(connector)
 
-        assert door.calls.total() == 0
+        assert client.calls.total() == 0
 
 
 async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, system: str) -> None:
     world = make_state()
     with running(world) as url:
-        pace = FreePace()
-        async with connected(a_connection(system, url), pace) as (connector, _):
+        limiter = UnlimitedLimiter()
+        async with connected(a_connection(system, url), limiter) as (connector, _):
             (candidate_id,) = await created(connector)
             before = dict(world.journal.by_operation())
             seen: list[object] = []
@@ -834,7 +838,7 @@ async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, 
 
             assert seen == [True, True]
             assert dict(world.journal.by_operation()) == before
-            assert pace.open == 0
+            assert limiter.open_permits == 0
 
 
 @pytest.mark.parametrize("bad_day", ["drop-after", "204", "404", "401", "html-502", "throttle", "lost-after"])

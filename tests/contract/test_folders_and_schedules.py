@@ -58,7 +58,7 @@ def test_watchers_that_look_at_the_same_moment_take_each_file_once(ledgers: list
         for drop in [*claimed, *drop_folder.find_claimed(ledger, "inbox")]:
             services = Services(settings=Settings(files=str(tmp_path / "files")), ledger=ledger, owner="here/1/1.0")
             submit = partial(folder_sweep.submit_file, services, folder, a_connection("tahdah"))
-            drop_folder.open_job(ledger, drop, folder.settle_seconds, submit)
+            drop_folder.submit_claimed(ledger, drop, folder.settle_seconds, submit)
 
     together(ledgers, watch)
 
@@ -73,7 +73,7 @@ def test_watchers_that_look_at_the_same_moment_take_each_file_once(ledgers: list
             with ledger.read() as tx:
                 job = jobs.find_job(tx, line.id)
             assert job is not None
-            archive.archive_files(ledger, job, remove_reports=lambda _path: None)
+            archive.archive_files(ledger, job)
 
     together(ledgers, end)
 

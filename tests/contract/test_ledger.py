@@ -35,6 +35,7 @@ from worker.errors import StaleClaim
 from worker.intake.accept import Accepted, accept
 from worker.intake.importing import import_roster
 from worker.intake.options import Options
+from worker.intake.storage import estimate_rows
 from worker.jobs import advance
 from worker.jobs.completion import close_if_done
 from worker.ledger import (
@@ -197,7 +198,7 @@ def test_whose_batches_are_taken_first_goes_by_the_rows_left(
     with two[0].write() as tx:
         advance.advance(tx, job_id, advance.Window(), now())
     with two[1].read() as tx:
-        waiting = queue.unclaimed(tx, exclude=())
+        waiting = queue.unclaimed(tx, estimate_rows, exclude=())
 
     assert [(bell.job_id, bell.priority) for bell in waiting] == [(job_id, urgency)]
 
@@ -431,11 +432,11 @@ def test_nobody_comes_to_the_batches_of_a_job_that_stands_still(
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, planned=True)
         advance.advance(tx, job_id, advance.Window(), now())
-        assert [bell.job_id for bell in queue.unclaimed(tx, exclude=())] == [job_id]
+        assert [bell.job_id for bell in queue.unclaimed(tx, estimate_rows, exclude=())] == [job_id]
 
         jobs.change_job(tx, job_id, state=state)
 
-        assert queue.unclaimed(tx, exclude=()) == []
+        assert queue.unclaimed(tx, estimate_rows, exclude=()) == []
 
 
 def test_a_roster_is_read_by_whoever_holds_the_claim_alone(two: tuple[Ledger, Ledger], tmp_path: Path) -> None:
@@ -496,7 +497,7 @@ def test_the_same_roster_dropped_at_the_same_moment_is_one_job(two: tuple[Ledger
 async def test_what_a_dead_process_left_sending_is_in_doubt_with_what_it_was_doing(
     two: tuple[Ledger, Ledger], action: Action
 ) -> None:
-    course = None if action.is_about_a_person else a_course()
+    course = None if action.is_about_person else a_course()
     job_id = a_job_of(two[0], a_row(2, a_candidate(candidate_id="7"), action=action, course=course))
     claim = claimed(two[0], job_id, ELSEWHERE)
     (work,) = items_of(two[0], claim)
@@ -509,7 +510,7 @@ async def test_what_a_dead_process_left_sending_is_in_doubt_with_what_it_was_doi
     assert statuses_of(two[1], job_id) == {2: RowStatus.IN_DOUBT}
     heir = claimed(two[1], job_id)
     (work,) = items_of(two[1], heir)
-    line = work.candidate if action.is_about_a_person else work.registration
+    line = work.candidate if action.is_about_person else work.registration
     assert (str(line.state), line.pending_action, line.is_claimed) == ("in_doubt", action, True)
     with pytest.raises(StaleClaim):
         await two[0].commit(*action_intents.action_not_done(claim, work, action))

@@ -77,8 +77,8 @@ def test_a_row_is_done_open_or_a_duplicate() -> None:
     done, left = ({status for status in RowStatus if getattr(status, name)} for name in ("is_done", "is_open"))
     assert done.isdisjoint(left)
     assert set(RowStatus) - done - left == {RowStatus.SKIPPED}
-    assert set(model.DONE_AS) == set(Action)
-    assert set(model.DONE_AS.values()) < done
+    assert set(model.STATUS_WHEN_DONE) == set(Action)
+    assert set(model.STATUS_WHEN_DONE.values()) < done
 
 
 def test_only_open_rows_are_pending_retriable_or_need_attention() -> None:

@@ -11,7 +11,7 @@ from worker.intake.headers import check_column
 from worker.intake.problems import ProblemCode, quote
 from worker.intake.text import clean
 from worker.intake.values import ParseContext, RowValues, check_values
-from worker.model import STEPS, Action, Problem, RowRules
+from worker.model import REGISTRATION_ACTIONS, Action, Problem, RowRules
 
 _PREFIXES = (("name:", "course_name"), ("ext:", "course_external_id"))
 
@@ -67,7 +67,7 @@ class RowRequirements:
         missing = [column for column in self._required_columns(row, present) if column not in present]
         for column in missing:
             yield _problem(column, ProblemCode.MISSING_VALUE, f"{column} is missing; fill it in.")
-        by_external_id = self.rules.finds_by_external_id and row.action in STEPS
+        by_external_id = self.rules.finds_by_external_id and row.action in REGISTRATION_ACTIONS
         if by_external_id and REGISTRATION_COLUMN in present:
             return
         if present.isdisjoint(PERSON_COLUMNS) and not set(missing) & set(PERSON_COLUMNS):
@@ -79,7 +79,7 @@ class RowRequirements:
 
     def _required_columns(self, row: RowValues, present: frozenset[str]) -> Iterator[str]:
         if row.action is Action.REGISTER:
-            yield from () if "candidate_id" in present else self.rules.to_create
+            yield from () if "candidate_id" in present else self.rules.required_to_create
             yield from ("behavior",) if self.rules.needs_behavior else ()
         if self.rules.needs_legal_entity and row.action not in _NO_COURSE_ACTIONS:
             yield "legal_entity_id"

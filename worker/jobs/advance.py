@@ -13,7 +13,7 @@ from worker.intake.storage import estimate_rows
 from worker.jobs import completion, lifecycle
 from worker.ledger import batches, jobs, queue
 from worker.ledger.queue import Priority, Task, TaskMessage
-from worker.model import AT_WORK, STAGES, JobState
+from worker.model import SENDING, STAGES, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -158,6 +158,6 @@ def _update_waiting(tx: Transaction, job: Job, open_batches: Sequence[OpenBatch]
     if waits:
         start = min(batch.not_before or at for batch in open_batches)
         reason = job.reason or "the LMS asked for a pause"
-        jobs.change_job(tx, job.id, only_from=AT_WORK, state=JobState.WAITING, not_before=start, reason=reason)
+        jobs.change_job(tx, job.id, only_from=SENDING, state=JobState.WAITING, not_before=start, reason=reason)
     elif job.state is JobState.WAITING:
-        jobs.change_job(tx, job.id, only_from=AT_WORK, state=JobState.RUNNING, not_before=None, reason="")
+        jobs.change_job(tx, job.id, only_from=SENDING, state=JobState.RUNNING, not_before=None, reason="")

@@ -8,7 +8,7 @@ from worker.errors import StopJob
 from worker.jobs import lifecycle
 from worker.ledger import batches, jobs, rows
 from worker.ledger.database import now
-from worker.model import AT_WORK, JobState
+from worker.model import SENDING, JobState
 from worker.registration.batch import BatchEnd
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def close_if_done(tx: Transaction, job_id: int) -> bool:
         return False
     state = JobState.SUCCEEDED if _all_done(tx, job_id) else JobState.COMPLETED_WITH_ERRORS
     return jobs.change_job(
-        tx, job_id, only_from=AT_WORK, state=state, reason="", not_before=None, finished_at=now()
+        tx, job_id, only_from=SENDING, state=state, reason="", not_before=None, finished_at=now()
     )
 
 

@@ -30,7 +30,7 @@ _CONTRADICTIONS = frozenset({"registration_mismatch", "ambiguous_registration"})
 def expected_row(done: DoneRow) -> RosterRow | str:
     """Return the row as the LMS should show it now, later changes included; or why that is unknown."""
     work = done.work
-    if work.row.action.is_about_a_person:
+    if work.row.action.is_about_person:
         return _expected_of_person(work, done.later)
     if work.registration.state in _UNCLEAR:
         return "Another job has sent something for the same registration, and whether it was done is in doubt"
@@ -98,14 +98,14 @@ def _absent(work: WorkItem, request: ActionRequest) -> Finding:
         return _confirmed(work)
     if work.candidate.state is CandidateState.DEACTIVATED:
         return cannot_be_verified(work, "This person was deactivated since, and the LMS no longer shows them")
-    what = "person" if request.action.is_about_a_person else "registration"
+    what = "person" if request.action.is_about_person else "registration"
     return _differs(work, "verified_absent", f"The LMS does not show this {what}. {AGAIN}")
 
 
 def _seen(work: WorkItem, request: ActionRequest, seen: RemoteState) -> Finding:
-    known = None if request.action.is_about_a_person else request.registration_id
+    known = None if request.action.is_about_person else request.registration_id
     if not seen.is_done:
-        what = "person" if request.action.is_about_a_person else "registration"
+        what = "person" if request.action.is_about_person else "registration"
         shown = "still there" if request.action is Action.DEACTIVATE else seen.description
         return _differs(work, "verified_otherwise", f"The LMS shows this {what} differently: {shown}. {AGAIN}")
     if known and seen.lms_id and known != seen.lms_id and not is_removal(request.action):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import UnknownJob, UsageError
 from worker.ledger import batches, jobs, queue, rows
 from worker.ledger.database import now
-from worker.model import AT_WORK, TO_READ, Driver, JobState, RowStatus
+from worker.model import PREPARING, SENDING, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
@@ -183,7 +183,7 @@ def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:
     return jobs.change_job(
         tx,
         job_id,
-        only_from=(*TO_READ, *AT_WORK),
+        only_from=(*PREPARING, *SENDING),
         state=JobState.HELD,
         reason=reason,
         reason_code=code,

@@ -119,7 +119,7 @@ def _plan(tx: Transaction, context: JobContext, batch_size: int) -> None:
         context.job_id,
         batch_size=batch_size,
         rows_per_call=context.rows_per_call,
-        rows_per_action=context.connector.rules.rows_per_deed,
+        rows_per_action=context.connector.rules.rows_per_action,
         proven=context.breaker.proven,
     )
     jobs.change_job(tx, context.job_id, planned=True)

@@ -95,7 +95,7 @@ async def verify_rows(
         elif done.work.candidate.lms_id is None:
             unclear.append(cannot_be_verified(done.work, expected.UNKNOWN))
         else:
-            course = wanted.course.key if wanted.course and not wanted.action.is_about_a_person else ""
+            course = wanted.course.key if wanted.course and not wanted.action.is_about_person else ""
             request = _request_for(context, done.work, wanted)
             groups.setdefault((wanted.action, course), []).append((done.work, request))
     await context.ledger.run(lambda tx: verifying.save_findings(tx, context.job_id, unclear))
@@ -133,7 +133,7 @@ class _Verification:
     async def _with_course_id(self, pairs: Sequence[RequestedAction]) -> Sequence[RequestedAction]:
         """Set the LMS's id of the course, which reading one row shows: lists are by that id."""
         first = pairs[0][1]
-        course = None if first.action.is_about_a_person else first.row.course
+        course = None if first.action.is_about_person else first.row.course
         if len(pairs) == 1 or course is None or course.course_id is not None:
             return pairs
         state = (await self._read_states([first]))[first.row_id]
@@ -169,7 +169,7 @@ class _Verification:
 def _request_for(context: JobContext, work: WorkItem, wanted: RosterRow) -> ActionRequest:
     """Return what is to be read; by the LMS's id where that is known, so that a list can be used."""
     candidate_id = work.candidate.lms_id or ""
-    if wanted.action.is_about_a_person:
+    if wanted.action.is_about_person:
         return ActionRequest(row_id=work.row_id, action=wanted.action, row=wanted, candidate_id=candidate_id)
     known = work.registration.lms_id
     return ActionRequest(

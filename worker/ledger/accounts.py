@@ -193,7 +193,7 @@ class AuditEntry:
 def add_audit_entry(
     tx: Transaction, *, actor: str, action: str, job_id: int | None = None, detail: str = ""
 ) -> None:
-    """Add a record; `who` is an account's name, or `-` where nobody signs in."""
+    """Add an entry to the audit log; `actor` is an account's name, or `-` where there is no sign-in."""
     tx.execute(insert(audit).values(at=now(), actor=actor, action=action, job_id=job_id, detail=detail))
 
 

@@ -48,7 +48,7 @@ def action_intent(claim: Claim, work: WorkItem, action: Action, lms_id: str | No
         "b_pending_action": action,
         "b_row_id": work.row_id,
         "b_sent_at": now(),
-        **({} if action.is_about_a_person else {"b_lms_id": lms_id}),
+        **({} if action.is_about_person else {"b_lms_id": lms_id}),
     }
     return (
         fenced_write(_INTENT[record.table], record.id, claim, values),
@@ -69,7 +69,7 @@ def action_in_doubt(claim: Claim, work: WorkItem, action: Action, outcome: RowOu
 
 
 def _record_of(work: WorkItem, action: Action) -> CandidateRecord | RegistrationRecord:
-    return work.candidate if action.is_about_a_person else work.registration
+    return work.candidate if action.is_about_person else work.registration
 
 
 def registration_observed(

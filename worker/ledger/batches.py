@@ -15,7 +15,7 @@ from worker.ledger.candidates import chunks
 from worker.ledger.database import now
 from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import batch, candidate, job, registration, row
-from worker.model import AT_WORK, PENDING, Action, CandidateState, RegistrationState, RowStatus
+from worker.model import PENDING, SENDING, Action, CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,7 @@ def claim_batch(tx: Transaction, batch_id: int, owner: str) -> Claim | None:
     None when another worker has it, it is not due, or its job is not running (paused, held, cancelled).
     """
     at = now()
-    wanted = select(job.c.id).where(job.c.id == batch.c.job_id, job.c.state.in_(AT_WORK)).exists()
+    wanted = select(job.c.id).where(job.c.id == batch.c.job_id, job.c.state.in_(SENDING)).exists()
     won = tx.execute(
         update(batch)
         .where(batch.c.id == batch_id, batch.c.state == OPEN, wanted)

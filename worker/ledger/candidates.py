@@ -39,7 +39,7 @@ class Identity:
 
     @property
     def key(self) -> str:
-        """Return the first that there is: candidate_id, else external_id, else email (contract §4)."""
+        """Return the first that there is: candidate_id, else external_id, else email."""
         key = self.by_id or self.by_external or self.by_email
         if key is None:
             raise ValueError("a candidate without any identifier")
@@ -56,15 +56,15 @@ def identify(candidate: Candidate) -> Identity:
     )
 
 
-#: Who is one of these is known once a roster gives the LMS's id: it says what a person found there.
+#: States that end once a roster gives the LMS's id: a person has looked the candidate up there.
 _KNOWN_BY_ID = frozenset({CandidateState.NEW, CandidateState.IN_DOUBT})
-#: SQLite takes 32,766 values in a statement at most.
+#: Values in one statement; SQLite allows 32,766.
 CHUNK = 5_000
 
 
 @dataclass(slots=True)
 class KnownCandidate:
-    """A candidate as the ledger knows it, while a roster is read in."""
+    """A candidate as the ledger has it, while a roster is imported."""
 
     id: int | None
     identity: Identity
@@ -77,8 +77,8 @@ class KnownCandidate:
 class CandidateIndex:
     """Finds the candidate that a row names, among those of the ledger and those of the same roster.
 
-    Two are the same when candidate_id, else external_id, else email is the same (contract §4). One that has a
-    different candidate_id or external_id is somebody else, even with the same e-mail address.
+    Two are the same when candidate_id, else external_id, else email is the same. One that has a different
+    candidate_id or external_id is another person, even with the same e-mail address.
     """
 
     connection: str
@@ -89,14 +89,14 @@ class CandidateIndex:
     _loaded_ids: set[int] = field(default_factory=set)
 
     def load(self, tx: Transaction, identities: Sequence[Identity]) -> None:
-        """Read from the ledger everybody whom one of `identities` could be."""
+        """Load the candidates of the ledger that one of `identities` could be."""
         with custom_plans(tx):
             self._load(tx, candidate.c.id_key, {who.by_id for who in identities})
             self._load(tx, candidate.c.external_key, {who.by_external for who in identities})
             self._load(tx, candidate.c.email_key, {who.by_email for who in identities})
 
     def _load(self, tx: Transaction, column: Column[Any], keys: set[str | None]) -> None:
-        """Read who has one of `keys` there; by one column at a time, since each has its index."""
+        """Load the candidates with one of `keys`; by one column at a time, since each has its index."""
         for chunk in chunks(sorted(key for key in keys if key)):
             of_these = select(candidate).where(candidate.c.connection == self.connection, column.in_(chunk))
             for record in tx.execute(of_these):
@@ -106,7 +106,7 @@ class CandidateIndex:
                     self._index(KnownCandidate(record.id, who, CandidateState(record.state), record.lms_id))
 
     def find(self, who: Identity, candidate_id: str | None) -> KnownCandidate | None:
-        """Return the candidate that `who` is, new if need be; None when it could be more than one person."""
+        """Return the candidate that `who` is, a new one if there is none; None when it could be several people."""
         found = self._match(who)
         if found == []:
             state = CandidateState.KNOWN if candidate_id else CandidateState.NEW
@@ -119,7 +119,7 @@ class CandidateIndex:
         return self._merge(found[0], who, candidate_id)
 
     def save(self, tx: Transaction) -> None:
-        """Write the new candidates and what was learnt of the old ones."""
+        """Save the new candidates, and new identifiers of the others."""
         for chunk in chunks(self.new):
             records = tx.execute(
                 insert(candidate).returning(candidate.c.key, candidate.c.id),
@@ -133,7 +133,7 @@ class CandidateIndex:
             for known in chunk:
                 known.id = ids[known.identity.key]
         for known in [known for known in self._all() if known.changed and known not in self.new]:
-            _save_learnt(tx, known)
+            _save_identifiers(tx, known)
             known.changed = False
         self.new = []
 
@@ -190,11 +190,11 @@ def _as_record(known: KnownCandidate) -> dict[str, Any]:
     }
 
 
-def _save_learnt(tx: Transaction, known: KnownCandidate) -> None:
-    """Write what a roster says of a candidate who is there, and nothing over what others learnt meanwhile."""
+def _save_identifiers(tx: Transaction, known: KnownCandidate) -> None:
+    """Save identifiers that a roster gives for an existing candidate, without overwriting any."""
     who, mine = known.identity, candidate.c.id == known.id
-    learnt = {"id_key": who.by_id, "external_key": who.by_external, "email_key": who.by_email}
-    values = {name: func.coalesce(candidate.c[name], key) for name, key in learnt.items() if key}
+    identifiers = {"id_key": who.by_id, "external_key": who.by_external, "email_key": who.by_email}
+    values = {name: func.coalesce(candidate.c[name], key) for name, key in identifiers.items() if key}
     tx.execute(update(candidate).where(mine).values(**values))
     if known.lms_id and known.state is CandidateState.KNOWN:
         unsettled = candidate.c.state.in_(_KNOWN_BY_ID)
@@ -207,14 +207,14 @@ def _save_learnt(tx: Transaction, known: KnownCandidate) -> None:
 
 
 def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
-    """Yield `values` in pieces that fit into one statement."""
+    """Yield `values` in chunks that fit into one statement."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRegistration:
-    """A registration as the ledger knows it, while a roster is read in."""
+    """A registration as the ledger has it, while a roster is imported."""
 
     id: int
     state: RegistrationState
@@ -224,7 +224,7 @@ class KnownRegistration:
 def find_or_create_registrations(
     tx: Transaction, connection: str, wanted: Sequence[tuple[int, str]]
 ) -> dict[tuple[int, str], KnownRegistration]:
-    """Return the record of each (candidate, course key) in `wanted`, made anew where there is none yet."""
+    """Return the record of each (candidate, course key) in `wanted`, created where there is none."""
     found: dict[tuple[int, str], KnownRegistration] = {}
     for chunk in chunks(sorted({candidate_id for candidate_id, _ in wanted})):
         for record in tx.execute(select(registration).where(registration.c.candidate_id.in_(chunk))):
@@ -246,7 +246,7 @@ def find_or_create_registrations(
 
 
 def reopen_registrations(tx: Transaction, registration_ids: Sequence[int]) -> None:
-    """Forget that these are registered, so that they are sent again under the next number of their series."""
+    """Make these registrations `new` again, so that they are sent under the next number of their series."""
     for chunk in chunks(registration_ids):
         tx.execute(
             update(registration)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DroppedFileState(StrEnum):
-    """How far the processing of a dropped file has got."""
+    """How far a file in a drop folder has been processed."""
 
     #: It is in the folder and may still be growing.
     SEEN = "seen"
@@ -91,7 +91,7 @@ def note_change(tx: Transaction, file: DroppedFile, size: int, modified_at: floa
 
 
 def delete_file(tx: Transaction, file: DroppedFile) -> bool:
-    """Delete the record of a file that is gone; False when another process has changed it meanwhile."""
+    """Delete the record of a file that no longer exists; False when another process has changed it meanwhile."""
     same = delete(dropped_file).where(
         dropped_file.c.id == file.id,
         dropped_file.c.state == file.state,

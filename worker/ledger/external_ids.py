@@ -1,7 +1,7 @@
-"""Rows that name a registration by its external id alone, without its person or its course.
+"""Rows that identify a registration by its external id alone, without its person or its course.
 
-Such a row hangs on no record of a candidate or a registration until it is found out whose registration it is: from
-the row of the same roster that makes it, or from the LMS. Then it is a row like any other.
+Such a row is linked to no candidate and no registration until these are looked up: in the row of the same roster
+that registers under that id, or at the LMS. Then it is a row like any other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.ledger.candidates import CandidateIndex, find_or_create_registration
 from worker.ledger.database import now, take_lock
 from worker.ledger.rows import dump_row, read_row, skip_duplicates
 from worker.ledger.schema import candidate, registration, row
-from worker.model import STEPS, Action, Candidate, RosterRow, RowStatus
+from worker.model import REGISTRATION_ACTIONS, Action, Candidate, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalIdRow:
-    """A row of which only the external id says which registration is meant; or, once found, all of it."""
+    """A row that identifies its registration only by external id; completed once it is looked up."""
 
     id: int
     row: RosterRow
@@ -34,7 +34,7 @@ class ExternalIdRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkTarget:
-    """The ledger's records of a registration and its candidate, with the LMS's id of the person, if it is known."""
+    """The records to link a row to, with the LMS's id of the person, if it is known."""
 
     registration_id: int
     candidate_id: int
@@ -43,8 +43,8 @@ class LinkTarget:
 
 
 def has_only_external_id(understood: RosterRow) -> bool:
-    """Tell whether a person or a course is missing, and an external id says which registration is meant."""
-    if understood.action not in STEPS or understood.registration_external_id is None:
+    """Return whether the person or the course is missing, and an external id identifies the registration."""
+    if understood.action not in REGISTRATION_ACTIONS or understood.registration_external_id is None:
         return False
     return understood.course is None or not _has_identifier(understood.candidate)
 
@@ -54,7 +54,7 @@ def _has_identifier(who: Candidate) -> bool:
 
 
 def unlinked_rows(tx: Transaction, job_id: int, most: int | None = None) -> list[ExternalIdRow]:
-    """Return the first rows of a job of which nobody has found out yet whose registration they mean."""
+    """Return the first rows of a job that are not linked to a registration yet."""
     query = select(row.c.id, row.c.parsed).where(_is_unlinked(job_id)).order_by(row.c.id).limit(most)
     return [ExternalIdRow(id=record.id, row=read_row(record.parsed)) for record in tx.execute(query)]
 
@@ -64,7 +64,7 @@ def _is_unlinked(job_id: int) -> Any:
 
 
 def link_rows(tx: Transaction, job_id: int) -> None:
-    """Skip rows that repeat one above them, and let those whose registration their own roster makes follow it."""
+    """Skip duplicates, and link rows to the registrations that other rows of the same roster make."""
     waiting = unlinked_rows(tx, job_id)
     if not waiting:
         return
@@ -79,10 +79,10 @@ def link_rows(tx: Transaction, job_id: int) -> None:
             _skip(tx, each, above)
     made = _registrations_in_roster(tx, job_id, {each.row.registration_external_id for each in left})
     for each in left:
-        record, maker = made.get(each.row.registration_external_id) or (None, None)
-        if record and maker and _agrees(each.row, maker):
+        target, maker = made.get(each.row.registration_external_id) or (None, None)
+        if target and maker and _agrees(each.row, maker):
             _attach(
-                tx, replace(each, row=replace(each.row, candidate=maker.candidate, course=maker.course)), record
+                tx, replace(each, row=replace(each.row, candidate=maker.candidate, course=maker.course)), target
             )
 
 
@@ -99,7 +99,7 @@ def _skip(tx: Transaction, each: ExternalIdRow, above: int) -> None:
 def _registrations_in_roster(
     tx: Transaction, job_id: int, wanted: set[str | None]
 ) -> Mapping[str | None, tuple[LinkTarget, RosterRow] | None]:
-    """Return by external id the row that registers under it; None for one that different registrations claim."""
+    """Return by external id the row that registers under it; None when several registrations have that id."""
     query = select(row.c.candidate_id, row.c.registration_id, row.c.course_key, row.c.parsed).where(
         row.c.job_id == job_id, row.c.action == Action.REGISTER, row.c.registration_id.is_not(None)
     )
@@ -108,15 +108,15 @@ def _registrations_in_roster(
         maker = read_row(parsed)
         name = maker.registration_external_id
         if name is not None and name in wanted:
-            record = LinkTarget(registration_id=registration_id, candidate_id=candidate_id, course_key=course_key)
-            other = made.setdefault(name, (record, maker))
-            if other is not None and other[0] != record:
+            target = LinkTarget(registration_id=registration_id, candidate_id=candidate_id, course_key=course_key)
+            other = made.setdefault(name, (target, maker))
+            if other is not None and other[0] != target:
                 made[name] = None
     return made
 
 
 def _agrees(named: RosterRow, maker: RosterRow) -> bool:
-    """Tell whether what a row says of person and course, if anything, is what the other one says too."""
+    """Return whether the person and the course of a row, as far as it names them, are those of the other row."""
     theirs = identify(maker.candidate)
     ours = identify(named.candidate)
     same_course = named.course is None or (maker.course is not None and named.course.key == maker.course.key)
@@ -125,7 +125,7 @@ def _agrees(named: RosterRow, maker: RosterRow) -> bool:
 
 
 def known_registration(tx: Transaction, connection: str, named: RosterRow) -> LinkTarget | None:
-    """Return the registration that the LMS once showed under the row's external id, unless the row denies it."""
+    """Return the registration known under the row's external id; None when the row names a person or course."""
     query = (
         select(registration.c.id, registration.c.course_key, registration.c.candidate_id, candidate.c.lms_id)
         .join(candidate, candidate.c.id == registration.c.candidate_id)
@@ -146,26 +146,26 @@ def known_registration(tx: Transaction, connection: str, named: RosterRow) -> Li
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupResults:
-    """What was found out of some rows of a job."""
+    """The results of looking up some rows of a job."""
 
     #: With the LMS's id of the person, and the course.
     found: Sequence[ExternalIdRow] = ()
     known: Sequence[tuple[ExternalIdRow, LinkTarget]] = ()
-    #: Rows that mean no registration that can be used.
+    #: Rows whose registration was not found or cannot be used.
     rejected: Sequence[tuple[ExternalIdRow, RowOutcome]] = ()
 
 
-def save_results(tx: Transaction, job_id: int, connection: str, findings: LookupResults) -> None:
-    """Hang rows on the records of their candidates and registrations, found or made; refuse the others."""
+def save_results(tx: Transaction, job_id: int, connection: str, results: LookupResults) -> None:
+    """Link rows to their candidates and registrations, found or created; reject the others."""
     take_lock(tx, f"candidates:{connection}")
-    for each, record in _targets_of(tx, connection, findings.found):
+    for each, target in _targets_of(tx, connection, results.found):
         key = hash_identifier("registration", each.row.registration_external_id)
-        tx.execute(update(registration).where(registration.c.id == record.registration_id).values(external_key=key))
-        _attach(tx, each, record)
-    for each, known in findings.known:
+        tx.execute(update(registration).where(registration.c.id == target.registration_id).values(external_key=key))
+        _attach(tx, each, target)
+    for each, known in results.known:
         who = replace(each.row.candidate, candidate_id=known.lms_id)
         _attach(tx, replace(each, row=replace(each.row, candidate=who)), known)
-    for each, outcome in findings.rejected:
+    for each, outcome in results.rejected:
         values = {
             "status": outcome.status,
             "error": outcome.error,
@@ -181,7 +181,7 @@ def save_results(tx: Transaction, job_id: int, connection: str, findings: Lookup
 def _targets_of(
     tx: Transaction, connection: str, shown: Sequence[ExternalIdRow]
 ) -> Iterator[tuple[ExternalIdRow, LinkTarget]]:
-    """Yield rows with their candidate and registration, which get their one record where they have none."""
+    """Yield rows with the records to link them to, which are created where there are none."""
     ids = {each.row.candidate.candidate_id or "" for each in shown}
     identities = {lms_id: identify(Candidate(candidate_id=lms_id)) for lms_id in sorted(ids)}
     directory = CandidateIndex(connection)
@@ -201,12 +201,12 @@ def _targets_of(
         yield each, LinkTarget(registration_id=record.id, candidate_id=who_id, course_key=course, lms_id=lms_id)
 
 
-def _attach(tx: Transaction, each: ExternalIdRow, record: LinkTarget) -> None:
-    """Let a row mean this registration; one that somebody else has sorted in meanwhile stays as it is."""
+def _attach(tx: Transaction, each: ExternalIdRow, target: LinkTarget) -> None:
+    """Link a row to a registration, unless another process has linked it meanwhile."""
     values = {
-        "candidate_id": record.candidate_id,
-        "registration_id": record.registration_id,
-        "course_key": record.course_key,
+        "candidate_id": target.candidate_id,
+        "registration_id": target.registration_id,
+        "course_key": target.course_key,
         "parsed": dump_row(each.row),
     }
     tx.execute(update(row).where(row.c.id == each.id, row.c.candidate_id.is_(None)).values(**values))

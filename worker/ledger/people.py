@@ -1,8 +1,8 @@
-"""The people of an LMS as its list has them, hashed; and which candidates of a job they are."""
+"""The list of people of an LMS, hashed; and which candidates of a job they are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, insert, or_, select, update
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownCandidates:
-    """The candidates of a job of whom the ledger does not know whether the LMS has them."""
+    """Candidates of a job not yet known to exist at the LMS."""
 
     total: int
     without_external_id: int
 
 
-#: Whether these are there is to be found out: who was deactivated may have been reactivated since.
+#: States to be checked at the LMS: a deactivated person may have been reactivated since.
 _UNKNOWN = (CandidateState.NEW, CandidateState.DEACTIVATED)
 
 
@@ -45,7 +45,7 @@ def _new_candidates(job_id: int) -> Any:
 
 
 def count_unknown_candidates(tx: Transaction, job_id: int) -> UnknownCandidates:
-    """Count the job's candidates that the ledger does not know."""
+    """Count the candidates of a job not yet known to exist at the LMS."""
     total, with_external_id = tx.execute(
         select(func.count(), func.count(candidate.c.external_key)).where(_new_candidates(job_id))
     ).one()
@@ -53,18 +53,18 @@ def count_unknown_candidates(tx: Transaction, job_id: int) -> UnknownCandidates:
 
 
 def read_until(tx: Transaction, connection: str) -> float | None:
-    """Return up to when the list of people was read, by the LMS's clock; None when it never was as a whole."""
+    """Return the time up to which the list of people was read, by the LMS's clock; None when it never was."""
     record = tx.execute(select(key_value.c.value).where(key_value.c.key == f"people:{connection}")).scalar()
     return float(record["until"]) if record else None
 
 
 def set_read_until(tx: Transaction, connection: str, until: float) -> None:
-    """Note that the list is whole up to this time."""
+    """Record that the list is complete up to this time."""
     put(tx, f"people:{connection}", {"until": until})
 
 
 def add_people(tx: Transaction, connection: str, people: Sequence[Person]) -> None:
-    """Add people to the list, in place of what it had of them."""
+    """Add people to the list, replacing their older entries."""
     if not people:
         return
     take_lock(tx, f"people:{connection}")
@@ -86,7 +86,7 @@ def add_people(tx: Transaction, connection: str, people: Sequence[Person]) -> No
 
 
 def match_candidates(tx: Transaction, connection: str, job_id: int) -> None:
-    """Give the job's new candidates the ids of the people they are; several for one makes its rows invalid."""
+    """Give the job's new candidates the LMS ids of the people they match; rows that match several are invalid."""
     take_lock(tx, f"candidates:{connection}")
     records = tx.execute(select(candidate).where(_new_candidates(job_id))).all()
     for chunk in chunks(records, 2_000):
@@ -121,7 +121,7 @@ def _people_of(
 def _matching_people(
     record: Row[Any], by_external: dict[str, list[Row[Any]]], by_email: dict[str, list[Row[Any]]]
 ) -> list[Row[Any]]:
-    """Return the people whom a candidate may be: by external id, else by e-mail unless its external id differs."""
+    """Return the people that match a candidate: by external id, else by e-mail unless the external id differs."""
     if record.external_key and record.external_key in by_external:
         return by_external[record.external_key]
     same_mail = by_email.get(record.email_key, []) if record.email_key else []
@@ -129,7 +129,7 @@ def _matching_people(
 
 
 def _set_known(tx: Transaction, connection: str, job_id: int, candidate_id: int, lms_id: str) -> None:
-    """Note who a candidate is; when another record is that person already, the job's rows go over to that record."""
+    """Save who a candidate is; when another record is that person already, link the job's rows to it."""
     same = tx.execute(
         select(candidate.c.id).where(candidate.c.connection == connection, candidate.c.id_key == id_key_of(lms_id))
     ).scalar()
@@ -159,7 +159,7 @@ def _reject_ambiguous(tx: Transaction, job_id: int, candidate_id: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowOnCourse:
-    """A row of a course that was not sent yet, and the LMS's id of its candidate, if they are there."""
+    """A row of a course that was not sent yet, and the LMS's id of its candidate, if they exist."""
 
     id: int
     lms_id: str | None
@@ -167,7 +167,7 @@ class RowOnCourse:
 
 
 def rows_on_course(tx: Transaction, job_id: int, course_key: str, most: int) -> list[RowOnCourse]:
-    """Return the first rows to be registered on a course that were not sent yet; those of new candidates first."""
+    """Return the first rows of a course to be registered that were not sent yet; those of new candidates first."""
     query = (
         select(row.c.id, candidate.c.lms_id, row.c.parsed)
         .join(candidate, candidate.c.id == row.c.candidate_id)
@@ -199,8 +199,3 @@ def count_known_before(tx: Transaction, job_id: int, course_key: str) -> tuple[C
         .where(or_(candidate.c.job_id.is_(None), candidate.c.job_id != job_id))
     ).scalar_one()
     return (read_row(parsed).course if parsed else None), before
-
-
-def with_id(course: Course, course_id: str | None) -> Course:
-    """Return the course named by the LMS's id, where that has been learnt."""
-    return replace(course, course_id=course_id) if course_id and course.course_id is None else course

@@ -16,7 +16,7 @@ from worker.ledger.batches import OPEN, RUNNING
 from worker.ledger.database import now
 from worker.ledger.key_value import get
 from worker.ledger.schema import batch, job, row
-from worker.model import AT_WORK, ENDED, TO_READ, Driver, JobState, RowStatus
+from worker.model import ENDED, PREPARING, SENDING, Driver, JobState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -92,7 +92,7 @@ def open_jobs(tx: Transaction) -> list[int]:
 def never_enqueued(tx: Transaction) -> list[int]:
     """Return the jobs to be imported for which no message was enqueued yet, oldest first."""
     new = select(job.c.id).where(job.c.driver == Driver.QUEUE, job.c.enqueued_at.is_(None), job.c.owner.is_(None))
-    return list(tx.execute(new.where(job.c.state.in_(TO_READ)).order_by(job.c.id)).scalars())
+    return list(tx.execute(new.where(job.c.state.in_(PREPARING)).order_by(job.c.id)).scalars())
 
 
 def last_swept(tx: Transaction) -> float:
@@ -156,9 +156,9 @@ def short_job_is_running(
     )
     # An import that no worker claims may be waiting for the slot of the job that asks.
     soon_read = or_(job.c.owner.is_not(None), job.c.created_at > now() - RECENT_SECONDS)
-    unread = and_(job.c.state.in_(TO_READ), soon_read)
+    unread = and_(job.c.state.in_(PREPARING), soon_read)
     for other in tx.execute(others.where(or_(unread, job.c.state == JobState.RUNNING))):
-        rows = estimate_rows(other.stored_path) if other.state in TO_READ else count_rows_left(tx, other.id)
+        rows = estimate_rows(other.stored_path) if other.state in PREPARING else count_rows_left(tx, other.id)
         if 0 < rows <= max_rows:
             return True
     return False
@@ -176,7 +176,7 @@ def unclaimed(
         job.c.id, func.min(batch.c.id), _has_more_rows_left(SMALL_ROWS), _has_more_rows_left(MEDIUM_ROWS)
     )
     enqueued = enqueued.join(batch, batch.c.job_id == job.c.id)
-    enqueued = enqueued.where(job.c.driver == Driver.QUEUE, job.c.state.in_(AT_WORK))
+    enqueued = enqueued.where(job.c.driver == Driver.QUEUE, job.c.state.in_(SENDING))
     enqueued = enqueued.where(batch.c.state == OPEN, batch.c.enqueued_at <= before, job.c.id.not_in(exclude))
     found = [
         TaskMessage(
@@ -202,7 +202,7 @@ def _unclaimed_imports(
 ) -> list[TaskMessage]:
     enqueued = select(job.c.id, job.c.stored_path).where(job.c.enqueued_at <= before, job.c.owner.is_(None))
     enqueued = enqueued.where(job.c.driver == Driver.QUEUE)
-    records = tx.execute(enqueued.where(job.c.state.in_(TO_READ), job.c.id.not_in(exclude)))
+    records = tx.execute(enqueued.where(job.c.state.in_(PREPARING), job.c.id.not_in(exclude)))
     by_length = sorted((estimate_rows(record.stored_path), record.id) for record in records)
     return [_message_for_job(Task.SPLIT, job_id, rows) for rows, job_id in by_length]
 

@@ -1,4 +1,4 @@
-"""Rows of rosters: counted, opened again, explained."""
+"""Rows of rosters: counted, reopened, explained, reported."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
 
 _ROW = TypeAdapter(RosterRow)
-#: What a person reads of a row that was not sent when its job was cancelled.
+#: The error of a row that was not sent when its job was cancelled.
 CANCELLED = "The job was cancelled before this row was sent"
 
 
 def read_row(parsed: str) -> RosterRow:
-    """Return a row as it was understood when the roster was read."""
+    """Return a row from the JSON of `parsed`."""
     return _ROW.validate_json(parsed)
 
 
 def dump_row(understood: RosterRow) -> str:
-    """Return a row as the ledger keeps it."""
+    """Return a row as the JSON of `parsed`."""
     return _ROW.dump_json(understood).decode()
 
 
@@ -49,7 +49,7 @@ class RowCounts:
 
 
 def count_rows(tx: Transaction, job_id: int) -> RowCounts:
-    """Count the rows of a job by status, every status with its number, zeros included."""
+    """Count the rows of a job by status; statuses without rows are 0."""
     records = tx.execute(select(row.c.status, func.count()).where(row.c.job_id == job_id).group_by(row.c.status))
     counted: dict[str, int] = dict(records.all())
     created = tx.execute(select(func.count()).where(row.c.job_id == job_id, row.c.created.is_(True))).scalar_one()
@@ -61,7 +61,7 @@ def count_rows(tx: Transaction, job_id: int) -> RowCounts:
 
 
 def reopen_rows(tx: Transaction, job_id: int, statuses: Sequence[RowStatus]) -> int:
-    """Make rows of these statuses `not_attempted` again, to be sent anew. Return how many."""
+    """Make rows of these statuses `not_attempted` again. Return how many."""
     return tx.execute(
         update(row)
         .where(row.c.job_id == job_id, row.c.status.in_(statuses), row.c.parsed.is_not(None))
@@ -70,7 +70,7 @@ def reopen_rows(tx: Transaction, job_id: int, statuses: Sequence[RowStatus]) -> 
 
 
 def explain_rows(tx: Transaction, job_id: int, course_key: str | None, error: str, code: str) -> None:
-    """Say on the rows that were not sent why they were not."""
+    """Set the error of the rows that were not sent."""
     statement = update(row).where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
     if course_key is not None:
         statement = statement.where(row.c.course_key == course_key)
@@ -78,7 +78,7 @@ def explain_rows(tx: Transaction, job_id: int, course_key: str | None, error: st
 
 
 def skip_duplicates(tx: Transaction, job_id: int) -> None:
-    """Mark the rows that ask for what stands in the roster above them: the same action on the same registration."""
+    """Mark rows as skipped that ask for the same action on the same registration as a row above them."""
     mine = select(row.c.registration_id, row.c.action, func.min(row.c.row).label("first")).where(
         row.c.job_id == job_id, row.c.registration_id.is_not(None)
     )
@@ -102,14 +102,14 @@ def skip_duplicates(tx: Transaction, job_id: int) -> None:
 
 def _duplicate_message(action: Action, first: int) -> str:
     if action is Action.REGISTER:
-        return f"The same candidate and course as row {first}, which carries the registration"
-    what = "candidate" if action.is_about_a_person else "candidate and course"
-    return f"The same {what} and action as row {first}, which carries the outcome"
+        return f"Duplicate of row {first} (same person and course)"
+    what = "person" if action.is_about_person else "person, course"
+    return f"Duplicate of row {first} (same {what} and action)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedRow:
-    """A row with its outcome, as the report tells it."""
+    """A row with its outcome, as reports show it."""
 
     row: int
     cells: Sequence[str]
@@ -141,7 +141,7 @@ def page_of_rows(
     offset: int = 0,
     limit: int = 50,
 ) -> list[ReportedRow]:
-    """Return a part of a job's rows in roster order: those of these statuses, or the one of this number."""
+    """Return a page of a job's rows in roster order: those of these statuses, or the one of this number."""
     query = _reported(job_id)
     if statuses:
         query = query.where(row.c.status.in_([status.value for status in statuses]))
@@ -157,31 +157,31 @@ def _reported(job_id: int) -> Select[Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """What moves in a job just now."""
+    """What is happening in a job just now."""
 
-    #: Rows for which a call is under way.
+    #: Rows that are being sent.
     in_flight: int
-    #: Rows that got their outcome since the moment that was asked for.
+    #: Rows that got their outcome since the given time.
     finished: int
 
 
 def activity_since(tx: Transaction, job_id: int, since: float) -> Activity:
-    """Count a job's rows that are under way, and those that got their outcome since then (seconds since 1970)."""
+    """Count a job's rows that are being sent, and those that got their outcome since then (seconds since 1970)."""
     sent = or_(
         candidate.c.state == CandidateState.SENDING,
         registration.c.state == RegistrationState.SENDING,
     )
-    under_way = (
+    being_sent = (
         select(func.count())
         .select_from(row)
         .join(candidate, candidate.c.id == row.c.candidate_id)
         .outerjoin(registration, registration.c.id == row.c.registration_id)
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, sent)
     )
-    settled = select(func.count()).where(
+    finished = select(func.count()).where(
         row.c.job_id == job_id, row.c.changed_at > since, row.c.status != RowStatus.NOT_ATTEMPTED
     )
-    return Activity(in_flight=tx.execute(under_way).scalar_one(), finished=tx.execute(settled).scalar_one())
+    return Activity(in_flight=tx.execute(being_sent).scalar_one(), finished=tx.execute(finished).scalar_one())
 
 
 def _as_reported(record: Row[Any]) -> ReportedRow:
@@ -204,18 +204,18 @@ def _as_reported(record: Row[Any]) -> ReportedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemainingWork:
-    """Rows that were not sent, by course, and the candidates among them whom the ledger does not know."""
+    """Rows that were not sent yet, by course, and the number of their new candidates."""
 
     rows_by_course: Mapping[str, int]
     new_candidates: int
-    #: Rows of other actions than to register; `rows_by_course` does not count them.
+    #: Rows of other actions than register, which `rows_by_course` does not count.
     actions: int
-    #: Those of them of which only an external id says which registration is meant.
+    #: Those of them that are not linked to a registration yet.
     unlinked: int = 0
 
 
 def proven_courses(tx: Transaction, connection: str) -> set[str]:
-    """Return the courses on which somebody was registered through this connection before."""
+    """Return the courses with a registration through this connection."""
     query = select(registration.c.course_key).where(
         registration.c.connection == connection, registration.c.state == RegistrationState.REGISTERED
     )
@@ -223,14 +223,14 @@ def proven_courses(tx: Transaction, connection: str) -> set[str]:
 
 
 def count_remaining(tx: Transaction, job_id: int) -> RemainingWork:
-    """Count what is ahead of a job."""
+    """Count the rows of a job that were not sent yet."""
     waiting = (
         select(row.c.course_key, func.count())
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.candidate_id.is_not(None))
         .where(row.c.action == Action.REGISTER)
         .group_by(row.c.course_key)
     )
-    deeds = (
+    actions = (
         select(func.count())
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
         .where(row.c.action != Action.REGISTER)
@@ -244,6 +244,6 @@ def count_remaining(tx: Transaction, job_id: int) -> RemainingWork:
     return RemainingWork(
         rows_by_course=dict(tx.execute(waiting).all()),
         new_candidates=tx.execute(new).scalar_one(),
-        actions=tx.execute(deeds).scalar_one(),
-        unlinked=tx.execute(deeds.where(row.c.candidate_id.is_(None))).scalar_one(),
+        actions=tx.execute(actions).scalar_one(),
+        unlinked=tx.execute(actions.where(row.c.candidate_id.is_(None))).scalar_one(),
     )

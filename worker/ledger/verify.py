@@ -1,4 +1,4 @@
-"""Reading back: the rows of a job that are done, what was done to the same since, and what a look showed."""
+"""Verification: the rows of a job that are done, what was done to the same since, and what the LMS showed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LaterAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoneRow:
-    """A row that is said to be done, and what was done to the same since, in its order."""
+    """A row that is done according to the ledger, and what was done to the same since, in order."""
 
     work: WorkItem
     later: Sequence[LaterAction] = ()
@@ -40,7 +40,7 @@ class DoneRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What reading a row back showed."""
+    """The result of verifying a row."""
 
     row_id: int
     verdict: Verdict
@@ -49,7 +49,7 @@ class Finding:
 
 
 def done_rows(tx: Transaction, job_id: int) -> list[DoneRow]:
-    """Return the rows of a job that are said to be done, in roster order."""
+    """Return the rows of a job that are done according to the ledger, in roster order."""
     records = tx.execute(WORK_ITEMS.where(row.c.job_id == job_id, row.c.status.in_(DONE)).order_by(row.c.row))
     later = _later(tx, job_id)
     return [DoneRow(work=as_work_item(record, ""), later=later.get(record.id, ())) for record in records.all()]
@@ -92,7 +92,7 @@ _SET_VERDICT = (
 
 
 def save_findings(tx: Transaction, job_id: int, findings: Sequence[Finding]) -> None:
-    """Write what was found on rows of a job, in place of what an earlier look found."""
+    """Save the results on the rows of a job, replacing those of an earlier verification."""
     at = now()
     if findings:
         tx.execute(
@@ -112,7 +112,7 @@ def save_findings(tx: Transaction, job_id: int, findings: Sequence[Finding]) -> 
 
 
 def count_verdicts(tx: Transaction, job_id: int) -> dict[Verdict, int]:
-    """Count the rows of a job by what reading them back showed, zeros included."""
+    """Count the rows of a job by verdict; verdicts without rows are 0."""
     records = tx.execute(
         select(row.c.verified, func.count())
         .where(row.c.job_id == job_id, row.c.verified.is_not(None), row.c.status.in_(DONE))

@@ -175,11 +175,11 @@ def _resolve_doubt(tx: Transaction, event: PendingEvent, record: Row[tuple[objec
     )
     if won.rowcount == 0:
         return []
-    doubtful = select(row.c.id, row.c.job_id).where(
+    in_doubt = select(row.c.id, row.c.job_id).where(
         row.c.registration_id == record.id, row.c.status == RowStatus.IN_DOUBT, row.c.action == Action.REGISTER
     )
     jobs = []
-    for each in tx.execute(doubtful).all():
+    for each in tx.execute(in_doubt).all():
         status = RowStatus.REGISTERED if each.job_id == record.job_id else RowStatus.ALREADY_REGISTERED
         values = {"status": status, "error": "", "error_code": "", "lms_registration_id": event.registration_id}
         tx.execute(update(row).where(row.c.id == each.id).values(**values, changed_at=now(), **_confirmed()))

@@ -27,7 +27,7 @@ _REMOVALS = frozenset({Action.WITHDRAW, Action.DEACTIVATE})
 
 def action_request_for(context: JobContext, work: WorkItem, candidate_id: str, action: Action) -> ActionRequest:
     """Return the connector's request for a row's action."""
-    about_a_person = action.is_about_a_person
+    about_a_person = action.is_about_person
     course = work.row.course
     if course is not None:
         course = course.with_id(context.course_ids.get(course.key))
@@ -48,17 +48,17 @@ def is_removal(action: Action) -> bool:
 
 def is_claimed(work: WorkItem, action: Action) -> bool:
     """Return whether this claim holds the registration or person that the action changes."""
-    return work.candidate.is_claimed if action.is_about_a_person else work.registration.is_claimed
+    return work.candidate.is_claimed if action.is_about_person else work.registration.is_claimed
 
 
 def last_sent_action(work: WorkItem, request: ActionRequest) -> Action | None:
     """Return the action that was sent last for the same registration or person."""
-    return work.candidate.pending_action if request.action.is_about_a_person else work.registration.pending_action
+    return work.candidate.pending_action if request.action.is_about_person else work.registration.pending_action
 
 
 def is_in_doubt(work: WorkItem, request: ActionRequest) -> bool:
     """Return whether an earlier call for this row may or may not have taken effect."""
-    if request.action.is_about_a_person:
+    if request.action.is_about_person:
         entry_in_doubt = work.candidate.state is CandidateState.IN_DOUBT
     else:
         entry_in_doubt = work.registration.state is RegistrationState.IN_DOUBT
@@ -67,7 +67,7 @@ def is_in_doubt(work: WorkItem, request: ActionRequest) -> bool:
 
 def existed_before(work: WorkItem, request: ActionRequest) -> bool:
     """Return whether the registration or person existed according to the ledger; then an LMS may just lag."""
-    if request.action.is_about_a_person:
+    if request.action.is_about_person:
         return work.candidate.job_id is not None and work.candidate.state is CandidateState.KNOWN
     return work.registration.state is RegistrationState.REGISTERED
 
@@ -82,12 +82,12 @@ def was_removed_by_us(work: WorkItem, request: ActionRequest) -> bool:
 def with_observed_id(observed: ObservedAction) -> RequestedAction:
     """Return a request with the LMS's id of the registration that was read for it."""
     work, request, state = observed
-    return work, request if request.action.is_about_a_person else replace(request, registration_id=state.lms_id)
+    return work, request if request.action.is_about_person else replace(request, registration_id=state.lms_id)
 
 
 def lms_id_of(request: ActionRequest) -> str | None:
     """Return the LMS's id of the registration or person of a request, if it is known."""
-    return request.candidate_id if request.action.is_about_a_person else request.registration_id
+    return request.candidate_id if request.action.is_about_person else request.registration_id
 
 
 def rejected_outcome(refused: Refused) -> RowOutcome:
@@ -100,7 +100,7 @@ def not_found_outcome(request: ActionRequest, lookup: Lookup) -> RowOutcome:
     """Return the outcome of a row for which nothing was found that could be changed."""
     if isinstance(lookup, Refused):
         return rejected_outcome(lookup)
-    if request.action.is_about_a_person:
+    if request.action.is_about_person:
         return UNKNOWN_CANDIDATE
     if lookup is LookupMiss.ABSENT:
         return NOT_REGISTERED

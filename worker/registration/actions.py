@@ -15,7 +15,7 @@ from worker.errors import AnswerLost, LmsError, Refused, RetryLater, StopJob
 from worker.ledger import action_intents, intents
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import ActionRequest, ActionResult, LookupMiss, RemoteState
-from worker.model import DONE_AS, Action, RegistrationState, RowStatus
+from worker.model import STATUS_WHEN_DONE, Action, RegistrationState, RowStatus
 from worker.registration.action_rules import (
     INTERRUPTED,
     action_request_for,
@@ -82,7 +82,7 @@ class ActionRunner:
             lookups = await self._read_states(fresh)
         except LmsError as error:
             return [error]
-        size = self.context.connector.rules.rows_per_deed
+        size = self.context.connector.rules.rows_per_action
         groups = [fresh[start : start + size] for start in range(0, len(fresh), size)]
         return await asyncio.gather(
             *(self._run_group(group, lookups) for group in groups),
@@ -262,9 +262,9 @@ class ActionRunner:
     async def _record_done(
         self, work: WorkItem, request: ActionRequest, lms_id: str | None, http_status: int | None
     ) -> None:
-        registration_id = None if request.action.is_about_a_person else lms_id
+        registration_id = None if request.action.is_about_person else lms_id
         outcome = RowOutcome(
-            status=DONE_AS[request.action], registration_id=registration_id, http_status=http_status
+            status=STATUS_WHEN_DONE[request.action], registration_id=registration_id, http_status=http_status
         )
         await self._record(
             work, outcome, *self._state_writes(work, request, lms_id, removed=is_removal(request.action))
@@ -304,7 +304,7 @@ class ActionRunner:
             for work, request in requested
             if work.registration.lms_id is not None
             and work.registration.id in self.context.registered
-            and not request.action.is_about_a_person
+            and not request.action.is_about_person
         }
         others = [request for work, request in requested if work.row_id not in made]
         return made | dict(await self.context.connector.read_states(others)) if others else made

@@ -15,7 +15,7 @@ from worker.errors import RetryLater, StopJob, UsageError
 from worker.jobs import advance, completion, lifecycle, planning
 from worker.ledger import batches, jobs
 from worker.ledger.database import now
-from worker.model import AT_WORK, Driver, JobState
+from worker.model import SENDING, Driver, JobState
 from worker.registration.context import Stopped
 from worker.runtime.batch_loop import run_batches, startable
 from worker.runtime.session import JobSession, open_session
@@ -158,7 +158,7 @@ class Runner:
     async def _change(self, state: JobState, *, reason: str, **values: Any) -> None:
         """Change the state of the job, unless a person did meanwhile."""
         changed = await self.services.ledger.run(
-            lambda tx: jobs.change_job(tx, self.job_id, only_from=AT_WORK, state=state, reason=reason, **values)
+            lambda tx: jobs.change_job(tx, self.job_id, only_from=SENDING, state=state, reason=reason, **values)
         )
         if changed:
             self.on_change(f"Job {self.job_id} is {state}{f': {reason}' if reason else ''}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.errors import RosterError
-from worker.folders import archive, message_file, watch
+from worker.folders import archive, watch
 from worker.intake.accept import Origin
 from worker.jobs import advance, submission
 from worker.ledger import dropped_files, jobs
@@ -73,7 +73,7 @@ def _submit(
     )
     if claimed is None:
         return None
-    return watch.open_job(
+    return watch.submit_claimed(
         process.ledger, claimed, folder.settle_seconds, partial(submit_file, process.services, folder, connection)
     )
 
@@ -116,7 +116,7 @@ def archive_leftovers(process: WorkerProcess) -> list[TaskMessage]:
     for job in ended:
         if job is None or not _was_left(job):
             continue
-        archive.archive_files(process.ledger, job, remove_reports=message_file.remove_reports)
+        archive.archive_files(process.ledger, job)
         with process.ledger.write() as tx:
             if all(
                 drop.state is dropped_files.DroppedFileState.ENDED

@@ -14,7 +14,7 @@ from worker.jobs import advance, lifecycle, planning
 from worker.ledger import jobs
 from worker.ledger.database import now
 from worker.ledger.leases import heartbeat
-from worker.model import AT_WORK, JobState
+from worker.model import SENDING, JobState
 from worker.registration.context import Stopped
 from worker.runtime.failures import hold_on_failure
 from worker.runtime.yielding import YieldBudget
@@ -81,7 +81,7 @@ def _begin(tx: Transaction, job_id: int) -> None:
     jobs.change_job(
         tx,
         job_id,
-        only_from=(JobState.QUEUED, *AT_WORK),
+        only_from=(JobState.QUEUED, *SENDING),
         state=JobState.RUNNING,
         reason="",
         not_before=None,
@@ -104,7 +104,7 @@ async def _wait_or_hold(process: WorkerProcess, session: JobSession, trouble: Re
     start, reason = now() + trouble.seconds, trouble.message
     await process.ledger.run(
         lambda tx: jobs.change_job(
-            tx, job_id, only_from=AT_WORK, state=JobState.WAITING, not_before=start, reason=reason
+            tx, job_id, only_from=SENDING, state=JobState.WAITING, not_before=start, reason=reason
         )
     )
     log.info("job waits", job=job_id, seconds=round(trouble.seconds, 1))

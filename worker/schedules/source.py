@@ -109,13 +109,13 @@ def find_file(source: Source) -> FoundFile | None:
             files = [file for file in watch.scan_folder(place).files if not is_report(file.name)]
             if not files:
                 raise UsageError(f"There is no roster in {place}")
-            return max(files, key=lambda file: (file.modified, file.name))
+            return max(files, key=lambda file: (file.modified_at, file.name))
         status = place.stat()
     except FileNotFoundError:
         raise UsageError(f"{place} is not there") from None
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {error.strerror}") from None
-    return watch.FoundFile(path=str(place), name=place.name, size=status.st_size, modified=status.st_mtime)
+    return watch.FoundFile(path=str(place), name=place.name, size=status.st_size, modified_at=status.st_mtime)
 
 
 @contextmanager

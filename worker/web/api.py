@@ -15,7 +15,7 @@ from worker.errors import RosterError, SettingsError, UnknownJob, UsageError
 from worker.intake.accept import precheck
 from worker.jobs.resolve import Resolution
 from worker.model import Role
-from worker.web import downloads, job_actions, schemas
+from worker.web import downloads, schemas, uploads
 from worker.web.auth import needs
 from worker.web.forms import Wanted, read_options
 from worker.web.problems import Problem
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.reports.kinds import ReportKind
-    from worker.web.auth import Endpoint, Who
+    from worker.web.auth import Endpoint
+    from worker.web.caller import Who
 
 #: Rosters up to this are opened before the answer, so that a wrong heading is told at once (bytes).
 GLANCED_AT = 5 * 1024 * 1024
@@ -57,7 +58,7 @@ def _open_job(services: Services, who: Who, upload: Upload) -> int:
             precheck(upload.path, wanted.options, name=upload.name)
         except UsageError as error:
             raise Problem(422, str(error)) from None
-    return job_actions.submit_upload(services, who, upload, wanted, origin="api").job_id
+    return uploads.submit_upload(services, who, upload, wanted, origin="api").job_id
 
 
 def _wanted(services: Services, upload: Upload) -> Wanted:

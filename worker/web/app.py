@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from worker.errors import RosterError
-from worker.web import health, pages, problems, routes, webhooks
+from worker.web import error_pages, health, pages, problems, routes, webhooks
 from worker.web.events import Watching
 from worker.web.middleware import Front
 
@@ -37,7 +37,7 @@ def make_app(services: Services) -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Front, services=services)],
-        exception_handlers=dict.fromkeys((problems.Problem, HTTPException, RosterError), problems.handle),
+        exception_handlers=dict.fromkeys((problems.Problem, HTTPException, RosterError), error_pages.handle),
     )
     app.state.services = services
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)

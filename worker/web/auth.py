@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from worker.ledger import accounts
 from worker.model import Role
 from worker.settings import is_loopback
 from worker.web import csrf
+from worker.web.caller import STRANGER, Who
 from worker.web.problems import Problem
 
 if TYPE_CHECKING:
@@ -26,22 +26,6 @@ if TYPE_CHECKING:
 Endpoint = Callable[["Request"], Awaitable[Response]]
 #: Methods that change nothing.
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
-    """Who asks: an account, somebody at this machine while there are no accounts (`-`), or a stranger (no role)."""
-
-    name: str
-    role: Role | None
-    #: What a form must send back as `csrf`, or a script as X-CSRF-Token.
-    csrf: str
-    #: Whether the request carries an API token: no other site's page can make a browser send one.
-    by_token: bool = False
-
-    def may(self, needed: Role) -> bool:
-        """Tell whether they may do what needs that role; for showing a button or not."""
-        return self.role is not None and self.role.may(needed)
 
 
 def needs(role: Role, *, upload: bool = False) -> Callable[[Endpoint], Endpoint]:
@@ -56,7 +40,7 @@ def needs(role: Role, *, upload: bool = False) -> Callable[[Endpoint], Endpoint]
             who: Who = request.state.who
             if who.role is None:
                 raise Problem(401, "Sign in first, or send an API token", {"WWW-Authenticate": "Bearer"})
-            if not who.role.may(role):
+            if not who.role.includes(role):
                 raise Problem(403, f"This takes the role {role}; {who.name} is {who.role}")
             if request.method not in SAFE:
                 await csrf.check(request, upload=upload)
@@ -68,7 +52,6 @@ def needs(role: Role, *, upload: bool = False) -> Callable[[Endpoint], Endpoint]
     return decorate
 
 
-STRANGER = Who(name="", role=None, csrf="")
 #: Headers by which a proxy tells for whom it asks.
 _FORWARDED = {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
 

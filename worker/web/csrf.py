@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import MutableHeaders
     from starlette.requests import Request
 
-    from worker.web.auth import Who
+    from worker.web.caller import Who
 
 FIELD, HEADER = "csrf", "X-CSRF-Token"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from worker.bootstrap import Services
-    from worker.web.auth import Who
+    from worker.web.caller import Who
 
 
 async def sign_in(request: Request, name: str, password: str, response: Response) -> None:

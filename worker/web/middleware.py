@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from worker.web import auth, csrf, limits, problems
+from worker.web import auth, caller, csrf, error_pages, limits, problems
 from worker.web.limits import Limits
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class Front:
         except Exception as error:  # noqa: BLE001 - the last line of defence: a plain answer
             problem = problems.as_problem(error)
             if not begun:
-                await problems.answer(request, problem)(scope, receive, dressed)
+                await error_pages.answer(request, problem)(scope, receive, dressed)
 
     async def _let_in(self, request: Request, visitor: str) -> None:
         """Say who asks; raises Problem when the request may not be here or its sender calls too often."""
-        request.state.who = auth.STRANGER
+        request.state.who = caller.STRANGER
         if request.url.path.startswith(OPEN):
             return
         request.state.who = await run_in_threadpool(auth.who_asks, self._services, request, visitor)

@@ -16,7 +16,7 @@ from worker.web.summaries import LARGEST
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from worker.web.routes import Call
+    from worker.web.operation import Call
 
 PROBLEM = "application/problem+json"
 _REF = "#/components/schemas/"

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
 from worker.errors import LedgerError, RosterError, SettingsError, UnknownJob, UnreadableRoster
 from worker.safe_errors import place_of
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
 
 #: Paths below these are called by programs.
 PROGRAMS = ("/api/", "/hooks/", "/healthz", "/metrics")
@@ -74,19 +69,3 @@ _SAID = {
     404: "There is nothing at this address",
     405: "This address does not take that method",
 }
-
-
-def answer(request: Request, problem: Problem) -> Response:
-    """Return the answer: problem details to a program, a page to a person."""
-    if not is_for_programs(request.url.path):
-        from worker.web import pages  # noqa: PLC0415 - the pages import from here
-
-        return pages.error_page(request, problem)
-    body = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
-    text = json.dumps({**body, **problem.more}, ensure_ascii=False)
-    return Response(text, problem.status, problem.headers, "application/problem+json")
-
-
-async def handle(request: Request, error: Exception) -> Response:
-    """Answer an error; Starlette's handler for all of them."""
-    return answer(request, as_problem(error))

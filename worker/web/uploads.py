@@ -15,11 +15,18 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from worker import control
+from worker.intake.accept import Origin
 from worker.web import csrf
 from worker.web.problems import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+    from worker.bootstrap import Services
+    from worker.jobs.submission import Submission
+    from worker.web.caller import Who
+    from worker.web.forms import Wanted
 
 #: The fields beside the file: so many, each and all together of so many bytes.
 MOST_FIELDS, LONGEST_FIELD, LONGEST_FIELDS = 500, 64 * 1024, 256 * 1024
@@ -77,7 +84,7 @@ def make_folder(into: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def clear_leftovers(into: Path) -> None:
+def remove_stale_uploads(into: Path) -> None:
     """Remove the uploads that a server left behind when it was killed."""
     with suppress(OSError):
         for path in into.iterdir():
@@ -232,3 +239,21 @@ class _Form:
 
     def _end(self) -> None:
         self._ended = True
+
+
+def submit_upload(services: Services, who: Who, upload: Upload, wanted: Wanted, *, origin: str) -> Submission:
+    """Submit an uploaded roster; its file may be discarded afterwards.
+
+    Raises UsageError when it cannot be stored.
+    """
+    submitted = control.submit(
+        services,
+        upload.path,
+        name=upload.name,
+        connection=wanted.connection,
+        options=wanted.options,
+        report_dir=None,
+        origin=Origin(channel=origin, user=None if who.name == "-" else who.name, start_at=wanted.start),
+        actor=who.name,
+    )
+    return submitted.submission

@@ -14,7 +14,7 @@ TAHDAH = RowRules(needs_behavior=True, needs_legal_entity=True, defaults={"legal
 KMI = RowRules(
     actions=frozenset(Action),
     course_columns=frozenset({"course_id", "course_name", "course_external_id"}),
-    to_create=(),
+    required_to_create=(),
 )
 NAMING = replace(KMI, finds_by_external_id=True)
 HEAD = "Email,Forename,Surname,course_id"

@@ -11,7 +11,7 @@ from worker.model import RowRules
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 TAHDAH = RowRules(needs_behavior=True, needs_legal_entity=True, defaults={"legal_entity_id": "42"})
-KMI = RowRules(course_columns=frozenset({"course_id", "course_name", "course_external_id"}), to_create=())
+KMI = RowRules(course_columns=frozenset({"course_id", "course_name", "course_external_id"}), required_to_create=())
 
 
 def parsed(name, rules=TAHDAH):

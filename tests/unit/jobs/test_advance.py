@@ -18,6 +18,7 @@ from tests.builders import (
     records_of,
     state_of,
 )
+from worker.intake.storage import estimate_rows
 from worker.jobs import advance
 from worker.jobs.advance import Window
 from worker.ledger import batches, jobs, queue, schema
@@ -236,16 +237,16 @@ def test_a_job_yields_to_a_shorter_unclaimed_job_and_to_no_other(ledger: Ledger)
     long_ago = now() - queue.LONG_SECONDS - 1
 
     with ledger.write() as tx:
-        assert not queue.shorter_job_waits(tx, large)
+        assert not queue.shorter_job_waits(tx, large, estimate_rows)
         advance.advance(tx, small, WINDOW, now())
-        assert not queue.shorter_job_waits(tx, large)
+        assert not queue.shorter_job_waits(tx, large, estimate_rows)
     with ledger.write() as tx:
         advance.advance(tx, large, WINDOW, now())
     change_records(ledger, schema.batch, enqueued_at=long_ago)
 
     with ledger.write() as tx:
-        assert queue.shorter_job_waits(tx, large)
-        assert not queue.shorter_job_waits(tx, small)
+        assert queue.shorter_job_waits(tx, large, estimate_rows)
+        assert not queue.shorter_job_waits(tx, small, estimate_rows)
 
 
 def test_of_unclaimed_imports_the_shortest_is_first(ledger: Ledger, tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_of_unclaimed_imports_the_shortest_is_first(ledger: Ledger, tmp_path: Pa
         for job_id in found:
             advance.advance(tx, job_id, WINDOW, now())
 
-        waiting = queue.unclaimed(tx, exclude=())
+        waiting = queue.unclaimed(tx, estimate_rows, exclude=())
 
     long, short, middling = found
     assert [message.job_id for message in waiting] == [short, middling, long]
@@ -272,8 +273,11 @@ def test_each_job_has_one_unclaimed_message(ledger: Ledger) -> None:
             advance.advance(tx, job_id, WINDOW, now())
 
     with ledger.read() as tx:
-        found = {message.job_id: (message.task, message.priority) for message in queue.unclaimed(tx, exclude=())}
-        others = [message.job_id for message in queue.unclaimed(tx, exclude=(large, unread))]
+        found = {
+            message.job_id: (message.task, message.priority)
+            for message in queue.unclaimed(tx, estimate_rows, exclude=())
+        }
+        others = [message.job_id for message in queue.unclaimed(tx, estimate_rows, exclude=(large, unread))]
 
     assert found == {
         large: (Task.REGISTER, Priority.NORMAL),
@@ -288,7 +292,7 @@ def test_no_job_yields_to_the_reports_of_a_held_job(ledger: Ledger) -> None:
 
     with ledger.write() as tx:
         advance.enqueue_report(tx, held, now())
-        assert not queue.shorter_job_waits(tx, mine)
+        assert not queue.shorter_job_waits(tx, mine, estimate_rows)
 
 
 def test_of_two_processes_that_claim_a_job_one_gets_it(ledger: Ledger) -> None:

@@ -27,7 +27,7 @@ from worker.jobs.resolve import Resolution
 from worker.ledger import batches, intents, jobs, resolutions, rows, schema
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
-from worker.model import AT_WORK, DONE, ENDED, CandidateState, JobState, RegistrationState, RowStatus
+from worker.model import DONE, ENDED, SENDING, CandidateState, JobState, RegistrationState, RowStatus
 from worker.registration.context import CourseStopped
 
 if TYPE_CHECKING:
@@ -352,7 +352,7 @@ async def test_an_answer_on_one_row_of_a_registered_candidate_and_course_does_no
 # Completion
 
 
-@pytest.mark.parametrize("state", AT_WORK)
+@pytest.mark.parametrize("state", SENDING)
 async def test_a_job_whose_rows_are_all_done_has_succeeded(ledger: Ledger, state: JobState) -> None:
     job_id = a_job_in(ledger, state)
     claim = claimed(ledger, job_id)
@@ -389,7 +389,7 @@ def closed_with(ledger: Ledger, status: RowStatus) -> JobState:
     return state_of(ledger, job_id)
 
 
-@pytest.mark.parametrize("state", sorted(set(JobState) - set(AT_WORK)))
+@pytest.mark.parametrize("state", sorted(set(JobState) - set(SENDING)))
 def test_a_job_that_a_person_or_the_breaker_stopped_does_not_close_by_itself(
     ledger: Ledger, state: JobState
 ) -> None:

@@ -12,7 +12,7 @@ from worker.jobs.estimate import estimate
 from worker.ledger import batches, external_ids, rows, schema
 from worker.ledger.external_ids import LookupResults
 from worker.ledger.intents import RowOutcome
-from worker.model import STEPS, Action, Candidate, Course, RosterRow, RowRules, RowStatus
+from worker.model import REGISTRATION_ACTIONS, Action, Candidate, Course, RosterRow, RowRules, RowStatus
 
 if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
@@ -44,9 +44,11 @@ def found(ledger: Ledger, job_id: int, candidate_id: str = "7") -> None:
 def test_only_a_step_without_its_person_or_its_course_is_named_alone(action: Action) -> None:
     alone = a_named_row(2, action=action)
 
-    assert external_ids.has_only_external_id(alone) is (action in STEPS)
-    assert external_ids.has_only_external_id(replace(alone, course=a_course())) is (action in STEPS)
-    assert external_ids.has_only_external_id(replace(alone, candidate=a_candidate())) is (action in STEPS)
+    assert external_ids.has_only_external_id(alone) is (action in REGISTRATION_ACTIONS)
+    assert external_ids.has_only_external_id(replace(alone, course=a_course())) is (action in REGISTRATION_ACTIONS)
+    assert external_ids.has_only_external_id(replace(alone, candidate=a_candidate())) is (
+        action in REGISTRATION_ACTIONS
+    )
     assert not external_ids.has_only_external_id(replace(alone, candidate=a_candidate(), course=a_course()))
     assert not external_ids.has_only_external_id(replace(alone, registration_external_id=None))
 

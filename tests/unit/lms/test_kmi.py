@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import a_candidate, a_deed_of
+from tests.builders import a_candidate, an_action_request
 from worker.lms.kmi.courses import completion_body
 from worker.lms.kmi.people import changed_fields, required_fields, writable_fields
 from worker.model import Action
@@ -30,7 +30,9 @@ SHOWN = {
 
 
 def an_update(**changes: Any) -> dict[str, Any]:
-    return changed_fields(a_deed_of(Action.UPDATE, "58", row={"candidate": a_candidate(1, **changes)}), SHOWN)
+    return changed_fields(
+        an_action_request(Action.UPDATE, "58", row={"candidate": a_candidate(1, **changes)}), SHOWN
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_a_user_as_a_whole_is_without_the_id_and_the_dates_of_the_lms() -> None:
     ],
 )
 def test_success_is_a_text_and_a_whole_score_has_no_point(row: dict[str, Any], body: dict[str, Any]) -> None:
-    found = completion_body(a_deed_of(Action.COMPLETE, "7", row=row))
+    found = completion_body(an_action_request(Action.COMPLETE, "7", row=row))
 
     assert found == body
     assert [type(value) for value in found.values()] == [type(value) for value in body.values()]

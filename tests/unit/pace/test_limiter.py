@@ -59,9 +59,9 @@ async def a_limiter(*, rate=None, most=8, longest_wait=5.0):
     await limiter.close()
 
 
-async def enter_and_leave(limiter, times, clock, lane="", name=None):
-    permit = await limiter.acquire(lane)
-    times.append((name or lane, clock.now() - NOW))
+async def enter_and_leave(limiter, times, clock, queue="", name=None):
+    permit = await limiter.acquire(queue)
+    times.append((name or queue, clock.now() - NOW))
     limiter.release(permit, NO_HINTS)
 
 
@@ -87,7 +87,7 @@ async def test_jobs_take_turns_so_that_a_few_calls_do_not_wait_behind_many():
         await clock.pass_time(5)
         await asyncio.gather(*many, *few)
 
-    assert max(at for lane, at in times if lane == "few") < 1
+    assert max(at for queue, at in times if queue == "few") < 1
 
 
 async def test_a_permit_that_is_too_far_away_is_rate_limited_with_the_seconds():
@@ -249,34 +249,34 @@ async def test_without_a_limit_a_call_costs_little():
 
 
 def test_jobs_of_one_length_are_served_in_turn_and_first_in_first_out_within():
-    lanes = FairQueue()
-    for lane, waiter in (("a", 1), ("a", 2), ("a", 3), ("b", 4), ("c", 5), ("c", 6)):
-        lanes.add(lane, waiter, length=10)
-    lanes.remove("a", 2)
+    queues = FairQueue()
+    for queue, waiter in (("a", 1), ("a", 2), ("a", 3), ("b", 4), ("c", 5), ("c", 6)):
+        queues.add(queue, waiter, rows_left=10)
+    queues.remove("a", 2)
 
-    assert [lanes.take() for _ in range(5)] == [1, 4, 5, 3, 6]
-    assert not lanes
+    assert [queues.take() for _ in range(5)] == [1, 4, 5, 3, 6]
+    assert not queues
 
 
 def test_the_shortest_job_goes_first_and_a_long_one_moves_all_the_same():
-    lanes = FairQueue()
+    queues = FairQueue()
     for waiter in range(100):
-        lanes.add("long", waiter, length=20_000)
-        lanes.add("short", -waiter - 1, length=12)
+        queues.add("long", waiter, rows_left=20_000)
+        queues.add("short", -waiter - 1, rows_left=12)
 
-    taken = [lanes.take() for _ in range(80)]
+    taken = [queues.take() for _ in range(80)]
 
     assert [waiter for waiter in taken if waiter >= 0] == list(range(10))
     assert [waiter for waiter in taken if waiter < 0] == [-waiter - 1 for waiter in range(70)]
 
 
 def test_a_job_is_as_short_as_its_last_call_said():
-    lanes = FairQueue()
-    lanes.add("a", 1, length=50)
-    lanes.add("b", 2, length=40)
-    lanes.add("a", 3, length=30)
+    queues = FairQueue()
+    queues.add("a", 1, rows_left=50)
+    queues.add("b", 2, rows_left=40)
+    queues.add("a", 3, rows_left=30)
 
-    assert [lanes.take() for _ in range(3)] == [1, 3, 2]
+    assert [queues.take() for _ in range(3)] == [1, 3, 2]
 
 
 async def test_a_permit_that_was_not_used_goes_to_the_next_at_once():

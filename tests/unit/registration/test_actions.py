@@ -13,7 +13,7 @@ from tests.builders import (
     ELSEWHERE,
     a_candidate,
     a_connection,
-    a_desk,
+    a_job_context,
     a_job_of,
     a_row,
     claimed,
@@ -39,31 +39,31 @@ if TYPE_CHECKING:
     from worker.registration.context import JobContext
     from worker.sandbox.state import SandboxState
 
-    Sit = Callable[..., AbstractAsyncContextManager[tuple[JobContext, SandboxState]]]
+    OpenJob = Callable[..., AbstractAsyncContextManager[tuple[JobContext, SandboxState]]]
 
 STUCK_SECONDS = 15.0
 
 
 @pytest.fixture
-def sit(ledger: Ledger) -> Iterator[Sit]:
-    """Sit down at the desk of a job, before a KMI with people who are registered on course 58."""
+def open_job(ledger: Ledger) -> Iterator[OpenJob]:
+    """OpenJob down at the context of a job, before a KMI with people who are registered on course 58."""
     with ExitStack() as stack:
 
         @asynccontextmanager
-        async def sit_down(
+        async def open_one(
             job_id: int, *bad_days: str, **options: Any
         ) -> AsyncIterator[tuple[JobContext, SandboxState]]:
             world = make_state(bad_days=bad_days, **{"seed_users": 6, "registered": ["58:1-6"], **options})
             url = stack.enter_context(running(world))
-            async with a_desk(ledger, job_id, a_connection("kmi", url)) as at_desk:
-                yield at_desk, world
+            async with a_job_context(ledger, job_id, a_connection("kmi", url)) as job_context:
+                yield job_context, world
 
-        yield sit_down
+        yield open_one
 
 
-async def work_off(desk: JobContext, ledger: Ledger) -> list[BatchEnd]:
+async def run_batches(context: JobContext, ledger: Ledger) -> list[BatchEnd]:
     async with asyncio.timeout(STUCK_SECONDS):
-        return [await run_batch(batch.id, desk) for batch in open_batches_of(ledger, desk.job_id)]
+        return [await run_batch(batch.id, context) for batch in open_batches_of(ledger, context.job_id)]
 
 
 def asking(action: Action, count: int = 3) -> list[Any]:
@@ -77,20 +77,20 @@ def standing(world: SandboxState) -> list[str]:
     return [str(each.status) for each in world.kmi.registrations.all.values()]
 
 
-async def test_a_short_pause_is_sat_out_and_uses_up_no_attempt(ledger: Ledger, sit: Sit) -> None:
+async def test_a_short_pause_is_sat_out_and_uses_up_no_attempt(ledger: Ledger, open_job: OpenJob) -> None:
     job_id = a_job_of(ledger, *asking(Action.COMPLETE))
-    async with sit(job_id, "complete:throttle:every=2:retry-after=0:wait=0") as (desk, world):
-        assert await work_off(desk, ledger) == [BatchEnd()]
+    async with open_job(job_id, "complete:throttle:every=2:retry-after=0:wait=0") as (context, world):
+        assert await run_batches(context, ledger) == [BatchEnd()]
 
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.COMPLETED}
     assert {line.attempts for line in records_of(ledger, schema.row)} == {1}
     assert standing(world)[:3] == ["Completed"] * 3
 
 
-async def test_a_long_pause_leaves_no_trace(ledger: Ledger, sit: Sit) -> None:
+async def test_a_long_pause_leaves_no_trace(ledger: Ledger, open_job: OpenJob) -> None:
     job_id = a_job_of(ledger, *asking(Action.WITHDRAW, 1))
-    async with sit(job_id, "withdraw:throttle:wait=900:retry-after=integer") as (desk, _):
-        (end,) = await work_off(desk, ledger)
+    async with open_job(job_id, "withdraw:throttle:wait=900:retry-after=integer") as (context, _):
+        (end,) = await run_batches(context, ledger)
 
     assert isinstance(end.retry_later, RateLimited)
     line = reported(ledger, job_id, 2)
@@ -99,12 +99,14 @@ async def test_a_long_pause_leaves_no_trace(ledger: Ledger, sit: Sit) -> None:
     assert (registration.state, registration.claimed_by) == ("registered", None)
 
 
-async def test_a_registration_that_another_job_is_at_work_on_is_left_for_later(ledger: Ledger, sit: Sit) -> None:
+async def test_a_registration_that_another_job_is_at_work_on_is_left_for_later(
+    ledger: Ledger, open_job: OpenJob
+) -> None:
     other = a_job_of(ledger, *asking(Action.APPROVE, 1))
     claimed(ledger, other, ELSEWHERE)
     job_id = a_job_of(ledger, *asking(Action.COMPLETE, 1))
-    async with sit(job_id) as (desk, world):
-        (end,) = await work_off(desk, ledger)
+    async with open_job(job_id) as (context, world):
+        (end,) = await run_batches(context, ledger)
 
     assert end.retry_later is not None
     assert statuses_of(ledger, job_id) == {2: RowStatus.NOT_ATTEMPTED}
@@ -113,7 +115,7 @@ async def test_a_registration_that_another_job_is_at_work_on_is_left_for_later(l
 
 @pytest.mark.parametrize(("gone", "status"), [(True, RowStatus.REGISTERED), (False, RowStatus.ALREADY_REGISTERED)])
 async def test_a_withdrawal_in_doubt_is_settled_by_whoever_registers_next(
-    ledger: Ledger, sit: Sit, gone: bool, status: RowStatus
+    ledger: Ledger, open_job: OpenJob, gone: bool, status: RowStatus
 ) -> None:
     other = a_job_of(ledger, *asking(Action.WITHDRAW, 1))
     claim = claimed(ledger, other)
@@ -122,8 +124,8 @@ async def test_a_withdrawal_in_doubt_is_settled_by_whoever_registers_next(
     with ledger.write() as tx:
         batches.release(tx, claim, closed=False)
     job_id = a_job_of(ledger, *asking(Action.REGISTER, 1))
-    async with sit(job_id, registered=[] if gone else ["58:1-6"]) as (desk, world):
-        await work_off(desk, ledger)
+    async with open_job(job_id, registered=[] if gone else ["58:1-6"]) as (context, world):
+        await run_batches(context, ledger)
 
     assert statuses_of(ledger, job_id) == {2: status}
     (registration,) = records_of(ledger, schema.registration)
@@ -131,22 +133,22 @@ async def test_a_withdrawal_in_doubt_is_settled_by_whoever_registers_next(
     assert len(standing(world)) == (1 if gone else 6)
 
 
-async def test_a_look_that_fails_sends_nothing_and_goes_on_later(ledger: Ledger, sit: Sit) -> None:
+async def test_a_look_that_fails_sends_nothing_and_goes_on_later(ledger: Ledger, open_job: OpenJob) -> None:
     job_id = a_job_of(ledger, *asking(Action.COMPLETE, 1))
-    async with sit(job_id, "list_registrations:lost-before", "find_registration:lost-before") as (desk, _):
-        (end,) = await work_off(desk, ledger)
+    async with open_job(job_id, "list_registrations:lost-before", "find_registration:lost-before") as (context, _):
+        (end,) = await run_batches(context, ledger)
 
         assert end.retry_later is not None
-        assert desk.client.calls["complete"] == 0
+        assert context.client.calls["complete"] == 0
     assert statuses_of(ledger, job_id) == {2: RowStatus.NOT_ATTEMPTED}
 
 
-async def test_a_look_that_is_not_allowed_is_said_on_the_row(ledger: Ledger, sit: Sit) -> None:
+async def test_a_look_that_is_not_allowed_is_said_on_the_row(ledger: Ledger, open_job: OpenJob) -> None:
     job_id = a_job_of(ledger, *asking(Action.COMPLETE, 1))
-    async with sit(job_id, "list_registrations:403", "find_registration:403") as (desk, _):
-        assert await work_off(desk, ledger) == [BatchEnd()]
+    async with open_job(job_id, "list_registrations:403", "find_registration:403") as (context, _):
+        assert await run_batches(context, ledger) == [BatchEnd()]
 
-        assert desk.client.calls["complete"] == 0
+        assert context.client.calls["complete"] == 0
     assert (reported(ledger, job_id, 2).status, reported(ledger, job_id, 2).code) == (
         RowStatus.REJECTED,
         "not_allowed",
@@ -160,7 +162,7 @@ async def test_a_look_that_is_not_allowed_is_said_on_the_row(ledger: Ledger, sit
 class Batching:
     """An LMS as Moodle is one: all rows of a call or none, and what is refused stands in a success."""
 
-    rules: RowRules = field(default_factory=lambda: RowRules(actions=frozenset(Action), rows_per_deed=10))
+    rules: RowRules = field(default_factory=lambda: RowRules(actions=frozenset(Action), rows_per_action=10))
     bad: frozenset[str] = frozenset()
     #: The call is refused as a whole when a bad row is in it, or answered row by row.
     all_or_nothing: bool = True
@@ -196,14 +198,14 @@ class Batching:
 @asynccontextmanager
 async def batching(ledger: Ledger, lms: Batching, count: int = 5) -> AsyncIterator[tuple[JobContext, int]]:
     job_id = a_job_of(ledger, *asking(Action.COMPLETE, count))
-    async with a_desk(ledger, job_id, a_connection("kmi"), connector=lms, rows_per_call=1) as desk:
-        yield desk, job_id
+    async with a_job_context(ledger, job_id, a_connection("kmi"), connector=lms, rows_per_call=1) as context:
+        yield context, job_id
 
 
 async def test_many_rows_go_in_one_call_where_the_lms_takes_them(ledger: Ledger) -> None:
     lms = Batching()
-    async with batching(ledger, lms, 12) as (desk, job_id):
-        assert await work_off(desk, ledger) == [BatchEnd()]
+    async with batching(ledger, lms, 12) as (context, job_id):
+        assert await run_batches(context, ledger) == [BatchEnd()]
 
     assert sorted(map(len, lms.calls)) == [2, 10]
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.COMPLETED}
@@ -212,8 +214,8 @@ async def test_many_rows_go_in_one_call_where_the_lms_takes_them(ledger: Ledger)
 @pytest.mark.parametrize("all_or_nothing", [True, False])
 async def test_a_bad_row_does_not_stop_its_neighbours(ledger: Ledger, all_or_nothing: bool) -> None:
     lms = Batching(bad=frozenset({"1003"}), all_or_nothing=all_or_nothing)
-    async with batching(ledger, lms) as (desk, job_id):
-        await work_off(desk, ledger)
+    async with batching(ledger, lms) as (context, job_id):
+        await run_batches(context, ledger)
 
     found = statuses_of(ledger, job_id)
     assert found.pop(4) is RowStatus.REJECTED
@@ -224,8 +226,8 @@ async def test_a_bad_row_does_not_stop_its_neighbours(ledger: Ledger, all_or_not
 
 async def test_a_lost_call_of_many_sends_again_only_what_was_not_done(ledger: Ledger) -> None:
     lms = Batching(bad=frozenset({"1003"}), all_or_nothing=False, lose=1)
-    async with batching(ledger, lms) as (desk, job_id):
-        await work_off(desk, ledger)
+    async with batching(ledger, lms) as (context, job_id):
+        await run_batches(context, ledger)
 
     assert lms.calls[1:] == [["1003"]]
     assert list(statuses_of(ledger, job_id).values()).count(RowStatus.COMPLETED) == 4

@@ -45,7 +45,7 @@ class Report:
         return self.folder / f"{self.name}.{ending}"
 
     def table(self, ending="results.csv"):
-        with self.path(ending).open_permits(encoding="utf-8-sig", newline="") as file:
+        with self.path(ending).open(encoding="utf-8-sig", newline="") as file:
             return list(csv.reader(file, strict=True))
 
     def book(self):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders import a_candidate, a_job, a_job_of, a_row, change_records
+from worker.intake import storage
 from worker.intake.importing import import_roster
 from worker.ledger import jobs, queue, schema
 from worker.ledger.database import now
@@ -33,7 +34,7 @@ def a_running_job(ledger: Ledger, rows: int = 3, **changes: object) -> int:
 
 def an_import_of(ledger: Ledger, folder: Path, rows: int) -> Job:
     kept = folder / "kept.csv"
-    kept.write_bytes(b"x" * rows * queue.BYTES_PER_ROW)
+    kept.write_bytes(b"x" * rows * storage.BYTES_PER_ROW)
     with ledger.write() as tx:
         job_id = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE, stored_path=str(kept))
         job = jobs.find_job(tx, job_id)
@@ -104,22 +105,22 @@ def test_to_which_jobs_an_import_yields(ledger: Ledger, changes: dict[str, objec
     with ledger.write() as tx:
         mine = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE)
 
-        assert queue.short_job_is_running(tx, mine) is yields
+        assert queue.short_job_is_running(tx, mine, storage.estimate_rows) is yields
 
 
 def test_an_import_yields_to_the_import_of_a_short_roster(ledger: Ledger, tmp_path: Path) -> None:
     short = an_import_of(ledger, tmp_path, 20)
     with ledger.write() as tx:
         mine = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE)
-        new = queue.short_job_is_running(tx, mine)
+        new = queue.short_job_is_running(tx, mine, storage.estimate_rows)
         jobs.change_job(tx, short.id, created_at=now() - 60)
-        unclaimed = queue.short_job_is_running(tx, mine)
+        unclaimed = queue.short_job_is_running(tx, mine, storage.estimate_rows)
         jobs.claim_job(tx, short.id, owner_name())
 
         assert new
         assert not unclaimed
-        assert queue.short_job_is_running(tx, mine)
-        assert not queue.short_job_is_running(tx, short.id)
+        assert queue.short_job_is_running(tx, mine, storage.estimate_rows)
+        assert not queue.short_job_is_running(tx, short.id, storage.estimate_rows)
 
 
 def chunk_slots_of(ledger: Ledger, folder: Path, rows: int) -> int:

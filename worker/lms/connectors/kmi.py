@@ -137,7 +137,7 @@ class Kmi:
         self, requests: Sequence[ActionRequest]
     ) -> Mapping[int, RemoteState | LookupMiss | Refused]:
         """Read the registrations or the users of these requests (K-reg, K-users)."""
-        about_people = requests[0].action.is_about_a_person
+        about_people = requests[0].action.is_about_person
         return await (
             self.users.read_states(requests) if about_people else courses.read_states(self.client, requests)
         )
@@ -147,7 +147,7 @@ class Kmi:
     ) -> Mapping[int, ActionResult | Refused]:
         """Do one request: KMI takes one registration or user per call (K-reg)."""
         request = requests[0]
-        if request.action.is_about_a_person:
+        if request.action.is_about_person:
             done = await self.users.change(request, states[request.row_id], intent)
         else:
             done = await courses.change(self.client, request, states[request.row_id], intent)
@@ -248,7 +248,7 @@ def rules(connection: KmiConnection) -> RowRules:  # noqa: ARG001 - every connec
     return RowRules(
         actions=frozenset(Action),
         course_columns=frozenset({"course_id", "course_name", "course_external_id"}),
-        to_create=(),
+        required_to_create=(),
         lists_people=True,
         finds_by_external_id=True,
     )

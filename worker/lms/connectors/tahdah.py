@@ -232,7 +232,7 @@ def rules(connection: TahdahConnection) -> RowRules:
     return RowRules(
         actions=frozenset({Action.REGISTER}),
         course_columns=frozenset({"course_id"}),
-        to_create=("email", "first_name", "last_name"),
+        required_to_create=("email", "first_name", "last_name"),
         needs_behavior=True,
         needs_legal_entity=True,
         rows_per_call=connection.batch_size,

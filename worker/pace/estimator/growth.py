@@ -88,11 +88,11 @@ def accepted(found: Estimate, sent: Grant, *, busy: bool, now: float) -> Estimat
             "own_pause": min(LONGEST_FIRST_PAUSE, max(SHORTEST_PAUSE, wait)),
         }
     if found.max_concurrency and now >= found.widen_at and sent.concurrency >= found.max_concurrency:
-        changes |= {"most_at_once": found.max_concurrency + 1, "widen_at": now + found.widen_hold_seconds}
+        changes |= {"max_concurrency": found.max_concurrency + 1, "widen_at": now + found.widen_hold_seconds}
     if found.bursts and sent.at < found.cycle_from:
         changes["late_calls"] = found.late_calls + 1
     if found.rate:
-        changes["crept_at"] = now
+        changes["ramped_at"] = now
         if busy and sent.at >= found.cycle_from:
             changes |= _ramped_up(found, now)
     return replace(found, **changes) if changes else found
@@ -113,7 +113,7 @@ def _ramped_up(found: Estimate, now: float) -> dict[str, Any]:
         # The headers name the limit: nothing is to be found above it.
         return {"rate": max(found.rate, min(rate, HEADER_SHARE * found.header_level))}
     if found.sure and rate > CEILING_GONE * found.ceiling:
-        return {"rate": rate, "sure": False, "ceiling": 0.0, "patience": HOLD_SECONDS, "probe_at": now}
+        return {"rate": rate, "sure": False, "ceiling": 0.0, "hold_seconds": HOLD_SECONDS, "probe_at": now}
     return {"rate": rate}
 
 

@@ -14,7 +14,7 @@ from worker import lms
 from worker.errors import RosterError, UsageError
 from worker.jobs import drafts
 from worker.model import Action, Role
-from worker.web import job_actions, limits, uploads
+from worker.web import limits, uploads
 from worker.web.auth import needs
 from worker.web.forms import Wanted
 from worker.web.pages import draft_form, preview
@@ -118,7 +118,7 @@ def _send(request: Request, draft: Draft, start: float | None) -> Response:
     services: Services = request.app.state.services
     upload = Upload(path=drafts.path_of(services, draft), name=draft.name, fields=[])
     wanted = Wanted(connection=services.connection(draft.connection), options=draft.options, start=start)
-    submission = job_actions.submit_upload(services, request.state.who, upload, wanted, origin="page")
+    submission = uploads.submit_upload(services, request.state.who, upload, wanted, origin="page")
     drafts.remove(services, draft)
     return RedirectResponse(f"/jobs/{submission.job_id}{'?told=twin' if submission.duplicate else ''}", SEE_OTHER)
 

@@ -160,7 +160,7 @@ def _choices(tx: Transaction, job_id: int, number: int) -> tuple[str, ...]:
     doubtful = resolutions.find_row(tx, job_id, number)
     if doubtful is None:
         return ()
-    if doubtful.action.is_about_a_person:
+    if doubtful.action.is_about_person:
         return ("candidate", "absent")
     if (
         doubtful.registration_state is RegistrationState.IN_DOUBT

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.ledger.schedules import Schedule
-    from worker.web.auth import Who
+    from worker.web.caller import Who
 
 NEXT_RUNS = 3
 _TOLD = {"removed": "The schedule is removed; jobs that it opened stay."}

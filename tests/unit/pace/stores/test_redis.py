@@ -101,7 +101,7 @@ async def test_two_processes_spend_one_rate_together(redis):
         while time.monotonic() < until:
             turn = await one.reserve()
             if turn.grant:
-                gone.append((turn.sent.at, one))
+                gone.append((turn.grant.at, one))
                 await answered(one, turn)
             else:
                 await asyncio.sleep(turn.seconds)

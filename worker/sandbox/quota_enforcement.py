@@ -8,8 +8,8 @@ from typing import Any
 
 from worker.sandbox import hints, limiters, quota
 from worker.sandbox.limiters import Limiter
+from worker.sandbox.messages import Answer
 from worker.sandbox.quota import Kind, Quota, Share
-from worker.sandbox.wire import Answer
 
 #: A call that was on its way when the refusal was written is not early, however busy the machine; neither is one
 #: that a clock rounds down.
@@ -52,7 +52,7 @@ class Account:
         self.most_at_once = max(self.most_at_once, self.in_flight)
 
     def refuse(self, at: float, until: float | None, *, early: bool) -> None:
-        """Count a call that is refused, and remember until when it was told to wait."""
+        """Count a call that is refused, and remember until when it must wait."""
         self.refused += 1
         self.refused_early += early
         if until is not None:
@@ -68,7 +68,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
+class Admission:
     """A call that was let in."""
 
     credential: str
@@ -78,15 +78,15 @@ class Pass:
     early: bool
 
 
-class Turnstile:
-    """The quotas of the world at work; forgets everything when made anew."""
+class QuotaEnforcer:
+    """Enforces the quotas; a new one knows nothing of earlier calls."""
 
     def __init__(self, quotas: Iterable[Quota]) -> None:
         self.quotas = tuple(quotas)
         self.accounts: dict[str, Account] = {ALL: Account()}
         self._limiters: dict[tuple[int, str], Limiter] = {}
 
-    def enter(self, credential: str, at: float) -> Pass | Answer:
+    def enter(self, credential: str, at: float) -> Admission | Answer:
         """Let a call in, or refuse it with the answer."""
         whole, own = self.accounts[ALL], self.account(credential)
         whole.arrive(at)
@@ -109,9 +109,9 @@ class Turnstile:
         for each, limiter in pairs:
             if each.style.headers is not hints.Headers.NONE:
                 headers |= hints.rate_limit_headers(each.style.headers, limiter.standing(at), at)
-        return Pass(credential=credential, at=at, headers=headers, early=early)
+        return Admission(credential=credential, at=at, headers=headers, early=early)
 
-    def leave(self, passed: Pass, at: float) -> None:
+    def leave(self, passed: Admission, at: float) -> None:
         """Note that a call which was let in has ended."""
         for account in (self.accounts[ALL], self.account(passed.credential)):
             account.leave(at - passed.at)
@@ -119,17 +119,17 @@ class Turnstile:
             self._limiter(index, each, passed.credential).leave()
 
     def note_refusal(self, credential: str, at: float, until: float | None, *, early: bool) -> None:
-        """Count a refusal, be it by a quota or by a bad day."""
+        """Count a refusal, be it by a quota or by a fault."""
         for account in (self.accounts[ALL], self.account(credential)):
-            # What one credential was told does not bind the others.
+            # The wait that one credential got does not bind the others.
             account.refuse(at, until if account is not self.accounts[ALL] else None, early=early)
 
     def account(self, credential: str) -> Account:
         """Return the figures of a credential, made when it is new."""
         return self.accounts.setdefault(credential, Account())
 
-    def note_throttled(self, passed: Pass, until: float | None) -> None:
-        """Count a call that was let in as refused after all, by a bad day."""
+    def note_throttled(self, passed: Admission, until: float | None) -> None:
+        """Count a call that was let in as refused after all, by a fault."""
         for account in (self.accounts[ALL], self.account(passed.credential)):
             account.accepted -= 1
         self.note_refusal(passed.credential, passed.at, until, early=passed.early)

@@ -1,4 +1,4 @@
-"""Bad days on request: which call, when, and what befalls it. `effects.py` makes the answers.
+"""Fault injection: which call, when, and which fault it meets. `fault_effects.py` makes the answers.
 
 A rule in words is `operation:what:key=value…`, such as `register:lost-after:every=7`,
 `create_candidate:reject:marker=poison` or `*:throttle:nth=5:retry-after=3`. The operation may be one of a system
@@ -13,12 +13,12 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from worker.sandbox import hints, words
-from worker.sandbox.wire import Call, Operation, Person, System
+from worker.sandbox import hints, rule_syntax
+from worker.sandbox.messages import Call, Operation, Person, System
 
 
-class BadDay(StrEnum):
-    """What befalls a call (`reference/lms-apis.md` §8)."""
+class Fault(StrEnum):
+    """A fault that a call can meet."""
 
     #: 400 that names the person; nothing is done. The next five likewise.
     REJECT = "reject"
@@ -59,7 +59,7 @@ class BadDay(StrEnum):
 
 
 #: Those that leave the work undone unless `done=yes`.
-UNDONE = frozenset({BadDay.HTML_502, BadDay.ERROR_200})
+UNDONE = frozenset({Fault.HTML_502, Fault.ERROR_200})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Rule:
     """One rule; of `nth`, `every`, `first`, `after`, `p`, those that are given must all hold."""
 
     operation: str
-    what: BadDay
+    what: Fault
     #: Only calls that touch somebody whose e-mail (its local part) or external id begins so.
     marker: str | None = None
     #: The n-th such call, every n-th, the first n, all but the first n; counted among the calls that match.
@@ -77,7 +77,7 @@ class Rule:
     after: int | None = None
     #: With this probability, by dice that fall the same way in every run.
     p: float | None = None
-    #: At most so many times.
+    #: Up to this many times.
     times: int | None = None
     #: For `slow` and `timeout-after`.
     seconds: float = 1.0
@@ -107,11 +107,11 @@ class Rule:
         return self.done if self.done is not None else self.what not in UNDONE
 
 
-_READERS: dict[str, words.Reader] = {
+_READERS: dict[str, rule_syntax.Reader] = {
     **dict.fromkeys(("nth", "every", "first", "after", "times", "count", "status"), int),
     **dict.fromkeys(("p", "seconds", "wait"), float),
     "marker": str,
-    "done": words.yes,
+    "done": rule_syntax.yes,
     "retry_after": hints.retry_after_form,
     "headers": hints.Headers,
     "body": hints.Body,
@@ -124,9 +124,11 @@ def _text(value: Any) -> str:
 
 def parse(text: str) -> Rule:
     """Read a rule in words."""
-    plain, named = words.split(text)
-    if len(plain) != 2:  # noqa: PLR2004 an operation and what befalls it
-        raise words.BadWords(f"{text!r} is no rule; say operation:what:when, such as register:lost-after:every=7.")
+    plain, named = rule_syntax.split(text)
+    if len(plain) != 2:  # noqa: PLR2004 an operation and a fault
+        raise rule_syntax.RuleSyntaxError(
+            f"{text!r} is no rule; say operation:what:when, such as register:lost-after:every=7."
+        )
     return _rule(plain[0], plain[1], named, text)
 
 
@@ -135,7 +137,7 @@ def from_json(value: Any) -> Rule:
     if isinstance(value, str):
         return parse(value)
     if not isinstance(value, Mapping):
-        raise words.BadWords(f"{value!r} is no rule; say a text or an object.")
+        raise rule_syntax.RuleSyntaxError(f"{value!r} is no rule; say a text or an object.")
     named = {key: each for key, each in value.items() if key not in {"operation", "what"} and each is not None}
     return _rule(str(value.get("operation", "*")), str(value.get("what")), named, str(dict(value)))
 
@@ -144,15 +146,15 @@ def _rule(operation: str, what: str, named: Mapping[str, Any], text: str) -> Rul
     system, _, name = operation.rpartition(".")
     if (system and system not in set(System)) or name not in {*Operation, "*"}:
         known = ", ".join(Operation)
-        raise words.BadWords(
+        raise rule_syntax.RuleSyntaxError(
             f"{text!r}: {operation!r} is no operation. Known: *, {known}; also kmi.* and tahdah.*."
         )
-    if what not in set(BadDay):
-        raise words.BadWords(f"{text!r}: {what!r} is no bad day. Known: {', '.join(BadDay)}.")
-    return Rule(operation=operation, what=BadDay(what), **words.read(named, _READERS, text))
+    if what not in set(Fault):
+        raise rule_syntax.RuleSyntaxError(f"{text!r}: {what!r} is not a known fault. Known: {', '.join(Fault)}.")
+    return Rule(operation=operation, what=Fault(what), **rule_syntax.read(named, _READERS, text))
 
 
-class Scenario:
+class FaultPlan:
     """The rules at work: counts calls and throws the dice."""
 
     def __init__(self, rules: Iterable[Rule], seed: int) -> None:
@@ -161,7 +163,7 @@ class Scenario:
         self.fired = [0] * len(self.rules)
         self._dice = random.Random(seed)  # noqa: S311 dice that fall the same way in every run
 
-    def befalls(self, call: Call, persons: Callable[[], list[Person]]) -> list[Rule]:
+    def rules_for(self, call: Call, persons: Callable[[], list[Person]]) -> list[Rule]:
         """Return the rules that this call meets, counting it."""
         return [rule for index, rule in enumerate(self.rules) if self._meets(index, rule, call, persons)]
 

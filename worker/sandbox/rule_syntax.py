@@ -9,12 +9,12 @@ from typing import Any
 Reader = Callable[[str], Any]
 
 
-class BadWords(ValueError):
+class RuleSyntaxError(ValueError):
     """An option of the sandbox cannot be read; the message says what would do."""
 
 
 def split(text: str) -> tuple[list[str], dict[str, str]]:
-    """Return the plain words and the `key=value` words of a text, in which colons stand between words."""
+    """Return the plain words and the `key=value` words of a text, separated by colons."""
     plain: list[str] = []
     named: dict[str, str] = {}
     for word in (part.strip() for part in text.split(":")):
@@ -27,18 +27,18 @@ def split(text: str) -> tuple[list[str], dict[str, str]]:
 
 
 def read(named: Mapping[str, Any], readers: Mapping[str, Reader], text: str) -> dict[str, Any]:
-    """Turn the values of `key=value` words into what they stand for; `-` and `_` in a key are the same."""
+    """Turn the values of `key=value` words into what they mean; `-` and `_` in a key are the same."""
     values: dict[str, Any] = {}
     for key, value in named.items():
         name = key.replace("-", "_")
         reader = readers.get(name)
         if reader is None:
             known = ", ".join(sorted(each.replace("_", "-") for each in readers))
-            raise BadWords(f"{text!r}: {key!r} is not known here. Known: {known}.")
+            raise RuleSyntaxError(f"{text!r}: {key!r} is not known here. Known: {known}.")
         try:
             values[name] = reader(str(value))
         except ValueError as problem:
-            raise BadWords(f"{text!r}: {key}={value} cannot be read ({problem}).") from None
+            raise RuleSyntaxError(f"{text!r}: {key}={value} cannot be read ({problem}).") from None
     return values
 
 

@@ -1,4 +1,4 @@
-"""The way of one request: known path, known credential, quota, bad day, work, answer, journal. Knows no data."""
+"""The pipeline of one request: path, credential, quota, fault, work, answer, journal. Knows no data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from worker.sandbox import effects, kmi, wire
-from worker.sandbox.scenario import BadDay, Rule
-from worker.sandbox.turnstile import Pass
-from worker.sandbox.wire import Answer, Call, Operation, Person, Refused, Route, System
-from worker.sandbox.world import World
+from worker.sandbox import fault_effects, kmi, messages
+from worker.sandbox.faults import Fault, Rule
+from worker.sandbox.messages import Answer, Call, Operation, Person, Refused, Route, System
+from worker.sandbox.quota_enforcement import Admission
+from worker.sandbox.state import SandboxState
 
 
 class Lms(Protocol):
-    """What a pretend LMS offers the gate."""
+    """What a pretend LMS offers the pipeline."""
 
     system: System
     #: Names of ids in its answers, beside the documented ones.
@@ -37,20 +37,20 @@ class Lms(Protocol):
         """Return those whom a call touches."""
 
 
-class Gate:
+class RequestPipeline:
     """The ASGI application under `/api/`; thin, since benchmarks measure their clients against it."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, state: SandboxState) -> None:
+        self.state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        world = self.world
-        body = await wire.read_body(receive)
-        at = world.clock()
+        state = self.state
+        body = await messages.read_body(receive)
+        at = state.clock()
         path: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
-        lms: Lms = world.kmi if path.startswith(kmi.BASE) else world.tahdah
-        journal, headers, passed = world.journal, {}, None
+        lms: Lms = state.kmi if path.startswith(kmi.BASE) else state.tahdah
+        journal, headers, passed = state.journal, {}, None
         route = lms.route(scope["method"], path)
         if isinstance(route, Answer):
             answer, operation = route, Operation.UNKNOWN
@@ -60,9 +60,9 @@ class Gate:
             if account is None:
                 answer = lms.problem(HTTPStatus.UNAUTHORIZED, "Invalid token.")
             else:
-                turnstile = world.turnstile
-                entered = turnstile.enter(world.credential(lms.system, account), at)
-                if isinstance(entered, Pass):
+                enforcer = state.quota_enforcer
+                entered = enforcer.enter(state.credential(lms.system, account), at)
+                if isinstance(entered, Admission):
                     passed, headers = entered, entered.headers
                     call = Call(
                         system=lms.system,
@@ -76,7 +76,7 @@ class Gate:
                     answer = await self._let_in(lms, call, route, passed)
                 else:
                     answer = entered
-        # Noted first: whoever has the answer finds the call in the journal.
+        # Recorded first, so that a caller with an answer finds its call in the journal.
         journal.note(at, lms.system, operation, answer.status)
         try:
             if answer.held:
@@ -84,45 +84,45 @@ class Gate:
             if answer.dropped:
                 await self._drop(scope, receive)
             else:
-                await wire.write(answer, scope, send, headers)
+                await messages.write(answer, scope, send, headers)
         finally:
             if passed is not None:
-                turnstile.leave(passed, world.clock())
+                enforcer.leave(passed, state.clock())
 
-    async def _let_in(self, lms: Lms, call: Call, route: Route, passed: Pass) -> Answer:
-        """Do the work, half way through the latency, unless a bad day has it otherwise."""
-        half = self.world.options.latency / 2
+    async def _let_in(self, lms: Lms, call: Call, route: Route, passed: Admission) -> Answer:
+        """Do the work, half way through the latency, unless a fault prevents it."""
+        half = self.state.options.latency / 2
         if half:
             await asyncio.sleep(half)
         rules = self._rules(lms, call)
         answer = self._undone(lms, call, rules, passed)
         if answer is None:
-            answer = _work(call, route) if all(rule.works for rule in rules) else wire.EMPTY
+            answer = _work(call, route) if all(rule.works for rule in rules) else messages.EMPTY
             for rule in rules:
-                answer = effects.spoil(rule, answer, lms.problem, self.world.scenario, lms.id_fields)
+                answer = fault_effects.alter_answer(rule, answer, lms.problem, self.state.fault_plan, lms.id_fields)
         if half:
             await asyncio.sleep(half)
         return answer
 
     def _rules(self, lms: Lms, call: Call) -> list[Rule]:
-        scenario = self.world.scenario
-        return scenario.befalls(call, lambda: lms.persons(call)) if scenario.rules else []
+        scenario = self.state.fault_plan
+        return scenario.rules_for(call, lambda: lms.persons(call)) if scenario.rules else []
 
-    def _undone(self, lms: Lms, call: Call, rules: list[Rule], passed: Pass) -> Answer | None:
+    def _undone(self, lms: Lms, call: Call, rules: list[Rule], passed: Admission) -> Answer | None:
         """Return the answer of the first rule that leaves the work undone; None when there is none."""
         for rule in rules:
-            if rule.what is BadDay.THROTTLE:
-                answer, until = effects.throttle(rule, call.at)
-                self.world.turnstile.note_throttled(passed, until)
+            if rule.what is Fault.THROTTLE:
+                answer, until = fault_effects.throttle(rule, call.at)
+                self.state.quota_enforcer.note_throttled(passed, until)
                 return answer
-            instead = effects.instead(rule, lambda: lms.persons(call), lms.problem)
+            instead = fault_effects.answer_instead(rule, lambda: lms.persons(call), lms.problem)
             if instead is not None:
                 return instead
         return None
 
     async def _drop(self, scope: Scope, receive: Receive) -> None:
         """Close the connection without a word, and wait until it is closed."""
-        self.world.hang_up(tuple(scope["client"]))
+        self.state.hang_up(tuple(scope["client"]))
         await receive()
 
 
