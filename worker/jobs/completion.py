@@ -48,9 +48,9 @@ def _all_done(tx: Transaction, job_id: int) -> bool:
     return all(count == 0 or not status.is_open for status, count in by_status.items())
 
 
-def reason_to_hold(context: JobContext, outage_budget: OutageBudget, end: BatchEnd) -> StopJob | None:
+def reason_to_hold(context: JobContext, outage_budget: OutageBudget, batch_end: BatchEnd) -> StopJob | None:
     """Return why the job must be held, if so; nothing more is sent for it then."""
-    stop = _find_reason(context, outage_budget, end)
+    stop = _find_reason(context, outage_budget, batch_end)
     if stop is not None:
         context.halted = True
     return stop

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker import lms
+from worker.errors import RosterError
+from worker.ledger.database import now
 from worker.ledger.rows import count_remaining
 from worker.registration.directory import PAGE
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.database import Transaction
+    from worker.ledger.jobs import Job
     from worker.model import RowRules
     from worker.settings import Connection
 
@@ -74,3 +77,26 @@ def plan_of(tx: Transaction, services: Services, job_id: int, connection: Connec
     """Return what a job will cost."""
     calls = estimate(tx, job_id, lms.rules_of(connection))
     return Plan(calls=calls, rate=services.known_rate(tx, connection))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLeft:
+    """How long a job still takes, as far as that is known."""
+
+    #: Calls per second that are configured, or that were found last.
+    rate: float
+    #: Seconds until its end, a current pause included.
+    seconds: float
+
+
+def time_left(services: Services, tx: Transaction, job: Job) -> TimeLeft | None:
+    """Return how long a job still takes; None when no pace is known."""
+    try:
+        connection = services.connection(job.connection)
+    except RosterError:
+        return None
+    rate = services.known_rate(tx, connection)
+    if rate is None:
+        return None
+    calls = estimate(tx, job.id, lms.rules_of(connection))
+    return TimeLeft(rate=rate, seconds=calls.seconds(rate) + max(0.0, (job.not_before or 0) - now()))

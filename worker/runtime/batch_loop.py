@@ -34,11 +34,11 @@ async def run_batches(
             running |= {_start(session, batch_id) for batch_id in await startable(session, running)}
             done, running = await asyncio.wait(running, timeout=WRITE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not done:
-                await session.write_counts()
+                await session.flush_counters()
             for batch in done:
                 end = batch.result()
                 if not end.not_claimed:
-                    await session.write_counts()
+                    await session.flush_counters()
                     await on_end(int(batch.get_name()), end)
     except asyncio.CancelledError:
         for batch in running:

@@ -113,7 +113,7 @@ class Runner:
             try:
                 await step()
             except RetryLater as later:
-                self.session.has_failed(later)
+                self.session.record_failure(later)
                 await self._wait_until(now() + later.seconds)
             else:
                 self.session.outage_budget.reset()

@@ -44,18 +44,18 @@ class JobSession:
         """Whether what was learnt in this session may have changed at the LMS since."""
         return self.context.halted or time.monotonic() - self.used_at > STALE_SECONDS
 
-    def has_failed(self, error: RetryLater) -> None:
+    def record_failure(self, error: RetryLater) -> None:
         """Note a step that must be tried again; raises StopJob when it failed too often or for too long."""
         self.outage_budget.record_failure(error, answered=self.context.client.session.has_responded)
 
-    async def write_counts(self) -> None:
+    async def flush_counters(self) -> None:
         """Write what was counted since the last time to the ledger."""
         await self.counters.flush(self.context)
 
     async def flush(self) -> None:
         """Leave nothing unwritten before the event loop stops."""
         await self.context.client.session.limiter.flush()
-        await self.write_counts()
+        await self.flush_counters()
         self.used_at = time.monotonic()
 
 

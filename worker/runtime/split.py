@@ -95,7 +95,7 @@ async def _wait_or_hold(process: WorkerProcess, session: JobSession, trouble: Re
     try:
         if isinstance(trouble, StopJob):
             raise trouble
-        session.has_failed(trouble)
+        session.record_failure(trouble)
     except StopJob as stop:
         reason, code = stop.message, stop.code
         await process.ledger.run(lambda tx: lifecycle.hold(tx, job_id, reason, code))

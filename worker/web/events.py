@@ -14,8 +14,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from worker.errors import LedgerError, UnknownJob
+from worker.jobs.estimate import time_left
 from worker.ledger import jobs
-from worker.metrics import ahead_of
 from worker.model import JobState, RowStatus
 from worker.web.summaries import summary_of
 
@@ -142,7 +142,7 @@ class Watching:
 
 
 def _progress(services: Services, tx: Transaction, job: Job) -> Progress:
-    ahead = ahead_of(services, tx, job) if job.state.is_sending else None
+    ahead = time_left(services, tx, job) if job.state.is_sending else None
     return {
         **summary_of(services, job, tx),
         "rate": round(ahead.rate, 2) if ahead else None,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from worker import lms
 from worker.control import JobAction
 from worker.errors import RosterError
+from worker.jobs.estimate import TimeLeft, time_left
 from worker.ledger import rows
 from worker.ledger.database import now
-from worker.metrics import Ahead, ahead_of
 from worker.model import Action, JobState, RowStatus
 from worker.reports import gather
 from worker.reports.labels import STATE_INFO
@@ -47,7 +47,7 @@ class JobView:
     in_flight: int
     #: Rows that got an outcome in a minute, just now; None when it is not at work.
     rows_a_minute: float | None
-    ahead: Ahead | None
+    ahead: TimeLeft | None
     #: Seconds until it is done, as far as anybody can tell.
     left: float | None
     acts: frozenset[JobAction]
@@ -118,7 +118,7 @@ def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = Fals
     summary = gather.summarise(tx, job)
     moved = _STILL if brief else rows.activity_since(tx, job.id, now() - RATE_SECONDS)
     rate = _rows_a_minute(job, moved.finished)
-    ahead = None if brief or job.has_ended else ahead_of(services, tx, job)
+    ahead = None if brief or job.has_ended else time_left(services, tx, job)
     return JobView(
         job=job,
         summary=summary,
@@ -138,7 +138,7 @@ def _rows_a_minute(job: Job, settled: int) -> float | None:
     return settled * 60 / seconds
 
 
-def _left(job: Job, summary: Summary, rate: float | None, ahead: Ahead | None) -> float | None:
+def _left(job: Job, summary: Summary, rate: float | None, ahead: TimeLeft | None) -> float | None:
     """Return the seconds left: by the calls ahead and the pace, or else as the rows of the last minute went."""
     if not job.state.is_sending:
         return None
