@@ -1,4 +1,4 @@
-"""The one client to the network, against sockets that behave badly: every foreign error comes out as one of ours."""
+"""The HTTP client against sockets that misbehave: every error of the library comes out as one of ours."""
 
 from __future__ import annotations
 
