@@ -1,4 +1,4 @@
-"""Open the jobs of the schedules whose time has come, each once, whoever looks and whoever dies meanwhile.
+"""Open a job for each due schedule exactly once, even with concurrent or crashing sweepers.
 
 A run is claimed before its roster is fetched; the job is opened in the transaction that moves the schedule on.
 """
