@@ -3,7 +3,7 @@
 Documented (T-wh): the headers `Webhook-Verb` and `Webhook-Signature`; the signature is HMAC-SHA256 of the raw body
 with the signing secret, as lower-case hex. **Our guess, since no page shows them**: the value of the verb, and the
 body, which is an item of the answer to Create Registrations (S0) with the two ids of its path. Whether a failed one
-is told again is not documented either; here it is not.
+is sent again is not documented either; here it is not.
 """
 
 from __future__ import annotations

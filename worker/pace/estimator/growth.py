@@ -18,7 +18,7 @@ RAMP_PER_SECOND = (0.25, 0.25, 0.14, 0.08)
 #: The same while the rate was measured on a handful of calls, and in slow windows, there per window.
 RAMP_FEW_CALLS = 0.8
 FEW_CALLS = 5
-#: After so many bursts the rate is as sure as it gets.
+#: After this many bursts the rate is as sure as it gets.
 SURE_BURSTS = 2
 RAMP_PER_WINDOW = 0.1
 #: Growth of a sure rate below this share of the refused rate: per second, divided by the pause (seconds) that the
