@@ -69,9 +69,9 @@ def test_a_schedule_is_added_listed_and_removed(sandbox, office, words):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("x", "--cron", "0 25 * * *", "hr.csv"), "'25' is no hour"),
+        (("x", "--cron", "0 25 * * *", "hr.csv"), "'25' is not a valid hour"),
         (("x", "--cron", "0 2 * *", "hr.csv"), "has 4 fields"),
-        (("x", "hr.csv"), "Say when"),
+        (("x", "hr.csv"), "Say when to run it"),
         (("x", "--cron", "0 2 * * *"), "takes one source"),
         (("x", "--cron", "0 2 * * *", "hr.csv", "--folder", "y"), "takes one source"),
         (("--cron", "0 2 * * *"), "needs a name"),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -15,63 +13,53 @@ import click
 from worker import control
 from worker.cli import output
 from worker.cli.run import REPORTS, connection_of
-from worker.errors import NothingSent, UsageError
-from worker.intake.accept import precheck
+from worker.errors import UsageError
 from worker.intake.options import parse_options
 from worker.intake.storage import is_address, redacted
 from worker.ledger import jobs, schedules
-from worker.ledger.database import now
-from worker.schedules import cron, forecast, source
+from worker.schedules import cron, forecast, manage, source
 from worker.schedules.due import SKIP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.bootstrap import Services
-    from worker.intake.options import Options
     from worker.ledger.schedules import Schedule
     from worker.schedules.forecast import Forecast, Span
-    from worker.schedules.source import Source
 
 CRON_FIELDS = 5
 
 
 def add(services: Services, words: Sequence[str], options: dict[str, Any]) -> int:
-    """Keep a schedule, having checked everything about it that can be checked now."""
-    name, line, place = _understood(words, options)
-    cron.check_cron(line)
-    zone = options["zone"] or cron.machine_zone()
-    cron.check_zone(zone)
+    """Add a schedule and print when it runs first."""
+    name, line, place = _parse_arguments(words, options)
     connection = connection_of(services, options["to"])
-    taken = source.parse_source(place, {folder.name: folder.path for folder in services.settings.watched})
-    read = parse_options(services.ledger, options)
-    with services.ledger.write() as tx:
-        if schedules.find(tx, name) is not None:
-            raise UsageError(f"There is a schedule {name} already; `roster schedule remove {name}` first")
-        schedules.add(
-            tx,
+    schedule = manage.add_schedule(
+        services,
+        manage.ScheduleRequest(
             name=name,
             cron=line,
-            zone=zone,
-            source=taken.stored_text,
-            connection=connection.name,
-            options=asdict(read),
+            zone=options["zone"],
+            source=place,
+            connection=connection,
+            options=parse_options(services.ledger, options),
             missed=options["missed"],
-            next_at=cron.next_run(line, zone, now()),
-            report_dir=str((options["report"] or REPORTS).absolute()),
-        )
-        kept = _found(schedules.find(tx, name), name)
-    _warn(services, taken, read)
+            report_dir=(options["report"] or REPORTS).absolute(),
+        ),
+    )
+    if not services.settings.broker and not control.has_background_process(services):
+        click.echo("Note: no worker is online; schedules run only while `roster serve` is running", err=True)
+    for warning in manage.warnings_for(services, schedule):
+        click.echo(f"Note: {warning}", err=True)
     if options["as_json"]:
-        click.echo(json.dumps(_as_json(kept), ensure_ascii=False))
+        click.echo(json.dumps(_as_json(schedule), ensure_ascii=False))
     else:
-        click.echo(
-            f"Schedule {name}: {taken.display_text} to {connection.name}, first on {_when(kept, kept.next_at)}"
-        )
+        first = _when(schedule, schedule.next_at)
+        click.echo(f"Schedule {name}: {_shown(schedule)} to {connection.name}, first on {first}")
     return output.DONE
 
 
-def _understood(words: Sequence[str], options: dict[str, Any]) -> tuple[str, str, str]:
+def _parse_arguments(words: Sequence[str], options: dict[str, Any]) -> tuple[str, str, str]:
     """Return name, cron line and source, whether they were given as options or one after the other."""
     sources = [options["file"], options["folder"] and f"{source.FOLDER}{options['folder']}", options["url"]]
     given = [each for each in sources if each]
@@ -80,7 +68,7 @@ def _understood(words: Sequence[str], options: dict[str, Any]) -> tuple[str, str
     if line is None:
         line = next((word for word in rest[1:] if _looks_like_cron(word)), None)
         if line is None:
-            raise UsageError(f"Say when, with --cron: {cron.EXAMPLE}")
+            raise UsageError(f"Say when to run it, with --cron: {cron.EXAMPLE}")
         rest.remove(line)
     given += rest[1:]
     if not rest:
@@ -88,33 +76,11 @@ def _understood(words: Sequence[str], options: dict[str, Any]) -> tuple[str, str
     if len(given) != 1:
         many = f"got {', '.join(redacted(each) if is_address(each) else each for each in given) or 'none'}"
         raise UsageError(f"A schedule takes one source (a file, {source.FOLDER}PATH or an address); {many}")
-    if not rest[0].strip() or len(rest[0]) > 200:  # noqa: PLR2004 - the ledger's column
-        raise UsageError("The name of a schedule has 1 to 200 letters")
     return rest[0], " ".join(line.split()), given[0]
 
 
 def _looks_like_cron(word: str) -> bool:
     return word.startswith("@") or len(word.split()) == CRON_FIELDS
-
-
-def _warn(services: Services, taken: Source, read: Options) -> None:
-    """Say what would stop the run if it were now; by its time that may be mended."""
-    if not services.settings.broker and not control.has_background_process(services):
-        click.echo("Note: nobody is at work now; schedules run while `roster serve` does", err=True)
-    watched = [
-        each.name for each in services.settings.watched if Path(each.path).absolute() == Path(taken.location)
-    ]
-    if watched:
-        click.echo(
-            f"Note: {taken.location} is the drop folder {watched[0]}: files are taken out of it as they come",
-            err=True,
-        )
-    try:
-        found = source.find_file(taken)
-        if found is not None:
-            precheck(Path(found.path), read)
-    except NothingSent as error:
-        click.echo(f"Note: as it is now the run would fail: {error}", err=True)
 
 
 def list_all(services: Services, *, as_json: bool) -> int:
@@ -258,9 +224,3 @@ def _utc(at: float) -> str:
 def _no_such(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"There is no schedule {name!r}; " + (f"did you mean {near[0]}?" if near else "`roster schedule list`")
-
-
-def _found(schedule: Schedule | None, name: str) -> Schedule:
-    if schedule is None:
-        raise UsageError(f"The schedule {name} was removed meanwhile")
-    return schedule

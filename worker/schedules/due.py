@@ -1,6 +1,6 @@
-"""Open a job for each due schedule exactly once, even with concurrent or crashing sweepers.
+"""Open a job for each due schedule exactly once, even with concurrent or crashing sweeps.
 
-A run is claimed before its roster is fetched; the job is opened in the transaction that moves the schedule on.
+A run is claimed before its roster is fetched; the job is opened in the transaction that sets the next run.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.schedules import Schedule
 
-#: A run that begins within this of its time was not missed (seconds).
+#: A run that begins within this after its time was not missed (seconds).
 GRACE_SECONDS = 300.0
-#: A file is whole when its size and time have not changed for so long; one that grows for so long is given up.
+#: A file is complete when it has not changed for SETTLE_SECONDS; a run fails when it grows for MAX_GROWTH_SECONDS.
 SETTLE_SECONDS, MAX_GROWTH_SECONDS = 5.0, 600.0
 SKIP = "skip"
 log = structlog.get_logger("roster")
 
 
 def run_due(services: Services) -> None:
-    """Open the jobs of what is due; a schedule that cannot run says why, and stops no other one."""
+    """Open the jobs of due schedules; one that cannot run records why and stops no other one."""
     with services.ledger.read() as tx:
         due = schedules.due(tx, now())
     for run in due:
@@ -53,17 +53,19 @@ def _run_schedule(services: Services, run: Schedule) -> None:
     if run.missed == SKIP and at - run.next_at > GRACE_SECONDS:
         when = datetime.fromtimestamp(run.next_at, ZoneInfo(run.zone))
         _record_failure(
-            services, run, f"The run of {when:%Y-%m-%d %H:%M} was missed, since nothing was up, and skipped"
+            services,
+            run,
+            f"The run of {when:%Y-%m-%d %H:%M} was missed (no process was running) and skipped",
         )
         return
     with services.ledger.write() as tx:
         if not schedules.claim(tx, run, services.owner):
             return
     try:
-        look = _check_source(run, at)
-        if look is not None:
+        growing = _check_source(run, at)
+        if growing is not None:
             with services.ledger.write() as tx:
-                schedules.release(tx, run, services.owner, look)
+                schedules.release(tx, run, services.owner, growing)
             return
         submitted = _open_job(services, run)
     except StaleClaim:
@@ -77,7 +79,7 @@ def _run_schedule(services: Services, run: Schedule) -> None:
 
 
 def _check_source(run: Schedule, at: float) -> Mapping[str, Any] | None:
-    """Return what to look for again at the next sweep; None when the roster is whole. Raises UsageError."""
+    """Return what was found, to compare at the next sweep; None when the file is complete. Raises UsageError."""
     found = source.find_file(source.parse_source(run.source))
     if found is None:
         return None
@@ -88,7 +90,7 @@ def _check_source(run: Schedule, at: float) -> Mapping[str, Any] | None:
     if before == seen and at - since >= SETTLE_SECONDS:
         return None
     if at - first > MAX_GROWTH_SECONDS:
-        raise UsageError(f"{found.path} went on growing for {MAX_GROWTH_SECONDS / 60:.0f} minutes")
+        raise UsageError(f"{found.path} was still growing after {MAX_GROWTH_SECONDS / 60:.0f} minutes")
     return {**seen, "at": since if before == seen else at, "first": first}
 
 

@@ -1,4 +1,4 @@
-"""What the next runs of the schedules will cost, as their rosters now stand, and which get in each other's way."""
+"""Forecast the next runs of the schedules from their rosters as they are now, and find runs that overlap."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one run takes: calls, at least and at most, and seconds at the known pace, if one is known."""
+    """What one run needs: calls, at least and at most, and seconds at the measured pace, if there is one."""
 
     rows: int = 0
     least: int = 0
     most: int = 0
     seconds: float | None = None
-    #: Why nothing can be said, in plain words.
+    #: Why there is no estimate, in plain words.
     unknown_reason: str = ""
 
 
@@ -55,14 +55,14 @@ class Forecast:
 
     @property
     def spans(self) -> Iterator[Span]:
-        """Yield when its runs use their connection; one of unknown length counts as a moment."""
+        """Yield when its runs use their connection; a run of unknown length has no duration."""
         for at in self.times:
             end = at + (self.cost.seconds or 0.0)
             yield Span(what=self.schedule.name, connection=self.schedule.connection, start=at, end=end)
 
 
 def forecast_runs(services: Services, wanted: Sequence[Schedule], count: int) -> list[Forecast]:
-    """Return the next runs of each schedule, and what each will cost."""
+    """Return the next `count` runs of each schedule, and what each of them needs."""
     return [Forecast(schedule=each, cost=_cost(services, each), times=_times(each, count)) for each in wanted]
 
 
@@ -72,7 +72,7 @@ def _times(schedule: Schedule, count: int) -> list[float]:
 
 
 def _cost(services: Services, schedule: Schedule) -> Cost:
-    """Read the roster as it now stands, in a transaction that is rolled back."""
+    """Read the roster as it is now, in a transaction that is rolled back."""
     try:
         with (
             source.local_copy(source.parse_source(schedule.source), services.files) as roster,
@@ -105,7 +105,7 @@ def _estimate(tx: Transaction, services: Services, schedule: Schedule, roster: s
 
 
 def job_spans(services: Services) -> list[Span]:
-    """Return when the jobs that have not ended use their connections, as far as that is known."""
+    """Return when the jobs that have not ended use their connections, if that is known."""
     spans = []
     with services.ledger.read() as tx:
         for job in jobs.list_jobs(tx):
@@ -122,7 +122,7 @@ def job_spans(services: Services) -> list[Span]:
 
 
 def find_overlaps(spans: Sequence[Span]) -> list[tuple[Span, Span]]:
-    """Return the pairs that use one connection at the same time, by the time at which they meet."""
+    """Return the pairs that use one connection at the same time, ordered by the time at which they overlap."""
     found = []
     for first, second in itertools.combinations(sorted(spans, key=lambda span: (span.start, span.end)), 2):
         if first.connection == second.connection and second.start <= first.end:

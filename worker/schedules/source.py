@@ -1,6 +1,6 @@
 """Where a schedule's roster comes from: a file, the newest file of a folder, or an address elsewhere.
 
-An address may hold a password or a signature: no message, list or log has it, only the ledger.
+An address may contain a password or a signature: only the ledger has it, no message, list or log shows it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from worker.folders.watch import FoundFile
 
 FOLDER = "folder:"
-#: No roster is larger (bytes); one that is, is not fetched to its end.
+#: A larger roster is rejected before it is completely fetched (bytes).
 MAX_BYTES = 100 * 1024 * 1024
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -46,25 +46,25 @@ class Source:
 
     @property
     def stored_text(self) -> str:
-        """Return the source as the ledger keeps it."""
+        """Return the source as it is in the ledger."""
         return f"{FOLDER}{self.location}" if self.kind is SourceKind.FOLDER else self.location
 
     @property
     def display_text(self) -> str:
-        """Return the source without what nobody may read."""
+        """Return the source without passwords and signatures."""
         return storage.redacted(self.location) if self.kind is SourceKind.ADDRESS else self.stored_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalRoster:
-    """A roster that can be read now, under the name that it has where it comes from."""
+    """A local copy of a roster, with the name that it has at its source."""
 
     path: Path
     name: str
 
 
 def parse_source(text: str, folders: Mapping[str, str] | None = None) -> Source:
-    """Return the source that a person named; `folders` are paths of drop folders by name. Raises UsageError."""
+    """Return the source that a person typed; `folders` are paths of drop folders by name. Raises UsageError."""
     scheme, found, rest = text.partition("://")
     if found and scheme.casefold() == "file":
         return _local_source(Path(unquote(urlsplit(text).path)) if rest.startswith("/") else Path(rest))
@@ -87,20 +87,20 @@ def _remote_source(text: str) -> Source:
     scheme = storage.scheme_of(text)
     if scheme not in storage.PACKAGES or "::" in text:
         known = ", ".join(f"{each}://" for each in storage.PACKAGES)
-        raise UsageError(f"A roster cannot be fetched from {scheme}://; known are {known} and paths")
+        raise UsageError(f"A roster cannot be fetched from {scheme}://; supported are {known} and paths")
     try:
         host = urlsplit(text).hostname
     except ValueError:
         host = None
     if not host:
-        raise UsageError(f"{storage.redacted(text)} is no address: it names no host")
+        raise UsageError(f"{storage.redacted(text)} is not a valid address: it has no host")
     if scheme == "http" and host not in _LOOPBACK:
         raise UsageError(f"{storage.redacted(text)}: http:// sends names and addresses in the clear; use https://")
     return Source(kind=SourceKind.ADDRESS, location=text)
 
 
 def find_file(source: Source) -> FoundFile | None:
-    """Return the file that would be taken now, of a path or a folder; None for an address. Raises UsageError."""
+    """Return the file that a run would import now, of a path or folder; None for an address. Raises UsageError."""
     if source.kind is SourceKind.ADDRESS:
         return None
     place = Path(source.location)
@@ -112,7 +112,7 @@ def find_file(source: Source) -> FoundFile | None:
             return max(files, key=lambda file: (file.modified_at, file.name))
         status = place.stat()
     except FileNotFoundError:
-        raise UsageError(f"{place} is not there") from None
+        raise UsageError(f"{place} does not exist") from None
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {error.strerror}") from None
     return watch.FoundFile(path=str(place), name=place.name, size=status.st_size, modified_at=status.st_mtime)
@@ -120,7 +120,7 @@ def find_file(source: Source) -> FoundFile | None:
 
 @contextmanager
 def local_copy(source: Source, files: Path) -> Iterator[LocalRoster]:
-    """Have the roster as a file of this machine until the block ends. Raises UsageError in plain words."""
+    """Yield a local copy of the roster until the block ends. Raises UsageError in plain words."""
     found = find_file(source)
     if found is not None:
         yield LocalRoster(path=Path(found.path), name=found.name)
@@ -129,7 +129,7 @@ def local_copy(source: Source, files: Path) -> Iterator[LocalRoster]:
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
         scratch = tempfile.TemporaryDirectory(dir=files, prefix=".schedule-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise UsageError(f"The roster cannot be kept in {files}: {error.strerror}") from None
+        raise UsageError(f"The roster cannot be stored in {files}: {error.strerror}") from None
     with scratch as folder:
         name = _name_of(source.location)
         path = Path(folder) / f"roster{PurePosixPath(name).suffix[:10]}"

@@ -37,7 +37,7 @@ def test_what_is_put_again_stands_whole_and_alone(tmp_path: Path) -> None:
     assert there.read_text() == "second"
 
 
-def test_a_file_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
+def test_a_file_that_does_not_exist_is_reported_plainly(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"), storage.local_copy(f"local://{tmp_path}/no.csv"):
         pass
 

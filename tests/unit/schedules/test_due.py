@@ -1,4 +1,4 @@
-"""A due run opens one job, whoever looks and whoever dies; a run that cannot be says why."""
+"""A due run opens one job, with concurrent and crashing sweeps; a run that fails records why."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_file_that_still_grows_is_waited_for(services: Services, roster: Path)
     assert len(records_of(services.ledger, schema.job)) == 1
 
 
-def test_a_file_that_never_stops_growing_is_given_up(services: Services, roster: Path) -> None:
+def test_a_run_fails_when_its_file_never_stops_growing(services: Services, roster: Path) -> None:
     a_schedule(services, roster)
     run_due(services)
     change_records(
@@ -105,11 +105,11 @@ def test_a_file_that_never_stops_growing_is_given_up(services: Services, roster:
 
     run_due(services)
 
-    assert "went on growing" in the(services).last_error
+    assert "was still growing after 10 minutes" in the(services).last_error
     assert the(services).next_at > now()
 
 
-def test_of_two_that_run_a_schedule_one_opens_the_job(services: Services, roster: Path) -> None:
+def test_one_of_two_processes_that_run_a_schedule_opens_the_job(services: Services, roster: Path) -> None:
     run = a_schedule(services, roster)
 
     due._open_job(services, run)
@@ -168,7 +168,7 @@ def test_a_run_that_is_a_little_late_was_not_missed(services: Services, roster: 
         ("hr.csv", {"connection": "west"}, "no connection 'west'"),
     ],
 )
-def test_a_run_that_cannot_be_says_why_and_the_next_one_is_due(
+def test_a_run_that_fails_records_why_and_the_next_one_is_due(
     services: Services, roster: Path, source: str, changes: dict[str, Any], said: str
 ) -> None:
     a_schedule(services, roster if source == "hr.csv" else source, **changes)

@@ -28,7 +28,9 @@ SPANS = st.lists(
 )
 
 
-def test_the_next_runs_and_their_cost_are_told_and_nothing_is_kept(services: Services, tmp_path: Path) -> None:
+def test_the_next_runs_and_their_cost_are_forecast_and_nothing_is_stored(
+    services: Services, tmp_path: Path
+) -> None:
     roster = tmp_path / "hr.csv"
     roster.write_text(ROSTER + "ben@example.org,Ben,Ó,58\n")
     schedule = a_schedule(services, roster, next_at=now() + 60)
@@ -42,14 +44,14 @@ def test_the_next_runs_and_their_cost_are_told_and_nothing_is_kept(services: Ser
     assert records_of(services.ledger, schema.candidate) == []
 
 
-def test_without_a_known_pace_calls_are_told_and_no_time(services: Services, tmp_path: Path) -> None:
+def test_without_a_measured_pace_there_are_calls_but_no_time(services: Services, tmp_path: Path) -> None:
     (tmp_path / "hr.csv").write_text(ROSTER)
     (ahead,) = forecast_runs(services, [a_schedule(services, tmp_path / "hr.csv", connection="south")], 1)
 
     assert (ahead.cost.most, ahead.cost.seconds) == (2, None)
 
 
-def test_what_cannot_be_read_now_is_told_and_its_times_too(services: Services) -> None:
+def test_a_source_that_cannot_be_read_has_a_reason_and_times(services: Services) -> None:
     (ahead,) = forecast_runs(services, [a_schedule(services, "nowhere.csv")], 2)
 
     assert "does not exist" in ahead.cost.unknown_reason
@@ -74,7 +76,7 @@ def test_jobs_for_later_begin_then(services: Services) -> None:
 
 
 @given(SPANS)
-def test_two_clash_when_a_moment_of_one_connection_is_in_both(spans: list[Span]) -> None:
+def test_two_runs_overlap_when_a_moment_of_one_connection_is_in_both(spans: list[Span]) -> None:
     wanted = 0
     for number, one in enumerate(spans):
         for other in spans[:number]:

@@ -67,12 +67,12 @@ def test_a_source_is_a_file_a_folder_or_an_address(tmp_path: Path) -> None:
     "text",
     ["http://example.com/x", "ftp://host/x", "simplecache::https://h/x", "https:///x", "memory://x", "folder:"],
 )
-def test_what_is_no_source_is_refused(text: str) -> None:
+def test_a_wrong_source_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_source(text)
 
 
-def test_nobody_sees_the_password_of_an_address() -> None:
+def test_the_password_of_an_address_is_never_shown() -> None:
     shown = redacted("sftp://user:secret@host:2222/a/b.csv?sig=secret#secret")
 
     assert shown == "sftp://***@host:2222/a/b.csv?***"
@@ -91,7 +91,7 @@ def test_the_newest_roster_of_a_folder_is_taken_and_no_report(tmp_path: Path) ->
     assert found.name == "new.csv"
 
 
-def test_what_is_not_there_is_said_plainly(tmp_path: Path) -> None:
+def test_a_source_that_does_not_exist_is_reported_plainly(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         source.find_file(parse_source(str(tmp_path / "x.csv")))
     with pytest.raises(UsageError, match="does not exist"):
@@ -114,7 +114,7 @@ def test_an_address_is_fetched_for_as_long_as_it_is_needed(host: str, tmp_path: 
     ("path", "said"),
     [("gone.csv", "does not exist"), ("forbidden.csv", "answered 403"), ("large.csv", "larger than 100 MB")],
 )
-def test_what_cannot_be_fetched_is_said_without_the_secret(host: str, tmp_path: Path, path: str, said: str) -> None:
+def test_a_failed_fetch_is_reported_without_the_secret(host: str, tmp_path: Path, path: str, said: str) -> None:
     with pytest.raises(UsageError) as raised:
         fetched(f"{host}/{path}?token=secret", tmp_path)
 
