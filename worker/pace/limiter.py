@@ -25,7 +25,7 @@ from worker.pace.stores.memory import PaceStore, Pending
 class Permit:
     """A permit for one call; `RateLimiter.release` or `RateLimiter.cancel` takes it back, once."""
 
-    sent: Grant
+    grant: Grant
     #: Unique within a limiter; a store that was emptied may give the number of a call twice.
     serial: int
 
@@ -95,12 +95,12 @@ class RateLimiter:
     def release(self, permit: Permit, hints: Hints | None) -> None:
         """Return a permit with what the answer said; None when no answer came."""
         self._close_permit(permit)
-        self._finish_report(self._store.report(permit.sent, hints))
+        self._finish_report(self._store.report(permit.grant, hints))
 
     def cancel(self, permit: Permit) -> None:
         """Return a permit whose call was not made, for the next call to use."""
         self._close_permit(permit)
-        self._finish_report(self._store.withdraw(permit.sent), then=self._cancelled.set)
+        self._finish_report(self._store.withdraw(permit.grant), then=self._cancelled.set)
 
     @property
     def longest_wait(self) -> float:
@@ -148,11 +148,11 @@ class RateLimiter:
 
     def _close_permit(self, permit: Permit) -> None:
         if permit.serial not in self._open:
-            raise ValueError(f"The pass of call {permit.sent.number} was returned already.")
+            raise ValueError(f"The permit of call {permit.grant.number} was returned already.")
         self._open.discard(permit.serial)
 
     def _open_permit(self, sent: Grant) -> Permit:
-        permit = Permit(sent=sent, serial=next(self._serials))
+        permit = Permit(grant=sent, serial=next(self._serials))
         self._open.add(permit.serial)
         return permit
 
@@ -161,7 +161,7 @@ class RateLimiter:
         self._waiters.remove(lane, waiter)
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
             self._close_permit(waiter.result())
-            self._finish_report(self._store.withdraw(waiter.result().sent))
+            self._finish_report(self._store.withdraw(waiter.result().grant))
         if not self._waiters and self._dispatcher is not None:
             self._dispatcher.cancel()
             self._dispatcher = None

@@ -290,5 +290,5 @@ async def test_a_permit_that_was_not_used_goes_to_the_next_at_once():
         await clock.pass_time(0.1)
 
         assert third.done()
-        with pytest.raises(ValueError, match="given back already"):
+        with pytest.raises(ValueError, match="returned already"):
             limiter.cancel(second.result())

@@ -85,4 +85,4 @@ def test_calls_and_seconds_must_be_above_zero():
 
 
 def _with_room(state):
-    return replace(state, limiter=replace(state.flow, allowed_in_flight=10**9))
+    return replace(state, limiter=replace(state.limiter, allowed_in_flight=10**9))

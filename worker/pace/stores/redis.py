@@ -132,7 +132,7 @@ _GONE = (RedisError, OSError, asyncio.TimeoutError)
 class _Answer:
     """An answer that is still to be applied."""
 
-    sent: Grant
+    grant: Grant
     hints: Hints | None
 
 
@@ -256,9 +256,9 @@ class RedisStore:
         version, before = read
         after, now = before, self.now()
         for answer in answers:
-            after = pace.report(after, self._bounds, answer.sent, answer.hints, now)
+            after = pace.report(after, self._bounds, answer.grant, answer.hints, now)
         after = pace.synchronized(after, self._bounds, now)
-        written = await self._record.write(version, before, after, (answer.sent.number for answer in answers))
+        written = await self._record.write(version, before, after, (answer.grant.number for answer in answers))
         if written:
             self._state = after
         return written
@@ -282,4 +282,4 @@ class RedisStore:
     def _report_to_fallback(self, answers: Sequence[_Answer]) -> None:
         mine = self._use_fallback()
         for answer in answers:
-            mine.report(answer.sent, answer.hints, self.now())
+            mine.report(answer.grant, answer.hints, self.now())

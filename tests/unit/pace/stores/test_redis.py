@@ -270,7 +270,7 @@ async def test_without_redis_a_process_calls_at_its_share_and_returns_to_the_sha
         turn = await one.reserve()
     assert turn.grant.number > 0
     assert told == [
-        "Redis is away: calling on at this process's own share of the pace",
+        "Redis is away: continuing at this process's own share of the pace",
         "Redis is back: the pace is shared again",
     ]
     await redis.aclose()
