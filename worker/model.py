@@ -404,5 +404,7 @@ class RowRules:
     rows_per_action: int = 1
     #: Whether the LMS lists its people, so that existing ones need not be created.
     lists_people: bool = False
+    #: How many people a page of that list has.
+    people_per_page: int = 100
     #: Whether `registration_external_id` alone may identify an existing registration.
     finds_by_external_id: bool = False

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 #: People changed in the last minutes are read again, since clocks differ (seconds).
 CLOCK_MARGIN_SECONDS = 300.0
-#: People on a page of a list.
-PAGE = 100
 #: Up to this many pages are read in any case, instead of single look-ups.
 MIN_PAGES = 5
 #: Maximum number of people who are looked up to choose a canary.
@@ -43,7 +41,7 @@ async def _is_list_too_long(context: JobContext, unknown: people.UnknownCandidat
     if unknown.without_external_id:
         return False
     pages = max(MIN_PAGES, unknown.total)
-    return await context.connector.has_more_people_than(pages * PAGE) is True
+    return await context.connector.has_more_people_than(pages * context.connector.rules.people_per_page) is True
 
 
 async def _sync_people(context: JobContext, read_until: float | None) -> None:
