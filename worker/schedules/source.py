@@ -95,7 +95,7 @@ def _remote_source(text: str) -> Source:
     if not host:
         raise UsageError(f"{storage.redacted(text)} is not a valid address: it has no host")
     if scheme == "http" and host not in _LOOPBACK:
-        raise UsageError(f"{storage.redacted(text)}: http:// sends names and addresses in the clear; use https://")
+        raise UsageError(f"{storage.redacted(text)}: http:// sends names and addresses in plain text; use https://")
     return Source(kind=SourceKind.ADDRESS, location=text)
 
 

@@ -1,6 +1,6 @@
 """The configuration, read once from roster.toml and ROSTER_*; frozen.
 
-Knows no LMS: a connection's own keys are declared by its connector, as a subclass of `Connection`.
+Knows no LMS: each connector declares its own keys in a subclass of `Connection`.
 """
 
 from worker.settings.loading import EXAMPLE, explain_validation, load, unknown_variables

@@ -1,4 +1,4 @@
-"""Read the configuration once, from roster.toml and ROSTER_*, and say plainly what is wrong with it."""
+"""Read the configuration once, from roster.toml and ROSTER_*, and report plainly what is wrong with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 from worker.errors import SettingsError
 from worker.settings.models import PREFIX, Folder, Settings, find_duplicate_folders
 
-#: Variables of ours that are no settings.
+#: ROSTER_* variables that are not settings.
 OTHER_VARIABLES = frozenset({"ROSTER_CONFIG"})
 EXAMPLE = """\
 [connections.north]
@@ -28,7 +28,7 @@ behavior = 1"""
 def load(config: Path | None) -> Settings:
     """Read the configuration from `config`, else $ROSTER_CONFIG, else ./roster.toml.
 
-    Relative paths in it count from the folder of the file, so that a job found from one folder is found from any.
+    Relative paths in it are relative to the folder of the file, so that every working folder finds the same ledger.
     Raises SettingsError that names the file, the key and the nearest known one.
     """
     path = _config_path(config)
@@ -48,18 +48,18 @@ def load(config: Path | None) -> Settings:
 
 
 def unknown_variables() -> list[str]:
-    """Return a warning for each ROSTER_* variable that is no setting."""
+    """Return a warning for each ROSTER_* variable that is not a setting."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     strange = [
         name
         for name in os.environ
         if name.startswith(PREFIX) and name.split("__")[0] not in known and name not in OTHER_VARIABLES
     ]
-    return [f"the environment variable {name} is no setting of Roster{suggestion(name, known)}" for name in strange]
+    return [f"the environment variable {name} is not a Roster setting{suggestion(name, known)}" for name in strange]
 
 
 def explain_validation(error: ValidationError, model: type[BaseModel], *, where: str, table: str = "") -> str:
-    """Return a validation error as lines that name the key, what is wrong, and the nearest known key."""
+    """Return a validation error as text: each key, what is wrong with it, and the nearest known key."""
     lines = []
     for problem in error.errors(include_input=False, include_context=False, include_url=False):
         key = ".".join(str(part) for part in problem["loc"])
@@ -76,7 +76,7 @@ def explain_validation(error: ValidationError, model: type[BaseModel], *, where:
 
 
 def _keys_of(model: type[BaseModel], tables: list[str]) -> set[str]:
-    """Return the keys that may stand in a table, found by the names of the tables around it."""
+    """Return the keys that a table may have, found by the names of the tables around it."""
     for name in tables:
         field = model.model_fields.get(name)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
@@ -88,18 +88,18 @@ def _keys_of(model: type[BaseModel], tables: list[str]) -> set[str]:
 def _check_folders(settings: Settings, *, where: str) -> None:
     for name, table in settings.folders.items():
         if "name" in table:
-            raise SettingsError(f"{where}: unknown key folders.{name}.name; its name stands behind `folders.`")
+            raise SettingsError(f"{where}: unknown key folders.{name}.name; the name is the part after `folders.`")
         try:
             Folder(name=name, **table)
         except ValidationError as error:
             raise SettingsError(explain_validation(error, Folder, where=where, table=f"folders.{name}")) from None
     twice = find_duplicate_folders(settings.watched)
     if twice:
-        raise SettingsError(f"{where}: folders.{twice[0]} and folders.{twice[1]} are one folder; leave one out")
+        raise SettingsError(f"{where}: folders.{twice[0]} and folders.{twice[1]} are the same folder; remove one")
 
 
 def _merge_tables(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Join what the environment (in small letters) and the file say of one name; the environment wins."""
+    """Merge the tables of one name from the environment (in lower case) and the file; the environment wins."""
     names: dict[str, str] = {}
     for name in tables:
         known = names.get(name.casefold())
@@ -111,7 +111,7 @@ def _merge_tables(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def suggestion(name: str, known: set[str]) -> str:
-    """Return the end of a sentence on an unknown name: the nearest known one, or all there are."""
+    """Return the end of a sentence about an unknown name: the nearest known name, or all of them."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
 

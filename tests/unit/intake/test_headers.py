@@ -67,7 +67,7 @@ def test_any_headings_are_matched_or_refused_in_plain_words(headings):
     assert len(columns) == len(set(columns))
 
 
-def test_a_near_miss_is_named_with_the_option_that_mends_it():
+def test_a_near_miss_is_named_with_the_option_that_fixes_it():
     found = match_headings(["email", "Frist name"])
     assert found.columns[1] is None
     assert 'did you mean first_name? If so: --map "Frist name=first_name"' in found.warnings[0]
@@ -101,7 +101,7 @@ def test_user_id_is_not_matched_and_the_warning_names_the_option():
     assert '--map "user_id=candidate_id"' in found.warnings[0]
 
 
-def test_a_roster_with_user_id_alone_is_told_to_map_it():
+def test_a_roster_with_user_id_alone_must_map_it():
     with pytest.raises(MissingColumns, match='--map "user_id=external_id"'):
         match_headings(["user_id", "first_name"])
 
@@ -129,7 +129,7 @@ def test_headings_that_are_no_roster_are_listed_with_what_is_missing():
         match_headings(["Delegate", "Lunch"])
 
 
-def test_a_file_without_headings_is_told_so():
+def test_a_file_without_headings_is_reported():
     with pytest.raises(MissingColumns, match="row of headings above"):
         match_headings(["ann@example.com", "Ann", "Lee"])
 
@@ -140,7 +140,7 @@ def test_invisible_characters_in_a_heading_are_passed_over_and_warned_of():
     assert "invisible" in found.warnings[0]
 
 
-def test_a_heading_is_given_back_as_it_stands_in_the_file():
+def test_a_heading_is_returned_as_it_is_in_the_file():
     assert match_headings(["E-Mail Address*"]).heading_of("email") == "E-Mail Address*"
     assert match_headings(["email"]).heading_of("behavior") == "behavior"
 

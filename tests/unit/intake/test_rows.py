@@ -108,7 +108,7 @@ def test_a_bad_value_has_a_code_and_a_sentence(read, column, value, code):
         ("zip", "01234", "01234"),
     ],
 )
-def test_a_value_is_cleaned_of_what_nobody_sees_and_of_nothing_else(read, column, value, read_as):
+def test_a_value_is_cleaned_of_invisible_characters_and_nothing_else(read, column, value, read_as):
     row = {"email": "a@x.example", "course_id": "58"} | {column: value}
     (parsed,) = read(f"{','.join(row)}\n{','.join(row.values())}\n", rules=KMI)
     assert parsed.problems == ()
@@ -122,7 +122,7 @@ def test_the_guard_of_a_report_comes_off_the_value_and_stays_in_the_cell(read):
     assert escape_formula(parsed.raw.cells[2]) == "'+Ann"
 
 
-def test_a_row_that_names_nobody_says_so_once(read):
+def test_a_row_without_a_person_says_so_once(read):
     parsed = read("email,external_id,course_id,city\n,,58,Ulm\n", rules=KMI)
     assert problems(parsed) == [[("email", "missing_value")]]
 
@@ -136,7 +136,7 @@ def test_a_registration_that_is_there_may_be_named_by_its_external_id_alone(read
     assert [row.row.course for row in parsed] == [None, Course(course_id="58"), None]
 
 
-def test_whoever_is_to_be_registered_or_changed_is_named_all_the_same(read):
+def test_a_person_to_register_or_change_must_be_identified_all_the_same(read):
     text = "registration_external_id,action\nR-1,register\nR-1,update\n,complete\n"
     parsed = read(text, rules=NAMING)
     assert problems(parsed) == [
@@ -148,7 +148,7 @@ def test_whoever_is_to_be_registered_or_changed_is_named_all_the_same(read):
     assert said == [False, False, True]
 
 
-def test_where_external_ids_name_no_registration_the_row_names_nobody(read):
+def test_a_row_has_no_person_where_external_ids_identify_no_registration(read):
     (parsed,) = read("registration_external_id,action,email,course_id\nR-1,complete,,\n", rules=KMI)
     assert problems([parsed]) == [[("email", "missing_value"), ("course_id", "course_missing")]]
 

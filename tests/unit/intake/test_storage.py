@@ -27,7 +27,7 @@ def test_what_is_put_can_be_had_again_and_removed(tmp_path: Path) -> None:
     assert list((tmp_path / "there").iterdir()) == []
 
 
-def test_what_is_put_again_stands_whole_and_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_put_again_is_whole_and_has_no_leftovers(tmp_path: Path) -> None:
     mine, address = tmp_path / "mine.csv", f"local://{tmp_path}/there/roster.csv"
     for text in ("first", "second"):
         mine.write_text(text)

@@ -29,5 +29,5 @@ def test_a_guard_comes_off_again(text):
 
 
 @given(cells)
-def test_a_dropped_report_never_gains_a_second_quotation_mark(text):
+def test_an_uploaded_report_never_gains_a_second_quotation_mark(text):
     assert escape_formula(escape_formula(text)) == escape_formula(text)

@@ -63,7 +63,7 @@ def test_the_environment_wins(config: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ),
         ("[folders.a]\nstrict = true", "folders.a.path is missing"),
         ('[folders.a]\npath = "x"\nsettle_seconds = -1', "folders.a.settle_seconds"),
-        ('[folders.a]\npath = "x"\n[folders.b]\npath = "./x/"', "folders.a and folders.b are one folder"),
+        ('[folders.a]\npath = "x"\n[folders.b]\npath = "./x/"', "folders.a and folders.b are the same folder"),
         ('[folders.a]\npath = "x"\nname = "b"', "unknown key folders.a.name"),
         ("[folders.a]\npath = 7", "folders.a.path"),
         ('folders = "x"', "folders"),

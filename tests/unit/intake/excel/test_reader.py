@@ -61,7 +61,7 @@ def test_cells_are_text_as_the_spreadsheet_shows_it(open_bytes):
     ]
 
 
-def test_rows_keep_their_numbers_when_blank_rows_and_columns_stand_before_them(open_bytes):
+def test_rows_keep_their_numbers_when_there_are_blank_rows_and_columns_before_them(open_bytes):
     book = openpyxl.Workbook()
     for place, value in {
         "C3": "email",
@@ -170,7 +170,7 @@ def test_a_wrong_sheet_names_those_there_are(open_bytes):
         open_bytes(workbook(["email"], More=[]), sheet="People")
 
 
-def test_unlabelled_cells_beside_the_headings_are_kept(open_bytes):
+def test_unlabelled_cells_next_to_the_headings_are_kept(open_bytes):
     file = open_bytes(workbook(["email"], ["a@x.example"], ["b@x.example", None, "call her"]))
     assert file.headings == ("email", "", "")
     assert cells(file) == [("a@x.example", "", ""), ("b@x.example", "", "call her")]
@@ -301,7 +301,7 @@ def test_a_last_row_of_nothing_but_formulas_without_value_is_not_lost(open_bytes
     assert flaws(file) == [{}, {0: "formula_without_value", 1: "formula_without_value"}]
 
 
-def test_leading_zeros_errors_and_formulas_are_told_apart_in_one_row(open_bytes, rewrite):
+def test_leading_zeros_errors_and_formulas_are_distinguished_in_one_row(open_bytes, rewrite):
     book = openpyxl.Workbook()
     book.active.append([None, "external_id", "city", "email", "score"])
     book.active.append([])
