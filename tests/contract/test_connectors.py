@@ -1,7 +1,7 @@
-"""What every connector promises, against the pretend LMS: each file in worker/lms/connectors is under test.
+"""The contract of every connector, against the sandbox: each file in worker/lms/connectors is tested.
 
-A third connector joins with one entry in `AS_IN_THE_SANDBOX`: what the sandbox calls its operations, and what this
-LMS cannot do.
+Another connector needs one entry in `SANDBOX_NAMES`: the sandbox's names of its operations, and what this LMS
+cannot do.
 """
 
 from __future__ import annotations
@@ -62,20 +62,20 @@ SECRETS = {TOKEN, KEY, SECRET, "wrong-secret"}
 
 @dataclass(frozen=True)
 class Names:
-    """What the sandbox calls the operations of an LMS, what it cannot do, and a key that is not taken."""
+    """The sandbox's names of an LMS's operations, what the LMS cannot do, and wrong credentials."""
 
     create: str
     register: str
     list_people: str | None
     find_candidate: str | None
     find_registration: str
-    #: How to say in roster.toml what the LMS refuses.
+    #: Settings in roster.toml that the LMS refuses.
     wrong_credentials: dict[str, str]
     lists_registered: bool
     twice: str
 
 
-AS_IN_THE_SANDBOX = {
+SANDBOX_NAMES = {
     "kmi": Names(
         create="create_user",
         register="create_registration",
@@ -106,13 +106,13 @@ def system(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def names(system: str) -> Names:
-    assert system in AS_IN_THE_SANDBOX, f"say in AS_IN_THE_SANDBOX how the sandbox plays {system}"
-    return AS_IN_THE_SANDBOX[system]
+    assert system in SANDBOX_NAMES, f"say in SANDBOX_NAMES the operations of {system}"
+    return SANDBOX_NAMES[system]
 
 
 @pytest.fixture
 def open_lms(system: str) -> Iterator[Open]:
-    """Start a pretend LMS with bad days and connect to it."""
+    """Start a sandbox with injected faults and connect to it."""
     with ExitStack() as stack:
 
         @asynccontextmanager
@@ -134,7 +134,7 @@ async def created(connector: Connector, count: int = 1) -> list[str]:
 
 
 async def registered(connector: Connector, ids: list[str], **changes: Any) -> dict[int, RemoteRegistration]:
-    """Register these, in as many calls as the LMS takes."""
+    """Register these, in as many calls as the LMS needs."""
     found: dict[int, RemoteRegistration] = {}
     size = connector.rules.rows_per_call
     wanted = enrolments(ids, **changes)
@@ -146,7 +146,7 @@ async def registered(connector: Connector, ids: list[str], **changes: Any) -> di
 # Declared
 
 
-def test_every_connector_declares_what_the_core_asks_of_it(system: str) -> None:
+def test_every_connector_declares_what_is_required(system: str) -> None:
     module = lms.load_connector(system)
 
     for name in ("Settings", "connect", "headers", "rules"):
@@ -155,7 +155,7 @@ def test_every_connector_declares_what_the_core_asks_of_it(system: str) -> None:
     assert literal == system
 
 
-def test_every_connector_offers_all_of_the_contract(system: str) -> None:
+def test_every_connector_implements_the_contract(system: str) -> None:
     connector = lms.connect(a_connection(system), client=None)  # type: ignore[arg-type]
 
     for name, wanted in inspect.getmembers(Connector, inspect.isfunction):
@@ -248,7 +248,7 @@ async def test_a_candidate_is_created_and_has_an_id_as_text(open_lms: Open, name
 
 
 @pytest.mark.parametrize("form", ["string-ids", "int-ids", "float-ids", "200", "201"])
-async def test_an_id_is_the_same_text_in_whatever_form_it_comes(open_lms: Open, names: Names, form: str) -> None:
+async def test_an_id_is_the_same_text_in_every_form(open_lms: Open, names: Names, form: str) -> None:
     async with open_lms(f"{names.create}:{form}") as (connector, _):
         (candidate_id,) = await created(connector)
 
@@ -305,7 +305,7 @@ async def test_a_refused_candidate_is_refused_with_a_code_of_the_report(
 
 
 @pytest.mark.parametrize("taken", ["400", "409"])
-async def test_a_candidate_who_is_there_already_is_refused_as_such(open_lms: Open, taken: str) -> None:
+async def test_an_existing_candidate_is_refused_as_such(open_lms: Open, taken: str) -> None:
     async with open_lms(email_taken=taken, kmi_email_taken=taken) as (connector, _):
         await created(connector)
         with pytest.raises(Refused) as raised:
@@ -333,7 +333,7 @@ async def test_a_creation_that_takes_too_long_is_lost(open_lms: Open, names: Nam
             await created(connector)
 
 
-async def test_somebody_who_was_created_is_found_or_the_lms_has_no_look_up(open_lms: Open, names: Names) -> None:
+async def test_a_created_candidate_is_found_or_the_lms_has_no_look_up(open_lms: Open, names: Names) -> None:
     async with open_lms() as (connector, _):
         sent_at = time.time()
         (candidate_id,) = await created(connector)
@@ -349,7 +349,7 @@ async def test_somebody_who_was_created_is_found_or_the_lms_has_no_look_up(open_
         assert (absent, absent_key) == (LookupMiss.ABSENT, LookupMiss.ABSENT)
 
 
-async def test_of_two_who_could_be_meant_none_is_chosen(open_lms: Open, names: Names) -> None:
+async def test_of_two_matching_people_none_is_chosen(open_lms: Open, names: Names) -> None:
     if names.find_candidate is None:
         pytest.skip("this LMS has no look-up")
     async with open_lms() as (connector, _):
@@ -364,7 +364,7 @@ async def test_of_two_who_could_be_meant_none_is_chosen(open_lms: Open, names: N
 
 
 @pytest.mark.parametrize("external_id", ["ID10-05113", "a/b", "a b", "ä?&#%", "7", "a..b"])
-async def test_an_external_id_with_signs_in_it_is_looked_up_as_it_stands(
+async def test_an_external_id_with_special_characters_is_looked_up_unchanged(
     open_lms: Open, names: Names, external_id: str
 ) -> None:
     if names.find_candidate is None:
@@ -377,7 +377,7 @@ async def test_an_external_id_with_signs_in_it_is_looked_up_as_it_stands(
 
 
 @pytest.mark.parametrize("external_id", [".", ".."])
-async def test_an_external_id_that_no_path_can_hold_is_never_called_absent(
+async def test_an_external_id_that_no_path_can_contain_is_never_reported_absent(
     open_lms: Open, names: Names, external_id: str
 ) -> None:
     """An HTTP library takes `/external_id/../` for `/`, encoded or not."""
@@ -388,7 +388,7 @@ async def test_an_external_id_that_no_path_can_hold_is_never_called_absent(
         assert await connector.find_candidate(who, None) in {candidate_id, LookupMiss.NO_LOOKUP}
 
 
-async def test_a_look_up_that_is_refused_or_breaks_never_says_absent(open_lms: Open, names: Names) -> None:
+async def test_a_refused_or_failed_look_up_never_says_absent(open_lms: Open, names: Names) -> None:
     if names.find_candidate is None:
         pytest.skip("this LMS has no look-up")
     for bad_day in ("403", "lost-before", "html-502", "drop-before", "204", "error-200"):
@@ -414,7 +414,7 @@ async def test_every_registration_is_confirmed_by_row(open_lms: Open) -> None:
 
 
 @pytest.mark.parametrize("form", ["shuffled", "string-ids", "int-ids", "float-ids", "200", "201"])
-async def test_answers_are_matched_by_id_in_whatever_order_and_form_they_come(
+async def test_responses_are_matched_by_id_in_every_order_and_form(
     open_lms: Open, system: str, names: Names, form: str
 ) -> None:
     world = make_state(bad_days=[f"{names.register}:{form}"])
@@ -430,7 +430,7 @@ async def test_answers_are_matched_by_id_in_whatever_order_and_form_they_come(
     assert {ids[row - 1]: each.registration_id for row, each in found.items()} == held
 
 
-async def test_a_row_that_the_answer_does_not_name_is_not_confirmed(open_lms: Open, names: Names) -> None:
+async def test_a_row_missing_from_the_response_is_not_confirmed(open_lms: Open, names: Names) -> None:
     async with open_lms(f"{names.register}:short") as (connector, _):
         ids = await created(connector, 3)
         found = await registered(connector, ids)
@@ -449,7 +449,7 @@ async def test_a_registration_whose_answer_is_lost_is_lost(open_lms: Open, names
 
 
 @pytest.mark.parametrize("bad_day", ["202", "204", "error-200"])
-async def test_a_success_without_the_ids_that_were_asked_for_confirms_nothing(
+async def test_a_success_without_the_requested_ids_confirms_nothing(
     open_lms: Open, names: Names, bad_day: str
 ) -> None:
     async with open_lms(f"{names.register}:{bad_day}") as (connector, _):
@@ -509,7 +509,9 @@ async def test_registrations_in_doubt_are_found_or_absent_or_cannot_be_looked_up
 
 
 @pytest.mark.parametrize("lookup", ["404", "405"])
-async def test_where_there_is_no_look_up_nobody_is_called_absent(open_lms: Open, names: Names, lookup: str) -> None:
+async def test_without_a_look_up_no_registration_is_reported_absent(
+    open_lms: Open, names: Names, lookup: str
+) -> None:
     async with open_lms(f"{names.find_registration}:403", lookup=lookup) as (connector, _):
         ids = await created(connector)
         found = await connector.find_registrations(enrolments(ids))
@@ -517,7 +519,7 @@ async def test_where_there_is_no_look_up_nobody_is_called_absent(open_lms: Open,
     assert found == {1: LookupMiss.NO_LOOKUP}
 
 
-async def test_a_look_up_of_registrations_that_breaks_never_says_absent(open_lms: Open, names: Names) -> None:
+async def test_a_failed_look_up_of_registrations_never_says_absent(open_lms: Open, names: Names) -> None:
     for bad_day in ("lost-before", "html-502", "drop-before", "204", "error-200", "202"):
         async with open_lms(f"{names.find_registration}:{bad_day}") as (connector, _):
             ids = await created(connector)
@@ -529,10 +531,10 @@ async def test_a_look_up_of_registrations_that_breaks_never_says_absent(open_lms
 
 
 @pytest.mark.parametrize("count", [99, 100, 101])
-async def test_a_list_that_may_be_one_page_of_several_proves_nobody_absent(
+async def test_a_list_that_may_be_one_page_of_several_never_means_absent(
     open_lms: Open, system: str, count: int
 ) -> None:
-    """Nobody documents the paging of Tahdah's list: a list of just a hundred may be the first page."""
+    """The paging of Tahdah's list is not documented: a list of exactly a hundred may be the first page."""
     if system != "tahdah":
         pytest.skip("the look-up of this LMS names one person")
     async with open_lms() as (connector, _):
@@ -543,10 +545,22 @@ async def test_a_list_that_may_be_one_page_of_several_proves_nobody_absent(
     assert found == {1: LookupMiss.NO_LOOKUP if count == 100 else LookupMiss.ABSENT}
 
 
+async def test_registering_completes_rows_and_so_waits_in_a_shorter_queue_than_creating(system: str) -> None:
+    limiter = UnlimitedLimiter()
+    with running(make_state()) as url:
+        async with connected(a_connection(system, url), limiter) as (connector, _):
+            ids = await created(connector)
+            await registered(connector, ids)
+
+    (creating, left), (registering, shorter) = limiter.requests
+    assert creating != registering
+    assert shorter < left
+
+
 # Lists
 
 
-async def test_everybody_is_listed_once_over_all_pages(open_lms: Open, names: Names) -> None:
+async def test_everyone_is_listed_once_over_all_pages(open_lms: Open, names: Names) -> None:
     async with open_lms(seed_users=250) as (connector, client):
         pages = [page async for page in connector.list_people(None)]
         more = [await connector.has_more_people_than(at_least) for at_least in (249, 250, 251)]
@@ -559,6 +573,7 @@ async def test_everybody_is_listed_once_over_all_pages(open_lms: Open, names: Na
     assert connector.rules.lists_people
     assert len(people) == len(set(people)) == 250
     assert [len(page) for page in pages if page] == [100, 100, 50]
+    assert connector.rules.people_per_page == 100
     assert more == [True, False, False]
     assert client.calls[names.list_people] == 6
     person = pages[0][0]
@@ -566,14 +581,14 @@ async def test_everybody_is_listed_once_over_all_pages(open_lms: Open, names: Na
 
 
 @pytest.mark.parametrize("count", [0, 100, 200])
-async def test_whole_pages_end_where_an_empty_one_comes(open_lms: Open, names: Names, count: int) -> None:
+async def test_full_pages_end_with_an_empty_one(open_lms: Open, names: Names, count: int) -> None:
     if names.list_people is None:
         pytest.skip("this LMS lists nobody")
     async with open_lms(seed_users=count) as (connector, _):
         assert sum([len(page) async for page in connector.list_people(None)]) == count
 
 
-async def test_only_those_changed_since_are_listed_when_asked_so(open_lms: Open, names: Names) -> None:
+async def test_only_people_changed_since_a_time_are_listed_on_request(open_lms: Open, names: Names) -> None:
     if names.list_people is None:
         pytest.skip("this LMS lists nobody")
     async with open_lms(seed_users=120) as (connector, _):
@@ -583,7 +598,7 @@ async def test_only_those_changed_since_are_listed_when_asked_so(open_lms: Open,
     assert [person.candidate_id for page in since for person in page] == [candidate_id]
 
 
-async def test_a_list_that_breaks_off_is_an_error_and_not_a_short_list(open_lms: Open, names: Names) -> None:
+async def test_a_broken_list_is_an_error_and_not_a_short_list(open_lms: Open, names: Names) -> None:
     if names.list_people is None:
         pytest.skip("this LMS lists nobody")
     for bad_day in ("lost-before", "204", "error-200", "html-502"):
@@ -592,7 +607,9 @@ async def test_a_list_that_breaks_off_is_an_error_and_not_a_short_list(open_lms:
                 [page async for page in connector.list_people(None)]
 
 
-async def test_who_stands_on_a_course_is_listed_whole_or_not_at_all(open_lms: Open, names: Names) -> None:
+async def test_the_registrations_of_a_course_are_listed_completely_or_not_at_all(
+    open_lms: Open, names: Names
+) -> None:
     async with open_lms(seed_users=250, registered=["58:1-230"]) as (connector, _):
         whole = await connector.list_registrations(a_course(), 3)
         exactly = await connector.list_registrations(a_course("59"), 1)
@@ -608,9 +625,9 @@ async def test_who_stands_on_a_course_is_listed_whole_or_not_at_all(open_lms: Op
     assert too_long is None
 
 
-async def test_a_harmless_call_shows_whether_the_credentials_are_taken(open_lms: Open, names: Names) -> None:
+async def test_a_harmless_call_shows_whether_the_credentials_are_accepted(open_lms: Open, names: Names) -> None:
     async with open_lms() as (connector, client):
-        assert "answered" in await connector.probe()
+        assert "Connection works" in await connector.probe()
         assert client.calls.total() == 1
     async with open_lms(settings=names.wrong_credentials) as (connector, _):
         with pytest.raises(StopJob) as raised:
@@ -619,7 +636,7 @@ async def test_a_harmless_call_shows_whether_the_credentials_are_taken(open_lms:
     assert raised.value.code == "credentials_refused"
 
 
-# Deeds: whatever a connector says that it can do
+# Actions: all that a connector declares
 
 
 @pytest.fixture(params=sorted(set(Action) - {Action.REGISTER}))
@@ -638,7 +655,7 @@ async def registered_one(connector: Connector) -> str:
     return candidate_id
 
 
-async def test_a_deed_is_not_so_before_it_is_done_and_is_so_after(open_lms: Open, action: Action) -> None:
+async def test_an_action_is_not_done_before_the_call_and_done_after_it(open_lms: Open, action: Action) -> None:
     async with open_lms() as (connector, client):
         if action not in connector.rules.actions:
             pytest.skip("this LMS offers no such action")
@@ -656,11 +673,13 @@ async def test_a_deed_is_not_so_before_it_is_done_and_is_so_after(open_lms: Open
         assert after is LookupMiss.ABSENT or (isinstance(after, RemoteState) and after.is_done)
 
 
-async def test_a_deed_is_never_believed_done_without_an_answer_that_says_so(open_lms: Open, action: Action) -> None:
+async def test_an_action_is_never_reported_done_without_a_confirming_response(
+    open_lms: Open, action: Action
+) -> None:
     operation = {Action.UPDATE: "update_user", Action.DEACTIVATE: "delete_user"}.get(action, action)
     for bad_day in ("lost-before", "lost-after", "drop-before", "202", "error-200", "html-502"):
         if bad_day == "error-200" and action in {Action.WITHDRAW, Action.DEACTIVATE}:
-            continue  # their pages show no body, so nothing in one is looked at
+            continue  # their pages show no body, so a body is not read
         async with open_lms(f"{operation}:{bad_day}") as (connector, _):
             if action not in connector.rules.actions:
                 pytest.skip("this LMS offers no such action")
@@ -671,7 +690,7 @@ async def test_a_deed_is_never_believed_done_without_an_answer_that_says_so(open
                 assert await connector.apply([request], {1: seen}, nothing) == {}
 
 
-async def test_nothing_is_sent_when_the_intent_of_a_deed_fails(open_lms: Open, action: Action) -> None:
+async def test_nothing_is_sent_when_the_intent_of_an_action_fails(open_lms: Open, action: Action) -> None:
     async def intent() -> None:
         raise InterruptedError
 
@@ -687,7 +706,7 @@ async def test_nothing_is_sent_when_the_intent_of_a_deed_fails(open_lms: Open, a
         assert client.calls.total() == calls
 
 
-async def test_what_is_not_there_is_absent_and_no_error(open_lms: Open, action: Action) -> None:
+async def test_what_does_not_exist_is_absent_and_not_an_error(open_lms: Open, action: Action) -> None:
     async with open_lms() as (connector, _):
         if action not in connector.rules.actions:
             pytest.skip("this LMS offers no such action")
@@ -696,7 +715,7 @@ async def test_what_is_not_there_is_absent_and_no_error(open_lms: Open, action: 
         assert await connector.read_states(requests) == dict.fromkeys((1, 2, 3, 4, 5), LookupMiss.ABSENT)
 
 
-async def test_a_registration_is_found_by_its_external_id_or_nobody_is_asked(open_lms: Open) -> None:
+async def test_a_registration_is_found_by_its_external_id_or_no_call_is_made(open_lms: Open) -> None:
     async with open_lms() as (connector, client):
         (candidate_id,) = await created(connector)
         await connector.register_batch(enrolments([candidate_id]), nothing)
@@ -723,7 +742,9 @@ async def test_a_registration_is_found_by_its_external_id_or_nobody_is_asked(ope
     "changes",
     [{"course": a_course("59")}, {"candidate": Candidate(candidate_id="9")}, {"candidate": a_candidate(2)}],
 )
-async def test_what_is_named_beside_an_external_id_must_agree(open_lms: Open, changes: dict[str, Any]) -> None:
+async def test_a_person_or_course_given_with_an_external_id_must_match(
+    open_lms: Open, changes: dict[str, Any]
+) -> None:
     async with open_lms() as (connector, _):
         if not connector.rules.finds_by_external_id:
             pytest.skip("this LMS finds no registration by its external id")
@@ -738,7 +759,7 @@ async def test_what_is_named_beside_an_external_id_must_agree(open_lms: Open, ch
 
 
 @pytest.mark.parametrize("bad_day", ["403", "422", "lost-before", "html-502", "drop-before"])
-async def test_a_look_up_by_external_id_that_is_refused_or_breaks_never_says_absent(
+async def test_a_refused_or_failed_look_up_by_external_id_never_says_absent(
     open_lms: Open, names: Names, bad_day: str
 ) -> None:
     async with open_lms(f"{names.find_registration}:{bad_day}") as (connector, _):
@@ -748,8 +769,8 @@ async def test_a_look_up_by_external_id_that_is_refused_or_breaks_never_says_abs
             await connector.find_by_external_id(a_row(1, Candidate(), course=None, registration_external_id="R-1"))
 
 
-async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as_a_whole() -> None:
-    """K-ext says that fields may be left out, not what becomes of them."""
+async def test_an_update_that_clears_missing_fields_is_sent_again_with_all_fields() -> None:
+    """K-ext says that fields may be left out, not whether that clears them."""
     world = make_state(update_empties=True)
     with running(world) as url:
         async with connected(a_connection("kmi", url)) as (connector, client):
@@ -764,10 +785,10 @@ async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as
 
     fields = [user.fields for user in world.kmi.people.users.values()]
     assert [(each["zip"], each["city"]) for each in fields] == [("2611", "Delft")] * 2
-    assert client.calls["update_user"] == 3, "once for the lesson, then as a whole at once"
+    assert client.calls["update_user"] == 3, "once to find out, then with all fields at once"
 
 
-async def test_many_people_are_looked_at_by_the_list_of_all() -> None:
+async def test_many_people_are_read_by_the_list_of_all() -> None:
     with running(make_state(seed_users=300)) as url:
         async with connected(a_connection("kmi", url)) as (connector, client):
             requests = [
@@ -778,10 +799,10 @@ async def test_many_people_are_looked_at_by_the_list_of_all() -> None:
             assert client.calls == {"list_users": 5}
 
 
-# Whatever goes wrong
+# Failures
 
 
-async def test_refused_credentials_stop_the_job_whatever_is_asked(open_lms: Open, names: Names) -> None:
+async def test_refused_credentials_stop_the_job_for_every_call(open_lms: Open, names: Names) -> None:
     async with open_lms(settings=names.wrong_credentials) as (connector, _):
         for call in (
             connector.create_candidate(a_candidate(), nothing),
@@ -794,7 +815,7 @@ async def test_refused_credentials_stop_the_job_whatever_is_asked(open_lms: Open
             assert not [secret for secret in SECRETS if secret in f"{raised.value} {raised.value!r}"]
 
 
-async def test_a_throttle_is_a_pause_whatever_is_asked(open_lms: Open) -> None:
+async def test_rate_limiting_is_a_pause_for_every_call(open_lms: Open) -> None:
     async with open_lms("*:throttle:wait=90:retry-after=integer") as (connector, _):
         for call in (
             connector.create_candidate(a_candidate(), nothing),
@@ -808,7 +829,7 @@ async def test_a_throttle_is_a_pause_whatever_is_asked(open_lms: Open) -> None:
             assert raised.value.seconds == pytest.approx(90, abs=2)
 
 
-async def test_an_lms_that_is_not_there_got_nothing(system: str) -> None:
+async def test_an_unreachable_lms_got_nothing(system: str) -> None:
     async with connected(a_connection(system, "http://127.0.0.1:9")) as (connector, client):
         with pytest.raises(LmsUnavailable):
             await created(connector)
@@ -842,14 +863,12 @@ async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, 
 
 
 @pytest.mark.parametrize("bad_day", ["drop-after", "204", "404", "401", "html-502", "throttle", "lost-after"])
-async def test_no_error_shows_a_secret_or_the_person_it_was_about(
-    open_lms: Open, names: Names, bad_day: str
-) -> None:
-    """Errors come into logs and reasons. A refusal quotes the LMS, and is for the report."""
+async def test_no_error_contains_a_secret_or_personal_data(open_lms: Open, names: Names, bad_day: str) -> None:
+    """Errors appear in logs and reasons. A refusal quotes the LMS, and is for the report."""
     who = a_candidate(1, email="wilhelmina@example.org", first_name="Wilhelmina", last_name="Achterberg")
     async with open_lms(f"{names.create}:{bad_day}") as (connector, _):
         with pytest.raises(LmsError) as raised:
             await connector.create_candidate(who, nothing)
 
-    told = f"{raised.value} {raised.value!r} {raised.value.__cause__!r} {raised.value.args!r}".casefold()
-    assert not [word for word in (*SECRETS, "wilhelmina", "achterberg") if word in told]
+    shown = f"{raised.value} {raised.value!r} {raised.value.__cause__!r} {raised.value.args!r}".casefold()
+    assert not [word for word in (*SECRETS, "wilhelmina", "achterberg") if word in shown]

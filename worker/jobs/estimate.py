@@ -10,7 +10,6 @@ from worker import lms
 from worker.errors import RosterError
 from worker.ledger.database import now
 from worker.ledger.rows import count_remaining
-from worker.registration.directory import PAGE
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -49,7 +48,8 @@ def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
     if not rules.lists_people:
         calls = registering + ahead.new_candidates
         return Estimate(least=calls, most=calls + actions)
-    lists = 1 + len(ahead.rows_by_course) + math.ceil(ahead.new_candidates / PAGE) if registering else 0
+    pages = math.ceil(ahead.new_candidates / rules.people_per_page)
+    lists = 1 + len(ahead.rows_by_course) + pages if registering else 0
     return Estimate(least=registering, most=registering + actions + ahead.new_candidates + lists)
 
 

@@ -110,10 +110,6 @@ class LmsSession:
         return LmsUnavailable(seconds, f"The LMS at {self.base_url} cannot be reached")
 
 
-#: With these a row ends that its batch began with another call.
-LAST_CALLS = frozenset({"register", "create_registration"})
-
-
 @dataclass(slots=True)
 class LmsClient:
     """A job's access to the LMS; each call goes through the rate limiter of its credential."""
@@ -140,43 +136,52 @@ class LmsClient:
                 await self.session.limiter.clock.sleep(pause)
         return await self._call(operation, "GET", path, params=params)
 
-    async def change(self, operation: str, method: str, path: str, body: Any, intent: Intent) -> LmsResponse:
+    async def change(
+        self, operation: str, method: str, path: str, body: Any, intent: Intent, *, completes_rows: bool = False
+    ) -> LmsResponse:
         """Make a call that changes something: the permit of the rate limiter, then the intent, then the request.
 
-        A `body` of None sends no body.
+        A `body` of None sends no body. `completes_rows`: the last call of rows whose batch began with another.
         """
         content = {} if body is None else {"json": body}
-        return await self._call(operation, method, path, intent=intent, **content)
+        return await self._call(operation, method, path, intent=intent, completes_rows=completes_rows, **content)
 
     async def _call(
-        self, operation: str, method: str, path: str, *, intent: Intent | None = None, **content: Any
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        intent: Intent | None = None,
+        completes_rows: bool = False,
+        **content: Any,
     ) -> LmsResponse:
-        leave = await self.session.limiter.acquire(*self._queue_position(operation))
+        permit = await self.session.limiter.acquire(*self._queue_position(operation, completes_rows=completes_rows))
         if intent is not None:
             try:
                 await intent()
             except BaseException:
-                self.session.limiter.cancel(leave)
+                self.session.limiter.cancel(permit)
                 raise
         hints: Hints | None = None
         try:
             self.calls[operation] += 1
-            answer, hints = await self.session.send(method, path, **content)
+            response, hints = await self.session.send(method, path, **content)
         except LmsUnavailable:
             self.calls[operation] -= 1
             raise
         finally:
-            self.session.limiter.release(leave, hints)
+            self.session.limiter.release(permit, hints)
         self.rate_limited += hints.throttled
-        return check_response(answer, hints, changes=intent is not None)
+        return check_response(response, hints, changes=intent is not None)
 
-    def _queue_position(self, operation: str) -> tuple[str, int]:
+    def _queue_position(self, operation: str, *, completes_rows: bool) -> tuple[str, int]:
         """Return the queue in which a call waits, and its length in rows: the shortest goes first.
 
         Calls that complete rows go before calls that begin more of them. Otherwise all running batches end at once,
         and no call waits for a permit until the next batches have begun.
         """
-        if operation in LAST_CALLS:
+        if completes_rows:
             return f"{self.queue} {operation}", self.rows_left() - 1
         return self.queue, self.rows_left()
 

@@ -25,7 +25,7 @@ OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\
 
 
 class Server:
-    """A server that does as told, and counts the requests that reached it."""
+    """A server with a given behaviour, which records the requests that reached it."""
 
     def __init__(self, behave: Behaviour) -> None:
         self.behave = behave
@@ -35,7 +35,7 @@ class Server:
         self.writers: list[asyncio.StreamWriter] = []
 
     async def close(self) -> None:
-        """Let go of every connection, so that none outlives its test."""
+        """Close every connection, so that none outlives its test."""
         for writer in self.writers:
             writer.close()
         await asyncio.gather(*(writer.wait_closed() for writer in self.writers), return_exceptions=True)
@@ -70,7 +70,7 @@ async def a_server(behave: Behaviour) -> AsyncIterator[Server]:
 
 
 def answering(*parts: bytes, close: bool = True) -> Behaviour:
-    """Send these bytes, then hang up unless told otherwise."""
+    """Send these bytes, then hang up unless `close` is false."""
 
     async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for part in parts:
@@ -83,14 +83,14 @@ def answering(*parts: bytes, close: bool = True) -> Behaviour:
 
 
 async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Tear the connection down with RST instead of FIN."""
+    """Close the connection with RST instead of FIN."""
     raw = writer.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
 async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Say nothing until the other side gives up."""
+    """Send nothing until the other side gives up."""
     await reader.read()
 
 
@@ -115,7 +115,7 @@ LOST: dict[str, Behaviour] = {
 
 
 def refused_port() -> int:
-    """Return a port of this machine on which nobody listens."""
+    """Return a port of this machine on which no process listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
@@ -126,7 +126,7 @@ async def change(client: http.LmsClient, intent: Any = nothing, path: str = "/th
 
 
 @pytest.mark.parametrize("how", LOST)
-async def test_an_answer_that_never_came_whole_is_lost(how: str) -> None:
+async def test_an_incomplete_response_is_a_lost_answer(how: str) -> None:
     async with (
         a_server(LOST[how]) as server,
         a_client(server.url, {"X-Api-Secret": "hunter2"}, seconds=0.3) as client,
@@ -136,15 +136,15 @@ async def test_an_answer_that_never_came_whole_is_lost(how: str) -> None:
 
         assert len(server.requests) == 1, "a changing call is never sent twice"
         assert (client.calls["create"], raised.value.status) == (1, None)
-        told = f"{raised.value} {raised.value!r} {raised.value.__cause__!r}"
-        assert not {"hunter2", "Wilhelmina"} & set(told.replace('"', " ").split())
+        shown = f"{raised.value} {raised.value!r} {raised.value.__cause__!r}"
+        assert not {"hunter2", "Wilhelmina"} & set(shown.replace('"', " ").split())
         assert raised.value.__cause__ is None
         with pytest.raises(AnswerLost):
             await client.session.send("POST", "/things")
 
 
 @pytest.mark.parametrize("how", LOST)
-async def test_the_door_still_opens_after_an_answer_was_lost(how: str) -> None:
+async def test_the_client_still_works_after_a_lost_answer(how: str) -> None:
     async with a_server(LOST[how]) as server, a_client(server.url, seconds=0.3) as client:
         with pytest.raises(AnswerLost):
             await change(client)
@@ -153,7 +153,7 @@ async def test_the_door_still_opens_after_an_answer_was_lost(how: str) -> None:
         assert (await change(client)).body == {"id": 7}
 
 
-async def test_a_port_where_nobody_listens_means_that_nothing_was_sent() -> None:
+async def test_a_port_without_a_listener_means_that_nothing_was_sent() -> None:
     async with a_client(f"http://127.0.0.1:{refused_port()}") as client:
         with pytest.raises(LmsUnavailable, match="cannot be reached") as raised:
             await change(client)
@@ -162,13 +162,13 @@ async def test_a_port_where_nobody_listens_means_that_nothing_was_sent() -> None
         assert 0 < raised.value.seconds <= http.MAX_BACKOFF_SECONDS
 
 
-async def test_a_name_that_nobody_has_means_that_nothing_was_sent() -> None:
+async def test_an_unknown_host_name_means_that_nothing_was_sent() -> None:
     async with a_client("http://lms.invalid") as client:
         with pytest.raises(LmsUnavailable):
             await change(client)
 
 
-async def test_the_pauses_grow_while_nobody_listens_and_start_anew_after_an_answer() -> None:
+async def test_the_backoff_grows_while_the_lms_is_down_and_is_reset_by_a_response() -> None:
     port = refused_port()
     async with a_client(f"http://127.0.0.1:{port}") as client:
         seconds = []
@@ -187,7 +187,7 @@ async def test_the_pauses_grow_while_nobody_listens_and_start_anew_after_an_answ
         assert client.session.has_responded
 
 
-async def test_a_server_without_encryption_where_some_was_wanted_got_nothing() -> None:
+async def test_a_server_without_tls_where_tls_is_required_gets_nothing() -> None:
     async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -231,7 +231,7 @@ async def test_a_redirected_read_stops_the_job() -> None:
         ("POST", "/", {"nonsense": True}),
     ],
 )
-async def test_no_error_of_the_library_gets_out_whatever_is_asked_of_it(
+async def test_no_error_of_the_library_escapes_for_any_request(
     method: str, path: str, content: dict[str, Any]
 ) -> None:
     async with a_server(answering(OK)) as server, a_client(server.url) as client:
@@ -242,7 +242,7 @@ async def test_no_error_of_the_library_gets_out_whatever_is_asked_of_it(
         assert result.__cause__ is None
 
 
-async def test_the_intent_runs_after_leave_was_given_and_before_the_first_byte() -> None:
+async def test_the_intent_runs_after_the_permit_and_before_the_first_byte() -> None:
     limiter = UnlimitedLimiter()
     async with a_server(answering(OK)) as server:
 
@@ -259,7 +259,7 @@ async def test_the_intent_runs_after_leave_was_given_and_before_the_first_byte()
         assert len(server.requests) == 1
 
 
-async def test_what_the_intent_raises_keeps_the_call_from_being_sent_and_gives_the_pass_back() -> None:
+async def test_an_intent_that_raises_prevents_the_call_and_cancels_the_permit() -> None:
     limiter = UnlimitedLimiter()
 
     async def intent() -> None:
@@ -276,7 +276,7 @@ async def test_what_the_intent_raises_keeps_the_call_from_being_sent_and_gives_t
 
 
 @pytest.mark.parametrize("how", [*LOST, "answers"])
-async def test_every_pass_is_given_back_whatever_happens(how: str) -> None:
+async def test_every_permit_is_released_in_every_case(how: str) -> None:
     limiter = UnlimitedLimiter()
     async with (
         a_server(LOST.get(how, answering(OK))) as server,
@@ -288,7 +288,7 @@ async def test_every_pass_is_given_back_whatever_happens(how: str) -> None:
     assert limiter.open_permits == 0
 
 
-async def test_a_call_that_is_cancelled_gives_its_pass_back() -> None:
+async def test_a_cancelled_call_releases_its_permit() -> None:
     limiter = UnlimitedLimiter()
     async with a_server(silence) as server, a_client(server.url, limiter=limiter) as client:
         call = asyncio.create_task(change(client))
@@ -300,7 +300,7 @@ async def test_a_call_that_is_cancelled_gives_its_pass_back() -> None:
     assert limiter.open_permits == 0
 
 
-async def test_a_read_that_was_lost_is_asked_again_a_few_times() -> None:
+async def test_a_lost_read_is_retried_a_few_times() -> None:
     async with a_server(answering()) as server, a_client(server.url) as client:
         with pytest.raises(AnswerLost):
             await client.read("list", "/things")
@@ -309,8 +309,8 @@ async def test_a_read_that_was_lost_is_asked_again_a_few_times() -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
-async def test_a_change_is_sent_once_by_whatever_method(method: str) -> None:
-    """aiohttp repeats GET, PUT and DELETE by itself: past the pace, past the intent, past the count."""
+async def test_a_change_is_sent_once_by_every_method(method: str) -> None:
+    """aiohttp retries GET, PUT and DELETE by itself: past the rate limiter, the intent and the count."""
     async with a_server(answering()) as server, a_client(server.url) as client:
         with pytest.raises(AnswerLost):
             await client.change("update", method, "/things/7", {}, nothing)
@@ -318,7 +318,7 @@ async def test_a_change_is_sent_once_by_whatever_method(method: str) -> None:
         assert len(server.requests) == 1
 
 
-async def test_a_read_that_is_lost_once_gives_its_answer_the_second_time() -> None:
+async def test_a_read_that_is_lost_once_succeeds_the_second_time() -> None:
     async with a_server(answering()) as server, a_client(server.url) as client:
         reading = asyncio.create_task(client.read("list", "/things"))
         await server.reached.wait()
@@ -340,7 +340,7 @@ def throttle(seconds: float) -> bytes:
     return f"HTTP/1.1 429 Too Many Requests\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
-async def test_a_throttled_change_is_the_callers_to_repeat_and_is_counted() -> None:
+async def test_a_rate_limited_change_is_counted_and_left_to_the_caller() -> None:
     async with a_server(answering(throttle(1))) as server, a_client(server.url) as client:
         with pytest.raises(RateLimited) as raised:
             await change(client)
@@ -348,7 +348,7 @@ async def test_a_throttled_change_is_the_callers_to_repeat_and_is_counted() -> N
         assert (raised.value.seconds, client.rate_limited, len(server.requests)) == (1.0, 1, 1)
 
 
-async def test_a_read_waits_a_short_pause_out_and_leaves_a_long_one_to_the_ledger() -> None:
+async def test_a_read_waits_for_a_short_pause_and_leaves_a_long_one_to_the_ledger() -> None:
     async with a_server(answering(throttle(86_400))) as server, a_client(server.url) as client:
         with pytest.raises(RateLimited) as raised:
             await client.read("list", "/things")
@@ -357,7 +357,7 @@ async def test_a_read_waits_a_short_pause_out_and_leaves_a_long_one_to_the_ledge
         assert len(server.requests) == 1
 
 
-async def test_the_servers_clock_is_learnt_from_its_date_and_nonsense_is_no_date() -> None:
+async def test_the_servers_clock_offset_comes_from_its_date_header_if_valid() -> None:
     ahead = b"HTTP/1.1 200 OK\r\nDate: Fri, 01 Jan 2100 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
     async with a_server(answering(ahead)) as server, a_client(server.url) as client:
         await change(client)
@@ -368,7 +368,7 @@ async def test_the_servers_clock_is_learnt_from_its_date_and_nonsense_is_no_date
         assert client.session.clock_offset == 0
 
 
-async def test_a_body_nested_without_end_breaks_no_door() -> None:
+async def test_an_endlessly_nested_body_breaks_nothing() -> None:
     body = b"[" * 100_000
     deep = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     async with a_server(answering(deep)) as server, a_client(server.url) as client:
@@ -376,7 +376,7 @@ async def test_a_body_nested_without_end_breaks_no_door() -> None:
             await change(client)
 
 
-async def test_no_more_connections_are_opened_than_calls_may_be_out() -> None:
+async def test_no_more_connections_are_opened_than_calls_may_be_in_flight() -> None:
     open_now, most = 0, 0
 
     async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -400,7 +400,7 @@ async def test_the_machines_proxies_and_netrc_are_not_used(monkeypatch: pytest.M
         assert (await change(client)).status == 200
 
 
-async def test_every_call_says_who_is_calling_and_what_it_takes() -> None:
+async def test_every_call_says_who_is_calling_and_what_it_accepts() -> None:
     async with a_server(answering(OK)) as server, a_client(server.url, {"X-Api-Key": "k"}) as client:
         await change(client)
 
@@ -420,7 +420,7 @@ async def test_a_body_goes_out_as_utf_8_with_its_length_in_bytes() -> None:
 
 
 @pytest.mark.parametrize("base", ["/api/v2", "/api/v2/"])
-async def test_a_path_stands_below_the_base_url_with_what_is_asked_behind_it(base: str) -> None:
+async def test_a_path_is_appended_to_the_base_url_with_its_query(base: str) -> None:
     async with a_server(answering(OK, close=False)) as server, a_client(f"{server.url}{base}") as client:
         await change(client, path="/users/")
         await client.read("list", "/users/", {"offset": 7, "limit": 1})
@@ -432,7 +432,7 @@ async def test_a_path_stands_below_the_base_url_with_what_is_asked_behind_it(bas
     ]
 
 
-async def test_a_compressed_answer_is_read() -> None:
+async def test_a_compressed_response_is_read() -> None:
     body = gzip.compress(b'{"id":7}')
     zipped = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     async with a_server(answering(zipped)) as server, a_client(server.url) as client:
@@ -449,11 +449,11 @@ async def test_no_cookie_is_kept() -> None:
     assert b"cookie:" not in server.requests[1].lower()
 
 
-async def test_a_call_that_ends_rows_waits_in_a_shorter_line_than_those_that_begin_more() -> None:
+async def test_a_call_that_completes_rows_waits_in_a_shorter_queue_than_one_that_begins_them() -> None:
     limiter = UnlimitedLimiter()
     async with a_server(answering(OK, close=False)) as server, a_client(server.url, limiter=limiter) as client:
-        for operation in ("create_candidate", "register"):
-            await client.change(operation, "POST", "/x", {}, nothing)
+        for completes_rows in (False, True):
+            await client.change("register", "POST", "/x", {}, nothing, completes_rows=completes_rows)
 
     (beginning, left), (ending, shorter) = limiter.requests
     assert beginning != ending

@@ -54,7 +54,7 @@ def test_only_what_differs_is_sent(changes: dict[str, Any], sent: dict[str, Any]
     assert an_update(**changes) == sent
 
 
-def test_what_an_update_must_have_goes_along_as_the_lms_has_it() -> None:
+def test_the_required_fields_of_an_update_are_sent_as_the_lms_has_them() -> None:
     assert set(required_fields(SHOWN)) == {"email", "firstName", "lastName", "loginName"}
     assert required_fields(SHOWN | {"loginName": ""}) == {
         "email": "Person1@Example.org",
@@ -63,7 +63,7 @@ def test_what_an_update_must_have_goes_along_as_the_lms_has_it() -> None:
     }
 
 
-def test_a_user_as_a_whole_is_without_the_id_and_the_dates_of_the_lms() -> None:
+def test_the_writable_fields_of_a_user_exclude_the_id_and_the_dates_of_the_lms() -> None:
     assert set(SHOWN) - set(writable_fields(SHOWN)) == {"id", "createdDate", "updatedDate", "externalId", "zip"}
 
 
@@ -76,7 +76,9 @@ def test_a_user_as_a_whole_is_without_the_id_and_the_dates_of_the_lms() -> None:
         ({"score": Decimal("1E+2")}, {"score": 100}),
     ],
 )
-def test_success_is_a_text_and_a_whole_score_has_no_point(row: dict[str, Any], body: dict[str, Any]) -> None:
+def test_success_is_a_string_and_a_whole_score_has_no_decimal_point(
+    row: dict[str, Any], body: dict[str, Any]
+) -> None:
     found = completion_body(an_action_request(Action.COMPLETE, "7", row=row))
 
     assert found == body

@@ -1,4 +1,4 @@
-"""Deeds against the pretend LMS, and against one that takes many rows a call: look, act, look; never blindly."""
+"""Actions against the sandbox, and an LMS with many rows per call: read before and after; never blindly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ STUCK_SECONDS = 15.0
 
 @pytest.fixture
 def open_job(ledger: Ledger) -> Iterator[OpenJob]:
-    """OpenJob down at the context of a job, before a KMI with people who are registered on course 58."""
+    """Open the context of a job, with a KMI sandbox with people who are registered on course 58."""
     with ExitStack() as stack:
 
         @asynccontextmanager
@@ -77,7 +77,7 @@ def standing(world: SandboxState) -> list[str]:
     return [str(each.status) for each in world.kmi.registrations.all.values()]
 
 
-async def test_a_short_pause_is_sat_out_and_uses_up_no_attempt(ledger: Ledger, open_job: OpenJob) -> None:
+async def test_a_short_pause_is_waited_for_and_uses_no_attempt(ledger: Ledger, open_job: OpenJob) -> None:
     job_id = a_job_of(ledger, *asking(Action.COMPLETE))
     async with open_job(job_id, "complete:throttle:every=2:retry-after=0:wait=0") as (context, world):
         assert await run_batches(context, ledger) == [BatchEnd()]
@@ -99,7 +99,7 @@ async def test_a_long_pause_leaves_no_trace(ledger: Ledger, open_job: OpenJob) -
     assert (registration.state, registration.claimed_by) == ("registered", None)
 
 
-async def test_a_registration_that_another_job_is_at_work_on_is_left_for_later(
+async def test_a_registration_that_another_job_is_processing_is_left_for_later(
     ledger: Ledger, open_job: OpenJob
 ) -> None:
     other = a_job_of(ledger, *asking(Action.APPROVE, 1))
@@ -114,7 +114,7 @@ async def test_a_registration_that_another_job_is_at_work_on_is_left_for_later(
 
 
 @pytest.mark.parametrize(("gone", "status"), [(True, RowStatus.REGISTERED), (False, RowStatus.ALREADY_REGISTERED)])
-async def test_a_withdrawal_in_doubt_is_settled_by_whoever_registers_next(
+async def test_a_withdrawal_in_doubt_is_reconciled_by_the_next_registration(
     ledger: Ledger, open_job: OpenJob, gone: bool, status: RowStatus
 ) -> None:
     other = a_job_of(ledger, *asking(Action.WITHDRAW, 1))
@@ -133,7 +133,7 @@ async def test_a_withdrawal_in_doubt_is_settled_by_whoever_registers_next(
     assert len(standing(world)) == (1 if gone else 6)
 
 
-async def test_a_look_that_fails_sends_nothing_and_goes_on_later(ledger: Ledger, open_job: OpenJob) -> None:
+async def test_a_failed_read_sends_nothing_and_is_retried_later(ledger: Ledger, open_job: OpenJob) -> None:
     job_id = a_job_of(ledger, *asking(Action.COMPLETE, 1))
     async with open_job(job_id, "list_registrations:lost-before", "find_registration:lost-before") as (context, _):
         (end,) = await run_batches(context, ledger)
@@ -143,7 +143,7 @@ async def test_a_look_that_fails_sends_nothing_and_goes_on_later(ledger: Ledger,
     assert statuses_of(ledger, job_id) == {2: RowStatus.NOT_ATTEMPTED}
 
 
-async def test_a_look_that_is_not_allowed_is_said_on_the_row(ledger: Ledger, open_job: OpenJob) -> None:
+async def test_a_forbidden_read_is_reported_on_the_row(ledger: Ledger, open_job: OpenJob) -> None:
     job_id = a_job_of(ledger, *asking(Action.COMPLETE, 1))
     async with open_job(job_id, "list_registrations:403", "find_registration:403") as (context, _):
         assert await run_batches(context, ledger) == [BatchEnd()]
@@ -155,12 +155,12 @@ async def test_a_look_that_is_not_allowed_is_said_on_the_row(ledger: Ledger, ope
     )
 
 
-# An LMS that takes many rows a call, and answers errors as 200 with a body
+# An LMS that takes many rows per call, and answers errors as 200 with a body
 
 
 @dataclass
-class Batching:
-    """An LMS as Moodle is one: all rows of a call or none, and what is refused stands in a success."""
+class BatchingLms:
+    """An LMS like Moodle: all rows of a call or none, and refusals are in a success response."""
 
     rules: RowRules = field(default_factory=lambda: RowRules(actions=frozenset(Action), rows_per_action=10))
     bad: frozenset[str] = frozenset()
@@ -196,15 +196,15 @@ class Batching:
 
 
 @asynccontextmanager
-async def batching(ledger: Ledger, lms: Batching, count: int = 5) -> AsyncIterator[tuple[JobContext, int]]:
+async def open_batching(ledger: Ledger, lms: BatchingLms, count: int = 5) -> AsyncIterator[tuple[JobContext, int]]:
     job_id = a_job_of(ledger, *asking(Action.COMPLETE, count))
     async with a_job_context(ledger, job_id, a_connection("kmi"), connector=lms, rows_per_call=1) as context:
         yield context, job_id
 
 
-async def test_many_rows_go_in_one_call_where_the_lms_takes_them(ledger: Ledger) -> None:
-    lms = Batching()
-    async with batching(ledger, lms, 12) as (context, job_id):
+async def test_many_rows_go_in_one_call_where_the_lms_accepts_them(ledger: Ledger) -> None:
+    lms = BatchingLms()
+    async with open_batching(ledger, lms, 12) as (context, job_id):
         assert await run_batches(context, ledger) == [BatchEnd()]
 
     assert sorted(map(len, lms.calls)) == [2, 10]
@@ -213,8 +213,8 @@ async def test_many_rows_go_in_one_call_where_the_lms_takes_them(ledger: Ledger)
 
 @pytest.mark.parametrize("all_or_nothing", [True, False])
 async def test_a_bad_row_does_not_stop_its_neighbours(ledger: Ledger, all_or_nothing: bool) -> None:
-    lms = Batching(bad=frozenset({"1003"}), all_or_nothing=all_or_nothing)
-    async with batching(ledger, lms) as (context, job_id):
+    lms = BatchingLms(bad=frozenset({"1003"}), all_or_nothing=all_or_nothing)
+    async with open_batching(ledger, lms) as (context, job_id):
         await run_batches(context, ledger)
 
     found = statuses_of(ledger, job_id)
@@ -225,8 +225,8 @@ async def test_a_bad_row_does_not_stop_its_neighbours(ledger: Ledger, all_or_not
 
 
 async def test_a_lost_call_of_many_sends_again_only_what_was_not_done(ledger: Ledger) -> None:
-    lms = Batching(bad=frozenset({"1003"}), all_or_nothing=False, lose=1)
-    async with batching(ledger, lms) as (context, job_id):
+    lms = BatchingLms(bad=frozenset({"1003"}), all_or_nothing=False, lose=1)
+    async with open_batching(ledger, lms) as (context, job_id):
         await run_batches(context, ledger)
 
     assert lms.calls[1:] == [["1003"]]

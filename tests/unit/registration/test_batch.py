@@ -1,4 +1,4 @@
-"""One batch worked off against the pretend LMS: every outcome recorded, nothing sent twice, no way to get stuck."""
+"""One batch run against the sandbox: every outcome recorded, nothing sent twice, no way to get stuck."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SYSTEMS = ["kmi", "tahdah"]
 
 @pytest.fixture
 def open_job(ledger: Ledger) -> Iterator[OpenJob]:
-    """OpenJob down at the context of a job, before a pretend LMS with bad days."""
+    """Open the context of a job, with a sandbox with injected faults."""
     with ExitStack() as stack:
 
         @asynccontextmanager
@@ -83,7 +83,7 @@ def people(count: int) -> list[Any]:
 
 
 def assert_nothing_pending(ledger: Ledger) -> None:
-    """Assert that nothing is under way or held any more."""
+    """Assert that no call is in flight and no record claimed any more."""
     for table in (schema.candidate, schema.registration):
         assert {(line.state, line.claimed_by) for line in records_of(ledger, table)} <= {
             (state, None) for state in ("new", "in_doubt", "known", "registered")
@@ -99,7 +99,7 @@ def created(world: SandboxState) -> int:
 
 
 @pytest.mark.parametrize(("system", "size"), [("kmi", 8), ("tahdah", 2)])
-async def test_everybody_is_created_and_registered_in_as_few_calls_as_the_lms_allows(
+async def test_everyone_is_created_and_registered_in_as_few_calls_as_the_lms_allows(
     ledger: Ledger, open_job: OpenJob, system: str, size: int
 ) -> None:
     job_id = a_job_of(ledger, *people(8))
@@ -150,7 +150,7 @@ async def test_one_bad_row_does_not_stop_its_batch(ledger: Ledger, open_job: Ope
 
 
 @pytest.mark.parametrize("bad_day", ["lost-before", "lost-after", "drop-after", "html-502"])
-async def test_a_creation_that_was_lost_without_a_look_up_waits_for_a_person_and_is_never_sent_again(
+async def test_a_lost_creation_without_a_look_up_waits_for_a_person_and_is_never_sent_again(
     ledger: Ledger, open_job: OpenJob, bad_day: str
 ) -> None:
     ana = a_candidate(2)
@@ -170,7 +170,7 @@ async def test_a_creation_that_was_lost_without_a_look_up_waits_for_a_person_and
 
 
 @pytest.mark.parametrize("bad_day", ["lost-before", "lost-after", "drop-after", "drop-before", "html-502", "202"])
-async def test_what_was_lost_and_can_be_looked_up_is_done_once(
+async def test_a_lost_call_that_can_be_looked_up_is_done_once(
     ledger: Ledger, open_job: OpenJob, bad_day: str
 ) -> None:
     job_id = a_job_of(ledger, *people(3))
@@ -183,8 +183,8 @@ async def test_what_was_lost_and_can_be_looked_up_is_done_once(
     assert world.kmi.mails_sent == 3
 
 
-async def test_a_creation_that_is_lost_every_time_is_not_sent_for_ever(ledger: Ledger, open_job: OpenJob) -> None:
-    """Each is looked up, surely absent, and sent again: that must have an end, as it has for registrations."""
+async def test_a_creation_that_is_lost_every_time_is_not_sent_forever(ledger: Ledger, open_job: OpenJob) -> None:
+    """Each is looked up, certainly absent, and sent again: a limited number of times, as for registrations."""
     job_id = a_job_of(ledger, a_row(2))
     async with open_job("kmi", job_id, "create_user:lost-before") as (context, _):
         task = asyncio.create_task(run_batch(open_batches_of(ledger, job_id)[0].id, context))
@@ -210,7 +210,7 @@ async def test_a_batch_lost_without_a_look_up_is_in_doubt_as_a_whole(ledger: Led
     assert_nothing_pending(ledger)
 
 
-async def test_rows_that_an_answer_leaves_out_are_looked_up_and_not_sent_blindly(
+async def test_rows_missing_from_a_response_are_looked_up_and_not_sent_again_blindly(
     ledger: Ledger, open_job: OpenJob
 ) -> None:
     job_id = a_job_of(ledger, *people(4))
@@ -223,7 +223,7 @@ async def test_rows_that_an_answer_leaves_out_are_looked_up_and_not_sent_blindly
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-async def test_a_short_pause_is_sat_out_and_uses_up_no_attempt(
+async def test_a_short_pause_is_waited_for_and_uses_no_attempt(
     ledger: Ledger, open_job: OpenJob, system: str
 ) -> None:
     job_id = a_job_of(ledger, *people(3))
@@ -236,7 +236,7 @@ async def test_a_short_pause_is_sat_out_and_uses_up_no_attempt(
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-async def test_a_long_pause_gives_the_batch_back_with_the_time_and_without_a_trace(
+async def test_a_long_pause_releases_the_batch_until_then_and_leaves_no_trace(
     ledger: Ledger, open_job: OpenJob, system: str
 ) -> None:
     job_id = a_job_of(ledger, a_row(2))
@@ -269,7 +269,7 @@ async def test_refused_credentials_cost_one_call_and_stop_the_job(
     assert_nothing_pending(ledger)
 
 
-async def test_an_lms_that_is_not_there_costs_no_attempt(ledger: Ledger) -> None:
+async def test_an_unreachable_lms_costs_no_attempt(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, *people(5))
     async with a_job_context(ledger, job_id, a_connection("tahdah", "http://127.0.0.1:9")) as context:
         (end,) = await run_batches(context, ledger)
@@ -280,7 +280,9 @@ async def test_an_lms_that_is_not_there_costs_no_attempt(ledger: Ledger) -> None
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-async def test_after_a_person_said_stop_nothing_is_sent(ledger: Ledger, open_job: OpenJob, system: str) -> None:
+async def test_nothing_is_sent_after_a_person_stopped_the_job(
+    ledger: Ledger, open_job: OpenJob, system: str
+) -> None:
     job_id = a_job_of(ledger, *people(5))
     async with open_job(system, job_id, context={"stop_reason": lambda: Stopped("paused")}) as (context, world):
         (end,) = await run_batches(context, ledger)
@@ -303,7 +305,7 @@ async def test_a_course_that_does_not_exist_costs_one_call(ledger: Ledger, open_
         assert context.client.calls["register"] == 1
 
 
-async def test_a_batch_that_another_worker_has_is_passed_over(ledger: Ledger, open_job: OpenJob) -> None:
+async def test_a_batch_that_another_worker_has_is_skipped(ledger: Ledger, open_job: OpenJob) -> None:
     job_id = a_job_of(ledger, a_row(2))
     claim = claimed(ledger, job_id, ELSEWHERE)
     async with open_job("tahdah", job_id) as (context, world):
@@ -317,18 +319,18 @@ async def test_a_worker_whose_batch_was_taken_over_sends_nothing_more(ledger: Le
     job_id = a_job_of(ledger, a_row(2))
     (batch,) = open_batches_of(ledger, job_id)
     async with open_job("tahdah", job_id, "create_candidate:slow:seconds=0.5") as (context, world):
-        at_work = asyncio.create_task(run_batch(batch.id, context))
-        while not context.client.calls:  # noqa: ASYNC110 - the door rings no bell
+        running_batch = asyncio.create_task(run_batch(batch.id, context))
+        while not context.client.calls:  # noqa: ASYNC110 - the client has no event
             await asyncio.sleep(0.01)
         change_records(ledger, schema.batch, owner=ELSEWHERE, lease_until=now() - 1)
         with ledger.write() as tx:
             assert batches.reopen_abandoned(tx) == 1
-        heir = claimed(ledger, job_id, ELSEWHERE)
+        new_claim = claimed(ledger, job_id, ELSEWHERE)
 
-        assert await at_work == BatchEnd(not_claimed=True)
+        assert await running_batch == BatchEnd(not_claimed=True)
 
     assert on_course(world) == 0
-    (work,) = items_of(ledger, heir)
+    (work,) = items_of(ledger, new_claim)
     assert work.candidate.state is CandidateState.IN_DOUBT
     assert open_batches_of(ledger, job_id)[0].running
 
@@ -337,7 +339,7 @@ async def test_a_worker_whose_batch_was_taken_over_sends_nothing_more(ledger: Le
 
 
 async def registered_by_another_job(ledger: Ledger) -> tuple[int, int]:
-    """Let two jobs be read in with the same row, and the first be worked off before the second begins."""
+    """Import two jobs with the same row, and run the first before the second begins."""
     first, second = a_job_of(ledger, a_row(2)), a_job_of(ledger, a_row(2))
     claim = claimed(ledger, first)
     (work,) = items_of(ledger, claim)
@@ -363,10 +365,10 @@ async def test_what_another_job_registered_meanwhile_is_already_registered(
 
 
 @pytest.mark.parametrize("state", [RegistrationState.NEW, RegistrationState.SENDING])
-async def test_a_registration_that_another_job_is_at_work_on_is_waited_for_and_blocks_nothing(
+async def test_a_registration_that_another_job_is_processing_is_left_for_later_and_blocks_nothing(
     ledger: Ledger, open_job: OpenJob, state: RegistrationState
 ) -> None:
-    """Neither may the row be left without a word, nor the batch be held by a process that has turned away."""
+    """The row must not be left without an outcome, nor the batch claimed by a process that has stopped."""
     theirs, mine = a_job_of(ledger, a_row(2)), a_job_of(ledger, a_row(2))
     claim = claimed(ledger, theirs, ELSEWHERE)
     (work,) = items_of(ledger, claim)
@@ -395,7 +397,7 @@ async def test_a_registration_that_another_job_is_at_work_on_is_waited_for_and_b
 
 
 @pytest.mark.parametrize("bad_day", ["lost-before", "403", "drop-before", "html-502"])
-async def test_somebody_who_is_registered_already_is_so_or_waits_when_the_look_up_fails(
+async def test_an_existing_registration_is_reported_or_waits_when_the_look_up_fails(
     ledger: Ledger, open_job: OpenJob, bad_day: str
 ) -> None:
     rows = [a_row(2, a_candidate(candidate_id="1001")), a_row(3)]
@@ -410,7 +412,7 @@ async def test_somebody_who_is_registered_already_is_so_or_waits_when_the_look_u
 
 
 @pytest.mark.parametrize("bad_day", ["lost-before", "drop-before", "html-502"])
-async def test_a_look_up_before_a_creation_that_fails_puts_the_batch_off_and_breaks_nothing(
+async def test_a_failed_look_up_before_a_creation_postpones_the_batch_and_breaks_nothing(
     ledger: Ledger, open_job: OpenJob, bad_day: str
 ) -> None:
     job_id = a_job_of(ledger, a_row(2, a_candidate(2, external_id="E-2")), a_row(3))
@@ -426,10 +428,10 @@ async def test_a_look_up_before_a_creation_that_fails_puts_the_batch_off_and_bre
     assert_nothing_pending(ledger)
 
 
-async def test_a_taken_address_is_a_refusal_of_its_row_where_people_may_not_be_listed(
+async def test_an_address_in_use_rejects_its_row_where_people_may_not_be_listed(
     ledger: Ledger, open_job: OpenJob
 ) -> None:
-    """A look-up that is refused will be refused again: waiting for it only holds the other rows up."""
+    """A look-up that is refused will be refused again: waiting for it only delays the other rows."""
     taken = a_row(2, a_candidate(2, email="person1@example.com", login_name="other"))
     job_id = a_job_of(ledger, taken, a_row(3))
     async with open_job("kmi", job_id, "list_users:403", seed_users=1, kmi_email_taken="400") as (context, _):
@@ -440,9 +442,7 @@ async def test_a_taken_address_is_a_refusal_of_its_row_where_people_may_not_be_l
     assert statuses_of(ledger, job_id)[3] is RowStatus.REGISTERED
 
 
-async def test_nobody_is_looked_up_on_a_course_who_was_created_a_moment_ago(
-    ledger: Ledger, open_job: OpenJob
-) -> None:
+async def test_people_just_created_are_not_looked_up_on_a_course(ledger: Ledger, open_job: OpenJob) -> None:
     job_id = a_job_of(ledger, *people(3))
     async with open_job("kmi", job_id, context={"check_courses_first": {a_course().key}}) as (context, _):
         await run_batches(context, ledger)
@@ -450,10 +450,10 @@ async def test_nobody_is_looked_up_on_a_course_who_was_created_a_moment_ago(
         assert context.client.calls == {"create_user": 3, "create_registration": 3}
 
 
-# Keys
+# Idempotency keys
 
 
-async def test_our_key_of_a_registration_is_the_same_on_every_run_and_another_for_the_next_of_a_series(
+async def test_the_idempotency_key_is_the_same_on_every_run_and_numbered_within_a_series(
     ledger: Ledger, open_job: OpenJob
 ) -> None:
     job_id = a_job_of(ledger, a_row(2, a_candidate(candidate_id="1001")))
@@ -471,7 +471,7 @@ async def test_our_key_of_a_registration_is_the_same_on_every_run_and_another_fo
 
 
 async def test_one_person_named_in_two_ways_is_registered_once(ledger: Ledger, open_job: OpenJob) -> None:
-    """Contract: nobody is registered twice. The one row has the LMS's id, the other the address it belongs to."""
+    """No person is registered twice. One row has the LMS's id, the other the address that belongs to it."""
     rows = [
         a_row(2, a_candidate(candidate_id="1001", email=None)),
         a_row(3, a_candidate(email="person1@example.com")),
@@ -484,7 +484,7 @@ async def test_one_person_named_in_two_ways_is_registered_once(ledger: Ledger, o
     assert on_course(world) == 1
 
 
-def test_the_rows_that_a_refusal_names_are_found_by_id_or_by_place() -> None:
+def test_the_rows_that_a_refusal_names_are_found_by_id_or_by_index() -> None:
     pairs: Any = [(None, each) for each in enrolments(["100123", "100124", "77"])]
 
     def named(message: str, text: str = "") -> list[str]:
@@ -498,31 +498,31 @@ def test_the_rows_that_a_refusal_names_are_found_by_id_or_by_place() -> None:
     assert named("Candidate 1001241 is not valid.") == []
 
 
-# Patience
+# Outage budget
 
 
-def test_an_lms_that_never_answered_is_given_up_sooner_than_one_that_did() -> None:
+def test_the_outage_budget_is_smaller_for_an_lms_that_never_answered() -> None:
     at = [1_000.0]
     for answered, seconds in ((False, breaker.FIRST_CONTACT_SECONDS), (True, breaker.UNREACHABLE_SECONDS)):
-        mine = OutageBudget(lambda: at[0])
-        mine.record_failure(LmsUnavailable(1, "away"), answered=answered)
+        budget = OutageBudget(lambda: at[0])
+        budget.record_failure(LmsUnavailable(1, "away"), answered=answered)
         at[0] += seconds
-        mine.record_failure(LmsUnavailable(1, "away"), answered=answered)
+        budget.record_failure(LmsUnavailable(1, "away"), answered=answered)
         at[0] += 1
         with pytest.raises(StopJob, match="check base_url") as raised:
-            mine.record_failure(LmsUnavailable(1, "away"), answered=answered)
+            budget.record_failure(LmsUnavailable(1, "away"), answered=answered)
         assert raised.value.code == "unreachable"
 
 
-def test_pauses_without_end_come_to_an_end_and_one_good_step_starts_anew() -> None:
-    mine = OutageBudget()
+def test_pauses_in_a_row_are_limited_and_a_success_resets_the_count() -> None:
+    budget = OutageBudget()
     for _ in range(breaker.MAX_PAUSES):
-        mine.record_failure(RateLimited(1, "pause"), answered=True)
-    mine.reset()
+        budget.record_failure(RateLimited(1, "pause"), answered=True)
+    budget.reset()
     for _ in range(breaker.MAX_PAUSES):
-        mine.record_failure(RateLimited(1, "pause"), answered=True)
+        budget.record_failure(RateLimited(1, "pause"), answered=True)
 
     with pytest.raises(StopJob) as raised:
-        mine.record_failure(RateLimited(1, "pause"), answered=True)
+        budget.record_failure(RateLimited(1, "pause"), answered=True)
 
     assert raised.value.code == "refused_for_long"

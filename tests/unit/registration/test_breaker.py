@@ -1,4 +1,4 @@
-"""The breaker: what counts as one kind of refusal, how many are too many, and whether it is the course."""
+"""The circuit breaker: which refusals are similar, how many open it, and whether they are about the course."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def opens_after(breaker: CircuitBreaker, refusal: Refused, subject: str = "58") 
         ("2026-01-01 is past", "2025-12-31 is past"),
     ],
 )
-def test_numbers_names_and_addresses_make_no_other_kind(one: str, other: str) -> None:
+def test_numbers_names_and_addresses_do_not_change_the_signature(one: str, other: str) -> None:
     assert refusal_signature(refused(one)) == refusal_signature(refused(other))
 
 
-def test_other_words_or_another_status_are_another_kind() -> None:
+def test_another_message_or_status_has_another_signature() -> None:
     kinds = {
         refusal_signature(refused(*each)) for each in [("No.", 400), ("No.", 422), ("Never.", 400), ("No.", None)]
     }
@@ -46,15 +46,15 @@ def test_other_words_or_another_status_are_another_kind() -> None:
     assert len(kinds) == 4
 
 
-def test_a_kind_holds_nobodys_address() -> None:
+def test_a_signature_contains_no_address() -> None:
     assert "wilhelmina" not in refusal_signature(refused("wilhelmina@example.org is taken"))
 
 
-def test_as_many_refusals_of_one_kind_in_a_row_as_the_limit_says_open_it() -> None:
+def test_it_opens_after_the_limit_of_similar_refusals_in_a_row() -> None:
     assert opens_after(CircuitBreaker(LIMIT), refused()) == LIMIT
 
 
-def test_a_success_starts_the_count_anew() -> None:
+def test_a_success_resets_the_count() -> None:
     breaker = CircuitBreaker(LIMIT)
     for _ in range(LIMIT - 1):
         breaker.record_refusal("58", refused())
@@ -64,7 +64,7 @@ def test_a_success_starts_the_count_anew() -> None:
     assert opens_after(breaker, refused()) == LIMIT
 
 
-def test_a_refusal_of_another_kind_starts_the_count_anew() -> None:
+def test_a_different_refusal_resets_the_count() -> None:
     breaker = CircuitBreaker(LIMIT)
     for _ in range(LIMIT - 1):
         breaker.record_refusal("58", refused())
@@ -73,7 +73,7 @@ def test_a_refusal_of_another_kind_starts_the_count_anew() -> None:
     assert opens_after(breaker, refused()) == LIMIT
 
 
-def test_each_course_is_counted_by_itself() -> None:
+def test_each_course_is_counted_separately() -> None:
     breaker = CircuitBreaker(LIMIT)
     for _ in range(LIMIT - 1):
         assert not breaker.record_refusal("58", refused())
@@ -86,7 +86,7 @@ def test_each_course_is_counted_by_itself() -> None:
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_few_that_are_forbidden_or_not_found_are_enough_where_nothing_has_gone_well(status: int) -> None:
+def test_few_403_or_404_are_enough_where_nothing_has_succeeded(status: int) -> None:
     breaker = CircuitBreaker(LIMIT)
     assert opens_after(breaker, refused(status=status)) == MAX_UNPROVEN_REFUSALS
 
@@ -94,12 +94,12 @@ def test_a_few_that_are_forbidden_or_not_found_are_enough_where_nothing_has_gone
     assert opens_after(breaker, refused(status=status)) == LIMIT
 
 
-def test_a_limit_below_the_few_is_the_limit() -> None:
+def test_a_lower_limit_holds_for_403_and_404_too() -> None:
     assert opens_after(CircuitBreaker(2), refused(status=404)) == 2
 
 
 @given(st.lists(st.sampled_from(["a", "b", "ok"]), max_size=60), st.integers(2, 6))
-def test_it_opens_exactly_when_the_last_ones_in_a_row_were_of_one_kind(events: list[str], limit: int) -> None:
+def test_it_opens_exactly_when_the_last_refusals_in_a_row_are_similar(events: list[str], limit: int) -> None:
     breaker, row = CircuitBreaker(limit), []
     for event in events:
         if event == "ok":
@@ -129,7 +129,7 @@ def test_it_opens_exactly_when_the_last_ones_in_a_row_were_of_one_kind(events: l
         ("E-mail is missing for this course", 400, "", False),
     ],
 )
-def test_a_refusal_means_the_course_when_it_says_so_and_names_nobody(
+def test_a_refusal_is_about_the_course_when_it_says_so_and_names_no_person(
     message: str, status: int, text: str, *, is_course: bool
 ) -> None:
     found = is_about_course(refused(message, status, text), ["100123", "100124"], all_created=True)
@@ -144,9 +144,9 @@ def test_a_bare_404_may_mean_a_candidate_whom_the_ledger_did_not_create() -> Non
     assert is_about_course(plain, ["100123"], all_created=False)
 
 
-def test_a_candidate_id_within_a_longer_number_names_nobody() -> None:
+def test_a_candidate_id_within_a_longer_number_names_no_person() -> None:
     assert is_about_course(refused("Course 10012399 was not found.", 404), ["100123"], all_created=True)
 
 
-def test_a_candidate_id_with_signs_in_it_breaks_nothing() -> None:
+def test_a_candidate_id_with_special_characters_breaks_nothing() -> None:
     assert is_about_course(refused("Not found.", 404), ["a+(b", "[x"], all_created=True)

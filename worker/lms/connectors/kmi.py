@@ -103,7 +103,9 @@ class Kmi:
             "externalId": enrolment.idempotency_key,
         }
         try:
-            answer = await self.client.change("create_registration", "POST", "/registrations/", body, intent)
+            answer = await self.client.change(
+                "create_registration", "POST", "/registrations/", body, intent, completes_rows=True
+            )
         except Refused as refused:
             raise with_report_code(refused, already="already_registered", otherwise=refusal_code(refused)) from None
         registered = confirmed_registration(answer, enrolment)
@@ -250,6 +252,7 @@ def rules(connection: KmiConnection) -> RowRules:  # noqa: ARG001 - every connec
         course_columns=frozenset({"course_id", "course_name", "course_external_id"}),
         required_to_create=(),
         lists_people=True,
+        people_per_page=PAGE_SIZE,
         finds_by_external_id=True,
     )
 

@@ -109,7 +109,9 @@ class Tahdah:
         """Register many candidates on one experience (Create Registrations); one path, one call."""
         body = {"candidateIds": [self._registration_item(enrolment) for enrolment in enrolments]}
         try:
-            answer = await self.client.change("register", "POST", self._path(enrolments[0].course), body, intent)
+            answer = await self.client.change(
+                "register", "POST", self._path(enrolments[0].course), body, intent, completes_rows=True
+            )
         except Refused as refused:
             raise self._registration_error(refused) from None
         found = dict(_registrations(answer))
