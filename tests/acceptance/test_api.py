@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import FIRST_NAME, LAST_NAME
 from tests.web_server import events_of, problem
 from worker.web import schemas
-from worker.web.routes import CALLS
+from worker.web.routes import OPERATIONS
 
 MANY = 40
 
@@ -323,7 +323,7 @@ def test_the_description_has_every_call_and_nothing_else(door, desk):
 
     assert told["openapi"].startswith("3.1")
     there = {(method.upper(), path) for path, calls in told["paths"].items() for method in calls}
-    assert there == {(call.method, call.path.replace(":int", "")) for call in CALLS}
+    assert there == {(call.method, call.path.replace(":int", "")) for call in OPERATIONS}
     assert ("POST", "/api/jobs/{id}/undo") in there
 
 

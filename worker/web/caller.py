@@ -1,4 +1,4 @@
-"""The caller of a request: an account, a local user while there are no accounts, or an anonymous one."""
+"""The caller of a request, and what it may do."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from worker.model import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
-    """Who asks: an account, somebody at this machine while there are no accounts (`-`), or a stranger (no role)."""
+class Caller:
+    """An account, the local user while there are no accounts (named `-`), or an anonymous caller (no role)."""
 
     name: str
     role: Role | None
-    #: What a form must send back as `csrf`, or a script as X-CSRF-Token.
-    csrf: str
-    #: Whether the request carries an API token: no other site's page can make a browser send one.
-    by_token: bool = False
+    #: What a form must send as its field `csrf`, or a script as the header X-CSRF-Token.
+    csrf_token: str
+    #: Whether the request carries an API token, which another site cannot make a browser send.
+    uses_api_token: bool = False
 
-    def may(self, needed: Role) -> bool:
+    def has_role(self, needed: Role) -> bool:
         """Tell whether they may do what needs that role; for showing a button or not."""
         return self.role is not None and self.role.includes(needed)
 
 
-STRANGER = Who(name="", role=None, csrf="")
+ANONYMOUS = Caller(name="", role=None, csrf_token="")

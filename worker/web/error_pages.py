@@ -1,4 +1,4 @@
-"""Answer errors: problem details for programs, a page for people."""
+"""Responses to errors: problem details for programs, a page for people."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from worker.web import pages
-from worker.web.problems import Problem, as_problem, is_for_programs
+from worker.web.problems import HttpProblem, is_api_path, problem_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-def answer(request: Request, problem: Problem) -> Response:
-    """Return the answer: problem details to a program, a page to a person."""
-    if not is_for_programs(request.url.path):
+def respond(request: Request, problem: HttpProblem) -> Response:
+    """Return the response to a problem: problem details for a program, a page for a person."""
+    if not is_api_path(request.url.path):
         return pages.error_page(request, problem)
     body = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
-    text = json.dumps({**body, **problem.more}, ensure_ascii=False)
+    text = json.dumps({**body, **problem.extra}, ensure_ascii=False)
     return Response(text, problem.status, problem.headers, "application/problem+json")
 
 
-async def handle(request: Request, error: Exception) -> Response:
-    """Answer an error; Starlette's handler for all of them."""
-    return answer(request, as_problem(error))
+async def handle_error(request: Request, error: Exception) -> Response:
+    """Return the response to an error; Starlette's handler of all of them."""
+    return respond(request, problem_of(error))

@@ -11,31 +11,30 @@ if TYPE_CHECKING:
 
     from worker.web.auth import Endpoint
 
-
-JSON, STREAM, FORM = "application/json", "text/event-stream", "multipart/form-data"
+JSON, EVENT_STREAM, MULTIPART = "application/json", "text/event-stream", "multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call: where it stands, what it takes and gives."""
+class Operation:
+    """One operation: its method and path, its request and its responses."""
 
     method: str
     path: str
     endpoint: Endpoint
-    #: What it answers when all is well.
+    #: The response when it succeeds.
     status: int = 200
-    media: str = JSON
-    gives: type[BaseModel] | None = None
-    many: bool = False
-    #: What it takes: a model of the body, and its media type.
-    takes: type[BaseModel] | None = None
-    takes_as: str = JSON
-    #: What else it may answer, as problem details.
-    refuses: tuple[int, ...] = ()
-    #: Numbers in the query: name → the largest.
+    media_type: str = JSON
+    response: type[BaseModel] | None = None
+    is_list: bool = False
+    #: The model of the request body, and its media type.
+    body: type[BaseModel] | None = None
+    body_type: str = JSON
+    #: Statuses of the errors that it may return, as problem details.
+    errors: tuple[int, ...] = ()
+    #: Numbers in the query: name → maximum.
     query: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def is_open(self) -> bool:
-        """Whether strangers may call it."""
-        return not hasattr(self.endpoint, "needs")
+    def is_public(self) -> bool:
+        """Return whether anonymous callers may call it."""
+        return not hasattr(self.endpoint, "required_role")

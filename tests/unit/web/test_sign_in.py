@@ -29,7 +29,7 @@ GOOD = "a long and quiet evening"
 
 
 async def _form(request: Request) -> Response:
-    return PlainTextResponse(request.state.who.csrf)
+    return PlainTextResponse(request.state.caller.csrf)
 
 
 async def _enter(request: Request) -> Response:

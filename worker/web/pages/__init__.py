@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from worker.web.problems import Problem
+    from worker.web.problems import HttpProblem
 
 _SIGN_IN, _SEE_OTHER = 401, 303
 
 
-def error_page(request: Request, problem: Problem) -> Response:
+def error_page(request: Request, problem: HttpProblem) -> Response:
     """Return the page that says what went wrong; a stranger's 401 leads to the sign-in page."""
     if problem.status == _SIGN_IN:
         wanted = {"next": request.url.path} if request.method == "GET" and request.url.path != "/" else {}

@@ -15,7 +15,7 @@ from worker.errors import RosterError
 from worker.ledger import jobs, key_value
 from worker.ledger.database import now
 from worker.model import JobState, Role
-from worker.web.auth import needs
+from worker.web.auth import require_role
 from worker.web.pages.rendering import page
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.ledger.jobs import Job
 
 #: So many of the newest jobs are looked through for what a connection does.
-LOOKED_THROUGH = 200
+MAX_JOBS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +42,19 @@ class ConnectionView:
     #: Calls a second, and whether somebody configured them or they were found out.
     rate: float | None = None
     rate_is_configured: bool = False
-    most_at_once: int = 0
+    max_in_flight: int = 0
     last_used: float | None = None
     #: Until when the LMS asked for a pause, if that is still ahead.
-    pauses_until: float | None = None
-    at_work: int = 0
-    in_line: int = 0
+    paused_until: float | None = None
+    running: int = 0
+    queued: int = 0
     #: The newest job that was refused for speed, or that stopped itself.
-    refused_job: int | None = None
-    refused_calls: int = 0
+    rate_limited_job: int | None = None
+    rate_limited_calls: int = 0
     held_job: int | None = None
     held_reason: str = ""
     lists_people: bool = False
-    people_read: float | None = None
+    people_updated: float | None = None
 
     @property
     def health(self) -> tuple[str, str, str]:
@@ -63,9 +63,9 @@ class ConnectionView:
             return "bad", "!", "Not configured well"
         if self.held_job:
             return "bad", "!", "Needs you"
-        if self.pauses_until:
+        if self.paused_until:
             return "warn", "◷", "The LMS asked for a pause"
-        if self.at_work:
+        if self.running:
             return "busy", "▸", "At work"
         return ("good", "✓", "Ready") if self.last_used else ("quiet", "○", "Not used yet")
 
@@ -73,7 +73,7 @@ class ConnectionView:
 def views_of(services: Services) -> list[ConnectionView]:
     """Return all connections, by name."""
     with services.ledger.read() as tx:
-        newest = jobs.list_jobs(tx, LOOKED_THROUGH)
+        newest = jobs.list_jobs(tx, MAX_JOBS)
         return [_view(services, tx, name, newest) for name in sorted(services.settings.connections)]
 
 
@@ -98,37 +98,37 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
         warnings=warnings,
         rate=services.known_rate(tx, connection),
         rate_is_configured=connection.rate is not None,
-        most_at_once=connection.max_in_flight,
+        max_in_flight=connection.max_in_flight,
         last_used=key_value.updated_at(tx, memory),
-        pauses_until=not_before if not_before > now() else None,
-        at_work=sum(job.state.is_sending for job in mine),
-        in_line=sum(job.state is JobState.QUEUED for job in mine),
-        refused_job=refused.id if refused else None,
-        refused_calls=refused.rate_limited if refused else 0,
+        paused_until=not_before if not_before > now() else None,
+        running=sum(job.state.is_sending for job in mine),
+        queued=sum(job.state is JobState.QUEUED for job in mine),
+        rate_limited_job=refused.id if refused else None,
+        rate_limited_calls=refused.rate_limited if refused else 0,
         held_job=held.id if held else None,
         held_reason=held.reason if held else "",
         lists_people=lms.rules_of(connection).lists_people,
-        people_read=key_value.updated_at(tx, people),
+        people_updated=key_value.updated_at(tx, people),
     )
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
     """Show all connections."""
-    return await _shown(request)
+    return await _connections_page(request)
 
 
-@needs(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def check(request: Request) -> Response:
     """Make one harmless call and say how it went."""
     services: Services = request.app.state.services
     good, told = await run_in_threadpool(diagnostics.check_connection, services, request.path_params["name"])
-    return await _shown(request, told=told, good=good)
+    return await _connections_page(request, notice=told, good=good)
 
 
-async def _shown(request: Request, *, told: str = "", good: bool = True) -> Response:
+async def _connections_page(request: Request, *, notice: str = "", good: bool = True) -> Response:
     views = await run_in_threadpool(views_of, request.app.state.services)
-    return page(request, "connections.html", connections=views, told=told, good=good)
+    return page(request, "connections.html", connections=views, told=notice, good=good)
 
 
 routes: list[BaseRoute] = [

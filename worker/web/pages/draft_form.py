@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from worker.jobs.drafts import Draft
-    from worker.web.pages.preview import Look
+    from worker.web.pages.preview import Preview
 
 #: So many further values for all rows may be given.
-MOST_VALUES = 4
+MAX_DEFAULTS = 4
 #: A time that has passed by no more than this means at once (seconds).
-_LATE_SECONDS = 90.0
-_FARTHEST_DAYS = 366
+MAX_LATE_SECONDS = 90.0
+MAX_DAYS_AHEAD = 366
 
 
 def fields_of(draft: Draft) -> dict[str, str]:
@@ -37,7 +37,7 @@ def fields_of(draft: Draft) -> dict[str, str]:
     return fields
 
 
-def options_of(form: Mapping[str, str], now: Options, look: Look) -> Options:
+def options_of(form: Mapping[str, str], now: Options, preview: Preview) -> Options:
     """Return the options that a form asks for, those of `now` where it changes nothing of what `look` shows.
 
     Raises UsageError that says what is wrong with which field.
@@ -46,8 +46,8 @@ def options_of(form: Mapping[str, str], now: Options, look: Look) -> Options:
     return Options(
         course=_text(form, "course"),
         set_values=_values(form),
-        sheet=now.sheet if sheet == look.sheet else sheet,
-        mapping=_mapping(form, now, look),
+        sheet=now.sheet if sheet == preview.sheet else sheet,
+        mapping=_mapping(form, now, preview),
         encoding=_text(form, "encoding"),
         strict="strict" in form,
         again="again" in form,
@@ -57,7 +57,7 @@ def options_of(form: Mapping[str, str], now: Options, look: Look) -> Options:
     )
 
 
-def starting_time(form: Mapping[str, str]) -> float | None:
+def start_time(form: Mapping[str, str]) -> float | None:
     """Return when a job is to begin (seconds since 1970), None for at once. Raises UsageError."""
     text = _text(form, "at")
     if text is None:
@@ -67,21 +67,21 @@ def starting_time(form: Mapping[str, str]) -> float | None:
         at = (datetime.fromisoformat(text).replace(tzinfo=UTC) + ahead).timestamp()
     except (ValueError, OverflowError):
         raise UsageError("Begin at: this is no time; choose a day and an hour") from None
-    if at < now() - _LATE_SECONDS:
+    if at < now() - MAX_LATE_SECONDS:
         raise UsageError("Begin at: this time has passed; choose a later one, or leave it empty to begin at once")
-    if at > now() + _FARTHEST_DAYS * 86_400:
+    if at > now() + MAX_DAYS_AHEAD * 86_400:
         raise UsageError("Begin at: this is more than a year away; choose an earlier time")
     return at
 
 
-def _mapping(form: Mapping[str, str], now: Options, look: Look) -> dict[str, str]:
+def _mapping(form: Mapping[str, str], now: Options, preview: Preview) -> dict[str, str]:
     """Return what the form says of headings otherwise than they say themselves."""
     mapping = dict(now.mapping)
-    for at, heading in enumerate(look.headings):
+    for at, heading in enumerate(preview.columns):
         column = form.get(f"column-{at}", heading.column)
         if not heading.name or column == heading.column:
             continue
-        if column == heading.by_itself:
+        if column == heading.detected:
             mapping.pop(heading.name, None)
         else:
             mapping[heading.name] = column
@@ -90,7 +90,7 @@ def _mapping(form: Mapping[str, str], now: Options, look: Look) -> dict[str, str
 
 def _values(form: Mapping[str, str]) -> dict[str, str]:
     values = {}
-    for at in range(MOST_VALUES):
+    for at in range(MAX_DEFAULTS):
         column, value = _text(form, f"set-column-{at}"), _text(form, f"set-value-{at}")
         if value and not column:
             raise UsageError(f"A value for all rows: choose the column of “{value[:40]}”")

@@ -15,12 +15,12 @@ from worker.errors import RosterError, UsageError
 from worker.jobs import drafts
 from worker.model import Action, Role
 from worker.web import limits, uploads
-from worker.web.auth import needs
-from worker.web.forms import Wanted
+from worker.web.auth import require_role
+from worker.web.forms import JobRequest
 from worker.web.pages import draft_form, preview
 from worker.web.pages.labels import COLUMN_GROUPS
 from worker.web.pages.rendering import page
-from worker.web.problems import Problem
+from worker.web.problems import HttpProblem
 from worker.web.uploads import Upload
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.jobs.drafts import Draft
-    from worker.web.pages.preview import Look
+    from worker.web.pages.preview import Preview
 
 SEE_OTHER = 303
 #: What a person may choose for a text file; anything else can be typed on the command line.
@@ -47,12 +47,12 @@ ENCODINGS = (
 )
 
 
-@needs(Role.OPERATOR, upload=True)
-async def drop(request: Request) -> Response:
+@require_role(Role.OPERATOR, upload=True)
+async def upload(request: Request) -> Response:
     """Take a dropped roster as a draft."""
     services: Services = request.app.state.services
     limit = services.settings.serve.max_upload_mb * 1024 * 1024
-    upload = await uploads.take_upload(request, into=drafts.folder(services), limit=limit)
+    upload = await uploads.receive_upload(request, into=drafts.folder(services), limit=limit)
     wanted = dict(upload.fields).get("connection") or None
     try:
         connection = services.connection(wanted).name
@@ -62,34 +62,34 @@ async def drop(request: Request) -> Response:
             upload.path,
             name=upload.name,
             connection=connection,
-            by=request.state.who.name,
+            by=request.state.caller.name,
         )
     finally:
         upload.discard()
     return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
 
 
-@needs(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def show(request: Request) -> Response:
     """Show what was understood of a draft."""
-    draft = _found(request)
-    return await _shown(request, draft)
+    draft = _find(request)
+    return await _draft_page(request, draft)
 
 
-@needs(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def change(request: Request) -> Response:
     """Look again with other options; or send, when what is asked for is what was looked at."""
     services: Services = request.app.state.services
-    draft = _found(request)
-    form = {name: str(value) for name, value in (await limits.form_of(request)).items()}
+    draft = _find(request)
+    form = {name: str(value) for name, value in (await limits.read_form(request)).items()}
     typed = {name: value.replace("\0", "") for name, value in form.items()}
-    seen = await _look(request, draft)
+    seen = await _preview(request, draft)
     try:
         connection = services.connection(form.get("connection") or draft.connection).name
         options = draft_form.options_of(form, draft.options, seen)
-        start = draft_form.starting_time(form)
+        start = draft_form.start_time(form)
     except RosterError as error:
-        return await _shown(request, draft, told=str(error), status=422, typed=typed)
+        return await _draft_page(request, draft, notice=str(error), status=422, typed=typed)
     at, zone_minutes = (form.get(name, "").strip() for name in ("at", "zone_minutes"))
     changed = replace(draft, connection=connection, options=options, at=at, zone_minutes=zone_minutes)
     await run_in_threadpool(drafts.change, services, draft, changed)
@@ -98,14 +98,14 @@ async def change(request: Request) -> Response:
         return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
     if (connection, options) != (draft.connection, draft.options):
         told = "You changed something, so nothing was sent yet: look at what it comes to now, then send it."
-        return await _shown(request, changed, told=told)
-    if why := hindrance(changed, seen):
-        return await _shown(request, changed, told=why, status=422)
+        return await _draft_page(request, changed, notice=told)
+    if why := obstacle(changed, seen):
+        return await _draft_page(request, changed, notice=why, status=422)
     async with request.app.state.heavy:
         return await run_in_threadpool(_send, request, changed, start)
 
 
-def hindrance(draft: Draft, seen: Look) -> str:
+def obstacle(draft: Draft, seen: Preview) -> str:
     """Return why a draft cannot be sent as it is; empty when it can."""
     if seen.error:
         return "This roster cannot be sent yet: mend what stands above first."
@@ -117,41 +117,41 @@ def hindrance(draft: Draft, seen: Look) -> str:
 def _send(request: Request, draft: Draft, start: float | None) -> Response:
     services: Services = request.app.state.services
     upload = Upload(path=drafts.path_of(services, draft), name=draft.name, fields=[])
-    wanted = Wanted(connection=services.connection(draft.connection), options=draft.options, start=start)
-    submission = uploads.submit_upload(services, request.state.who, upload, wanted, origin="page")
+    wanted = JobRequest(connection=services.connection(draft.connection), options=draft.options, start_at=start)
+    submission = uploads.submit_upload(services, request.state.caller, upload, wanted, origin="page")
     drafts.remove(services, draft)
     return RedirectResponse(f"/jobs/{submission.job_id}{'?told=twin' if submission.duplicate else ''}", SEE_OTHER)
 
 
-@needs(Role.OPERATOR)
-async def throw_away(request: Request) -> Response:
+@require_role(Role.OPERATOR)
+async def discard(request: Request) -> Response:
     """Remove a draft."""
-    draft = _found(request)
+    draft = _find(request)
     await run_in_threadpool(drafts.remove, request.app.state.services, draft)
     return RedirectResponse("/?told=thrown_away", SEE_OTHER)
 
 
-def _found(request: Request) -> Draft:
+def _find(request: Request) -> Draft:
     draft = drafts.find(request.app.state.services, request.path_params["draft"])
     if draft is None:
-        raise Problem(
+        raise HttpProblem(
             404, "This draft is gone: it was sent, thrown away, or is older than a day. Drop the file again"
         )
     return draft
 
 
-async def _look(request: Request, draft: Draft) -> Look:
+async def _preview(request: Request, draft: Draft) -> Preview:
     """Look at a draft; what takes long waits outside the threads, so that other pages are answered meanwhile."""
     async with request.app.state.heavy:
-        return await run_in_threadpool(preview.look_at, request.app.state.services, draft)
+        return await run_in_threadpool(preview.preview_of, request.app.state.services, draft)
 
 
-async def _shown(
-    request: Request, draft: Draft, *, told: str = "", status: int = 200, typed: Mapping[str, str] | None = None
+async def _draft_page(
+    request: Request, draft: Draft, *, notice: str = "", status: int = 200, typed: Mapping[str, str] | None = None
 ) -> Response:
     """Show a draft; the form holds what was `typed` when that must be mended, else what is kept."""
     services: Services = request.app.state.services
-    seen = await _look(request, draft)
+    seen = await _preview(request, draft)
     try:
         can_update = Action.UPDATE in lms.rules_of(services.connection(draft.connection)).actions
     except UsageError:
@@ -162,20 +162,20 @@ async def _shown(
         status=status,
         draft=draft,
         look=seen,
-        told=told,
-        hindrance=hindrance(draft, seen),
+        told=notice,
+        hindrance=obstacle(draft, seen),
         groups=COLUMN_GROUPS,
         encodings=ENCODINGS,
         connections=sorted(services.settings.connections),
         can_update=can_update,
         fields=defaultdict(str, typed or draft_form.fields_of(draft)),
-        most_values=draft_form.MOST_VALUES,
+        most_values=draft_form.MAX_DEFAULTS,
     )
 
 
 routes: list[BaseRoute] = [
-    Route("/drafts", drop, methods=["POST"]),
+    Route("/drafts", upload, methods=["POST"]),
     Route("/drafts/{draft}", show),
     Route("/drafts/{draft}", change, methods=["POST"]),
-    Route("/drafts/{draft}/throw-away", throw_away, methods=["POST"]),
+    Route("/drafts/{draft}/throw-away", discard, methods=["POST"]),
 ]

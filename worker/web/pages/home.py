@@ -11,9 +11,9 @@ from starlette.routing import BaseRoute, Route
 from worker import control
 from worker.model import Role
 from worker.reports.codes import CODES
-from worker.web.auth import needs
+from worker.web.auth import require_role
 from worker.web.pages.connections import views_of
-from worker.web.pages.jobs import newest
+from worker.web.pages.jobs import newest_jobs
 from worker.web.pages.rendering import page
 
 if TYPE_CHECKING:
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 NEWEST = 8
-_TOLD = {"thrown_away": "The roster was thrown away; nothing was sent.", "signed_out": "You are signed out."}
+_NOTICES = {"thrown_away": "The roster was thrown away; nothing was sent.", "signed_out": "You are signed out."}
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def home(request: Request) -> Response:
     """Show the first page."""
     services: Services = request.app.state.services
     return page(
         request,
         "home.html",
-        told=_TOLD.get(request.query_params.get("told", ""), ""),
-        views=await run_in_threadpool(newest, services, NEWEST),
+        told=_NOTICES.get(request.query_params.get("told", ""), ""),
+        views=await run_in_threadpool(newest_jobs, services, NEWEST),
         connections=await run_in_threadpool(views_of, services),
         most_mb=services.settings.serve.max_upload_mb,
         by_workers=bool(services.settings.broker),
@@ -41,7 +41,7 @@ async def home(request: Request) -> Response:
     )
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def codes(request: Request) -> Response:
     """Explain every code that a report may hold."""
     return page(request, "codes.html", codes=sorted(CODES.values(), key=lambda each: each.code))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from worker.reports.labels import StatusInfo
 
 ROWS_A_PAGE = 50
-_MOST_DIGITS = 9
+MAX_DIGITS = 9
 _NAME = ("first_name", "last_name")
 _ADDRESS = ("email", "external_id", "candidate_id", "login_name")
 _COURSE = ("course_id", "course_name", "course_external_id")
@@ -34,7 +34,7 @@ FILTERS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowLine:
+class PageRow:
     """A row as the page shows it."""
 
     row: int
@@ -57,7 +57,7 @@ class RowPage:
     """Some rows of a job, and how to come to the others."""
 
     job_id: int
-    lines: list[RowLine]
+    page_rows: list[PageRow]
     status: str
     #: The number that was searched for.
     number: str
@@ -72,7 +72,7 @@ class RowPage:
         return max(1, -(-self.count // ROWS_A_PAGE))
 
     @property
-    def here(self) -> str:
+    def own_address(self) -> str:
         """Return the address of these rows."""
         return f"/jobs/{self.job_id}?{urlencode({'row': self.number})}" if self.number else self.address(self.page)
 
@@ -104,22 +104,22 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
     )
     return RowPage(
         job_id=job.id,
-        lines=[_line(tx, job, row) for row in found],
+        page_rows=[_page_row(tx, job, row) for row in found],
         status=status,
         number=number,
         page=page,
         count=len(found) if wanted is not None else count,
-        filters=_filters(counts, moves=job.state.is_moving),
+        filters=_filters(counts, is_moving=job.state.is_moving),
     )
 
 
-def _filters(counts: Mapping[RowStatus, int], *, moves: bool) -> list[tuple[str, str, int]]:
+def _filters(counts: Mapping[RowStatus, int], *, is_moving: bool) -> list[tuple[str, str, int]]:
     groups = [
         (name, label, sum(counts.get(each, 0) for each in statuses or RowStatus))
         for name, (label, statuses) in FILTERS.items()
     ]
     return groups + [
-        (each.value, status_info(each, moves=moves).label, counts[each])
+        (each.value, status_info(each, is_moving=is_moving).label, counts[each])
         for each in RowStatus
         if counts.get(each, 0)
     ]
@@ -130,16 +130,16 @@ def _single(status: str) -> tuple[RowStatus, ...]:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
-def _line(tx: Transaction, job: Job, row: ReportedRow) -> RowLine:
-    return RowLine(
+def _page_row(tx: Transaction, job: Job, row: ReportedRow) -> PageRow:
+    return PageRow(
         row=row.row,
         name=" ".join(_cells(job, row.cells, _NAME)),
         address=next(iter(_cells(job, row.cells, _ADDRESS)), ""),
         course=next(iter(_cells(job, row.cells, _COURSE)), "") or str(job.options.get("course") or ""),
-        info=status_info(row.status, moves=job.state.is_moving),
+        info=status_info(row.status, is_moving=job.state.is_moving),
         error=row.error,
         codes=[code for code in row.code.split(SEVERAL) if code],
         columns=row.column,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: The rate is that of so long ago until now (seconds).
 RATE_SECONDS = 60.0
-_STILL = rows.Activity(in_flight=0, finished=0)
+_NO_ACTIVITY = rows.Activity(in_flight=0, finished=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Share:
     """A part of the bar: rows of one tone, from where to where in thousandths of all."""
 
     tone: str
-    begins: int
+    start: int
     width: int
 
 
@@ -49,11 +49,11 @@ class JobView:
     rows_a_minute: float | None
     ahead: TimeLeft | None
     #: Seconds until it is done, as far as anybody can tell.
-    left: float | None
-    acts: frozenset[JobAction]
+    seconds_left: float | None
+    actions: frozenset[JobAction]
 
     @property
-    def moves(self) -> bool:
+    def is_moving(self) -> bool:
         """Tell whether the page should follow it."""
         return self.job.state.is_moving
 
@@ -63,7 +63,7 @@ class JobView:
         return self.summary.done
 
     @property
-    def settled(self) -> int:
+    def processed(self) -> int:
         """Return how many rows have an outcome of any kind."""
         return self.summary.total - self.unsent
 
@@ -73,7 +73,7 @@ class JobView:
         return self.summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0)
 
     @property
-    def left_over(self) -> int:
+    def need_attention(self) -> int:
         """Return how many rows a person must look at."""
         return sum(count for status, count in self.summary.by_status.items() if status.needs_attention)
 
@@ -82,7 +82,9 @@ class JobView:
         """Return the statuses that occur."""
         counts = self.summary.by_status
         return [
-            (each, status_info(each, moves=self.moves), counts[each]) for each in RowStatus if counts.get(each, 0)
+            (each, status_info(each, is_moving=self.is_moving), counts[each])
+            for each in RowStatus
+            if counts.get(each, 0)
         ]
 
     @property
@@ -97,7 +99,7 @@ class JobView:
         for tone in ("good", "bad", "warn", "quiet"):
             if count := by_tone.get(tone, 0):
                 width = max(4, round(1000 * count / total))
-                shares.append(Share(tone=tone, begins=begins, width=width))
+                shares.append(Share(tone=tone, start=begins, width=width))
                 begins += width
         return shares
 
@@ -107,16 +109,16 @@ class JobView:
         return sum(self.summary.calls.values())
 
     @property
-    def said(self) -> str:
+    def announcement(self) -> str:
         """Return where it stands in one sentence, for those who listen."""
-        text = f"{self.info.label}: {self.settled:,} of {self.summary.total:,} rows have an outcome"
-        return f"{text}, {self.left_over:,} need a look." if self.left_over else f"{text}."
+        text = f"{self.info.label}: {self.processed:,} of {self.summary.total:,} rows have an outcome"
+        return f"{text}, {self.need_attention:,} need a look." if self.need_attention else f"{text}."
 
 
 def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = False) -> JobView:
     """Return where a job stands now; a `brief` view, for a list, knows no speed and nothing that is under way."""
     summary = gather.summarise(tx, job)
-    moved = _STILL if brief else rows.activity_since(tx, job.id, now() - RATE_SECONDS)
+    moved = _NO_ACTIVITY if brief else rows.activity_since(tx, job.id, now() - RATE_SECONDS)
     rate = _rows_a_minute(job, moved.finished)
     ahead = None if brief or job.has_ended else time_left(services, tx, job)
     return JobView(
@@ -126,8 +128,8 @@ def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = Fals
         in_flight=moved.in_flight if job.state.may_have_calls else 0,
         rows_a_minute=rate,
         ahead=ahead,
-        left=_left(job, summary, rate, ahead),
-        acts=_acts(services, job, summary),
+        seconds_left=_seconds_left(job, summary, rate, ahead),
+        actions=_actions(services, job, summary),
     )
 
 
@@ -138,7 +140,7 @@ def _rows_a_minute(job: Job, settled: int) -> float | None:
     return settled * 60 / seconds
 
 
-def _left(job: Job, summary: Summary, rate: float | None, ahead: TimeLeft | None) -> float | None:
+def _seconds_left(job: Job, summary: Summary, rate: float | None, ahead: TimeLeft | None) -> float | None:
     """Return the seconds left: by the calls ahead and the pace, or else as the rows of the last minute went."""
     if not job.state.is_sending:
         return None
@@ -147,7 +149,7 @@ def _left(job: Job, summary: Summary, rate: float | None, ahead: TimeLeft | None
     return summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0) * 60 / rate if rate else None
 
 
-def _acts(services: Services, job: Job, summary: Summary) -> frozenset[JobAction]:
+def _actions(services: Services, job: Job, summary: Summary) -> frozenset[JobAction]:
     """Return what makes sense now; whether it can be done is found out when it is tried."""
     if job.purged_at is not None:
         return frozenset()

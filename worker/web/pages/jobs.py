@@ -16,12 +16,12 @@ from worker.jobs.resolve import Resolution
 from worker.ledger import jobs
 from worker.model import JobState, Role
 from worker.web import limits
-from worker.web.auth import needs
+from worker.web.auth import require_role
 from worker.web.pages.job_rows import RowPage, rows_of
 from worker.web.pages.job_view import JobView, view_of
 from worker.web.pages.rendering import page
-from worker.web.problems import Problem
-from worker.web.summaries import LARGEST, job_of
+from worker.web.problems import HttpProblem
+from worker.web.summaries import MAX_ID, job_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
 
 SEE_OTHER, BAD_REQUEST = 303, 400
 JOBS_A_PAGE = 50
-LONGEST_ID = 200
+MAX_ID_LENGTH = 200
 #: Acts that are asked back about before they are done.
-_ASKED_BACK = (JobAction.CANCEL, JobAction.UNDO)
+_CONFIRMED = (JobAction.CANCEL, JobAction.UNDO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class RefusedResolution:
     """An answer on a row in doubt that was not taken, and why."""
 
     row: int
     found: str
     lms_id: str
-    told: str
+    message: str
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def list_jobs(request: Request) -> Response:
     """List the jobs, newest first."""
     services: Services = request.app.state.services
     text = request.query_params.get("before", "")
-    before = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST)) else None
-    before = min(before, LARGEST) if before is not None else None
-    views = await run_in_threadpool(newest, services, JOBS_A_PAGE + 1, before)
+    before = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID)) else None
+    before = min(before, MAX_ID) if before is not None else None
+    views = await run_in_threadpool(newest_jobs, services, JOBS_A_PAGE + 1, before)
     return page(
         request,
         "jobs.html",
@@ -64,20 +64,20 @@ async def list_jobs(request: Request) -> Response:
     )
 
 
-def newest(services: Services, most: int, before: int | None = None) -> list[JobView]:
+def newest_jobs(services: Services, limit: int, before: int | None = None) -> list[JobView]:
     """Return the newest jobs; the newest older than the job `before`, when that is given."""
     with services.ledger.read() as tx:
-        return [view_of(services, tx, job, brief=True) for job in jobs.list_jobs(tx, most, before=before)]
+        return [view_of(services, tx, job, brief=True) for job in jobs.list_jobs(tx, limit, before=before)]
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
     """Show a job with its rows; `part=now` only where it stands, for the page's own script."""
-    return await _shown(request)
+    return await _job_page(request)
 
 
-async def _shown(
-    request: Request, *, told: str = "", status: int = 200, refused: Refusal | None = None
+async def _job_page(
+    request: Request, *, notice: str = "", status: int = 200, refused: RefusedResolution | None = None
 ) -> Response:
     """Show a job; with what was `refused` the row that it is about, its form holding what was typed."""
     services: Services = request.app.state.services
@@ -86,18 +86,18 @@ async def _shown(
         view = await run_in_threadpool(_read, services, job_id)
         return page(request, "job_now.html", status=status, view=view)
     view, rows = await run_in_threadpool(_read_rows, services, job_id, query)
-    if refused and not any(line.row == refused.row and line.choices for line in rows.lines):
-        told = refused.told
+    if refused and not any(line.row == refused.row and line.choices for line in rows.page_rows):
+        notice = refused.message
     return page(
         request,
         "job.html",
         status=status,
         view=view,
         rows=rows,
-        told=told or _told(request),
+        told=notice or _notice(request),
         is_refused=status >= BAD_REQUEST,
         refused=refused,
-        longest_id=LONGEST_ID,
+        longest_id=MAX_ID_LENGTH,
     )
 
 
@@ -113,7 +113,7 @@ def _read_rows(services: Services, job_id: int, query: Mapping[str, str]) -> tup
 
 
 #: What the page says after an act; by a name, since anybody may write an address.
-_TOLD = {
+_NOTICES = {
     "twin": "This very roster is at work already: this is its job. Nothing was sent twice.",
     "pause": "Paused: calls under way finish, nothing more is sent.",
     "resume": "The job goes on.",
@@ -124,65 +124,65 @@ _TOLD = {
 }
 
 
-def _told(request: Request) -> str:
-    return _TOLD.get(request.query_params.get("told", ""), "")
+def _notice(request: Request) -> str:
+    return _NOTICES.get(request.query_params.get("told", ""), "")
 
 
-@needs(Role.OPERATOR)
-async def ask_back(request: Request) -> Response:
+@require_role(Role.OPERATOR)
+async def confirm(request: Request) -> Response:
     """Say what an act will do before it is done."""
     services: Services = request.app.state.services
-    what = _act(request)
+    what = _action_of(request)
     view = await run_in_threadpool(_read, services, request.path_params["job"])
     begins_early = what is JobAction.RESUME and view.job.state is JobState.SCHEDULED
-    if what not in _ASKED_BACK and not begins_early:
+    if what not in _CONFIRMED and not begins_early:
         return RedirectResponse(f"/jobs/{view.job.id}", SEE_OTHER)
     return page(request, "confirm.html", view=view, act=what)
 
 
-@needs(Role.OPERATOR)
-async def act(request: Request) -> Response:
+@require_role(Role.OPERATOR)
+async def perform(request: Request) -> Response:
     """Pause, resume, cancel, retry or undo a job."""
     services: Services = request.app.state.services
-    what, job_id = _act(request), request.path_params["job"]
+    what, job_id = _action_of(request), request.path_params["job"]
     try:
-        result = await run_in_threadpool(control.perform, services, what, job_id, actor=request.state.who.name)
+        result = await run_in_threadpool(control.perform, services, what, job_id, actor=request.state.caller.name)
     except UsageError as error:
-        return await _shown(request, told=str(error), status=409)
+        return await _job_page(request, notice=str(error), status=409)
     return RedirectResponse(f"/jobs/{result.job_id}?told={what}", SEE_OTHER)
 
 
-def _act(request: Request) -> JobAction:
+def _action_of(request: Request) -> JobAction:
     try:
         return JobAction(request.path_params["act"])
     except ValueError:
-        raise Problem(404, "There is nothing at this address") from None
+        raise HttpProblem(404, "There is nothing at this address") from None
 
 
-@needs(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def resolve(request: Request) -> Response:
     """Take a person's answer on a row in doubt."""
     services: Services = request.app.state.services
     job_id, row = request.path_params["job"], request.path_params["row"]
-    if max(job_id, row) > LARGEST:
-        raise Problem(404, f"Job {job_id} has no row {row}")
-    form = await limits.form_of(request)
+    if max(job_id, row) > MAX_ID:
+        raise HttpProblem(404, f"Job {job_id} has no row {row}")
+    form = await limits.read_form(request)
     found, lms_id = (str(form.get(name, "")).strip() for name in ("found", "id"))
     try:
-        answer = _answer(found, lms_id)
-        await run_in_threadpool(control.resolve, services, job_id, row, answer, actor=request.state.who.name)
+        answer = _resolution_of(found, lms_id)
+        await run_in_threadpool(control.resolve, services, job_id, row, answer, actor=request.state.caller.name)
     except RosterError as error:
-        refused = Refusal(row=row, found=found, lms_id=lms_id, told=str(error))
-        return await _shown(request, status=409, refused=refused)
+        refused = RefusedResolution(row=row, found=found, lms_id=lms_id, message=str(error))
+        return await _job_page(request, status=409, refused=refused)
     return RedirectResponse(f"/jobs/{job_id}?status=in_doubt&told=resolve", SEE_OTHER)
 
 
-def _answer(found: str, lms_id: str) -> Resolution:
+def _resolution_of(found: str, lms_id: str) -> Resolution:
     if found == "absent":
         return Resolution(absent=True)
     if found not in {"candidate", "registration"}:
         raise UsageError("Say what you found in the LMS: choose one of the answers")
-    if not lms_id or len(lms_id) > LONGEST_ID or not lms_id.isprintable():
+    if not lms_id or len(lms_id) > MAX_ID_LENGTH or not lms_id.isprintable():
         raise UsageError("Write the id that the LMS shows for it")
     if found == "candidate":
         return Resolution(candidate_id=lms_id)
@@ -193,6 +193,6 @@ routes: list[BaseRoute] = [
     Route("/jobs", list_jobs),
     Route("/jobs/{job:int}", show),
     Route("/jobs/{job:int}/rows/{row:int}/resolve", resolve, methods=["POST"]),
-    Route("/jobs/{job:int}/{act}", ask_back),
-    Route("/jobs/{job:int}/{act}", act, methods=["POST"]),
+    Route("/jobs/{job:int}/{act}", confirm),
+    Route("/jobs/{job:int}/{act}", perform, methods=["POST"]),
 ]

@@ -10,15 +10,15 @@ from worker.model import RowStatus
 from worker.reports.labels import STATUS_INFO, StatusInfo
 
 #: A row that is still to be sent, of a job that sends rows.
-_TO_BE_SENT = replace(STATUS_INFO[RowStatus.NOT_ATTEMPTED], label="Pending", meaning="Waiting to be sent.")
+_PENDING = replace(STATUS_INFO[RowStatus.NOT_ATTEMPTED], label="Pending", meaning="Waiting to be sent.")
 
 
-def status_info(status: RowStatus, *, moves: bool) -> StatusInfo:
+def status_info(status: RowStatus, *, is_moving: bool) -> StatusInfo:
     """Return how a status is shown; while the job moves, a row without an outcome is still to be sent."""
-    return _TO_BE_SENT if moves and status is RowStatus.NOT_ATTEMPTED else STATUS_INFO[status]
+    return _PENDING if is_moving and status is RowStatus.NOT_ATTEMPTED else STATUS_INFO[status]
 
 
-_NAMES = {
+_COLUMN_LABELS = {
     "candidate_id": "Id of the person in the LMS",
     "external_id": "Your own id of the person",
     "email": "E-mail address",
@@ -44,17 +44,21 @@ _NAMES = {
     "score": "Score",
     "success": "Passed or not",
 }
-_OTHERS = tuple(name for name in _NAMES if name not in {*CANDIDATE_COLUMNS, *COURSE_COLUMNS})
+_REGISTRATION_COLUMNS = tuple(name for name in _COLUMN_LABELS if name not in {*CANDIDATE_COLUMNS, *COURSE_COLUMNS})
 #: The columns in groups, for a list to choose from: (group, ((column, label), …)).
 COLUMN_GROUPS = tuple(
-    (group, tuple((column, _NAMES[column]) for column in columns))
-    for group, columns in (("Person", CANDIDATE_COLUMNS), ("Course", COURSE_COLUMNS), ("Registration", _OTHERS))
+    (group, tuple((column, _COLUMN_LABELS[column]) for column in columns))
+    for group, columns in (
+        ("Person", CANDIDATE_COLUMNS),
+        ("Course", COURSE_COLUMNS),
+        ("Registration", _REGISTRATION_COLUMNS),
+    )
 )
 
 
 def column_label(column: str) -> str:
     """Return one of our columns in plain words."""
-    return _NAMES.get(column, f"field {column.partition(':')[2]} of the LMS" if ":" in column else column)
+    return _COLUMN_LABELS.get(column, f"field {column.partition(':')[2]} of the LMS" if ":" in column else column)
 
 
 _HEADING = r'"(?P<heading>[^"]*)"'

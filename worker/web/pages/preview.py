@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
 
-FIRST_ROWS, SHOWN_ROWS, EXAMPLES = 5, 50, 3
-_LONGEST_CELL = 60
+SAMPLE_ROWS, SHOWN_ROWS, SAMPLE_CELLS = 5, 50, 3
+MAX_CELL = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heading:
+class PreviewColumn:
     """A heading of the file, what it is taken for, and a few of its cells."""
 
     name: str
@@ -43,12 +43,12 @@ class Heading:
     #: Our column, or empty when it is not used.
     column: str
     #: What it would be by its own name.
-    by_itself: str
+    detected: str
     examples: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class RowMessage:
     """A row about which there is something to say."""
 
     row: int
@@ -58,10 +58,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Preview:
     """What was understood."""
 
-    looked_at: float
+    made_at: float
     #: Why the file cannot be read as it is; empty when it can.
     error: str = ""
     #: Names as each candidate encoding reads them, when the encoding must be said.
@@ -69,17 +69,17 @@ class Look:
     is_text: bool = False
     sheet: str = ""
     sheets: list[str] = field(default_factory=list)
-    headings: list[Heading] = field(default_factory=list)
-    first_rows: list[tuple[int, list[str]]] = field(default_factory=list)
+    columns: list[PreviewColumn] = field(default_factory=list)
+    sample_rows: list[tuple[int, list[str]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    invalid: list[Line] = field(default_factory=list)
-    repeated: list[Line] = field(default_factory=list)
-    known: list[int] = field(default_factory=list)
+    invalid: list[RowMessage] = field(default_factory=list)
+    duplicates: list[RowMessage] = field(default_factory=list)
+    already_registered: list[int] = field(default_factory=list)
     #: Rows to be registered by course, people whom the ledger does not know, and rows of other actions.
     courses: dict[str, int] = field(default_factory=dict)
     new_people: int = 0
-    deeds: int = 0
+    other_actions: int = 0
     calls: str = ""
     rate: float | None = None
     seconds: float | None = None
@@ -95,54 +95,56 @@ class Look:
         return self.counts.get(RowStatus.NOT_ATTEMPTED, 0)
 
 
-def look_at(services: Services, draft: Draft) -> Look:
+def preview_of(services: Services, draft: Draft) -> Preview:
     """Return what was understood of a draft, looking at it when nobody has since its last change."""
-    kept = drafts.find_preview(services, draft, Look)
+    kept = drafts.find_preview(services, draft, Preview)
     if kept is None:
-        kept = _look(services, draft)
+        kept = _make_preview(services, draft)
         drafts.save_preview(services, draft, kept)
     return kept
 
 
-def _look(services: Services, draft: Draft) -> Look:
+def _make_preview(services: Services, draft: Draft) -> Preview:
     path = drafts.path_of(services, draft)
-    seen = Look(looked_at=time.time())
+    seen = Preview(made_at=time.time())
     try:
         file = open_roster(path, name=draft.name, sheet=draft.options.sheet, encoding=draft.options.encoding)
-        seen = _file_seen(seen, file, draft)
-        return _rehearsed(services, draft, path, seen)
+        seen = _with_file(seen, file, draft)
+        return _with_dry_run(services, draft, path, seen)
     except UncertainEncoding as error:
         return replace(seen, error=str(error), readings=dict(error.readings), is_text=True)
     except NothingSent as error:
         return replace(seen, error=str(error))
 
 
-def _file_seen(seen: Look, file: RosterFile, draft: Draft) -> Look:
+def _with_file(preview: Preview, file: RosterFile, draft: Draft) -> Preview:
     """Return what is seen of the file itself, whatever its headings mean."""
-    first = list(itertools.islice(file.rows(), FIRST_ROWS))
+    first = list(itertools.islice(file.rows(), SAMPLE_ROWS))
     mapping = draft.options.mapping
     headings = [
-        Heading(
+        PreviewColumn(
             name=clean(name),
             letter=column_letter(at),
             column=mapping.get(clean(name), column_of_heading(name)),
-            by_itself=column_of_heading(name),
-            examples=[_short(row.cells[at]) for row in first[:EXAMPLES] if at < len(row.cells) and row.cells[at]],
+            detected=column_of_heading(name),
+            examples=[
+                _shorten(row.cells[at]) for row in first[:SAMPLE_CELLS] if at < len(row.cells) and row.cells[at]
+            ],
         )
         for at, name in enumerate(file.headings)
     ]
     return replace(
-        seen,
+        preview,
         is_text=not file.sheet,
         sheet=file.sheet,
         sheets=[file.sheet, *file.other_sheets] if file.sheet else [],
-        headings=headings,
-        first_rows=[(row.row, [_short(cell) for cell in row.cells]) for row in first],
+        columns=headings,
+        sample_rows=[(row.row, [_shorten(cell) for cell in row.cells]) for row in first],
         notes=list(file.notes),
     )
 
 
-def _rehearsed(services: Services, draft: Draft, path: Path, seen: Look) -> Look:
+def _with_dry_run(services: Services, draft: Draft, path: Path, preview: Preview) -> Preview:
     """Return what the real run would find; the file is opened before, so that the ledger is held but shortly."""
     opened = open_with_options(path, draft.name, draft.options)
     connection = services.connection(draft.connection)
@@ -150,33 +152,33 @@ def _rehearsed(services: Services, draft: Draft, path: Path, seen: Look) -> Look
     with services.ledger.dry_run() as tx:
         job = dry_run(tx, path, connection, draft.options, rules=rules, name=draft.name, opened=opened)
         plan = plan_of(tx, services, job.id, connection)
-        seen = _rows_seen(tx, job, gather.summarise(tx, job), seen)
+        preview = _with_rows(tx, job, gather.summarise(tx, job), preview)
     used = [
         replace(heading, column=column or "")
-        for heading, column in zip(seen.headings, opened[1].columns, strict=True)
+        for heading, column in zip(preview.columns, opened[1].columns, strict=True)
     ]
-    return replace(seen, headings=used, calls=plan.span, rate=plan.rate, seconds=plan.seconds)
+    return replace(preview, columns=used, calls=plan.span, rate=plan.rate, seconds=plan.seconds)
 
 
-def _rows_seen(tx: Transaction, job: Job, summary: Summary, seen: Look) -> Look:
+def _with_rows(tx: Transaction, job: Job, summary: Summary, preview: Preview) -> Preview:
     ahead = count_remaining(tx, job.id)
     return replace(
-        seen,
+        preview,
         notes=list(job.notes),
         counts={status.value: count for status, count in summary.by_status.items()},
-        invalid=_lines(tx, job, RowStatus.INVALID),
-        repeated=_lines(tx, job, RowStatus.SKIPPED),
-        known=[line.row for line in _lines(tx, job, RowStatus.ALREADY_REGISTERED)],
+        invalid=_messages(tx, job, RowStatus.INVALID),
+        duplicates=_messages(tx, job, RowStatus.SKIPPED),
+        already_registered=[line.row for line in _messages(tx, job, RowStatus.ALREADY_REGISTERED)],
         courses=dict(ahead.rows_by_course),
         new_people=ahead.new_candidates,
-        deeds=ahead.actions,
+        other_actions=ahead.actions,
     )
 
 
-def _lines(tx: Transaction, job: Job, status: RowStatus) -> list[Line]:
+def _messages(tx: Transaction, job: Job, status: RowStatus) -> list[RowMessage]:
     rows = page_of_rows(tx, job.id, statuses=(status,), limit=SHOWN_ROWS)
-    return [Line(row=row.row, error=row.error, code=row.code, column=row.column) for row in rows]
+    return [RowMessage(row=row.row, error=row.error, code=row.code, column=row.column) for row in rows]
 
 
-def _short(cell: str) -> str:
-    return cell if len(cell) <= _LONGEST_CELL else f"{cell[:_LONGEST_CELL]}…"
+def _shorten(cell: str) -> str:
+    return cell if len(cell) <= MAX_CELL else f"{cell[:MAX_CELL]}…"

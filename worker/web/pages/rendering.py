@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 #: Below this a duration is told in seconds, minutes or hours; above it in the next larger unit.
-_TWICE = 2
+_MIN_UNITS = 2
 
 
 def number(value: float) -> str:
@@ -46,7 +46,7 @@ def duration(seconds: float | None, otherwise: str = "") -> str:
     if seconds < 1:
         return "less than a second"
     for unit, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
-        if seconds >= _TWICE * unit:
+        if seconds >= _MIN_UNITS * unit:
             return counted(round(seconds / unit), name)
     return counted(round(seconds), "second")
 
@@ -85,7 +85,7 @@ _TEMPLATES = _environment()
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page."""
     services = request.app.state.services
-    who = getattr(request.state, "who", None)
+    who = getattr(request.state, "caller", None)
     serve = getattr(services.settings, "serve", None)
     text = _TEMPLATES.get_template(template).render(
         path=request.url.path,

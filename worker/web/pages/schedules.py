@@ -14,19 +14,19 @@ from worker.ledger import accounts, schedules
 from worker.ledger.database import now
 from worker.model import Role
 from worker.schedules import cron, source
-from worker.web.auth import needs
+from worker.web.auth import require_role
 from worker.web.pages.rendering import page
-from worker.web.problems import Problem
+from worker.web.problems import HttpProblem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from worker.bootstrap import Services
     from worker.ledger.schedules import Schedule
-    from worker.web.caller import Who
+    from worker.web.caller import Caller
 
 NEXT_RUNS = 3
-_TOLD = {"removed": "The schedule is removed; jobs that it opened stay."}
+_NOTICES = {"removed": "The schedule is removed; jobs that it opened stay."}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,11 @@ class ScheduleView:
     next_runs: list[float]
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
     """Show all schedules, the next to run first."""
     views = await run_in_threadpool(_views, request.app.state.services)
-    told = _TOLD.get(request.query_params.get("told", ""), "")
+    told = _NOTICES.get(request.query_params.get("told", ""), "")
     return page(request, "schedules.html", views=views, told=told)
 
 
@@ -58,36 +58,36 @@ def _view(each: Schedule) -> ScheduleView:
     return ScheduleView(schedule=each, source=source.parse_source(each.source).display_text, next_runs=list(runs))
 
 
-@needs(Role.OPERATOR)
-async def ask_back(request: Request) -> Response:
+@require_role(Role.OPERATOR)
+async def confirm_removal(request: Request) -> Response:
     """Ask before a schedule is removed."""
     name = request.path_params["name"]
     for view in await run_in_threadpool(_views, request.app.state.services):
         if view.schedule.name == name:
             return page(request, "confirm_removal.html", view=view)
-    raise _gone()
+    raise _not_found()
 
 
-@needs(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def remove(request: Request) -> Response:
     """Remove a schedule."""
-    await run_in_threadpool(_remove, request.app.state.services, request.state.who, request.path_params["name"])
+    await run_in_threadpool(_remove, request.app.state.services, request.state.caller, request.path_params["name"])
     return RedirectResponse("/schedules?told=removed", 303)
 
 
-def _remove(services: Services, who: Who, name: str) -> None:
+def _remove(services: Services, caller: Caller, name: str) -> None:
     with services.ledger.write() as tx:
         if not schedules.remove(tx, name):
-            raise _gone()
-        accounts.add_audit_entry(tx, actor=who.name, action="schedule remove", job_id=None, detail=name)
+            raise _not_found()
+        accounts.add_audit_entry(tx, actor=caller.name, action="schedule remove", job_id=None, detail=name)
 
 
-def _gone() -> Problem:
-    return Problem(404, "There is no schedule of that name any more")
+def _not_found() -> HttpProblem:
+    return HttpProblem(404, "There is no schedule of that name any more")
 
 
 routes: list[BaseRoute] = [
     Route("/schedules", show),
-    Route("/schedules/{name}/remove", ask_back),
+    Route("/schedules/{name}/remove", confirm_removal),
     Route("/schedules/{name}/remove", remove, methods=["POST"]),
 ]

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from worker.web import csrf, limits, login
 from worker.web.pages.rendering import page
-from worker.web.problems import Problem
+from worker.web.problems import HttpProblem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,20 +22,22 @@ MOST_FIELDS, LONGEST_FIELD = 10, 4096
 
 async def show(request: Request) -> Response:
     """Show the form to sign in; somebody who is signed in already goes to the first page."""
-    if request.state.who.role is not None:
+    if request.state.caller.role is not None:
         return RedirectResponse("/", SEE_OTHER)
-    return page(request, "sign_in.html", told="", name="", next_path=_path(request.query_params.get("next", "")))
+    return page(
+        request, "sign_in.html", told="", name="", next_path=_local_path(request.query_params.get("next", ""))
+    )
 
 
 async def sign_in(request: Request) -> Response:
     """Sign in and go where the person wanted to."""
     csrf.check_origin(request)
-    form = await limits.form_of(request, most_fields=MOST_FIELDS, longest_field=LONGEST_FIELD)
-    name, next_path = str(form.get("name", "")), _path(str(form.get("next", "")))
+    form = await limits.read_form(request, max_fields=MOST_FIELDS, max_field_bytes=LONGEST_FIELD)
+    name, next_path = str(form.get("name", "")), _local_path(str(form.get("next", "")))
     answer = RedirectResponse(next_path, SEE_OTHER)
     try:
         await login.sign_in(request, name, str(form.get("password", "")), answer)
-    except Problem as problem:
+    except HttpProblem as problem:
         shown = page(
             request, "sign_in.html", status=problem.status, told=problem.detail, name=name, next_path=next_path
         )
@@ -51,7 +53,7 @@ async def sign_out(request: Request) -> Response:
     return answer
 
 
-def _path(wanted: str) -> str:
+def _local_path(wanted: str) -> str:
     """Return where to go afterwards: a path of ours, never another site."""
     parts = urlsplit(wanted)
     ours = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
