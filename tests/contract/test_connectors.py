@@ -583,14 +583,14 @@ async def test_everyone_is_listed_once_over_all_pages(open_lms: Open, names: Nam
 @pytest.mark.parametrize("count", [0, 100, 200])
 async def test_full_pages_end_with_an_empty_one(open_lms: Open, names: Names, count: int) -> None:
     if names.list_people is None:
-        pytest.skip("this LMS lists nobody")
+        pytest.skip("this LMS has no list of people")
     async with open_lms(seed_users=count) as (connector, _):
         assert sum([len(page) async for page in connector.list_people(None)]) == count
 
 
 async def test_only_people_changed_since_a_time_are_listed_on_request(open_lms: Open, names: Names) -> None:
     if names.list_people is None:
-        pytest.skip("this LMS lists nobody")
+        pytest.skip("this LMS has no list of people")
     async with open_lms(seed_users=120) as (connector, _):
         candidate_id = await connector.create_candidate(a_candidate(999), nothing)
         since = [page async for page in connector.list_people(time.time() - 60)]
@@ -600,7 +600,7 @@ async def test_only_people_changed_since_a_time_are_listed_on_request(open_lms: 
 
 async def test_a_broken_list_is_an_error_and_not_a_short_list(open_lms: Open, names: Names) -> None:
     if names.list_people is None:
-        pytest.skip("this LMS lists nobody")
+        pytest.skip("this LMS has no list of people")
     for bad_day in ("lost-before", "204", "error-200", "html-502"):
         async with open_lms(f"{names.list_people}:{bad_day}:after=1", seed_users=250) as (connector, _):
             with pytest.raises(LmsError):

@@ -1,7 +1,7 @@
 """The HTTP client of an LMS: rate limiting, time-outs, and every error of the HTTP library translated into ours.
 
 `LmsSession` holds the open connections to one account and is kept across batches; `LmsClient` is one job's access
-to it, and counts its calls. Only `notifications/http.py` (webhooks) imports the HTTP library besides this module.
+to it, and counts its calls. Only this module and `notifications/http.py` (webhooks) import the HTTP library.
 """
 
 from __future__ import annotations
@@ -67,20 +67,20 @@ class LmsSession:
         Raises LmsUnavailable when no connection was opened, AnswerLost when one was and no response came.
         """
         try:
-            response = await self._exchange(method, path, **content)
+            raw = await self._exchange(method, path, **content)
         except Exception as error:  # noqa: BLE001 - whatever failed, the request may have been sent
             if _was_never_sent(error):
                 raise self._connect_error(error) from None
             raise AnswerLost(f"The connection broke before a response came ({type(error).__name__})") from None
         self.failed_connects, self.has_responded = 0, True
         # As a plain dictionary: httpx's own decodes and compares all names at each access.
-        headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in response.headers.raw}
-        answer = parse(response.status_code, headers, response.content)
+        headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in raw.headers.raw}
+        response = parse(raw.status_code, headers, raw.content)
         at = time.time()
-        hints = read_hints(response.status_code, headers, answer.text, now=at)
+        hints = read_hints(response.status, headers, response.text, now=at)
         if "date" in headers:
             self.clock_offset = _seconds_of(headers["date"], at) - at
-        return answer, hints
+        return response, hints
 
     async def close(self) -> None:
         """Close the connections."""

@@ -82,14 +82,16 @@ class Kmi:
                 f"The LMS does not know this person; to create them, give {', '.join(missing)}",
             )
         try:
-            answer = await self.client.change("create_user", "POST", "/users/", self._user_body(candidate), intent)
+            response = await self.client.change(
+                "create_user", "POST", "/users/", self._user_body(candidate), intent
+            )
         except Refused as refused:
             otherwise = "candidate_exists" if is_in_use(refused) else "candidate_refused"
             raise with_report_code(refused, already="candidate_exists", otherwise=otherwise) from None
-        user_id = as_id(field_of(answer.body, "id"))
+        user_id = as_id(field_of(response.body, "id"))
         if user_id is None:
             raise AnswerLost(
-                "The LMS answered without the user's id; the user may have been created", answer.status
+                "The LMS answered without the user's id; the user may have been created", response.status
             )
         return user_id
 
@@ -103,12 +105,12 @@ class Kmi:
             "externalId": enrolment.idempotency_key,
         }
         try:
-            answer = await self.client.change(
+            response = await self.client.change(
                 "create_registration", "POST", "/registrations/", body, intent, completes_rows=True
             )
         except Refused as refused:
             raise with_report_code(refused, already="already_registered", otherwise=refusal_code(refused)) from None
-        registered = confirmed_registration(answer, enrolment)
+        registered = confirmed_registration(response, enrolment)
         return {enrolment.row_id: registered} if registered else {}
 
     async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> CandidateLookup:
@@ -157,8 +159,8 @@ class Kmi:
 
     async def has_more_people_than(self, at_least: int) -> bool | None:
         """Return whether there is a user after the first `at_least` (K-page: no totals)."""
-        answer = await self.client.read("list_users", "/users/", {"offset": at_least, "limit": 1})
-        return bool(objects_of(answer))
+        response = await self.client.read("list_users", "/users/", {"offset": at_least, "limit": 1})
+        return bool(objects_of(response))
 
     async def list_people(self, updated_after: float | None) -> AsyncIterator[Sequence[Person]]:
         """Yield the users by pages of 100 (K-page), or those updated since."""
@@ -173,8 +175,8 @@ class Kmi:
         found: dict[str, str] = {}
         for page in range(pages):
             items = await self._registration_page(course.course_id, page * PAGE_SIZE, PAGE_SIZE)
-            standing = [item for item in items if is_active(item)]
-            found |= {as_id(item.get("userId")) or "": as_id(item.get("id")) or "" for item in standing}
+            active = [item for item in items if is_active(item)]
+            found |= {as_id(item.get("userId")) or "": as_id(item.get("id")) or "" for item in active}
             if len(items) < PAGE_SIZE:
                 return found
             if page == 0 and await self._registration_page(course.course_id, pages * PAGE_SIZE, 1):
@@ -196,20 +198,20 @@ class Kmi:
         if external_id in UNSAFE_IN_PATH:
             return LookupMiss.NO_LOOKUP
         try:
-            answer = await self.client.read("find_user", f"/users/external_id/{quote(external_id, safe='')}/")
+            response = await self.client.read("find_user", f"/users/external_id/{quote(external_id, safe='')}/")
         except Refused as refused:
             return lookup_miss_of(refused)
-        return as_id(field_of(answer.body, "id")) or LookupMiss.NO_LOOKUP
+        return as_id(field_of(response.body, "id")) or LookupMiss.NO_LOOKUP
 
     async def _by_key(self, enrolment: Enrolment) -> RegistrationLookup:
         if enrolment.idempotency_key in UNSAFE_IN_PATH:
             return LookupMiss.NO_LOOKUP
         try:
             path = f"/registrations/external/{quote(enrolment.idempotency_key, safe='')}/"
-            answer = await self.client.read("find_registration", path)
+            response = await self.client.read("find_registration", path)
         except Refused as refused:
             return lookup_miss_of(refused)
-        return registration_by_key(answer.body, enrolment)
+        return registration_by_key(response.body, enrolment)
 
     async def _by_user(self, enrolment: Enrolment) -> RegistrationLookup:
         params = {"user_id": enrolment.candidate_id, "offset": 0, "limit": PAGE_SIZE}
@@ -235,10 +237,10 @@ class Kmi:
     async def _user_pages(self, **params: Any) -> AsyncIterator[Sequence[Person]]:
         offset = 0
         while True:
-            answer = await self.client.read(
+            response = await self.client.read(
                 "list_users", "/users/", {**params, "offset": offset, "limit": PAGE_SIZE}
             )
-            items = objects_of(answer)
+            items = objects_of(response)
             yield [person for item in items if (person := as_person(item))]
             if len(items) < PAGE_SIZE:
                 return

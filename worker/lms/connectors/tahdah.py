@@ -91,15 +91,15 @@ class Tahdah:
     async def create_candidate(self, candidate: Candidate, intent: Intent) -> str:
         """Create a candidate, linked to the legal entity of the key (Create Candidate)."""
         try:
-            answer = await self.client.change(
+            response = await self.client.change(
                 "create_candidate", "POST", "/api/candidates", self._candidate_body(candidate), intent
             )
         except Refused as refused:
             raise with_report_code(refused, already="candidate_exists", otherwise="candidate_refused") from None
-        candidate_id = _candidate_id_of(answer)
+        candidate_id = _candidate_id_of(response)
         if candidate_id is None:
             raise AnswerLost(
-                "The LMS answered without the candidate's id; the candidate may have been created", answer.status
+                "The LMS answered without the candidate's id; the candidate may have been created", response.status
             )
         return candidate_id
 
@@ -109,12 +109,12 @@ class Tahdah:
         """Register many candidates on one experience (Create Registrations); one path, one call."""
         body = {"candidateIds": [self._registration_item(enrolment) for enrolment in enrolments]}
         try:
-            answer = await self.client.change(
+            response = await self.client.change(
                 "register", "POST", self._path(enrolments[0].course), body, intent, completes_rows=True
             )
         except Refused as refused:
             raise self._registration_error(refused) from None
-        found = dict(_registrations(answer))
+        found = dict(_registrations(response))
         return {who.row_id: found[who.candidate_id] for who in enrolments if who.candidate_id in found}
 
     async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> CandidateLookup:
@@ -152,13 +152,13 @@ class Tahdah:
     async def _list_course(self, course: Course) -> tuple[list[tuple[str, RemoteRegistration]], LookupMiss]:
         """Return (candidate id, registration) of the list of a course, and what a missing candidate means."""
         try:
-            answer = await self.client.read("list_registrations", self._path(course))
+            response = await self.client.read("list_registrations", self._path(course))
         except Refused as refused:
             if refused.status in NO_LOOKUP_STATUSES:
                 return [], LookupMiss.NO_LOOKUP
             raise
-        listed = _registrations(answer)
-        return listed, LookupMiss.ABSENT if _is_complete(answer, len(listed)) else LookupMiss.NO_LOOKUP
+        listed = _registrations(response)
+        return listed, LookupMiss.ABSENT if _is_complete(response, len(listed)) else LookupMiss.NO_LOOKUP
 
     async def apply(
         self, requests: Sequence[ActionRequest], states: Mapping[int, RemoteState], intent: Intent
@@ -242,13 +242,13 @@ def rules(connection: TahdahConnection) -> RowRules:
     )
 
 
-def _candidate_id_of(answer: LmsResponse) -> str | None:
+def _candidate_id_of(response: LmsResponse) -> str | None:
     """Return the id of a new candidate. Its field is not documented: search the usual ones."""
-    body = answer.body
+    body = response.body
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     found = _id_in(body)
-    link = _LINK.search(answer.headers.get("location", ""))
+    link = _LINK.search(response.headers.get("location", ""))
     return found or (link.group(1) if link else None)
 
 
@@ -265,14 +265,14 @@ def _id_in(body: Any) -> str | None:
     return None
 
 
-def _registrations(answer: LmsResponse) -> list[tuple[str, RemoteRegistration]]:
+def _registrations(response: LmsResponse) -> list[tuple[str, RemoteRegistration]]:
     """Return (candidate id, registration) of each item of a response, in any order and of any types."""
     found = []
-    for item in _items(answer.body):
+    for item in _items(response.body):
         registration_id = as_id(item.get("candidateExperienceId"))
         if candidate_id := as_id(item.get("candidateId")):
             found.append(
-                (candidate_id, RemoteRegistration(registration_id=registration_id, http_status=answer.status))
+                (candidate_id, RemoteRegistration(registration_id=registration_id, http_status=response.status))
             )
     return found
 
@@ -294,10 +294,10 @@ def _items(body: Any) -> list[dict[str, Any]]:
     return [item for item in body if isinstance(item, dict)] if isinstance(body, list) else []
 
 
-def _is_complete(answer: LmsResponse, length: int) -> bool:
+def _is_complete(response: LmsResponse, length: int) -> bool:
     """Return whether a list shows no sign of being one page of several."""
-    paged = any(name in answer.headers for name in ("link", "x-total-count", "x-pagination"))
-    return isinstance(answer.body, list) and not paged and length not in PAGE_LIKE_LENGTHS
+    paged = any(name in response.headers for name in ("link", "x-total-count", "x-pagination"))
+    return isinstance(response.body, list) and not paged and length not in PAGE_LIKE_LENGTHS
 
 
 #: The keys under `connections.<name>` in roster.toml, and the connector of an account.

@@ -63,14 +63,14 @@ async def change(
     path = f"/registrations/{path_segment(state.lms_id)}/{request.action}/"
     body = completion_body(request) if request.action is Action.COMPLETE else None
     try:
-        answer = await client.change(request.action, "POST", path, body, intent)
+        response = await client.change(request.action, "POST", path, body, intent)
     except Refused as refused:
         raise _refusal(refused) from None
     if request.action is Action.WITHDRAW:
         # The page shows no body for it.
-        return ActionResult(http_status=answer.status) if answer.status != _ACCEPTED else None
-    shown = answer.body if isinstance(answer.body, dict) else {}
-    return ActionResult(http_status=answer.status) if status_of(shown) in _DONE_STATUSES[request.action] else None
+        return ActionResult(http_status=response.status) if response.status != _ACCEPTED else None
+    shown = response.body if isinstance(response.body, dict) else {}
+    return ActionResult(http_status=response.status) if status_of(shown) in _DONE_STATUSES[request.action] else None
 
 
 def completion_body(request: ActionRequest) -> dict[str, Any]:
@@ -126,12 +126,12 @@ async def _read_one(client: LmsClient, request: ActionRequest) -> StateLookup:
 async def _read_path(client: LmsClient, path: str) -> dict[str, Any] | None:
     """Return the registration at a path; None when there is none."""
     try:
-        answer = await client.read("find_registration", path)
+        response = await client.read("find_registration", path)
     except Refused as refused:
         if lookup_miss_of(refused) is LookupMiss.ABSENT:
             return None
         raise
-    return answer.body if as_id(field_of(answer.body, "id")) else None
+    return response.body if as_id(field_of(response.body, "id")) else None
 
 
 async def _by_external_id(client: LmsClient, request: ActionRequest, external_id: str) -> StateLookup:
@@ -199,8 +199,8 @@ async def _belongs_to(client: LmsClient, item: Mapping[str, Any], user_id: str, 
         return str(item["userExternalId"]).strip() == who.external_id
     if who.external_id is None and who.email is None:
         return True
-    answer = await client.read("find_user", f"/users/{path_segment(user_id)}/")
-    shown = as_person(answer.body) if isinstance(answer.body, dict) else None
+    response = await client.read("find_user", f"/users/{path_segment(user_id)}/")
+    shown = as_person(response.body) if isinstance(response.body, dict) else None
     if shown is None:
         return False
     if who.external_id is not None and shown.external_id is not None:
@@ -244,16 +244,16 @@ def _is_conclusive(item: Mapping[str, Any], request: ActionRequest) -> bool:
 
 def _choose(items: Sequence[Mapping[str, Any]], request: ActionRequest) -> StateLookup:
     """Return the registration that a request means: ours, else the only active one, else the last withdrawn."""
-    standing = [item for item in items if is_active(item)]
+    active = [item for item in items if is_active(item)]
     ours = [
         item
-        for item in standing
+        for item in active
         if str(item.get("externalId") or "") == request.idempotency_key
         or as_id(item.get("id")) == request.registration_id
     ]
-    if ours or len(standing) == 1:
-        return _state_of((ours or standing)[0], request)
-    return LookupMiss.AMBIGUOUS if standing else _state_of(items[-1], request)
+    if ours or len(active) == 1:
+        return _state_of((ours or active)[0], request)
+    return LookupMiss.AMBIGUOUS if active else _state_of(items[-1], request)
 
 
 def _state_of(item: Mapping[str, Any], request: ActionRequest) -> RemoteState:

@@ -60,27 +60,27 @@ class Users:
         path = f"/users/{path_segment(state.lms_id)}/"
         try:
             if request.action is Action.UPDATE:
-                answer = await self._update(path, request, state, intent)
-                said_so = as_id(field_of(answer.body, "id")) == state.lms_id
+                response = await self._update(path, request, state, intent)
+                said_so = as_id(field_of(response.body, "id")) == state.lms_id
             else:
                 # It only marks the user as deleted (K-reg).
-                answer = await self.client.change("delete_user", "DELETE", path, None, intent)
-                said_so = answer.status != _ACCEPTED
+                response = await self.client.change("delete_user", "DELETE", path, None, intent)
+                said_so = response.status != _ACCEPTED
         except Refused as refused:
             raise _refusal(refused, request.action) from None
-        return ActionResult(http_status=answer.status) if said_so else None
+        return ActionResult(http_status=response.status) if said_so else None
 
     async def _update(self, path: str, request: ActionRequest, state: RemoteState, intent: Intent) -> LmsResponse:
         """Send the fields that differ; if that clears those left out, send all fields, now and from then on."""
         wanted = changed_fields(request, state.body)
         body = (writable_fields(state.body) if self.clears_missing else required_fields(state.body)) | wanted
-        answer = await self.client.change("update_user", "PUT", path, body, intent)
-        shown = answer.body if isinstance(answer.body, dict) else {}
+        response = await self.client.change("update_user", "PUT", path, body, intent)
+        shown = response.body if isinstance(response.body, dict) else {}
         emptied = [
             name for name in writable_fields(state.body) if name in shown and not shown[name] and name not in body
         ]
         if not emptied:
-            return answer
+            return response
         self.clears_missing = True
         return await self.client.change("update_user", "PUT", path, writable_fields(state.body) | wanted, intent)
 
@@ -101,15 +101,15 @@ class Users:
 
     async def _read_one(self, request: ActionRequest) -> RemoteState | LookupMiss | Refused:
         try:
-            answer = await self.client.read("find_user", f"/users/{path_segment(request.candidate_id)}/")
+            response = await self.client.read("find_user", f"/users/{path_segment(request.candidate_id)}/")
         except Refused as refused:
             return (
                 LookupMiss.ABSENT
                 if lookup_miss_of(refused) is LookupMiss.ABSENT
                 else _refusal(refused, request.action)
             )
-        found = as_id(field_of(answer.body, "id"))
-        return _state_of(answer.body, request) if found else LookupMiss.NO_LOOKUP
+        found = as_id(field_of(response.body, "id"))
+        return _state_of(response.body, request) if found else LookupMiss.NO_LOOKUP
 
 
 def required_fields(shown: Mapping[str, Any]) -> dict[str, Any]:

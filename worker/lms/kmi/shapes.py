@@ -118,17 +118,17 @@ def is_on(item: Mapping[str, Any], course: Course) -> bool:
     return course.name is not None and str(item.get("courseName", "")).casefold() == course.name.casefold()
 
 
-def confirmed_registration(answer: LmsResponse, enrolment: Enrolment) -> RemoteRegistration | None:
+def confirmed_registration(response: LmsResponse, enrolment: Enrolment) -> RemoteRegistration | None:
     """Return the registration that a response confirms; one with another external id existed before."""
-    registration_id = as_id(field_of(answer.body, "id"))
-    theirs = field_of(answer.body, "externalId")
+    registration_id = as_id(field_of(response.body, "id"))
+    theirs = field_of(response.body, "externalId")
     if registration_id is None:
         return None
     return RemoteRegistration(
         registration_id=registration_id,
         existed=theirs is not None and str(theirs) not in {"", enrolment.idempotency_key},
-        course_id=as_id(field_of(answer.body, "courseId")),
-        http_status=answer.status,
+        course_id=as_id(field_of(response.body, "courseId")),
+        http_status=response.status,
     )
 
 
