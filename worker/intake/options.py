@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
 
 #: Examples for messages about an option that takes NAME=VALUE.
-_PAIR_EXAMPLES = {"--set": "--set behavior=1", "--map": '--map "Staff no=external_id"'}
+_PAIR_EXAMPLES = {"set": "behavior=1", "map": '"Staff no=external_id"'}
 TIME_EXAMPLES = (
     'for example "2026-12-01 06:00", "06:00" (today, or tomorrow when that is past) or 2026-12-01T06:00+01:00'
 )
@@ -42,23 +42,24 @@ def options_of_job(job: Job) -> Options:
     return Options(**job.options)
 
 
-def parse_options(ledger: Ledger, typed: Mapping[str, Any]) -> Options:
+def parse_options(ledger: Ledger, typed: Mapping[str, Any], *, dashes: str = "--") -> Options:
     """Return the options of a roster from what was typed, with the map saved under a name.
 
+    `dashes` is what messages write before the name of an option: nothing for the fields of a form.
     Raises UsageError for a text that is not NAME=VALUE, and for a saved map that does not exist.
     """
-    mapping = _parse_pairs(typed["mapping"], "--map")
+    mapping = _parse_pairs(typed["mapping"], "map", dashes)
     with ledger.write() as tx:
         if name := typed["use_map"]:
             saved = key_value.get(tx, f"map:{name}")
             if saved is None:
-                raise UsageError(f"There is no saved map {name!r}; save one with --save-map {name}")
+                raise UsageError(f"There is no saved map {name!r}; save one with {dashes}save-map {name}")
             mapping = {**saved, **mapping}
         if name := typed["save_map"]:
             key_value.put(tx, f"map:{name}", mapping)
     return Options(
         course=typed["course"],
-        set_values=_parse_pairs(typed["set_values"], "--set"),
+        set_values=_parse_pairs(typed["set_values"], "set", dashes),
         sheet=typed["sheet"],
         mapping=mapping,
         encoding=typed["encoding"],
@@ -70,21 +71,22 @@ def parse_options(ledger: Ledger, typed: Mapping[str, Any]) -> Options:
     )
 
 
-def _parse_pairs(texts: Sequence[str], option: str) -> dict[str, str]:
-    """Return `NAME=VALUE` texts as a mapping; a heading may contain `=`, so the last one divides a --map.
+def _parse_pairs(texts: Sequence[str], option: str, dashes: str) -> dict[str, str]:
+    """Return `NAME=VALUE` texts as a mapping; a heading may contain `=`, so the last one divides a map.
 
     Raises UsageError for a text without `=`.
     """
     pairs = {}
     for text in texts:
-        name, sign, value = text.rpartition("=") if option == "--map" else text.partition("=")
+        name, sign, value = text.rpartition("=") if option == "map" else text.partition("=")
         if not sign or not name.strip():
-            raise UsageError(f'{option} takes NAME=VALUE, for example {_PAIR_EXAMPLES[option]}; got "{text}"')
+            example = _PAIR_EXAMPLES[option]
+            raise UsageError(f'{dashes}{option} takes NAME=VALUE, for example {example}; got "{text}"')
         pairs[name.strip()] = value.strip()
     return pairs
 
 
-def parse_start_time(text: str) -> datetime:
+def parse_start_time(text: str, *, dashes: str = "--") -> datetime:
     """Return the time that a person wrote, in this machine's zone unless it names one; raise UsageError."""
     now = datetime.now().astimezone()
     try:
@@ -94,7 +96,7 @@ def parse_start_time(text: str) -> datetime:
             return at if at > now else datetime.combine(now.date() + timedelta(days=1), hour).astimezone()
         at = datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
-        raise UsageError(f"--at {text!r} is not a time; write {TIME_EXAMPLES}") from None
+        raise UsageError(f"{dashes}at {text!r} is not a time; write {TIME_EXAMPLES}") from None
     if at < now - timedelta(minutes=1):
-        raise UsageError(f"--at {text!r} is in the past; leave --at out to start now")
+        raise UsageError(f"{dashes}at {text!r} is in the past; leave {dashes}at out to start now")
     return at

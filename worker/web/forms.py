@@ -45,10 +45,10 @@ def parse_fields(services: Services, fields: Fields, *, other_fields: frozenset[
     Raises UsageError that names the field, SettingsError when there is no such connection.
     """
     values = _values(fields, other_fields)
-    start = parse_start_time(values["at"]).timestamp() if values["at"] else None
+    start = parse_start_time(values["at"], dashes="").timestamp() if values["at"] else None
     return JobRequest(
         connection=services.connection(values["connection"]),
-        options=parse_options(services.ledger, values),
+        options=parse_options(services.ledger, values, dashes=""),
         start_at=start,
     )
 
