@@ -38,12 +38,12 @@ NORTH = "north"
 TOKEN = "sandbox-token"
 KEY = "sandbox-key"
 SECRET = "sandbox-secret"
-#: Another machine, whose processes nobody here can see.
+#: Another machine, whose processes cannot be seen from here.
 ELSEWHERE = "another-host/77/1000.00"
 
 
 def a_candidate(number: int = 1, **changes: Any) -> Candidate:
-    """Return somebody with an e-mail, a name and a login, which the sandbox's KMI asks for."""
+    """Return a candidate with an e-mail, a name and a login, which the sandbox's KMI asks for."""
     values = {
         "email": f"person{number}@example.org",
         "first_name": "Ana",
@@ -59,7 +59,7 @@ def a_course(course_id: str | None = "58", **changes: Any) -> Course:
 
 
 def a_row(number: int = 2, candidate: Candidate | None = None, **changes: Any) -> RosterRow:
-    """Return a row that registers somebody on a course."""
+    """Return a row that registers a candidate on a course."""
     values = {
         "row": number,
         "candidate": candidate or a_candidate(number),
@@ -77,7 +77,7 @@ def as_new(row: RosterRow) -> importing.NewRow:
 def invalid(number: int) -> importing.NewRow:
     """Return a row that was not understood."""
     return importing.NewRow(
-        row=number, cells=["?"], parsed=None, error="Nobody.", code="missing_value", column="email"
+        row=number, cells=["?"], parsed=None, error="No candidate.", code="missing_value", column="email"
     )
 
 
@@ -140,7 +140,7 @@ def open_batches_of(ledger: Ledger, job_id: int) -> list[batches.OpenBatch]:
 
 
 def claimed(ledger: Ledger, job_id: int, owner: str | None = None, *, place: int = 0) -> Claim:
-    """Claim an open batch of a job; nobody else has it."""
+    """Claim an open batch of a job that no other process has claimed."""
     batch = open_batches_of(ledger, job_id)[place]
     with ledger.write() as tx:
         claim = batches.claim_batch(tx, batch.id, owner or owner_name())
@@ -155,19 +155,19 @@ def items_of(ledger: Ledger, claim: Claim) -> list[WorkItem]:
 
 
 def record_of(ledger: Ledger, table: Any, line_id: int) -> Any:
-    """Return one line of a table."""
+    """Return one record of a table."""
     with ledger.read() as tx:
         return tx.execute(select(table).where(table.c.id == line_id)).one()
 
 
 def records_of(ledger: Ledger, table: Any) -> list[Any]:
-    """Return all lines of a table, in order."""
+    """Return all records of a table, in order."""
     with ledger.read() as tx:
         return list(tx.execute(select(table).order_by(table.c.id)))
 
 
 def change_records(ledger: Ledger, table: Any, **values: Any) -> None:
-    """Change every line of a table."""
+    """Change every record of a table."""
     with ledger.write() as tx:
         tx.execute(update(table).values(**values))
 
@@ -175,17 +175,17 @@ def change_records(ledger: Ledger, table: Any, **values: Any) -> None:
 def statuses_of(ledger: Ledger, job_id: int) -> dict[int, RowStatus]:
     """Return what became of each row of a job."""
     with ledger.read() as tx:
-        return {line.row: line.status for line in reported_rows(tx, job_id)}
+        return {record.row: record.status for record in reported_rows(tx, job_id)}
 
 
 def reported(ledger: Ledger, job_id: int, number: int) -> ReportedRow:
     """Return one row as the report tells it."""
     with ledger.read() as tx:
-        return next(line for line in reported_rows(tx, job_id) if line.row == number)
+        return next(record for record in reported_rows(tx, job_id) if record.row == number)
 
 
 def state_of(ledger: Ledger, job_id: int) -> JobState:
-    """Return where a job stands."""
+    """Return the state of a job."""
     with ledger.read() as tx:
         job = jobs.find_job(tx, job_id)
     assert job is not None
@@ -193,7 +193,7 @@ def state_of(ledger: Ledger, job_id: int) -> JobState:
 
 
 def counts(ledger: Ledger) -> dict[str, int]:
-    """Return how many lines each table of people and registrations has."""
+    """Return how many records each table of people and registrations has."""
     return {table.name: len(records_of(ledger, table)) for table in (schema.candidate, schema.registration)}
 
 

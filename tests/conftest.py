@@ -181,7 +181,7 @@ class Result:
 
     def __post_init__(self) -> None:
         assert "Traceback" not in self.err + self.out, self.err
-        assert "should not have happened" not in self.err, self.err
+        assert "Unexpected error" not in self.err, self.err
 
     @cached_property
     def json(self) -> Any:

@@ -131,7 +131,7 @@ def test_preview_shows_the_next_runs_how_long_they_take_and_what_overlaps(sandbo
     assert {(run["rows"], run["calls"]["most"], run["seconds"]) for run in told["runs"]} == {(30, 31, 15.5)}
     assert [clash for clash in told["clashes"] if {clash["first"], clash["second"]} == {"nightly", "other"}]
     assert "30 rows, 31 calls, about" in text
-    assert "clash on north" in text
+    assert "overlap on north" in text
     assert desk.jobs() == []
 
 

@@ -13,7 +13,7 @@ from worker.ledger.transactions import Ledger
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return where a new ledger lies."""
+    """Return the address of a new ledger."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'roster.db'}"
     return str(request.getfixturevalue("database"))

@@ -52,21 +52,21 @@ def test_a_session_that_is_used_lasts_and_one_that_is_not_ends(ledger: Ledger) -
     assert keys.owner_of_session(ledger, cookie, 600) is None
 
 
-def test_neither_password_nor_cookie_nor_token_stands_in_the_ledger(ledger: Ledger) -> None:
+def test_the_ledger_contains_no_password_cookie_or_token(ledger: Ledger) -> None:
     add(ledger)
     cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1")
     token = people.make_token(ledger, "ana", "nightly", by="-")
 
     with ledger.read() as tx:
         tables = (schema.account, schema.session, schema.token, schema.audit, schema.sign_in_failure)
-        kept = str([tuple(line) for table in tables for line in tx.execute(table.select())])
+        stored = str([tuple(record) for table in tables for record in tx.execute(table.select())])
 
     assert token.startswith(keys.PREFIX)
-    assert [secret for secret in (GOOD, cookie, token) if secret in kept] == []
-    assert "$argon2id$" in kept
+    assert [secret for secret in (GOOD, cookie, token) if secret in stored] == []
+    assert "$argon2id$" in stored
 
 
-def test_a_token_is_its_accounts_until_it_is_taken_back(ledger: Ledger) -> None:
+def test_a_token_belongs_to_its_account_until_it_is_revoked(ledger: Ledger) -> None:
     add(ledger)
     tokens = [people.make_token(ledger, "ana", f"t{n}", by="-") for n in range(2)]
 
@@ -77,10 +77,10 @@ def test_a_token_is_its_accounts_until_it_is_taken_back(ledger: Ledger) -> None:
     assert keys.owner_of_token(ledger, tokens[0]) is None
 
 
-def test_wrong_names_and_wrong_passwords_cannot_be_told_apart(ledger: Ledger) -> None:
+def test_wrong_names_and_wrong_passwords_look_the_same(ledger: Ledger) -> None:
     add(ledger)
     said = set()
-    for name, password in (("ana", "wrong"), ("nobody", "wrong"), ("nobody", GOOD), ("ana", ""), ("", "")):
+    for name, password in (("ana", "wrong"), ("unknown", "wrong"), ("unknown", GOOD), ("ana", ""), ("", "")):
         with pytest.raises(people.WrongPassword) as caught:
             people.sign_in(ledger, name, password, "192.0.2.1")
         said.add(str(caught.value))
@@ -88,8 +88,8 @@ def test_wrong_names_and_wrong_passwords_cannot_be_told_apart(ledger: Ledger) ->
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("name", ["ana", "nobody"])
-def test_guessing_at_a_name_is_locked_out_even_for_the_right_password(ledger: Ledger, name: str) -> None:
+@pytest.mark.parametrize("name", ["ana", "unknown"])
+def test_guessing_a_name_locks_it_even_for_the_right_password(ledger: Ledger, name: str) -> None:
     add(ledger)
     for _ in range(guessing.FREE_FAILURES_PER_NAME):
         with pytest.raises(people.WrongPassword):
@@ -105,7 +105,7 @@ def test_guessing_at_a_name_is_locked_out_even_for_the_right_password(ledger: Le
             people.sign_in(ledger, name, "wrong", "192.0.2.2")
 
 
-def test_guessing_from_a_host_is_locked_out_whatever_the_names(ledger: Ledger) -> None:
+def test_guessing_from_a_host_locks_it_for_all_names(ledger: Ledger) -> None:
     add(ledger)
     for number in range(guessing.FREE_FAILURES_PER_HOST):
         with ledger.write() as tx:
@@ -116,7 +116,7 @@ def test_guessing_from_a_host_is_locked_out_whatever_the_names(ledger: Ledger) -
     assert people.sign_in(ledger, "ana", GOOD, "192.0.2.2")
 
 
-def test_waits_double_up_to_a_quarter_of_an_hour_and_are_forgotten_after_a_day(ledger: Ledger) -> None:
+def test_locks_double_up_to_a_quarter_of_an_hour_and_reset_after_a_day(ledger: Ledger) -> None:
     waits = []
     for _ in range(15):
         with ledger.write() as tx:
@@ -132,7 +132,7 @@ def test_waits_double_up_to_a_quarter_of_an_hour_and_are_forgotten_after_a_day(l
         assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
 
 
-def test_many_guesses_at_once_are_no_way_around(ledger: Ledger) -> None:
+def test_many_guesses_at_once_are_counted_one_by_one(ledger: Ledger) -> None:
     def guess(_: int) -> bool:
         with ledger.write() as tx:
             return guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
@@ -157,7 +157,7 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
     assert keys.owner_of_token(ledger, token) is None
     with ledger.read() as tx:
         assert [(each.name, each.role) for each, _ in accounts.list_accounts(tx)] == [("bea", Role.ADMIN)]
-        assert [line.action for line in accounts.audit_entries(tx, most=3)] == [
+        assert [record.action for record in accounts.audit_entries(tx, most=3)] == [
             "user remove",
             "user password",
             "user role",
@@ -167,11 +167,11 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
             people.remove(ledger, wrong, by="-")
 
 
-def test_a_password_does_not_fit_a_spoilt_hash_nor_one_that_is_cut_short() -> None:
-    kept = passwords.hash_password("abcdefghijkl" * 80)
+def test_a_password_does_not_match_a_damaged_or_truncated_hash() -> None:
+    stored = passwords.hash_password("abcdefghijkl" * 80)
 
-    assert passwords.matches("abcdefghijkl" * 80, kept)
-    assert not passwords.matches("abcdefghijkl" * 500, kept)
+    assert passwords.matches("abcdefghijkl" * 80, stored)
+    assert not passwords.matches("abcdefghijkl" * 500, stored)
     assert not passwords.matches("x", "no hash at all")
 
 

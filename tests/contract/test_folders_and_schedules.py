@@ -1,4 +1,4 @@
-"""Drop folders and schedules on every database: watchers at the same moment take each file, and each run, once."""
+"""Drop folders and schedules on both databases: processes claim each file, and each run, once."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-WATCHERS, FILES = 4, 12
+PROCESSES, FILES = 4, 12
 
 
 @pytest.fixture
 def ledgers(ledger_url: str) -> Iterator[list[Ledger]]:
-    opened = [Ledger(open_engine(ledger_url)) for _ in range(WATCHERS)]
+    opened = [Ledger(open_engine(ledger_url)) for _ in range(PROCESSES)]
     yield opened
     for ledger in opened:
         ledger.close()
@@ -44,7 +44,9 @@ def together(ledgers: list[Ledger], work: Any) -> list[Any]:
         return list(pool.map(work, ledgers))
 
 
-def test_watchers_that_look_at_the_same_moment_take_each_file_once(ledgers: list[Ledger], tmp_path: Path) -> None:
+def test_processes_that_scan_a_folder_at_the_same_moment_claim_each_file_once(
+    ledgers: list[Ledger], tmp_path: Path
+) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     for number in range(FILES):
@@ -53,12 +55,12 @@ def test_watchers_that_look_at_the_same_moment_take_each_file_once(ledgers: list
 
     def watch(ledger: Ledger) -> None:
         with ledger.write() as tx:
-            whole = drop_folder.find_complete(tx, "inbox", drop_folder.scan_folder(inbox).files, 0)
-        claimed = [mine for drop in whole if (mine := drop_folder.claim_file(ledger, drop))]
-        for drop in [*claimed, *drop_folder.find_claimed(ledger, "inbox")]:
+            complete = drop_folder.find_complete(tx, "inbox", drop_folder.scan_folder(inbox).files, 0)
+        claimed = [owned for file in complete if (owned := drop_folder.claim_file(ledger, file))]
+        for file in [*claimed, *drop_folder.find_claimed(ledger, "inbox")]:
             services = Services(settings=Settings(files=str(tmp_path / "files")), ledger=ledger, owner="here/1/1.0")
             submit = partial(folder_sweep.submit_file, services, folder, a_connection("tahdah"))
-            drop_folder.submit_claimed(ledger, drop, folder.settle_seconds, submit)
+            drop_folder.submit_claimed(ledger, file, folder.settle_seconds, submit)
 
     together(ledgers, watch)
 
@@ -69,9 +71,9 @@ def test_watchers_that_look_at_the_same_moment_take_each_file_once(ledgers: list
     change_records(ledgers[0], schema.job, state=JobState.SUCCEEDED)
 
     def end(ledger: Ledger) -> None:
-        for line in opened:
+        for record in opened:
             with ledger.read() as tx:
-                job = jobs.find_job(tx, line.id)
+                job = jobs.find_job(tx, record.id)
             assert job is not None
             archive.archive_files(ledger, job)
 
@@ -79,7 +81,7 @@ def test_watchers_that_look_at_the_same_moment_take_each_file_once(ledgers: list
 
     assert sorted(os.listdir(inbox / "done")) == sorted(job.roster for job in opened)  # noqa: PTH208
     assert {job.report_dir for job in records_of(ledgers[0], schema.job)} == {str(inbox / "done")}
-    assert {drop.state for drop in records_of(ledgers[0], schema.dropped_file)} == {"ended"}
+    assert {file.state for file in records_of(ledgers[0], schema.dropped_file)} == {"ended"}
 
 
 def test_processes_that_run_a_schedule_at_the_same_moment_open_one_job(

@@ -119,26 +119,26 @@ async def test_commits_of_two_processes_at_once_are_all_written(two: tuple[Ledge
         )
     )
 
-    assert {line.state for line in records_of(two[1], schema.candidate)} == {CandidateState.KNOWN}
+    assert {record.state for record in records_of(two[1], schema.candidate)} == {CandidateState.KNOWN}
     with two[1].read() as tx:
         assert rows.count_rows(tx, job_id).candidates_created == 60
 
 
-async def test_a_claim_that_was_taken_over_writes_nothing_any_more(two: tuple[Ledger, Ledger]) -> None:
+async def test_a_claim_that_another_process_took_over_writes_nothing(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2))
-    zombie = claimed(two[0], job_id, ELSEWHERE)
-    (work,) = items_of(two[0], zombie)
-    await two[0].commit(*intents.intent_to_create(zombie, work, work.candidate))
+    stale = claimed(two[0], job_id, ELSEWHERE)
+    (work,) = items_of(two[0], stale)
+    await two[0].commit(*intents.intent_to_create(stale, work, work.candidate))
     change_records(two[1], schema.batch, lease_until=now() - 1)
     with two[1].write() as tx:
         assert batches.reopen_abandoned(tx) == 1
     claimed(two[1], job_id)
 
     with pytest.raises(StaleClaim):
-        await two[0].commit(*intents.candidate_created(zombie, work, "7"))
+        await two[0].commit(*intents.candidate_created(stale, work, "7"))
 
-    line = record_of(two[1], schema.candidate, work.candidate.id)
-    assert (line.state, line.lms_id) == (CandidateState.IN_DOUBT, None)
+    record = record_of(two[1], schema.candidate, work.candidate.id)
+    assert (record.state, record.lms_id) == (CandidateState.IN_DOUBT, None)
     assert statuses_of(two[1], job_id) == {2: RowStatus.IN_DOUBT}
 
 
@@ -155,7 +155,7 @@ async def test_of_two_processes_that_finish_the_last_batches_one_closes_the_job(
     assert sorted(closed) == [False, True]
 
 
-def test_look_ups_by_many_values_are_planned_for_them_and_nothing_else_is(two: tuple[Ledger, Ledger]) -> None:
+def test_look_ups_by_many_values_use_custom_plans_and_nothing_else_does(two: tuple[Ledger, Ledger]) -> None:
     with two[0].write() as tx:
         if tx.dialect.name != "postgresql":
             pytest.skip("SQLite has no such plans")
@@ -167,7 +167,7 @@ def test_look_ups_by_many_values_are_planned_for_them_and_nothing_else_is(two: t
     assert (within_it, after_it) == ("force_custom_plan", "auto")
 
 
-def test_a_claim_goes_by_the_rows_of_its_batch_before_anything_is_known_of_the_tables(
+def test_a_claim_starts_from_the_rows_of_its_batch_before_there_are_statistics(
     two: tuple[Ledger, Ledger],
 ) -> None:
     people, batch_rows = 4_000, 20
@@ -190,7 +190,7 @@ def test_a_claim_goes_by_the_rows_of_its_batch_before_anything_is_known_of_the_t
     ("rows_left", "urgency"),
     [(200, Priority.HIGH), (201, Priority.NORMAL), (2000, Priority.NORMAL), (2001, Priority.LOW)],
 )
-def test_whose_batches_are_taken_first_goes_by_the_rows_left(
+def test_the_priority_of_a_jobs_batches_depends_on_its_rows_left(
     two: tuple[Ledger, Ledger], rows_left: int, urgency: Priority
 ) -> None:
     roster = (a_row(number, a_candidate(email=f"p{number}@example.com")) for number in range(2, rows_left + 2))
@@ -200,7 +200,7 @@ def test_whose_batches_are_taken_first_goes_by_the_rows_left(
     with two[1].read() as tx:
         waiting = queue.unclaimed(tx, estimate_rows, exclude=())
 
-    assert [(bell.job_id, bell.priority) for bell in waiting] == [(job_id, urgency)]
+    assert [(message.job_id, message.priority) for message in waiting] == [(job_id, urgency)]
 
 
 def test_calls_are_added_up(two: tuple[Ledger, Ledger]) -> None:
@@ -224,9 +224,9 @@ def test_a_job_is_found_by_its_fingerprint_until_it_has_ended(two: tuple[Ledger,
     job_id = a_job_of(two[0], a_row(2))
 
     with two[1].write() as tx:
-        twin = jobs.find_open_duplicate(tx, "north", "f" * 64)
-        assert twin is not None
-        assert twin.id == job_id
+        duplicate = jobs.find_open_duplicate(tx, "north", "f" * 64)
+        assert duplicate is not None
+        assert duplicate.id == job_id
         assert jobs.find_open_duplicate(tx, "south", "f" * 64) is None
         jobs.change_job(tx, job_id, state=JobState.SUCCEEDED)
         assert jobs.find_open_duplicate(tx, "north", "f" * 64) is None
@@ -253,7 +253,7 @@ def a_person(candidate_id: str, external_id: str | None = None, email: str | Non
         ({"external_id": "E-1"}, [a_person("7", None, "person2@example.org")], "7", RowStatus.NOT_ATTEMPTED),
         ({"external_id": "E-1"}, [a_person("7", "E-2", "person2@example.org")], None, RowStatus.NOT_ATTEMPTED),
         ({}, [a_person("7", "E-1", "person2@example.org")], "7", RowStatus.NOT_ATTEMPTED),
-        ({}, [a_person("7", None, "somebody@example.org")], None, RowStatus.NOT_ATTEMPTED),
+        ({}, [a_person("7", None, "other@example.org")], None, RowStatus.NOT_ATTEMPTED),
         ({"external_id": "E-1"}, [a_person("7", "E-1"), a_person("8", "E-1")], None, RowStatus.INVALID),
         (
             {},
@@ -276,12 +276,12 @@ def test_the_people_of_the_lms_are_known_by_external_id_else_by_email(
         directory.add_people(tx, "north", people)
         directory.match_candidates(tx, "north", job_id)
 
-    (line,) = records_of(two[1], schema.candidate)
-    assert line.lms_id == lms_id
+    (record,) = records_of(two[1], schema.candidate)
+    assert record.lms_id == lms_id
     assert statuses_of(two[1], job_id) == {2: status}
 
 
-def test_people_of_another_connection_are_nobody_here(two: tuple[Ledger, Ledger]) -> None:
+def test_people_of_another_connection_match_no_candidate(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2))
 
     with two[0].write() as tx:
@@ -291,7 +291,7 @@ def test_people_of_another_connection_are_nobody_here(two: tuple[Ledger, Ledger]
     assert records_of(two[0], schema.candidate)[0].lms_id is None
 
 
-def test_somebody_listed_again_is_listed_once_with_what_is_newest(two: tuple[Ledger, Ledger]) -> None:
+def test_a_person_listed_again_is_listed_once_with_the_newest_values(two: tuple[Ledger, Ledger]) -> None:
     with two[0].write() as tx:
         directory.add_people(tx, "north", [a_person("7", "OLD"), a_person("7", "OLD")])
         directory.add_people(tx, "north", [a_person("7", "NEW")])
@@ -304,7 +304,7 @@ def test_somebody_listed_again_is_listed_once_with_what_is_newest(two: tuple[Led
     assert records_of(two[1], schema.candidate)[0].lms_id == "7"
 
 
-def test_what_is_remembered_replaces_what_was(two: tuple[Ledger, Ledger]) -> None:
+def test_a_stored_value_replaces_the_older_one(two: tuple[Ledger, Ledger]) -> None:
     for ledger, rate in zip(two, (5.0, 9.0), strict=True):
         with ledger.write() as tx:
             key_value.put(tx, "pace:x", {"rate": rate})
@@ -328,7 +328,7 @@ async def test_two_transactions_that_wait_for_each_other_both_get_through(two: t
 
     await asyncio.gather(two[0].run(both(*ids)), two[1].run(both(*reversed(ids))))
 
-    assert [line.rate_limited for line in records_of(two[0], schema.job)] == [2, 2]
+    assert [record.rate_limited for record in records_of(two[0], schema.job)] == [2, 2]
 
 
 def test_processes_that_open_a_new_ledger_at_the_same_time_make_it_once(database: str) -> None:
@@ -356,7 +356,7 @@ async def test_calls_counted_by_two_processes_at_the_same_time_add_up(two: tuple
         assert jobs.calls_of(tx, job_id) == {"create_candidate": 40, "register": 20}
 
 
-async def test_two_rosters_that_are_read_in_at_once_share_the_line_of_a_person(database: str) -> None:
+async def test_two_rosters_that_are_imported_at_once_share_the_record_of_a_person(database: str) -> None:
     def read(number: int) -> None:
         ledger = Ledger(open_engine(database))
         with ledger.write() as tx:
@@ -374,7 +374,7 @@ async def test_two_rosters_that_are_read_in_at_once_share_the_line_of_a_person(d
     ledger.close()
 
 
-async def test_a_short_roster_does_not_wait_until_a_long_one_is_read_in(database: str) -> None:
+async def test_a_short_roster_does_not_wait_until_a_long_one_is_imported(database: str) -> None:
     ledger, other = Ledger(open_engine(database)), Ledger(open_engine(database))
     with ledger.write() as tx:
         long, short = a_job(tx), a_job(tx)
@@ -392,7 +392,7 @@ async def test_a_short_roster_does_not_wait_until_a_long_one_is_read_in(database
         each.close()
 
 
-def test_what_a_worker_learnt_while_a_roster_is_read_in_stays(two: tuple[Ledger, Ledger]) -> None:
+def test_what_a_worker_saved_while_a_roster_is_imported_is_not_overwritten(two: tuple[Ledger, Ledger]) -> None:
     reader, worker = two
     mine = identify(a_candidate(2, external_id=None))
     with reader.write() as tx:
@@ -408,23 +408,23 @@ def test_what_a_worker_learnt_while_a_roster_is_read_in_stays(two: tuple[Ledger,
     with reader.write() as tx:
         second.save(tx)
 
-    (line,) = records_of(reader, schema.candidate)
-    assert (line.state, line.lms_id, line.id_key) == (CandidateState.KNOWN, "77", "k77")
-    assert line.external_key is not None
+    (record,) = records_of(reader, schema.candidate)
+    assert (record.state, record.lms_id, record.id_key) == (CandidateState.KNOWN, "77", "k77")
+    assert record.external_key is not None
 
 
-def test_a_rehearsal_keeps_nobody_waiting_and_leaves_no_trace(two: tuple[Ledger, Ledger]) -> None:
+def test_a_dry_run_blocks_no_process_and_leaves_no_trace(two: tuple[Ledger, Ledger]) -> None:
     one, other = two
     with one.dry_run() as tx:
         a_job(tx)
         with other.write() as real:
             job_id = a_job(real)
 
-    assert [line.id for line in records_of(one, schema.job)] == [job_id]
+    assert [record.id for record in records_of(one, schema.job)] == [job_id]
 
 
 @pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.CANCELLING])
-def test_nobody_comes_to_the_batches_of_a_job_that_stands_still(
+def test_batches_of_a_job_that_is_not_running_are_not_unclaimed_work(
     two: tuple[Ledger, Ledger], state: JobState
 ) -> None:
     ledger = two[0]
@@ -432,14 +432,16 @@ def test_nobody_comes_to_the_batches_of_a_job_that_stands_still(
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, planned=True)
         advance.advance(tx, job_id, advance.Window(), now())
-        assert [bell.job_id for bell in queue.unclaimed(tx, estimate_rows, exclude=())] == [job_id]
+        assert [message.job_id for message in queue.unclaimed(tx, estimate_rows, exclude=())] == [job_id]
 
         jobs.change_job(tx, job_id, state=state)
 
         assert queue.unclaimed(tx, estimate_rows, exclude=()) == []
 
 
-def test_a_roster_is_read_by_whoever_holds_the_claim_alone(two: tuple[Ledger, Ledger], tmp_path: Path) -> None:
+def test_a_roster_is_imported_only_by_the_process_that_claimed_it(
+    two: tuple[Ledger, Ledger], tmp_path: Path
+) -> None:
     ledger = two[0]
     roster = tmp_path / "roster.csv"
     roster.write_text("email,first_name,last_name,course_id\na@example.com,A,B,58\n")
@@ -458,7 +460,7 @@ def test_a_roster_is_read_by_whoever_holds_the_claim_alone(two: tuple[Ledger, Le
         assert jobs.state_of(tx, job_id) is JobState.QUEUED
 
 
-def test_a_job_that_was_cancelled_is_not_read_in(two: tuple[Ledger, Ledger]) -> None:
+def test_a_job_that_was_cancelled_is_not_imported(two: tuple[Ledger, Ledger]) -> None:
     ledger = two[0]
     with ledger.write() as tx:
         job_id = a_job(tx, JobState.CANCELLED)
@@ -470,12 +472,14 @@ def test_a_job_that_was_cancelled_is_not_read_in(two: tuple[Ledger, Ledger]) -> 
         assert jobs.state_of(tx, job_id) is JobState.CANCELLED
 
 
-def test_the_same_roster_dropped_at_the_same_moment_is_one_job(two: tuple[Ledger, Ledger], tmp_path: Path) -> None:
+def test_the_same_roster_uploaded_twice_at_the_same_moment_is_one_job(
+    two: tuple[Ledger, Ledger], tmp_path: Path
+) -> None:
     roster = tmp_path / "roster.csv"
     roster.write_text("email\na@example.com\n")
     connection = Account(name="north", system="kmi", base_url="http://127.0.0.1")
 
-    def drop(ledger: Ledger) -> Accepted:
+    def submit(ledger: Ledger) -> Accepted:
         return accept(
             ledger,
             roster,
@@ -487,14 +491,14 @@ def test_the_same_roster_dropped_at_the_same_moment_is_one_job(two: tuple[Ledger
         )
 
     with ThreadPoolExecutor(4) as threads:
-        accepted = list(threads.map(drop, [*two, *two]))
+        accepted = list(threads.map(submit, [*two, *two]))
 
     assert len({each.job_id for each in accepted}) == 1
     assert [each.is_duplicate for each in accepted].count(False) == 1
 
 
 @pytest.mark.parametrize("action", [Action.COMPLETE, Action.WITHDRAW, Action.UPDATE, Action.DEACTIVATE])
-async def test_what_a_dead_process_left_sending_is_in_doubt_with_what_it_was_doing(
+async def test_what_a_dead_process_left_sending_is_in_doubt_with_its_pending_action(
     two: tuple[Ledger, Ledger], action: Action
 ) -> None:
     course = None if action.is_about_person else a_course()
@@ -510,13 +514,13 @@ async def test_what_a_dead_process_left_sending_is_in_doubt_with_what_it_was_doi
     assert statuses_of(two[1], job_id) == {2: RowStatus.IN_DOUBT}
     heir = claimed(two[1], job_id)
     (work,) = items_of(two[1], heir)
-    line = work.candidate if action.is_about_person else work.registration
-    assert (str(line.state), line.pending_action, line.is_claimed) == ("in_doubt", action, True)
+    record = work.candidate if action.is_about_person else work.registration
+    assert (str(record.state), record.pending_action, record.is_claimed) == ("in_doubt", action, True)
     with pytest.raises(StaleClaim):
         await two[0].commit(*action_intents.action_not_done(claim, work, action))
 
 
-async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledger, Ledger]) -> None:
+async def test_a_deactivated_person_is_deleted_from_the_list_of_people(two: tuple[Ledger, Ledger]) -> None:
     row = a_row(2, a_candidate(candidate_id="7"), action=Action.DEACTIVATE, course=None)
     job_id = a_job_of(two[0], row)
     listed = [Person(candidate_id=who, external_id=None, email=None, login_name=None) for who in ("7", "8")]
@@ -532,7 +536,7 @@ async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledge
         left = tx.execute(
             select(schema.person.c.connection, schema.person.c.lms_id).order_by("connection", "lms_id")
         )
-        assert [tuple(line) for line in left] == [("north", "8"), ("south", "7"), ("south", "8")]
+        assert [tuple(record) for record in left] == [("north", "8"), ("south", "7"), ("south", "8")]
     assert record_of(two[1], schema.candidate, work.candidate.id).state == CandidateState.DEACTIVATED
 
 
@@ -560,7 +564,10 @@ async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_an
         external_ids.save_results(tx, job_id, NORTH, LookupResults(known=[(waiting[0], known[0])]))
 
     assert (known[0].lms_id, known[1]) == ("7", None)
-    assert [line.registration_id for line in records_of(two[0], schema.row)[3:]] == [works[0].registration.id, None]
+    assert [record.registration_id for record in records_of(two[0], schema.row)[3:]] == [
+        works[0].registration.id,
+        None,
+    ]
     (found,) = plan_and_work(two[1], job_id)
     assert (found.candidate.lms_id, found.registration.lms_id) == ("7", "0")
 

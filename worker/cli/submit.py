@@ -1,4 +1,4 @@
-"""`submit`: hand rosters to the queue."""
+"""The body of `submit`: hand rosters to the queue."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker import control, logs
-from worker.cli import output
-from worker.cli.run import REPORTS, connection_of
+from worker.cli.context import REPORTS, connection_of
+from worker.cli.exit_codes import ExitCode
 from worker.errors import UsageError
 from worker.intake.accept import Origin, precheck
 from worker.intake.options import parse_options, parse_start_time
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from worker.control import Submitted
 
 
-def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
-    """Keep each roster, open its job and ask the queue to work it off; print the jobs' ids."""
+def submit_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
+    """Store each roster, open its job and hand it to the workers; print the jobs' ids."""
     if not services.settings.broker and not control.has_background_process(services):
         raise UsageError(
             "There is no queue: set `broker` in roster.toml (redis://host:6379/0) and start "
@@ -33,10 +33,10 @@ def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -
         )
     logs.configure(services.settings.log, logging.ERROR)
     connection = connection_of(services, options["to"])
-    read = parse_options(services.ledger, options)
+    parsed = parse_options(services.ledger, options)
     start = parse_start_time(options["at"]) if options["at"] else None
     for file in files:
-        precheck(file, read)
+        precheck(file, parsed)
     ids = []
     for file in files:
         submitted = control.submit(
@@ -44,27 +44,27 @@ def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -
             file,
             name=file.name,
             connection=connection,
-            options=read,
+            options=parsed,
             report_dir=(options["report"] or REPORTS).absolute(),
             origin=Origin(start_at=start.timestamp() if start else None),
         )
-        _tell_of(submitted, file, start)
+        _print_note(submitted, file, start)
         ids.append(submitted.job_id)
-    _tell(ids, as_json=options["as_json"])
-    return output.DONE
+    _print_ids(ids, as_json=options["as_json"])
+    return ExitCode.DONE
 
 
-def _tell_of(submitted: Submitted, file: Path, start: datetime | None) -> None:
+def _print_note(submitted: Submitted, file: Path, start: datetime | None) -> None:
     job_id = submitted.job_id
     if submitted.submission.duplicate:
         click.echo(f"{file.name}: {submitted.submission.message}", err=True)
     elif start is not None:
-        click.echo(f"{file.name}: job {job_id} begins {start:%Y-%m-%d %H:%M %Z}", err=True)
+        click.echo(f"{file.name}: job {job_id} starts {start:%Y-%m-%d %H:%M %Z}", err=True)
     elif not submitted.is_published:
-        click.echo(f"The broker cannot be reached; job {job_id} is kept and begins when it is back", err=True)
+        click.echo(f"The broker cannot be reached; job {job_id} is saved and starts when it is back", err=True)
 
 
-def _tell(ids: Sequence[int], *, as_json: bool) -> None:
+def _print_ids(ids: Sequence[int], *, as_json: bool) -> None:
     if not as_json:
         for job_id in ids:
             click.echo(f"job {job_id}: `roster status {job_id} --watch` follows it")

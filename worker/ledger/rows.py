@@ -222,6 +222,15 @@ def proven_courses(tx: Transaction, connection: str) -> set[str]:
     return set(tx.execute(query.distinct()).scalars())
 
 
+def count_people_to_register(tx: Transaction, job_id: int) -> int:
+    """Count the people of the rows of a job that are still to be registered."""
+    query = select(func.count(distinct(row.c.candidate_id))).where(
+        row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.action == Action.REGISTER
+    )
+    count: int = tx.execute(query).scalar_one()
+    return count
+
+
 def count_remaining(tx: Transaction, job_id: int) -> RemainingWork:
     """Count the rows of a job that were not sent yet."""
     waiting = (

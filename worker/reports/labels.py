@@ -117,55 +117,85 @@ STATE_INFO = {
 
 
 def next_steps(summary: Summary, failed_csv: str) -> tuple[str, ...]:
-    """Return what a person should do now, most urgent first; never empty."""
+    """Return what a person should do now, most urgent first; empty when nothing can be done."""
     steps = [*_for_the_job(summary), *_for_the_rows(summary, failed_csv)]
-    return tuple(steps) or ("Nothing: there is nothing left to do.",)
+    if not steps and summary.total and not summary.not_done:
+        steps = ["All rows are done."]
+    return tuple(steps)
 
 
 def _for_the_job(summary: Summary) -> list[str]:
+    job = summary.job
     if summary.state is JobState.WAITING and summary.not_before is not None:
-        return [f"Nothing yet: the job goes on by itself at {stamp(summary.not_before)}."]
+        return [f"Nothing yet: the job resumes automatically at {stamp(summary.not_before)}."]
     if summary.state.is_moving:
-        return [f"Nothing yet: the job has not ended. `roster report {summary.job}` writes the report again."]
+        return [f"Nothing yet: the job has not ended. Run `roster report {job}` to write the report again."]
     if summary.state is JobState.HELD:
-        return [f"Mend what stopped the job (see the reason above), then `roster resume {summary.job}`."]
+        return [f"Fix what stopped the job (see the reason above), then run `roster resume {job}`."]
     if summary.state is JobState.INVALID:
-        return ["Mend the roster (or the options) as the message says, then drop it again; nothing was sent."]
+        return ["Nothing was sent. Fix the file (or the options) as described above and run it again."]
     if summary.state is JobState.PAUSED:
-        return [f"`roster resume {summary.job}` lets the job go on."]
+        return [f"Run `roster resume {job}` to continue the job."]
     return []
 
 
 def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
-    counts = summary.by_status
+    counts, job = summary.by_status, summary.job
     steps = []
-    if doubtful := counts.get(RowStatus.IN_DOUBT, 0):
+    if unconfirmed := counts.get(RowStatus.IN_DOUBT, 0):
         steps.append(
-            f"{_rows(doubtful)} in doubt: look each person up in the LMS, then say what you found with "
-            f"`roster resolve {summary.job} ROW --registration-id ID` (or `--candidate-id ID`, or `--absent`)."
+            f"{_rows(unconfirmed, 'is', 'are')} unconfirmed: look up each person in the LMS, then say what you "
+            f"found with `roster resolve {job} ROW --registration-id ID` (or `--candidate-id ID`, or `--absent`)."
         )
-    if faulty := counts.get(RowStatus.INVALID, 0) + counts.get(RowStatus.REJECTED, 0):
+    if rejected := counts.get(RowStatus.INVALID, 0) + counts.get(RowStatus.REJECTED, 0):
         steps.append(
-            f"{_rows(faulty)} refused: mend the cells in {failed_csv} (its `_error` column says what is wrong) and "
-            "drop that file as it is. What is done already is not sent again."
+            f"{_rows(rejected, 'was', 'were')} rejected. Fix {'it' if rejected == 1 else 'them'} in {failed_csv} "
+            "(see the `_error` column), then run that file. Rows already done are not sent again."
         )
     if differing := (summary.verified or {}).get(Verdict.DIFFERS, 0):
         file = next(
             (path for path in summary.reports if path.endswith(f".{ReportKind.DIFFERS}")), "the .differs.csv"
         )
         steps.append(
-            f"{_rows(differing)} otherwise at the LMS than said here: see {file} (its `_error` column says how). "
-            "Drop that file with `--again` where it should be as the rows say; by itself nothing is sent."
+            f"{_rows(differing, 'differs', 'differ')} from the LMS: see {file} (its `_error` column says how). "
+            "To change the LMS back, run that file with `--again`; nothing is sent automatically."
         )
-    if counts.get(RowStatus.NOT_ATTEMPTED, 0) and summary.state in {JobState.CANCELLED, JobState.FAILED}:
-        steps.append(f"`roster retry {summary.job}` sends the rows that were never sent.")
+    if counts.get(RowStatus.NOT_ATTEMPTED, 0) and summary.state.has_ended and summary.state is not JobState.INVALID:
+        steps.append(f"Run `roster retry {job}` to send the rows that were not sent.")
     return steps
 
 
-def verified_in_words(verified: Mapping[Verdict, int]) -> str:
-    """Return what reading the done rows back at the LMS showed."""
-    return ", ".join(f"{verified.get(verdict, 0):,} {verdict.value.replace('_', ' ')}" for verdict in Verdict)
+def _rows(count: int, one: str, several: str) -> str:
+    return f"{counted(count, 'row')} {one if count == 1 else several}"
 
 
-def _rows(count: int) -> str:
-    return "1 row is" if count == 1 else f"{count:,} rows are"
+def verdict_counts(verified: Mapping[Verdict, int]) -> str:
+    """Return what comparing the done rows with the LMS showed: `40 confirmed, 2 differ`."""
+    shown = {
+        Verdict.CONFIRMED: ("confirmed", "confirmed"),
+        Verdict.DIFFERS: ("differs", "differ"),
+        Verdict.CANNOT_BE_VERIFIED: ("cannot be verified", "cannot be verified"),
+    }
+    counts = [
+        f"{verified[verdict]:,} {one if verified[verdict] == 1 else several}"
+        for verdict, (one, several) in shown.items()
+        if verified.get(verdict, 0)
+    ]
+    return ", ".join(counts) or "no row"
+
+
+_PLURALS = {"person": "people", "batch": "batches"}
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 row`, `1,200 rows`, `2 people`."""
+    return f"{count:,} {noun if count == 1 else _PLURALS.get(noun, f'{noun}s')}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration for people: `1 h 2 min`, `3 min 5 s`, `0.8 s`."""
+    if seconds < 10:  # noqa: PLR2004 - below that a tenth matters
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -52,13 +52,13 @@ async def open_job(request: Request) -> Response:
 
 
 def _open_job(services: Services, caller: Caller, upload: Upload) -> int:
-    wanted_job = _parse_options(services, upload)
+    job_request = _parse_options(services, upload)
     if upload.path.stat().st_size <= PRECHECK_BYTES:
         try:
-            precheck(upload.path, wanted_job.options, name=upload.name)
+            precheck(upload.path, job_request.options, name=upload.name)
         except UsageError as error:
             raise HttpProblem(422, str(error)) from None
-    return uploads.submit_upload(services, caller, upload, wanted_job, origin="api").job_id
+    return uploads.submit_upload(services, caller, upload, job_request, origin="api").job_id
 
 
 def _parse_options(services: Services, upload: Upload) -> JobRequest:

@@ -240,7 +240,7 @@ class _UploadForm:
 
 
 def submit_upload(
-    services: Services, caller: Caller, upload: Upload, wanted_job: JobRequest, *, origin: str
+    services: Services, caller: Caller, upload: Upload, job_request: JobRequest, *, origin: str
 ) -> Submission:
     """Submit an uploaded roster as a job; its file may be discarded afterwards.
 
@@ -250,11 +250,11 @@ def submit_upload(
         services,
         upload.path,
         name=upload.name,
-        connection=wanted_job.connection,
-        options=wanted_job.options,
+        connection=job_request.connection,
+        options=job_request.options,
         report_dir=None,
         origin=Origin(
-            channel=origin, user=None if caller.name == "-" else caller.name, start_at=wanted_job.start_at
+            channel=origin, user=None if caller.name == "-" else caller.name, start_at=job_request.start_at
         ),
         actor=caller.name,
     )

@@ -1,4 +1,4 @@
-"""Statements that the driver executes itself: the same lines hit, and the same errors, as through SQLAlchemy."""
+"""Statements that the driver executes itself: the same matches and the same errors as through SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def test_values_reach_the_statement_however_the_driver_takes_them(paramstyle: An
         reasons = tx.execute(schema.job.select().order_by(schema.job.c.id)).all()
 
     assert hit == 2
-    assert [line.reason for line in reasons] == [f"for {ids[0]}", f"for {ids[1]}", ""]
+    assert [record.reason for record in reasons] == [f"for {ids[0]}", f"for {ids[1]}", ""]
     engine.dispose()
 
 
-def test_values_that_stand_in_the_statement_stay_what_they_are(ledger: Ledger) -> None:
+def test_values_in_the_statement_itself_are_kept(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
         fixed = schema.job.update().where(schema.job.c.id == bindparam("b_id")).values(reason="always so")
@@ -57,7 +57,7 @@ def test_an_error_of_the_driver_comes_as_sqlalchemys_without_the_values(ledger: 
     assert not raised.value.connection_invalidated
 
 
-def test_a_connection_that_broke_is_told_and_not_used_again(ledger: Ledger) -> None:
+def test_a_broken_connection_is_reported_and_not_used_again(ledger: Ledger) -> None:
     one = compile_statement(text("UPDATE job SET reason = :b_reason"), ledger.engine.dialect)
 
     with ledger.engine.connect() as tx:

@@ -27,10 +27,10 @@ def full(ledger: Ledger) -> None:
     with ledger.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     ledger.engine.dispose()
-    listen_for_full(ledger, pages)
+    fail_as_full(ledger, pages)
 
 
-def listen_for_full(ledger: Ledger, pages: int) -> None:
+def fail_as_full(ledger: Ledger, pages: int) -> None:
     @event.listens_for(ledger.engine, "connect")
     def _limit(connection: sqlite3.Connection, _: object) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")
@@ -106,7 +106,7 @@ def test_a_message_of_the_ledger_never_shows_what_was_to_be_written(ledger: Ledg
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nosuch://x", "postgresql+nosuch://x/y", ""])
-def test_an_address_that_is_none_is_named_in_the_message(url: str) -> None:
+def test_an_invalid_address_is_named_in_the_message(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^ledger: "):
         open_engine(url)
 
@@ -123,14 +123,14 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
         open_engine(f"sqlite:///{tmp_path / 'nowhere' / 'roster.db'}")
 
 
-def test_a_file_that_is_no_database_is_a_plain_message(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_a_plain_message(tmp_path: Path) -> None:
     (tmp_path / "roster.db").write_bytes(b"This is a letter, not a database." * 100)
 
     with pytest.raises(RosterError, match="cannot be opened"):
         open_ledger(tmp_path)
 
 
-def test_a_ledger_of_a_newer_program_is_refused_in_plain_words_and_left_alone(tmp_path: Path) -> None:
+def test_a_ledger_of_a_newer_version_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     with ledger.write() as tx:
         tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -140,7 +140,7 @@ def test_a_ledger_of_a_newer_program_is_refused_in_plain_words_and_left_alone(tm
         open_ledger(tmp_path)
 
 
-def test_a_ledger_writes_ahead_syncs_every_commit_and_keeps_its_references(ledger: Ledger) -> None:
+def test_a_ledger_uses_write_ahead_logging_syncs_every_commit_and_enforces_references(ledger: Ledger) -> None:
     with ledger.read() as tx:
         found = [
             tx.exec_driver_sql(f"PRAGMA {name}").scalar_one()

@@ -44,33 +44,33 @@ async def register_all(ledger: Ledger, job_id: int) -> None:
         await ledger.commit(*intents.registered(claim, work, outcome))
 
 
-def test_a_row_comes_back_as_it_was_understood(ledger: Ledger) -> None:
+def test_a_row_is_loaded_as_it_was_parsed(ledger: Ledger) -> None:
     row = a_row(7, a_candidate(fields={"shoe": "44"}), registration_external_id="X-1")
     a_job_of(ledger, row)
 
-    (line,) = records_of(ledger, schema.row)
+    (record,) = records_of(ledger, schema.row)
 
-    assert rows.read_row(line.parsed) == row
+    assert rows.read_row(record.parsed) == row
 
 
 def test_a_new_row_is_not_attempted(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
 
-    line = reported(ledger, job_id, 2)
+    record = reported(ledger, job_id, 2)
 
-    assert (line.status, line.attempts, line.created, line.error) == (RowStatus.NOT_ATTEMPTED, 0, False, "")
+    assert (record.status, record.attempts, record.created, record.error) == (RowStatus.NOT_ATTEMPTED, 0, False, "")
 
 
-def test_a_row_that_was_not_understood_is_invalid_and_keeps_its_reasons(ledger: Ledger) -> None:
+def test_a_row_that_could_not_be_parsed_is_invalid_and_keeps_its_errors(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
         importing.add_rows(inside(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
 
-    line = reported(ledger, job_id, 2)
+    record = reported(ledger, job_id, 2)
 
-    assert (line.status, line.error, line.code, line.column) == (
+    assert (record.status, record.error, record.code, record.column) == (
         RowStatus.INVALID,
-        "Nobody.",
+        "No candidate.",
         "missing_value",
         "email",
     )
@@ -119,8 +119,8 @@ async def test_what_the_ledger_knows_as_registered_is_not_sent_again(ledger: Led
 
     second = a_job_of(ledger, a_row(2), a_row(3))
 
-    line = reported(ledger, second, 2)
-    assert (line.status, line.registration_id) == (RowStatus.ALREADY_REGISTERED, "R1")
+    record = reported(ledger, second, 2)
+    assert (record.status, record.registration_id) == (RowStatus.ALREADY_REGISTERED, "R1")
     assert reported(ledger, second, 3).status is RowStatus.NOT_ATTEMPTED
 
 
@@ -149,20 +149,20 @@ async def test_again_leaves_duplicates_within_the_roster_skipped(ledger: Ledger)
     second = a_job_of(ledger, a_row(2, ana), a_row(3, ana), again=True)
 
     assert list(statuses_of(ledger, second).values()) == [RowStatus.NOT_ATTEMPTED, RowStatus.SKIPPED]
-    assert [line.series for line in records_of(ledger, schema.registration)] == [1]
+    assert [record.series for record in records_of(ledger, schema.registration)] == [1]
 
 
-async def test_reading_a_roster_with_again_twice_counts_the_series_once(ledger: Ledger) -> None:
+async def test_importing_a_roster_with_again_twice_counts_the_series_once(ledger: Ledger) -> None:
     await register_all(ledger, a_job_of(ledger, a_row(2)))
     second = a_job_of(ledger, a_row(2), again=True)
 
     with ledger.write() as tx:
         importing.add_rows(inside(tx), second, NORTH, [as_new(a_row(2))], again=True)
 
-    assert [line.series for line in records_of(ledger, schema.registration)] == [1]
+    assert [record.series for record in records_of(ledger, schema.registration)] == [1]
 
 
-def test_reading_a_roster_again_after_a_crash_replaces_the_rows_of_the_first_reading(ledger: Ledger) -> None:
+def test_importing_a_roster_again_after_a_crash_replaces_the_rows_of_the_first_import(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2), a_row(3), a_row(4))
 
     with ledger.write() as tx:
@@ -172,7 +172,7 @@ def test_reading_a_roster_again_after_a_crash_replaces_the_rows_of_the_first_rea
     assert counts(ledger) == {"candidate": 3, "registration": 3}
 
 
-def test_a_reading_that_breaks_off_leaves_nothing_behind(ledger: Ledger) -> None:
+def test_an_import_that_fails_leaves_nothing_behind(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
 
     def breaks() -> object:
@@ -186,7 +186,7 @@ def test_a_reading_that_breaks_off_leaves_nothing_behind(ledger: Ledger) -> None
     assert counts(ledger) == {"candidate": 1, "registration": 1}
 
 
-def test_a_roster_longer_than_a_statement_holds_is_read_whole(ledger: Ledger) -> None:
+def test_a_roster_longer_than_a_statement_allows_is_imported_completely(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
         importing.add_rows(
@@ -238,7 +238,7 @@ def test_a_reason_is_written_on_the_unsent_rows_of_one_course_only(ledger: Ledge
     assert [reported(ledger, job_id, number).code for number in (2, 3)] == ["", "course_stopped"]
 
 
-def test_only_a_row_that_was_understood_can_be_found_for_an_answer(ledger: Ledger) -> None:
+def test_only_a_valid_row_can_be_found_for_a_resolution(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
         importing.add_rows(inside(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
@@ -261,7 +261,7 @@ STATUSES = st.lists(st.sampled_from(sorted(RowStatus)), max_size=30)
 
 @settings(max_examples=40, deadline=None)
 @given(wanted=STATUSES)
-def test_the_tally_counts_every_row_once_and_names_every_status(shared: Ledger, wanted: list[str]) -> None:
+def test_every_row_is_counted_once_and_every_status_is_listed(shared: Ledger, wanted: list[str]) -> None:
     with shared.write() as tx:
         job_id = a_job(tx)
         importing.add_rows(
@@ -298,5 +298,5 @@ PARSED = st.builds(
 
 
 @given(PARSED)
-def test_whatever_a_row_says_is_kept_and_read_again_without_loss(row: RosterRow) -> None:
+def test_every_value_of_a_row_is_stored_and_loaded_without_loss(row: RosterRow) -> None:
     assert rows.read_row(rows._ROW.dump_json(row).decode()) == row

@@ -59,7 +59,7 @@ class Worker:
 
 
 class Roster(RuleBasedStateMachine):
-    """Workers over one ledger. `people` and `standing` are what the ledger must know of each line."""
+    """Workers over one ledger. `people` and `registrations` are what the ledger must know of each record."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Roster(RuleBasedStateMachine):
                 tx.execute(table.delete())
         self.workers: list[Worker] = []
         self.people: dict[int, CandidateState] = {}
-        self.standing: dict[int, RegistrationState] = {}
+        self.registrations: dict[int, RegistrationState] = {}
         self.ids: dict[int, str] = {}
         self.rows: dict[int, int] = {}
 
@@ -91,10 +91,10 @@ class Roster(RuleBasedStateMachine):
         self.rows[job_id] = len(read)
         for table, known, new in (
             (schema.candidate, self.people, CandidateState.NEW),
-            (schema.registration, self.standing, RegistrationState.NEW),
+            (schema.registration, self.registrations, RegistrationState.NEW),
         ):
-            for line in records_of(self.ledger, table):
-                known.setdefault(line.id, new)
+            for record in records_of(self.ledger, table):
+                known.setdefault(record.id, new)
 
     @rule(data=st.data())
     def claim(self, data: st.DataObject) -> None:
@@ -111,7 +111,7 @@ class Roster(RuleBasedStateMachine):
 
     @rule(data=st.data(), reload=st.booleans())
     def send_a_creation(self, data: st.DataObject, *, reload: bool) -> None:
-        """Commit the intent as the core does: only for somebody who is new and held by this claim."""
+        """Commit the intent as the program does: only for a candidate that is new and held by this claim."""
         worker, work = self._some_work(data, reload=reload)
         if work is None or worker is None:
             return
@@ -152,21 +152,23 @@ class Roster(RuleBasedStateMachine):
         worker, work = self._some_work(data, reload=reload)
         if work is None or worker is None:
             return
-        line = work.registration
-        ready = line.is_claimed and line.state is RegistrationState.NEW and line.id not in worker.registering
+        record = work.registration
+        ready = record.is_claimed and record.state is RegistrationState.NEW and record.id not in worker.registering
         if ready and self._commit(worker, intents.intent_to_create(worker.claim, work, work.registration)):
-            assert self.standing[line.id] is RegistrationState.NEW, "sent while registered, under way or in doubt"
-            self.standing[line.id] = RegistrationState.SENDING
-            worker.registering.add(line.id)
+            assert self.registrations[record.id] is RegistrationState.NEW, (
+                "sent while registered, being sent or in doubt"
+            )
+            self.registrations[record.id] = RegistrationState.SENDING
+            worker.registering.add(record.id)
 
     @rule(data=st.data(), what=st.sampled_from(["registered", "lost", "refused"]))
     def a_registration_ends(self, data: st.DataObject, what: str) -> None:
         worker, work = self._some_work(data, reload=False)
         if work is None or worker is None or work.registration.id not in worker.registering:
             return
-        line, claim = work.registration.id, worker.claim
-        worker.registering.discard(line)
-        outcome = RowOutcome(status=RowStatus.REGISTERED, registration_id=f"R{line}")
+        record, claim = work.registration.id, worker.claim
+        worker.registering.discard(record)
+        outcome = RowOutcome(status=RowStatus.REGISTERED, registration_id=f"R{record}")
         writes, state = {
             "registered": (intents.registered(claim, work, outcome), RegistrationState.REGISTERED),
             "lost": (
@@ -179,8 +181,8 @@ class Roster(RuleBasedStateMachine):
             ),
         }[what]
         if self._commit(worker, writes):
-            assert self.standing[line] is RegistrationState.SENDING
-            self.standing[line] = state
+            assert self.registrations[record] is RegistrationState.SENDING
+            self.registrations[record] = state
 
     @rule(data=st.data(), there=st.booleans())
     def a_doubt_is_settled(self, data: st.DataObject, *, there: bool) -> None:
@@ -200,7 +202,7 @@ class Roster(RuleBasedStateMachine):
             absent = intents.state_changed(claim, work, work.registration, RegistrationState.NEW)
             if self._commit(worker, intents.registered(claim, work, outcome) if there else absent):
                 state = RegistrationState.REGISTERED if there else RegistrationState.NEW
-                self.standing[work.registration.id] = state
+                self.registrations[work.registration.id] = state
 
     @rule(data=st.data(), closed=st.booleans())
     def give_back(self, data: st.DataObject, *, closed: bool) -> None:
@@ -215,7 +217,7 @@ class Roster(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def kill(self, data: st.DataObject) -> None:
-        """Stop the heartbeat: the lease runs out. The worker itself may wake up later, as a zombie."""
+        """Stop the heartbeat: the lease runs out. The worker itself may wake up later, with a lost claim."""
         worker = self._some_worker(data)
         if worker is None or worker.reaped:
             return
@@ -235,20 +237,20 @@ class Roster(RuleBasedStateMachine):
 
     @invariant()
     def the_ledger_knows_what_happened_and_nothing_known_is_lost(self) -> None:
-        people = {line.id: line for line in records_of(self.ledger, schema.candidate)}
-        assert {id_: CandidateState(line.state) for id_, line in people.items()} == self.people
-        assert {id_: line.lms_id for id_, line in people.items() if line.lms_id} == self.ids
-        lines = records_of(self.ledger, schema.registration)
-        assert {line.id: RegistrationState(line.state) for line in lines} == self.standing
+        people = {record.id: record for record in records_of(self.ledger, schema.candidate)}
+        assert {id_: CandidateState(record.state) for id_, record in people.items()} == self.people
+        assert {id_: record.lms_id for id_, record in people.items() if record.lms_id} == self.ids
+        records = records_of(self.ledger, schema.registration)
+        assert {record.id: RegistrationState(record.state) for record in records} == self.registrations
 
     @invariant()
     def what_is_being_sent_is_held_by_a_claim_that_was_not_reaped(self) -> None:
         live = {worker.claim.token for worker in self.workers if not worker.reaped and not worker.ended}
         for table in (schema.candidate, schema.registration):
-            for line in records_of(self.ledger, table):
-                assert line.claimed_by is None or line.claimed_by in live
-                if line.state in SENDING:
-                    assert line.claimed_by is not None
+            for record in records_of(self.ledger, table):
+                assert record.claimed_by is None or record.claimed_by in live
+                if record.state in SENDING:
+                    assert record.claimed_by is not None
 
     @invariant()
     def the_books_balance(self) -> None:
@@ -272,7 +274,7 @@ class Roster(RuleBasedStateMachine):
         return worker, worker.works[row_id]
 
     def _commit(self, worker: Worker, writes: tuple[Write, ...]) -> bool:
-        """Commit as the core does. What a claim holds it may write; a reaped one never, and it learns so."""
+        """Commit as the program does. What a claim holds it may write; a reaped one never, and it learns so."""
         (outcome,) = self.ledger._commit_together([_PendingWork(writes)])
         if worker.reaped:
             assert isinstance(outcome, StaleClaim)
@@ -286,11 +288,11 @@ class Roster(RuleBasedStateMachine):
     def _let_go(self, worker: Worker) -> None:
         for person in worker.creating:
             self.people[person] = CandidateState.IN_DOUBT
-        for line in worker.registering:
-            self.standing[line] = RegistrationState.IN_DOUBT
+        for record in worker.registering:
+            self.registrations[record] = RegistrationState.IN_DOUBT
 
 
-def test_nothing_is_sent_in_doubt_nothing_known_is_lost_and_the_books_balance() -> None:
+def test_nothing_is_sent_in_doubt_nothing_known_is_lost_and_the_counts_agree() -> None:
     run_state_machine_as_test(
         Roster,
         settings=settings(

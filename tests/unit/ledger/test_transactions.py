@@ -39,8 +39,8 @@ async def test_many_commits_at_once_share_a_few_transactions_and_all_are_written
     )
 
     assert len(seen) <= 5
-    assert {line.state for line in records_of(ledger, schema.registration)} == {RegistrationState.SENDING}
-    assert {line.attempts for line in records_of(ledger, schema.row)} == {1}
+    assert {record.state for record in records_of(ledger, schema.registration)} == {RegistrationState.SENDING}
+    assert {record.attempts for record in records_of(ledger, schema.row)} == {1}
 
 
 async def test_a_commit_is_on_disk_when_it_returns(ledger: Ledger, tmp_path: Path) -> None:
@@ -69,12 +69,14 @@ async def test_a_stale_commit_among_many_fails_alone_and_writes_nothing(ledger: 
     )
 
     assert [isinstance(result, StaleClaim) for result in results] == [place == 4 for place in range(10)]
-    states = [line.state for line in records_of(ledger, schema.registration)]
+    states = [record.state for record in records_of(ledger, schema.registration)]
     assert states == [RegistrationState.NEW if place == 4 else RegistrationState.SENDING for place in range(10)]
-    assert [line.attempts for line in records_of(ledger, schema.row)] == [int(place != 4) for place in range(10)]
+    assert [record.attempts for record in records_of(ledger, schema.row)] == [
+        int(place != 4) for place in range(10)
+    ]
 
 
-async def test_a_commit_is_written_whole_or_not_at_all(ledger: Ledger) -> None:
+async def test_a_commit_is_written_completely_or_not_at_all(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2), a_row(3))
     claim = claimed(ledger, job_id)
     good, bad = items_of(ledger, claim)
@@ -88,8 +90,8 @@ async def test_a_commit_is_written_whole_or_not_at_all(ledger: Ledger) -> None:
             *intents.intent_to_create(claim, bad, bad.registration),
         )
 
-    assert {line.state for line in records_of(ledger, schema.registration)} == {RegistrationState.NEW}
-    assert {line.attempts for line in records_of(ledger, schema.row)} == {0}
+    assert {record.state for record in records_of(ledger, schema.registration)} == {RegistrationState.NEW}
+    assert {record.attempts for record in records_of(ledger, schema.row)} == {0}
 
 
 async def test_a_broken_statement_among_many_takes_no_other_down(ledger: Ledger) -> None:
@@ -105,7 +107,7 @@ async def test_a_broken_statement_among_many_takes_no_other_down(ledger: Ledger)
 
     assert isinstance(results[0], LedgerError)
     assert results[1:] == [None] * 5
-    assert {line.attempts for line in records_of(ledger, schema.row)} == {1}
+    assert {record.attempts for record in records_of(ledger, schema.row)} == {1}
 
 
 async def test_a_function_that_fails_keeps_its_own_error_and_takes_no_other_down(ledger: Ledger) -> None:
@@ -150,7 +152,7 @@ async def test_functions_and_writes_may_share_a_commit(ledger: Ledger) -> None:
     assert tally.by_status[RowStatus.REJECTED] == 1
 
 
-async def test_whoever_is_cancelled_while_waiting_spoils_nothing_for_the_others(ledger: Ledger) -> None:
+async def test_a_caller_that_is_cancelled_while_waiting_does_not_affect_the_others(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2), a_row(3))
     claim = claimed(ledger, job_id)
     one, two = items_of(ledger, claim)
@@ -174,7 +176,7 @@ async def test_a_ledger_serves_one_event_loop_after_the_other(ledger: Ledger) ->
     assert await count() == 0
 
 
-def test_a_rehearsal_leaves_nothing_behind(ledger: Ledger) -> None:
+def test_a_dry_run_leaves_nothing_behind(ledger: Ledger) -> None:
     with ledger.dry_run() as tx:
         a_job(tx)
         assert len(jobs.list_jobs(tx)) == 1
@@ -182,7 +184,7 @@ def test_a_rehearsal_leaves_nothing_behind(ledger: Ledger) -> None:
     assert records_of(ledger, schema.job) == []
 
 
-def test_a_reader_sees_one_state_throughout(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_reader_sees_one_snapshot(ledger: Ledger, tmp_path: Path) -> None:
     other = open_ledger(tmp_path)
     with ledger.read() as tx:
         before = len(jobs.list_jobs(tx))
@@ -194,7 +196,7 @@ def test_a_reader_sees_one_state_throughout(ledger: Ledger, tmp_path: Path) -> N
     assert len(records_of(ledger, schema.job)) == before + 1
 
 
-def test_a_reader_cannot_write_by_mistake_and_hold_others_up(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_reader_cannot_write_by_mistake_and_block_others(ledger: Ledger, tmp_path: Path) -> None:
     other = open_ledger(tmp_path)
     with ledger.read() as tx:
         jobs.list_jobs(tx)

@@ -1,4 +1,4 @@
-"""Connections: how they are, and a call to see whether one answers."""
+"""Connections: their health and speed, and a check whether the LMS answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.ledger import jobs, key_value
 from worker.ledger.database import now
 from worker.model import JobState, Role
 from worker.web.auth import require_role
-from worker.web.pages.rendering import page
+from worker.web.pages.rendering import render_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
-#: So many of the newest jobs are looked through for what a connection does.
+#: How many of the newest jobs are searched for those of a connection.
 MAX_JOBS = 200
 
 
@@ -36,19 +36,19 @@ class ConnectionView:
     name: str
     system: str
     host: str
-    #: What is wrong with its configuration; empty when nothing is.
+    #: The error in its configuration; empty when there is none.
     error: str = ""
     warnings: tuple[str, ...] = ()
-    #: Calls a second, and whether somebody configured them or they were found out.
+    #: Calls per second, and whether they are configured or measured.
     rate: float | None = None
     rate_is_configured: bool = False
     max_in_flight: int = 0
     last_used: float | None = None
-    #: Until when the LMS asked for a pause, if that is still ahead.
+    #: The end of the pause that the LMS asked for, if that is in the future.
     paused_until: float | None = None
     running: int = 0
     queued: int = 0
-    #: The newest job that was refused for speed, or that stopped itself.
+    #: The newest job that was rate limited, and the newest that is held.
     rate_limited_job: int | None = None
     rate_limited_calls: int = 0
     held_job: int | None = None
@@ -58,15 +58,15 @@ class ConnectionView:
 
     @property
     def health(self) -> tuple[str, str, str]:
-        """Return tone, sign and words of how it is."""
+        """Return the tone, sign and label of its health."""
         if self.error:
-            return "bad", "!", "Not configured well"
+            return "bad", "!", "Configuration error"
         if self.held_job:
-            return "bad", "!", "Needs you"
+            return "bad", "!", "Action needed"
         if self.paused_until:
-            return "warn", "◷", "The LMS asked for a pause"
+            return "warn", "◷", "Paused by the LMS"
         if self.running:
-            return "busy", "▸", "At work"
+            return "busy", "▸", "Running"
         return ("good", "✓", "Ready") if self.last_used else ("quiet", "○", "Not used yet")
 
 
@@ -84,12 +84,12 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
         warnings = tuple(lms.literal_secrets(connection, raw))
     except RosterError as error:
         return ConnectionView(name=name, system=str(raw.get("system", "")), host="", error=str(error))
-    mine = [job for job in newest if job.connection == connection.name]
-    memory = bootstrap.pace_key(connection)
-    remembered = key_value.get(tx, memory) or {}
-    not_before = float(remembered.get("not_before") or 0)
-    refused = next((job for job in mine if job.rate_limited), None)
-    held = next((job for job in mine if job.state is JobState.HELD), None)
+    own_jobs = [job for job in newest if job.connection == connection.name]
+    pace_key = bootstrap.pace_key(connection)
+    pace = key_value.get(tx, pace_key) or {}
+    not_before = float(pace.get("not_before") or 0)
+    rate_limited = next((job for job in own_jobs if job.rate_limited), None)
+    held = next((job for job in own_jobs if job.state is JobState.HELD), None)
     people = f"people:{connection.name}"
     return ConnectionView(
         name=connection.name,
@@ -99,12 +99,12 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
         rate=services.known_rate(tx, connection),
         rate_is_configured=connection.rate is not None,
         max_in_flight=connection.max_in_flight,
-        last_used=key_value.updated_at(tx, memory),
+        last_used=key_value.updated_at(tx, pace_key),
         paused_until=not_before if not_before > now() else None,
-        running=sum(job.state.is_sending for job in mine),
-        queued=sum(job.state is JobState.QUEUED for job in mine),
-        rate_limited_job=refused.id if refused else None,
-        rate_limited_calls=refused.rate_limited if refused else 0,
+        running=sum(job.state.is_sending for job in own_jobs),
+        queued=sum(job.state is JobState.QUEUED for job in own_jobs),
+        rate_limited_job=rate_limited.id if rate_limited else None,
+        rate_limited_calls=rate_limited.rate_limited if rate_limited else 0,
         held_job=held.id if held else None,
         held_reason=held.reason if held else "",
         lists_people=lms.rules_of(connection).lists_people,
@@ -120,15 +120,15 @@ async def show(request: Request) -> Response:
 
 @require_role(Role.OPERATOR)
 async def check(request: Request) -> Response:
-    """Make one harmless call and say how it went."""
+    """Make one read-only call to the LMS and show the result."""
     services: Services = request.app.state.services
-    good, told = await run_in_threadpool(diagnostics.check_connection, services, request.path_params["name"])
-    return await _connections_page(request, notice=told, good=good)
+    result = await run_in_threadpool(diagnostics.check_connection, services, request.path_params["name"])
+    return await _connections_page(request, notice=result.text, is_good=result.is_ok)
 
 
-async def _connections_page(request: Request, *, notice: str = "", good: bool = True) -> Response:
+async def _connections_page(request: Request, *, notice: str = "", is_good: bool = True) -> Response:
     views = await run_in_threadpool(views_of, request.app.state.services)
-    return page(request, "connections.html", connections=views, told=notice, good=good)
+    return render_page(request, "connections.html", connections=views, notice=notice, is_good=is_good)
 
 
 routes: list[BaseRoute] = [

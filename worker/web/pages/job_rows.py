@@ -1,4 +1,4 @@
-"""The rows of a job's page: filtered by status, a page at a time, or the one of a number."""
+"""The rows on a job's page: filtered by status, one page at a time, or a single row by its number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.intake.text import clean
 from worker.ledger import resolutions, rows
 from worker.model import CandidateState, RegistrationState, RowStatus
 from worker.reports.lines import SEVERAL
-from worker.web.pages.labels import status_info
+from worker.web.labels import status_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ MAX_DIGITS = 9
 _NAME = ("first_name", "last_name")
 _ADDRESS = ("email", "external_id", "candidate_id", "login_name")
 _COURSE = ("course_id", "course_name", "course_external_id")
-#: Filters beside the single statuses.
+#: Filters for several statuses; further ones are the single statuses.
 FILTERS = {
     "": ("All rows", ()),
-    "open": ("Rows that need a look", tuple(status for status in RowStatus if status.needs_attention)),
-    "done": ("Rows that are done", tuple(status for status in RowStatus if status.is_done)),
+    "open": ("Needs attention", tuple(status for status in RowStatus if status.needs_attention)),
+    "done": ("Done", tuple(status for status in RowStatus if status.is_done)),
 }
 
 
@@ -48,48 +48,48 @@ class PageRow:
     candidate_id: str
     registration_id: str
     changed_at: float | None
-    #: What a person may say about it when it is in doubt: of `registration`, `candidate`, `absent`.
+    #: The possible resolutions of a row in doubt: some of `registration`, `candidate`, `absent`.
     choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowPage:
-    """Some rows of a job, and how to come to the others."""
+    """Some rows of a job, and the links to the others."""
 
     job_id: int
     page_rows: list[PageRow]
     status: str
-    #: The number that was searched for.
+    #: The row number that was searched for.
     number: str
     page: int
-    #: How many rows fit the filter.
+    #: How many rows match the filter.
     count: int
     filters: list[tuple[str, str, int]]
 
     @property
     def pages(self) -> int:
-        """Return how many pages there are."""
+        """Return the number of pages."""
         return max(1, -(-self.count // ROWS_A_PAGE))
 
     @property
-    def own_address(self) -> str:
-        """Return the address of these rows."""
-        return f"/jobs/{self.job_id}?{urlencode({'row': self.number})}" if self.number else self.address(self.page)
+    def url(self) -> str:
+        """Return the URL of these rows."""
+        return f"/jobs/{self.job_id}?{urlencode({'row': self.number})}" if self.number else self.url_of(self.page)
 
-    def address(self, page: int) -> str:
-        """Return the whole address of another page of the same filter: this one may stand at that of a POST."""
+    def url_of(self, page: int) -> str:
+        """Return the full URL of another page with the same filter; the URL of this page may be that of a POST."""
         return f"/jobs/{self.job_id}?" + urlencode({"status": self.status, "page": page})
 
 
 def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: Mapping[str, str]) -> RowPage:
-    """Return the rows that a query asks for; what makes no sense in it is passed over."""
+    """Return the rows that a query selects; invalid values in it are ignored."""
     status = query.get("status", "")
     statuses = FILTERS[status][1] if status in FILTERS else _single(status)
     if status not in FILTERS and not statuses:
         status = ""
     number = query.get("row", "").strip()
-    wanted = _number(number)
-    if number and wanted is None:
+    row_number = _number(number)
+    if number and row_number is None:
         number = ""
     count = sum(counts.get(each, 0) for each in statuses or RowStatus)
     last = max(1, -(-count // ROWS_A_PAGE))
@@ -97,9 +97,9 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
     found = rows.page_of_rows(
         tx,
         job.id,
-        statuses=() if wanted is not None else statuses,
-        number=wanted,
-        offset=0 if wanted is not None else (page - 1) * ROWS_A_PAGE,
+        statuses=() if row_number is not None else statuses,
+        number=row_number,
+        offset=0 if row_number is not None else (page - 1) * ROWS_A_PAGE,
         limit=ROWS_A_PAGE,
     )
     return RowPage(
@@ -108,7 +108,7 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
         status=status,
         number=number,
         page=page,
-        count=len(found) if wanted is not None else count,
+        count=len(found) if row_number is not None else count,
         filters=_filters(counts, is_moving=job.state.is_moving),
     )
 
@@ -151,7 +151,7 @@ def _page_row(tx: Transaction, job: Job, row: ReportedRow) -> PageRow:
 
 
 def _cells(job: Job, cells: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Return what the cells of these columns say, where they say something."""
+    """Return the cells of these columns that are not empty."""
     places = [list(job.columns).index(column) for column in columns if column in job.columns]
     return [clean(cells[at]) for at in places if at < len(cells) and clean(cells[at])]
 

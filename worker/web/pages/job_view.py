@@ -1,4 +1,4 @@
-"""A job as its page shows it: where it stands, how fast it goes, when it will be done, what can be done to it."""
+"""A job as its page shows it: its progress, speed, time left, and the possible actions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.ledger.database import now
 from worker.model import Action, JobState, RowStatus
 from worker.reports import gather
 from worker.reports.labels import STATE_INFO
-from worker.web.pages.labels import status_info
+from worker.web.labels import status_info
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from worker.reports.labels import StateInfo, StatusInfo
     from worker.reports.lines import Summary
 
-#: The rate is that of so long ago until now (seconds).
+#: The period over which the speed is measured (seconds).
 RATE_SECONDS = 60.0
 _NO_ACTIVITY = rows.Activity(in_flight=0, finished=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A part of the bar: rows of one tone, from where to where in thousandths of all."""
+    """A part of the progress bar: rows of one tone; start and width in thousandths of all rows."""
 
     tone: str
     start: int
@@ -39,47 +39,54 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
-    """Where a job stands."""
+    """The current state of a job."""
 
     job: Job
     summary: Summary
     info: StateInfo
     in_flight: int
-    #: Rows that got an outcome in a minute, just now; None when it is not at work.
-    rows_a_minute: float | None
+    #: Rows processed per minute; None when the job is not sending.
+    rows_per_minute: float | None
     ahead: TimeLeft | None
-    #: Seconds until it is done, as far as anybody can tell.
+    #: Estimated seconds until the job has ended.
     seconds_left: float | None
     actions: frozenset[JobAction]
 
     @property
     def is_moving(self) -> bool:
-        """Tell whether the page should follow it."""
+        """Return whether the page should poll it."""
         return self.job.state.is_moving
 
     @property
     def done(self) -> int:
-        """Return how many rows are done."""
+        """Return the number of rows that are done."""
         return self.summary.done
 
     @property
     def processed(self) -> int:
-        """Return how many rows have an outcome of any kind."""
+        """Return the number of rows with any outcome."""
         return self.summary.total - self.unsent
 
     @property
     def unsent(self) -> int:
-        """Return how many rows have none yet."""
+        """Return the number of rows without an outcome."""
         return self.summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0)
 
     @property
+    def retry_label(self) -> str:
+        """Return what a retry sends: `12 unsent rows`, or `12 rows` when some of them were rejected."""
+        retriable = sum(count for status, count in self.summary.by_status.items() if status.is_retriable)
+        kind = "unsent " if retriable == self.unsent else ""
+        return f"{retriable:,} {kind}{'row' if retriable == 1 else 'rows'}"
+
+    @property
     def need_attention(self) -> int:
-        """Return how many rows a person must look at."""
+        """Return the number of rows that a person must correct or resolve."""
         return sum(count for status, count in self.summary.by_status.items() if status.needs_attention)
 
     @property
     def counts(self) -> list[tuple[RowStatus, StatusInfo, int]]:
-        """Return the statuses that occur."""
+        """Return the statuses that occur, with their labels and counts."""
         counts = self.summary.by_status
         return [
             (each, status_info(each, is_moving=self.is_moving), counts[each])
@@ -89,7 +96,7 @@ class JobView:
 
     @property
     def shares(self) -> list[Share]:
-        """Return the parts of the bar."""
+        """Return the parts of the progress bar."""
         total = self.summary.total or 1
         by_tone: dict[str, int] = {}
         for status, info, count in self.counts:
@@ -105,72 +112,72 @@ class JobView:
 
     @property
     def calls(self) -> int:
-        """Return how many calls it has made."""
+        """Return the number of calls that the job has made."""
         return sum(self.summary.calls.values())
 
     @property
     def announcement(self) -> str:
-        """Return where it stands in one sentence, for those who listen."""
-        text = f"{self.info.label}: {self.processed:,} of {self.summary.total:,} rows have an outcome"
-        return f"{text}, {self.need_attention:,} need a look." if self.need_attention else f"{text}."
+        """Return the progress in one sentence, for screen readers."""
+        text = f"{self.info.label}: {self.processed:,} of {self.summary.total:,} rows processed"
+        return f"{text}, {self.need_attention:,} need attention." if self.need_attention else f"{text}."
 
 
 def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = False) -> JobView:
-    """Return where a job stands now; a `brief` view, for a list, knows no speed and nothing that is under way."""
+    """Return the current state of a job; without speed and rows in flight when `brief`, for a list."""
     summary = gather.summarise(tx, job)
-    moved = _NO_ACTIVITY if brief else rows.activity_since(tx, job.id, now() - RATE_SECONDS)
-    rate = _rows_a_minute(job, moved.finished)
+    activity = _NO_ACTIVITY if brief else rows.activity_since(tx, job.id, now() - RATE_SECONDS)
+    rate = _rows_per_minute(job, activity.finished)
     ahead = None if brief or job.has_ended else time_left(services, tx, job)
     return JobView(
         job=job,
         summary=summary,
         info=STATE_INFO[job.state],
-        in_flight=moved.in_flight if job.state.may_have_calls else 0,
-        rows_a_minute=rate,
+        in_flight=activity.in_flight if job.state.may_have_calls else 0,
+        rows_per_minute=rate,
         ahead=ahead,
         seconds_left=_seconds_left(job, summary, rate, ahead),
         actions=_actions(services, job, summary),
     )
 
 
-def _rows_a_minute(job: Job, settled: int) -> float | None:
-    if not job.state.is_sending or not job.started_at or not settled:
+def _rows_per_minute(job: Job, finished: int) -> float | None:
+    if not job.state.is_sending or not job.started_at or not finished:
         return None
     seconds = min(RATE_SECONDS, max(1.0, now() - job.started_at))
-    return settled * 60 / seconds
+    return finished * 60 / seconds
 
 
-def _seconds_left(job: Job, summary: Summary, rate: float | None, ahead: TimeLeft | None) -> float | None:
-    """Return the seconds left: by the calls ahead and the pace, or else as the rows of the last minute went."""
+def _seconds_left(job: Job, summary: Summary, rate: float | None, left: TimeLeft | None) -> float | None:
+    """Return the seconds left: by the remaining calls and their rate, or else by the rows of the last minute."""
     if not job.state.is_sending:
         return None
-    if ahead is not None:
-        return ahead.seconds
+    if left is not None:
+        return left.seconds
     return summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0) * 60 / rate if rate else None
 
 
 def _actions(services: Services, job: Job, summary: Summary) -> frozenset[JobAction]:
-    """Return what makes sense now; whether it can be done is found out when it is tried."""
+    """Return the actions that make sense now; whether one is possible is only known when it is tried."""
     if job.purged_at is not None:
         return frozenset()
-    counts, acts = summary.by_status, set()
+    counts, actions = summary.by_status, set()
     if job.state.is_moving and job.state is not JobState.CANCELLING:
-        acts |= {JobAction.PAUSE, JobAction.CANCEL}
+        actions |= {JobAction.PAUSE, JobAction.CANCEL}
     if job.state.is_idle:
-        acts |= {JobAction.RESUME, JobAction.CANCEL}
+        actions |= {JobAction.RESUME, JobAction.CANCEL}
     ended_by_itself = job.has_ended and job.state not in {JobState.INVALID, JobState.CANCELLED}
     if ended_by_itself and counts.get(RowStatus.NOT_ATTEMPTED, 0):
-        acts.add(JobAction.RESUME)
-    again = any(count for status, count in counts.items() if status.is_retriable)
-    if job.has_ended and job.state is not JobState.INVALID and again:
-        acts.add(JobAction.RETRY)
-    if job.has_ended and counts.get(RowStatus.REGISTERED, 0) and can_undo(services, job):
-        acts.add(JobAction.UNDO)
-    return frozenset(acts)
+        actions.add(JobAction.RESUME)
+    has_retriable = any(count for status, count in counts.items() if status.is_retriable)
+    if job.has_ended and job.state is not JobState.INVALID and has_retriable:
+        actions.add(JobAction.RETRY)
+    if job.has_ended and counts.get(RowStatus.REGISTERED, 0) and can_withdraw(services, job):
+        actions.add(JobAction.UNDO)
+    return frozenset(actions)
 
 
-def can_undo(services: Services, job: Job) -> bool:
-    """Tell whether the job's LMS can withdraw registrations."""
+def can_withdraw(services: Services, job: Job) -> bool:
+    """Return whether the job's LMS can withdraw registrations."""
     try:
         return Action.WITHDRAW in lms.rules_of(services.connection(job.connection)).actions
     except RosterError:

@@ -1,4 +1,4 @@
-"""Jobs: the list, one of them with its rows, live; and what a person may do to it."""
+"""Jobs: the list, a job with its rows and live progress, and the actions on a job."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from worker.control import JobAction
 from worker.errors import RosterError, UsageError
 from worker.jobs.resolve import Resolution
 from worker.ledger import jobs
-from worker.model import JobState, Role
+from worker.model import JobState, Role, RowStatus
 from worker.web import limits
 from worker.web.auth import require_role
 from worker.web.pages.job_rows import RowPage, rows_of
 from worker.web.pages.job_view import JobView, view_of
-from worker.web.pages.rendering import page
+from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 from worker.web.summaries import MAX_ID, job_of
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 SEE_OTHER, BAD_REQUEST = 303, 400
 JOBS_A_PAGE = 50
 MAX_ID_LENGTH = 200
-#: Acts that are asked back about before they are done.
+#: Actions that ask for confirmation.
 _CONFIRMED = (JobAction.CANCEL, JobAction.UNDO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedResolution:
-    """An answer on a row in doubt that was not taken, and why."""
+    """A resolution of a row in doubt that was refused, and why."""
 
     row: int
     found: str
@@ -55,7 +55,7 @@ async def list_jobs(request: Request) -> Response:
     before = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID)) else None
     before = min(before, MAX_ID) if before is not None else None
     views = await run_in_threadpool(newest_jobs, services, JOBS_A_PAGE + 1, before)
-    return page(
+    return render_page(
         request,
         "jobs.html",
         views=views[:JOBS_A_PAGE],
@@ -72,29 +72,29 @@ def newest_jobs(services: Services, limit: int, before: int | None = None) -> li
 
 @require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
-    """Show a job with its rows; `part=now` only where it stands, for the page's own script."""
+    """Show a job with its rows; with `part=progress` only its progress, for the script of the page."""
     return await _job_page(request)
 
 
 async def _job_page(
     request: Request, *, notice: str = "", status: int = 200, refused: RefusedResolution | None = None
 ) -> Response:
-    """Show a job; with what was `refused` the row that it is about, its form holding what was typed."""
+    """Show a job; after a `refused` resolution with its row, whose form has what was typed."""
     services: Services = request.app.state.services
     job_id, query = request.path_params["job"], {"row": str(refused.row)} if refused else request.query_params
-    if request.query_params.get("part") == "now":
+    if request.query_params.get("part") == "progress":
         view = await run_in_threadpool(_read, services, job_id)
-        return page(request, "job_now.html", status=status, view=view)
+        return render_page(request, "job_progress.html", status=status, view=view)
     view, rows = await run_in_threadpool(_read_rows, services, job_id, query)
     if refused and not any(line.row == refused.row and line.choices for line in rows.page_rows):
         notice = refused.message
-    return page(
+    return render_page(
         request,
         "job.html",
         status=status,
         view=view,
         rows=rows,
-        told=notice or _notice(request),
+        notice=notice or _notice(request, view),
         is_refused=status >= BAD_REQUEST,
         refused=refused,
         longest_id=MAX_ID_LENGTH,
@@ -112,56 +112,64 @@ def _read_rows(services: Services, job_id: int, query: Mapping[str, str]) -> tup
         return view, rows_of(tx, view.job, view.summary.by_status, query)
 
 
-#: What the page says after an act; by a name, since anybody may write an address.
+#: What the page says after an action; by name, since the query of a link can be forged.
 _NOTICES = {
-    "twin": "This very roster is at work already: this is its job. Nothing was sent twice.",
-    "pause": "Paused: calls under way finish, nothing more is sent.",
-    "resume": "The job goes on.",
-    "cancel": "Cancelled: calls under way finish, the rest is never sent.",
-    "retry": "The rows for which nothing was done are sent again.",
-    "undo": "This job withdraws what the other one registered, and leaves what was there before.",
-    "resolve": "Noted. When all rows in doubt have their answer, press “Go on” or “Send again”, if it is there.",
+    "duplicate": "This file is already job {job} ({state}). Nothing was sent twice.",
+    "pause": "Paused. Calls in progress finish; nothing more is sent.",
+    "resume": "Resumed.",
+    "cancel": "Cancelled. Calls in progress finish; the remaining rows are not sent.",
+    "retry": "Retrying the rows for which nothing was done.",
+    "undo": "This job withdraws the registrations of the other job. Older registrations are kept.",
+    "resolve": "Saved. {left}",
 }
 
 
-def _notice(request: Request) -> str:
-    return _NOTICES.get(request.query_params.get("told", ""), "")
+def _notice(request: Request, view: JobView) -> str:
+    text = _NOTICES.get(request.query_params.get("notice", ""), "")
+    return text.format(job=view.job.id, state=view.info.label.lower(), left=_left_to_resolve(view))
+
+
+def _left_to_resolve(view: JobView) -> str:
+    """Return how many rows are still in doubt, and what to do after the last of them."""
+    count = view.summary.by_status.get(RowStatus.IN_DOUBT, 0)
+    then = f"{'Then s' if count else 'S'}elect Resume." if JobAction.RESUME in view.actions else ""
+    return f"{f'{count:,} left.' if count else 'No unconfirmed rows left.'} {then}".strip()
 
 
 @require_role(Role.OPERATOR)
 async def confirm(request: Request) -> Response:
-    """Say what an act will do before it is done."""
+    """Ask for confirmation: show what an action will do."""
     services: Services = request.app.state.services
-    what = _action_of(request)
+    action = _action_of(request)
     view = await run_in_threadpool(_read, services, request.path_params["job"])
-    begins_early = what is JobAction.RESUME and view.job.state is JobState.SCHEDULED
-    if what not in _CONFIRMED and not begins_early:
+    starts_early = action is JobAction.RESUME and view.job.state is JobState.SCHEDULED
+    if action not in _CONFIRMED and not starts_early:
         return RedirectResponse(f"/jobs/{view.job.id}", SEE_OTHER)
-    return page(request, "confirm.html", view=view, act=what)
+    return render_page(request, "confirm.html", view=view, action=action)
 
 
 @require_role(Role.OPERATOR)
 async def perform(request: Request) -> Response:
     """Pause, resume, cancel, retry or undo a job."""
     services: Services = request.app.state.services
-    what, job_id = _action_of(request), request.path_params["job"]
+    action, job_id = _action_of(request), request.path_params["job"]
     try:
-        result = await run_in_threadpool(control.perform, services, what, job_id, actor=request.state.caller.name)
+        result = await run_in_threadpool(control.perform, services, action, job_id, actor=request.state.caller.name)
     except UsageError as error:
         return await _job_page(request, notice=str(error), status=409)
-    return RedirectResponse(f"/jobs/{result.job_id}?told={what}", SEE_OTHER)
+    return RedirectResponse(f"/jobs/{result.job_id}?notice={action}", SEE_OTHER)
 
 
 def _action_of(request: Request) -> JobAction:
     try:
-        return JobAction(request.path_params["act"])
+        return JobAction(request.path_params["action"])
     except ValueError:
-        raise HttpProblem(404, "There is nothing at this address") from None
+        raise HttpProblem(404, "There is no page at this address") from None
 
 
 @require_role(Role.OPERATOR)
 async def resolve(request: Request) -> Response:
-    """Take a person's answer on a row in doubt."""
+    """Save the resolution of a row in doubt."""
     services: Services = request.app.state.services
     job_id, row = request.path_params["job"], request.path_params["row"]
     if max(job_id, row) > MAX_ID:
@@ -169,21 +177,21 @@ async def resolve(request: Request) -> Response:
     form = await limits.read_form(request)
     found, lms_id = (str(form.get(name, "")).strip() for name in ("found", "id"))
     try:
-        answer = _resolution_of(found, lms_id)
-        await run_in_threadpool(control.resolve, services, job_id, row, answer, actor=request.state.caller.name)
+        resolution = _resolution_of(found, lms_id)
+        await run_in_threadpool(control.resolve, services, job_id, row, resolution, actor=request.state.caller.name)
     except RosterError as error:
         refused = RefusedResolution(row=row, found=found, lms_id=lms_id, message=str(error))
         return await _job_page(request, status=409, refused=refused)
-    return RedirectResponse(f"/jobs/{job_id}?status=in_doubt&told=resolve", SEE_OTHER)
+    return RedirectResponse(f"/jobs/{job_id}?status=in_doubt&notice=resolve", SEE_OTHER)
 
 
 def _resolution_of(found: str, lms_id: str) -> Resolution:
     if found == "absent":
         return Resolution(absent=True)
     if found not in {"candidate", "registration"}:
-        raise UsageError("Say what you found in the LMS: choose one of the answers")
+        raise UsageError("Choose what you found in the LMS")
     if not lms_id or len(lms_id) > MAX_ID_LENGTH or not lms_id.isprintable():
-        raise UsageError("Write the id that the LMS shows for it")
+        raise UsageError("Enter the ID that the LMS shows")
     if found == "candidate":
         return Resolution(candidate_id=lms_id)
     return Resolution(registration_id=lms_id)
@@ -193,6 +201,6 @@ routes: list[BaseRoute] = [
     Route("/jobs", list_jobs),
     Route("/jobs/{job:int}", show),
     Route("/jobs/{job:int}/rows/{row:int}/resolve", resolve, methods=["POST"]),
-    Route("/jobs/{job:int}/{act}", confirm),
-    Route("/jobs/{job:int}/{act}", perform, methods=["POST"]),
+    Route("/jobs/{job:int}/{action}", confirm),
+    Route("/jobs/{job:int}/{action}", perform, methods=["POST"]),
 ]

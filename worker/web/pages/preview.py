@@ -1,4 +1,4 @@
-"""What was understood of a dropped roster, for its page: headings, problems, who is known, what it will cost."""
+"""The preview of an uploaded roster: its columns, problems, known people, calls and time, from a dry run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.intake.roster_file import open_roster
 from worker.intake.text import clean
 from worker.jobs import drafts
 from worker.jobs.estimate import plan_of
-from worker.ledger.rows import count_remaining, page_of_rows
+from worker.ledger.rows import count_people_to_register, count_remaining, page_of_rows
 from worker.model import RowStatus
 from worker.reports import gather
 
@@ -36,20 +36,20 @@ MAX_CELL = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewColumn:
-    """A heading of the file, what it is taken for, and a few of its cells."""
+    """A column of the file, how it is imported, and a few of its cells."""
 
     name: str
     letter: str
-    #: Our column, or empty when it is not used.
+    #: The column it is imported as; empty when it is not imported.
     column: str
-    #: What it would be by its own name.
+    #: The column that its heading is matched to automatically.
     detected: str
     examples: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowMessage:
-    """A row about which there is something to say."""
+    """A row with a message."""
 
     row: int
     error: str
@@ -59,12 +59,12 @@ class RowMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What was understood."""
+    """The preview of a draft."""
 
     made_at: float
-    #: Why the file cannot be read as it is; empty when it can.
+    #: Why the file cannot be imported as it is; empty when it can.
     error: str = ""
-    #: Names as each candidate encoding reads them, when the encoding must be said.
+    #: Names as each possible encoding reads them, when a person must choose one.
     readings: dict[str, str] = field(default_factory=dict)
     is_text: bool = False
     sheet: str = ""
@@ -76,8 +76,9 @@ class Preview:
     invalid: list[RowMessage] = field(default_factory=list)
     duplicates: list[RowMessage] = field(default_factory=list)
     already_registered: list[int] = field(default_factory=list)
-    #: Rows to be registered by course, people whom the ledger does not know, and rows of other actions.
+    #: Rows to be registered by course, their people, how many of these are new, and rows of other actions.
     courses: dict[str, int] = field(default_factory=dict)
+    people: int = 0
     new_people: int = 0
     other_actions: int = 0
     calls: str = ""
@@ -96,32 +97,32 @@ class Preview:
 
 
 def preview_of(services: Services, draft: Draft) -> Preview:
-    """Return what was understood of a draft, looking at it when nobody has since its last change."""
-    kept = drafts.find_preview(services, draft, Preview)
-    if kept is None:
-        kept = _make_preview(services, draft)
-        drafts.save_preview(services, draft, kept)
-    return kept
+    """Return the preview of a draft, made again when the draft has changed."""
+    saved = drafts.find_preview(services, draft, Preview)
+    if saved is None:
+        saved = _make_preview(services, draft)
+        drafts.save_preview(services, draft, saved)
+    return saved
 
 
 def _make_preview(services: Services, draft: Draft) -> Preview:
     path = drafts.path_of(services, draft)
-    seen = Preview(made_at=time.time())
+    preview = Preview(made_at=time.time())
     try:
         file = open_roster(path, name=draft.name, sheet=draft.options.sheet, encoding=draft.options.encoding)
-        seen = _with_file(seen, file, draft)
-        return _with_dry_run(services, draft, path, seen)
+        preview = _with_file(preview, file, draft)
+        return _with_dry_run(services, draft, path, preview)
     except UncertainEncoding as error:
-        return replace(seen, error=str(error), readings=dict(error.readings), is_text=True)
+        return replace(preview, error=str(error), readings=dict(error.readings), is_text=True)
     except NothingSent as error:
-        return replace(seen, error=str(error))
+        return replace(preview, error=str(error))
 
 
 def _with_file(preview: Preview, file: RosterFile, draft: Draft) -> Preview:
-    """Return what is seen of the file itself, whatever its headings mean."""
+    """Return the preview with the content of the file, before its columns are matched."""
     first = list(itertools.islice(file.rows(), SAMPLE_ROWS))
     mapping = draft.options.mapping
-    headings = [
+    columns = [
         PreviewColumn(
             name=clean(name),
             letter=column_letter(at),
@@ -138,14 +139,14 @@ def _with_file(preview: Preview, file: RosterFile, draft: Draft) -> Preview:
         is_text=not file.sheet,
         sheet=file.sheet,
         sheets=[file.sheet, *file.other_sheets] if file.sheet else [],
-        columns=headings,
+        columns=columns,
         sample_rows=[(row.row, [_shorten(cell) for cell in row.cells]) for row in first],
         notes=list(file.notes),
     )
 
 
 def _with_dry_run(services: Services, draft: Draft, path: Path, preview: Preview) -> Preview:
-    """Return what the real run would find; the file is opened before, so that the ledger is held but shortly."""
+    """Return the preview with the result of a dry run. The file is opened first, to keep the transaction short."""
     opened = open_with_options(path, draft.name, draft.options)
     connection = services.connection(draft.connection)
     rules = lms.rules_of(connection)
@@ -153,11 +154,10 @@ def _with_dry_run(services: Services, draft: Draft, path: Path, preview: Preview
         job = dry_run(tx, path, connection, draft.options, rules=rules, name=draft.name, opened=opened)
         plan = plan_of(tx, services, job.id, connection)
         preview = _with_rows(tx, job, gather.summarise(tx, job), preview)
-    used = [
-        replace(heading, column=column or "")
-        for heading, column in zip(preview.columns, opened[1].columns, strict=True)
+    columns = [
+        replace(each, column=column or "") for each, column in zip(preview.columns, opened[1].columns, strict=True)
     ]
-    return replace(preview, columns=used, calls=plan.span, rate=plan.rate, seconds=plan.seconds)
+    return replace(preview, columns=columns, calls=plan.span, rate=plan.rate, seconds=plan.seconds)
 
 
 def _with_rows(tx: Transaction, job: Job, summary: Summary, preview: Preview) -> Preview:
@@ -168,8 +168,9 @@ def _with_rows(tx: Transaction, job: Job, summary: Summary, preview: Preview) ->
         counts={status.value: count for status, count in summary.by_status.items()},
         invalid=_messages(tx, job, RowStatus.INVALID),
         duplicates=_messages(tx, job, RowStatus.SKIPPED),
-        already_registered=[line.row for line in _messages(tx, job, RowStatus.ALREADY_REGISTERED)],
+        already_registered=[each.row for each in _messages(tx, job, RowStatus.ALREADY_REGISTERED)],
         courses=dict(ahead.rows_by_course),
+        people=count_people_to_register(tx, job.id),
         new_people=ahead.new_candidates,
         other_actions=ahead.actions,
     )

@@ -1,4 +1,4 @@
-"""Schedules: what comes again and again, when it comes next, and how to end that."""
+"""Schedules: their sources, their next and last runs, and their removal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.ledger.database import now
 from worker.model import Role
 from worker.schedules import cron, source
 from worker.web.auth import require_role
-from worker.web.pages.rendering import page
+from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from worker.web.caller import Caller
 
 NEXT_RUNS = 3
-_NOTICES = {"removed": "The schedule is removed; jobs that it opened stay."}
+_NOTICES = {"removed": "The schedule was removed. Existing jobs are kept."}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleView:
-    """A schedule, where its rosters come from without what is secret in that, and its next runs."""
+    """A schedule, its source without secrets, and its next runs."""
 
     schedule: Schedule
     source: str
@@ -42,14 +42,14 @@ class ScheduleView:
 async def show(request: Request) -> Response:
     """Show all schedules, the next to run first."""
     views = await run_in_threadpool(_views, request.app.state.services)
-    told = _NOTICES.get(request.query_params.get("told", ""), "")
-    return page(request, "schedules.html", views=views, told=told)
+    notice = _NOTICES.get(request.query_params.get("notice", ""), "")
+    return render_page(request, "schedules.html", views=views, notice=notice)
 
 
 def _views(services: Services) -> list[ScheduleView]:
     with services.ledger.read() as tx:
-        kept = schedules.list_schedules(tx)
-    return [_view(each) for each in sorted(kept, key=lambda each: each.next_at)]
+        all_schedules = schedules.list_schedules(tx)
+    return [_view(each) for each in sorted(all_schedules, key=lambda each: each.next_at)]
 
 
 def _view(each: Schedule) -> ScheduleView:
@@ -60,11 +60,11 @@ def _view(each: Schedule) -> ScheduleView:
 
 @require_role(Role.OPERATOR)
 async def confirm_removal(request: Request) -> Response:
-    """Ask before a schedule is removed."""
+    """Ask for confirmation before a schedule is removed."""
     name = request.path_params["name"]
     for view in await run_in_threadpool(_views, request.app.state.services):
         if view.schedule.name == name:
-            return page(request, "confirm_removal.html", view=view)
+            return render_page(request, "confirm_removal.html", view=view)
     raise _not_found()
 
 
@@ -72,7 +72,7 @@ async def confirm_removal(request: Request) -> Response:
 async def remove(request: Request) -> Response:
     """Remove a schedule."""
     await run_in_threadpool(_remove, request.app.state.services, request.state.caller, request.path_params["name"])
-    return RedirectResponse("/schedules?told=removed", 303)
+    return RedirectResponse("/schedules?notice=removed", 303)
 
 
 def _remove(services: Services, caller: Caller, name: str) -> None:
@@ -83,7 +83,7 @@ def _remove(services: Services, caller: Caller, name: str) -> None:
 
 
 def _not_found() -> HttpProblem:
-    return HttpProblem(404, "There is no schedule of that name any more")
+    return HttpProblem(404, "There is no schedule with this name. It may have been removed")
 
 
 routes: list[BaseRoute] = [

@@ -69,9 +69,9 @@ def upgrade() -> None:
         for old, new in columns.items():
             op.alter_column(table, old, new_column_name=new)
     for table, indexes in INDEXES.items():
-        for old, (new, columns) in indexes.items():
+        for old, (new, indexed) in indexes.items():
             op.drop_index(old, table)
-            op.create_index(op.f(new), table, columns)
+            op.create_index(op.f(new), table, indexed)
     if op.get_bind().dialect.name == "postgresql":
         _rename_constraints()
     else:
