@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests import servers, wheels
-from tests.conftest import Result
+from tests.conftest import Result, wait_until
+from tests.queues import Service
 
 #: Between two sweeps (seconds).
 SWEEP_SECONDS = "1"
@@ -50,8 +50,8 @@ class Desk:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *words: str | Path) -> Path:
-        """Start a service and return its log; the service is killed at the end of the test."""
+    def start(self, *words: str | Path, ready: str) -> Service:
+        """Start a service and wait until its log says that it is ready; it is killed at the end of the test."""
         log = self.folder / f"{words[0]}.{words[-1]}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -62,18 +62,14 @@ class Desk:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        self.services.callback(_kill, process)
-        return log
+        service = Service(process, log)
+        self.services.callback(service.close)
+        wait_until(lambda: ready in service.said() or service.is_over, f"{ready!r} of {words[0]}")
+        assert not service.is_over, service.said()
+        return service
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {"ROSTER_SWEEP_SECONDS": SWEEP_SECONDS, "PYTHONUNBUFFERED": "1"}
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        for each in [*psutil.Process(process.pid).children(recursive=True), process]:
-            each.kill()
-    process.wait(30)
 
 
 @pytest.fixture
@@ -96,18 +92,14 @@ def test_the_wheel_has_the_samples_and_nothing_that_only_a_checkout_uses(wheel: 
     assert [name for name in names if name.endswith((".sh", "Dockerfile", ".pyc"))] == []
 
 
-def test_a_worker_of_the_wheel_works_a_submitted_roster_off(
-    desk: Desk, redis_server, read_csv, wait_until: Callable[..., None]
-) -> None:
-    lms = desk.start("roster", "sandbox", "--port", str(servers.free_port()))
-    wait_until(lambda: "[connections.kmi]" in lms.read_text("utf-8"), "the sandbox")
-    connections = lms.read_text("utf-8").partition("\n\n")[2]
+def test_a_worker_of_the_wheel_works_a_submitted_roster_off(desk: Desk, redis_server, read_csv) -> None:
+    lms = desk.start("roster", "sandbox", "--port", str(servers.free_port()), ready="api_secret")
+    connections = lms.said().partition("\n\n")[2]
     broker = f'broker = "{redis_server.connection_url}/0"\n'
     (desk.folder / "roster.toml").write_text(broker + connections, "utf-8")
 
-    worker = desk.start("celery", "-A", "worker", "worker", "--concurrency", "1")
-    desk.start("celery", "-A", "worker", "beat")
-    wait_until(lambda: "ready." in worker.read_text("utf-8"), "the worker")
+    desk.start("celery", "-A", "worker", "worker", "--concurrency", "1", ready="ready.")
+    desk.start("celery", "-A", "worker", "beat", ready="beat: Starting")
     wait_until(lambda: desk.roster("doctor", "--swept").code == 0, "the sweep")
     doctor = desk.roster("doctor")
     job = desk.roster("submit", desk.installed.packages / "worker/samples/tidy.csv", "--to", "north", "--json").json
