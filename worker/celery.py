@@ -6,6 +6,7 @@ Redis loses and doubles a message now and then, whatever is set: claims in the l
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task, signals
@@ -16,6 +17,7 @@ from worker import logs, schedule, settings, watching, workplace
 from worker.errors import RosterError, SettingsError
 from worker.ledger.bells import Task as Name
 from worker.preload import preload
+from worker.shadowing import shadowing_warning
 from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
@@ -153,6 +155,12 @@ def _leave(**_: Any) -> None:
     workplace.leave()
 
 
+def _refuse_other_tasks(**_: Any) -> None:
+    """End with a sentence when the current folder has a package `tasks` of its own: ours would not be found."""
+    if warning := shadowing_warning(Path.cwd()):
+        sys.exit(warning)
+
+
 def __getattr__(name: str) -> Any:
     """Return `app` for `celery -A worker`, made from the configuration when it is first asked for."""
     if name != "app":
@@ -174,6 +182,7 @@ def _app_of_this_program() -> Celery:
             watching.prepare()
     except RosterError as error:
         sys.exit(str(error))
+    signals.import_modules.connect(_refuse_other_tasks)
     signals.setup_logging.connect(lambda **_: logs.configure(config.log), weak=False)
     signals.worker_init.connect(lambda **_: preload(config.ledger), weak=False)
     return make_app(config)

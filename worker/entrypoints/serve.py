@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,7 @@ from worker.entrypoints.web.uploads import clear_leftovers
 from worker.errors import UsageError
 from worker.ledger import accounts
 from worker.settings import is_loopback, read_post
+from worker.shadowing import shadowing_warning
 from worker.standalone import Standalone
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def serve(services: Services, host: str | None, port: int | None) -> int:
     host, port = host or settings.host, settings.port if port is None else port
     _refuse_an_open_door(services, host)
     logs.configure(services.settings.log)
+    if services.settings.broker and (warning := shadowing_warning(Path.cwd())):
+        click.echo(f"Warning: {warning}", err=True)
     clear_leftovers(services.files / api.UPLOADS)
     draft_files.remove_old(services)
     with closing(_listen(host, port)) as listening:

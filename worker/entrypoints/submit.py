@@ -17,6 +17,7 @@ from worker.entrypoints.work import REPORTS, connection_of
 from worker.errors import UsageError
 from worker.intake.accept import Arrival, accept, glance
 from worker.model import Driver
+from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ def submit(services: Services, files: Sequence[Path], options: dict[str, Any]) -
             "`celery -A worker worker`; or start `roster serve`; or use `roster run`, which needs no service"
         )
     logs.configure(services.settings.log, logging.ERROR)
+    if services.settings.broker and (warning := shadowing_warning(Path.cwd())):
+        click.echo(f"Warning: {warning}", err=True)
     connection = connection_of(services, options["to"])
     read = roster_options(services, options)
     start = starting_time(options["at"]) if options["at"] else None
