@@ -6,12 +6,12 @@ from functools import partial
 
 from celery import Task, shared_task
 
-from worker import dispatch, workplace
-from worker.duties import company
+from worker import dispatch
+from worker.runtime import multiplexer, process
 
 
 @shared_task(name="roster.split", bind=True)
 def split(self: Task, job_id: int) -> None:
     """Make a job ready and ring for its first batches."""
-    here = workplace.here()
-    here.run(company.split(here, job_id, partial(dispatch.ring, self.app)))
+    here = process.here()
+    here.run(multiplexer.split(here, job_id, partial(dispatch.ring, self.app)))

@@ -11,27 +11,27 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from worker import lms
-from worker.ledger import batches, calls, jobs, reading, schema
-from worker.ledger.access import Ledger
+from worker.ledger import batches, importing, intents, jobs, schema
 from worker.ledger.batches import PlannedBatch
-from worker.ledger.engine import open_engine
-from worker.ledger.owners import owner_name
-from worker.ledger.reading import within
-from worker.ledger.reported import ReportedRow, reported_rows
+from worker.ledger.database import open_engine
+from worker.ledger.importing import within
+from worker.ledger.leases import owner_name
+from worker.ledger.rows import ReportedRow, reported_rows
+from worker.ledger.transactions import Ledger
 from worker.lms.contract import Deed, Enrolment
 from worker.lms.http import Door, open_wire
 from worker.model import Action, Candidate, Course, JobState, RosterRow, RowStatus
 from worker.registration.breaker import Breaker
-from worker.registration.desk import Desk
+from worker.registration.context import Desk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from worker.ledger.batches import Claim
-    from worker.ledger.calls import Work
+    from worker.ledger.intents import Work
     from worker.lms.contract import Connector
-    from worker.pace.hints import Hints
+    from worker.pace.hints.response import Hints
     from worker.settings import Connection
 
 NORTH = "north"
@@ -69,14 +69,14 @@ def a_row(number: int = 2, candidate: Candidate | None = None, **changes: Any) -
     return RosterRow(**{**values, **changes})
 
 
-def as_new(row: RosterRow) -> reading.NewRow:
+def as_new(row: RosterRow) -> importing.NewRow:
     """Return a row as the reading of a roster hands it to the ledger."""
-    return reading.NewRow(row=row.row, cells=[str(row.row)], parsed=row)
+    return importing.NewRow(row=row.row, cells=[str(row.row)], parsed=row)
 
 
-def invalid(number: int) -> reading.NewRow:
+def invalid(number: int) -> importing.NewRow:
     """Return a row that was not understood."""
-    return reading.NewRow(
+    return importing.NewRow(
         row=number, cells=["?"], parsed=None, error="Nobody.", code="missing_value", column="email"
     )
 
@@ -114,7 +114,7 @@ def a_job_of(ledger: Ledger, *roster: RosterRow, size: int = 100, again: bool = 
     with ledger.write() as tx:
         job_id = a_job(tx, **changes)
         connection = changes.get("connection", NORTH)
-        reading.add_rows(within(tx), job_id, connection, map(as_new, roster), again=again)
+        importing.add_rows(within(tx), job_id, connection, map(as_new, roster), again=again)
         plan(tx, job_id, size)
     return job_id
 
@@ -151,7 +151,7 @@ def claimed(ledger: Ledger, job_id: int, owner: str | None = None, *, place: int
 def works_of(ledger: Ledger, claim: Claim) -> list[Work]:
     """Return what is to be worked off under a claim."""
     with ledger.read() as tx:
-        return calls.load_work(tx, claim)
+        return intents.load_work(tx, claim)
 
 
 def line_of(ledger: Ledger, table: Any, line_id: int) -> Any:

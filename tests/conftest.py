@@ -490,7 +490,7 @@ def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
 def door(office: Callable[..., Office], _tls: ssl.SSLContext) -> Iterator[Callable[..., Any]]:
     """Open the web door of an office: `door(desk)`, with options of `roster serve`; shut before the office."""
     del office
-    from tests.doors import open_door  # noqa: PLC0415 - most tests need no web door
+    from tests.web_server import open_door  # noqa: PLC0415 - most tests need no web door
 
     with ExitStack() as stack:
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.finding import ARGUMENTS, find_browser, is_up
+from tests.browser.chromium import ARGUMENTS, find_browser, is_up
 from tests.conftest import ROSTER, SECRETS, wait_until
 from tests.servers import free_port
 from worker.sandbox.server import make_world, running

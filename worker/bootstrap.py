@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING
 
 from worker import lms, settings
 from worker.errors import SettingsError
-from worker.intake.remote import is_address, refuse_unwritable
-from worker.ledger import directory, jobs, outlook
-from worker.ledger.access import Ledger
-from worker.ledger.engine import now, open_engine
-from worker.ledger.owners import owner_name
+from worker.intake.storage import is_address, refuse_unwritable
+from worker.ledger import jobs, key_value, rows
+from worker.ledger.database import now, open_engine
+from worker.ledger.leases import owner_name
+from worker.ledger.transactions import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Connection as Transaction
-
     from worker.errors import RosterError
+    from worker.ledger.database import Transaction
     from worker.lms.http import Door, Wire
-    from worker.pace.gate import Gate
+    from worker.pace.limiter import Gate
     from worker.pace.rate import Rate
-    from worker.pace.stores import PaceStore
-    from worker.registration.desk import Desk
+    from worker.pace.stores.memory import PaceStore
+    from worker.registration.context import Desk
     from worker.settings import Connection, Settings
 
 #: A call that was given leave and never reported holds its slot for so much longer than it may take (seconds).
@@ -82,7 +81,7 @@ class Services:
         configured = configured_rate(connection)
         if configured is not None:
             return configured.per_second
-        remembered = directory.recall(tx, pace_memory(connection)) or {}
+        remembered = key_value.recall(tx, pace_memory(connection)) or {}
         return float(remembered.get("rate") or 0) or None
 
 
@@ -117,25 +116,25 @@ def configured_rate(connection: Connection) -> Rate | None:
 
 def open_gate(services: Services, connection: Connection) -> Gate:
     """Return the gate before an LMS's calls, at the pace that held when the credential was last used."""
-    from worker.pace.gate import Gate  # noqa: PLC0415
+    from worker.pace.limiter import Gate  # noqa: PLC0415
 
     return Gate(_open_store(services, connection), max_in_flight=connection.max_in_flight)
 
 
 def _open_store(services: Services, connection: Connection) -> PaceStore:
     """Return where the pace is kept: in this process, or in the broker's Redis for all who use it."""
-    from worker.pace import memory  # noqa: PLC0415
     from worker.pace.state import Bounds  # noqa: PLC0415
-    from worker.pace.stores import MemoryStore  # noqa: PLC0415
+    from worker.pace.stores import persistence  # noqa: PLC0415
+    from worker.pace.stores.memory import MemoryStore  # noqa: PLC0415
 
     with services.ledger.read() as tx:
-        remembered = directory.recall(tx, pace_memory(connection)) or {}
+        remembered = key_value.recall(tx, pace_memory(connection)) or {}
     bounds = Bounds(max_in_flight=connection.max_in_flight, rate=configured_rate(connection))
-    found = memory.from_memory(remembered, now=now())
+    found = persistence.from_memory(remembered, now=now())
     not_before = float(remembered.get("not_before") or 0)
     if not services.settings.broker:
         return MemoryStore(bounds, found=found, not_before=not_before)
-    from worker.pace.shared import SharedStore, open_redis  # noqa: PLC0415 - 100 ms that only a queue costs
+    from worker.pace.stores.redis import SharedStore, open_redis  # noqa: PLC0415 - 100 ms that only a queue costs
 
     return SharedStore(
         open_redis(services.settings.broker),
@@ -177,11 +176,11 @@ def open_desk(
 ) -> Desk:
     """Return the desk at which this process works on a job; `stopping` tells why nothing more may be sent."""
     from worker.registration.breaker import Breaker  # noqa: PLC0415
-    from worker.registration.desk import Desk  # noqa: PLC0415
+    from worker.registration.context import Desk  # noqa: PLC0415
 
     connector = lms.connect(connection, door)
     with services.ledger.read() as tx:
-        proven = outlook.proven_courses(tx, connection.name)
+        proven = rows.proven_courses(tx, connection.name)
         job = jobs.find_job(tx, job_id)
     desk = Desk(
         job_id=job_id,

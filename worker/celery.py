@@ -13,15 +13,31 @@ from celery import Celery, Task, signals
 from celery.exceptions import CeleryError, Ignore, Reject, Retry
 from structlog.contextvars import bound_contextvars
 
-from worker import logs, schedule, settings, watching, workplace
+from worker import logs, settings
 from worker.errors import RosterError, SettingsError
-from worker.ledger.bells import Task as Name
-from worker.preload import preload
+from worker.ledger.queue import Task as Name
+from worker.runtime import flower, process
+from worker.runtime.preload import preload
+from worker.safe_errors import place_of
 from worker.shadowing import shadowing_warning
-from worker.unforeseen import place_of
 
 if TYPE_CHECKING:
     from worker.settings import Settings
+
+#: Whoever is at work sweeps by then, when every slot is taken.
+VOID_AFTER_SECONDS = 60.0
+
+
+def beat_table(every_seconds: float) -> dict[str, dict[str, Any]]:
+    """Return what beat rings, and how often; a bell that nobody answered in time is void."""
+    return {
+        "sweep": {
+            "task": Name.SWEEP.value,
+            "schedule": every_seconds,
+            "options": {"expires": VOID_AFTER_SECONDS, "priority": 0},
+        }
+    }
+
 
 #: Messages in Redis begin with this, so that one Redis may serve others too.
 PREFIX = "roster:queue:"
@@ -137,9 +153,9 @@ def _life(config: Settings) -> dict[str, Any]:
         "worker_max_tasks_per_child": 1000,
         "worker_max_memory_per_child": 500_000,
         "worker_hijack_root_logger": False,
-        "beat_schedule": schedule.beat_table(config.sweep_seconds),
+        "beat_schedule": beat_table(config.sweep_seconds),
         # One entry, known from the settings: no file to keep.
-        "beat_scheduler": "worker.beat:Beat",
+        "beat_scheduler": "worker.runtime.beat:Beat",
         "beat_max_loop_interval": 5,
         "timezone": "UTC",
     }
@@ -147,12 +163,12 @@ def _life(config: Settings) -> dict[str, Any]:
 
 @signals.worker_shutting_down.connect
 def _tell_children(**_: Any) -> None:
-    workplace.ending.set()
+    process.ending.set()
 
 
 @signals.worker_process_shutdown.connect
 def _leave(**_: Any) -> None:
-    workplace.leave()
+    process.leave()
 
 
 def _refuse_other_tasks(**_: Any) -> None:
@@ -179,7 +195,7 @@ def _app_of_this_program() -> Celery:
         if not {"beat", "flower"} & set(sys.argv):
             settings.read_post(config)
         if "flower" in sys.argv:
-            watching.prepare()
+            flower.prepare()
     except RosterError as error:
         sys.exit(str(error))
     signals.import_modules.connect(_refuse_other_tasks)

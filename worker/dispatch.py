@@ -10,10 +10,10 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from worker.celery import make_app
-from worker.ledger import bells
-from worker.ledger.bells import Bell, Task, Urgency
-from worker.ledger.engine import now
-from worker.registration import feed
+from worker.jobs import advance
+from worker.ledger import queue
+from worker.ledger.database import now
+from worker.ledger.queue import Bell, Task, Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,12 +57,12 @@ def show(task: CeleryTask, done: int, total: int) -> None:
 
 def start(services: Services, job_id: int) -> bool:
     """Ask the queue to work a job off; False when the broker is away: the job then begins with a later sweep."""
-    window = feed.Window(batches=services.settings.window)
+    window = advance.Window(batches=services.settings.window)
     with services.ledger.write() as tx:
-        due = feed.go_on(tx, job_id, window, now())
+        due = advance.go_on(tx, job_id, window, now())
     if unrung := ring(make_app(services.settings), due):
         with services.ledger.write() as tx:
-            bells.unring(tx, unrung)
+            queue.unring(tx, unrung)
     return not unrung
 
 

@@ -9,17 +9,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from worker import lms
 from worker.errors import RosterError
-from worker.ledger import jobs, notices, rows
-from worker.ledger.engine import now
-from worker.registration.estimate import estimate
+from worker.jobs.estimate import estimate
+from worker.ledger import jobs, rows, webhooks
+from worker.ledger.database import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prometheus_client.core import Metric
-    from sqlalchemy import Connection
 
     from worker.bootstrap import Services
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
 #: Jobs that ended longer ago are told no more, so that the series do not grow for ever (seconds).
@@ -42,7 +42,7 @@ class JobMetrics:
                 for job in jobs.list_jobs(tx, MOST_JOBS):
                     if not job.has_ended or (job.finished_at or 0) > now() - TOLD_SECONDS:
                         self._tell(tx, told, job)
-                for each, count in notices.tally(tx).items():
+                for each, count in webhooks.tally(tx).items():
                     told.hooks.add_metric(each, count)
         except RosterError:
             told.up.add_metric((), 0)
@@ -50,7 +50,7 @@ class JobMetrics:
             told.up.add_metric((), 1)
         yield from told.all()
 
-    def _tell(self, tx: Connection, told: _Told, job: Job) -> None:
+    def _tell(self, tx: Transaction, told: _Told, job: Job) -> None:
         name = (str(job.id), job.connection)
         told.state.add_metric((*name, job.state), 1)
         for status, count in rows.tally(tx, job.id).by_status.items():
@@ -62,7 +62,7 @@ class JobMetrics:
         if not job.has_ended:
             self._tell_pace(tx, told, job, name)
 
-    def _tell_pace(self, tx: Connection, told: _Told, job: Job, name: tuple[str, str]) -> None:
+    def _tell_pace(self, tx: Transaction, told: _Told, job: Job, name: tuple[str, str]) -> None:
         ahead = ahead_of(self._services, tx, job)
         if ahead is not None:
             told.pace.add_metric(name, ahead.rate)
@@ -79,7 +79,7 @@ class Ahead:
     seconds: float
 
 
-def ahead_of(services: Services, tx: Connection, job: Job) -> Ahead | None:
+def ahead_of(services: Services, tx: Transaction, job: Job) -> Ahead | None:
     """Return how long a job still takes; None when no pace is known."""
     try:
         connection = services.connection(job.connection)

@@ -9,9 +9,9 @@ import zipfile
 import pytest
 
 from tests.conftest import FIRST_NAME, LAST_NAME
-from tests.doors import events_of, problem
-from worker.entrypoints.web import words
-from worker.entrypoints.web.calls import CALLS
+from tests.web_server import events_of, problem
+from worker.web import schemas
+from worker.web.routes import CALLS
 
 MANY = 40
 
@@ -43,7 +43,7 @@ def test_a_roster_is_dropped_registered_and_reported(door, desk, lms):
     assert dropped.headers["location"] == f"/api/jobs/{job}"
     summary = served.until(job)
     assert (summary["state"], summary["roster"], summary["total"]) == ("succeeded", "spring.csv", 3)
-    words.Summary.model_validate(summary)
+    schemas.Summary.model_validate(summary)
     assert served.client.get("/api/jobs").json() == [summary]
     assert len(lms.standing) == 3
     results = served.client.get(f"/api/jobs/{job}/results.csv")
@@ -306,7 +306,7 @@ def test_a_job_is_followed_until_it_ends(door, desk, lms):
     told = list(events_of(served.client, job))
 
     for _, each in told:
-        words.Progress.model_validate(each)
+        schemas.Progress.model_validate(each)
         assert each["total"] == sum(each["by_status"].values())
     assert [name for name, _ in told][-2:] == ["message", "end"]
     states = list(dict.fromkeys(each["state"] for _, each in told))

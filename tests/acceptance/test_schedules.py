@@ -11,8 +11,8 @@ import pytest
 
 from tests.drop_folders import folder_of, serve
 from worker.ledger import jobs, schedules
-from worker.ledger.access import Ledger
-from worker.ledger.engine import open_engine
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
 
 
 def make_due(desk, *names, ago=1.0):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests.doors import problem
+from tests.web_server import problem
 
 MB = 1024 * 1024
 BOUNDARY = "------------------------roster"

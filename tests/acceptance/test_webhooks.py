@@ -12,8 +12,8 @@ import json
 import pytest
 
 from tests.conftest import wait_until
-from tests.doors import add_user, problem
 from tests.servers import free_port
+from tests.web_server import add_user, problem
 
 SECRET = "wh_a-secret-of-the-office"
 CREATED = "RegistrationCreated"

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from worker.pace import adaptive
-from worker.pace.hints import read_hints
+from worker.pace.estimator import pace
+from worker.pace.hints.response import read_hints
 from worker.pace.rate import Rate
 from worker.pace.state import Bounds, Found
 
@@ -234,7 +234,7 @@ def run(case: Case) -> Result:
     """Run one case to its end in virtual time."""
     dice = random.Random(case.seed)  # noqa: S311 (repeatable dice, no secret)
     bounds = Bounds(max_in_flight=case.max_in_flight, rate=case.rate)
-    state = adaptive.begin(bounds, case.found)
+    state = pace.begin(bounds, case.found)
     serial = itertools.count()
     events: list[tuple[float, int, str, object]] = [(START, next(serial), "ask", None)]
     asked_for = START
@@ -261,9 +261,9 @@ def run(case: Case) -> Result:
             refused += not verdict.taken
             if hints.retry_after is not None:
                 not_before = max(not_before, now + hints.retry_after)
-            state = adaptive.report(state, bounds, sent, hints, now)
+            state = pace.report(state, bounds, sent, hints, now)
         while accepted + state.flow.in_flight < case.calls:
-            state, turn = adaptive.reserve(state, now)
+            state, turn = pace.reserve(state, now)
             if turn.sent is None:
                 wake = now + turn.seconds + 1e-6
                 if turn.seconds and not now < asked_for <= wake:

@@ -21,10 +21,10 @@ from httpx_aiohttp import AiohttpTransport
 
 from worker.bootstrap import open_services
 from worker.intake.accept import Options, accept
-from worker.intake.read_in import read_in
+from worker.intake.importing import read_in
 from worker.ledger import jobs
 from worker.lms import rules_of
-from worker.runner import Runner
+from worker.runtime.embedded import Runner
 
 PORT = 8977
 URL = f"http://127.0.0.1:{PORT}"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.ledger.access import Ledger
-from worker.ledger.engine import open_engine
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import update
 
 from worker.accounts import guessing, keys, passwords, people
 from worker.errors import UsageError
-from worker.ledger import accounts, audit, schema
-from worker.ledger.access import Ledger
-from worker.ledger.engine import now
+from worker.ledger import accounts, schema
+from worker.ledger.database import now
+from worker.ledger.transactions import Ledger
 from worker.model import Role
-
-if TYPE_CHECKING:
-    pass
 
 GOOD = "a long and quiet evening"
 
@@ -161,7 +157,7 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
     assert keys.owner_of_token(ledger, token) is None
     with ledger.read() as tx:
         assert [(each.name, each.role) for each, _ in accounts.list_accounts(tx)] == [("bea", Role.ADMIN)]
-        assert [line.act for line in audit.lines(tx, most=3)] == ["user remove", "user password", "user role"]
+        assert [line.act for line in accounts.lines(tx, most=3)] == ["user remove", "user password", "user role"]
     for wrong in ("ana", "-"):
         with pytest.raises(UsageError, match="there are: bea"):
             people.remove(ledger, wrong, by="-")

@@ -33,29 +33,39 @@ from tests.builders import (
 )
 from worker.errors import StaleClaim
 from worker.intake.accept import Accepted, Options, accept
-from worker.intake.read_in import read_in
-from worker.ledger import batches, bells, calls, deeds, directory, jobs, named, reading, rows, schema
-from worker.ledger.access import Ledger
-from worker.ledger.bells import Urgency
-from worker.ledger.calls import Outcome
-from worker.ledger.candidates import Directory
-from worker.ledger.engine import HEAD, now, open_engine, planned_for_values
-from worker.ledger.identity import identify
-from worker.ledger.named import Findings
-from worker.ledger.owners import owner_name
+from worker.intake.importing import read_in
+from worker.jobs import advance
+from worker.jobs.completion import settle_job
+from worker.ledger import (
+    action_intents,
+    batches,
+    external_ids,
+    importing,
+    intents,
+    jobs,
+    key_value,
+    queue,
+    rows,
+    schema,
+)
+from worker.ledger import people as directory
+from worker.ledger.candidates import Directory, identify
+from worker.ledger.database import HEAD, now, open_engine, planned_for_values
+from worker.ledger.external_ids import Findings
+from worker.ledger.intents import Outcome
+from worker.ledger.leases import owner_name
+from worker.ledger.queue import Urgency
+from worker.ledger.transactions import Ledger
 from worker.lms.contract import Person
 from worker.model import Action, Candidate, CandidateState, Driver, JobState, RowRules, RowStatus
-from worker.registration import feed
-from worker.registration.settle import settle_job
 from worker.settings import Connection as Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sqlalchemy import Connection
-
-    from worker.ledger.calls import Work
+    from worker.ledger.database import Transaction
+    from worker.ledger.intents import Work
 
 
 async def test_of_two_processes_that_claim_the_same_batches_each_batch_goes_to_one(
@@ -85,7 +95,7 @@ async def test_of_two_batches_that_name_one_candidate_exactly_one_may_create_the
 
     results = await asyncio.gather(
         *(
-            ledger.commit(*calls.sending_candidate(claim, works_of(ledger, claim)[0]))
+            ledger.commit(*intents.sending_candidate(claim, works_of(ledger, claim)[0]))
             for ledger, claim in zip(two, claims, strict=True)
         ),
         return_exceptions=True,
@@ -100,7 +110,7 @@ async def test_commits_of_two_processes_at_once_are_all_written(two: tuple[Ledge
 
     await asyncio.gather(
         *(
-            ledger.commit(*calls.candidate_created(claim, work, f"L{work.row_id}"))
+            ledger.commit(*intents.candidate_created(claim, work, f"L{work.row_id}"))
             for ledger, claim in zip(two, claims, strict=True)
             for work in works_of(ledger, claim)
         )
@@ -115,14 +125,14 @@ async def test_a_claim_that_was_taken_over_writes_nothing_any_more(two: tuple[Le
     job_id = a_job_of(two[0], a_row(2))
     zombie = claimed(two[0], job_id, ELSEWHERE)
     (work,) = works_of(two[0], zombie)
-    await two[0].commit(*calls.sending_candidate(zombie, work))
+    await two[0].commit(*intents.sending_candidate(zombie, work))
     change_lines(two[1], schema.batch, lease_until=now() - 1)
     with two[1].write() as tx:
         assert batches.reap(tx) == 1
     claimed(two[1], job_id)
 
     with pytest.raises(StaleClaim):
-        await two[0].commit(*calls.candidate_created(zombie, work, "7"))
+        await two[0].commit(*intents.candidate_created(zombie, work, "7"))
 
     line = line_of(two[1], schema.candidate, work.candidate.id)
     assert (line.state, line.lms_id) == (CandidateState.IN_DOUBT, None)
@@ -133,7 +143,7 @@ async def test_of_two_processes_that_finish_the_last_batches_one_closes_the_job(
     job_id = a_job_of(two[0], a_row(2), state=JobState.RUNNING)
     claim = claimed(two[0], job_id)
     (work,) = works_of(two[0], claim)
-    await two[0].commit(*calls.registered(claim, work, Outcome(status=RowStatus.REGISTERED)))
+    await two[0].commit(*intents.registered(claim, work, Outcome(status=RowStatus.REGISTERED)))
     with two[0].write() as tx:
         batches.release(tx, claim, closed=True)
 
@@ -183,9 +193,9 @@ def test_whose_batches_are_taken_first_goes_by_the_rows_left(
     roster = (a_row(number, a_candidate(email=f"p{number}@example.com")) for number in range(2, rows_left + 2))
     job_id = a_job_of(two[0], *roster, driver=Driver.QUEUE, planned=True)
     with two[0].write() as tx:
-        feed.go_on(tx, job_id, feed.Window(), now())
+        advance.go_on(tx, job_id, advance.Window(), now())
     with two[1].read() as tx:
-        waiting = bells.unanswered(tx, besides=())
+        waiting = queue.unanswered(tx, besides=())
 
     assert [(bell.job_id, bell.urgency) for bell in waiting] == [(job_id, urgency)]
 
@@ -292,19 +302,19 @@ def test_somebody_listed_again_is_listed_once_with_what_is_newest(two: tuple[Led
 def test_what_is_remembered_replaces_what_was(two: tuple[Ledger, Ledger]) -> None:
     for ledger, rate in zip(two, (5.0, 9.0), strict=True):
         with ledger.write() as tx:
-            directory.remember(tx, "pace:x", {"rate": rate})
+            key_value.remember(tx, "pace:x", {"rate": rate})
 
     with two[0].read() as tx:
-        assert directory.recall(tx, "pace:x") == {"rate": 9.0}
-        assert directory.recall(tx, "pace:y") is None
+        assert key_value.recall(tx, "pace:x") == {"rate": 9.0}
+        assert key_value.recall(tx, "pace:y") is None
         assert directory.read_until(tx, "north") is None
 
 
 async def test_two_transactions_that_wait_for_each_other_both_get_through(two: tuple[Ledger, Ledger]) -> None:
     ids = [a_job_of(two[0], a_row(number)) for number in (2, 3)]
 
-    def both(first: int, second: int) -> Callable[[Connection], None]:
-        def work(tx: Connection) -> None:
+    def both(first: int, second: int) -> Callable[[Transaction], None]:
+        def work(tx: Transaction) -> None:
             jobs.add_to_job(tx, first, rate_limited=1)
             time.sleep(0.3)
             jobs.add_to_job(tx, second, rate_limited=1)
@@ -348,7 +358,7 @@ async def test_two_rosters_that_are_read_in_at_once_share_the_line_of_a_person(d
             job_id = a_job(tx)
         people = [a_row(row) for row in range(2, 4_502)]
         people = people if number else list(reversed(people))
-        reading.add_rows(ledger.write, job_id, "north", map(as_new, people), again=False)
+        importing.add_rows(ledger.write, job_id, "north", map(as_new, people), again=False)
         ledger.close()
 
     await asyncio.gather(*(asyncio.to_thread(read, number) for number in range(2)))
@@ -364,12 +374,12 @@ async def test_a_short_roster_does_not_wait_until_a_long_one_is_read_in(database
     with ledger.write() as tx:
         long, short = a_job(tx), a_job(tx)
 
-    def rows_of_the_long_one() -> Iterator[reading.NewRow]:
+    def rows_of_the_long_one() -> Iterator[importing.NewRow]:
         yield from map(as_new, (a_row(row) for row in range(2, 4_002)))
-        reading.add_rows(other.write, short, "north", map(as_new, [a_row(2), a_row(3)]), again=False)
+        importing.add_rows(other.write, short, "north", map(as_new, [a_row(2), a_row(3)]), again=False)
         yield from map(as_new, (a_row(row) for row in range(4_002, 4_010)))
 
-    reading.add_rows(ledger.write, long, "north", rows_of_the_long_one(), again=False)
+    importing.add_rows(ledger.write, long, "north", rows_of_the_long_one(), again=False)
 
     with ledger.read() as tx:
         assert [rows.tally(tx, job_id).total for job_id in (long, short)] == [4_008, 2]
@@ -416,12 +426,12 @@ def test_nobody_comes_to_the_batches_of_a_job_that_stands_still(
     job_id = a_job_of(ledger, a_row(2), driver=Driver.QUEUE)
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, planned=True)
-        feed.go_on(tx, job_id, feed.Window(), now())
-        assert [bell.job_id for bell in bells.unanswered(tx, besides=())] == [job_id]
+        advance.go_on(tx, job_id, advance.Window(), now())
+        assert [bell.job_id for bell in queue.unanswered(tx, besides=())] == [job_id]
 
         jobs.change_job(tx, job_id, state=state)
 
-        assert bells.unanswered(tx, besides=()) == []
+        assert queue.unanswered(tx, besides=()) == []
 
 
 def test_a_roster_is_read_by_whoever_holds_the_claim_alone(two: tuple[Ledger, Ledger], tmp_path: Path) -> None:
@@ -486,7 +496,7 @@ async def test_what_a_dead_process_left_sending_is_in_doubt_with_what_it_was_doi
     job_id = a_job_of(two[0], a_row(2, a_candidate(candidate_id="7"), action=action, course=course))
     claim = claimed(two[0], job_id, ELSEWHERE)
     (work,) = works_of(two[0], claim)
-    await two[0].commit(*deeds.sending(claim, work, action, "100500"))
+    await two[0].commit(*action_intents.sending(claim, work, action, "100500"))
     change_lines(two[1], schema.batch, lease_until=now() - 1)
 
     with two[1].write() as tx:
@@ -498,7 +508,7 @@ async def test_what_a_dead_process_left_sending_is_in_doubt_with_what_it_was_doi
     line = work.candidate if action.is_about_a_person else work.registration
     assert (str(line.state), line.doing, line.mine) == ("in_doubt", action, True)
     with pytest.raises(StaleClaim):
-        await two[0].commit(*deeds.undone(claim, work, action))
+        await two[0].commit(*action_intents.undone(claim, work, action))
 
 
 async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledger, Ledger]) -> None:
@@ -511,7 +521,7 @@ async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledge
     claim = claimed(two[0], job_id)
     (work,) = works_of(two[0], claim)
 
-    await two[0].commit(*deeds.person_left(claim, work, "north", "7"))
+    await two[0].commit(*action_intents.person_left(claim, work, "north", "7"))
 
     with two[1].read() as tx:
         left = tx.execute(
@@ -531,7 +541,7 @@ async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_an
     statuses = (RowStatus.REGISTERED, RowStatus.REGISTERED, RowStatus.ALREADY_REGISTERED)
     outcomes = [Outcome(status=status, registration_id=str(place)) for place, status in enumerate(statuses)]
     for work, outcome in zip(works, outcomes, strict=True):
-        await two[0].commit(*calls.registered(claim, work, outcome))
+        await two[0].commit(*intents.registered(claim, work, outcome))
     alone = [
         a_row(number, Candidate(), action=Action.COMPLETE, course=None, registration_external_id=name)
         for number, name in enumerate(("R/1", "R/2"), start=2)
@@ -539,10 +549,10 @@ async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_an
     job_id = a_job_of(two[1], *alone)
 
     with two[1].write() as tx:
-        known = [named.known_as(tx, NORTH, row) for row in alone]
-        waiting = named.rows_to_find(tx, job_id)
+        known = [external_ids.known_as(tx, NORTH, row) for row in alone]
+        waiting = external_ids.rows_to_find(tx, job_id)
         assert known[0] is not None
-        named.record(tx, job_id, NORTH, Findings(known=[(waiting[0], known[0])]))
+        external_ids.record(tx, job_id, NORTH, Findings(known=[(waiting[0], known[0])]))
 
     assert (known[0].lms_id, known[1]) == ("7", None)
     assert [line.registration_id for line in lines_of(two[0], schema.row)[3:]] == [works[0].registration.id, None]

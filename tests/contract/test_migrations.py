@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from tests.builders import a_job, lines_of, open_ledger
-from worker.ledger import engine as databases
+from worker.ledger import database as databases
 from worker.ledger import schema
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 OPEN = """
 import sys, time
-from worker.ledger.engine import open_engine
+from worker.ledger.database import open_engine
 time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
 engine = open_engine(sys.argv[1])
 with engine.begin() as tx:
@@ -111,3 +113,22 @@ def test_processes_that_open_a_new_ledger_at_the_same_moment_all_work(tmp_path: 
     assert [(out.strip(), err[-500:]) for out, err in answers] == [(f"(1, '{databases.HEAD}')", "")] * len(
         processes
     )
+
+
+def test_opening_a_new_ledger_waits_for_a_process_that_writes_to_it_before_write_ahead_logging(
+    tmp_path: Path,
+) -> None:
+    """SQLite refuses the switch to write-ahead logging at once while another connection has the write lock."""
+    path = tmp_path / "roster.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    lets_go = threading.Timer(0.3, other.execute, ["COMMIT"])
+    lets_go.start()
+
+    engine = databases.open_engine(f"sqlite:///{path}")
+
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    engine.dispose()
+    lets_go.join()
+    other.close()

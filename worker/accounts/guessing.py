@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from worker.ledger import guesses
-from worker.ledger.engine import now
-from worker.ledger.guesses import Guesses
+from worker.ledger import accounts
+from worker.ledger.accounts import Guesses
+from worker.ledger.database import now
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from worker.ledger.database import Transaction
 
 #: So many wrong tries are free; a host may be a whole office.
 FREE_OF_A_NAME, FREE_OF_A_HOST = 5, 20
@@ -27,13 +27,13 @@ def wait_after(failures: int, free: int) -> float:
     return 0.0 if failures < free else min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - free, 30))
 
 
-def locked_for(tx: Connection, name: str, host: str) -> float:
+def locked_for(tx: Transaction, name: str, host: str) -> float:
     """Return how long nobody may try this name, or from this host (seconds); 0 when a try may be made.
 
     The try then counts as wrong already, until `forgive` says otherwise: so many at once are no way around.
     """
     at = now()
-    tries = {about: guesses.find(tx, about) for about in sorted(_free(name, host))}
+    tries = {about: accounts.find(tx, about) for about in sorted(_free(name, host))}
     left = max((each.locked_until or 0.0) - at if each else 0.0 for each in tries.values())
     if left > 0:
         return left
@@ -42,13 +42,13 @@ def locked_for(tx: Connection, name: str, host: str) -> float:
         wait = wait_after(failures, _free(name, host)[about])
         if about.startswith("host:"):
             wait = min(wait, LONGEST_WAIT_OF_A_HOST)
-        guesses.keep(tx, about, Guesses(failures=failures, last_at=at, locked_until=at + wait if wait else None))
+        accounts.keep(tx, about, Guesses(failures=failures, last_at=at, locked_until=at + wait if wait else None))
     return 0.0
 
 
-def forgive(tx: Connection, name: str, host: str) -> None:
+def forgive(tx: Transaction, name: str, host: str) -> None:
     """Forget the tries of a name and a host, since the right password came; and those of long ago."""
-    guesses.forget(tx, list(_free(name, host)), older_than=now() - FORGOTTEN_AFTER)
+    accounts.forget(tx, list(_free(name, host)), older_than=now() - FORGOTTEN_AFTER)
 
 
 def _free(name: str, host: str) -> dict[str, int]:

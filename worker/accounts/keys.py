@@ -7,13 +7,12 @@ import secrets
 from typing import TYPE_CHECKING
 
 from worker.ledger import accounts
-from worker.ledger.engine import now
+from worker.ledger.database import now
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from worker.ledger.access import Ledger
     from worker.ledger.accounts import Account
+    from worker.ledger.database import Transaction
+    from worker.ledger.transactions import Ledger
 
 #: Begins every token, so that one that has got where it does not belong is recognised.
 PREFIX = "roster_"
@@ -24,7 +23,7 @@ NOTED_EVERY = 300.0
 _LONGEST = 200
 
 
-def open_session(tx: Connection, account_id: int) -> str:
+def open_session(tx: Transaction, account_id: int) -> str:
     """Begin a session and return what its cookie holds."""
     cookie = secrets.token_urlsafe(32)
     accounts.remove_sessions(tx, seen_before=now() - LONGEST_SESSION)
@@ -32,12 +31,12 @@ def open_session(tx: Connection, account_id: int) -> str:
     return cookie
 
 
-def close_session(tx: Connection, cookie: str) -> None:
+def close_session(tx: Transaction, cookie: str) -> None:
     """End a session."""
     accounts.remove_session(tx, mark_of(cookie))
 
 
-def make_token(tx: Connection, account_id: int, name: str) -> str:
+def make_token(tx: Transaction, account_id: int, name: str) -> str:
     """Give an account a token and return it; it cannot be shown again."""
     token = f"{PREFIX}{secrets.token_urlsafe(32)}"
     accounts.add_token(tx, account_id, name=name, mark=mark_of(token))

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from worker.accounts import guessing, keys, passwords
 from worker.errors import UsageError
-from worker.ledger import accounts, audit
+from worker.ledger import accounts
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from worker.ledger.access import Ledger
     from worker.ledger.accounts import Account
+    from worker.ledger.database import Transaction
+    from worker.ledger.transactions import Ledger
     from worker.model import Role
 
 _NAME = re.compile(r"[\w][\w.@+ -]{0,98}[\w]|[\w]")
@@ -42,14 +41,14 @@ def add(ledger: Ledger, *, name: str, password: str, role: Role, by: str) -> Non
                 f"There is an account {name} already; `roster user password {name}` changes its password"
             )
         accounts.add_account(tx, name=name, password=kept, role=role)
-        audit.note(tx, who=by, act="user add", detail=f"{name} as {role}")
+        accounts.note(tx, who=by, act="user add", detail=f"{name} as {role}")
 
 
 def remove(ledger: Ledger, name: str, *, by: str) -> None:
     """Remove an account with its sessions and tokens."""
     with ledger.write() as tx:
         accounts.remove_account(tx, get(tx, name).id)
-        audit.note(tx, who=by, act="user remove", detail=name)
+        accounts.note(tx, who=by, act="user remove", detail=name)
 
 
 def change_password(ledger: Ledger, name: str, password: str, *, by: str) -> None:
@@ -59,7 +58,7 @@ def change_password(ledger: Ledger, name: str, password: str, *, by: str) -> Non
         known = get(tx, name)
         accounts.change_account(tx, known.id, password=kept)
         accounts.remove_sessions(tx, account_id=known.id)
-        audit.note(tx, who=by, act="user password", detail=known.name)
+        accounts.note(tx, who=by, act="user password", detail=known.name)
 
 
 def change_role(ledger: Ledger, name: str, role: Role, *, by: str) -> None:
@@ -67,14 +66,14 @@ def change_role(ledger: Ledger, name: str, role: Role, *, by: str) -> None:
     with ledger.write() as tx:
         known = get(tx, name)
         accounts.change_account(tx, known.id, role=role)
-        audit.note(tx, who=by, act="user role", detail=f"{known.name} as {role}")
+        accounts.note(tx, who=by, act="user role", detail=f"{known.name} as {role}")
 
 
 def make_token(ledger: Ledger, name: str, label: str, *, by: str) -> str:
     """Give an account a token and return it; it cannot be shown again."""
     with ledger.write() as tx:
         known = get(tx, name)
-        audit.note(tx, who=by, act="user token", detail=f"{known.name}: {label}")
+        accounts.note(tx, who=by, act="user token", detail=f"{known.name}: {label}")
         return keys.make_token(tx, known.id, label)
 
 
@@ -82,7 +81,7 @@ def revoke_tokens(ledger: Ledger, name: str, *, by: str) -> int:
     """Take all tokens of an account back and return how many they were."""
     with ledger.write() as tx:
         known = get(tx, name)
-        audit.note(tx, who=by, act="user token", detail=f"{known.name}: all revoked")
+        accounts.note(tx, who=by, act="user token", detail=f"{known.name}: all revoked")
         return accounts.remove_tokens(tx, known.id)
 
 
@@ -100,15 +99,15 @@ def sign_in(ledger: Ledger, name: str, password: str, host: str) -> str:
     right = passwords.fits(password, known.password if known else None)
     with ledger.write() as tx:
         if not right or known is None:
-            audit.note(tx, who=known.name if known else "-", act="sign-in refused")
+            accounts.note(tx, who=known.name if known else "-", act="sign-in refused")
         else:
             guessing.forgive(tx, name, host)
-            audit.note(tx, who=known.name, act="sign in")
+            accounts.note(tx, who=known.name, act="sign in")
             return keys.open_session(tx, known.id)
     raise WrongPassword("There is no account with this name and password")
 
 
-def get(tx: Connection, name: str) -> Account:
+def get(tx: Transaction, name: str) -> Account:
     """Return the account of that name; raises UsageError that names those there are."""
     known = accounts.find_account(tx, name)
     if known is None:

@@ -10,21 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import UnreadableRoster, UsageError
-from worker.intake.files import open_roster
 from worker.intake.headers import match_headings
-from worker.intake.keep import keep
-from worker.intake.remote import below, is_address
+from worker.intake.roster_file import open_roster
+from worker.intake.storage import below, is_address, keep
 from worker.ledger import jobs
-from worker.ledger.engine import take_turns
+from worker.ledger.database import take_turns
 from worker.model import Driver, JobState
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection as Transaction
-
-    from worker.intake.files import RosterFile
     from worker.intake.headers import Headings
-    from worker.ledger.access import Ledger
+    from worker.intake.roster_file import RosterFile
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
+    from worker.ledger.transactions import Ledger
     from worker.settings import Connection
 
 

@@ -8,14 +8,12 @@ from itertools import islice
 from types import MappingProxyType
 
 from worker.errors import MissingColumns, UsageError
+from worker.intake.column_stats import survey
 from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS, FIELD_PREFIX, ID_COLUMNS, PERSON_COLUMNS
-from worker.intake.course import choose_column
-from worker.intake.demands import Demands
-from worker.intake.files import Record, RosterFile
-from worker.intake.fills import Fills, collect_fills
 from worker.intake.headers import Headings, no_person
 from worker.intake.problems import FLAWS, ProblemCode, excel_error, quote
-from worker.intake.survey import survey
+from worker.intake.roster_file import Record, RosterFile
+from worker.intake.row_rules import Demands, Fills, choose_column, collect_fills
 from worker.intake.text import clean
 from worker.intake.values import RowValues, Setting, check_fields, check_values
 from worker.model import Candidate, Course, Problem, RawRow, RosterRow, RowRules

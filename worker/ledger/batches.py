@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from worker.ledger.candidates import chunks
-from worker.ledger.engine import now
-from worker.ledger.owners import LEASE_SECONDS, is_dead
+from worker.ledger.database import now
+from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import batch, candidate, job, registration, row
 from worker.model import AT_WORK, Action, CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from worker.ledger.database import Transaction
 
 OPEN, RUNNING, CLOSED = "open", "running", "closed"
 #: What a person reads of a row whose call was cut off.
@@ -70,7 +70,7 @@ class OpenBatch:
     action: Action = Action.REGISTER
 
 
-def save_plan(tx: Connection, job_id: int, planned: Sequence[PlannedBatch]) -> None:
+def save_plan(tx: Transaction, job_id: int, planned: Sequence[PlannedBatch]) -> None:
     """Write the batches and put their rows into them."""
     for plan in planned:
         values = {
@@ -85,7 +85,7 @@ def save_plan(tx: Connection, job_id: int, planned: Sequence[PlannedBatch]) -> N
             tx.execute(update(row).where(row.c.id.in_(chunk)).values(batch_id=batch_id))
 
 
-def rows_to_plan(tx: Connection, job_id: int) -> list[tuple[int, str, Action]]:
+def rows_to_plan(tx: Transaction, job_id: int) -> list[tuple[int, str, Action]]:
     """Return (row id, course key, action) of the rows to be sent or looked up that are in no open batch."""
     waiting = (RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)
     query = (
@@ -98,7 +98,7 @@ def rows_to_plan(tx: Connection, job_id: int) -> list[tuple[int, str, Action]]:
     return [(line.id, line.course_key or "", Action(line.action)) for line in tx.execute(query)]
 
 
-def open_batches(tx: Connection, job_id: int) -> list[OpenBatch]:
+def open_batches(tx: Transaction, job_id: int) -> list[OpenBatch]:
     """Return the batches of a job that are not closed, in order."""
     lines = tx.execute(select(batch).where(batch.c.job_id == job_id, batch.c.state != CLOSED).order_by(batch.c.id))
     return [
@@ -116,12 +116,12 @@ def open_batches(tx: Connection, job_id: int) -> list[OpenBatch]:
     ]
 
 
-def job_of(tx: Connection, batch_id: int) -> int | None:
+def job_of(tx: Transaction, batch_id: int) -> int | None:
     """Return the job of a batch; None when there is no such batch."""
     return tx.execute(select(batch.c.job_id).where(batch.c.id == batch_id)).scalar()
 
 
-def claim_batch(tx: Connection, batch_id: int, owner: str) -> Claim | None:
+def claim_batch(tx: Transaction, batch_id: int, owner: str) -> Claim | None:
     """Claim a batch, changing it from open to running.
 
     None when another worker has it, its time has not come, or its job is not at work (paused, held, cancelled).
@@ -156,7 +156,7 @@ def claim_batch(tx: Connection, batch_id: int, owner: str) -> Claim | None:
     return claim
 
 
-def hold(tx: Connection, claim: Claim) -> None:
+def hold(tx: Transaction, claim: Claim) -> None:
     """Put the claim on those candidates and registrations of its rows that nobody else holds.
 
     They are named by their ids: as long as it has no statistics of a ledger that was just filled, PostgreSQL would
@@ -169,7 +169,7 @@ def hold(tx: Connection, claim: Claim) -> None:
         tx.execute(unheld.values(claimed_by=claim.token))
 
 
-def renew(tx: Connection, claim: Claim) -> bool:
+def renew(tx: Transaction, claim: Claim) -> bool:
     """Renew the lease; False when the claim has gone to somebody else."""
     renewed = tx.execute(
         update(batch)
@@ -179,7 +179,7 @@ def renew(tx: Connection, claim: Claim) -> bool:
     return bool(renewed.rowcount)
 
 
-def release(tx: Connection, claim: Claim, *, closed: bool, not_before: float | None = None) -> None:
+def release(tx: Transaction, claim: Claim, *, closed: bool, not_before: float | None = None) -> None:
     """Give a claim back: the batch is closed, or open again from `not_before` on."""
     _void(tx, claim.token)
     tx.execute(
@@ -189,7 +189,7 @@ def release(tx: Connection, claim: Claim, *, closed: bool, not_before: float | N
     )
 
 
-def reap(tx: Connection, job_id: int | None = None) -> int:
+def reap(tx: Transaction, job_id: int | None = None) -> int:
     """Open the batches again whose worker has died; what they left `sending` becomes in doubt. Return how many."""
     query = select(batch.c.id, batch.c.epoch, batch.c.owner, batch.c.lease_until).where(batch.c.state == RUNNING)
     if job_id is not None:
@@ -205,7 +205,7 @@ def reap(tx: Connection, job_id: int | None = None) -> int:
     return len(dead)
 
 
-def running_owner(tx: Connection, job_id: int) -> str | None:
+def running_owner(tx: Transaction, job_id: int) -> str | None:
     """Return the owner of a live claim on the job, if there is one."""
     lines = tx.execute(
         select(batch.c.owner, batch.c.lease_until).where(batch.c.job_id == job_id, batch.c.state == RUNNING)
@@ -213,7 +213,7 @@ def running_owner(tx: Connection, job_id: int) -> str | None:
     return next((line.owner for line in lines if not is_dead(line.owner, line.lease_until)), None)
 
 
-def go_first(tx: Connection, claim: Claim, row_id: int) -> None:
+def go_first(tx: Transaction, claim: Claim, row_id: int) -> None:
     """Let this row be the canary: it changes places with the row of the canary's batch."""
     theirs = tx.execute(select(row.c.batch_id).where(row.c.id == row_id)).scalar_one()
     tx.execute(update(row).where(row.c.batch_id == claim.batch_id, row.c.id != row_id).values(batch_id=theirs))
@@ -222,7 +222,7 @@ def go_first(tx: Connection, claim: Claim, row_id: int) -> None:
     hold(tx, claim)
 
 
-def close_batches(tx: Connection, job_id: int, course_key: str | None = None) -> None:
+def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -> None:
     """Close the open batches of a job, or of one course of it: their rows stay as they are."""
     statement = update(batch).where(batch.c.job_id == job_id, batch.c.state == OPEN)
     if course_key is not None:
@@ -251,7 +251,7 @@ def _voiding() -> list[Any]:
 _VOIDING = _voiding()
 
 
-def _void(tx: Connection, token: str) -> None:
+def _void(tx: Transaction, token: str) -> None:
     """Take a claim off everything it holds; what is still `sending` under it is in doubt."""
     for statement, *further in _VOIDING:
         tx.execute(statement, {"b_token": token, **dict.fromkeys(further, now())})

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select, update
 
-from worker.ledger.engine import planned_for_values
-from worker.ledger.identity import Identity, hashed
+from worker.ledger.database import planned_for_values
 from worker.ledger.schema import candidate, registration
 from worker.model import CandidateState, RegistrationState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Column, Connection
+    from sqlalchemy import Column
+
+    from worker.ledger.database import Transaction
+    from worker.model import Candidate
+
+
+def hashed(kind: str, value: str | None) -> str | None:
+    """Return the hash of one identifier; None for none.
+
+    `kind` is `id`, `ext`, `mail` or `login`; of a registration's external id, `registration`.
+    """
+    return hashlib.sha256(f"{kind}:{value}".encode()).hexdigest() if value else None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A candidate's identifiers, hashed: the LMS's id, the external id, the e-mail address."""
+
+    by_id: str | None
+    by_external: str | None
+    by_email: str | None
+
+    @property
+    def key(self) -> str:
+        """Return the first that there is: candidate_id, else external_id, else email (contract §4)."""
+        key = self.by_id or self.by_external or self.by_email
+        if key is None:
+            raise ValueError("a candidate without any identifier")
+        return key
+
+
+def identify(candidate: Candidate) -> Identity:
+    """Return a candidate's identity; e-mail addresses are trimmed and case-folded."""
+    email = candidate.email.strip().casefold() if candidate.email else None
+    return Identity(
+        hashed("id", candidate.candidate_id), hashed("ext", candidate.external_id), hashed("mail", email)
+    )
+
 
 #: Who is one of these is known once a roster gives the LMS's id: it says what a person found there.
 _SETTLED_BY_AN_ID = frozenset({CandidateState.NEW, CandidateState.IN_DOUBT})
@@ -49,14 +86,14 @@ class Directory:
     fresh: list[KnownCandidate] = field(default_factory=list)
     _lines: set[int] = field(default_factory=set)
 
-    def load(self, tx: Connection, identities: Sequence[Identity]) -> None:
+    def load(self, tx: Transaction, identities: Sequence[Identity]) -> None:
         """Read from the ledger everybody whom one of `identities` could be."""
         with planned_for_values(tx):
             self._load(tx, candidate.c.id_key, {who.by_id for who in identities})
             self._load(tx, candidate.c.external_key, {who.by_external for who in identities})
             self._load(tx, candidate.c.email_key, {who.by_email for who in identities})
 
-    def _load(self, tx: Connection, column: Column[Any], keys: set[str | None]) -> None:
+    def _load(self, tx: Transaction, column: Column[Any], keys: set[str | None]) -> None:
         """Read who has one of `keys` there; by one column at a time, since each has its index."""
         for chunk in chunks(sorted(key for key in keys if key)):
             of_these = select(candidate).where(candidate.c.connection == self.connection, column.in_(chunk))
@@ -79,7 +116,7 @@ class Directory:
             return None
         return self._adopt(found[0], who, candidate_id)
 
-    def save(self, tx: Connection) -> None:
+    def save(self, tx: Transaction) -> None:
         """Write the new candidates and what was learnt of the old ones."""
         for chunk in chunks(self.fresh):
             lines = tx.execute(
@@ -148,7 +185,7 @@ def _as_line(known: KnownCandidate) -> dict[str, Any]:
     }
 
 
-def _learn(tx: Connection, known: KnownCandidate) -> None:
+def _learn(tx: Transaction, known: KnownCandidate) -> None:
     """Write what a roster says of a candidate who is there, and nothing over what others learnt meanwhile."""
     who, mine = known.identity, candidate.c.id == known.id
     learnt = {"id_key": who.by_id, "external_key": who.by_external, "email_key": who.by_email}
@@ -180,7 +217,7 @@ class KnownRegistration:
 
 
 def save_registrations(
-    tx: Connection, connection: str, wanted: Sequence[tuple[int, str]]
+    tx: Transaction, connection: str, wanted: Sequence[tuple[int, str]]
 ) -> dict[tuple[int, str], KnownRegistration]:
     """Return the line of each (candidate, course key) in `wanted`, made anew where there is none yet."""
     found: dict[tuple[int, str], KnownRegistration] = {}
@@ -203,7 +240,7 @@ def save_registrations(
     return found
 
 
-def register_anew(tx: Connection, registration_ids: Sequence[int]) -> None:
+def register_anew(tx: Transaction, registration_ids: Sequence[int]) -> None:
     """Forget that these are registered, so that they are sent again under the next number of their series."""
     for chunk in chunks(registration_ids):
         tx.execute(

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, insert, select, update
+from sqlalchemy import case, insert, null, select, update
 
-from worker.ledger.engine import now, upsert
-from worker.ledger.owners import LEASE_SECONDS, is_dead
-from worker.ledger.schema import call, job
+from worker.ledger.database import now, upsert
+from worker.ledger.leases import LEASE_SECONDS, is_dead
+from worker.ledger.schema import call, job, row
 from worker.model import ENDED, Driver, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Row
+
+    from worker.ledger.database import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,25 +75,25 @@ def _as_job(line: Row[Any]) -> Job:
     return Job(**{**values, "state": JobState(values["state"]), "driver": Driver(values["driver"])})
 
 
-def open_job(tx: Connection, **values: Any) -> int:
+def open_job(tx: Transaction, **values: Any) -> int:
     """Open a job `uploaded` and return its id."""
     line = {"state": JobState.UPLOADED, "created_at": now(), "state_at": now(), **values}
     return int(tx.execute(insert(job).values(**line).returning(job.c.id)).scalar_one())
 
 
-def state_of(tx: Connection, job_id: int) -> JobState | None:
+def state_of(tx: Transaction, job_id: int) -> JobState | None:
     """Return where a job stands; None when there is none of that number."""
     state = tx.execute(select(job.c.state).where(job.c.id == job_id)).scalar()
     return JobState(state) if state else None
 
 
-def find_job(tx: Connection, job_id: int) -> Job | None:
+def find_job(tx: Transaction, job_id: int) -> Job | None:
     """Return the job, or None when there is none of that number."""
     line = tx.execute(select(job).where(job.c.id == job_id)).first()
     return _as_job(line) if line else None
 
 
-def find_open_twin(tx: Connection, connection: str, fingerprint: str) -> Job | None:
+def find_open_twin(tx: Transaction, connection: str, fingerprint: str) -> Job | None:
     """Return the job that works on the same bytes with the same options and has not ended."""
     same = select(job).where(
         job.c.connection == connection,
@@ -102,13 +104,13 @@ def find_open_twin(tx: Connection, connection: str, fingerprint: str) -> Job | N
     return _as_job(line) if line else None
 
 
-def list_jobs(tx: Connection, limit: int = 1000, *, before: int | None = None) -> list[Job]:
+def list_jobs(tx: Transaction, limit: int = 1000, *, before: int | None = None) -> list[Job]:
     """Return the newest jobs, newest first; the newest older than the job `before`, when that is given."""
     older = select(job) if before is None else select(job).where(job.c.id < before)
     return [_as_job(line) for line in tx.execute(older.order_by(job.c.id.desc()).limit(limit))]
 
 
-def change_job(tx: Connection, job_id: int, *, only_from: Collection[JobState] = (), **values: Any) -> bool:
+def change_job(tx: Transaction, job_id: int, *, only_from: Collection[JobState] = (), **values: Any) -> bool:
     """Change a job; False when it was in none of the states `only_from`.
 
     With a state comes the moment since which the job is in it; the code of the reason goes with the old state.
@@ -122,7 +124,7 @@ def change_job(tx: Connection, job_id: int, *, only_from: Collection[JobState] =
     return tx.execute(statement.values(**values)).rowcount == 1
 
 
-def take_job(tx: Connection, job_id: int, owner: str) -> bool:
+def take_job(tx: Transaction, job_id: int, owner: str) -> bool:
     """Claim a job, to read it in and look for its people; False when somebody else does so."""
     known = find_job(tx, job_id)
     if known is None or known.is_taken:
@@ -132,19 +134,19 @@ def take_job(tx: Connection, job_id: int, owner: str) -> bool:
     return tx.execute(mine.values(**values)).rowcount == 1
 
 
-def renew_job(tx: Connection, job_id: int, owner: str) -> bool:
+def renew_job(tx: Transaction, job_id: int, owner: str) -> bool:
     """Renew the claim on a job; False when it has gone to somebody else."""
     mine = update(job).where(job.c.id == job_id, job.c.owner == owner)
     return tx.execute(mine.values(lease_until=now() + LEASE_SECONDS)).rowcount == 1
 
 
-def leave_job(tx: Connection, job_id: int, owner: str) -> None:
+def leave_job(tx: Transaction, job_id: int, owner: str) -> None:
     """Give the claim on a job back."""
     tx.execute(update(job).where(job.c.id == job_id, job.c.owner == owner).values(owner=None, lease_until=None))
 
 
 def add_to_job(
-    tx: Connection,
+    tx: Transaction,
     job_id: int,
     *,
     rate_limited: int = 0,
@@ -165,14 +167,35 @@ def add_to_job(
     )
 
 
-def count_calls(tx: Connection, job_id: int, calls: Mapping[str, int]) -> None:
+def count_calls(tx: Transaction, job_id: int, calls: Mapping[str, int]) -> None:
     """Add to the number of calls of each operation."""
     for operation, count in sorted(calls.items()):
         key = {"job_id": job_id, "operation": operation}
         upsert(tx, call, key, {"calls": count}, {"calls": call.c.calls + count})
 
 
-def calls_of(tx: Connection, job_id: int) -> dict[str, int]:
+def calls_of(tx: Transaction, job_id: int) -> dict[str, int]:
     """Return how many calls of each operation the job has made."""
     lines = tx.execute(select(call.c.operation, call.c.calls).where(call.c.job_id == job_id))
     return dict(sorted(lines.all()))
+
+
+def purge_job(tx: Transaction, job_id: int) -> None:
+    """Empty the rows of a job: cells, what was understood of them, and sentences in which a name may stand."""
+    emptied = {"cells": [], "parsed": null(), "error": "", "column": ""}
+    tx.execute(update(row).where(row.c.job_id == job_id).values(**emptied))
+    tx.execute(update(job).where(job.c.id == job_id).values(purged_at=now(), notes=[], kept_at=""))
+
+
+def ended_before(tx: Transaction, moment: float) -> list[tuple[int, str]]:
+    """Return (job, where its roster is kept) of the jobs that ended before a moment and were not purged."""
+    old = select(job.c.id, job.c.kept_at).where(
+        job.c.state.in_([state.value for state in ENDED]), job.c.created_at < moment, job.c.purged_at.is_(None)
+    )
+    late = job.c.finished_at.is_(None) | (job.c.finished_at < moment)
+    return [(line.id, line.kept_at) for line in tx.execute(old.where(late).order_by(job.c.id))]
+
+
+def is_kept_for_another(tx: Transaction, kept_at: str) -> bool:
+    """Tell whether a kept roster belongs to a job that was not purged."""
+    return tx.execute(select(job.c.id).where(job.c.kept_at == kept_at).limit(1)).first() is not None

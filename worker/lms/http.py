@@ -1,7 +1,7 @@
 """The one door to an LMS: pace, time-outs, and every error of the HTTP library translated into ours.
 
 `Wire` is the open line to one account, kept across batches; `Door` is a job's way through it, and counts its calls.
-But for webhooks (`messages/post.py`) nothing else imports the HTTP library, so the choice of it stays in this file.
+Only `notifications/http.py` (webhooks) imports the HTTP library besides this module.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from httpx_aiohttp import AiohttpTransport
 
 from worker import __version__
 from worker.errors import AnswerLost, LmsUnavailable, RateLimited, StopJob
-from worker.lms.answers import Answer, judge, parse
-from worker.pace.headers import seconds_of_date
-from worker.pace.hints import Hints, read_hints
+from worker.lms.responses import Answer, judge, parse
+from worker.pace.hints.headers import seconds_of_date
+from worker.pace.hints.response import Hints, read_hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from worker.lms.contract import Intent
-    from worker.pace.gate import Gate
+    from worker.pace.limiter import Gate
 
 #: An idle connection is let go before common servers do (5 s), so that no call is lost on a line just closed.
 KEEP_ALIVE_SECONDS = 3.0

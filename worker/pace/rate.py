@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
+import time
 from dataclasses import dataclass
+from typing import Protocol
 
 #: Seconds per unit, by the first letter of the unit; "ms" is not a unit of any LMS's limit.
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -59,3 +62,30 @@ def parse_rate(text: str) -> Rate:
     calls = float(re.sub(r"[_,]", "", match["calls"]))
     per_seconds = float(match["many"] or 1) * UNITS[match["unit"][0].lower()]
     return Rate(calls=calls, per_seconds=per_seconds)
+
+
+class Clock(Protocol):
+    """What time it is, and how to let it pass."""
+
+    def now(self) -> float:
+        """Return unix seconds; never less than before."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Come back after so many seconds."""
+        ...
+
+
+class SystemClock:
+    """The time of this machine; set once, then steady, whatever is done to the machine's clock."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Return unix seconds."""
+        return self._offset + time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Come back after so many seconds."""
+        await asyncio.sleep(seconds)

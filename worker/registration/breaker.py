@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from worker.errors import LmsUnavailable, RetryLater, StopJob
+from worker.ledger.database import now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,3 +65,39 @@ class Breaker:
         self._count[subject] = self._count.get(subject, 0) + 1 if same else 1
         few = refused.status in {_FORBIDDEN, _NOT_FOUND} and subject not in self.proven
         return self._count[subject] >= (min(FEW, self.limit) if few else self.limit)
+
+
+#: How long an LMS that never answered is tried, and one that did before (seconds).
+FIRST_CONTACT_SECONDS = 12.0
+UNREACHABLE_SECONDS = 300.0
+#: Pauses in a row without one batch that went well.
+MOST_PAUSES = 30
+
+
+@dataclass(slots=True)
+class Patience:
+    """What has gone wrong in a row."""
+
+    clock: Callable[[], float] = now
+    _away_since: float | None = None
+    _pauses: int = 0
+
+    def restore(self) -> None:
+        """Note that a step went well."""
+        self._away_since, self._pauses = None, 0
+
+    def lose(self, later: RetryLater, *, answered: bool) -> None:
+        """Note a step that must be tried again; `answered`: the LMS has answered this process before.
+
+        Raises StopJob when it has been enough.
+        """
+        if isinstance(later, LmsUnavailable):
+            self._away_since = self._away_since or self.clock()
+            if self.clock() - self._away_since > (UNREACHABLE_SECONDS if answered else FIRST_CONTACT_SECONDS):
+                message = f"{later.message}; check base_url and whether the LMS is up, then resume"
+                raise StopJob("unreachable", message)
+            return
+        self._pauses += 1
+        if self._pauses > MOST_PAUSES:
+            message = f"{later.message} {MOST_PAUSES} times in a row; resume the job later"
+            raise StopJob("refused_for_long", message)

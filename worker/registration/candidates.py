@@ -10,21 +10,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, Refused, RetryLater, StopJob
-from worker.ledger import batches, calls, deeds
-from worker.ledger.calls import Outcome
+from worker.ledger import action_intents, batches, intents
+from worker.ledger.intents import Outcome
 from worker.lms.contract import Unfound
 from worker.model import Action, CandidateState, RowStatus
-from worker.registration.doubt import LONGEST_TRY, doubt_candidate, doubtful, given_up, settle_candidate
+from worker.registration.reconcile import LONGEST_TRY, doubt_candidate, doubtful, given_up, settle_candidate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
-
     from worker.ledger.batches import Claim
-    from worker.ledger.calls import Work
+    from worker.ledger.database import Transaction
+    from worker.ledger.intents import Work
     from worker.lms.contract import FoundCandidate
-    from worker.registration.desk import Desk
+    from worker.registration.context import Desk
 
 #: How long a row waits for another batch that is creating its candidate, before it is left for later.
 PATIENCE_SECONDS = 20.0
@@ -81,7 +80,7 @@ class Candidates:
         comes_back = work.row.action is Action.REGISTER and work.row.candidate.candidate_id is None
         if work.candidate.state is not CandidateState.DEACTIVATED or not comes_back:
             return work
-        await self.desk.ledger.commit(*deeds.person_is_new(self.claim, work))
+        await self.desk.ledger.commit(*action_intents.person_is_new(self.claim, work))
         return await self._reload(work)
 
     async def _find_or_create(self, work: Work) -> str | Blocked:
@@ -89,7 +88,7 @@ class Candidates:
         if (self.desk.look_up_first or not registers) and work.row.candidate.external_id:
             found = await self.desk.connector.find_candidate(work.row.candidate, None)
             if isinstance(found, str):
-                await self.desk.ledger.commit(*calls.candidate_found(self.claim, work, found))
+                await self.desk.ledger.commit(*intents.candidate_found(self.claim, work, found))
                 return found
             if found is Unfound.SEVERAL:
                 return Blocked(AMBIGUOUS)
@@ -100,32 +99,32 @@ class Candidates:
         try:
             created = await desk.send(
                 lambda intent: desk.connector.create(work.row.candidate, intent),
-                lambda: calls.sending_candidate(claim, work),
-                lambda: calls.candidate_turned(claim, work, CandidateState.NEW, unsent=True),
+                lambda: intents.sending_candidate(claim, work),
+                lambda: intents.candidate_turned(claim, work, CandidateState.NEW, unsent=True),
             )
         except Refused as refused:
             return await self._refused(work, refused)
         except AnswerLost as lost:
             return await self._lost(work, lost, tries)
         desk.created.add(work.candidate.id)
-        await desk.ledger.commit(*calls.candidate_created(claim, work, created))
+        await desk.ledger.commit(*intents.candidate_created(claim, work, created))
         desk.breaker.succeeded(CREATIONS)
         return created
 
     async def _refused(self, work: Work, refused: Refused) -> str | Blocked:
         desk, claim = self.desk, self.claim
         if refused.status is not None:
-            await desk.ledger.commit(*calls.candidate_turned(claim, work, CandidateState.NEW))
+            await desk.ledger.commit(*intents.candidate_turned(claim, work, CandidateState.NEW))
         if refused.code == "candidate_exists" and desk.connector.rules.lists_people:
             found = await self._look_up(work)
             if isinstance(found, str):
-                await desk.ledger.commit(*calls.candidate_found(claim, work, found))
+                await desk.ledger.commit(*intents.candidate_found(claim, work, found))
                 return found
         outcome = Outcome(
             status=RowStatus.REJECTED, error=_refusal(refused), code=refused.code, http_status=refused.status
         )
         if desk.breaker.refused(CREATIONS, refused) and desk.rows_left > desk.breaker.limit:
-            await desk.ledger.commit(calls.settled(claim, work, outcome))
+            await desk.ledger.commit(intents.settled(claim, work, outcome))
             raise desk.stop(
                 "breaker_open",
                 f"The LMS refused {desk.breaker.limit} candidates in a row in the same way ({refused.message}); "
@@ -164,9 +163,9 @@ class Candidates:
         return work
 
     async def _reload(self, work: Work) -> Work:
-        def hold_and_load(tx: Connection) -> Work:
+        def hold_and_load(tx: Transaction) -> Work:
             batches.hold(tx, self.claim)
-            return calls.load_row(tx, self.claim, work.row_id)
+            return intents.load_row(tx, self.claim, work.row_id)
 
         return await self.desk.ledger.run(hold_and_load)
 
@@ -184,7 +183,7 @@ async def sort_out(
         elif isinstance(who, BaseException):
             trouble = who if trouble is None or isinstance(who, StopJob) else trouble
         elif who.outcome is not None:
-            await desk.ledger.commit(calls.settled(claim, work, who.outcome))
+            await desk.ledger.commit(intents.settled(claim, work, who.outcome))
             desk.rows_left -= who.outcome.status is not RowStatus.NOT_ATTEMPTED
         else:
             trouble = trouble or RetryLater(1.0, "Another batch is at work on the same candidate")

@@ -12,14 +12,11 @@ from pathlib import Path
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
 
-from worker.intake.guard import guard
+from worker.intake.text import guard
 from worker.model import DONE
-from worker.reports.cells import checked, write_number, write_text
-from worker.reports.layout import Layout
-from worker.reports.lines import OUR_COLUMNS, SEVERAL, ReportLine, Summary
-from worker.reports.looks import AT_FAULT, FILLS, Looks
-from worker.reports.sheets import write_codes, write_summary
-from worker.reports.sink import Sink
+from worker.reports.lines import OUR_COLUMNS, SEVERAL, Layout, ReportLine, Summary
+from worker.reports.summary_sheets import write_codes, write_summary
+from worker.reports.workbook_format import AT_FAULT, FILLS, Looks, Sink, checked, write_number, write_text
 
 #: Excel's 1,048,576 less the headings.
 ROWS_PER_SHEET = 1_048_575

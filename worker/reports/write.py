@@ -10,19 +10,11 @@ from pathlib import Path
 
 from worker import errors
 from worker.model import ENDED, RowStatus
+from worker.reports.atomic_write import publish, staging
 from worker.reports.csv_report import csv_report, is_ours
-from worker.reports.layout import Layout, lay_out
-from worker.reports.lines import SEVERAL, ReportLine, Summary
-from worker.reports.names import report_name
-from worker.reports.staging import publish, staging
-from worker.reports.words import NOT_DONE_IN_FAILED
-
-_RESULTS, _WORKBOOK, _FAILED, _SUMMARY = "results.csv", "results.xlsx", "failed.csv", "summary.json"
-#: The rows that `roster verify` found otherwise at the LMS.
-_DIFFERS = "differs.csv"
-#: What has only some of the rows; absent when there are none.
-_SOME = (_FAILED, _DIFFERS)
-KINDS = (_RESULTS, _WORKBOOK, *_SOME, _SUMMARY)
+from worker.reports.kinds import ReportKind, file_name
+from worker.reports.labels import NOT_DONE_IN_FAILED
+from worker.reports.lines import SEVERAL, Layout, ReportLine, Summary, lay_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +24,7 @@ class _Tally:
     by_status: Counter[RowStatus] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     #: The files that have only some of the rows, and have any.
-    some: set[str] = field(default_factory=set)
+    some: set[ReportKind] = field(default_factory=set)
 
     def add(self, line: ReportLine) -> None:
         self.by_status[line.status] += 1
@@ -56,48 +48,49 @@ def write_reports(
     there before still does. Raises RosterError when the disk refuses or the lines do not add up to the summary.
     """
     folder = folder.absolute()
-    name = report_name(roster)
     layout = lay_out(headings, lines())
     with staging(folder, job=summary.job) as scratch:
-        staged = {kind: scratch / f"{name}.{kind}" for kind in KINDS}
+        staged = {kind: scratch / file_name(roster, kind) for kind in ReportKind}
         summary, some = _write_lines(staged, layout, lines, summary, rows_per_sheet)
-        empty = [kind for kind in _SOME if kind not in some]
+        empty = [kind for kind in ReportKind if kind.is_partial and kind not in some]
         for kind in empty:
             del staged[kind]
         final = {path: folder / path.name for path in staged.values()}
         summary = replace(
             summary, reports=tuple(f"{shown}/{path.name}" if shown else str(path) for path in final.values())
         )
-        _write_summary(staged[_SUMMARY], summary)
+        _write_summary(staged[ReportKind.SUMMARY], summary)
         publish(final)
         for kind in empty:
-            if is_ours(stale := folder / f"{name}.{kind}"):
+            if is_ours(stale := folder / file_name(roster, kind)):
                 stale.unlink()
     return summary
 
 
 def names_of(roster: str) -> list[str]:
     """Return the names that the files of a roster's report may have."""
-    return [f"{report_name(roster)}.{kind}" for kind in KINDS]
+    return [file_name(roster, kind) for kind in ReportKind]
 
 
 def _write_lines(
-    staged: dict[str, Path],
+    staged: dict[ReportKind, Path],
     layout: Layout,
     lines: Callable[[], Iterator[ReportLine]],
     summary: Summary,
     rows_per_sheet: int | None,
-) -> tuple[Summary, set[str]]:
-    """Write every line into each file it belongs to, in one pass; return the summary and the `_SOME` in use."""
+) -> tuple[Summary, set[ReportKind]]:
+    """Write every line into each file it belongs to, in one pass; return the summary and the partial files used."""
     # Late, for XlsxWriter takes its time and most commands write no report.
     from worker.reports.workbook import ROWS_PER_SHEET, results_workbook  # noqa: PLC0415
 
     tally = _Tally()
     with (
-        csv_report(staged[_RESULTS], layout.headings) as results,
-        csv_report(staged[_FAILED], layout.headings) as failed,
-        csv_report(staged[_DIFFERS], layout.headings) as differing,
-        results_workbook(staged[_WORKBOOK], layout, rows_per_sheet=rows_per_sheet or ROWS_PER_SHEET) as book,
+        csv_report(staged[ReportKind.RESULTS], layout.headings) as results,
+        csv_report(staged[ReportKind.FAILED], layout.headings) as failed,
+        csv_report(staged[ReportKind.DIFFERS], layout.headings) as differing,
+        results_workbook(
+            staged[ReportKind.WORKBOOK], layout, rows_per_sheet=rows_per_sheet or ROWS_PER_SHEET
+        ) as book,
     ):
         for line in lines():
             tally.add(line)
@@ -106,10 +99,10 @@ def _write_lines(
             book.write(own, line)
             if line.status in NOT_DONE_IN_FAILED:
                 failed.write(own, line.ours)
-                tally.some.add(_FAILED)
+                tally.some.add(ReportKind.FAILED)
             if line.differs:
                 differing.write(own, line.ours)
-                tally.some.add(_DIFFERS)
+                tally.some.add(ReportKind.DIFFERS)
         summary = _balanced(summary, tally.by_status)
         book.finish(summary, tally.codes)
     return summary, tally.some

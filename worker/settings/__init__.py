@@ -3,13 +3,9 @@
 Knows no LMS: a connection's own keys are declared by its connector, as a subclass of `Connection`.
 """
 
-from worker.settings.connection import Connection, is_loopback
-from worker.settings.folders import Folder
 from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
 from worker.settings.messages import Email, Event, Mail, Post, Receiver, Webhook, literal_secrets, read_post
-from worker.settings.root import Settings
-from worker.settings.secrets import Hidden, Secret, Text
-from worker.settings.serve import Serve
+from worker.settings.models import Connection, Folder, Hidden, Secret, Serve, Settings, Text, is_loopback
 
 __all__ = [
     "EXAMPLE",

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from worker.errors import SettingsError
-from worker.settings.folders import Folder, two_of_one_path
-from worker.settings.root import PREFIX, Settings
+from worker.settings.models import PREFIX, Folder, Settings, two_of_one_path
 
 #: Variables of ours that are no settings.
 NOT_SETTINGS = frozenset({"ROSTER_CONFIG"})

@@ -21,10 +21,8 @@ from pydantic import (
 )
 
 from worker.errors import SettingsError
-from worker.settings.connection import is_loopback
 from worker.settings.loading import explain, nearest
-from worker.settings.root import Settings
-from worker.settings.secrets import Hidden, Secret
+from worker.settings.models import Hidden, Secret, Settings, is_loopback
 
 Model = TypeVar("Model", bound=BaseModel)
 _ADDRESS = re.compile(r"[^@\s<>,;:\"]+@[^@\s<>,;:\"]+")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.intake.files import RosterFile, open_roster
 from worker.intake.headers import match_headings
+from worker.intake.roster_file import RosterFile, open_roster
 from worker.intake.rows import ParsedRow, read_rows
 from worker.model import RowRules
 

@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 
 from worker.errors import MissingColumns, UnreadableRoster, UsageError
-from worker.intake.guard import guard
 from worker.intake.headers import match_headings
 from worker.intake.rows import read_rows
+from worker.intake.text import guard
 from worker.model import Action, Course, RowRules
 
 TAHDAH = RowRules(needs_behavior=True, needs_legal_entity=True, defaults={"legal_entity_id": "42", "behavior": "1"})

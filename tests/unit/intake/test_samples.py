@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from worker.errors import MissingColumns
-from worker.intake.files import open_roster
 from worker.intake.headers import match_headings
+from worker.intake.roster_file import open_roster
 from worker.intake.rows import read_rows
 from worker.model import RowRules
 

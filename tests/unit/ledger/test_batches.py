@@ -28,27 +28,27 @@ from tests.builders import (
     works_of,
 )
 from worker.errors import StaleClaim
-from worker.ledger import batches, calls, schema
+from worker.ledger import batches, intents, schema
 from worker.ledger.batches import CUT_OFF
-from worker.ledger.calls import Outcome
-from worker.ledger.engine import now
-from worker.ledger.owners import LEASE_SECONDS, is_alive, owner_name
+from worker.ledger.database import now
+from worker.ledger.intents import Outcome
+from worker.ledger.leases import LEASE_SECONDS, is_alive, owner_name
 from worker.model import CandidateState, JobState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from worker.ledger.access import Ledger
+    from worker.ledger.transactions import Ledger
 
 CLAIMANT = """
 import sys, time
 from pathlib import Path
 from sqlalchemy import update
 from worker.ledger import batches, schema
-from worker.ledger.access import Ledger
-from worker.ledger.engine import open_engine
-from worker.ledger.owners import owner_name
+from worker.ledger.transactions import Ledger
+from worker.ledger.database import open_engine
+from worker.ledger.leases import owner_name
 ledger = Ledger(open_engine(sys.argv[1]))
 with ledger.write() as tx:
     claim = batches.claim_batch(tx, int(sys.argv[2]), owner_name())
@@ -213,7 +213,7 @@ def test_what_was_being_sent_when_a_claim_is_given_back_is_in_doubt(ledger: Ledg
     claim = claimed(ledger, job_id)
     (work,) = works_of(ledger, claim)
     with ledger.write() as tx:
-        for write in calls.sending_registration(claim, work):
+        for write in intents.sending_registration(claim, work):
             tx.execute(write.statement, write.values)
 
         batches.release(tx, claim, closed=False)
@@ -321,25 +321,25 @@ def test_a_dead_workers_candidate_that_was_not_being_sent_stays_as_it_was(ledger
 
 
 WRITES = {
-    "sending a candidate": calls.sending_candidate,
-    "a candidate created": lambda claim, work: calls.candidate_created(claim, work, "7"),
-    "a candidate found": lambda claim, work: calls.candidate_found(claim, work, "7"),
-    "a candidate in doubt": lambda claim, work: calls.candidate_turned(claim, work, CandidateState.IN_DOUBT),
-    "a creation taken back": lambda claim, work: calls.candidate_turned(
+    "sending a candidate": intents.sending_candidate,
+    "a candidate created": lambda claim, work: intents.candidate_created(claim, work, "7"),
+    "a candidate found": lambda claim, work: intents.candidate_found(claim, work, "7"),
+    "a candidate in doubt": lambda claim, work: intents.candidate_turned(claim, work, CandidateState.IN_DOUBT),
+    "a creation taken back": lambda claim, work: intents.candidate_turned(
         claim, work, CandidateState.NEW, unsent=True
     ),
-    "sending a registration": calls.sending_registration,
-    "a registration in doubt": lambda claim, work: calls.registration_turned(
+    "sending a registration": intents.sending_registration,
+    "a registration in doubt": lambda claim, work: intents.registration_turned(
         claim, work, RegistrationState.IN_DOUBT
     ),
-    "a registration taken back": lambda claim, work: calls.registration_turned(
+    "a registration taken back": lambda claim, work: intents.registration_turned(
         claim, work, RegistrationState.NEW, unsent=True
     ),
-    "registered": lambda claim, work: calls.registered(
+    "registered": lambda claim, work: intents.registered(
         claim, work, Outcome(status=RowStatus.REGISTERED, registration_id="R")
     ),
     "an outcome alone": lambda claim, work: (
-        calls.settled(claim, work, Outcome(status=RowStatus.REJECTED, error="late", code="refused")),
+        intents.settled(claim, work, Outcome(status=RowStatus.REJECTED, error="late", code="refused")),
     ),
 }
 

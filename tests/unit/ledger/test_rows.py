@@ -26,22 +26,22 @@ from tests.builders import (
     statuses_of,
     works_of,
 )
-from worker.ledger import answers, calls, reading, rows, schema
-from worker.ledger.calls import Outcome
-from worker.ledger.reading import within
+from worker.ledger import importing, intents, resolutions, rows, schema
+from worker.ledger.importing import within
+from worker.ledger.intents import Outcome
 from worker.model import RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.ledger.access import Ledger
+    from worker.ledger.transactions import Ledger
 
 
 async def register_all(ledger: Ledger, job_id: int) -> None:
     claim = claimed(ledger, job_id)
     for work in works_of(ledger, claim):
         outcome = Outcome(status=RowStatus.REGISTERED, registration_id=f"R{work.row_id}", http_status=200)
-        await ledger.commit(*calls.registered(claim, work, outcome))
+        await ledger.commit(*intents.registered(claim, work, outcome))
 
 
 def test_a_row_comes_back_as_it_was_understood(ledger: Ledger) -> None:
@@ -64,7 +64,7 @@ def test_a_new_row_is_not_attempted(ledger: Ledger) -> None:
 def test_a_row_that_was_not_understood_is_invalid_and_keeps_its_reasons(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
-        reading.add_rows(within(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
+        importing.add_rows(within(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
 
     line = reported(ledger, job_id, 2)
 
@@ -157,7 +157,7 @@ async def test_reading_a_roster_with_again_twice_counts_the_series_once(ledger: 
     second = a_job_of(ledger, a_row(2), again=True)
 
     with ledger.write() as tx:
-        reading.add_rows(within(tx), second, NORTH, [as_new(a_row(2))], again=True)
+        importing.add_rows(within(tx), second, NORTH, [as_new(a_row(2))], again=True)
 
     assert [line.series for line in lines_of(ledger, schema.registration)] == [1]
 
@@ -166,7 +166,7 @@ def test_reading_a_roster_again_after_a_crash_replaces_the_rows_of_the_first_rea
     job_id = a_job_of(ledger, a_row(2), a_row(3), a_row(4))
 
     with ledger.write() as tx:
-        reading.add_rows(within(tx), job_id, NORTH, [as_new(a_row(2)), as_new(a_row(3))], again=False)
+        importing.add_rows(within(tx), job_id, NORTH, [as_new(a_row(2)), as_new(a_row(3))], again=False)
 
     assert sorted(statuses_of(ledger, job_id)) == [2, 3]
     assert counts(ledger) == {"candidate": 3, "registration": 3}
@@ -180,7 +180,7 @@ def test_a_reading_that_breaks_off_leaves_nothing_behind(ledger: Ledger) -> None
         raise RuntimeError("the file ended")
 
     with pytest.raises(RuntimeError), ledger.write() as tx:
-        reading.add_rows(within(tx), job_id, NORTH, breaks(), again=False)
+        importing.add_rows(within(tx), job_id, NORTH, breaks(), again=False)
 
     assert list(statuses_of(ledger, job_id)) == [2]
     assert counts(ledger) == {"candidate": 1, "registration": 1}
@@ -189,7 +189,7 @@ def test_a_reading_that_breaks_off_leaves_nothing_behind(ledger: Ledger) -> None
 def test_a_roster_longer_than_a_statement_holds_is_read_whole(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
-        reading.add_rows(
+        importing.add_rows(
             within(tx), job_id, NORTH, (as_new(a_row(number)) for number in range(2, 6_502)), again=False
         )
 
@@ -201,7 +201,7 @@ def test_a_roster_longer_than_a_statement_holds_is_read_whole(ledger: Ledger) ->
 def test_an_empty_roster_has_no_rows(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
-        reading.add_rows(within(tx), job_id, NORTH, [], again=False)
+        importing.add_rows(within(tx), job_id, NORTH, [], again=False)
         assert rows.tally(tx, job_id).total == 0
 
 
@@ -241,12 +241,12 @@ def test_a_reason_is_written_on_the_unsent_rows_of_one_course_only(ledger: Ledge
 def test_only_a_row_that_was_understood_can_be_found_for_an_answer(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
-        reading.add_rows(within(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
+        importing.add_rows(within(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
 
     with ledger.read() as tx:
-        assert answers.find_row(tx, job_id, 2) is None
-        assert answers.find_row(tx, job_id, 99) is None
-        assert answers.find_row(tx, job_id, 3) is not None
+        assert resolutions.find_row(tx, job_id, 2) is None
+        assert resolutions.find_row(tx, job_id, 99) is None
+        assert resolutions.find_row(tx, job_id, 3) is not None
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,9 @@ STATUSES = st.lists(st.sampled_from(sorted(RowStatus)), max_size=30)
 def test_the_tally_counts_every_row_once_and_names_every_status(shared: Ledger, wanted: list[str]) -> None:
     with shared.write() as tx:
         job_id = a_job(tx)
-        reading.add_rows(within(tx), job_id, NORTH, (invalid(number) for number in range(len(wanted))), again=False)
+        importing.add_rows(
+            within(tx), job_id, NORTH, (invalid(number) for number in range(len(wanted))), again=False
+        )
         for number, status in enumerate(wanted):
             mine = schema.row.update().where(schema.row.c.job_id == job_id, schema.row.c.row == number)
             tx.execute(mine.values(status=status))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pace import adaptive
+from worker.pace.estimator import pace
 from worker.pace.rate import Rate, parse_rate
 from worker.pace.state import Bounds
 
@@ -49,13 +49,13 @@ def test_the_message_on_a_wrong_rate_names_the_forms():
 )
 def test_no_stretch_ever_holds_more_calls_than_the_rate(calls, per_seconds, gaps):
     rate = Rate(calls=calls, per_seconds=per_seconds)
-    state = adaptive.begin(Bounds(max_in_flight=10_000, rate=rate))
+    state = pace.begin(Bounds(max_in_flight=10_000, rate=rate))
     state = _with_room(state)
     sent, now = [], 1_700_000_000.0
     for gap in gaps:
         now += gap
         for _ in range(30):
-            state, turn = adaptive.reserve(state, now)
+            state, turn = pace.reserve(state, now)
             if turn.sent is None:
                 now += turn.seconds + 1e-6
             else:
@@ -67,10 +67,10 @@ def test_no_stretch_ever_holds_more_calls_than_the_rate(calls, per_seconds, gaps
 
 def test_a_rate_is_used_to_98_percent():
     rate = Rate(calls=20, per_seconds=1)
-    state = _with_room(adaptive.begin(Bounds(max_in_flight=8, rate=rate)))
+    state = _with_room(pace.begin(Bounds(max_in_flight=8, rate=rate)))
     now, sent = 1_700_000_000.0, 0
     while now < 1_700_000_060:
-        state, turn = adaptive.reserve(state, now)
+        state, turn = pace.reserve(state, now)
         if turn.sent is None:
             now += turn.seconds + 0.004
         sent += turn.sent is not None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 from openpyxl.utils.escape import unescape
 
-from worker.intake.guard import guard, unguard
+from worker.intake.text import guard, unguard
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
 from worker.reports.write import write_reports

@@ -6,9 +6,8 @@ import pytest
 
 from worker import errors
 from worker.model import DONE, JobState, RowStatus
-from worker.reports.cells import checked, fitting
 from worker.reports.lines import OUR_COLUMNS
-from worker.reports.looks import AT_FAULT, FILLS
+from worker.reports.workbook_format import AT_FAULT, FILLS, checked, fitting
 
 
 def fill(cell):

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from worker.bootstrap import Services
-from worker.entrypoints.web.app import make_app
-from worker.ledger.access import Ledger
-from worker.ledger.engine import open_engine
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
 from worker.settings import Settings
+from worker.web.app import make_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.web.conftest import form_in
-from worker.entrypoints import purge
+from worker.cli import purge
 from worker.ledger import jobs
 
 if TYPE_CHECKING:

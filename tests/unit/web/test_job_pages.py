@@ -9,9 +9,9 @@ import pytest
 
 from tests.builders import a_job, a_job_of, a_row, change_lines, lines_of, state_of
 from tests.unit.web.conftest import form_in
-from worker.ledger import batches, directory, schedules, schema
-from worker.ledger.bells import SWEPT
-from worker.ledger.engine import now
+from worker.ledger import batches, key_value, schedules, schema
+from worker.ledger.database import now
+from worker.ledger.queue import SWEPT
 from worker.model import JobState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ async def test_it_is_said_when_nobody_works_behind_the_page(browser: Browser) ->
     assert "has not shown itself lately" in browser.said(await browser.get("/"))
 
     with browser.services.ledger.write() as tx:
-        directory.remember(tx, SWEPT, {"at": now()})
+        key_value.remember(tx, SWEPT, {"at": now()})
 
     assert browser.said(await browser.get("/")) == ""
 

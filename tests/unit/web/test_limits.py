@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worker.entrypoints.web import limits
-from worker.entrypoints.web.limits import Limits
+from worker.web import limits
+from worker.web.limits import Limits
 
 
 def test_a_minutes_calls_may_come_at_once_and_then_one_by_one() -> None:

@@ -8,13 +8,13 @@ import pytest
 from starlette.routing import Route
 
 from worker.bootstrap import Services
-from worker.entrypoints.web import openapi, pages
-from worker.entrypoints.web.app import make_app
-from worker.entrypoints.web.calls import CALLS, routes
-from worker.ledger.access import Ledger
-from worker.ledger.engine import open_engine
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
 from worker.model import Role
 from worker.settings import Settings
+from worker.web import openapi, pages
+from worker.web.app import make_app
+from worker.web.routes import CALLS, routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from worker.entrypoints.web.problems import Problem
-from worker.entrypoints.web.uploads import LONGEST_NAME, display_name, take_upload
+from worker.web.problems import Problem
+from worker.web.uploads import LONGEST_NAME, display_name, take_upload
 
 if TYPE_CHECKING:
     from pathlib import Path

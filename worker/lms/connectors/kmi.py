@@ -12,8 +12,6 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from worker.errors import AnswerLost, Refused
-from worker.lms.answers import recoded
-from worker.lms.bodies import as_id, field_of, list_of, utc_text
 from worker.lms.contract import (
     Deed,
     Done,
@@ -44,6 +42,7 @@ from worker.lms.kmi.shapes import (
     unfound,
     user_fields,
 )
+from worker.lms.responses import as_id, field_of, list_of, recoded, utc_text
 from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
 from worker.settings import Connection, Secret
 

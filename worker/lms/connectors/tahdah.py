@@ -14,8 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from worker.errors import AnswerLost, Refused, StopJob
-from worker.lms.answers import Answer, recoded
-from worker.lms.bodies import as_id
 from worker.lms.contract import (
     Deed,
     Done,
@@ -28,6 +26,7 @@ from worker.lms.contract import (
     Unfound,
 )
 from worker.lms.http import Door
+from worker.lms.responses import Answer, as_id, recoded
 from worker.lms.tahdah.webhooks import TahdahHook
 from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
 from worker.settings import Connection, Secret, Text

@@ -12,8 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 from worker.errors import Refused
-from worker.lms.answers import recoded
-from worker.lms.bodies import as_id, field_of, list_of
 from worker.lms.contract import Deed, Done, Intent, Named, Seen, Unfound
 from worker.lms.http import Door
 from worker.lms.kmi.shapes import (
@@ -28,6 +26,7 @@ from worker.lms.kmi.shapes import (
     status_of,
     unfound,
 )
+from worker.lms.responses import as_id, field_of, list_of, recoded
 from worker.model import Action, Candidate, Course, RosterRow
 
 PAGE = 100

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import Refused
-from worker.lms.answers import Answer, recoded
-from worker.lms.bodies import as_id, field_of, list_of
 from worker.lms.contract import Deed, Done, Intent, Seen, Unfound
 from worker.lms.http import Door
 from worker.lms.kmi.shapes import segment, unfound, user_fields
+from worker.lms.responses import Answer, as_id, field_of, list_of, recoded
 from worker.model import Action
 
 #: What an update must have (K-ext).

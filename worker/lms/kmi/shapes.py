@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from worker.errors import Refused
-from worker.lms.answers import Answer
-from worker.lms.bodies import as_id, field_of
 from worker.lms.contract import Enrolment, FoundCandidate, FoundRegistration, Registered, Unfound
+from worker.lms.responses import Answer, as_id, field_of
 from worker.model import Candidate, Course, Person
 
 #: Roster column → field of a user (K-reg).

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.lms.bodies import as_id
 from worker.lms.contract import Notice
+from worker.lms.responses import as_id
 
 SIGNATURE, VERB = "webhook-signature", "webhook-verb"
 #: What is read of an id's name, folded → what it is. The names of the paths and bodies of S0.

@@ -1,0 +1,102 @@
+"""The files of a report: one table of their kinds, and their names."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+#: File names may have 255 bytes; the longest of our endings and a margin for others' prefixes go off.
+MAX_BYTES = 200
+_NOT_IN_NAMES = re.compile(r'[<>:"|?*]')
+#: Windows takes these for devices, whatever the ending.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+#: Line ends, control characters, halves of characters, and what turns the reading direction around.
+_HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def report_name(roster: str) -> str:
+    """Return the uploaded file's name without path and extension: `in/spring.xlsx` gives `spring`."""
+    stem = PurePosixPath(roster.replace("\\", "/")).stem
+    name = "".join("_" if _is_hidden(letter) else letter for letter in _NOT_IN_NAMES.sub("_", stem)).lstrip(".")
+    if not name.strip():
+        return "roster"
+    return _shortened(f"_{name}" if _DEVICE.match(name) else name)
+
+
+def _is_hidden(letter: str) -> bool:
+    return letter in _TURNS or unicodedata.category(letter) in _HIDDEN
+
+
+def _shortened(name: str) -> str:
+    """Cut a name that is too long; a few letters of its hash keep two long names apart."""
+    raw = name.encode()
+    if len(raw) <= MAX_BYTES:
+        return name
+    mark = f"-{hashlib.sha256(raw).hexdigest()[:8]}"
+    return raw[: MAX_BYTES - len(mark)].decode(errors="ignore") + mark
+
+
+_CSV = "text/csv; charset=utf-8"
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+#: The plain message next to a file in `failed/`.
+MESSAGE = "message.txt"
+
+
+class ReportKind(StrEnum):
+    """A file of a report; the value is what follows the roster's name."""
+
+    RESULTS = "results.csv"
+    WORKBOOK = "results.xlsx"
+    FAILED = "failed.csv"
+    #: The rows that `roster verify` found changed at the LMS.
+    DIFFERS = "differs.csv"
+    SUMMARY = "summary.json"
+
+    @property
+    def media_type(self) -> str:
+        """Return the media type of the file."""
+        return _PROPERTIES[self].media_type
+
+    @property
+    def is_partial(self) -> bool:
+        """Return whether the file holds only some of the rows, and is absent when there are none."""
+        return _PROPERTIES[self].is_partial
+
+    @property
+    def is_download(self) -> bool:
+        """Return whether the API serves the file from those that were written."""
+        return _PROPERTIES[self].is_download
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Properties:
+    media_type: str = _CSV
+    is_partial: bool = False
+    is_download: bool = True
+
+
+_PROPERTIES = {
+    ReportKind.RESULTS: _Properties(),
+    ReportKind.WORKBOOK: _Properties(media_type=_XLSX),
+    ReportKind.FAILED: _Properties(is_partial=True),
+    ReportKind.DIFFERS: _Properties(is_partial=True, is_download=False),
+    ReportKind.SUMMARY: _Properties(media_type="application/json", is_download=False),
+}
+
+_ENDINGS = tuple(f".{kind}" for kind in (*ReportKind, MESSAGE))
+
+
+def file_name(roster: str, kind: ReportKind) -> str:
+    """Return the name of a file of a roster's report: `spring.csv` and FAILED give `spring.failed.csv`."""
+    return f"{report_name(roster)}.{kind}"
+
+
+def is_report(name: str) -> bool:
+    """Return whether a file is called like a report, so that it is not a new roster. Case does not matter."""
+    return name.casefold().endswith(_ENDINGS)
