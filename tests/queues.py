@@ -32,6 +32,13 @@ class Service:
     process: subprocess.Popen[bytes]
     log: Path
 
+    @property
+    def is_over(self) -> bool:
+        return self.process.poll() is not None
+
+    def said(self) -> str:
+        return self.log.read_text("utf-8", "replace")
+
     def kill(self) -> None:
         """Kill -9 the parent; its children notice."""
         self.process.kill()

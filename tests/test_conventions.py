@@ -290,8 +290,8 @@ def pinned(file: str) -> dict[str, str]:
     return {normal(name): version for name, version in re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE)}
 
 
-def wanted_by_the_project() -> tuple[set[str], set[str]]:
-    """Return the names that the project needs, and those that its tests need."""
+def wanted_by_the_project() -> tuple[set[str], set[str], set[str]]:
+    """Return the names that the project needs, those that building it needs, and those that its tests need."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     groups = project["dependency-groups"]
 
@@ -304,24 +304,30 @@ def wanted_by_the_project() -> tuple[set[str], set[str]]:
                 found.add(normal(re.split(r"[\s\[<>=!~;]", str(each))[0]))
         return found
 
-    return names(project["project"]["dependencies"] + groups["build"]), names(groups["dev"])
+    return names(project["project"]["dependencies"]), names(groups["build"]), names(groups["dev"])
 
 
 def test_everything_that_is_wanted_is_pinned() -> None:
-    runtime, development = wanted_by_the_project()
+    runtime, build, development = wanted_by_the_project()
 
     assert sorted(runtime - set(pinned("requirements.txt"))) == []
+    assert sorted(build - set(pinned("requirements-build.txt"))) == []
     assert sorted((runtime | development) - set(pinned("requirements-dev.txt"))) == []
 
 
-def test_the_pins_of_development_are_those_of_the_product_and_more() -> None:
-    product, development = pinned("requirements.txt"), pinned("requirements-dev.txt")
+def test_what_builds_the_product_is_not_installed_with_it() -> None:
+    assert sorted(wanted_by_the_project()[1] & set(pinned("requirements.txt"))) == []
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-build.txt"])
+def test_the_pins_of_development_are_those_of_the_product_and_more(file: str) -> None:
+    product, development = pinned(file), pinned("requirements-dev.txt")
 
     assert {name: version for name, version in product.items() if development.get(name) != version} == {}
 
 
 def test_every_pin_has_its_hashes() -> None:
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-build.txt", "requirements-dev.txt"):
         blocks = re.split(r"^(?=[A-Za-z0-9])", (ROOT / file).read_text("utf-8"), flags=re.MULTILINE)
         assert [block.split("==")[0] for block in blocks if "==" in block and "--hash=sha256:" not in block] == []
 

@@ -20,6 +20,7 @@ from worker.ledger.database import now
 from worker.notifications import mail
 from worker.notifications.delivery import Undelivered
 from worker.settings import literal_secrets, read_message_settings
+from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -71,7 +72,11 @@ def _queue(services: Services) -> list[tuple[bool, str]]:
         return []
     from worker import dispatch  # noqa: PLC0415 - a second that only a queue costs
 
-    return [dispatch.ping(services), _sweep(services)]
+    reached, broker = dispatch.ping(services)
+    warning = shadowing_warning(Path.cwd())
+    # Workers that answer were started in another folder.
+    shadowed = [(reached, f"{'warning' if reached else 'queue'}: {warning}")] if warning else []
+    return [(reached, broker), *shadowed, _sweep(services)]
 
 
 def _sweep(services: Services) -> tuple[bool, str]:

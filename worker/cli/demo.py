@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MARK = "# Made by `roster demo`; made anew each time."
-SAMPLES = Path(worker.__file__).parent.parent / "samples"
 DEMO_SECONDS_QUOTA = "bucket:200/second:burst=20"
 
 
@@ -91,30 +91,34 @@ api_secret = "{secret}"
 
 def demo(folder: Path) -> int:
     """Run the sample rosters against a sandbox of its own and say where the reports are."""
-    if not (SAMPLES / SCENES[0].file).is_file():
-        raise UsageError(f"The sample rosters are not at {SAMPLES}; run the demo from a checkout of Roster")
+    samples = _samples()
     folder = folder.absolute()
     _make_room(folder)
     world = server.make_state(quotas=[DEMO_SECONDS_QUOTA], bad_days=BAD_DAY)
     with server.running(world) as url:
         config = _configure(folder, url)
         for number, scene in enumerate(SCENES, start=1):
-            _play(number, scene, folder, config)
+            _play(number, scene, samples / scene.file, folder, config)
     click.echo(f"\nThe reports are in {folder / 'reports'}: open one of the workbooks.")
-    page = f"{Path(sys.argv[0])} --config {config} serve"
-    click.echo(f"On the page: {page}\nthen open http://127.0.0.1:8000 in a browser.")
+    program, tidy = Path(sys.argv[0]), samples / SCENES[0].file
     click.echo(
-        "To go on: `roster sandbox` in one terminal, and in another `roster run samples/tidy.csv`\n"
+        f"On the page: {program} --config {config} serve\nthen open http://127.0.0.1:8000 in a browser.\n"
+        f"To go on: `{program} sandbox` in one terminal, and in another `{program} run {tidy} --to north`\n"
         "with the roster.toml that the sandbox prints."
     )
     return 0
 
 
-def _play(number: int, scene: Scene, folder: Path, config: Path) -> None:
+def _samples() -> Path:
+    """Return the folder of the sample rosters: in the installed package, or in the checkout."""
+    installed = Path(str(resources.files(worker))) / "samples"
+    return installed if installed.is_dir() else Path(worker.__file__).parent.parent / "samples"
+
+
+def _play(number: int, scene: Scene, file: Path, folder: Path, config: Path) -> None:
     click.secho(f"\n{number}. roster run samples/{scene.file} --to {scene.connection}", bold=True)
     click.echo(f"   {scene.look_for}")
     services = open_services(config)
-    file = SAMPLES / scene.file
     typed = ["--to", scene.connection, "--report", str(folder / "reports"), str(file)]
     options = {**run.make_context("run", typed).params}
     for name in ("files", "dry_run"):
