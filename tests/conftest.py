@@ -16,17 +16,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 import pytest
 
 from tests import servers
+from tests.fork_client import Forked, ForkServer
 
 ROSTER = Path(sys.executable).with_name("roster")
 SECRETS = {
@@ -234,7 +236,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 class Running:
     """A command that is under way."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     out: Path
     err: Path
 
@@ -269,6 +271,8 @@ class Office:
     folder: Path
     lms: Lms | None = None
     environment: dict[str, str] = field(default_factory=lambda: dict(SECRETS))
+    #: Forks for each command; without it, each command is an interpreter of its own.
+    fork_server: ForkServer | None = None
     _started: list[Running] = field(default_factory=list)
 
     def configure(self, text: str) -> None:
@@ -317,16 +321,20 @@ class Office:
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         given = self.folder / stdin if stdin else Path(os.devnull)
         with out.open("wb") as stdout, err.open("wb") as stderr, given.open("rb") as typed:
-            process = subprocess.Popen(
-                [*prefix, str(ROSTER), *map(str, words)],
-                cwd=self.folder,
-                env=self._environment(),
-                stdin=typed,
-                stdout=stdout,
-                stderr=stderr,
-            )
+            command = [*prefix, str(ROSTER), *map(str, words)]
+            process = self.launch(command, stdin=typed, stdout=stdout, stderr=stderr)
         self._started.append(Running(process, out, err))
         return self._started[-1]
+
+    def launch(
+        self, command: Sequence[str], environment: Mapping[str, str] = MappingProxyType({}), **options: Any
+    ) -> Any:
+        """Start a console script in this folder: its path and arguments, and options of `subprocess.Popen`."""
+        environment = self._environment() | dict(environment)
+        forks = self.fork_server
+        if forks and Path(command[0]).parent == ROSTER.parent and forks.can_start(environment):
+            return forks.start(command, cwd=self.folder, env=environment, **options)
+        return subprocess.Popen(command, cwd=self.folder, env=environment, **options)
 
     def close(self) -> None:
         for running in self._started:
@@ -424,23 +432,34 @@ def sandbox(_tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
 
 
 @pytest.fixture(scope="session")
-def _empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fork_server() -> Iterator[ForkServer]:
+    """Start the process that forks for each command of this test process."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def _empty_ledger(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer) -> Path:
     """Make one new ledger for all offices: the migration takes as long as many a test."""
-    desk = Office(tmp_path_factory.mktemp("ledger"))
+    desk = Office(tmp_path_factory.mktemp("ledger"), fork_server=fork_server)
     assert desk.type("jobs").code == 0
     return desk.folder / "roster.db"
 
 
 @pytest.fixture
-def office(tmp_path: Path, _empty_ledger: Path) -> Iterator[Callable[..., Office]]:
+def office(
+    tmp_path: Path, _empty_ledger: Path, fork_server: ForkServer, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Office]]:
     """Open offices: `office(lms)` for Tahdah, `office(lms, "kmi")`, with further keys of the connection."""
     opened: list[Office] = []
+    forks = None if request.node.get_closest_marker("console_script") else fork_server
 
     def open_one(lms: Lms | None = None, name: str = "north", **options: Any) -> Office:
         folder = tmp_path / f"office{len(opened)}"
         folder.mkdir()
         shutil.copyfile(_empty_ledger, folder / "roster.db")
-        opened.append(Office(folder, lms))
+        opened.append(Office(folder, lms, fork_server=forks))
         if lms is not None:
             opened[-1].connect(lms.url, name, **options)
         return opened[-1]

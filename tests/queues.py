@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import psycopg
 import redis
+
+from tests.fork_client import Forked
 
 if TYPE_CHECKING:
     from tests.conftest import Office, Result
@@ -29,7 +32,7 @@ RESTING = {"succeeded", "completed_with_errors", "held", "paused", "cancelled", 
 class Service:
     """A process of Celery that is up."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     log: Path
 
     def kill(self) -> None:
@@ -83,14 +86,13 @@ class Queue:
     def start(self, *words: str, **environment: str) -> Service:
         """Start a command of `celery -A worker`."""
         log = self.office.folder / f"{len(self._services)}.{words[0]}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
+        with log.open("wb") as output, Path(os.devnull).open("rb") as nothing:
+            process = self.office.launch(
                 [str(CELERY), "-A", "worker", *words],
-                cwd=self.office.folder,
-                env=self.office._environment() | {"PYTHONWARNINGS": "ignore", **environment},
-                stdin=subprocess.DEVNULL,
+                {"PYTHONWARNINGS": "ignore", **environment},
+                stdin=nothing,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=output,
                 start_new_session=True,
             )
         self._services.append(Service(process, log))
