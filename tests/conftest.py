@@ -30,6 +30,8 @@ import redis
 
 from tests import servers
 from tests.fork_client import Forked, ForkServer
+from worker.ledger import bells
+from worker.ledger.access import Ledger
 from worker.ledger.engine import open_engine
 
 ROSTER = Path(sys.executable).with_name("roster")
@@ -203,6 +205,20 @@ def wait_until(condition: Callable[[], Any], what: str = "the condition") -> Non
     while not condition():
         assert time.monotonic() < deadline, f"{what} never came"
         time.sleep(POLL_SECONDS)
+
+
+def wait_for_sweeps(ledger: str, count: int, or_until: Callable[[], bool] = lambda: False) -> None:
+    """Wait until the ledger at this address has been swept so many times more."""
+    opened = Ledger(open_engine(ledger))
+    swept = set()
+
+    def are_over() -> bool:
+        with opened.read() as tx:
+            swept.add(bells.last_swept(tx))
+        return len(swept) > count or or_until()
+
+    wait_until(are_over, f"{count} sweeps")
+    opened.close()
 
 
 @dataclass
@@ -525,12 +541,12 @@ def samples() -> Path:
 @pytest.fixture
 def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
     """Let an office work through a queue: `queue(office)`, or `queue(office, own_redis)` with its own Redis."""
-    from tests.queues import open_queue  # noqa: PLC0415 - most tests need no queue
+    from tests.queues import QUICK_SWEEP_SECONDS, open_queue  # noqa: PLC0415 - most tests need no queue
 
     with ExitStack() as stack:
 
         def start(desk: Office, broker: Any = redis_server) -> Any:
-            opened = open_queue(desk, database, broker.connection_url + "/0")
+            opened = open_queue(desk, database, broker.connection_url + "/0", sweep_seconds=QUICK_SWEEP_SECONDS)
             stack.callback(opened.close)
             return opened
 

@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests import servers
-
 if TYPE_CHECKING:
     from tests.conftest import Office, Running
 
@@ -35,10 +33,10 @@ def drop(roster: Path, folder: Path, name: str | None = None) -> None:
     shutil.copyfile(roster, folder / (name or roster.name))
 
 
-def serve(office: Office, place: int = 0) -> Running:
-    """Start `roster serve` without a broker; `place` tells several of one test apart."""
+def serve(office: Office) -> Running:
+    """Start `roster serve` without a broker."""
     office.environment["ROSTER_SWEEP_SECONDS"] = "0.5"
-    return office.start("serve", "--port", servers.free_port() + 25 + place)
+    return office.start("serve", "--port", 0)
 
 
 def lies_in(folder: Path) -> list[str]:

