@@ -46,3 +46,9 @@ def lies_in(folder: Path) -> list[str]:
 
 def summary_beside(folder: Path, stem: str) -> dict[str, Any]:
     return json.loads((folder / f"{stem}.summary.json").read_text("utf-8"))
+
+
+def message_beside(folder: Path, stem: str) -> str:
+    """Return the message that lies beside a file in `failed/`, empty while it is not written."""
+    path = folder / f"{stem}.message.txt"
+    return path.read_text("utf-8-sig") if path.exists() else ""

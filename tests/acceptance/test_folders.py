@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drop_folders import drop, folder_of, lies_in, serve, summary_beside
+from tests.drop_folders import drop, folder_of, lies_in, message_beside, serve, summary_beside
 
 REPORTS = (".results.csv", ".results.xlsx", ".summary.json")
 
@@ -53,14 +53,15 @@ def test_what_cannot_be_read_ends_in_failed_with_a_word_on_what_to_do(sandbox, o
     desk.write("inbox/broken.xlsx", b"PK\x03\x04 nothing of the kind")
 
     files = ["broken.xlsx", "empty.csv", "wrong_headings.xlsx"]
-    wait_until(lambda: {f"{Path(name).stem}.message.txt" for name in files} <= {*lies_in(inbox / "failed")})
+    failed = inbox / "failed"
+    wait_until(lambda: all(message_beside(failed, Path(name).stem) for name in files))
 
-    assert {*files} <= {*lies_in(inbox / "failed")}
-    said = (inbox / "failed" / "wrong_headings.message.txt").read_text("utf-8-sig")
+    assert {*files} <= {*lies_in(failed)}
+    said = message_beside(failed, "wrong_headings")
     assert "nothing was sent" in said
     assert "A heading that names a person is missing" in said
     assert "[folders.NAME]" in said
-    assert "the file is empty" in (inbox / "failed" / "empty.message.txt").read_text("utf-8-sig")
+    assert "the file is empty" in message_beside(failed, "empty")
     assert desk.lms.calls() == 0
 
 
@@ -216,9 +217,8 @@ def test_a_cancelled_roster_ends_in_failed_and_a_retry_writes_its_reports_where_
     wait_until((inbox / "processing" / "spring.summary.json").exists, "the report of the held job")
 
     assert desk.type("cancel", 1).code == 0
-    message = inbox / "failed" / "spring.message.txt"
-    wait_until(lambda: message.exists() and message.read_text("utf-8-sig"))
-    assert "roster retry 1" in message.read_text("utf-8-sig")
+    wait_until(lambda: message_beside(inbox / "failed", "spring"))
+    assert "roster retry 1" in message_beside(inbox / "failed", "spring")
     assert lies_in(inbox / "failed") == with_reports("spring.csv", ".failed.csv", ".message.txt")
     lms.rules()
     result = desk.balanced(desk.type("retry", 1, "--json"))
