@@ -59,8 +59,8 @@ class Forked:
 
     def _await(self, seconds: float | None) -> int | None:
         if self.returncode is None and is_ready(self._answers, seconds):
-            self.returncode = receive_answer(self._answers)
-            self._answers.close()
+            with self._answers:
+                self.returncode = receive_answer(self._answers)
         return self.returncode
 
 

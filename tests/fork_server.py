@@ -28,11 +28,11 @@ import time
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from io import TextIOWrapper
     from types import FrameType
 
 PACKAGES = ("worker", "tasks")
@@ -164,7 +164,8 @@ def become(command: Command, streams: list[int]) -> None:
     os.environ.update(command.environment)
     time.tzset()
     open_streams()
-    for option in filter(None, os.environ.get("PYTHONWARNINGS", "").split(",")):
+    sys.warnoptions[:] = filter(None, os.environ.get("PYTHONWARNINGS", "").split(","))
+    for option in sys.warnoptions:
         warnings._setoption(option.strip())  # type: ignore[attr-defined] # as the interpreter itself does
     sys.argv[:] = [command.script, *command.words]
     sys.path[0] = str(Path(command.script).parent)
@@ -175,17 +176,21 @@ def open_streams() -> None:
     """Open the standard streams as an interpreter does that starts with these file descriptors."""
     for number, name in enumerate(STREAMS):
         first: TextIOWrapper = getattr(sys, f"__{name}__")
-        opened = open(  # noqa: SIM115 - open until the process ends
-            number,
-            "w" if number else "r",
+        # PYTHONUNBUFFERED, which the server was started with or without.
+        unbuffered = first.write_through
+        mode = "wb" if number else "rb"
+        opened = open(number, mode, buffering=0 if number and unbuffered else -1, closefd=False)  # noqa: SIM115
+        getattr(opened, "raw", opened).name = f"<{name}>"
+        stream = TextIOWrapper(
+            opened,
             encoding=first.encoding,
             errors=first.errors,
             newline="\n",
-            closefd=False,
+            line_buffering=not unbuffered and (name == "stderr" or opened.isatty()),
+            write_through=unbuffered,
         )
-        opened.reconfigure(line_buffering=number == 2 or opened.isatty())
-        setattr(sys, name, opened)
-        setattr(sys, f"__{name}__", opened)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def forget() -> None:
@@ -235,8 +240,9 @@ def leave(error: BaseException | None) -> NoReturn:
     gc.collect()
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as lost:
         code = code or UNFLUSHED
+        print(f"Exception ignored in: {sys.stdout!r}\n{type(lost).__name__}: {lost}", file=sys.stderr)  # noqa: T201
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     if code == -signal.SIGINT:
