@@ -59,7 +59,7 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.postgres = servers.open_postgres(folder / "postgres")
-        self.port = servers.free_port(19_000)
+        self.port = servers.free_port()
         self.redis: Any = None
         self.start_redis()
 

@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests import servers
-
 if TYPE_CHECKING:
     from tests.conftest import Office, Running
 
@@ -35,10 +33,10 @@ def copy_into(roster: Path, folder: Path, name: str | None = None) -> None:
     shutil.copyfile(roster, folder / (name or roster.name))
 
 
-def serve(office: Office, index: int = 0) -> Running:
-    """Start `roster serve` without a broker; `index` distinguishes several of one test."""
+def serve(office: Office) -> Running:
+    """Start `roster serve` without a broker."""
     office.environment["ROSTER_SWEEP_SECONDS"] = "0.5"
-    return office.start("serve", "--port", servers.free_port() + 25 + index)
+    return office.start("serve", "--port", 0)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -48,3 +46,9 @@ def files_in(folder: Path) -> list[str]:
 
 def summary_in(folder: Path, stem: str) -> dict[str, Any]:
     return json.loads((folder / f"{stem}.summary.json").read_text("utf-8"))
+
+
+def message_in(folder: Path, stem: str) -> str:
+    """Return the message next to a file in `failed/`, empty while it is not written."""
+    path = folder / f"{stem}.message.txt"
+    return path.read_text("utf-8-sig") if path.exists() else ""

@@ -32,11 +32,6 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def gate(*command: str) -> None:
-    result = run("-m", *command)
-    assert result.returncode == 0, f"{' '.join(command)}:\n{result.stdout[-4000:]}{result.stderr[-2000:]}"
-
-
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -53,22 +48,19 @@ def committed_files() -> list[Path]:
 # The four tools
 
 
-def test_every_import_keeps_to_the_layers() -> None:
-    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
-    result = run("-c", code)
-    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+def test_make_check_runs_the_linter_the_formatter_the_layers_and_the_types() -> None:
+    tools = ("ruff check .", "ruff format --check .", "lint-imports", "mypy")
+    assert recipe("check") == " && ".join(f"$(BIN)/{tool}" for tool in tools)
 
 
-def test_the_linter_finds_nothing() -> None:
-    gate("ruff", "check", "--no-cache", ".")
+def test_make_test_runs_the_checks_too() -> None:
+    assert "$(MAKE) --silent check" in recipe("test")
 
 
-def test_every_file_is_formatted() -> None:
-    gate("ruff", "format", "--no-cache", "--check", ".")
-
-
-def test_the_types_hold() -> None:
-    gate("mypy")
+def recipe(target: str) -> str:
+    """Return the commands of a target of the Makefile."""
+    lines = (ROOT / "Makefile").read_text("utf-8").split(f"\n{target}: ", 1)[1].split("\n\n", 1)[0].splitlines()
+    return "\n".join(line.removeprefix("\t") for line in lines[1:])
 
 
 # Modules
@@ -290,8 +282,8 @@ def pinned(file: str) -> dict[str, str]:
     return {normal(name): version for name, version in re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE)}
 
 
-def wanted_by_the_project() -> tuple[set[str], set[str]]:
-    """Return the names that the project needs, and those that its tests need."""
+def wanted_by_the_project() -> tuple[set[str], set[str], set[str]]:
+    """Return the names that the project needs, those that building it needs, and those that its tests need."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     groups = project["dependency-groups"]
 
@@ -304,24 +296,30 @@ def wanted_by_the_project() -> tuple[set[str], set[str]]:
                 found.add(normal(re.split(r"[\s\[<>=!~;]", str(each))[0]))
         return found
 
-    return names(project["project"]["dependencies"] + groups["build"]), names(groups["dev"])
+    return names(project["project"]["dependencies"]), names(groups["build"]), names(groups["dev"])
 
 
 def test_everything_that_is_wanted_is_pinned() -> None:
-    runtime, development = wanted_by_the_project()
+    runtime, build, development = wanted_by_the_project()
 
     assert sorted(runtime - set(pinned("requirements.txt"))) == []
+    assert sorted(build - set(pinned("requirements-build.txt"))) == []
     assert sorted((runtime | development) - set(pinned("requirements-dev.txt"))) == []
 
 
-def test_the_pins_of_development_are_those_of_the_product_and_more() -> None:
-    product, development = pinned("requirements.txt"), pinned("requirements-dev.txt")
+def test_what_builds_the_product_is_not_installed_with_it() -> None:
+    assert sorted(wanted_by_the_project()[1] & set(pinned("requirements.txt"))) == []
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-build.txt"])
+def test_the_pins_of_development_are_those_of_the_product_and_more(file: str) -> None:
+    product, development = pinned(file), pinned("requirements-dev.txt")
 
     assert {name: version for name, version in product.items() if development.get(name) != version} == {}
 
 
 def test_every_pin_has_its_hashes() -> None:
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-build.txt", "requirements-dev.txt"):
         blocks = re.split(r"^(?=[A-Za-z0-9])", (ROOT / file).read_text("utf-8"), flags=re.MULTILINE)
         assert [block.split("==")[0] for block in blocks if "==" in block and "--hash=sha256:" not in block] == []
 

@@ -6,6 +6,7 @@ Redis loses and doubles a message now and then, whatever is set: claims in the l
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task, signals
@@ -19,6 +20,7 @@ from worker.runtime import flower
 from worker.runtime.preload import preload
 from worker.runtime.process import shutdown, shutting_down
 from worker.safe_errors import place_of
+from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -170,6 +172,12 @@ def _close(**_: Any) -> None:
     shutdown()
 
 
+def _refuse_other_tasks(**_: Any) -> None:
+    """End with a sentence when the current folder has a package `tasks` of its own: ours would not be found."""
+    if warning := shadowing_warning(Path.cwd()):
+        sys.exit(warning)
+
+
 def __getattr__(name: str) -> Any:
     """Return `app` for `celery -A worker`, made from the configuration when it is first asked for."""
     if name != "app":
@@ -191,6 +199,7 @@ def _app_of_this_program() -> Celery:
             flower.prepare()
     except RosterError as error:
         sys.exit(str(error))
+    signals.import_modules.connect(_refuse_other_tasks)
     signals.setup_logging.connect(lambda **_: logs.configure(config.log), weak=False)
     signals.worker_init.connect(lambda **_: preload(config.ledger), weak=False)
     return make_app(config)

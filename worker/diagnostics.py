@@ -25,6 +25,7 @@ from worker.notifications import mail
 from worker.notifications.delivery import Undelivered
 from worker.reports.labels import STATE_INFO, counted
 from worker.settings import literal_secrets, read_message_settings
+from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,7 +142,12 @@ def _check_queue(services: Services) -> list[Check]:
         return []
     from worker import dispatch  # noqa: PLC0415 - a second that only a queue costs
 
-    return [Check(*dispatch.ping(services)), check_sweep(services)]
+    broker = Check(*dispatch.ping(services))
+    warning = shadowing_warning(Path.cwd())
+    # Workers that answer were started in another folder.
+    text = f"{'warning' if broker.is_ok else 'queue'}: {warning}"
+    shadowed = [Check(is_ok=broker.is_ok, text=text)] if warning else []
+    return [broker, *shadowed, check_sweep(services)]
 
 
 def _check_folder(services: Services, folder: Folder) -> Check:

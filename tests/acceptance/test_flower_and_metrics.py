@@ -16,7 +16,7 @@ PEOPLE = 60
 
 @pytest.fixture
 def port():
-    return servers.free_port() + 20
+    return servers.free_port()
 
 
 def test_flower_asks_for_a_password_and_shows_how_far_a_job_is(sandbox, office, queue, port):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drop_folders import add_drop_folder, copy_into, files_in, serve, summary_in
+from tests.drop_folders import add_drop_folder, copy_into, files_in, message_in, serve, summary_in
 
 REPORTS = (".results.csv", ".results.xlsx", ".summary.json")
 
@@ -53,14 +53,15 @@ def test_a_file_that_cannot_be_read_ends_in_failed_with_a_message(sandbox, offic
     desk.write("inbox/broken.xlsx", b"PK\x03\x04 nothing of the kind")
 
     files = ["broken.xlsx", "empty.csv", "wrong_headings.xlsx"]
-    wait_until(lambda: {f"{Path(name).stem}.message.txt" for name in files} <= {*files_in(inbox / "failed")})
+    failed = inbox / "failed"
+    wait_until(lambda: all(message_in(failed, Path(name).stem) for name in files))
 
-    assert {*files} <= {*files_in(inbox / "failed")}
-    said = (inbox / "failed" / "wrong_headings.message.txt").read_text("utf-8-sig")
+    assert {*files} <= {*files_in(failed)}
+    said = message_in(failed, "wrong_headings")
     assert "nothing was sent" in said
     assert "No column identifies the people" in said
     assert "[folders.NAME]" in said
-    assert "the file is empty" in (inbox / "failed" / "empty.message.txt").read_text("utf-8-sig")
+    assert "the file is empty" in message_in(failed, "empty")
     assert desk.lms.calls() == 0
 
 
@@ -147,7 +148,7 @@ def test_two_servers_with_one_folder_import_each_file_once(sandbox, office, wait
     desk = office(sandbox())
     inbox = add_drop_folder(desk, settle_seconds=0.5)
     serve(desk)
-    serve(desk, index=1)
+    serve(desk)
     names = [f"roster{number}" for number in range(12)]
     for number, name in enumerate(names):
         copy_into(desk.people("some.csv", 2, first=10 * number), inbox, f"{name}.csv")
@@ -216,8 +217,8 @@ def test_the_file_of_a_cancelled_job_ends_in_failed_and_a_retry_writes_its_repor
     wait_until((inbox / "processing" / "spring.summary.json").exists, "the report of the held job")
 
     assert desk.type("cancel", 1).code == 0
-    wait_until((inbox / "failed" / "spring.message.txt").exists)
-    assert "roster retry 1" in (inbox / "failed" / "spring.message.txt").read_text("utf-8-sig")
+    wait_until(lambda: message_in(inbox / "failed", "spring"))
+    assert "roster retry 1" in message_in(inbox / "failed", "spring")
     assert files_in(inbox / "failed") == with_reports("spring.csv", ".failed.csv", ".message.txt")
     lms.rules()
     result = desk.balanced(desk.type("retry", 1, "--json"))

@@ -331,9 +331,9 @@ async def test_two_transactions_that_wait_for_each_other_both_get_through(two: t
     assert [record.rate_limited for record in records_of(two[0], schema.job)] == [2, 2]
 
 
-def test_processes_that_open_a_new_ledger_at_the_same_time_make_it_once(database: str) -> None:
+def test_processes_that_open_a_new_ledger_at_the_same_time_make_it_once(empty_database: str) -> None:
     with ThreadPoolExecutor(5) as threads:
-        engines = list(threads.map(lambda _: open_engine(database), range(5)))
+        engines = list(threads.map(lambda _: open_engine(empty_database), range(5)))
 
     with engines[0].connect() as connection:
         assert connection.execute(text("select version_num from alembic_version")).scalars().all() == [HEAD]

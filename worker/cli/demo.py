@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 #: The first line of the configuration: a folder with it may be replaced.
 HEADER = "# Made by `roster demo`"
-SAMPLES = Path(worker.__file__).parent.parent / "samples"
 DEMO_SECONDS_QUOTA = "bucket:200/second:burst=20"
 
 
@@ -94,29 +94,33 @@ api_secret = "{secret}"
 
 def run_demo(folder: Path) -> None:
     """Run the sample rosters against a sandbox of its own and say where the reports are."""
-    if not (SAMPLES / STEPS[0].file).is_file():
-        raise UsageError(f"The sample rosters are not at {SAMPLES}; run the demo from a checkout of Roster")
+    samples = _samples()
     folder = folder.absolute()
     _clear(folder)
     world = server.make_state(quotas=[DEMO_SECONDS_QUOTA], bad_days=FAULTS)
     with server.running(world) as url:
         config = _configure(folder, url)
         for number, step in enumerate(STEPS, start=1):
-            _run_step(number, step, folder, config)
+            _run_step(number, step, samples / step.file, folder, config)
     click.echo(f"\nThe reports are in {folder / 'reports'}: open one of the workbooks.")
-    page = f"{Path(sys.argv[0])} --config {config} serve"
-    click.echo(f"For the page, run {page}\nand open http://127.0.0.1:8000 in a browser.")
+    program, tidy = Path(sys.argv[0]), samples / STEPS[0].file
+    click.echo(f"For the page, run {program} --config {config} serve\nand open http://127.0.0.1:8000 in a browser.")
     click.echo(
-        "Next, run `roster sandbox` in one terminal, and in another `roster run samples/tidy.csv`\n"
+        f"Next, run `{program} sandbox` in one terminal, and in another `{program} run {tidy} --to north`\n"
         "with the roster.toml that the sandbox prints."
     )
 
 
-def _run_step(number: int, step: DemoStep, folder: Path, config: Path) -> None:
+def _samples() -> Path:
+    """Return the folder of the sample rosters: in the installed package, or in the checkout."""
+    installed = Path(str(resources.files(worker))) / "samples"
+    return installed if installed.is_dir() else Path(worker.__file__).parent.parent / "samples"
+
+
+def _run_step(number: int, step: DemoStep, file: Path, folder: Path, config: Path) -> None:
     click.secho(f"\n{number}. roster run samples/{step.file} --to {step.connection}", bold=True)
     click.echo(f"   {step.shows}")
     services = open_services(config)
-    file = SAMPLES / step.file
     options = defaults(to=step.connection, report=folder / "reports")
     try:
         run_files(services, [file], options)

@@ -34,6 +34,8 @@ def _print_address(server: ServerInfo) -> None:
         note = "There is no account: only this machine is served, without sign-in."
         click.echo(f"{note} Add an account: `roster user add NAME --role admin`", err=True)
     click.echo(f"Roster is at {server.url} (press Ctrl-C to stop)", err=True)
+    if server.warning:
+        click.echo(f"Warning: {server.warning}", err=True)
 
 
 @click.command()

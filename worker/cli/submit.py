@@ -16,6 +16,7 @@ from worker.cli.exit_codes import ExitCode
 from worker.errors import UsageError
 from worker.intake.accept import Origin, precheck
 from worker.intake.options import parse_options, parse_start_time
+from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,8 @@ def submit_files(services: Services, files: Sequence[Path], options: dict[str, A
             "`celery -A worker worker`; or start `roster serve`; or use `roster run`, which needs no service"
         )
     logs.configure(services.settings.log, logging.ERROR)
+    if services.settings.broker and (warning := shadowing_warning(Path.cwd())):
+        click.echo(f"Warning: {warning}", err=True)
     connection = connection_of(services, options["to"])
     parsed = parse_options(services.ledger, options)
     start = parse_start_time(options["at"]) if options["at"] else None

@@ -6,6 +6,7 @@ import signal
 import socket
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -16,6 +17,7 @@ from worker.jobs import drafts
 from worker.ledger import accounts
 from worker.runtime.local import LocalWorker
 from worker.settings import is_loopback, read_message_settings
+from worker.shadowing import shadowing_warning
 from worker.web import api
 from worker.web.app import make_app
 from worker.web.uploads import remove_stale_uploads
@@ -39,6 +41,8 @@ class ServerInfo:
     url: str
     #: Whether callers must sign in; otherwise there is no account, and this machine alone is served.
     has_accounts: bool
+    #: What else the person who starts the server should know.
+    warning: str | None = None
 
 
 def serve(
@@ -59,7 +63,9 @@ def serve(
     drafts.remove_old(services)
     with closing(_listen(host, port)) as listener:
         port = listener.getsockname()[1]
-        on_start(ServerInfo(url=settings.public_url or _url(host, port), has_accounts=has_accounts))
+        warning = shadowing_warning(Path.cwd()) if services.settings.broker else None
+        url = settings.public_url or _url(host, port)
+        on_start(ServerInfo(url=url, has_accounts=has_accounts, warning=warning))
         local_worker = None if services.settings.broker else LocalWorker(services)
         if local_worker is not None:
             local_worker.start()

@@ -1,4 +1,4 @@
-"""Rewrite messages that name commands and options: with buttons and labels for the page, with fields for the API."""
+"""Rewrite messages that name commands and options: with buttons and labels for the page, fields for the API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
-_PEOPLE = " or ".join([", ".join(column_label(column) for column in PERSON_COLUMNS[:0:-1]), column_label(PERSON_COLUMNS[0])])
+_LABELS_OF_PEOPLE = [column_label(column) for column in reversed(PERSON_COLUMNS)]
+_PERSON_COLUMNS = f"{', '.join(_LABELS_OF_PEOPLE[:-1])} or {_LABELS_OF_PEOPLE[-1]}"
+#: Names that are no words; others, such as `state`, are left as they are.
+_NAMES = "|".join(sorted((name for name in COLUMN_LABELS if "_" in name), key=len, reverse=True))
 
 
 def _as_label(before: str, after: str = "") -> Callable[[re.Match[str]], str]:
@@ -29,8 +32,8 @@ _COLUMN = r"(?P<column>[\w:]+)"
 _PAGE_RULES = _rules(
     # Columns.
     (
-        r": the headings are .*\. One of [^;]* is needed; (?:rename one of them, or )?match one with --map \"[^\"]*\"",
-        f". Match one column to {_PEOPLE}",
+        r": the headings are .*\. One of [^;]* is needed; rename one of them, or match one with --map \"[^\"]*\"",
+        f". Match one column to {_PERSON_COLUMNS}",
     ),
     (
         r"use --map \"[^\"]*=external_id\"; if it is the LMS's, (?:--map \"[^\"]*)?=candidate_id\"?",
@@ -76,11 +79,7 @@ _PAGE_RULES = _rules(
     (r"`?--registration-id`?", "the registration's ID"),
     (r"`?--absent`?", "“Not registered”"),
     # Columns by their labels, except in quotes.
-    (
-        rf"(?<![\w\"“`=:])(?P<column>{'|'.join(sorted((name for name in COLUMN_LABELS if '_' in name), key=len)[::-1])})"
-        r"(?![\w\"”`=])",
-        lambda match: column_label(match["column"]),
-    ),
+    (rf"(?<![\w\"“`=:])(?P<column>{_NAMES})(?![\w\"”`=])", lambda match: column_label(match["column"])),
 )
 _ACTIONS = "resume|retry|pause|cancel|undo"
 _API_RULES = _rules(

@@ -12,8 +12,9 @@ import pytest
 from tests.parsing import parse
 from worker.intake.columns import COLUMNS
 from worker.reports.codes import CODES
-from worker.web.labels import COLUMN_GROUPS, for_page
+from worker.web.labels import COLUMN_GROUPS
 from worker.web.pages.rendering import code_spans, count, duration, number, when
+from worker.web.wording import for_page
 
 WORKER = Path(__file__).parents[3] / "worker"
 #: Whatever these say may be shown on a page; words.py of the reports is for those who read files.

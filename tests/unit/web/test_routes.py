@@ -43,7 +43,9 @@ def test_every_page_says_who_may_see_it() -> None:
     open_pages = [
         route.path
         for route in pages.routes
-        if isinstance(route, Route) and not hasattr(route.endpoint, "required_role") and not hasattr(route.app, "required_role")
+        if isinstance(route, Route)
+        and not hasattr(route.endpoint, "required_role")
+        and not hasattr(route.app, "required_role")
     ]
     assert open_pages == []
 

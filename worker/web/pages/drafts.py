@@ -17,8 +17,8 @@ from worker.model import Action, Role
 from worker.web import limits, uploads
 from worker.web.auth import require_role
 from worker.web.forms import JobRequest
-from worker.web.pages import draft_form, preview
 from worker.web.labels import COLUMN_GROUPS
+from worker.web.pages import draft_form, preview
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 from worker.web.uploads import Upload
