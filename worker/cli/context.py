@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,18 +13,16 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.settings import Connection
 
-Options = ParamSpec("Options")
-
 REPORTS = Path("reports")
 
 
-def with_services(command: Callable[Concatenate[Services, Options], int | None]) -> Callable[Options, None]:
+def with_services(command: Callable[..., int | None]) -> Callable[..., None]:
     """Call a command with `Services`, open until it ends; it returns its exit code, or None for 0."""
 
     @click.pass_context
     @wraps(command)
-    def call(context: click.Context, /, *args: Options.args, **options: Options.kwargs) -> None:
-        context.exit(command(services_of(context), *args, **options) or 0)
+    def call(context: click.Context, /, **typed: Any) -> None:
+        context.exit(command(services_of(context), **typed) or 0)
 
     return call
 

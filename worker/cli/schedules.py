@@ -131,7 +131,7 @@ def list_(services: Services, *, as_json: bool) -> None:
     if not found:
         click.echo('There are no schedules; add one with `roster schedule add NAME --cron "0 2 * * *" FILE`')
     for each in found:
-        _print_schedule(each, last_jobs.get(each.last_job_id))
+        _print_schedule(each, last_jobs.get(each.last_job_id or 0))
 
 
 def _print_schedule(each: Schedule, job: Job | None) -> None:
