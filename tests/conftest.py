@@ -554,15 +554,15 @@ def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def door(office: Callable[..., Office], _tls: ssl.SSLContext) -> Iterator[Callable[..., Any]]:
-    """Open the web door of an office: `door(desk)`, with options of `roster serve`; shut before the office."""
+def web_server(office: Callable[..., Office], _tls: ssl.SSLContext) -> Iterator[Callable[..., Any]]:
+    """Start `roster serve` for an office: `web_server(desk)`, with its options; stopped before the office."""
     del office
-    from tests.web_server import open_door  # noqa: PLC0415 - most tests need no web door
+    from tests.web_server import start_web_server  # noqa: PLC0415 - most tests need no web server
 
     with ExitStack() as stack:
 
         def start(desk: Office, *options: Any) -> Any:
-            opened = open_door(desk, _tls, *options)
+            opened = start_web_server(desk, _tls, *options)
             stack.callback(opened.close)
             return opened
 

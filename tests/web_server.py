@@ -1,4 +1,4 @@
-"""The web door as a program meets it: a real `roster serve`, asked over a socket."""
+"""A real `roster serve`, for tests of the API over a socket."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     from tests.conftest import Office, Running
 
-#: A job in one of these states moves no more by itself.
+#: A job in one of these states does not change without a person.
 RESTING = {"succeeded", "completed_with_errors", "held", "paused", "cancelled", "failed", "invalid"}
 PASSWORD = "a long and quiet evening"
 
 
 @dataclass
-class Door:
-    """`roster serve` of an office, and a client without any sign-in."""
+class WebServer:
+    """`roster serve` of an office, and a client that is not signed in."""
 
-    desk: Office
+    office: Office
     running: Running
     url: str
     tls: ssl.SSLContext
@@ -40,9 +40,9 @@ class Door:
     _clients: list[httpx.Client] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.client = self.caller()
+        self.client = self.client_with()
 
-    def caller(self, **headers: str) -> httpx.Client:
+    def client_with(self, **headers: str) -> httpx.Client:
         """Return a client that sends these headers."""
         client = httpx.Client(base_url=self.url, headers=headers, verify=self.tls, timeout=LONGEST_SECONDS)
         self._clients.append(client)
@@ -50,24 +50,24 @@ class Door:
 
     def with_token(self, name: str, role: str) -> httpx.Client:
         """Add an account and return a client with a token of it."""
-        add_user(self.desk, name, role)
-        token = self.desk.type("user", "token", name).out.strip()
-        return self.caller(Authorization=f"Bearer {token}")
+        add_user(self.office, name, role)
+        token = self.office.type("user", "token", name).out.strip()
+        return self.client_with(Authorization=f"Bearer {token}")
 
     def signed_in(self, name: str, role: str) -> tuple[httpx.Client, str]:
         """Add an account and return a client with its session, and the token of its forms."""
         from worker.web import csrf  # noqa: PLC0415
 
-        ledger = Ledger(open_engine(f"sqlite:///{self.desk.folder / 'roster.db'}"))
+        ledger = Ledger(open_engine(f"sqlite:///{self.office.folder / 'roster.db'}"))
         people.add(ledger, name=name, password=PASSWORD, role=Role(role), by="-")
         with ledger.write() as tx:
-            known = accounts.find_account(tx, name)
-            assert known
-            cookie = keys.open_session(tx, known.id)
+            account = accounts.find_account(tx, name)
+            assert account
+            cookie = keys.open_session(tx, account.id)
         ledger.close()
-        return self.caller(Cookie=f"roster_session={cookie}"), csrf.token_of(cookie)
+        return self.client_with(Cookie=f"roster_session={cookie}"), csrf.token_of(cookie)
 
-    def drop(self, roster: Path, client: httpx.Client | None = None, **fields: Any) -> httpx.Response:
+    def upload(self, roster: Path, client: httpx.Client | None = None, **fields: Any) -> httpx.Response:
         with roster.open("rb") as file:
             return (client or self.client).post("/api/jobs", files={"file": file}, data=fields)
 
@@ -76,16 +76,16 @@ class Door:
         return summary
 
     def until(self, job_id: int, *states: str) -> dict[str, Any]:
-        """Wait until a job is in one of these states, or moves no more."""
+        """Wait until a job is in one of these states, or does not change without a person."""
         wanted = set(states) or RESTING
         wait_until(lambda: self.job(job_id)["state"] in wanted, f"job {job_id} {wanted}")
         return self.job(job_id)
 
-    def done(self, roster: Path, **fields: Any) -> dict[str, Any]:
-        """Drop a roster and wait for its job's end."""
-        dropped = self.drop(roster, **fields)
-        assert dropped.status_code == 202, dropped.text
-        return self.until(dropped.json()["id"])
+    def run_to_end(self, roster: Path, **fields: Any) -> dict[str, Any]:
+        """Upload a roster and wait for the end of its job."""
+        uploaded = self.upload(roster, **fields)
+        assert uploaded.status_code == 202, uploaded.text
+        return self.until(uploaded.json()["id"])
 
     def close(self) -> None:
         for client in self._clients:
@@ -94,13 +94,13 @@ class Door:
             self.running.interrupt()
             if not self.running.over_within(LONGEST_SECONDS):
                 self.running.kill()
-        told = self.running.err.read_text("utf-8")
-        assert "Traceback" not in told, told
+        errors = self.running.err.read_text("utf-8")
+        assert "Traceback" not in errors, errors
 
 
-def open_door(desk: Office, tls: ssl.SSLContext, *options: Any) -> Door:
-    """Start `roster serve` on a free port and wait until it answers."""
-    running = desk.start("serve", "--port", 0, *options)
+def start_web_server(office: Office, tls: ssl.SSLContext, *options: Any) -> WebServer:
+    """Start `roster serve` on a free port and wait until it responds."""
+    running = office.start("serve", "--port", 0, *options)
     found: list[str] = []
 
     def address() -> bool:
@@ -108,17 +108,17 @@ def open_door(desk: Office, tls: ssl.SSLContext, *options: Any) -> Door:
         found.extend(re.findall(r"Roster is at (http://\S+)", running.err.read_text("utf-8")))
         return bool(found)
 
-    wait_until(address, "the address of the web door")
-    door = Door(desk, running, found[0], tls)
-    wait_until(lambda: _answers(door.client), "an answer of the web door")
-    return door
+    wait_until(address, "the address of the web server")
+    server = WebServer(office, running, found[0], tls)
+    wait_until(lambda: _responds(server.client), "a response of the web server")
+    return server
 
 
-def add_user(desk: Office, name: str, role: str, password: str = PASSWORD) -> None:
+def add_user(office: Office, name: str, role: str, password: str = PASSWORD) -> None:
     """Add an account as a script would: the password comes by standard input."""
-    desk.write("password", password)
-    told = desk.type("user", "add", name, "--role", role, stdin="password")
-    assert told.code == 0, told.err
+    office.write("password", password)
+    added = office.type("user", "add", name, "--role", role, stdin="password")
+    assert added.code == 0, added.err
 
 
 def events_of(client: httpx.Client, job_id: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -136,17 +136,17 @@ def events_of(client: httpx.Client, job_id: int) -> Iterator[tuple[str, dict[str
 
 
 def problem(answer: httpx.Response, status: int) -> str:
-    """Hold an answer to be problem details of that status and return what it says."""
+    """Check that a response has problem details with this status, and return their detail."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    said = answer.json()
-    assert said["status"] == status
-    assert said["title"]
-    assert said["type"]
-    return str(said["detail"])
+    details = answer.json()
+    assert details["status"] == status
+    assert details["title"]
+    assert details["type"]
+    return str(details["detail"])
 
 
-def _answers(client: httpx.Client) -> bool:
+def _responds(client: httpx.Client) -> bool:
     try:
         return client.get("/healthz").status_code == 200
     except httpx.TransportError:

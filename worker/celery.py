@@ -19,7 +19,7 @@ from worker.ledger.queue import Task as Name
 from worker.runtime import flower
 from worker.runtime.preload import preload
 from worker.runtime.process import shutdown, shutting_down
-from worker.safe_errors import place_of
+from worker.safe_errors import location_of
 from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class RosterTask(Task):  # type: ignore[misc]
             except RosterError as error:
                 raise TaskFailed(type(error).__name__) from None
             except Exception as error:  # noqa: BLE001 - whatever it is, its text goes no further
-                raise TaskFailed(place_of(error)) from None
+                raise TaskFailed(location_of(error)) from None
 
 
 def make_app(config: Settings) -> Celery:

@@ -31,11 +31,11 @@ def rows_of(answer):
     return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
 
 
-def test_a_roster_is_dropped_registered_and_reported(door, desk, lms):
-    served = door(desk)
+def test_a_roster_is_dropped_registered_and_reported(web_server, desk, lms):
+    served = web_server(desk)
     roster = desk.people("spring.csv", 3)
 
-    dropped = served.drop(roster, connection="north")
+    dropped = served.upload(roster, connection="north")
 
     assert dropped.status_code == 202
     job = dropped.json()["id"]
@@ -56,21 +56,21 @@ def test_a_roster_is_dropped_registered_and_reported(door, desk, lms):
     assert [served.client.get(path).status_code for path in summary["reports"]] == [200, 200, 200]
 
 
-def test_the_failed_rows_can_be_dropped_again_as_they_come(door, desk, lms, people):
-    served = door(desk)
+def test_the_failed_rows_can_be_dropped_again_as_they_come(web_server, desk, lms, people):
+    served = web_server(desk)
     roster = desk.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
-    summary = served.done(roster)
+    summary = served.run_to_end(roster)
     assert summary["state"] == "completed_with_errors"
 
     failed = served.client.get(f"/api/jobs/{summary['job']}/failed.csv")
-    again = served.drop(desk.write("again.csv", failed.content.replace(b"nobody", b"somebody@example.com")))
+    again = served.upload(desk.write("again.csv", failed.content.replace(b"nobody", b"somebody@example.com")))
 
     assert served.until(again.json()["id"])["by_status"]["registered"] == 1
     assert len(lms.standing) == 3
 
 
-def test_the_options_are_those_of_the_command(door, desk, lms):
-    served = door(desk)
+def test_the_options_are_those_of_the_command(web_server, desk, lms):
+    served = web_server(desk)
     text = "Who;Fore;Last;Nr\n" + "".join(f"p{n}@example.com;Ana;P{n};{n}\n" for n in range(5))
     roster = desk.write("odd.csv", text)
     fields = {
@@ -82,40 +82,40 @@ def test_the_options_are_those_of_the_command(door, desk, lms):
         "max_rows": "2",
     }
 
-    first = served.done(roster, **fields)
-    second = served.done(roster, use_map="odd", course="58", encoding="utf-8", again="true")
+    first = served.run_to_end(roster, **fields)
+    second = served.run_to_end(roster, use_map="odd", course="58", encoding="utf-8", again="true")
 
     assert first["by_status"]["registered"] == 2
     assert set(lms.standing) >= {("p1@example.com", "58"), ("p2@example.com", "58")}
     assert second["total"] == 5
 
 
-def test_strict_sends_nothing_and_says_why(door, desk, lms, people):
-    served = door(desk)
+def test_strict_sends_nothing_and_says_why(web_server, desk, lms, people):
+    served = web_server(desk)
     roster = desk.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
 
-    summary = served.done(roster, strict="on")
+    summary = served.run_to_end(roster, strict="on")
 
     assert summary["state"] == "invalid"
     assert "1 row is invalid" in summary["reason"]
     assert lms.changes == {}
 
 
-def test_a_job_that_is_to_begin_later_waits_for_its_time(door, desk, lms):
-    served = door(desk)
+def test_a_job_that_is_to_begin_later_waits_for_its_time(web_server, desk, lms):
+    served = web_server(desk)
 
-    dropped = served.drop(desk.people("spring.csv", 1), at="2099-01-01 06:00")
+    dropped = served.upload(desk.people("spring.csv", 1), at="2099-01-01 06:00")
 
     assert served.job(dropped.json()["id"])["state"] == "scheduled"
     assert lms.changes == {}
 
 
-def test_the_same_roster_while_it_is_at_work_is_the_same_job(door, desk, lms):
+def test_the_same_roster_while_it_is_at_work_is_the_same_job(web_server, desk, lms):
     lms.answer_after(0.5)
-    served = door(desk)
+    served = web_server(desk)
     roster = desk.people("spring.csv", 8)
 
-    ids = {served.drop(roster).json()["id"] for _ in range(3)}
+    ids = {served.upload(roster).json()["id"] for _ in range(3)}
     lms.answer_after(0)
 
     assert len(ids) == 1
@@ -134,30 +134,30 @@ WRONG = [
 ]
 
 
-def test_a_wrong_field_is_named_and_no_job_is_opened(door, desk):
-    served = door(desk)
+def test_a_wrong_field_is_named_and_no_job_is_opened(web_server, desk):
+    served = web_server(desk)
     roster = desk.people("spring.csv", 1)
 
-    told = [(problem(served.drop(roster, **fields), 422), said) for fields, said in WRONG]
+    told = [(problem(served.upload(roster, **fields), 422), said) for fields, said in WRONG]
 
     assert [said for got, said in told if said not in got] == []
     assert served.client.get("/api/jobs").json() == []
 
 
-def test_a_file_that_is_no_roster_is_refused_at_once(door, desk, samples):
-    served = door(desk)
+def test_a_file_that_is_no_roster_is_refused_at_once(web_server, desk, samples):
+    served = web_server(desk)
 
-    told = problem(served.drop(samples / "wrong_headings.xlsx"), 422)
+    told = problem(served.upload(samples / "wrong_headings.xlsx"), 422)
 
     assert told.startswith("wrong_headings.xlsx: ")
     assert served.client.get("/api/jobs").json() == []
     assert list((desk.folder / "roster-files" / "uploads").iterdir()) == []
 
 
-def test_a_job_is_paused_resumed_cancelled_and_sent_again(door, desk, lms):
+def test_a_job_is_paused_resumed_cancelled_and_sent_again(web_server, desk, lms):
     lms.answer_after(0.5)
-    served = door(desk)
-    job = served.drop(desk.people("spring.csv", MANY)).json()["id"]
+    served = web_server(desk)
+    job = served.upload(desk.people("spring.csv", MANY)).json()["id"]
     lms.until(lambda lms: lms.calls() >= 2, "the first calls")
 
     def steer(act):
@@ -174,11 +174,11 @@ def test_a_job_is_paused_resumed_cancelled_and_sent_again(door, desk, lms):
     assert served.until(job)["by_status"]["registered"] == MANY
 
 
-def test_a_job_is_undone_by_another_job(door, office, sandbox):
+def test_a_job_is_undone_by_another_job(web_server, office, sandbox):
     lms = sandbox()
     desk = office(lms, "kmi")
-    served = door(desk)
-    job = served.done(desk.people("spring.csv", 3, login_name=lambda n: f"p{n}"))["job"]
+    served = web_server(desk)
+    job = served.run_to_end(desk.people("spring.csv", 3, login_name=lambda n: f"p{n}"))["job"]
     assert len(lms.standing) == 3
 
     undone = served.client.post(f"/api/jobs/{job}/undo")
@@ -191,11 +191,11 @@ def test_a_job_is_undone_by_another_job(door, office, sandbox):
     assert "nothing to undo" in problem(served.client.post(f"/api/jobs/{job}/undo"), 409)
 
 
-def test_a_row_in_doubt_is_settled_by_a_person(door, office, sandbox):
+def test_a_row_in_doubt_is_settled_by_a_person(web_server, office, sandbox):
     lms = sandbox(bad_days=["create_candidate:lost-after:every=2"])
     desk = office(lms)
-    served = door(desk)
-    summary = served.done(desk.people("spring.csv", 2))
+    served = web_server(desk)
+    summary = served.run_to_end(desk.people("spring.csv", 2))
     assert summary["by_status"]["in_doubt"] == 1
     job = summary["job"]
     failed = rows_of(served.client.get(f"/api/jobs/{job}/failed.csv"))
@@ -217,11 +217,11 @@ def test_a_row_in_doubt_is_settled_by_a_person(door, office, sandbox):
     assert served.until(job)["by_status"]["registered"] == 2
 
 
-def test_reports_are_written_anew_when_the_job_has_changed(door, office, sandbox):
+def test_reports_are_written_anew_when_the_job_has_changed(web_server, office, sandbox):
     lms = sandbox(bad_days=["create_candidate:reject:marker=wilhelmina.3"])
     desk = office(lms)
-    served = door(desk)
-    job = served.done(desk.people("spring.csv", 4))["job"]
+    served = web_server(desk)
+    job = served.run_to_end(desk.people("spring.csv", 4))["job"]
     assert len(rows_of(served.client.get(f"/api/jobs/{job}/failed.csv"))) == 1
 
     lms.rules()
@@ -232,10 +232,10 @@ def test_reports_are_written_anew_when_the_job_has_changed(door, office, sandbox
     assert {row["_status"] for row in rows_of(served.client.get(f"/api/jobs/{job}/results.csv"))} == {"registered"}
 
 
-def test_a_job_of_the_command_line_is_told_of_too_and_a_purged_one_has_no_report(door, desk):
+def test_a_job_of_the_command_line_is_told_of_too_and_a_purged_one_has_no_report(web_server, desk):
     desk.people("spring.csv", 2)
     job = desk.run("spring.csv").job
-    served = door(desk)
+    served = web_server(desk)
     assert len(rows_of(served.client.get(f"/api/jobs/{job}/results.csv"))) == 2
 
     assert desk.type("purge", "--older-than", "0d").code == 0
@@ -245,10 +245,10 @@ def test_a_job_of_the_command_line_is_told_of_too_and_a_purged_one_has_no_report
     assert [path for path in (desk.folder / "roster-files").rglob("*") if path.is_file()] == []
 
 
-def test_connections_are_told_without_their_secrets(door, desk):
+def test_connections_are_told_without_their_secrets(web_server, desk):
     with (desk.folder / "roster.toml").open("a") as file:
         file.write('[connections.kmi]\nsystem = "kmi"\nbase_url = "https://lms.example.com"\n')
-    served = door(desk)
+    served = web_server(desk)
 
     told = served.client.get("/api/connections")
 
@@ -258,11 +258,11 @@ def test_connections_are_told_without_their_secrets(door, desk):
     assert "sandbox-token" not in told.text
 
 
-def test_jobs_are_listed_newest_first_and_page_by_page(door, desk):
+def test_jobs_are_listed_newest_first_and_page_by_page(web_server, desk):
     for number in range(3):
         desk.people(f"roster{number}.csv", 1, first=number)
         desk.run(f"roster{number}.csv")
-    served = door(desk)
+    served = web_server(desk)
 
     def listed(query=""):
         return [each["job"] for each in served.client.get(f"/api/jobs{query}").json()]
@@ -276,8 +276,8 @@ def test_jobs_are_listed_newest_first_and_page_by_page(door, desk):
         problem(served.client.get(f"/api/jobs?{wrong}"), 422)
 
 
-def test_every_error_is_problem_details_without_anybodys_name(door, desk, people):
-    served = door(desk)
+def test_every_error_is_problem_details_without_anybodys_name(web_server, desk, people):
+    served = web_server(desk)
     name = f"{FIRST_NAME}.{LAST_NAME}.csv"
     roster = desk.write(name, f"Vorname,Nachname\n{FIRST_NAME},{LAST_NAME}\n")
     client = served.client
@@ -287,7 +287,7 @@ def test_every_error_is_problem_details_without_anybodys_name(door, desk, people
         405: [client.put("/api/jobs"), client.delete("/api/jobs/7")],
         415: [client.post("/api/jobs", json={"file": "x"})],
         400: [client.post("/api/jobs", content=b"x", headers={"Content-Type": "multipart/form-data; boundary=y"})],
-        422: [served.drop(roster), client.post("/api/jobs", files={"file": ("", b"")}, data={"a": "b"})],
+        422: [served.upload(roster), client.post("/api/jobs", files={"file": ("", b"")}, data={"a": "b"})],
     }
 
     for status, found in answers.items():
@@ -298,10 +298,10 @@ def test_every_error_is_problem_details_without_anybodys_name(door, desk, people
     assert FIRST_NAME not in served.running.err.read_text("utf-8")
 
 
-def test_a_job_is_followed_until_it_ends(door, desk, lms):
+def test_a_job_is_followed_until_it_ends(web_server, desk, lms):
     lms.quotas("bucket:10/second")
-    served = door(desk)
-    job = served.drop(desk.people("spring.csv", MANY)).json()["id"]
+    served = web_server(desk)
+    job = served.upload(desk.people("spring.csv", MANY)).json()["id"]
 
     told = list(events_of(served.client, job))
 
@@ -316,8 +316,8 @@ def test_a_job_is_followed_until_it_ends(door, desk, lms):
     problem(served.client.get("/api/jobs/77/events"), 404)
 
 
-def test_the_description_has_every_call_and_nothing_else(door, desk):
-    served = door(desk)
+def test_the_description_has_every_call_and_nothing_else(web_server, desk):
+    served = web_server(desk)
 
     told = served.client.get("/api/openapi.json").json()
 
@@ -327,13 +327,13 @@ def test_the_description_has_every_call_and_nothing_else(door, desk):
     assert ("POST", "/api/jobs/{id}/undo") in there
 
 
-def test_with_a_broker_the_workers_work_off_what_the_api_takes(door, desk, queue):
+def test_with_a_broker_the_workers_work_off_what_the_api_takes(web_server, desk, queue):
     line = queue(desk)
     line.beat()
     line.worker()
-    served = door(desk)
+    served = web_server(desk)
 
-    summary = served.done(desk.people("spring.csv", 5))
+    summary = served.run_to_end(desk.people("spring.csv", 5))
 
     assert summary["by_status"]["registered"] == 5
     job = summary["job"]

@@ -11,10 +11,10 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 NOT_CHECKED = "positive_data_acceptance"
 
 
-def test_no_made_up_request_gets_an_answer_that_is_not_described(door, office, sandbox):
+def test_no_made_up_request_gets_an_answer_that_is_not_described(web_server, office, sandbox):
     desk = office(sandbox())
-    served = door(desk)
-    served.done(desk.people("spring.csv", 2))
+    served = web_server(desk)
+    served.run_to_end(desk.people("spring.csv", 2))
 
     ran = subprocess.run(
         [

@@ -90,10 +90,10 @@ def test_a_run_that_is_killed_is_gone_on_with(desk, lms):
     assert result.counts.get("in_doubt", 0) <= 4
 
 
-def test_the_server_serves_until_it_is_told_to_end(desk, door):
-    served = door(desk)
+def test_the_server_serves_until_it_is_told_to_end(desk, web_server):
+    served = web_server(desk)
 
-    assert served.done(desk.folder / "roster.csv")["by_status"]["registered"] == PEOPLE
+    assert served.run_to_end(desk.folder / "roster.csv")["by_status"]["registered"] == PEOPLE
 
     served.running.process.terminate()
     assert served.running.over_within(LONGEST_SECONDS)

@@ -13,11 +13,11 @@ from tests.web_server import RESTING, events_of
 JOBS = 50
 
 
-async def test_fifty_jobs_are_watched_at_once_to_their_end(door, office, sandbox, wait_until):
+async def test_fifty_jobs_are_watched_at_once_to_their_end(web_server, office, sandbox, wait_until):
     lms = sandbox()
     desk = office(lms)
-    served = door(desk)
-    ids = [served.drop(desk.people(f"r{n}.csv", 2, first=10 * n)).json()["id"] for n in range(JOBS)]
+    served = web_server(desk)
+    ids = [served.upload(desk.people(f"r{n}.csv", 2, first=10 * n)).json()["id"] for n in range(JOBS)]
     assert len(set(ids)) == JOBS
     limits = httpx.Limits(max_connections=2 * JOBS + 10)
 
@@ -39,11 +39,11 @@ async def test_fifty_jobs_are_watched_at_once_to_their_end(door, office, sandbox
     assert len(lms.standing) == 2 * JOBS
 
 
-def test_streams_end_with_the_server_and_the_job_goes_on_with_the_next_one(door, office, sandbox, wait_until):
+def test_streams_end_with_the_server_and_the_job_goes_on_with_the_next_one(web_server, office, sandbox, wait_until):
     lms = sandbox(latency=0.5)
     desk = office(lms, max_in_flight=2)
-    served = door(desk)
-    job = served.drop(desk.people("spring.csv", 30)).json()["id"]
+    served = web_server(desk)
+    job = served.upload(desk.people("spring.csv", 30)).json()["id"]
     lms.until(lambda lms: lms.calls() >= 1, "the first call")
 
     with ThreadPoolExecutor() as pool:
@@ -63,16 +63,16 @@ def test_streams_end_with_the_server_and_the_job_goes_on_with_the_next_one(door,
     assert "ERROR" not in served.running.err.read_text("utf-8")
     assert told[-1][1]["state"] not in RESTING
     lms.answer_after(0)
-    again = door(desk)
+    again = web_server(desk)
     summary = again.until(job)
     assert (summary["state"], summary["by_status"]["registered"]) == ("succeeded", 30)
 
 
-def test_who_watches_a_paused_job_is_told_so_and_let_go(door, office, sandbox):
+def test_who_watches_a_paused_job_is_told_so_and_let_go(web_server, office, sandbox):
     lms = sandbox(latency=0.5)
     desk = office(lms)
-    served = door(desk)
-    job = served.drop(desk.people("spring.csv", 30)).json()["id"]
+    served = web_server(desk)
+    job = served.upload(desk.people("spring.csv", 30)).json()["id"]
     lms.until(lambda lms: lms.calls() >= 1, "the first call")
 
     served.client.post(f"/api/jobs/{job}/pause")

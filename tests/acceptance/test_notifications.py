@@ -1,4 +1,4 @@
-"""Messages as an office gets them: a real `roster serve` or real workers, a mail server, a web server."""
+"""Messages end to end: a real `roster serve` or real workers, a mail server, a web server."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def mail_server():
         yield opened
 
 
-def tell(desk, hook, mail_server=None, **keys):
-    """Let an office be told, by webhook and perhaps by mail."""
+def configure(desk, hook, mail_server=None, **keys):
+    """Configure messages by webhook, and by e-mail when a mail server is given."""
     desk.environment |= {"HOOK_SECRET": SECRET, "ROSTER_SWEEP_SECONDS": "0.3"}
     tables = {"messages.hook": {"kind": "webhook", "url": hook.url, "secret": "env:HOOK_SECRET", **keys}}
     if mail_server is not None:
@@ -42,7 +42,7 @@ def tell(desk, hook, mail_server=None, **keys):
 
 
 def serve(desk):
-    """Start `roster serve` and wait until it takes jobs."""
+    """Start `roster serve` and wait until it accepts jobs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -76,13 +76,13 @@ def outbox(desk):
 
 
 def all_left(desk):
-    """Whether messages were put out, and none of them waits."""
+    """Return whether there are messages, and none of them is waiting."""
     return ask(desk, "select count(*) > 0 and count(*) = count(ended_at) from message")
 
 
-def test_the_end_of_a_job_is_told_once_by_mail_and_once_by_webhook(sandbox, office, hook, mail_server):
+def test_the_end_of_a_job_is_reported_once_by_e_mail_and_once_by_webhook(sandbox, office, hook, mail_server):
     desk = office(sandbox(bad_days=["create_candidate:reject:marker=poison"]))
-    tell(desk, hook, mail_server)
+    configure(desk, hook, mail_server)
     desk.environment["ROSTER_SERVE__PUBLIC_URL"] = "https://roster.example.org/"
     running = serve(desk)
     rows = [
@@ -101,22 +101,22 @@ def test_the_end_of_a_job_is_told_once_by_mail_and_once_by_webhook(sandbox, offi
 
     (posted,) = hook.posted
     assert posted.is_signed_with(SECRET)
-    told = posted.json
-    assert (told["event"], told["job"]["id"], told["job"]["state"]) == ("job.ended", job, "completed_with_errors")
-    assert {status: count for status, count in told["job"]["by_status"].items() if count} == {
+    sent = posted.json
+    assert (sent["event"], sent["job"]["id"], sent["job"]["state"]) == ("job.ended", job, "completed_with_errors")
+    assert {status: count for status, count in sent["job"]["by_status"].items() if count} == {
         "registered": 1,
         "rejected": 1,
         "invalid": 2,
     }
-    assert told["job"]["link"] == f"https://roster.example.org/jobs/{job}"
-    assert mail_server.subjects == ["Roster: spring.csv: 1 of 4 registered, 3 need you"]
+    assert sent["job"]["link"] == f"https://roster.example.org/jobs/{job}"
+    assert mail_server.subjects == ["Roster: spring.csv: 1 of 4 registered, 3 need attention"]
     everything = posted.body + b"".join(mail_server.raw) + running.err.read_bytes() + running.out.read_bytes()
     assert not PERSONAL.search(everything.decode())
 
 
 def test_a_process_that_is_killed_while_it_sends_leaves_the_message_to_the_next(sandbox, office, hook):
     desk = office(sandbox())
-    tell(desk, hook)
+    configure(desk, hook)
     hook.answers = [HANG]
     running = serve(desk)
     desk.people("spring.csv", 2)
@@ -136,9 +136,9 @@ def test_a_process_that_is_killed_while_it_sends_leaves_the_message_to_the_next(
     assert outbox(desk)["hook"]["state"] == "sent"
 
 
-def test_a_job_that_ends_before_a_crash_is_told_after_it(sandbox, office, hook):
+def test_a_job_that_ends_before_a_crash_is_reported_after_it(sandbox, office, hook):
     desk = office(sandbox())
-    tell(desk, hook)
+    configure(desk, hook)
     desk.environment["ROSTER_SWEEP_SECONDS"] = "600"
     running = serve(desk)
     desk.people("spring.csv", 2)
@@ -152,11 +152,11 @@ def test_a_job_that_ends_before_a_crash_is_told_after_it(sandbox, office, hook):
     wait_until(lambda: hook.events == [("job.ended", job)], "the message")
 
 
-def test_no_receiver_that_fails_touches_the_job(sandbox, office, hook):
+def test_a_receiver_that_fails_does_not_affect_the_job(sandbox, office, hook):
     desk = office(sandbox())
     hook.answers = [500]
     with a_mail_server() as gone:
-        tell(desk, hook, gone)
+        configure(desk, hook, gone)
     serve(desk)
     desk.people("spring.csv", 3)
     job = submit(desk, "spring.csv")
@@ -165,18 +165,18 @@ def test_no_receiver_that_fails_touches_the_job(sandbox, office, hook):
     assert desk.status(job)["by_status"]["registered"] == 3
     waiting = outbox(desk)
     assert {name: each["state"] for name, each in waiting.items()} == {"hook": "waiting", "office": "waiting"}
-    assert waiting["hook"]["error"] == "the receiver answered 500"
+    assert waiting["hook"]["error"] == "the receiver responded 500"
     doctor = desk.type("doctor")
     assert doctor.code == 2
-    assert f"messages to hook: the one on job {job} is waiting: the receiver answered 500" in doctor.out
+    assert f"messages to hook: the one about job {job} is waiting: the receiver responded 500" in doctor.out
     assert "mail: 127.0.0.1:" in doctor.out
     assert hook.url not in doctor.out + doctor.err
 
 
-def test_trouble_of_a_connection_is_told_once_and_that_it_is_well_again_too(sandbox, office, hook):
+def test_an_incident_of_a_connection_is_reported_once_and_so_is_its_end(sandbox, office, hook):
     lms = sandbox()
     desk = office(lms, token="wrong-token")
-    tell(desk, hook, on=["trouble", "well_again"])
+    configure(desk, hook, on=["trouble", "well_again"])
     running = serve(desk)
     desk.people("one.csv", 2)
     desk.people("two.csv", 2, first=10)
@@ -189,7 +189,7 @@ def test_trouble_of_a_connection_is_told_once_and_that_it_is_well_again_too(sand
     running.interrupt()
     assert running.over_within(LONGEST_SECONDS)
     desk.connect(lms.url, "north")
-    tell(desk, hook, on=["trouble", "well_again"])
+    configure(desk, hook, on=["trouble", "well_again"])
     serve(desk)
     assert desk.resume(first).code == 0
     wait_until(lambda: len(hook.posted) > 1, "the word that it is well")
@@ -200,9 +200,9 @@ def test_trouble_of_a_connection_is_told_once_and_that_it_is_well_again_too(sand
     assert well["held_jobs"] == [second]
 
 
-def test_whoever_runs_a_roster_in_a_terminal_gets_no_message(sandbox, office, hook):
+def test_a_run_in_a_terminal_sends_no_message(sandbox, office, hook):
     desk = office(sandbox())
-    tell(desk, hook)
+    configure(desk, hook)
     desk.people("spring.csv", 2)
     desk.run("spring.csv")
     serve(desk)
@@ -213,9 +213,9 @@ def test_whoever_runs_a_roster_in_a_terminal_gets_no_message(sandbox, office, ho
     assert hook.events == [("job.ended", job)]
 
 
-def test_workers_behind_a_broker_tell_it_once(sandbox, office, queue, hook):
+def test_workers_of_a_queue_report_it_once(sandbox, office, queue, hook):
     desk = office(sandbox())
-    tell(desk, hook)
+    configure(desk, hook)
     line = queue(desk)
     line.beat()
     line.worker(processes=2)
@@ -233,10 +233,10 @@ def test_workers_behind_a_broker_tell_it_once(sandbox, office, queue, hook):
     assert not PERSONAL.search(line.logs())
 
 
-def test_a_person_can_try_a_receiver_and_look_into_the_outbox(office, hook, mail_server):
+def test_a_person_can_test_a_receiver_and_list_the_outbox(office, hook, mail_server):
     desk = office()
     desk.configure("")
-    tell(desk, hook, mail_server)
+    configure(desk, hook, mail_server)
 
     assert desk.type("message", "test", "hook").code == 0
     assert desk.type("message", "test", "Office").code == 0
@@ -248,16 +248,16 @@ def test_a_person_can_try_a_receiver_and_look_into_the_outbox(office, hook, mail
     assert mail_server.subjects == ["Roster: a test message"]
     assert (refused.code, refused.err) == (
         2,
-        "hook: the test message was not delivered: the receiver answered 500\n",
+        "hook: the test message was not delivered: the receiver responded 500\n",
     )
     assert unknown.code == 2
     assert "hook, office" in unknown.err
-    assert "No message yet" in desk.type("message", "list").out
+    assert "There are no messages yet" in desk.type("message", "list").out
 
 
-def test_serve_refuses_a_table_that_must_be_mended(sandbox, office, hook):
+def test_serve_rejects_a_table_with_an_error(sandbox, office, hook):
     desk = office(sandbox())
-    tell(desk, hook, treshold_percent=5)
+    configure(desk, hook, treshold_percent=5)
 
     result = desk.type("serve", "--port", 1)
 
@@ -265,9 +265,9 @@ def test_serve_refuses_a_table_that_must_be_mended(sandbox, office, hook):
     assert "unknown key messages.hook.treshold_percent; did you mean threshold_percent?" in result.err
 
 
-def test_a_table_that_must_be_mended_stops_no_run_in_a_terminal(sandbox, office, hook):
+def test_a_table_with_an_error_stops_no_run_in_a_terminal(sandbox, office, hook):
     desk = office(sandbox())
-    tell(desk, hook, treshold_percent=5)
+    configure(desk, hook, treshold_percent=5)
     desk.people("spring.csv", 2)
 
     assert desk.run("spring.csv").code == 0

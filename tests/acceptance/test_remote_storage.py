@@ -33,10 +33,10 @@ def test_a_roster_is_stored_there_and_run_from_there(elsewhere):
     assert not (desk.folder / "roster-files").exists()
 
 
-def test_the_reports_of_an_upload_are_stored_there_and_can_be_fetched(elsewhere, door, wait_until):
+def test_the_reports_of_an_upload_are_stored_there_and_can_be_fetched(elsewhere, web_server, wait_until):
     desk, bucket = elsewhere
-    served = door(desk)
-    job = served.done(desk.people("roster.csv", PEOPLE))["job"]
+    served = web_server(desk)
+    job = served.run_to_end(desk.people("roster.csv", PEOPLE))["job"]
 
     reports = bucket / "reports" / str(job)
     wait_until((reports / "roster.summary.json").exists, "the reports")

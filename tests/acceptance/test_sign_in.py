@@ -1,4 +1,4 @@
-"""Who may do what at the web door: strangers, viewers, operators, other sites, guessers."""
+"""Who may do what at the web web_server: strangers, viewers, operators, other sites, guessers."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def test_without_an_account_nothing_is_served_behind_a_proxy(desk):
     assert "roster user add" in told.err
 
 
-def test_it_says_that_nobody_signs_in(door, desk):
-    served = door(desk)
+def test_it_says_that_nobody_signs_in(web_server, desk):
+    served = web_server(desk)
 
-    assert "Nobody has an account: only this machine is served" in served.running.err.read_text("utf-8")
+    assert "There is no account: only this machine is served" in served.running.err.read_text("utf-8")
     assert served.url.startswith("http://127.0.0.1:")
 
 
@@ -62,19 +62,19 @@ FOREIGN = [
 ]
 
 
-def test_what_another_sites_page_makes_a_browser_send_is_refused(door, desk):
-    served = door(desk)
+def test_what_another_sites_page_makes_a_browser_send_is_refused(web_server, desk):
+    served = web_server(desk)
 
     for headers in FOREIGN:
-        foreign = served.caller(**headers)
-        problem(served.drop(desk.folder / "spring.csv", foreign), 403)
+        foreign = served.client_with(**headers)
+        problem(served.upload(desk.folder / "spring.csv", foreign), 403)
         problem(foreign.post("/api/jobs/1/pause"), 403)
 
     assert served.client.get("/api/jobs").json() == []
 
 
-def test_a_name_bent_to_this_machine_and_a_proxy_are_refused(door, desk):
-    served = door(desk)
+def test_a_name_bent_to_this_machine_and_a_proxy_are_refused(web_server, desk):
+    served = web_server(desk)
 
     for host in (
         "evil.example",
@@ -89,8 +89,8 @@ def test_a_name_bent_to_this_machine_and_a_proxy_are_refused(door, desk):
         assert served.client.get("/api/jobs", headers={"Host": host}).status_code == 200
 
 
-def test_from_the_first_account_on_everybody_signs_in(door, desk):
-    served = door(desk)
+def test_from_the_first_account_on_everybody_signs_in(web_server, desk):
+    served = web_server(desk)
     assert served.client.get("/api/jobs").status_code == 200
 
     add_user(desk, "ana", "viewer")
@@ -101,9 +101,9 @@ def test_from_the_first_account_on_everybody_signs_in(door, desk):
 # Accounts
 
 
-def test_a_stranger_learns_nothing_but_that_the_server_is_up(door, desk):
-    served = door(desk)
-    served.done(desk.folder / "spring.csv")
+def test_a_stranger_learns_nothing_but_that_the_server_is_up(web_server, desk):
+    served = web_server(desk)
+    served.run_to_end(desk.folder / "spring.csv")
     add_user(desk, "ana", "viewer")
 
     for path in LOOKS:
@@ -126,21 +126,21 @@ FORGED = [
 ]
 
 
-def test_a_forged_token_or_cookie_is_a_strangers(door, desk):
-    served = door(desk)
+def test_a_forged_token_or_cookie_is_a_strangers(web_server, desk):
+    served = web_server(desk)
     add_user(desk, "ana", "admin")
 
     for headers in FORGED:
-        forged = served.caller(**headers)
+        forged = served.client_with(**headers)
         problem(forged.get("/api/jobs"), 401)
-        problem(served.drop(desk.folder / "spring.csv", forged), 401)
+        problem(served.upload(desk.folder / "spring.csv", forged), 401)
 
 
-def test_a_viewer_looks_and_an_operator_acts(door, desk):
-    served = door(desk)
+def test_a_viewer_looks_and_an_operator_acts(web_server, desk):
+    served = web_server(desk)
     viewer, operator = served.with_token("vera", "viewer"), served.with_token("oren", "operator")
     served.client = operator
-    job = served.done(desk.folder / "spring.csv")["job"]
+    job = served.run_to_end(desk.folder / "spring.csv")["job"]
     assert job == 1
 
     for path in LOOKS:
@@ -150,10 +150,10 @@ def test_a_viewer_looks_and_an_operator_acts(door, desk):
     assert operator.post("/api/jobs/1/retry").status_code == 200
 
 
-def test_every_act_leaves_its_line_in_the_audit(door, desk):
-    served = door(desk)
+def test_every_act_leaves_its_line_in_the_audit(web_server, desk):
+    served = web_server(desk)
     served.client = served.with_token("oren", "operator")
-    job = served.done(desk.folder / "spring.csv")["job"]
+    job = served.run_to_end(desk.folder / "spring.csv")["job"]
     served.client.post(f"/api/jobs/{job}/retry")
     served.until(job, "succeeded")
     problem(served.client.post(f"/api/jobs/{job}/undo"), 409)
@@ -167,12 +167,12 @@ def test_every_act_leaves_its_line_in_the_audit(door, desk):
     assert "oren" in desk.type("audit", "--job", job).out
 
 
-def test_a_token_ends_with_its_account_and_when_it_is_revoked(door, desk):
-    served = door(desk)
+def test_a_token_ends_with_its_account_and_when_it_is_revoked(web_server, desk):
+    served = web_server(desk)
     kept, revoked, removed = (served.with_token(name, "viewer") for name in ("ana", "bea", "cem"))
     assert [each.get("/api/jobs").status_code for each in (kept, revoked, removed)] == [200, 200, 200]
 
-    assert "1 tokens revoked" in desk.type("user", "token", "bea", "--revoke").err
+    assert "1 token revoked" in desk.type("user", "token", "bea", "--revoke").err
     desk.type("user", "remove", "cem")
 
     assert [each.get("/api/jobs").status_code for each in (kept, revoked, removed)] == [200, 401, 401]
@@ -186,8 +186,8 @@ def test_a_token_ends_with_its_account_and_when_it_is_revoked(door, desk):
 # Forms
 
 
-def test_a_sessions_changes_need_the_token_of_its_forms(door, desk):
-    served = door(desk)
+def test_a_sessions_changes_need_the_token_of_its_forms(web_server, desk):
+    served = web_server(desk)
     browser, token = served.signed_in("oren", "operator")
     _, others = served.signed_in("ana", "operator")
     roster = desk.folder / "spring.csv"
@@ -196,13 +196,13 @@ def test_a_sessions_changes_need_the_token_of_its_forms(door, desk):
     for headers in ({}, {"X-CSRF-Token": others}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "é"}):
         raw = {name: value.encode() for name, value in headers.items()}
         problem(browser.post("/api/jobs/1/pause", headers=raw), 403)
-    problem(served.drop(roster, browser), 403)
-    problem(served.drop(roster, browser, csrf=others), 403)
+    problem(served.upload(roster, browser), 403)
+    problem(served.upload(roster, browser, csrf=others), 403)
     foreign = {"X-CSRF-Token": token, "Origin": "https://evil.example"}
     problem(browser.post("/api/jobs/1/pause", headers=foreign), 403)
     assert browser.get("/api/jobs").json() == []
 
-    assert served.drop(roster, browser, csrf=token).status_code == 202
+    assert served.upload(roster, browser, csrf=token).status_code == 202
     with roster.open("rb") as file:
         by_header = browser.post(
             "/api/jobs", files={"file": file}, headers={"X-CSRF-Token": token, "Origin": served.url}
@@ -210,8 +210,8 @@ def test_a_sessions_changes_need_the_token_of_its_forms(door, desk):
     assert by_header.status_code == 202
 
 
-def test_a_token_after_the_file_comes_too_late(door, desk):
-    served = door(desk)
+def test_a_token_after_the_file_comes_too_late(web_server, desk):
+    served = web_server(desk)
     browser, token = served.signed_in("oren", "operator")
     parts = [("file", ("a.csv", b"email\n", "text/csv")), ("csrf", (None, token))]
 
@@ -220,13 +220,13 @@ def test_a_token_after_the_file_comes_too_late(door, desk):
     assert list((desk.folder / "roster-files").rglob("*.csv")) == []
 
 
-def test_a_session_ends_with_a_new_password_and_when_it_is_not_used(door, desk):
+def test_a_session_ends_with_a_new_password_and_when_it_is_not_used(web_server, desk):
     desk.environment["ROSTER_SERVE__SESSION_HOURS"] = "0.0000001"
-    idle = door(desk)
+    idle = web_server(desk)
     browser, _ = idle.signed_in("ana", "viewer")
     problem(browser.get("/api/jobs"), 401)
     del desk.environment["ROSTER_SERVE__SESSION_HOURS"]
-    served = door(desk)
+    served = web_server(desk)
     other, _ = served.signed_in("bea", "viewer")
     assert other.get("/api/jobs").status_code == 200
 
@@ -239,8 +239,8 @@ def test_a_session_ends_with_a_new_password_and_when_it_is_not_used(door, desk):
 # Headers, limits, metrics
 
 
-def test_every_answer_has_its_headers(door, desk):
-    served = door(desk)
+def test_every_answer_has_its_headers(web_server, desk):
+    served = web_server(desk)
 
     for path in ("/api/jobs", "/api/nothing", "/healthz", "/", "/nothing", "/metrics"):
         headers = served.client.get(path).headers
@@ -253,10 +253,10 @@ def test_every_answer_has_its_headers(door, desk):
         assert "strict-transport-security" not in headers
 
 
-def test_behind_an_https_proxy_browsers_are_told_to_keep_to_https(door, desk):
+def test_behind_an_https_proxy_browsers_are_told_to_keep_to_https(web_server, desk):
     add_user(desk, "ana", "viewer")
     desk.environment["ROSTER_SERVE__BEHIND_PROXY"] = "127.0.0.1"
-    served = door(desk)
+    served = web_server(desk)
 
     answer = served.client.get("/", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"})
 
@@ -266,9 +266,9 @@ def test_behind_an_https_proxy_browsers_are_told_to_keep_to_https(door, desk):
     assert "; Secure" not in served.client.get("/").headers["set-cookie"]
 
 
-def test_who_calls_too_often_is_told_when_to_come_again(door, desk):
+def test_who_calls_too_often_is_told_when_to_come_again(web_server, desk):
     desk.environment["ROSTER_SERVE__CALLS_PER_MINUTE"] = "10"
-    served = door(desk)
+    served = web_server(desk)
 
     answers = [served.client.get("/api/connections") for _ in range(12)]
 
@@ -279,18 +279,18 @@ def test_who_calls_too_often_is_told_when_to_come_again(door, desk):
     assert served.client.get("/healthz").status_code == 200
 
 
-def test_metrics_can_be_opened_to_whoever_reaches_the_port(door, desk):
+def test_metrics_can_be_opened_to_whoever_reaches_the_port(web_server, desk):
     add_user(desk, "ana", "viewer")
     desk.environment["ROSTER_SERVE__OPEN_METRICS"] = "true"
-    served = door(desk)
+    served = web_server(desk)
 
     assert "roster_ledger_up 1.0" in served.client.get("/metrics").text
     problem(served.client.get("/api/jobs"), 401)
 
 
-def test_with_an_account_other_machines_may_be_served(door, desk):
+def test_with_an_account_other_machines_may_be_served(web_server, desk):
     add_user(desk, "ana", "viewer")
-    served = door(desk, "--host", "0.0.0.0")  # noqa: S104 - that it may
+    served = web_server(desk, "--host", "0.0.0.0")  # noqa: S104 - that it may
 
     answer = httpx.get(served.url.replace("0.0.0.0", "127.0.0.1") + "/api/jobs", headers={"Host": "roster.lan"})  # noqa: S104
 

@@ -18,8 +18,8 @@ BOUNDARY = "------------------------roster"
 
 
 @pytest.fixture
-def served(door, office, sandbox):
-    return door(office(sandbox()))
+def served(web_server, office, sandbox):
+    return web_server(office(sandbox()))
 
 
 def body_of(parts, size, fill=b"x"):
@@ -39,7 +39,7 @@ def send(served, body, **headers):
 
 
 def kept(served):
-    files = served.desk.folder / "roster-files"
+    files = served.office.folder / "roster-files"
     return [path for path in files.rglob("*") if path.is_file()]
 
 
@@ -88,7 +88,7 @@ def test_a_path_in_a_file_name_leads_nowhere(served, people):
     assert told[2] == "passwd"
     assert told[4] == "roster"
     assert all("/" not in name and "\\" not in name and name.isprintable() and len(name) <= 200 for name in told)
-    folder = served.desk.folder
+    folder = served.office.folder
     assert {path.parent for path in kept(served)} <= {
         folder / "roster-files",
         *(folder / "roster-files" / "reports").iterdir(),
@@ -107,7 +107,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(served, tmp_path):
     server = psutil.Process(served.running.process.pid)
     before = server.memory_info().rss
 
-    told = problem(served.drop(bomb), 422)
+    told = problem(served.upload(bomb), 422)
 
     assert told.startswith("bomb.xlsx: ")
     assert server.memory_info().rss - before < 60 * MB
@@ -150,15 +150,15 @@ def test_invalid_forms_are_refused(served):
     assert kept(served) == []
 
 
-def test_a_smaller_limit_can_be_set(door, office, sandbox):
+def test_a_smaller_limit_can_be_set(web_server, office, sandbox):
     desk = office(sandbox())
     desk.environment["ROSTER_SERVE__MAX_UPLOAD_MB"] = "1"
-    served = door(desk)
+    served = web_server(desk)
 
     assert "1 MB" in problem(send(served, body_of({}, 2 * MB)), 413)
 
 
-def test_a_server_that_starts_removes_old_drafts_that_were_never_sent(door, office, sandbox):
+def test_a_server_that_starts_removes_old_drafts_that_were_never_sent(web_server, office, sandbox):
     desk = office(sandbox())
     drafts = desk.folder / "roster-files" / "drafts"
     for name, hours in (("old", 25), ("young", 23)):
@@ -167,6 +167,6 @@ def test_a_server_that_starts_removes_old_drafts_that_were_never_sent(door, offi
         then = time.time() - hours * 3600
         os.utime(drafts / name, (then, then))
 
-    door(desk)
+    web_server(desk)
 
     assert [each.name for each in drafts.iterdir()] == ["young"]

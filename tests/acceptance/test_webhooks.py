@@ -20,14 +20,14 @@ CREATED = "RegistrationCreated"
 
 
 @pytest.fixture
-def open_webhooks(sandbox, office, door):
+def open_webhooks(sandbox, office, web_server):
     """Open a sandbox that sends webhooks of its registrations to a served office."""
 
     def start(*bad_days, lookup="404", **options):
         lms = sandbox(bad_days=bad_days, lookup=lookup)
         desk = office(lms, **{"webhook_secret": "env:WEBHOOK_SECRET", "lookup_pauses": [0.05], **options})
         desk.environment |= {"WEBHOOK_SECRET": SECRET, "ROSTER_SWEEP_SECONDS": "0.2"}
-        served = door(desk)
+        served = web_server(desk)
         lms.world.tahdah.announcer.url = f"{served.url}/hooks/north"
         lms.world.tahdah.announcer.secret = SECRET
         return lms, desk, served
@@ -54,7 +54,7 @@ def outcomes(served):
 
 def test_a_lost_batch_without_a_look_up_is_resolved_by_webhooks(open_webhooks):
     lms, desk, served = open_webhooks("register:lost-after:nth=1")
-    uploaded = served.done(desk.people("roster.csv", 4), connection="north")
+    uploaded = served.run_to_end(desk.people("roster.csv", 4), connection="north")
     job = uploaded["job"]
 
     wait_until(lambda: served.job(job)["by_status"]["registered"] == 4, "the batch to be resolved")
@@ -69,7 +69,7 @@ def test_a_lost_batch_without_a_look_up_is_resolved_by_webhooks(open_webhooks):
 
 def test_a_registration_is_confirmed_and_nothing_else_changes(open_webhooks):
     lms, desk, served = open_webhooks()
-    job = served.done(desk.people("roster.csv", 3), connection="north")["job"]
+    job = served.run_to_end(desk.people("roster.csv", 3), connection="north")["job"]
 
     wait_until(lambda: (served.job(job)["verified"] or {}).get("confirmed") == 3, "the confirmation")
 
@@ -81,7 +81,7 @@ def test_a_registration_is_confirmed_and_nothing_else_changes(open_webhooks):
 def test_a_repeated_webhook_counts_once(open_webhooks):
     lms, desk, served = open_webhooks()
     lms.world.tahdah.announcer.url = ""
-    job = served.done(desk.people("roster.csv", 1), connection="north")["job"]
+    job = served.run_to_end(desk.people("roster.csv", 1), connection="north")["job"]
     (there,) = lms.look("registrations")
     body = {"legalEntityId": 42, "experienceId": "58", "candidateId": there["candidate_id"]}
 
@@ -94,7 +94,7 @@ def test_a_repeated_webhook_counts_once(open_webhooks):
 def test_only_webhooks_signed_with_the_secret_are_accepted(open_webhooks):
     lms, desk, served = open_webhooks("register:lost-after:nth=1")
     lms.world.tahdah.announcer.url = ""
-    job = served.done(desk.people("roster.csv", 1), connection="north")["job"]
+    job = served.run_to_end(desk.people("roster.csv", 1), connection="north")["job"]
     (there,) = lms.look("registrations")
     body = {"legalEntityId": 42, "experienceId": 58, "candidateId": there["candidate_id"]}
     raw = json.dumps(body).encode()
@@ -145,7 +145,7 @@ def test_with_sign_in_the_signature_is_enough_and_no_browser_protection_applies(
 def test_an_ambiguous_body_resolves_nothing(open_webhooks, body):
     lms, desk, served = open_webhooks("register:lost-after:nth=1")
     lms.world.tahdah.announcer.url = ""
-    job = served.done(desk.people("roster.csv", 1), connection="north")["job"]
+    job = served.run_to_end(desk.people("roster.csv", 1), connection="north")["job"]
     (there,) = lms.look("registrations")
     raw = (
         body if isinstance(body, bytes) else json.dumps(body).replace("{candidate}", there["candidate_id"]).encode()
@@ -161,18 +161,18 @@ def test_an_ambiguous_body_resolves_nothing(open_webhooks, body):
     assert lms.changes == {"create_candidate": 1, "register": 1}
 
 
-def test_the_sandbox_sends_webhooks_to_the_configured_address(office, door):
+def test_the_sandbox_sends_webhooks_to_the_configured_address(office, web_server):
     """By the options of the command, as a person would type them."""
     port = free_port()
     desk = office()
     desk.connect(f"http://127.0.0.1:{port}", "north", webhook_secret="env:WEBHOOK_SECRET")
     desk.environment["WEBHOOK_SECRET"] = SECRET
-    served = door(desk)
+    served = web_server(desk)
     hook = ["--webhook", f"{served.url}/hooks/north", "--webhook-secret", SECRET]
     sandbox = desk.start("sandbox", "--port", port, *hook)
     wait_until(lambda: "sandbox is up" in sandbox.out.read_text("utf-8"), "the sandbox")
 
-    job = served.done(desk.people("roster.csv", 2), connection="north")["job"]
+    job = served.run_to_end(desk.people("roster.csv", 2), connection="north")["job"]
 
     wait_until(lambda: (served.job(job)["verified"] or {}).get("confirmed") == 2, "the confirmation")
     sandbox.interrupt()

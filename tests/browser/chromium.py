@@ -1,4 +1,4 @@
-"""Which browser the tests use, and how it is started."""
+"""The browser of the tests, and how it is started."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def find_browser() -> str | None:
 
 
 def is_up(url: str) -> bool:
-    """Tell whether a `roster serve` answers."""
+    """Return whether a `roster serve` responds."""
     try:
         with urllib.request.urlopen(f"{url}/healthz", timeout=5) as answer:  # noqa: S310 - our own address
             return bool(answer.status == 200)

@@ -1,4 +1,4 @@
-"""A real browser before a real `roster serve` and a real sandbox. Without a browser these tests are skipped."""
+"""A real browser, a real `roster serve` and a real sandbox. Without a browser these tests are skipped."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, find_browser
-from tests.web_server import open_door
+from tests.web_server import start_web_server
 
-PATIENCE = 45_000.0
+#: How long an expected change may take (milliseconds).
+TIMEOUT = 45_000.0
 
 
 @pytest.fixture(scope="module")
@@ -37,29 +38,30 @@ def browser() -> Iterator[Browser]:
 
 
 @dataclass
-class Desk:
-    """A `roster serve` at work over an office, and how a person opens its pages."""
+class Site:
+    """A running `roster serve` of an office, whose pages are opened in a browser."""
 
     url: str
     office: Any
     lms: Any
     browser: Browser
     stack: ExitStack
-    #: What went wrong in the browser while nobody looked: errors of scripts, of the console, calls to other hosts.
-    troubles: list[str] = field(default_factory=list)
+    #: Errors in the browser: of scripts, in the console, and requests to other hosts.
+    errors: list[str] = field(default_factory=list)
 
     def open(self, path: str = "/", **options: Any) -> Page:
-        """Open a page in a window of its own; `options` are those of a browser context."""
+        """Open a page in a new window; `options` are those of a browser context."""
         context = self.browser.new_context(base_url=self.url, **options)
         self.stack.callback(context.close)
         return self.page_in(context, path)
 
     def page_in(self, context: BrowserContext, path: str) -> Page:
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT)
         page = context.new_page()
-        page.on("pageerror", lambda error: self.troubles.append(f"script: {error}"))
+        page.on("pageerror", lambda error: self.errors.append(f"script: {error}"))
         page.on(
-            "console", lambda said: self.troubles.append(f"console: {said.text}") if said.type == "error" else None
+            "console",
+            lambda message: self.errors.append(f"console: {message.text}") if message.type == "error" else None,
         )
         page.on("request", lambda request: self._note_host(request.url))
         page.goto(path)
@@ -68,53 +70,53 @@ class Desk:
     def _note_host(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme in {"http", "https"} and f"{parts.scheme}://{parts.netloc}" != self.url:
-            self.troubles.append(f"another host: {url}")
+            self.errors.append(f"another host: {url}")
 
-    def nothing_was_wrong(self) -> None:
-        assert self.troubles == []
+    def check_no_errors(self) -> None:
+        assert self.errors == []
 
-    def forgive(self, *words: str) -> None:
-        """Forget troubles that a test brought about by intent."""
-        self.troubles = [each for each in self.troubles if not any(word in each for word in words)]
+    def ignore_errors(self, *words: str) -> None:
+        """Forget errors that a test has caused on purpose."""
+        self.errors = [each for each in self.errors if not any(word in each for word in words)]
 
 
 @pytest.fixture
-def desk(
+def open_site(
     browser: Browser, office: Callable[..., Any], sandbox: Callable[..., Any], _tls: ssl.SSLContext
-) -> Iterator[Callable[..., Desk]]:
-    """Open a desk: `desk()` for Tahdah, `desk("kmi")`, with options of the sandbox.
+) -> Iterator[Callable[..., Site]]:
+    """Start a site: `open_site()` for Tahdah, `open_site("kmi")`, with options of the sandbox.
 
-    Afterwards nothing was wrong.
+    At the end no page may have had an error.
     """
-    opened: list[Desk] = []
+    opened: list[Site] = []
     with ExitStack() as stack:
 
         def start(
             name: str = "north", *, toml: str = "", connection: dict[str, Any] | None = None, **options: Any
-        ) -> Desk:
+        ) -> Site:
             lms = sandbox(**options)
-            place = office(lms, name, **(connection or {}))
+            served_office = office(lms, name, **(connection or {}))
             if toml:
-                config = place.folder / "roster.toml"
+                config = served_office.folder / "roster.toml"
                 config.write_text(f"{toml}\n{config.read_text('utf-8')}", encoding="utf-8")
-            door = open_door(place, _tls)
-            stack.callback(door.close)
-            opened.append(Desk(door.url, place, lms, browser, stack))
+            server = start_web_server(served_office, _tls)
+            stack.callback(server.close)
+            opened.append(Site(server.url, served_office, lms, browser, stack))
             return opened[-1]
 
         yield start
         for each in opened:
-            each.nothing_was_wrong()
+            each.check_no_errors()
 
 
 @pytest.fixture
-def dropped() -> Callable[..., Page]:
-    """Drop a file on the first page and come to its draft."""
+def upload() -> Callable[..., Page]:
+    """Upload a file on the start page and wait for its draft."""
 
-    def drop(desk: Desk, file: Path, **options: Any) -> Page:
-        page = desk.open(**options)
-        page.get_by_label("Drop your spreadsheet here").set_input_files(file)
+    def upload_file(site: Site, file: Path, **options: Any) -> Page:
+        page = site.open(**options)
+        page.get_by_label("Drag your spreadsheet here").set_input_files(file)
         page.wait_for_url("**/drafts/*")
         return page
 
-    return drop
+    return upload_file

@@ -1,4 +1,4 @@
-"""What every page must be: readable by everybody, on every screen, in light and dark, from no other host."""
+"""Every page is accessible, fits every screen, works in light and dark, and loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGES = (
     "/codes",
 )
 
-#: Every text that is seen, with its contrast against what is behind it; large or bold large text may have less.
+#: Visible texts with too little contrast against their background; large text may have less.
 CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgba = (colour) => {
@@ -40,7 +40,7 @@ CONTRAST = """() => {
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement, look = getComputedStyle(element);
     const text = walker.currentNode.textContent.trim();
-    if (!text || !element.checkVisibility() || element.closest(".unseen, .skip")) continue;
+    if (!text || !element.checkVisibility() || element.closest(".visually-hidden, .skip")) continue;
     const back = behind(element), front = over(rgba(look.color), back);
     const [a, b] = [light(front), light(back)].sort((x, y) => y - x);
     const size = parseFloat(look.fontSize), large = size >= 24 || (size >= 18.66 && look.fontWeight >= 700);
@@ -50,8 +50,8 @@ CONTRAST = """() => {
   return poor;
 }"""
 
-#: What a screen reader would stumble over.
-STUMBLES = """() => {
+#: Problems for a screen reader.
+PROBLEMS = """() => {
   const found = [];
   const named = (element) => element.labels?.length || element.getAttribute("aria-label")
     || (element.getAttribute("aria-labelledby") || "").split(" ").some((id) => document.getElementById(id));
@@ -83,47 +83,49 @@ STUMBLES = """() => {
 
 
 @pytest.fixture
-def filled(desk: Callable[..., Any], people: Callable[..., Any], dropped: Callable[..., Page]) -> tuple[Any, str]:
-    """Return a desk with a job that has every kind of row, and the path of a draft."""
-    here = desk(bad_days=["create_candidate:lost-after:nth=2"])
+def filled(
+    open_site: Callable[..., Any], people: Callable[..., Any], upload: Callable[..., Page]
+) -> tuple[Any, str]:
+    """Return a site with a job that has rows of every status, and the path of a draft."""
+    site = open_site(bad_days=["create_candidate:lost-after:nth=2"])
     rows = [*people(6), people(1)[0], {**people(1)[0], "email": "nobody"}]
-    page = dropped(here, here.office.roster("all-kinds.csv", rows))
-    page.locator("#go").click()
+    page = upload(site, site.office.roster("all-kinds.csv", rows))
+    page.locator("#send").click()
     page.wait_for_url("**/jobs/*")
-    expect(page.locator("[data-moves=no]")).to_be_visible(timeout=45_000)
-    page = dropped(here, here.office.roster("again.csv", [*rows, {**people(1, first=9)[0], "T-shirt": "M"}]))
-    return here, page.url.removeprefix(here.url)
+    expect(page.locator("[data-moving=no]")).to_be_visible(timeout=45_000)
+    page = upload(site, site.office.roster("again.csv", [*rows, {**people(1, first=9)[0], "T-shirt": "M"}]))
+    return site, page.url.removeprefix(site.url)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read_by_weak_eyes(filled: tuple[Any, str], scheme: str) -> None:
-    here, draft = filled
-    page = here.open(color_scheme=scheme)
+def test_every_text_has_enough_contrast(filled: tuple[Any, str], scheme: str) -> None:
+    site, draft = filled
+    page = site.open(color_scheme=scheme)
     for path in (*PAGES, draft):
         page.goto(path)
         assert page.evaluate(CONTRAST) == [], path
 
 
-def test_nothing_makes_a_screen_reader_stumble(filled: tuple[Any, str]) -> None:
-    here, draft = filled
-    page = here.open()
+def test_every_page_works_with_a_screen_reader(filled: tuple[Any, str]) -> None:
+    site, draft = filled
+    page = site.open()
     for path in (*PAGES, draft):
         page.goto(path)
-        assert page.evaluate(STUMBLES) == [], path
+        assert page.evaluate(PROBLEMS) == [], path
 
 
 def test_no_page_is_wider_than_a_phone(filled: tuple[Any, str]) -> None:
-    here, draft = filled
+    site, draft = filled
     for width in (390, 320):
-        page = here.open(viewport={"width": width, "height": 800})
+        page = site.open(viewport={"width": width, "height": 800})
         for path in (*PAGES, draft):
             page.goto(path)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
-def test_what_stands_on_the_page_speaks_of_buttons_and_not_of_commands(filled: tuple[Any, str]) -> None:
-    here, draft = filled
-    page = here.open()
+def test_the_pages_name_buttons_instead_of_commands(filled: tuple[Any, str]) -> None:
+    site, draft = filled
+    page = site.open()
     for path in ("/jobs/1", "/codes", draft):
         page.goto(path)
         said = page.locator("main").inner_text()
@@ -132,39 +134,39 @@ def test_what_stands_on_the_page_speaks_of_buttons_and_not_of_commands(filled: t
         assert "roster resolve" not in said, path
 
 
-def test_times_are_told_in_the_zone_of_the_browser_and_in_utc_without_scripts(filled: tuple[Any, str]) -> None:
-    here, _ = filled
-    with_scripts = here.open("/jobs", locale="en-GB", timezone_id="Asia/Kolkata").locator("time").first
-    without = here.open("/jobs", java_script_enabled=False).locator("time").first
+def test_times_are_shown_in_the_zone_of_the_browser_and_in_utc_without_scripts(filled: tuple[Any, str]) -> None:
+    site, _ = filled
+    with_scripts = site.open("/jobs", locale="en-GB", timezone_id="Asia/Kolkata").locator("time").first
+    without = site.open("/jobs", java_script_enabled=False).locator("time").first
 
     assert without.inner_text().endswith("UTC")
     assert with_scripts.inner_text() != without.inner_text()
     assert with_scripts.get_attribute("title") == without.inner_text()
 
 
-def test_what_is_not_there_is_said_in_the_same_dress(desk: Callable[..., Any]) -> None:
-    here = desk()
-    page = here.open("/")
+def test_a_page_that_is_not_found_looks_like_the_others(open_site: Callable[..., Any]) -> None:
+    site = open_site()
+    page = site.open("/")
     for path in ("/nowhere", "/jobs/99", f"/jobs/{2**60}", "/drafts/x", "/jobs/1/explode"):
         answer = page.goto(path)
         assert answer is not None
         assert answer.status == 404, path
-        expect(page.get_by_role("heading", level=1)).to_have_text("There is nothing here")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Page not found")
         expect(page.get_by_role("navigation", name="Main")).to_be_visible()
-    here.forgive("404")
+    site.ignore_errors("404")
 
 
-def test_an_empty_house_says_what_to_do(desk: Callable[..., Any]) -> None:
-    here = desk()
-    page = here.open("/")
-    expect(page.get_by_text("The first roster you drop appears here.")).to_be_visible()
+def test_empty_pages_say_what_to_do(open_site: Callable[..., Any]) -> None:
+    site = open_site()
+    page = site.open("/")
+    expect(page.get_by_text("Your first upload appears here.")).to_be_visible()
     page.goto("/jobs")
-    expect(page.get_by_role("link", name="Drop a roster").last).to_be_visible()
+    expect(page.get_by_role("link", name="Upload a roster")).to_be_visible()
     page.goto("/schedules")
-    expect(page.get_by_text("Nothing is scheduled.")).to_be_visible()
+    expect(page.get_by_text("No schedules yet.")).to_be_visible()
 
 
-def test_a_link_leads_to_flower_where_one_is_configured(desk: Callable[..., Any]) -> None:
-    here = desk(toml='serve.flower_url = "http://127.0.0.1:5555"')
+def test_a_link_leads_to_flower_when_it_is_configured(open_site: Callable[..., Any]) -> None:
+    site = open_site(toml='serve.flower_url = "http://127.0.0.1:5555"')
 
-    expect(here.open("/").get_by_role("link", name="Flower")).to_have_attribute("href", "http://127.0.0.1:5555")
+    expect(site.open("/").get_by_role("link", name="Flower")).to_have_attribute("href", "http://127.0.0.1:5555")

@@ -1,4 +1,4 @@
-"""Who may see the page and who may do what, once there are accounts."""
+"""Signing in, and what each role may see and do."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_a_person_signs_in_comes_where_they_wanted_and_signs_out(desk: Callable[..., Any]) -> None:
-    here = desk()
-    add_user(here.office, "ana", "operator")
-    page = here.open("/connections")
+def test_a_person_signs_in_reaches_the_requested_page_and_signs_out(open_site: Callable[..., Any]) -> None:
+    site = open_site()
+    add_user(site.office, "ana", "operator")
+    page = site.open("/connections")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     expect(page.get_by_role("navigation", name="Main")).to_have_count(0)
 
@@ -32,36 +32,36 @@ def test_a_person_signs_in_comes_where_they_wanted_and_signs_out(desk: Callable[
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     page.goto("/jobs")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
-    here.forgive("403")
+    site.ignore_errors("403")
 
 
-def test_a_viewer_looks_and_is_offered_nothing_else(
-    desk: Callable[..., Any], dropped: Callable[..., Page], people: Callable[..., Any]
+def test_a_viewer_sees_jobs_and_is_offered_no_action(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
 ) -> None:
-    here = desk()
-    page = dropped(here, here.office.roster("seen.csv", [*people(2), {**people(1)[0], "email": "x"}]))
-    page.locator("#go").click()
+    site = open_site()
+    page = upload(site, site.office.roster("seen.csv", [*people(2), {**people(1)[0], "email": "x"}]))
+    page.locator("#send").click()
     page.wait_for_url("**/jobs/*")
-    expect(page.locator("[data-moves=no]")).to_be_visible(timeout=45_000)
-    add_user(here.office, "vera", "viewer")
+    expect(page.locator("[data-moving=no]")).to_be_visible(timeout=45_000)
+    add_user(site.office, "vera", "viewer")
 
-    page = here.open("/")
+    page = site.open("/")
     sign_in(page, "vera")
-    expect(page.get_by_label("Drop your spreadsheet here")).to_have_count(0)
-    expect(page.get_by_text("ask for the role operator")).to_be_visible()
+    expect(page.get_by_label("Drag your spreadsheet here")).to_have_count(0)
+    expect(page.get_by_text("you need the operator role")).to_be_visible()
     page.goto("/jobs/1")
     expect(page.get_by_role("link", name="Report (CSV)")).to_be_visible()
-    expect(page.locator(".acts")).to_be_empty()
+    expect(page.locator(".actions")).to_be_empty()
     page.goto("/jobs/1/cancel")
-    expect(page.get_by_role("heading", level=1)).to_have_text("That is not allowed")
-    here.forgive("403")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not allowed")
+    site.ignore_errors("403")
 
 
-def test_where_to_go_after_signing_in_is_never_another_site(desk: Callable[..., Any]) -> None:
-    here = desk()
-    add_user(here.office, "ana", "operator")
+def test_signing_in_never_leads_to_another_site(open_site: Callable[..., Any]) -> None:
+    site = open_site()
+    add_user(site.office, "ana", "operator")
     for wanted in ("//evil.example/", "https://evil.example/", "/\\evil.example"):
-        page = here.open(f"/sign-in?next={wanted}")
+        page = site.open(f"/sign-in?next={wanted}")
         sign_in(page, "ana")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Drop a roster")
-        assert page.url == f"{here.url}/"
+        expect(page.get_by_role("heading", level=1)).to_have_text("Upload")
+        assert page.url == f"{site.url}/"

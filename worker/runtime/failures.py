@@ -9,7 +9,7 @@ import structlog
 
 from worker.errors import LedgerError, NothingSent
 from worker.jobs import lifecycle
-from worker.safe_errors import place_of
+from worker.safe_errors import location_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ async def hold_on_failure(process: WorkerProcess, job_id: int) -> AsyncIterator[
     except NothingSent as error:
         await _hold(process, job_id, str(error), "configuration")
     except Exception as error:  # noqa: BLE001 - whatever it is, a job must not fail again and again unseen
-        reason = f"Unexpected error: {place_of(error)}. What was recorded is safe; please report this"
+        reason = f"Unexpected error: {location_of(error)}. What was recorded is safe; please report this"
         await _hold(process, job_id, reason, "unforeseen")
 
 

@@ -15,7 +15,7 @@ from worker.jobs import advance, submission
 from worker.ledger import dropped_files, jobs
 from worker.ledger.database import now
 from worker.model import Driver
-from worker.safe_errors import place_of
+from worker.safe_errors import location_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def open_jobs(process: WorkerProcess) -> None:
             reason = getattr(error, "strerror", None) or type(error).__name__
             process.warn_once(f"folder {folder.name}", "drop folder skipped", folder=folder.name, reason=reason)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other folders are checked
-            place = place_of(error)
+            place = location_of(error)
             process.warn_once(f"folder {folder.name}", "drop folder skipped", folder=folder.name, place=place)
         else:
             process.clear_warning(f"folder {folder.name}")

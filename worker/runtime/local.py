@@ -21,7 +21,7 @@ from worker.ledger.queue import Task
 from worker.runtime import sweep
 from worker.runtime.messages import run_message
 from worker.runtime.process import WorkerProcess, shutting_down
-from worker.safe_errors import left_to_next_sweep
+from worker.safe_errors import log_and_continue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,17 +74,17 @@ class LocalWorker:
         every = self.services.settings.sweep_seconds
         while not self._stopping.is_set():
             if not begun:
-                with left_to_next_sweep("messages of an earlier process"):
+                with log_and_continue("messages of an earlier process"):
                     await process.ledger.run(queue.mark_all_unsent)
                     begun = True
             if time.monotonic() - swept > every:
-                with left_to_next_sweep("lost work"):
+                with log_and_continue("lost work"):
                     self._publish(await asyncio.to_thread(sweep.recover, process, messages_lost=False))
                 swept = time.monotonic()
             if time.monotonic() - checked > min(every, INCOMING_SECONDS) and not self._incoming:
                 self._incoming = asyncio.create_task(self._open_incoming(process))
                 checked = time.monotonic()
-            with left_to_next_sweep("new jobs"):
+            with log_and_continue("new jobs"):
                 self._publish(await _messages_of_new_jobs(process))
             self._start_due(process)
             await asyncio.sleep(POLL_SECONDS)
@@ -95,7 +95,7 @@ class LocalWorker:
 
     async def _open_incoming(self, process: WorkerProcess) -> None:
         """Check drop folders and schedules in a thread: a share that hangs must not block the jobs."""
-        with left_to_next_sweep("folders and schedules"):
+        with log_and_continue("folders and schedules"):
             self._publish(await asyncio.to_thread(sweep.open_incoming, process))
         self._incoming = None
 
@@ -127,7 +127,7 @@ class LocalWorker:
         work.add_done_callback(self._running.pop)
 
     async def _run_message(self, process: WorkerProcess, message: TaskMessage) -> None:
-        with left_to_next_sweep("job", job=message.job_id):
+        with log_and_continue("job", job=message.job_id):
             await run_message(process, message, self._publish)
 
 

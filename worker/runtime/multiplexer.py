@@ -24,7 +24,7 @@ from worker.ledger.queue import Priority, Task, TaskMessage
 from worker.runtime.messages import run_message
 from worker.runtime.process import shutting_down
 from worker.runtime.sweep import sweep
-from worker.safe_errors import place_of
+from worker.safe_errors import location_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,7 +97,7 @@ class Multiplexer:
         except LedgerError:
             pass  # the commits meet it too, and report it
         except Exception as error:  # noqa: BLE001 - whatever it is, what runs goes on
-            log.error("could not look for side jobs", place=place_of(error))  # noqa: TRY400 - a traceback may have names
+            log.error("could not look for side jobs", place=location_of(error))  # noqa: TRY400 - a traceback may have names
 
     def _running(self, main: asyncio.Task[None]) -> set[asyncio.Task[None]]:
         return {work for work in (main, *self._side_jobs) if not work.done()}

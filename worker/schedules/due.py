@@ -19,7 +19,7 @@ from worker.jobs import submission
 from worker.ledger import jobs, schedules
 from worker.ledger.database import now
 from worker.model import Driver
-from worker.safe_errors import left_to_next_sweep
+from worker.safe_errors import log_and_continue
 from worker.schedules import source
 from worker.schedules.cron import next_run
 
@@ -44,7 +44,7 @@ def run_due(services: Services) -> None:
     with services.ledger.read() as tx:
         due = schedules.due(tx, now())
     for run in due:
-        with left_to_next_sweep("schedule", schedule=run.name):
+        with log_and_continue("schedule", schedule=run.name):
             _run_schedule(services, run)
 
 
