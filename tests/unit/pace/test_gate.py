@@ -240,10 +240,10 @@ async def test_without_a_limit_a_call_costs_little():
     gate.leave(await gate.enter(), NOTHING)
     best = float("inf")
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(500):
             gate.leave(await gate.enter(), NOTHING)
-        best = min(best, (time.perf_counter() - began) / 500)
+        best = min(best, (time.process_time() - began) / 500)
 
     # 30 µs is the aim; the assertion leaves room for a busy machine.
     assert best < 150e-6
