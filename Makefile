@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIN     = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .PHONY: help demo test check bench chaos screenshots secrets pins clean
 
@@ -35,12 +37,12 @@ screenshots: $(VENV)/installed-dev ## Take the pictures of docs/screenshots anew
 secrets: ## Make passwords for docker compose, in .secrets/ (those that are there stay)
 	@sh worker/make_secrets.sh .secrets
 
-pins: $(VENV)/python ## Make requirements*.txt anew from pyproject.toml (needs the package registry)
+pins: $(VENV)/python ## Make requirements*.txt again from pyproject.toml (needs the package registry)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header pyproject.toml --group build -o requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --constraint requirements.txt pyproject.toml --group dev -o requirements-dev.txt
+	$(PIN) pyproject.toml -o requirements.txt
+	$(PIN) --constraint requirements.txt --group build -o requirements-build.txt
+	$(PIN) --constraint requirements.txt --constraint requirements-build.txt pyproject.toml --group dev \
+	  -o requirements-dev.txt
 
 clean: ## Remove the virtual environment and everything the demo made
 	rm -rf $(VENV) roster-demo
@@ -51,12 +53,12 @@ $(VENV)/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu, install the package python3-venv" >&2; rm -rf $(VENV); exit 1; }
 	@touch $@
 
-$(VENV)/installed: $(VENV)/python requirements.txt pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+$(VENV)/installed: $(VENV)/python requirements.txt requirements-build.txt pyproject.toml
+	$(INSTALL) --require-hashes -r requirements.txt -r requirements-build.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/python requirements-dev.txt pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(INSTALL) --require-hashes -r requirements-dev.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/installed

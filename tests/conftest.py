@@ -30,9 +30,9 @@ import redis
 
 from tests import servers
 from tests.fork_client import Forked, ForkServer
-from worker.ledger import bells
-from worker.ledger.access import Ledger
-from worker.ledger.engine import open_engine
+from worker.ledger import queue as task_queue
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
 
 ROSTER = Path(sys.executable).with_name("roster")
 SECRETS = {
@@ -214,7 +214,7 @@ def wait_for_sweeps(ledger: str, count: int, or_until: Callable[[], bool] = lamb
 
     def are_over() -> bool:
         with opened.read() as tx:
-            swept.add(bells.last_swept(tx))
+            swept.add(task_queue.last_swept(tx))
         return len(swept) > count or or_until()
 
     wait_until(are_over, f"{count} sweeps")
@@ -231,7 +231,7 @@ class Result:
 
     def __post_init__(self) -> None:
         assert "Traceback" not in self.err + self.out, self.err
-        assert "should not have happened" not in self.err, self.err
+        assert "Unexpected error" not in self.err, self.err
 
     @cached_property
     def json(self) -> Any:
@@ -461,14 +461,14 @@ def _tls() -> ssl.SSLContext:
 
 @pytest.fixture
 def sandbox(_tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
-    """Start pretend LMSs; the options are those of `make_world`. At the end nobody may be there twice."""
-    from worker.sandbox.server import make_world, running  # noqa: PLC0415 - most tests need no web server
+    """Start pretend LMSs; the options are those of `make_state`. At the end nobody may be there twice."""
+    from worker.sandbox.server import make_state, running  # noqa: PLC0415 - most tests need no web server
 
     with ExitStack() as stack:
         started = []
 
         def start(**options: Any) -> Lms:
-            world = make_world(**options)
+            world = make_state(**options)
             url = stack.enter_context(running(world))
             client = stack.enter_context(httpx.Client(base_url=url, verify=_tls, timeout=LONGEST_SECONDS))
             started.append(Lms(url, client, world))
@@ -557,7 +557,7 @@ def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
 def door(office: Callable[..., Office], _tls: ssl.SSLContext) -> Iterator[Callable[..., Any]]:
     """Open the web door of an office: `door(desk)`, with options of `roster serve`; shut before the office."""
     del office
-    from tests.doors import open_door  # noqa: PLC0415 - most tests need no web door
+    from tests.web_server import open_door  # noqa: PLC0415 - most tests need no web door
 
     with ExitStack() as stack:
 

@@ -201,10 +201,13 @@ def open_streams() -> None:
 
 def forget() -> None:
     """Let the modules that were imported before the fork know nothing of the server and of the other commands."""
-    from worker import workplace  # noqa: PLC0415 - imported in the server
+    from worker.runtime import process  # noqa: PLC0415 - imported in the server
 
     # Made when the module is imported, and shared by all forks: a worker that ends would end every other.
-    workplace.ending = multiprocessing.Event()
+    shared, own = process.shutting_down, multiprocessing.Event()
+    for module in [each for name, each in sys.modules.items() if name.startswith(("worker", "tasks"))]:
+        for name in [name for name, value in vars(module).items() if value is shared]:
+            setattr(module, name, own)
     tempfile.tempdir = None
 
 

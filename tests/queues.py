@@ -35,6 +35,13 @@ class Service:
     process: subprocess.Popen[bytes] | Forked
     log: Path
 
+    @property
+    def is_over(self) -> bool:
+        return self.process.poll() is not None
+
+    def said(self) -> str:
+        return self.log.read_text("utf-8", "replace")
+
     def kill(self) -> None:
         """Kill -9 the parent; its children notice."""
         self.process.kill()
@@ -128,7 +135,7 @@ class Queue:
             what = f"the end of job {job}"
             self.until(lambda job=job: self.state(job) in RESTING, what, seconds=seconds)
         states = {job: self.ask("select state || ': ' || reason from job where id = %s", job) for job in jobs}
-        assert not [why for why in states.values() if "should not have happened" in why], f"{states}\n{self.logs()}"
+        assert not [why for why in states.values() if "Unexpected error" in why], f"{states}\n{self.logs()}"
         return [self.office.balanced(self.office.type("report", job, "--json")) for job in jobs]
 
     def until(

@@ -9,9 +9,9 @@ import zipfile
 import pytest
 
 from tests.conftest import FIRST_NAME, LAST_NAME
-from tests.doors import events_of, problem
-from worker.entrypoints.web import words
-from worker.entrypoints.web.calls import CALLS
+from tests.web_server import events_of, problem
+from worker.web import schemas
+from worker.web.routes import OPERATIONS
 
 MANY = 40
 
@@ -43,7 +43,7 @@ def test_a_roster_is_dropped_registered_and_reported(door, desk, lms):
     assert dropped.headers["location"] == f"/api/jobs/{job}"
     summary = served.until(job)
     assert (summary["state"], summary["roster"], summary["total"]) == ("succeeded", "spring.csv", 3)
-    words.Summary.model_validate(summary)
+    schemas.Summary.model_validate(summary)
     assert served.client.get("/api/jobs").json() == [summary]
     assert len(lms.standing) == 3
     results = served.client.get(f"/api/jobs/{job}/results.csv")
@@ -97,7 +97,7 @@ def test_strict_sends_nothing_and_says_why(door, desk, lms, people):
     summary = served.done(roster, strict="on")
 
     assert summary["state"] == "invalid"
-    assert "1 invalid rows" in summary["reason"]
+    assert "1 row is invalid" in summary["reason"]
     assert lms.changes == {}
 
 
@@ -128,8 +128,8 @@ WRONG = [
     ({"strict": "perhaps"}, "strict: write true or false"),
     ({"max_rows": "-1"}, "max_rows: write a number"),
     ({"map": "nonsense"}, "takes NAME=VALUE"),
-    ({"use_map": "nothing"}, "No map is kept under the name 'nothing'"),
-    ({"at": "yesterday"}, "is no time"),
+    ({"use_map": "nothing"}, "There is no saved map 'nothing'"),
+    ({"at": "yesterday"}, "is not a time"),
     ({"course": ["58", "59"]}, "course may be given once"),
 ]
 
@@ -306,7 +306,7 @@ def test_a_job_is_followed_until_it_ends(door, desk, lms):
     told = list(events_of(served.client, job))
 
     for _, each in told:
-        words.Progress.model_validate(each)
+        schemas.Progress.model_validate(each)
         assert each["total"] == sum(each["by_status"].values())
     assert [name for name, _ in told][-2:] == ["message", "end"]
     states = list(dict.fromkeys(each["state"] for _, each in told))
@@ -323,7 +323,7 @@ def test_the_description_has_every_call_and_nothing_else(door, desk):
 
     assert told["openapi"].startswith("3.1")
     there = {(method.upper(), path) for path, calls in told["paths"].items() for method in calls}
-    assert there == {(call.method, call.path.replace(":int", "")) for call in CALLS}
+    assert there == {(call.method, call.path.replace(":int", "")) for call in OPERATIONS}
     assert ("POST", "/api/jobs/{id}/undo") in there
 
 

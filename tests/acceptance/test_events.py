@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tests.doors import RESTING, events_of
+from tests.web_server import RESTING, events_of
 
 JOBS = 50
 

@@ -286,7 +286,7 @@ def test_a_roster_submitted_for_later_begins_then(sandbox, office, queue):
     [
         (("nowhere.csv",), "cannot be read"),
         (("wrong.csv",), "email"),
-        (("roster.csv", "--at", "yesterday"), "--at 'yesterday' is no time"),
+        (("roster.csv", "--at", "yesterday"), "--at 'yesterday' is not a time"),
         (("roster.csv", "--at", "2020-01-01 06:00"), "in the past"),
     ],
 )
@@ -326,7 +326,7 @@ def test_a_roster_that_a_killed_command_left_behind_is_taken_over_by_the_queue(s
 
     submitted = desk.type("submit", "roster.csv", "--json")
 
-    assert "was left behind" in submitted.err
+    assert "whose process had stopped" in submitted.err
     line.worker()
     (result,) = line.ended(submitted.json["job"])
     assert result.counts == {"registered": PEOPLE}
@@ -341,7 +341,7 @@ def test_a_roster_submitted_twice_is_one_job(sandbox, office, queue):
     first, second = (desk.type("submit", "roster.csv", "--json") for _ in range(2))
 
     assert first.json == second.json
-    assert "at work already" in second.err
+    assert "already running" in second.err
     line.worker()
     (result,) = line.ended(first.json["job"])
     assert result.counts == {"registered": 3}

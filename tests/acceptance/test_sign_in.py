@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from tests.doors import PASSWORD, add_user, problem
+from tests.web_server import PASSWORD, add_user, problem
 
 CHANGES = [f"/api/jobs/1/{act}" for act in ("pause", "resume", "cancel", "retry", "undo")]
 CHANGES += ["/api/jobs", "/api/jobs/1/rows/2/resolve"]

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
-from tests.browser.finding import ARGUMENTS, find_browser
-from tests.doors import open_door
+from tests.browser.chromium import ARGUMENTS, find_browser
+from tests.web_server import open_door
 
 PATIENCE = 45_000.0
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from worker.ledger.access import Ledger
-from worker.ledger.engine import open_engine
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path, _empty_ledger: Path) -> str:
-    """Return where a new ledger lies."""
+    """Return the address of a new ledger."""
     if request.param == "sqlite":
         shutil.copyfile(_empty_ledger, tmp_path / "roster.db")
         return f"sqlite:///{tmp_path / 'roster.db'}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from worker.ledger.access import Ledger
+    from worker.ledger.transactions import Ledger
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.entrypoints.cli import roster
+from worker.cli.main import roster
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))

@@ -14,7 +14,7 @@ from worker.metrics import JobMetrics
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.ledger.access import Ledger
+    from worker.ledger.transactions import Ledger
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "docs" / "grafana.json").read_text("utf-8"))
 

@@ -1,10 +1,13 @@
-"""A rate that somebody knows, and the words it is written in. Knows nothing of what is found out."""
+"""A configured rate and how it is written; the clock. Knows nothing of measured rates."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
+import time
 from dataclasses import dataclass
+from typing import Protocol
 
 #: Seconds per unit, by the first letter of the unit; "ms" is not a unit of any LMS's limit.
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -21,7 +24,7 @@ SHARE = 0.985
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """So many calls in any stretch of so many seconds."""
+    """At most `calls` calls in any `per_seconds` seconds."""
 
     calls: float
     per_seconds: float
@@ -54,8 +57,35 @@ def parse_rate(text: str) -> Rate:
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is no rate; write calls/time, such as 20/second, 100/minute, 1000/hour, 20/s or 500/5s."
+            f"{text!r} is not a rate; write calls/time, such as 20/second, 100/minute, 1000/hour, 20/s or 500/5s."
         )
     calls = float(re.sub(r"[_,]", "", match["calls"]))
     per_seconds = float(match["many"] or 1) * UNITS[match["unit"][0].lower()]
     return Rate(calls=calls, per_seconds=per_seconds)
+
+
+class Clock(Protocol):
+    """Tells the time and sleeps."""
+
+    def now(self) -> float:
+        """Return unix seconds; never less than before."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        ...
+
+
+class SystemClock:
+    """The time of this machine; set once, then steady, whatever is done to the machine's clock."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Return unix seconds."""
+        return self._offset + time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        await asyncio.sleep(seconds)

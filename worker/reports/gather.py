@@ -5,24 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from worker.ledger import jobs, reported, rows, verifying
-from worker.ledger.engine import now
+from worker.ledger import jobs, rows, verify
+from worker.ledger.database import now
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection
-
-    from worker.ledger.access import Ledger
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
-    from worker.ledger.reported import ReportedRow
+    from worker.ledger.rows import ReportedRow
+    from worker.ledger.transactions import Ledger
 
 
-def summarise(tx: Connection, job: Job) -> Summary:
+def summarise(tx: Transaction, job: Job) -> Summary:
     """Return a job's totals as they are now; they balance, or the summary cannot be made."""
-    tally = rows.tally(tx, job.id)
+    tally = rows.count_rows(tx, job.id)
     ended = job.finished_at or now()
     return Summary(
         job=job.id,
@@ -43,14 +42,14 @@ def summarise(tx: Connection, job: Job) -> Summary:
         reason=job.reason,
         not_before=_time(job.not_before) if job.state is JobState.WAITING else None,
         warnings=tuple(job.notes),
-        verified=verifying.tally(tx, job.id) if job.verified_at else None,
+        verified=verify.count_verdicts(tx, job.id) if job.verified_at else None,
     )
 
 
 def lines_of(ledger: Ledger, job: Job) -> Iterator[ReportLine]:
     """Yield one line per roster row."""
     with ledger.read() as tx:
-        for row in reported.reported_rows(tx, job.id):
+        for row in rows.reported_rows(tx, job.id):
             yield _line(row, job)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -44,7 +44,7 @@ class ReportLine:
     status: RowStatus
     #: All problems of the row, in plain sentences.
     error: str = ""
-    #: Codes of `codes.py`; several stand with `SEVERAL` between them.
+    #: Codes of `codes.py`; several stand with `SEPARATOR` between them.
     error_code: str = ""
     #: The headings at fault as they stand in the roster; several likewise.
     column: str = ""
@@ -115,6 +115,16 @@ class Summary:
         if rows != self.total:
             raise ValueError(f"the books do not balance: {self.total} rows, {rows} outcomes")
 
+    @property
+    def done(self) -> int:
+        """Return the number of rows that are done."""
+        return sum(count for status, count in self.by_status.items() if status.is_done)
+
+    @property
+    def not_done(self) -> int:
+        """Return the number of rows that are neither done nor duplicates."""
+        return sum(count for status, count in self.by_status.items() if status.is_open)
+
     def to_json(self) -> dict[str, object]:
         """Return the summary as the contract has it: its keys, in its order, then those that we add."""
         return {
@@ -143,3 +153,42 @@ class Summary:
 
 def _stamp_or_none(when: datetime | None) -> str | None:
     return None if when is None else stamp(when)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The columns of one report."""
+
+    #: The headings of the roster's own columns; empty over cells that stand beyond the last heading.
+    own: tuple[str, ...]
+    #: Where each of these stands in a row of the roster.
+    places: tuple[int, ...]
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Return all headings: the roster's own, then ours."""
+        return self.own + OUR_COLUMNS
+
+    def own_cells(self, cells: Sequence[str]) -> list[str]:
+        """Return a row's cells under the roster's own headings, short rows filled up with empty text."""
+        there = len(cells)
+        return [cells[place] if place < there else "" for place in self.places]
+
+
+def lay_out(headings: Sequence[str], lines: Iterable[ReportLine]) -> Layout:
+    """Find the columns: wide enough for the widest row, without what an earlier report of ours had added.
+
+    Only our own headings are left out. Others that begin with `_` are the user's: ignored on reading, yet kept.
+    """
+    width = max((_width(line.cells, len(headings)) for line in lines), default=len(headings))
+    padded = [*headings, *[""] * (width - len(headings))]
+    kept = [(place, heading) for place, heading in enumerate(padded) if heading.strip() not in OUR_COLUMNS]
+    return Layout(own=tuple(heading for _, heading in kept), places=tuple(place for place, _ in kept))
+
+
+def _width(cells: Sequence[str], least: int) -> int:
+    """Count the cells of a row up to the last one that says something."""
+    width = len(cells)
+    while width > least and not cells[width - 1]:
+        width -= 1
+    return max(width, least)

@@ -1,4 +1,4 @@
-"""A form's parts come in whatever pieces the network makes of them."""
+"""An upload is received in chunks of any size."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from worker.entrypoints.web.problems import Problem
-from worker.entrypoints.web.uploads import LONGEST_NAME, display_name, take_upload
+from worker.web.problems import HttpProblem
+from worker.web.uploads import MAX_NAME, display_name, receive_upload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ CONTENT = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=CONTENT, fields=FIELDS, cuts=st.lists(st.integers(0, 700), max_size=12))
-async def test_a_form_is_the_same_however_it_is_cut(
+async def test_a_form_is_the_same_however_it_is_divided_into_chunks(
     tmp_path: Path, content: bytes, fields: list[tuple[str, str]], cuts: list[int]
 ) -> None:
     if b"\r\n--xyz" in content or content.startswith(b"--xyz"):
@@ -66,7 +66,7 @@ async def test_a_form_is_the_same_however_it_is_cut(
     edges = sorted({0, len(whole), *(min(cut, len(whole)) for cut in cuts)})
     chunks = [whole[start:end] for start, end in itertools.pairwise(edges)]
 
-    upload = await take_upload(request_of(chunks), into=tmp_path / "files" / "uploads", limit=10_000)
+    upload = await receive_upload(request_of(chunks), into=tmp_path / "files" / "uploads", limit=10_000)
 
     assert upload.path.read_bytes() == content
     assert upload.fields == fields
@@ -78,24 +78,24 @@ async def test_a_form_is_the_same_however_it_is_cut(
 
 
 @pytest.mark.parametrize("size", [100, 101])
-async def test_the_limit_is_counted_to_the_byte_and_nothing_is_left(tmp_path: Path, size: int) -> None:
+async def test_the_limit_is_exact_to_the_byte_and_no_file_is_left(tmp_path: Path, size: int) -> None:
     into = tmp_path / "files" / "uploads"
     chunks = [form(b"x" * size, [])]
     if size == 100:
-        assert (await take_upload(request_of(chunks), into=into, limit=100)).path.stat().st_size == 100
+        assert (await receive_upload(request_of(chunks), into=into, limit=100)).path.stat().st_size == 100
         return
-    with pytest.raises(Problem) as caught:
-        await take_upload(request_of(chunks), into=into, limit=100)
+    with pytest.raises(HttpProblem) as caught:
+        await receive_upload(request_of(chunks), into=into, limit=100)
 
     assert caught.value.status == 413
     assert list(into.iterdir()) == []
 
 
 @given(st.text())
-def test_a_shown_name_has_no_folders_no_control_characters_and_an_end(name: str) -> None:
+def test_a_display_name_has_no_folders_no_control_characters_and_a_limited_length(name: str) -> None:
     shown = display_name(name)
 
-    assert 0 < len(shown) <= LONGEST_NAME
+    assert 0 < len(shown) <= MAX_NAME
     assert not set(shown) & {"/", "\\"}
     assert shown.strip(".")
     assert all(unicodedata.category(letter)[0] != "C" for letter in shown)

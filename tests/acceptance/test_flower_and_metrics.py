@@ -1,0 +1,114 @@
+"""Watching the queue: Flower, metrics, health and logs tell how far a job is, and nobody's name."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import httpx
+import pytest
+
+from tests import servers
+from tests.conftest import FIRST_NAME, LAST_NAME
+
+PEOPLE = 60
+
+
+@pytest.fixture
+def port():
+    return servers.free_port()
+
+
+def test_flower_asks_for_a_password_and_shows_how_far_a_job_is(sandbox, office, queue, port):
+    desk = office(sandbox(), batch_size=20, rate="12/second")
+    line = queue(desk)
+    flower = line.start("flower", f"--port={port}")
+    line.worker()
+    desk.people("roster.csv", PEOPLE)
+    line.until(lambda: _answers(f"http://127.0.0.1:{port}/healthcheck"), "Flower", flower)
+    user, password = re.search(r"until it ends: (\S+) / (\S+)", flower.log.read_text("utf-8")).groups()
+    job = line.submit("roster.csv")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as stranger:
+        assert {stranger.get(path).status_code for path in ("/", "/tasks", "/api/tasks", "/workers")} == {401}
+        assert stranger.post("/api/task/apply/roster.sweep").status_code == 401
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", auth=(user, password)) as client:
+
+        def seen():
+            tasks = client.get("/api/tasks").json().values()
+            return [task for task in tasks if task["state"] == "REGISTERING"]
+
+        line.until(seen, "a task that tells how far it is", seconds=30)
+        task = seen()[0]
+        assert task["name"] == "roster.register"
+        assert re.fullmatch(rf"batch \d+ of job {job}", task["args"])
+        assert re.fullmatch(rf"'?\d+ of {PEOPLE} rows of the job processed'?", task["result"])
+        metrics = client.get("/metrics").text
+        assert re.search(rf'roster_rows{{connection="north",job="{job}",status="registered"}} \d', metrics)
+        assert "flower_events_total" in metrics
+        everything = "".join(client.get(path).text for path in ("/tasks", "/api/tasks", "/workers", "/metrics"))
+    assert not re.search(f"{FIRST_NAME}|{LAST_NAME}|example.com|sandbox-token", everything, re.IGNORECASE)
+
+
+def test_the_web_door_tells_whether_the_ledger_is_there_and_how_the_jobs_are(sandbox, office, port):
+    desk = office(sandbox())
+    desk.people("roster.csv", 3)
+    job = desk.run("roster.csv").job
+    running = desk.start("serve", "--port", port)
+    url = f"http://127.0.0.1:{port}"
+    while not _answers(f"{url}/healthz"):
+        assert not running.is_over, running.err.read_text("utf-8")
+
+    assert httpx.get(f"{url}/healthz").json() == {"ledger": "ok"}
+    metrics = httpx.get(f"{url}/metrics").text
+
+    assert f'roster_rows{{connection="north",job="{job}",status="registered"}} 3.0' in metrics
+    assert f'roster_job_state{{connection="north",job="{job}",state="succeeded"}} 1.0' in metrics
+    assert f'roster_calls_total{{connection="north",job="{job}",operation="register"}} 1.0' in metrics
+    running.interrupt()
+    assert running.over_within(10)
+
+
+def test_a_log_line_is_json_with_its_job_and_batch_and_nobodys_name(sandbox, office, queue):
+    desk = office(sandbox(bad_days=["create_candidate:reject:marker=poison"]), batch_size=10)
+    desk.environment["ROSTER_LOG"] = "json"
+    line = queue(desk)
+    worker = line.worker()
+    rows = [
+        {"email": f"poison{n}@example.com", "first_name": "P", "last_name": "Q", "course_id": "58"} for n in (1, 2)
+    ]
+    desk.roster("roster.csv", rows)
+
+    job = line.submit("roster.csv")
+    line.ended(job)
+
+    lines = [json.loads(text) for text in worker.log.read_text("utf-8").splitlines() if text.startswith("{")]
+    left = [each for each in lines if each["event"] == "batch left"]
+    assert left
+    assert all((each["job"], each["batch"], each["task"]) == (job, 1, "roster.register") for each in left[:1])
+    assert "poison" not in worker.log.read_text("utf-8")
+
+
+def test_doctor_says_whether_the_queue_is_at_work(sandbox, office, queue):
+    desk = office(sandbox())
+    line = queue(desk)
+
+    before = desk.type("doctor")
+    line.beat()
+    line.worker()
+    line.until(lambda: line.ask("select key from key_value where key = 'sweep'"), "a sweep")
+    after = desk.type("doctor")
+
+    assert before.code == 2
+    assert "0 workers answer" in before.out
+    assert "never swept" in before.out
+    assert after.code == 0
+    assert "1 workers answer" in after.out
+    assert desk.type("doctor", "--swept").code == 0
+
+
+def _answers(url):
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False

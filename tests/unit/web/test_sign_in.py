@@ -1,0 +1,122 @@
+"""Signing in and out, as the sign-in page does it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from worker.accounts import guessing, people
+from worker.bootstrap import Services
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
+from worker.model import Role
+from worker.settings import Settings
+from worker.web.app import make_app
+from worker.web.login import sign_in, sign_out
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+GOOD = "a long and quiet evening"
+
+
+async def _form(request: Request) -> Response:
+    return PlainTextResponse(request.state.caller.csrf_token)
+
+
+async def _sign_in(request: Request) -> Response:
+    form = await request.form()
+    response = PlainTextResponse("in")
+    await sign_in(request, str(form.get("name", "")), str(form.get("password", "")), response)
+    return response
+
+
+async def _sign_out(request: Request) -> Response:
+    response = PlainTextResponse("out")
+    await sign_out(request, response)
+    return response
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Starlette]:
+    ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
+    people.add(ledger, name="ana", password=GOOD, role=Role.VIEWER, by="-")
+    made = make_app(Services(settings=Settings(files=str(tmp_path)), ledger=ledger, owner="a/1/1"))
+    pages = [
+        Route("/try", _form),
+        Route("/try/in", _sign_in, methods=["POST"]),
+        Route("/try/out", _sign_out, methods=["POST"]),
+    ]
+    made.router.routes[:0] = pages
+    yield made
+    ledger.close()
+
+
+@pytest.fixture
+async def browser(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=app, client=("192.0.2.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://roster.lan") as client:
+        yield client
+
+
+async def fill_in(browser: httpx.AsyncClient, password: str = GOOD, **headers: str) -> httpx.Response:
+    token = (await browser.get("/try")).text
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    return await browser.post(
+        "/try/in",
+        data={"name": "ana", "password": password, "csrf": token},
+        headers={"Origin": "http://roster.lan", **headers},
+    )
+
+
+async def test_a_signed_in_viewer_has_access_until_they_sign_out(browser: httpx.AsyncClient) -> None:
+    assert (await browser.get("/api/jobs")).status_code == 401
+
+    entered = await fill_in(browser)
+
+    assert entered.status_code == 200
+    assert re.search(r"roster_session=[\w-]{43}; Path=/; HttpOnly; SameSite=Lax$", entered.headers["set-cookie"])
+    assert (await browser.get("/api/jobs")).json() == []
+    token = (await browser.get("/try")).text
+    assert (await browser.post("/try/out")).status_code == 403
+    left = await browser.post("/try/out", data={"csrf": token})
+    assert "Max-Age=0" in left.headers["set-cookie"]
+    assert (await browser.get("/api/jobs")).status_code == 401
+
+
+async def test_a_stolen_cookie_is_worth_nothing_after_signing_out(browser: httpx.AsyncClient) -> None:
+    await fill_in(browser)
+    cookie = browser.cookies["roster_session"]
+    token = (await browser.get("/try")).text
+    await browser.post("/try/out", data={"csrf": token})
+
+    stolen = await browser.get("/api/jobs", headers={"Cookie": f"roster_session={cookie}"})
+
+    assert stolen.status_code == 401
+
+
+async def test_another_site_cannot_sign_anyone_in(browser: httpx.AsyncClient) -> None:
+    without_token = await browser.post("/try/in", data={"name": "ana", "password": GOOD})
+
+    assert without_token.status_code == 403
+    assert (await fill_in(browser, Origin="https://evil.example")).status_code == 403
+    assert (await fill_in(browser, **{"Sec-Fetch-Site": "cross-site"})).status_code == 403
+    assert "roster_session" not in browser.cookies
+
+
+async def test_a_wrong_password_is_refused_and_guessing_is_locked_out(browser: httpx.AsyncClient) -> None:
+    wrong = [await fill_in(browser, "wrong") for _ in range(guessing.FREE_FAILURES_PER_NAME)]
+    locked = await fill_in(browser)
+
+    assert {answer.status_code for answer in wrong} == {403}
+    assert locked.status_code == 429
+    assert 0 < int(locked.headers["retry-after"]) <= guessing.FIRST_WAIT_SECONDS
+    assert "roster_session" not in browser.cookies

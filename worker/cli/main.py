@@ -1,0 +1,55 @@
+"""`roster`: the command line. Each command imports what it needs when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from worker import __version__
+from worker.cli import jobs, messages, rows, schedules, services, users
+from worker.cli.exit_codes import ExitCode
+from worker.errors import NothingSent, RosterError
+from worker.safe_errors import place_of
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="roster")
+@click.option(
+    "--config", type=click.Path(path_type=Path), metavar="FILE", help="Default: $ROSTER_CONFIG, ./roster.toml."
+)
+@click.pass_context
+def roster(context: click.Context, config: Path | None) -> None:
+    """Register everybody on a spreadsheet on an LMS, exactly once, and report what happened to every row."""
+    context.obj = config
+
+
+for module in (jobs, rows, schedules, services, users, messages):
+    for command in module.COMMANDS:
+        roster.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; exit with a documented code, and never with a traceback."""
+    try:
+        sys.exit(roster.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.NOTHING_SENT)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(ExitCode.INTERRUPTED)
+    except RosterError as error:
+        click.echo(str(error), err=True)
+        sys.exit(ExitCode.NOTHING_SENT if isinstance(error, NothingSent) else ExitCode.STOPPED)
+    except Exception as error:  # noqa: BLE001 - the last handler: a plain sentence and the place
+        click.echo(_unexpected(error), err=True)
+        sys.exit(ExitCode.STOPPED)
+
+
+def _unexpected(error: Exception) -> str:
+    """Return the message for an unexpected error; its own text may hold personal data and is left out."""
+    return (
+        f"Unexpected error: {place_of(error)}. Recorded outcomes are safe; `roster jobs` lists the job, and "
+        "`roster resume JOB` continues it. Please report this"
+    )

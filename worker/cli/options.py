@@ -1,0 +1,81 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_ROSTER = [
+    click.option("--to", metavar="NAME", help="The connection; optional when only one is configured."),
+    click.option(
+        "--course", metavar="VALUE", help='For rows without a course: 58, "name:Fire Safety" or ext:C-58.'
+    ),
+    click.option(
+        "--set",
+        "set_values",
+        metavar="COLUMN=VALUE",
+        multiple=True,
+        help="A default value for the empty cells of a column; repeatable.",
+    ),
+    click.option("--sheet", metavar="NAME", help="The worksheet; default: the first visible one with data."),
+    click.option(
+        "--map",
+        "mapping",
+        metavar='"Heading=column"',
+        multiple=True,
+        help="Import this heading as that column; repeatable.",
+    ),
+    click.option("--save-map", metavar="NAME", help="Save the --map options of this command under a name."),
+    click.option("--use-map", metavar="NAME", help="Use the --map options saved under that name."),
+    click.option("--encoding", metavar="NAME", help="The encoding of a CSV file; detected by default."),
+    click.option("--strict", is_flag=True, help="Send nothing if any row is invalid."),
+    click.option("--again", is_flag=True, help="Register again, even if already registered."),
+    click.option(
+        "--update-existing",
+        is_flag=True,
+        help="Update people who already exist in the LMS before they are registered.",
+    ),
+    click.option("--start-row", type=int, metavar="N", help="Start at this row of the spreadsheet."),
+    click.option("--max-rows", type=int, metavar="N", help="Maximum number of rows."),
+]
+_REPORT = click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The folder for the reports; default: ./reports.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON as the last line of standard output.")
+_QUIET = click.option("--quiet", is_flag=True, help="Show no progress.")
+
+
+def roster_options(command: Command) -> Command:
+    """Add the options that say how a roster is read and sent."""
+    for option in reversed(_ROSTER):
+        command = option(command)
+    return command
+
+
+def output_options(command: Command) -> Command:
+    """Add --report, --json and --quiet."""
+    return _REPORT(_JSON(_QUIET(command)))
+
+
+def report_option(command: Command) -> Command:
+    """Add --report."""
+    return _REPORT(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add --json."""
+    return _JSON(command)
+
+
+def defaults(**given: Any) -> dict[str, Any]:
+    """Return the roster and output options of a command of which only those in `given` were typed."""
+    command = roster_options(output_options(click.Command("defaults")))
+    return {**command.make_context("defaults", []).params, **given}

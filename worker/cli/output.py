@@ -1,0 +1,124 @@
+"""What commands print when they end."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.ledger import rows
+from worker.model import JobState, RowStatus
+from worker.reports.kinds import ReportKind
+from worker.reports.labels import (
+    STATE_INFO,
+    STATUS_INFO,
+    StatusInfo,
+    counted,
+    duration_text,
+    next_steps,
+    verdict_counts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from worker.ledger.database import Transaction
+    from worker.ledger.jobs import Job
+    from worker.reports.lines import Summary
+
+#: A row that `run` would send.
+_READY = replace(STATUS_INFO[RowStatus.NOT_ATTEMPTED], label="Ready to send", colour="green")
+
+
+def print_problems(tx: Transaction, job: Job, most: int) -> None:
+    """Print the errors of up to `most` invalid rows, with row and column."""
+    shown = 0
+    for row in rows.reported_rows(tx, job.id):
+        if row.status is RowStatus.INVALID:
+            shown += 1
+            if shown <= most:
+                where = f" ({row.column})" if row.column else ""
+                click.echo(f"Row {row.row}{where}: {row.error}", err=True)
+    if shown > most:
+        click.echo(f"… and {counted(shown - most, 'more invalid row')}", err=True)
+
+
+def print_summaries(summaries: Sequence[Summary], *, as_json: bool, dry_run: bool = False) -> None:
+    """Print the summaries of several rosters; as JSON one object with their sums, and each under `jobs`."""
+    if as_json and len(summaries) != 1:
+        click.echo(json.dumps(_sum(summaries), ensure_ascii=False))
+        return
+    for summary in summaries:
+        if dry_run and not as_json:
+            _print_checked(summary)
+        else:
+            print_summary(summary, as_json=as_json)
+
+
+def print_summary(summary: Summary, *, as_json: bool) -> None:
+    """Print a summary: one JSON object, or text for people."""
+    if as_json:
+        click.echo(json.dumps(summary.to_json(), ensure_ascii=False))
+        return
+    click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job}: {STATE_INFO[summary.state].label}")
+    if summary.reason and summary.state is not JobState.INVALID:
+        click.echo(f"  {summary.reason}")
+    _print_counts(summary, STATUS_INFO)
+    if summary.verified is not None:
+        click.echo(f"  compared with the LMS: {verdict_counts(summary.verified)}")
+    click.echo(f"  {_activity(summary)}")
+    for path in summary.reports:
+        click.echo(f"  {path}")
+    ending = f".{ReportKind.FAILED}"
+    failed = next((path for path in summary.reports if path.endswith(ending)), "")
+    for step in next_steps(summary, failed or f"the {ending} file that `roster report {summary.job}` writes"):
+        click.echo(f"  → {step}")
+
+
+def _print_checked(summary: Summary) -> None:
+    """Print what a roster would do, of which nothing was sent."""
+    click.echo(f"\n{summary.roster} → {summary.connection}: checked, nothing was sent")
+    _print_counts(summary, {**STATUS_INFO, RowStatus.NOT_ATTEMPTED: _READY})
+    if invalid := summary.by_status.get(RowStatus.INVALID, 0):
+        click.echo(f"  → {counted(invalid, 'row')} with errors: fix the file and check it again")
+
+
+def _print_counts(summary: Summary, infos: Mapping[RowStatus, StatusInfo]) -> None:
+    for status, count in summary.by_status.items():
+        if count:
+            click.secho(f"  {count:>7}  {infos[status].label}", fg=infos[status].colour)
+    click.echo(f"  {summary.total:>7}  {'row' if summary.total == 1 else 'rows'} in total")
+
+
+def _activity(summary: Summary) -> str:
+    parts = [
+        counted(sum(summary.calls.values()), "call"),
+        f"{counted(summary.candidates_created, 'person')} created",
+    ]
+    if summary.rate_limited:
+        parts.append(f"rate limited {counted(summary.rate_limited, 'time')}")
+    if summary.bisected_batches:
+        parts.append(f"{counted(summary.bisected_batches, 'batch')} split to isolate rejected rows")
+    if summary.duration_seconds is not None:
+        parts.append(duration_text(summary.duration_seconds))
+    return ", ".join(parts)
+
+
+def _sum(summaries: Sequence[Summary]) -> dict[str, Any]:
+    by_status: Counter[str] = Counter(dict.fromkeys(RowStatus, 0))
+    calls: Counter[str] = Counter()
+    for summary in summaries:
+        by_status.update(summary.by_status)
+        calls.update(summary.calls)
+    return {
+        "total": sum(summary.total for summary in summaries),
+        "by_status": dict(by_status),
+        "candidates_created": sum(summary.candidates_created for summary in summaries),
+        "registrations_created": sum(summary.registrations_created for summary in summaries),
+        "calls": dict(calls),
+        "rate_limited": sum(summary.rate_limited for summary in summaries),
+        "jobs": [summary.to_json() for summary in summaries],
+    }

@@ -1,0 +1,250 @@
+"""The bodies of `run`, `check`, `resume`, `retry` and `undo`: run a job in this process, or check its roster."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker import control, lms
+from worker.cli import output
+from worker.cli.context import REPORTS, connection_of
+from worker.cli.exit_codes import ExitCode, exit_code
+from worker.cli.progress import show_progress
+from worker.errors import NothingSent, RosterError, UsageError
+from worker.intake.accept import Origin, fingerprint
+from worker.intake.importing import dry_run, import_roster
+from worker.intake.options import parse_options
+from worker.jobs import lifecycle, reporting, submission
+from worker.jobs.estimate import plan_of
+from worker.ledger import jobs
+from worker.model import Driver, JobState, RowStatus
+from worker.reports import gather
+from worker.reports.labels import duration_text
+from worker.runtime.embedded import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from worker.bootstrap import Services
+    from worker.intake.options import Options
+    from worker.jobs.estimate import Plan
+    from worker.ledger.database import Transaction
+    from worker.ledger.jobs import Job
+    from worker.reports.lines import Summary
+    from worker.settings import Connection
+
+#: Up to this many problems are printed; the report has them all.
+SHOWN_PROBLEMS = 20
+
+
+def run_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
+    """Run rosters, one after the other; return the most severe exit code."""
+    connection = connection_of(services, options["to"])
+    if len(files) > 1:
+        _check_all(services, files, connection, options)
+    codes, summaries = [], []
+    for file in files:
+        code, summary = _run_file(services, file, connection, options)
+        codes.append(code)
+        summaries += [summary] if summary else []
+        if code == ExitCode.INTERRUPTED:
+            break
+    output.print_summaries(summaries, as_json=options["as_json"])
+    return max(codes)
+
+
+def _check_all(services: Services, files: Sequence[Path], connection: Connection, options: dict[str, Any]) -> None:
+    """Import every file in a dry run before the first is sent. Raises NothingSent when one must be fixed."""
+    parsed = parse_options(services.ledger, options)
+    for file in files:
+        with services.ledger.dry_run() as tx:
+            _dry_run(tx, file, connection, parsed)
+
+
+def _run_file(
+    services: Services, file: Path, connection: Connection, options: dict[str, Any]
+) -> tuple[int, Summary | None]:
+    submitted = submission.submit(
+        services,
+        file,
+        name=file.name,
+        connection=connection,
+        options=parse_options(services.ledger, options),
+        report_dir=(options["report"] or REPORTS).absolute(),
+        origin=Origin(),
+        take_over=lambda tx, job_id: f"continuing job {lifecycle.resume(tx, job_id).id}",
+    )
+    if submitted.duplicate:
+        click.echo(f"{file.name} was already submitted: {submitted.message}", err=True)
+    return run_job(services, submitted.job_id, connection, quiet=options["quiet"])
+
+
+def resume_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    """Resume a job; of one that has ended, run only the rows that a person has resolved."""
+    control.resume(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    return _run_opened(services, job_id, options)
+
+
+def retry_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    """Send again the rows of a job whose status says that nothing was done."""
+    retried = control.retry(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    click.echo(retried.message, err=True)
+    return _run_opened(services, job_id, options)
+
+
+def undo_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    """Withdraw what a job registered, in a separate job."""
+    undoing = control.undo(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    click.echo(undoing.message, err=True)
+    return _run_opened(services, undoing.job_id, options)
+
+
+def _run_opened(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    with services.ledger.read() as tx:
+        name = lifecycle.get_job(tx, job_id).connection
+    code, summary = run_job(services, job_id, connection_of(services, name), quiet=options["quiet"])
+    output.print_summaries([summary] if summary else [], as_json=options["as_json"])
+    return code
+
+
+def run_job(services: Services, job_id: int, connection: Connection, *, quiet: bool) -> tuple[int, Summary | None]:
+    """Import a job's roster if need be, run the job, write its reports; return exit code and summary."""
+    ledger = services.ledger
+    with ledger.read() as tx:
+        job = lifecycle.get_job(tx, job_id)
+    if job.state.is_unread:
+        try:
+            job = _import(services, job_id, connection)
+        except NothingSent as error:
+            click.echo(str(error), err=True)
+            return ExitCode.NOTHING_SENT, _write_reports(services, job_id)
+        _print_notes(job)
+        if job.state is not JobState.QUEUED:
+            return exit_code(job.state), _write_reports(services, job_id)
+    runner = Runner(services=services, job_id=job_id, connection=connection, expected_state=job.state)
+    try:
+        job = asyncio.run(_run(runner, quiet=quiet))
+    except UsageError:
+        raise
+    except asyncio.CancelledError:
+        with ledger.write() as tx:
+            jobs.change_job(tx, job_id, state=JobState.PAUSED, reason="interrupted")
+        return ExitCode.INTERRUPTED, _write_reports(services, job_id)
+    except RosterError as error:
+        click.echo(str(error), err=True)
+        return ExitCode.STOPPED, None
+    code = ExitCode.INTERRUPTED if runner.interrupted.is_set() and not job.has_ended else exit_code(job.state)
+    if code == ExitCode.STOPPED and quiet:
+        click.echo(f"Job {job_id} is {job.state}: {job.reason}. `roster resume {job_id}` continues it", err=True)
+    return code, _write_reports(services, job_id)
+
+
+def _import(services: Services, job_id: int, connection: Connection) -> Job:
+    """Import the roster of a job and return the job. Raises UsageError when another process imports it."""
+    ledger, owner = services.ledger, services.owner
+    with ledger.write() as tx:
+        if not jobs.claim_job(tx, job_id, owner):
+            raise UsageError(f"Another process is reading job {job_id}; `roster status {job_id}` shows it")
+    try:
+        import_roster(ledger, job_id, lms.rules_of(connection), owner=owner)
+    finally:
+        with ledger.write() as tx:
+            jobs.release_job(tx, job_id, owner)
+    with ledger.read() as tx:
+        return lifecycle.get_job(tx, job_id)
+
+
+async def _run(runner: Runner, *, quiet: bool) -> Job:
+    with _interruptible(runner):
+        async with show_progress(runner, quiet=quiet):
+            return await runner.run()
+
+
+@contextmanager
+def _interruptible(runner: Runner) -> Iterator[None]:
+    """Let Ctrl-C (or a SIGTERM) finish the calls in progress; a second one ends the program at once."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def interrupt() -> None:
+        if runner.interrupted.is_set() and task is not None:
+            task.cancel()
+            return
+        runner.interrupted.set()
+        click.echo("Finishing the calls in progress; press Ctrl-C again to stop at once", err=True)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _write_reports(services: Services, job_id: int) -> Summary | None:
+    """Write the reports; when that fails the outcomes are safe in the ledger, and the summary is returned still."""
+    with services.ledger.read() as tx:
+        job = lifecycle.get_job(tx, job_id)
+        summary = gather.summarise(tx, job)
+    if not summary.total:
+        return summary
+    try:
+        return reporting.write_job_reports(services.ledger, job)
+    except RosterError as error:
+        click.echo(str(error), err=True)
+        return summary
+
+
+def _print_notes(job: Job) -> None:
+    for note in job.notes:
+        click.echo(f"Note: {note}", err=True)
+
+
+def check_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
+    """Read, validate and plan as `run` would, in a transaction that is rolled back; send nothing."""
+    connection = connection_of(services, options["to"])
+    codes, summaries = [], []
+    parsed = parse_options(services.ledger, options)
+    for file in files:
+        with services.ledger.dry_run() as tx:
+            summary = _check(tx, services, file, connection, parsed)
+        summaries.append(summary)
+        invalid = summary.by_status[RowStatus.INVALID]
+        codes.append(
+            (ExitCode.NOTHING_SENT if options["strict"] else ExitCode.NOT_DONE) if invalid else ExitCode.DONE
+        )
+    output.print_summaries(summaries, as_json=options["as_json"], dry_run=True)
+    return max(codes)
+
+
+def _check(tx: Transaction, services: Services, file: Path, connection: Connection, options: Options) -> Summary:
+    job = _dry_run(tx, file, connection, options)
+    _print_notes(job)
+    output.print_problems(tx, job, SHOWN_PROBLEMS)
+    _print_plan(plan_of(tx, services, job.id, connection))
+    return gather.summarise(tx, job)
+
+
+def _dry_run(tx: Transaction, file: Path, connection: Connection, options: Options) -> Job:
+    fingerprint(file, connection.name, options)
+    return dry_run(tx, file, connection, options, rules=lms.rules_of(connection))
+
+
+def _print_plan(plan: Plan) -> None:
+    """Print how many calls the run takes, and how long at the rate that is known."""
+    if not plan.calls.most:
+        click.echo("No calls to the LMS", err=True)
+        return
+    noun = "call" if plan.calls.most == 1 else "calls"
+    seconds, rate = plan.seconds, plan.rate
+    time = ""
+    if seconds is not None and rate is not None:
+        time = "under a second" if seconds < 1 else f"about {duration_text(seconds)}"
+        time = f", {time} at {rate:.3g} calls/s"
+    click.echo(f"{plan.span} {noun} to the LMS{time}", err=True)

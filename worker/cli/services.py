@@ -1,0 +1,110 @@
+"""The commands around jobs: `serve`, `doctor`, `sandbox`, `demo`. Each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli.context import with_services
+from worker.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+    from worker.web.serve import ServerInfo
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Default: [serve] of roster.toml, 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="N", help="Default: [serve] of roster.toml, 8000.")
+@with_services
+def serve(services: Services, *, host: str | None, port: int | None) -> None:
+    """Serve the page and the API; without a broker, run the jobs too.
+
+    Example: roster serve
+    """
+    from worker.web.serve import serve
+
+    serve(services, host, port, on_start=_print_address)
+
+
+def _print_address(server: ServerInfo) -> None:
+    if not server.has_accounts:
+        note = "There is no account: only this machine is served, without sign-in."
+        click.echo(f"{note} Add an account: `roster user add NAME --role admin`", err=True)
+    click.echo(f"Roster is at {server.url} (press Ctrl-C to stop)", err=True)
+    if server.warning:
+        click.echo(f"Warning: {server.warning}", err=True)
+
+
+@click.command()
+@click.option("--swept", is_flag=True, help="Check only whether the queue works; call no LMS.")
+@with_services
+def doctor(services: Services, *, swept: bool) -> ExitCode:
+    """Check configuration, ledger, broker and connections, with one harmless call to each LMS.
+
+    Example: roster doctor
+    """
+    from worker import diagnostics
+
+    checks = [diagnostics.check_sweep(services)] if swept else diagnostics.check_all(services)
+    for check in checks:
+        if swept:
+            click.echo(check.text)
+        else:
+            label, colour = ("ok ", "green") if check.is_ok else ("FIX", "red")
+            click.secho(f"{label}  {check.text}", fg=colour)
+    return ExitCode.DONE if all(check.is_ok for check in checks) else ExitCode.NOTHING_SENT
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8089, show_default=True, type=int)
+@click.option(
+    "--quota", "quotas", multiple=True, metavar="QUOTA", help="bucket:20/second, window:100/60s, at-once:4."
+)
+@click.option(
+    "--bad-day", "bad_days", multiple=True, metavar="RULE", help="register:lost-after:every=7 …; repeatable."
+)
+@click.option("--registered", multiple=True, metavar="COURSE:FROM-TO", help="KMI: who is registered at the start.")
+@click.option("--seed-users", default=0, metavar="N", help="KMI: number of people at the start.")
+@click.option("--latency", default=0.0, metavar="SECONDS", help="How long every response takes.")
+@click.option("--lag", default=0.0, metavar="SECONDS", help="New records appear in look-ups only after this.")
+@click.option("--update-empties", is_flag=True, help="KMI: an update empties the fields that it leaves out.")
+@click.option(
+    "--lookup", type=click.Choice(["on", "404", "405"]), default="on", help="Tahdah: GET on registrations."
+)
+@click.option("--webhook", default="", metavar="URL", help="Tahdah: report each registration to this address.")
+@click.option("--webhook-secret", default="wh_sandbox", show_default=True, help="Signs what --webhook sends.")
+@click.option("--max-batch", default=500, metavar="N", help="Tahdah: maximum number of candidates in one call.")
+@click.option("--seed", default=1, metavar="N", help="The random seed of p= rules.")
+def sandbox(**options: Any) -> None:
+    """Run a pretend LMS (Tahdah and KMI) on this machine, with quotas and faults on request.
+
+    Example: roster sandbox --quota bucket:20/second --bad-day register:lost-after:every=7
+    """
+    from worker.cli.demo import run_sandbox
+
+    run_sandbox(**options)
+
+
+@click.command()
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("roster-demo"),
+    metavar="DIR",
+    help="The folder for the demo and its reports; default: ./roster-demo.",
+)
+def demo(into: Path) -> None:
+    """Run the sample rosters against a pretend LMS and say where the reports are.
+
+    Example: roster demo
+    """
+    from worker.cli.demo import run_demo
+
+    run_demo(into)
+
+
+COMMANDS = (serve, doctor, sandbox, demo)

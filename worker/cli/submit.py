@@ -1,0 +1,77 @@
+"""The body of `submit`: hand rosters to the queue."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker import control, logs
+from worker.cli.context import REPORTS, connection_of
+from worker.cli.exit_codes import ExitCode
+from worker.errors import UsageError
+from worker.intake.accept import Origin, precheck
+from worker.intake.options import parse_options, parse_start_time
+from worker.shadowing import shadowing_warning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.bootstrap import Services
+    from worker.control import Submitted
+
+
+def submit_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
+    """Store each roster, open its job and hand it to the workers; print the jobs' ids."""
+    if not services.settings.broker and not control.has_background_process(services):
+        raise UsageError(
+            "There is no queue: set `broker` in roster.toml (redis://host:6379/0) and start "
+            "`celery -A worker worker`; or start `roster serve`; or use `roster run`, which needs no service"
+        )
+    logs.configure(services.settings.log, logging.ERROR)
+    if services.settings.broker and (warning := shadowing_warning(Path.cwd())):
+        click.echo(f"Warning: {warning}", err=True)
+    connection = connection_of(services, options["to"])
+    parsed = parse_options(services.ledger, options)
+    start = parse_start_time(options["at"]) if options["at"] else None
+    for file in files:
+        precheck(file, parsed)
+    ids = []
+    for file in files:
+        submitted = control.submit(
+            services,
+            file,
+            name=file.name,
+            connection=connection,
+            options=parsed,
+            report_dir=(options["report"] or REPORTS).absolute(),
+            origin=Origin(start_at=start.timestamp() if start else None),
+        )
+        _print_note(submitted, file, start)
+        ids.append(submitted.job_id)
+    _print_ids(ids, as_json=options["as_json"])
+    return ExitCode.DONE
+
+
+def _print_note(submitted: Submitted, file: Path, start: datetime | None) -> None:
+    job_id = submitted.job_id
+    if submitted.submission.duplicate:
+        click.echo(f"{file.name}: {submitted.submission.message}", err=True)
+    elif start is not None:
+        click.echo(f"{file.name}: job {job_id} starts {start:%Y-%m-%d %H:%M %Z}", err=True)
+    elif not submitted.is_published:
+        click.echo(f"The broker cannot be reached; job {job_id} is saved and starts when it is back", err=True)
+
+
+def _print_ids(ids: Sequence[int], *, as_json: bool) -> None:
+    if not as_json:
+        for job_id in ids:
+            click.echo(f"job {job_id}: `roster status {job_id} --watch` follows it")
+    elif len(ids) == 1:
+        click.echo(json.dumps({"job": ids[0]}))
+    else:
+        click.echo(json.dumps({"jobs": [{"job": job_id} for job_id in ids]}))

@@ -1,0 +1,1 @@
+"""Read rosters in CSV: encoding, delimiter, rows."""

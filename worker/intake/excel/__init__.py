@@ -1,0 +1,1 @@
+"""Read rosters in workbooks, in a separate process."""

@@ -1,0 +1,67 @@
+"""Messages between the process that reads a spreadsheet and its parent: rows in a spool file, a response on a pipe.
+
+msgspec and not pickle, because the child has read a file that may be hostile. The spool lets the parent read the
+rows any number of times, while the workbook is read once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import msgspec
+
+#: The size of the length field before each frame.
+_LENGTH_BYTES = 4
+ROWS_PER_FRAME = 500
+
+
+class SpoolRow(msgspec.Struct, array_like=True, frozen=True):
+    """A row with data: its number, its cells, and what is wrong with some of them (position → code)."""
+
+    row: int
+    cells: tuple[str, ...]
+    flaws: dict[int, str] = {}
+
+
+class SheetRead(msgspec.Struct, tag=True, frozen=True):
+    """The child's response: all rows are in the spool."""
+
+    sheet: str
+    #: Other sheets with data, and hidden ones.
+    others: tuple[str, ...]
+    hidden: tuple[str, ...]
+    #: The greatest number of cells in a row.
+    width: int
+    #: Positions of the columns with numbers whose number format is not known.
+    unformatted_columns: tuple[int, ...]
+
+
+class SheetFailed(msgspec.Struct, tag=True, frozen=True):
+    """The child's response: a sentence that says why there are no rows."""
+
+    message: str
+
+
+_ENCODE = msgspec.msgpack.Encoder()
+_DECODE = msgspec.msgpack.Decoder(list[SpoolRow])
+
+
+def write_rows(descriptor: int, rows: Iterable[SpoolRow]) -> None:
+    """Write rows to the spool."""
+    rows = iter(rows)
+    with os.fdopen(descriptor, "wb") as spool:
+        while frame := list(islice(rows, ROWS_PER_FRAME)):
+            body = _ENCODE.encode(frame)
+            spool.write(len(body).to_bytes(_LENGTH_BYTES))
+            spool.write(body)
+
+
+def read_rows(descriptor: int) -> Iterator[SpoolRow]:
+    """Read the rows of a spool from its beginning, independently of any other reader."""
+    at = 0
+    while length := os.pread(descriptor, _LENGTH_BYTES, at):
+        size = int.from_bytes(length)
+        yield from _DECODE.decode(os.pread(descriptor, size, at + _LENGTH_BYTES))
+        at += _LENGTH_BYTES + size

@@ -1,0 +1,195 @@
+"""Read the rows of a stored roster into the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worker.errors import LedgerAway, NothingSent, StaleClaim, Unreachable, UnreadableRoster, UsageError
+from worker.intake import storage
+from worker.intake.accept import create_job, open_with_options
+from worker.intake.options import options_of_job
+from worker.intake.rows import parse_rows
+from worker.ledger import importing, jobs, rows
+from worker.ledger.importing import NewRow
+from worker.model import UNREAD, Action, JobState, RowStatus
+
+if TYPE_CHECKING:
+    from worker.intake.headers import Headings
+    from worker.intake.options import Options
+    from worker.intake.roster_file import RosterFile
+    from worker.intake.rows import ParsedRow
+    from worker.ledger.database import Transaction
+    from worker.ledger.importing import OpenTransaction
+    from worker.ledger.jobs import Job
+    from worker.ledger.transactions import Ledger
+    from worker.model import RowRules
+    from worker.settings import Connection
+
+SEPARATOR = "; "
+
+
+def import_roster(
+    ledger: Ledger,
+    job_id: int,
+    rules: RowRules,
+    *,
+    owner: str,
+    chunk_context: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
+    """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
+
+    Each chunk of rows is written within a `chunk_context`, which may wait before it begins.
+
+    `owner` holds the claim on the job (`jobs.take_job`); raises StaleClaim when another process has taken it over.
+    A job that a person paused or cancelled meanwhile is read to its end, and its state stays as it is. Raises
+    NothingSent, the job then being `invalid`, when the file must be fixed first; with `strict`, one invalid row is
+    enough. If the process is killed half way, the next one reads the roster from the start.
+    """
+    with ledger.write() as tx:
+        begun = jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.VALIDATING)
+        job = _get_job(tx, job_id)
+    if not begun:
+        return
+    fenced = partial(_fenced, ledger, job_id, owner)
+
+    @contextmanager
+    def chunk_transaction() -> Iterator[Transaction]:
+        with chunk_context(), fenced() as tx:
+            yield tx
+
+    try:
+        with storage.local_copy(job.stored_path) as path:
+            import_rows(chunk_transaction, job, rules, open_with_options(path, job.roster, options_of_job(job)))
+    except Unreachable as error:
+        with fenced() as tx:
+            jobs.change_job(tx, job_id, only_from=UNREAD, reason=str(error))
+        raise LedgerAway(str(error)) from None
+    except NothingSent as error:
+        with fenced() as tx:
+            importing.delete_rows(tx, job_id)
+            jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.INVALID, reason=str(error))
+        raise
+    with fenced() as tx:
+        if not jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.QUEUED):
+            _explain_if_cancelled(tx, job_id)
+    if job.options.get("strict"):
+        _reject_invalid_rows(ledger, job_id)
+
+
+@contextmanager
+def _fenced(ledger: Ledger, job_id: int, owner: str) -> Iterator[Transaction]:
+    """Open a transaction that renews the claim on the job; raise StaleClaim when the owner has lost it."""
+    with ledger.write() as tx:
+        if not jobs.renew_job(tx, job_id, owner):
+            raise StaleClaim(f"Another process has taken over job {job_id}")
+        yield tx
+
+
+def _explain_if_cancelled(tx: Transaction, job_id: int) -> None:
+    if jobs.state_of(tx, job_id) is JobState.CANCELLED:
+        rows.explain_rows(tx, job_id, None, rows.CANCELLED, "cancelled")
+
+
+def import_rows(
+    transaction: OpenTransaction,
+    job: Job,
+    rules: RowRules,
+    opened: tuple[RosterFile, Headings],
+) -> None:
+    """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens."""
+    options = options_of_job(job)
+    file, headings = opened
+    warnings: list[str] = []
+    parsed = parse_rows(
+        file,
+        headings,
+        rules=rules,
+        set_values=options.set_values,
+        course=options.course,
+        start_row=options.start_row,
+        max_rows=options.max_rows,
+        warnings=warnings,
+    )
+    _reject_unsupported_options(options, rules)
+    importing.add_rows(
+        transaction,
+        job.id,
+        job.connection,
+        _new_rows(parsed),
+        again=options.again,
+        update_existing=options.update_existing,
+    )
+    notes = [*file.notes, *headings.warnings, *warnings]
+    with transaction() as tx:
+        if not rows.count_rows(tx, job.id).total:
+            raise UnreadableRoster(f"{job.roster} has headings but no rows; nothing was sent")
+        jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
+
+
+def dry_run(
+    tx: Transaction,
+    file: Path,
+    connection: Connection,
+    options: Options,
+    *,
+    rules: RowRules,
+    name: str | None = None,
+    opened: tuple[RosterFile, Headings] | None = None,
+) -> Job:
+    """Read a roster into a job that the caller rolls back with `tx`. Raises UnreadableRoster or UsageError.
+
+    `opened` is the roster if it is already open: opening it may take longer than a transaction should.
+    """
+    job_id = create_job(
+        tx,
+        stored_path=str(file.absolute()),
+        name=name or file.name,
+        connection=connection,
+        options=options,
+        report_dir=str(file.parent),
+    )
+    opened = opened or open_with_options(file, name or file.name, options)
+    import_rows(importing.inside(tx), _get_job(tx, job_id), rules, opened)
+    return _get_job(tx, job_id)
+
+
+def _get_job(tx: Transaction, job_id: int) -> Job:
+    job = jobs.find_job(tx, job_id)
+    if job is None:
+        raise UsageError(f"There is no job {job_id}")
+    return job
+
+
+def _reject_unsupported_options(options: Options, rules: RowRules) -> None:
+    if options.update_existing and Action.UPDATE not in rules.actions:
+        raise UsageError("--update-existing: this LMS cannot change people; leave the option out")
+
+
+def _new_rows(parsed: Iterator[ParsedRow]) -> Iterator[NewRow]:
+    for each in parsed:
+        yield NewRow(
+            row=each.raw.row,
+            cells=each.raw.cells,
+            parsed=each.row,
+            error=" ".join(problem.message for problem in each.problems),
+            code=SEPARATOR.join(dict.fromkeys(problem.code for problem in each.problems)),
+            column=SEPARATOR.join(dict.fromkeys(problem.column for problem in each.problems if problem.column)),
+        )
+
+
+def _reject_invalid_rows(ledger: Ledger, job_id: int) -> None:
+    with ledger.write() as tx:
+        count = rows.count_rows(tx, job_id).by_status[RowStatus.INVALID]
+        if not count:
+            return
+        invalid = "1 row is invalid" if count == 1 else f"{count} rows are invalid"
+        reason = f"--strict: {invalid}, so nothing was sent; fix the errors, or leave --strict out"
+        rows.explain_rows(
+            tx, job_id, None, "Not sent, because --strict was given and other rows are invalid", "strict"
+        )
+        jobs.change_job(tx, job_id, state=JobState.INVALID, reason=reason)
+    raise UnreadableRoster(reason)

@@ -1,0 +1,142 @@
+"""Open a roster of any file type: its headings, its rows with the spreadsheet's row numbers, and notes.
+
+Knows no column: headers.py matches headings to columns.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.errors import UnreadableRoster
+from worker.intake.csv_files.reader import open_csv
+from worker.intake.excel.reader import open_spreadsheet
+from worker.intake.file_type import FileType, detect_file_type
+from worker.intake.headers import count_known, identifies_people
+from worker.intake.text import is_blank
+from worker.model import RawRow
+
+#: Titles and remarks may be above the headings; headings are looked for in this many rows.
+_MAX_HEADING_ROW = 20
+_MIN_HEADINGS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A row as it is in the file, and what is wrong with some of its cells (position → a `ProblemCode`)."""
+
+    raw: RawRow
+    flaws: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterFile:
+    """An open roster; its rows can be read any number of times."""
+
+    #: The file's original name, for messages.
+    name: str
+    headings: tuple[str, ...]
+    #: The number of the row of headings.
+    heading_row: int
+    #: Sentences for people: the encoding, the sheets that were not read, …
+    notes: tuple[str, ...]
+    #: Positions of the columns with numbers whose leading zeros, if any, are not known.
+    unformatted_columns: frozenset[int] = frozenset()
+    #: The sheet that is read, and the others of the workbook; empty for a text file.
+    sheet: str = ""
+    other_sheets: tuple[str, ...] = ()
+    read_records: Callable[[], Iterable[Record]]
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield the rows with data, padded to the headings; longer only where a text file's row is."""
+        return (record.raw for record in self.records())
+
+    def records(self) -> Iterator[Record]:
+        """Yield the rows with data, and what is wrong with single cells."""
+        width = len(self.headings)
+        for record in self.read_records():
+            if record.raw.row > self.heading_row and not _is_empty(record):
+                yield _fit_to_width(record, width)
+
+
+def open_roster(path: Path, *, name: str, sheet: str | None = None, encoding: str | None = None) -> RosterFile:
+    """Open a roster by its content; `name` is the file's original name, because `path` may be a stored copy.
+
+    Raises UnreadableRoster when it cannot be read with certainty, UsageError when `encoding` is unknown.
+    """
+    kind = detect_file_type(path, name=name)
+    if kind is FileType.TEXT:
+        return _open_text(path, name=name, sheet=sheet, encoding=encoding)
+    workbook = open_spreadsheet(path, kind, name=name, sheet=sheet)
+
+    def source() -> Iterator[Record]:
+        for row in workbook.records():
+            yield Record(raw=RawRow(row=row.row, cells=row.cells), flaws=row.flaws)
+
+    found, notes = _find_headings(source(), name=name)
+    return RosterFile(
+        name=name,
+        headings=found.cells + ("",) * (workbook.width - len(found.cells)),
+        heading_row=found.row,
+        notes=(
+            *workbook.notes,
+            *notes,
+            *_note_ignored(encoding, "--encoding", "a spreadsheet has no encoding to choose"),
+        ),
+        unformatted_columns=workbook.unformatted_columns,
+        sheet=workbook.sheet,
+        other_sheets=workbook.other_sheets,
+        read_records=source,
+    )
+
+
+def _open_text(path: Path, *, name: str, sheet: str | None, encoding: str | None) -> RosterFile:
+    text = open_csv(path, name=name, encoding=encoding)
+
+    def source() -> Iterator[Record]:
+        for number, cells in text.records():
+            yield Record(raw=RawRow(row=number, cells=tuple(cells)))
+
+    found, notes = _find_headings(source(), name=name)
+    width = max((at for at, heading in enumerate(found.cells, start=1) if not is_blank(heading)), default=0)
+    return RosterFile(
+        name=name,
+        headings=found.cells[:width],
+        heading_row=found.row,
+        notes=(*text.notes, *notes, *_note_ignored(sheet, "--sheet", "a text file has no sheets")),
+        read_records=source,
+    )
+
+
+def _find_headings(records: Iterable[Record], *, name: str) -> tuple[RawRow, list[str]]:
+    """Return the row of headings: the first row, unless a row just below it has known headings."""
+    head = list(itertools.islice((record.raw for record in records if not _is_empty(record)), _MAX_HEADING_ROW))
+    if not head:
+        raise UnreadableRoster(f"{name}: the file has no rows; insert a row of headings at the top.")
+    for row in head:
+        if count_known(row.cells) >= _MIN_HEADINGS and identifies_people(row.cells):
+            above = f"The headings are in row {row.row}; the rows above them were not read."
+            return row, [] if row is head[0] else [above]
+    return head[0], []
+
+
+def _note_ignored(value: str | None, option: str, why: str) -> list[str]:
+    return [f"{option} was not used: {why}."] if value else []
+
+
+def _is_empty(record: Record) -> bool:
+    return not record.flaws and all(map(is_blank, record.raw.cells))
+
+
+def _fit_to_width(record: Record, width: int) -> Record:
+    """Pad a short row, and cut blank cells beyond the headings."""
+    row = record.raw
+    if len(row.cells) == width:
+        return record
+    if len(row.cells) < width:
+        cells = row.cells + ("",) * (width - len(row.cells))
+    else:
+        cells = row.cells if any(not is_blank(cell) for cell in row.cells[width:]) else row.cells[:width]
+    return Record(raw=RawRow(row=row.row, cells=cells), flaws=record.flaws)

@@ -1,0 +1,235 @@
+"""Store, fetch and remove files in a folder or, with fsspec, at an address; report failures in plain words.
+
+An address may contain a password or a signature, and so may a library's error: no message shows either.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+from worker.errors import Unreachable, UsageError
+
+#: The Python package that each kind of address needs; None if it needs none.
+PACKAGES: Mapping[str, str | None] = {
+    "https": None,
+    "http": None,
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "smb": "smbprotocol",
+    "webdav": "webdav4",
+}
+#: The kinds of address at which files can be stored; `local` is fsspec's name for a folder.
+STORE_SCHEMES = frozenset(PACKAGES) - {"http", "https"} | {"local"}
+_CHUNK = 1 << 20
+#: A row of a roster takes about this many bytes.
+BYTES_PER_ROW = 80
+_WEB_SCHEMES = {"http", "https"}
+#: With these a put is atomic by itself, and fsspec's move treats brackets as a pattern.
+_ATOMIC_PUT = {"s3", "gs", "gcs", "az", "abfs"}
+#: A cached connection may have been closed by its host.
+_NEW_CONNECTION = {"skip_instance_cache": True}
+
+
+def is_address(place: str) -> bool:
+    """Return whether a place is an address, and not a path of this machine."""
+    return "://" in place
+
+
+def join_address(address: str, name: str) -> str:
+    """Return the address of `name` below an address."""
+    return f"{address.rstrip('/')}/{name}"
+
+
+def scheme_of(address: str) -> str:
+    """Return the kind of an address, such as `s3`."""
+    return address.partition("://")[0].casefold()
+
+
+def check_writable(address: str) -> None:
+    """Raise UsageError when files cannot be stored at such an address."""
+    scheme = scheme_of(address)
+    if scheme not in STORE_SCHEMES:
+        known = ", ".join(f"{each}://" for each in sorted(STORE_SCHEMES))
+        raise UsageError(f"files: files cannot be stored at {scheme}://; supported are {known} and paths")
+
+
+def redacted(address: str) -> str:
+    """Return an address without user, password, query and fragment."""
+    try:
+        parts = urlsplit(address)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return f"{address.partition('://')[0]}://…"
+    user = "***@" if "@" in parts.netloc else ""
+    return urlunsplit((parts.scheme, f"{user}{host}", parts.path, "***" if parts.query else "", ""))
+
+
+def fetch(address: str, path: Path, *, largest: float = math.inf) -> None:
+    """Download an address to a file. Raises UsageError, also when it has more than `largest` bytes."""
+    import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
+
+    options: dict[str, Any] = {"block_size": 0} if scheme_of(address) in _WEB_SCHEMES else {}
+    with (
+        _plain_errors(address, "be fetched"),
+        fsspec.open(address, "rb", **_NEW_CONNECTION, **options) as remote,
+        path.open("wb") as local,
+    ):
+        whole = _copy(remote, local, largest)
+    if not whole:
+        raise UsageError(f"{redacted(address)} is larger than {largest / 2**20:.0f} MB, so it was not fetched")
+
+
+@contextmanager
+def local_copy(place: str) -> Iterator[Path]:
+    """Yield the path of a local copy of the file at a path or address, until the block ends. Raises UsageError."""
+    if not is_address(place):
+        yield Path(place)
+        return
+    with tempfile.TemporaryDirectory(prefix="roster-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / f"roster{PurePosixPath(urlsplit(place).path).suffix[:10]}"
+        fetch(place, path)
+        yield path
+
+
+def put(path: Path, address: str) -> None:
+    """Upload a file to an address, atomically. Raises UsageError."""
+    with _plain_errors(address, "be written"):
+        system, target = _open_address(address)
+        if scheme_of(address) in _ATOMIC_PUT:
+            system.put_file(str(path), target)
+            return
+        part = f"{target}.{uuid4().hex[:12]}.part"
+        system.makedirs(system._parent(target), exist_ok=True)  # noqa: SLF001 - fsspec has no public name for it
+        try:
+            system.put_file(str(path), part)
+            if scheme_of(address) == "smb" and system.exists(target):
+                system.rm_file(target)
+            system.mv(part, target)
+        except BaseException:
+            with suppress(Exception):
+                system.rm_file(part)
+            raise
+
+
+def remove(address: str) -> None:
+    """Remove a file, or a folder with its contents; do nothing when it does not exist. Raises UsageError."""
+    with _plain_errors(address, "be removed"):
+        system, target = _open_address(address)
+        if system.isdir(target):
+            system.rm(target, recursive=True)
+        elif system.exists(target):
+            system.rm_file(target)
+
+
+def _open_address(address: str) -> tuple[Any, str]:
+    import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
+
+    system, target = fsspec.core.url_to_fs(address, **_NEW_CONNECTION)
+    return system, target
+
+
+@contextmanager
+def _plain_errors(address: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        scheme = scheme_of(address)
+        package = PACKAGES.get(scheme) or "for it"
+        raise UsageError(
+            f"{scheme}:// needs the Python package {package}; install it into Roster's environment"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - each kind of address has errors of its own
+        cause = _cause(error, address)
+        lasting = isinstance(cause, FileNotFoundError | PermissionError) or hasattr(cause, "status")
+        kind = UsageError if lasting else Unreachable
+        raise kind(f"{redacted(address)} {_failure_text(cause, what)}") from None
+
+
+def _cause(error: BaseException, address: str) -> BaseException:
+    """Return the error of a chain that says most: a missing file or a missing right, or else the first cause."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    if scheme_of(address) in _WEB_SCHEMES:  # whatever happens is called "not found" at first
+        return chain[-1]
+    return next((each for each in chain if isinstance(each, FileNotFoundError | PermissionError)), chain[-1])
+
+
+def _failure_text(cause: BaseException, what: str) -> str:
+    """Return what failed and why, without the library's own words."""
+    status = getattr(cause, "status", None)
+    if isinstance(status, int) and status != HTTPStatus.NOT_FOUND:
+        return f"could not {what}: its host answered {status}"
+    if isinstance(cause, FileNotFoundError) or status == HTTPStatus.NOT_FOUND:
+        return "does not exist"
+    if isinstance(cause, PermissionError):
+        return f"may not {what} by this account"
+    if isinstance(cause, OSError):
+        return f"could not {what}: its host cannot be reached"
+    return f"could not {what} ({type(cause).__name__})"
+
+
+def _copy(remote: BinaryIO, local: BinaryIO, largest: float) -> bool:
+    """Copy a file in chunks; return False when it is too large and was not copied to its end."""
+    while piece := remote.read(_CHUNK):
+        if local.tell() + len(piece) > largest:
+            return False
+        local.write(piece)
+    return True
+
+
+def store_roster(path: Path, store: str, digest: str) -> str:
+    """Copy a roster into the store, atomically, and return its path or address.
+
+    In a folder only its owner can read it. Raises UsageError when there is no space or no permission.
+    """
+    name = f"{digest[:32]}{path.suffix.lower()[:10]}"
+    if is_address(store):
+        address = join_address(store, name)
+        put(path, address)
+        return address
+    return str(_store_in_folder(path, Path(store) / name))
+
+
+def _store_in_folder(path: Path, target: Path) -> Path:
+    files = target.parent
+    # Several threads, and processes with one number in several containers, may store the same roster at once.
+    part = target.with_name(f"{target.name}.{uuid4().hex[:12]}.part")
+    try:
+        files.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copyfile(path, part)
+        part.chmod(0o600)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise UsageError(
+            f"The roster cannot be stored in {files}: {error.strerror}. Nothing was sent; "
+            "free some space or set `files`"
+        ) from None
+    return target
+
+
+def estimate_rows(stored_path: str) -> int:
+    """Return about how many rows a stored roster has, by its size; 0 when this machine has no such file."""
+    try:
+        return Path(stored_path).stat().st_size // BYTES_PER_ROW
+    except OSError:
+        return 0

@@ -1,0 +1,1 @@
+"""A job's life: plan, advance, pause, complete, report, undo, verify, purge."""

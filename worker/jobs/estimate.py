@@ -1,0 +1,102 @@
+"""Estimate how many calls a job still takes, at least and at most, and how long at a known pace."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker import lms
+from worker.errors import RosterError
+from worker.ledger.database import now
+from worker.ledger.rows import count_remaining
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+    from worker.ledger.database import Transaction
+    from worker.ledger.jobs import Job
+    from worker.model import RowRules
+    from worker.settings import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Remaining calls: `least` if all unknown candidates already exist, `most` if none does."""
+
+    least: int
+    most: int
+
+    def seconds(self, rate_per_second: float) -> float:
+        """Return how long the most of them take at this rate."""
+        return self.most / rate_per_second
+
+
+def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
+    """Return the calls that the rows not yet sent will take.
+
+    One for each candidate to be created, one for as many rows of a course as a call takes; where the LMS lists
+    people, unknown candidates may turn out to be there, and the lists are read. An action is a look-up, and
+    perhaps a call; one more look-up where only an external id names the registration.
+    """
+    ahead = count_remaining(tx, job_id)
+    actions = ahead.actions
+    registering = (
+        ahead.unlinked
+        + actions
+        + sum(math.ceil(rows / rules.rows_per_call) for rows in ahead.rows_by_course.values())
+    )
+    if not rules.lists_people:
+        calls = registering + ahead.new_candidates
+        return Estimate(least=calls, most=calls + actions)
+    pages = math.ceil(ahead.new_candidates / rules.people_per_page)
+    lists = 1 + len(ahead.rows_by_course) + pages if registering else 0
+    return Estimate(least=registering, most=registering + actions + ahead.new_candidates + lists)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How many calls a job will take, and at which rate as far as that is known."""
+
+    calls: Estimate
+    #: Calls a second; None when no pace is known yet.
+    rate: float | None
+
+    @property
+    def span(self) -> str:
+        """Return the number of calls as a person reads it."""
+        least, most = self.calls.least, self.calls.most
+        return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+    @property
+    def seconds(self) -> float | None:
+        """Return how long the most of them take at the known pace."""
+        return self.calls.seconds(self.rate) if self.rate else None
+
+
+def plan_of(tx: Transaction, services: Services, job_id: int, connection: Connection) -> Plan:
+    """Return what a job will cost."""
+    calls = estimate(tx, job_id, lms.rules_of(connection))
+    return Plan(calls=calls, rate=services.known_rate(tx, connection))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLeft:
+    """How long a job still takes, as far as that is known."""
+
+    #: Calls per second that are configured, or that were found last.
+    rate: float
+    #: Seconds until its end, a current pause included.
+    seconds: float
+
+
+def time_left(services: Services, tx: Transaction, job: Job) -> TimeLeft | None:
+    """Return how long a job still takes; None when no pace is known."""
+    try:
+        connection = services.connection(job.connection)
+    except RosterError:
+        return None
+    rate = services.known_rate(tx, connection)
+    if rate is None:
+        return None
+    calls = estimate(tx, job.id, lms.rules_of(connection))
+    return TimeLeft(rate=rate, seconds=calls.seconds(rate) + max(0.0, (job.not_before or 0) - now()))

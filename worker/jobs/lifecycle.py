@@ -1,0 +1,191 @@
+"""Change the state of a job: pause, resume, cancel, retry, hold, hand it to the workers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from worker.errors import UnknownJob, UsageError
+from worker.ledger import batches, jobs, queue, rows
+from worker.ledger.database import now
+from worker.model import PREPARING, SENDING, Driver, JobState, RowStatus
+
+if TYPE_CHECKING:
+    from worker.ledger.database import Transaction
+    from worker.ledger.jobs import Job
+
+#: `retry` sends rows of these statuses, for which nothing was done.
+#: The states of a job that has stopped and not ended: it needs a person, or its time.
+
+
+def get_job(tx: Transaction, job_id: int) -> Job:
+    """Return the job; raises UnknownJob when there is none of that number."""
+    job = jobs.find_job(tx, job_id)
+    if job is None:
+        raise UnknownJob(f"There is no job {job_id}; `roster jobs` lists those there are")
+    return job
+
+
+def get_unpurged_job(tx: Transaction, job_id: int) -> Job:
+    """Return the job; raises UsageError when there is none of that number, or its rows were purged."""
+    job = get_job(tx, job_id)
+    if job.purged_at is not None:
+        day = datetime.fromtimestamp(job.purged_at).astimezone().date()
+        raise UsageError(
+            f"The rows of job {job_id} were purged on {day}; its counts are in `roster status {job_id}`"
+        )
+    return job
+
+
+def pause(tx: Transaction, job_id: int) -> str:
+    """Pause a job: calls in progress finish, nothing more is sent. Return a sentence for the person."""
+    job = get_job(tx, job_id)
+    if job.has_ended:
+        raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to pause")
+    if job.state is JobState.CANCELLING:
+        raise UsageError(f"Job {job_id} is being cancelled; that cannot be paused")
+    planned = job.not_before if job.state is JobState.SCHEDULED else None
+    _change(tx, job, state=JobState.PAUSED, reason="paused by a person", not_before=planned)
+    return f"Job {job_id} is paused; `roster resume {job_id}` continues it"
+
+
+def _change(tx: Transaction, job: Job, **values: Any) -> None:
+    """Change a job that is still in the state it was read in; raises UsageError when it is not."""
+    if not jobs.change_job(tx, job.id, only_from=(job.state,), **values):
+        raise UsageError(f"Job {job.id} is no longer {job.state}; check it, and try again if need be")
+
+
+def cancel(tx: Transaction, job_id: int) -> str:
+    """Cancel a job: calls in progress finish, the rest is never sent. Return a sentence for the person."""
+    job = get_job(tx, job_id)
+    if job.has_ended:
+        raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to cancel")
+    batches.reopen_abandoned(tx, job_id)
+    if any(batch.running for batch in batches.open_batches(tx, job_id)):
+        _change(tx, job, state=JobState.CANCELLING, reason="cancelled by a person")
+        return f"Job {job_id} is being cancelled: calls in progress finish, nothing more is sent"
+    finish_cancelling(tx, job_id)
+    counts = rows.count_rows(tx, job_id).by_status
+    unsent = counts[RowStatus.NOT_ATTEMPTED]
+    return f"Job {job_id} is cancelled: {sum(counts.values()) - unsent} rows had an outcome, {unsent} never sent"
+
+
+def resume(tx: Transaction, job_id: int) -> Job:
+    """Make a job that stopped, or whose process died, ready to continue; return it as it then is.
+
+    Of a job that has ended only the rows continue that a person has opened again. Raises UsageError when the job
+    cannot continue.
+    """
+    job = get_unpurged_job(tx, job_id)
+    batches.reopen_abandoned(tx, job_id)
+    if job.state is JobState.INVALID:
+        raise UsageError(f"Job {job_id} sent nothing: {job.reason}")
+    if job.state is JobState.CANCELLED:
+        raise UsageError(f"Job {job_id} was cancelled; `roster retry {job_id}` sends the rows that were not sent")
+    if job.state is JobState.CANCELLING:
+        raise UsageError(f"Job {job_id} is being cancelled; wait for its end, then `roster retry {job_id}`")
+    if not job.headings and job.state.is_idle:
+        jobs.change_job(tx, job_id, state=JobState.UPLOADED, reason="", not_before=None)
+    return get_job(tx, job_id)
+
+
+def hand_to_queue(tx: Transaction, job_id: int) -> str:
+    """Hand a job that stopped to the workers. Return a sentence for the person.
+
+    Raises UsageError when nothing is left to do.
+    """
+    planned = get_job(tx, job_id)
+    if planned.state is JobState.PAUSED and (planned.not_before or 0) > now():
+        jobs.change_job(tx, job_id, state=JobState.SCHEDULED, reason="", driver=Driver.QUEUE)
+        return f"Job {job_id} starts when it was scheduled to"
+    job = resume(tx, job_id)
+    if job.has_ended and not queue.count_rows_left(tx, job_id) and not batches.rows_to_plan(tx, job_id):
+        raise UsageError(f"Job {job_id} has ended ({job.state}); nothing is left to do")
+    if (job.state.is_sending or job.state.is_preparing) and (job.driver is Driver.QUEUE or _has_owner(tx, job)):
+        jobs.change_job(tx, job_id, enqueued_at=None)
+        return f"Job {job_id} is running"
+    _give_to_queue(tx, job)
+    return f"Job {job_id} continues"
+
+
+def take_over(tx: Transaction, job_id: int) -> str:
+    """Hand the workers a job whose command has died, when the same roster is submitted again.
+
+    A job that waits for a person keeps waiting. Return a sentence for the person.
+    """
+    batches.reopen_abandoned(tx, job_id)
+    job = get_job(tx, job_id)
+    if not (job.state.is_sending or job.state.is_preparing):
+        return f"job {job_id} of this roster is {job.state}; `roster resume {job_id}` continues it"
+    if job.driver is Driver.QUEUE or _has_owner(tx, job):
+        return f"already running, as job {job_id}"
+    _give_to_queue(tx, job)
+    return f"the workers continue job {job_id}, whose process had stopped"
+
+
+def _has_owner(tx: Transaction, job: Job) -> bool:
+    """Return whether a live process imports the job, or holds a batch of it."""
+    return job.is_claimed or batches.running_owner(tx, job.id) is not None
+
+
+def _give_to_queue(tx: Transaction, job: Job) -> None:
+    unread = job.state.is_unread
+    jobs.change_job(
+        tx,
+        job.id,
+        driver=Driver.QUEUE,
+        planned=False,
+        state=job.state if unread else JobState.QUEUED,
+        reason="",
+        not_before=None,
+        finished_at=None,
+        enqueued_at=None,
+    )
+
+
+def finish_cancelling(tx: Transaction, job_id: int) -> None:
+    """Close what is left of a cancelled job, once no call of it is in progress."""
+    rows.explain_rows(tx, job_id, None, rows.CANCELLED, "cancelled")
+    batches.close_batches(tx, job_id)
+    jobs.change_job(tx, job_id, state=JobState.CANCELLED, not_before=None, finished_at=now())
+
+
+def reopen(tx: Transaction, job_id: int) -> int:
+    """Make the rows of an ended or stopped job for which nothing was done ready to be sent. Return how many.
+
+    Raises UsageError when the job is still running, or the file itself must be fixed first.
+    """
+    job = get_unpurged_job(tx, job_id)
+    if job.state is JobState.INVALID:
+        raise UsageError(f"Job {job_id} sent nothing, since its roster must be fixed first; upload the fixed file")
+    if not job.has_ended and not job.state.is_idle:
+        raise UsageError(f"Job {job_id} has not ended ({job.state}); use `roster resume {job_id}`")
+    batches.reopen_abandoned(tx, job_id)
+    if any(batch.running for batch in batches.open_batches(tx, job_id)):
+        raise UsageError(f"Calls of job {job_id} are still in progress; try again in a moment")
+    count = rows.reopen_rows(tx, job_id, [status for status in RowStatus if status.is_retriable])
+    if job.has_ended:
+        state = JobState.QUEUED if job.headings else JobState.UPLOADED
+        jobs.change_job(tx, job_id, state=state, reason="", finished_at=None)
+    return count
+
+
+def has_nothing_to_retry(tx: Transaction, job_id: int) -> bool:
+    """Return whether a job has ended and none of its rows can be retried."""
+    job = get_unpurged_job(tx, job_id)
+    by_status = rows.count_rows(tx, job_id).by_status
+    ended = job.has_ended and job.state is not JobState.INVALID and bool(job.headings)
+    return ended and not any(count for status, count in by_status.items() if status.is_retriable)
+
+
+def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:
+    """Hold a job until a person resumes it. False when its rows were neither being read nor being sent."""
+    return jobs.change_job(
+        tx,
+        job_id,
+        only_from=(*PREPARING, *SENDING),
+        state=JobState.HELD,
+        reason=reason,
+        reason_code=code,
+        not_before=None,
+    )

@@ -1,0 +1,125 @@
+"""Make a job ready to be sent: find its registrations and people, then divide its rows into batches. Reads only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.errors import AnswerLost, LmsUnavailable, Refused, StopJob
+from worker.ledger import batches, jobs
+from worker.ledger.batches import BatchPlan
+from worker.ledger.rows import count_remaining
+from worker.model import STAGES, Action
+from worker.registration import directory, external_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from worker.ledger.database import Transaction
+    from worker.registration.context import JobContext
+
+#: The rows of a batch of another action than to register are looked up together, from lists where that takes fewer
+#: calls: large batches are cheaper.
+MIN_ACTION_BATCH = 500
+
+
+def plan_batches(
+    tx: Transaction,
+    job_id: int,
+    *,
+    batch_size: int,
+    rows_per_call: int,
+    rows_per_action: int = 1,
+    proven: Collection[str] = (),
+) -> int:
+    """Put the rows that are to be sent, and are in no open batch, into batches. Return how many batches.
+
+    A course in `proven`, on which a person was registered before, needs no canary. Batches are in the order of the
+    actions.
+    """
+    together: dict[tuple[Action, str], list[int]] = {}
+    for row_id, course_key, action in batches.rows_to_plan(tx, job_id):
+        together.setdefault((action, course_key), []).append(row_id)
+    planned = []
+    for action, course_key in sorted(together, key=lambda each: STAGES.index(each[0])):
+        registers = action is Action.REGISTER
+        planned += cut_batches(
+            course_key,
+            together[action, course_key],
+            batch_size=batch_size if registers else max(batch_size, MIN_ACTION_BATCH),
+            rows_per_call=rows_per_call if registers else rows_per_action,
+            canary=course_key not in proven,
+            action=action,
+        )
+    batches.save_plan(tx, job_id, planned)
+    return len(planned)
+
+
+def cut_batches(
+    course_key: str,
+    row_ids: Sequence[int],
+    *,
+    batch_size: int,
+    rows_per_call: int,
+    canary: bool = True,
+    action: Action = Action.REGISTER,
+) -> list[BatchPlan]:
+    """Return the batches of one course and action, the canary first.
+
+    The canary is the remainder: what is left when the rows are divided into whole calls. So it costs no call of its
+    own; ceil(rows / rows_per_call) calls register them all.
+    """
+    first = canary_size(len(row_ids), rows_per_call)
+    rest = row_ids[first:]
+    return [
+        BatchPlan(course_key=course_key, canary=canary, row_ids=row_ids[:first], action=action),
+        *(
+            BatchPlan(course_key=course_key, canary=False, row_ids=rest[start : start + batch_size], action=action)
+            for start in range(0, len(rest), batch_size)
+        ),
+    ]
+
+
+def canary_size(rows: int, rows_per_call: int) -> int:
+    """Return how many rows the first call for a course carries."""
+    return rows % rows_per_call or min(rows, rows_per_call)
+
+
+async def prepare(context: JobContext, batch_size: int) -> None:
+    """Find the job's registrations and people and plan its batches; may be called again at any time.
+
+    Raises RetryLater when the LMS asks for a pause or is away, StopJob when it refuses to be read.
+    """
+    await update_remaining(context)
+    await external_ids.resolve_external_ids(context)
+    await _find_people(context)
+    await context.ledger.run_separately(lambda tx: _plan(tx, context, batch_size))
+    await update_remaining(context)
+
+
+async def update_remaining(context: JobContext) -> None:
+    """Update how much work the job has left in its context."""
+    ahead = await context.ledger.query(lambda tx: count_remaining(tx, context.job_id))
+    context.rows_left = sum(ahead.rows_by_course.values()) + ahead.actions
+    context.only_course = len(ahead.rows_by_course) == 1 and not ahead.actions
+
+
+async def _find_people(context: JobContext) -> None:
+    try:
+        await directory.match_people(context)
+    except AnswerLost as lost:
+        raise LmsUnavailable(2.0, str(lost)) from None
+    except Refused as refused:
+        message = f"The LMS refused to list its people ({refused}); check what this account may do, then resume"
+        raise StopJob("not_allowed", message, refused.status) from None
+
+
+def _plan(tx: Transaction, context: JobContext, batch_size: int) -> None:
+    plan_batches(
+        tx,
+        context.job_id,
+        batch_size=batch_size,
+        rows_per_call=context.rows_per_call,
+        rows_per_action=context.connector.rules.rows_per_action,
+        proven=context.breaker.proven,
+    )
+    jobs.change_job(tx, context.job_id, planned=True)

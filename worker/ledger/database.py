@@ -1,0 +1,236 @@
+"""Open the ledger's database and migrate it; what differs between SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, func, make_url, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from worker.errors import LedgerAway, LedgerError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlalchemy import Table
+
+#: A connection with an open transaction; a connection to an LMS is `worker.settings.Connection`.
+Transaction = Connection
+#: The newest migration; a test compares it with the folder.
+HEAD = "0005"
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_SECONDS = 30
+#: How long a new database's switch to write-ahead logging waits when another process is switching it.
+SWITCH_RETRY_SECONDS = 0.01
+#: Connections to PostgreSQL that a process keeps open, and further ones that it opens under load.
+POOL_SIZE, MAX_OVERFLOW = 10, 5
+#: PostgreSQL's codes of transient errors: serialization failures, lost connections, a server that starts or stops.
+_TRANSIENT_CODES = ("40", "08", "57P")
+
+
+def open_engine(url: str) -> Engine:
+    """Connect to the database at `url` and migrate it to HEAD when it is older.
+
+    Raises SettingsError when the address is wrong or the database cannot be reached.
+    """
+    try:
+        parsed = make_url(url)
+        engine = create_engine(parsed, **_options(parsed.get_backend_name()))
+    except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
+        raise SettingsError(
+            f"ledger: {_redacted(url)} is not a database address that works here ({error})"
+        ) from None
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    try:
+        _refuse_newer(engine, url)
+        _migrate(engine)
+    except exc.DBAPIError as error:
+        raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {_primary_message(error)}") from None
+    return engine
+
+
+def load_driver(url: str) -> None:
+    """Import the driver of the database at `url`; `open_engine` reports an address that is wrong."""
+    with suppress(exc.ArgumentError, exc.NoSuchModuleError, ImportError):
+        make_url(url).get_dialect().import_dbapi()
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the database's errors into a LedgerError with what to do."""
+    try:
+        yield
+    except exc.TimeoutError:
+        raise LedgerAway("The ledger is too busy: no connection was free in time; try again in a moment") from None
+    except exc.DBAPIError as error:
+        kind = LedgerAway if _is_transient(error) else LedgerError
+        raise kind(
+            f"The ledger cannot be read or written: {_primary_message(error)}. What was recorded is safe; "
+            "fix the cause (disk space, permissions, the database server) and resume the job"
+        ) from None
+
+
+def _primary_message(error: exc.DBAPIError) -> str:
+    """Return the database's message without its details, which may contain values of rows."""
+    diagnosis = getattr(error.orig, "diag", None)
+    primary = getattr(diagnosis, "message_primary", None)
+    return primary or str(error.orig).partition("\n")[0]
+
+
+def _is_transient(error: exc.DBAPIError) -> bool:
+    """Return whether the same transaction may succeed in a moment: a conflict, or a server that is unavailable."""
+    if getattr(error.orig, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return True
+    code = getattr(error.orig, "sqlstate", "")
+    passing = code is None or (code != "" and code.startswith(_TRANSIENT_CODES))
+    return error.connection_invalidated or (isinstance(error, exc.OperationalError) and passing)
+
+
+def take_lock(tx: Transaction, name: str) -> None:
+    """Take the lock `name` until the transaction ends. SQLite has one writer anyway."""
+    if tx.dialect.name == "postgresql":
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        tx.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+@contextmanager
+def custom_plans(tx: Transaction) -> Iterator[None]:
+    """Force custom plans in this block: PostgreSQL's generic plans scan the table for large IN lists.
+
+    After a few uses of a statement PostgreSQL would choose a generic plan, which compares each record with all
+    values of the list.
+    """
+    if tx.dialect.name != "postgresql":
+        yield
+        return
+    # A transaction that reads streams what it selects, and this selects nothing.
+    plainly = {"stream_results": False}
+    tx.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"), execution_options=plainly)
+    yield
+    tx.execute(text("SET LOCAL plan_cache_mode = auto"), execution_options=plainly)
+
+
+def upsert(
+    tx: Transaction, table: Table, key: Mapping[str, Any], new: Mapping[str, Any], old: Mapping[str, Any]
+) -> None:
+    """Insert the record `key` with the values `new`, or change an existing one to `old`, in one statement."""
+    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    record = insert(table).values(**key, **new)
+    tx.execute(record.on_conflict_do_update(index_elements=list(key), set_=dict(old)))
+
+
+def _redacted(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except exc.ArgumentError:
+        return "the value"
+
+
+def _options(backend: str) -> dict[str, Any]:
+    if backend == "sqlite":
+        return {"hide_parameters": True, "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": POOL_SIZE, "max_overflow": MAX_OVERFLOW}
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Use write-ahead logging, sync every commit, and take the write lock at the start of a transaction."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        _enable_write_ahead_log(cursor)
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        immediate = not connection.get_execution_options().get("reads", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _enable_write_ahead_log(cursor: sqlite3.Cursor) -> None:
+    """Switch the database to write-ahead logging when it is not; the mode is stored in the file.
+
+    Two connections that switch a new database at the same moment both read it and want to write it. SQLite ends
+    one of them with SQLITE_BUSY at once, since no busy time-out resolves that deadlock, so it is tried again here.
+    Raises sqlite3.OperationalError when the database stays locked for BUSY_SECONDS.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            (mode,) = cursor.execute("PRAGMA journal_mode").fetchone()
+            if mode != "wal":
+                cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(SWITCH_RETRY_SECONDS)
+        else:
+            return
+
+
+@contextmanager
+def dry_run_database(engine: Engine) -> Iterator[Engine]:
+    """Return a database for a dry run, which changes nothing and blocks no other process.
+
+    For SQLite, which has one writer, it is a copy that is deleted at the end; for PostgreSQL the database itself,
+    where the caller rolls the transaction back.
+    """
+    if engine.dialect.name != "sqlite":
+        yield engine
+        return
+    with tempfile.TemporaryDirectory(prefix="roster-") as folder:
+        copy = create_engine(f"sqlite:///{folder}/dry-run.db", **_options("sqlite"))
+        try:
+            with engine.connect().execution_options(reads=True) as source, copy.connect() as target:
+                origin: Any = source.connection.driver_connection
+                origin.backup(target.connection.driver_connection)
+            _prepare_sqlite(copy)
+            yield copy
+        finally:
+            copy.dispose()
+
+
+def _migrate(engine: Engine) -> None:
+    if _version(engine) == HEAD:
+        return
+    from alembic import command  # noqa: PLC0415 - 150 ms that only a new or old ledger costs
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(7265737401)"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _refuse_newer(engine: Engine, url: str) -> None:
+    version = _version(engine)
+    if version is not None and version > HEAD:
+        raise SettingsError(
+            f"ledger: {_redacted(url)} was made by a newer Roster ({version}); upgrade Roster on this machine"
+        )
+
+
+def _version(engine: Engine) -> str | None:
+    with engine.connect().execution_options(reads=True) as connection:
+        if not engine.dialect.has_table(connection, "alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def now() -> float:
+    """Return the current time in seconds since 1970."""
+    return time.time()

@@ -1,0 +1,204 @@
+"""Save the rows of a roster as they are read: each with its candidate and its registration, found or created."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, delete, insert, select, update
+
+from worker.ledger.candidates import CandidateIndex, find_or_create_registrations, identify, reopen_registrations
+from worker.ledger.database import now, take_lock
+from worker.ledger.external_ids import has_only_external_id, link_rows
+from worker.ledger.rows import dump_row, skip_duplicates
+from worker.ledger.schema import job, registration, row
+from worker.model import Action, RegistrationState, RosterRow, RowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from worker.ledger.candidates import KnownCandidate, KnownRegistration
+    from worker.ledger.database import Transaction
+
+    #: Opens a transaction at each call; committed at the end of the block.
+    OpenTransaction = Callable[[], AbstractContextManager[Transaction]]
+
+
+#: Rows saved in one transaction; other imports for the connection wait meanwhile.
+CHUNK_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRow:
+    """A row that was just read: valid, or with its errors."""
+
+    row: int
+    cells: Sequence[str]
+    parsed: RosterRow | None
+    error: str = ""
+    code: str = ""
+    column: str = ""
+
+
+def inside(tx: Transaction) -> OpenTransaction:
+    """Return an `OpenTransaction` that stays inside this transaction."""
+    return lambda: nullcontext(tx)
+
+
+def add_rows(
+    transaction: OpenTransaction,
+    job_id: int,
+    connection: str,
+    rows: Iterable[NewRow],
+    *,
+    again: bool,
+    update_existing: bool = False,
+) -> None:
+    """Save the rows of a roster, replacing those of an earlier import that was interrupted.
+
+    A repeated row of the same action and registration is `skipped`; a registration in the ledger is
+    `already_registered`, unless `again`, or when its person is to be updated first. Each candidate and each
+    registration has one record for this connection; rows about a person alone share one without a course. Rows that
+    identify a registration by its external id alone are linked when the LMS has been asked.
+
+    Rows are saved in chunks, each in a `transaction` of its own: imports for a connection alternate, so that a
+    short one does not wait for the end of a long one.
+    """
+    skip_registered = not (again or update_existing)
+    with transaction() as tx:
+        delete_rows(tx, job_id)
+    for chunk in _chunks(rows):
+        with transaction() as tx:
+            take_lock(tx, f"candidates:{connection}")
+            directory = CandidateIndex(connection)
+            found = _find_candidates(tx, directory, chunk)
+            registrations = _find_registrations(tx, connection, chunk, found)
+            records = [
+                _as_record(
+                    job_id, new, found.get(new.row), registrations.get(new.row), skip_registered=skip_registered
+                )
+                for new in chunk
+            ]
+            tx.execute(insert(row), records)
+    with transaction() as tx:
+        link_rows(tx, job_id)
+        skip_duplicates(tx, job_id)
+        if again:
+            take_lock(tx, f"candidates:{connection}")
+            _reopen_registrations(tx, job_id)
+
+
+def delete_rows(tx: Transaction, job_id: int) -> None:
+    """Delete the rows of a job whose import was interrupted, or showed that nothing is to be sent."""
+    tx.execute(delete(row).where(row.c.job_id == job_id))
+
+
+def _chunks(rows: Iterable[NewRow], size: int = CHUNK_ROWS) -> Iterator[list[NewRow]]:
+    chunk: list[NewRow] = []
+    for new in rows:
+        chunk.append(new)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _find_candidates(
+    tx: Transaction, directory: CandidateIndex, chunk: Sequence[NewRow]
+) -> dict[int, KnownCandidate | None]:
+    people = [
+        (new.row, new.parsed.candidate) for new in chunk if new.parsed and not has_only_external_id(new.parsed)
+    ]
+    directory.load(tx, [identify(person) for _, person in people])
+    found = {number: directory.find(identify(person), person.candidate_id) for number, person in people}
+    directory.save(tx)
+    return found
+
+
+def _find_registrations(
+    tx: Transaction, connection: str, chunk: Sequence[NewRow], found: dict[int, KnownCandidate | None]
+) -> dict[int, KnownRegistration]:
+    wanted = {
+        new.row: (who.id, new.parsed.course.key if new.parsed.course else "")
+        for new in chunk
+        if new.parsed and (who := found.get(new.row)) and who.id is not None
+    }
+    records = find_or_create_registrations(tx, connection, list(wanted.values()))
+    return {number: records[pair] for number, pair in wanted.items()}
+
+
+def _as_record(
+    job_id: int, new: NewRow, who: KnownCandidate | None, known: KnownRegistration | None, *, skip_registered: bool
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "job_id": job_id,
+        "row": new.row,
+        "cells": list(new.cells),
+        "parsed": dump_row(new.parsed) if new.parsed else None,
+        "candidate_id": who.id if who else None,
+        "registration_id": known.id if known else None,
+        "course_key": new.parsed.course.key if new.parsed and new.parsed.course else "",
+        "action": new.parsed.action if new.parsed else Action.REGISTER,
+        "status": RowStatus.NOT_ATTEMPTED,
+        "error": new.error,
+        "error_code": new.code,
+        "column": new.column,
+        "changed_at": None,
+        "lms_registration_id": None,
+    }
+    if new.parsed is None:
+        record |= {"status": RowStatus.INVALID, "changed_at": now()}
+    elif who is None and not has_only_external_id(new.parsed):
+        record |= {"status": RowStatus.INVALID, "changed_at": now(), **_AMBIGUOUS}
+    elif (
+        known
+        and known.state is RegistrationState.REGISTERED
+        and skip_registered
+        and record["action"] is Action.REGISTER
+    ):
+        record |= {
+            "status": RowStatus.ALREADY_REGISTERED,
+            "changed_at": now(),
+            "lms_registration_id": known.lms_id,
+        }
+    return record
+
+
+_AMBIGUOUS = {
+    "error": "More than one person has this e-mail address; add external_id or candidate_id",
+    "error_code": "ambiguous_candidate",
+    "column": "email",
+}
+
+
+def move_rows(tx: Transaction, job_id: int, connection: str, old: int, new: int) -> None:
+    """Link the job's rows of one candidate record to another, which turned out to be the same person."""
+    mine = and_(row.c.job_id == job_id, row.c.candidate_id == old)
+    courses = tx.execute(select(row.c.id, row.c.course_key, row.c.action).where(mine)).all()
+    options: dict[str, Any] = tx.execute(select(job.c.options).where(job.c.id == job_id)).scalar_one()
+    records = find_or_create_registrations(tx, connection, [(new, each.course_key or "") for each in courses])
+    for each in courses:
+        known = records[new, each.course_key or ""]
+        values: dict[str, Any] = {"candidate_id": new, "registration_id": known.id}
+        registers = each.action == Action.REGISTER and not options.get("update_existing")
+        if known.state is RegistrationState.REGISTERED and registers:
+            values |= {
+                "status": RowStatus.ALREADY_REGISTERED,
+                "lms_registration_id": known.lms_id,
+                "changed_at": now(),
+            }
+        tx.execute(update(row).where(row.c.id == each.id).values(**values))
+    skip_duplicates(tx, job_id)
+
+
+def _reopen_registrations(tx: Transaction, job_id: int) -> None:
+    known = (
+        select(registration.c.id)
+        .join(row, row.c.registration_id == registration.c.id)
+        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.action == Action.REGISTER)
+        .where(registration.c.state == RegistrationState.REGISTERED)
+    )
+    reopen_registrations(tx, list(tx.execute(known).scalars()))

@@ -1,0 +1,1 @@
+"""Find out an unknown rate limit from answers."""

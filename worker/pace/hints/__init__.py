@@ -1,0 +1,1 @@
+"""Read what an answer says about the rate limit."""

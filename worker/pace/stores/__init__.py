@@ -1,0 +1,1 @@
+"""Where the state of the pace is kept: memory, Redis, the ledger."""

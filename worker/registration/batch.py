@@ -1,0 +1,270 @@
+"""Run one batch: claim it, resolve its candidates, register them, record every outcome. Independent of Celery.
+
+The other actions are in `actions`.
+
+If the process dies: before a call its intent is in the ledger, after it the outcome. An expired claim leaves its
+`sending` in doubt (`worker.ledger.batches.reap`), and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, StaleClaim, StopJob
+from worker.ledger import batches, intents
+from worker.ledger.action_intents import registration_reopened
+from worker.ledger.database import now
+from worker.ledger.intents import RowOutcome
+from worker.ledger.leases import heartbeat
+from worker.lms.contract import Enrolment, RemoteRegistration
+from worker.model import Action, RegistrationState, RowStatus
+from worker.registration import actions
+from worker.registration.candidates import CandidateResolver, resolve_candidates
+from worker.registration.context import CourseStopped, Stopped
+from worker.registration.directory import load_existing_registrations
+from worker.registration.enrolments import EnrolmentRunner
+from worker.registration.idempotency import idempotency_key
+from worker.registration.reconcile import confirmed_outcome, look_up_registrations
+from worker.registration.update_existing import update_existing_people
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.ledger.batches import Claim
+    from worker.ledger.intents import WorkItem
+    from worker.registration.context import JobContext
+    from worker.registration.enrolments import RowEnrolment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEnd:
+    """How the run of a batch ended, and what that means for the job."""
+
+    #: Another worker has the batch, or took it over meanwhile.
+    not_claimed: bool = False
+    #: The LMS asked for a pause or could not be reached; continue after its `seconds`.
+    retry_later: RetryLater | None = None
+    #: The LMS refuses the course.
+    course_stopped: CourseStopped | None = None
+    #: Every row would fail; a person must do something first.
+    stop: StopJob | None = None
+    #: A person paused, cancelled or interrupted the job, or the batch yields to other jobs.
+    stopped: bool = False
+
+    @property
+    def label(self) -> str:
+        """Return a short name of the end, for a log."""
+        ends = {
+            "held": self.stop,
+            "course refused": self.course_stopped,
+            "later": self.retry_later,
+            "stopped": self.stopped,
+            "passed over": self.not_claimed,
+        }
+        return next((word for word, met in ends.items() if met), "done")
+
+
+async def run_batch(batch_id: int, context: JobContext) -> BatchEnd:
+    """Process a batch as far as possible now, and release the claim."""
+    claim = await context.ledger.run(lambda tx: batches.claim_batch(tx, batch_id, context.owner))
+    if claim is None:
+        return BatchEnd(not_claimed=True)
+    try:
+        async with heartbeat(lambda: context.ledger.run(lambda tx: batches.renew(tx, claim))):
+            end = await _process(context, claim)
+    except StaleClaim:
+        await context.ledger.run(lambda tx: batches.release(tx, claim, closed=False, not_before=now() + 1.0))
+        return BatchEnd(not_claimed=True)
+    except BaseException:
+        await context.ledger.run(lambda tx: batches.release(tx, claim, closed=False))
+        raise
+    await _release(context, claim, end)
+    return end
+
+
+async def _release(context: JobContext, claim: Claim, end: BatchEnd) -> None:
+    finished = end == BatchEnd()
+    not_before = now() + end.retry_later.seconds if end.retry_later else None
+    await context.ledger.run(
+        lambda tx: batches.release(
+            tx, claim, closed=finished or end.course_stopped is not None, not_before=not_before
+        )
+    )
+
+
+async def _process(context: JobContext, claim: Claim) -> BatchEnd:
+    try:
+        if claim.action is Action.REGISTER:
+            await load_existing_registrations(context, claim)
+    except (AnswerLost, Refused):
+        context.check_courses_first.add(claim.course_key)
+    except (RetryLater, StopJob, Stopped) as error:
+        return _batch_end([error])
+    works = await context.ledger.run(lambda tx: intents.load_items(tx, claim))
+    resolver = CandidateResolver(context, claim)
+    if claim.action is not Action.REGISTER:
+        return _batch_end(await actions.run_actions(context, claim, resolver, works))
+    size = context.rows_per_call
+    groups = [works[start : start + size] for start in range(0, len(works), size)]
+    results = await asyncio.gather(
+        *(_process_group(context, claim, resolver, group) for group in groups), return_exceptions=True
+    )
+    return _batch_end(results)
+
+
+def _batch_end(results: Sequence[BaseException | None]) -> BatchEnd:
+    """Return the most serious of the errors that the groups of a batch ended with."""
+    ends: dict[type[BaseException], BaseException] = {}
+    for result in results:
+        if result is None:
+            continue
+        if isinstance(result, AnswerLost | Refused):
+            result = LmsUnavailable(5.0, f"A look-up got no usable answer ({result})")  # noqa: PLW2901
+        if not isinstance(result, StopJob | CourseStopped | Stopped | RetryLater):
+            raise result
+        kind = RetryLater if isinstance(result, RetryLater) else type(result)
+        earlier = ends.get(kind)
+        if isinstance(earlier, RetryLater) and isinstance(result, RetryLater) and earlier.seconds > result.seconds:
+            continue
+        ends[kind] = result
+    stop, course, later = ends.get(StopJob), ends.get(CourseStopped), ends.get(RetryLater)
+    return BatchEnd(
+        stop=stop if isinstance(stop, StopJob) else None,
+        course_stopped=course if isinstance(course, CourseStopped) else None,
+        retry_later=later if isinstance(later, RetryLater) else None,
+        stopped=Stopped in ends,
+    )
+
+
+async def _process_group(
+    context: JobContext, claim: Claim, resolver: CandidateResolver, works: Sequence[WorkItem]
+) -> None:
+    """Process the rows of one registering call; an error that interrupts the group is raised at the end."""
+    ready, error = await resolve_candidates(context, claim, resolver, works)
+    if context.update_existing:
+        ready, failed = await update_existing_people(context, claim, ready)
+        error = error or failed
+    pairs = [await _with_enrolment(context, claim, work, candidate_id) for work, candidate_id in ready]
+    pairs, busy = await _claimed_only(context, claim, pairs)
+    error = error or busy
+    if not isinstance(error, StopJob | Stopped) and _can_register_now(error, pairs, works):
+        await _register_group(context, claim, pairs)
+        context.rows_left -= len(pairs)
+    if error is not None:
+        raise error
+
+
+async def _claimed_only(
+    context: JobContext, claim: Claim, pairs: Sequence[RowEnrolment]
+) -> tuple[list[RowEnrolment], RetryLater | None]:
+    """Record what another job has registered meanwhile; leave what another job is processing for later."""
+    claimed: list[RowEnrolment] = []
+    busy = None
+    for work, enrolment in pairs:
+        if work.registration.state is RegistrationState.REGISTERED:
+            outcome = RowOutcome(status=RowStatus.ALREADY_REGISTERED, registration_id=work.registration.lms_id)
+            await context.ledger.commit(intents.row_outcome(claim, work, outcome))
+        elif work.registration.is_claimed:
+            claimed.append((work, enrolment))
+        else:
+            busy = RetryLater(1.0, "Another job is processing the same registration")
+    return claimed, busy
+
+
+def _can_register_now(
+    error: BaseException | None, pairs: Sequence[RowEnrolment], works: Sequence[WorkItem]
+) -> bool:
+    """Return whether to register those that are ready, rather than wait for the others and use one call for all."""
+    if error is None:
+        return bool(pairs)
+    waits = isinstance(error, RetryLater) and not isinstance(error, LmsUnavailable)
+    return not waits and len(pairs) == len(works)
+
+
+async def _register_group(context: JobContext, claim: Claim, pairs: Sequence[RowEnrolment]) -> None:
+    runner = EnrolmentRunner(context, claim)
+    in_doubt = [pair for pair in pairs if pair[0].registration.state is RegistrationState.IN_DOUBT]
+    absent: list[RowEnrolment] = []
+    if in_doubt:
+        await _mark_in_doubt(context, claim, in_doubt)
+        absent = [
+            await _renumber_if_withdrawn(context, claim, pair)
+            for pair in await look_up_registrations(context, claim, in_doubt)
+        ]
+    fresh = [pair for pair in pairs if pair[0].registration.state is RegistrationState.NEW]
+    fresh = await _skip_existing(context, claim, fresh)
+    await runner.enrol([*absent, *fresh])
+
+
+async def _renumber_if_withdrawn(context: JobContext, claim: Claim, pair: RowEnrolment) -> RowEnrolment:
+    """Take the next number of the series for a registration whose withdrawal was in doubt and is done."""
+    work, enrolment = pair
+    if work.registration.is_being_made:
+        return pair
+    return await _next_of_series(context, claim, work, enrolment.candidate_id)
+
+
+async def _skip_existing(context: JobContext, claim: Claim, pairs: Sequence[RowEnrolment]) -> list[RowEnrolment]:
+    """Record candidates who are registered already, as the list of the course shows; return the others."""
+    existing = context.existing.get(claim.course_key, {})
+    left = []
+    for work, enrolment in pairs:
+        known = existing.get(enrolment.candidate_id)
+        if known is not None:
+            found = RemoteRegistration(registration_id=known or None, existed=True)
+            await context.ledger.commit(*intents.registered(claim, work, confirmed_outcome(found)))
+        elif claim.course_key in context.check_courses_first and await _record_if_existing(
+            context, claim, work, enrolment
+        ):
+            continue
+        else:
+            left.append((work, enrolment))
+    return left
+
+
+async def _record_if_existing(context: JobContext, claim: Claim, work: WorkItem, enrolment: Enrolment) -> bool:
+    if work.candidate.job_id == claim.job_id or work.candidate.id in context.created:
+        return False
+    found = (await context.connector.find_registrations([enrolment])).get(work.row_id)
+    if not isinstance(found, RemoteRegistration):
+        return False
+    if found.course_id is not None:
+        context.course_ids.setdefault(claim.course_key, found.course_id)
+    await context.ledger.commit(*intents.registered(claim, work, confirmed_outcome(found)))
+    return True
+
+
+async def _mark_in_doubt(context: JobContext, claim: Claim, pairs: Sequence[RowEnrolment]) -> None:
+    """Record on rows whose registration an earlier job left in doubt that nothing was sent for them now."""
+    outcome = RowOutcome(
+        status=RowStatus.IN_DOUBT,
+        error="This registration was sent before and its answer was lost; "
+        "check it at the LMS, then use `roster resolve`",
+        code="answer_lost",
+    )
+    fresh = [work for work, _ in pairs if work.status is not RowStatus.IN_DOUBT]
+    await context.ledger.commit(*(intents.row_outcome(claim, work, outcome) for work in fresh))
+
+
+async def _with_enrolment(context: JobContext, claim: Claim, work: WorkItem, candidate_id: str) -> RowEnrolment:
+    """Return a row with its enrolment; a withdrawn registration keeps its key, so the next number is used."""
+    if work.registration.state is RegistrationState.WITHDRAWN and work.registration.is_claimed:
+        return await _next_of_series(context, claim, work, candidate_id)
+    return work, _enrolment(context, work, candidate_id)
+
+
+async def _next_of_series(context: JobContext, claim: Claim, work: WorkItem, candidate_id: str) -> RowEnrolment:
+    writes, work = registration_reopened(claim, work)
+    await context.ledger.commit(*writes)
+    return work, _enrolment(context, work, candidate_id)
+
+
+def _enrolment(context: JobContext, work: WorkItem, candidate_id: str) -> Enrolment:
+    return Enrolment(
+        row_id=work.row_id,
+        candidate_id=candidate_id,
+        row=work.row,
+        idempotency_key=idempotency_key(context, work, candidate_id),
+    )

@@ -1,0 +1,52 @@
+"""Update people who exist at the LMS already before they are registered (`--update-existing`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worker.errors import RetryLater
+from worker.model import Action
+from worker.registration.action_rules import action_request_for
+from worker.registration.actions import BUSY, ActionRunner
+from worker.registration.candidates import MAX_WAIT_SECONDS, POLL_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.ledger.batches import Claim
+    from worker.ledger.intents import WorkItem
+    from worker.registration.context import JobContext
+
+
+async def update_existing_people(
+    context: JobContext, claim: Claim, ready: Sequence[tuple[WorkItem, str]]
+) -> tuple[list[tuple[WorkItem, str]], BaseException | None]:
+    """Update people who existed before, once each; return the rows to register, and the error that blocks others.
+
+    A person who cannot be updated is not registered either: a row counts as done only as a whole.
+    """
+    left = []
+    error: BaseException | None = None
+    for work, candidate_id in ready:
+        ours = work.candidate.id in context.created or work.candidate.job_id == claim.job_id
+        if ours or await _is_up_to_date(context, work):
+            left.append((work, candidate_id))
+        elif not work.candidate.is_claimed:
+            error = RetryLater(1.0, BUSY)
+        else:
+            runner = ActionRunner(context, claim, records_outcome=False)
+            (ended,) = await runner.run([(work, action_request_for(context, work, candidate_id, Action.UPDATE))])
+            error = error or ended
+            if runner.is_updated(work):
+                context.updated.add(work.candidate.id)
+                left.append((work, candidate_id))
+    return left, error
+
+
+async def _is_up_to_date(context: JobContext, work: WorkItem) -> bool:
+    """Return whether this process has updated the person; wait a while for another batch that is doing it."""
+    waited = 0.0
+    while not work.candidate.is_claimed and work.candidate.id not in context.updated and waited < MAX_WAIT_SECONDS:
+        await context.sleep(POLL_SECONDS)
+        waited += POLL_SECONDS
+    return work.candidate.id in context.updated

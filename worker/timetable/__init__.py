@@ -1,1 +1,0 @@
-"""Schedules: when a roster is due, where it comes from, and what the next runs will cost."""

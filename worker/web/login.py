@@ -1,0 +1,53 @@
+"""Signing in and out: check the password, set and delete the session cookie."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+
+from worker.accounts import keys, people
+from worker.ledger import accounts
+from worker.web import csrf
+from worker.web.problems import HttpProblem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from worker.bootstrap import Services
+    from worker.web.caller import Caller
+
+
+async def sign_in(request: Request, name: str, password: str, response: Response) -> None:
+    """Check name and password and set the session's cookie on `response`.
+
+    The form's `csrf` is checked here too. Raises HttpProblem: 403 when they are wrong or the form is from
+    another site, 429 while the name or host is locked out after too many failures.
+    """
+    await csrf.check(request)
+    services: Services = request.app.state.services
+    host = request.client.host if request.client else ""
+    try:
+        async with request.app.state.heavy:
+            cookie = await run_in_threadpool(people.sign_in, services.ledger, name, password, host)
+    except people.LockedOut as error:
+        raise HttpProblem(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
+    except people.WrongPassword as error:
+        raise HttpProblem(403, str(error)) from None
+    csrf.set_cookie(request, response.headers, csrf.SESSION, cookie)
+
+
+async def sign_out(request: Request, response: Response) -> None:
+    """End the session and delete its cookie; the form's `csrf` is checked here too."""
+    await csrf.check(request)
+    if cookie := request.cookies.get(csrf.SESSION):
+        await run_in_threadpool(_close_session, request.app.state.services, request.state.caller, cookie)
+    csrf.delete_cookie(request, response.headers, csrf.SESSION)
+
+
+def _close_session(services: Services, caller: Caller, cookie: str) -> None:
+    with services.ledger.write() as tx:
+        keys.close_session(tx, cookie)
+        accounts.add_audit_entry(tx, actor=caller.name or "-", action="sign out")

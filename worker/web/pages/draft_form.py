@@ -1,0 +1,115 @@
+"""The form of a draft → the options and start time of its job."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from worker.errors import UsageError
+from worker.intake.headers import check_column
+from worker.intake.options import Options
+from worker.ledger.database import now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.jobs.drafts import Draft
+    from worker.web.pages.preview import Preview
+
+#: How many default values the form has fields for.
+MAX_DEFAULTS = 4
+#: A start time that is past by no more than this means now (seconds).
+MAX_LATE_SECONDS = 90.0
+MAX_DAYS_AHEAD = 366
+
+
+def fields_of(draft: Draft) -> dict[str, str]:
+    """Return the fields of the form for a saved draft; its columns and sheet come from the preview."""
+    options = draft.options
+    texts = {"course": options.course, "encoding": options.encoding}
+    numbers = {"start_row": options.start_row, "max_rows": options.max_rows}
+    flags = {"strict": options.strict, "again": options.again, "update_existing": options.update_existing}
+    fields = {"connection": draft.connection, "at": draft.at, "zone_minutes": draft.zone_minutes or "0"}
+    fields |= {name: str(value) for name, value in {**texts, **numbers}.items() if value}
+    fields |= {name: "on" for name, value in flags.items() if value}
+    for at, (column, value) in enumerate(options.set_values.items()):
+        fields |= {f"set-column-{at}": column, f"set-value-{at}": value}
+    return fields
+
+
+def options_of(form: Mapping[str, str], now: Options, preview: Preview) -> Options:
+    """Return the options of a form; those of `now` where it leaves what `preview` shows unchanged.
+
+    Raises UsageError that says what is wrong with which field.
+    """
+    sheet = _text(form, "sheet")
+    return Options(
+        course=_text(form, "course"),
+        set_values=_values(form),
+        sheet=now.sheet if sheet == preview.sheet else sheet,
+        mapping=_mapping(form, now, preview),
+        encoding=_text(form, "encoding"),
+        strict="strict" in form,
+        again="again" in form,
+        update_existing="update_existing" in form,
+        start_row=_number(form, "start_row", "Start at row"),
+        max_rows=_number(form, "max_rows", "Maximum number of rows"),
+    )
+
+
+def start_time(form: Mapping[str, str]) -> float | None:
+    """Return the start time of a job (seconds since 1970), None to start now. Raises UsageError."""
+    text = _text(form, "at")
+    if text is None:
+        return None
+    try:
+        ahead = timedelta(minutes=float(form.get("zone_minutes") or 0))
+        at = (datetime.fromisoformat(text).replace(tzinfo=UTC) + ahead).timestamp()
+    except (ValueError, OverflowError):
+        raise UsageError("Start: this is not a time; choose a date and a time") from None
+    if at < now() - MAX_LATE_SECONDS:
+        raise UsageError("Start: this time is in the past; choose a later one, or leave it empty to start now")
+    if at > now() + MAX_DAYS_AHEAD * 86_400:
+        raise UsageError("Start: this is more than a year away; choose an earlier time")
+    return at
+
+
+def _mapping(form: Mapping[str, str], now: Options, preview: Preview) -> dict[str, str]:
+    """Return the columns whose import differs from the one that their heading is matched to automatically."""
+    mapping = dict(now.mapping)
+    for at, heading in enumerate(preview.columns):
+        column = form.get(f"column-{at}", heading.column)
+        if not heading.name or column == heading.column:
+            continue
+        if column == heading.detected:
+            mapping.pop(heading.name, None)
+        else:
+            mapping[heading.name] = column
+    return mapping
+
+
+def _values(form: Mapping[str, str]) -> dict[str, str]:
+    values = {}
+    for at in range(MAX_DEFAULTS):
+        column, value = _text(form, f"set-column-{at}"), _text(form, f"set-value-{at}")
+        if value and not column:
+            raise UsageError(f"Default values: choose the column for “{value[:40]}”")
+        if column and value:
+            values[check_column(column, option="Default values")] = value
+    return values
+
+
+def _text(form: Mapping[str, str], name: str) -> str | None:
+    text = form.get(name, "").strip()
+    if "\0" in text:
+        raise UsageError("The form contains an invalid character; type the text again")
+    return text or None
+
+
+def _number(form: Mapping[str, str], name: str, label: str) -> int | None:
+    text = _text(form, name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:12]) < 10**9):
+        raise UsageError(f"{label}: write a whole number, 1 or larger")
+    return int(text)

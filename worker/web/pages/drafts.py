@@ -1,0 +1,186 @@
+"""Drafts: an uploaded roster is saved, previewed, changed, and then sent or discarded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from worker import lms
+from worker.errors import RosterError, UsageError
+from worker.jobs import drafts
+from worker.model import Action, Role
+from worker.web import limits, uploads
+from worker.web.auth import require_role
+from worker.web.forms import JobRequest
+from worker.web.labels import COLUMN_GROUPS
+from worker.web.pages import draft_form, preview
+from worker.web.pages.rendering import render_page
+from worker.web.problems import HttpProblem
+from worker.web.uploads import Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from worker.bootstrap import Services
+    from worker.jobs.drafts import Draft
+    from worker.web.pages.preview import Preview
+
+SEE_OTHER = 303
+#: The encodings to choose from for a text file; the command line takes any other.
+ENCODINGS = (
+    ("utf-8", "UTF-8"),
+    ("cp1252", "Western (Windows)"),
+    ("mac-roman", "Western (Mac)"),
+    ("cp1250", "Central European (Windows)"),
+    ("cp1251", "Cyrillic (Windows)"),
+    ("cp1254", "Turkish (Windows)"),
+    ("cp932", "Japanese (Shift JIS)"),
+    ("gb18030", "Chinese (GB 18030)"),
+    ("utf-16", "UTF-16"),
+)
+
+
+@require_role(Role.OPERATOR, upload=True)
+async def upload(request: Request) -> Response:
+    """Save an uploaded roster as a draft."""
+    services: Services = request.app.state.services
+    limit = services.settings.serve.max_upload_mb * 1024 * 1024
+    received = await uploads.receive_upload(request, into=drafts.folder(services), limit=limit)
+    name = dict(received.fields).get("connection") or None
+    try:
+        connection = services.connection(name).name
+        draft = await run_in_threadpool(
+            drafts.create,
+            services,
+            received.path,
+            name=received.name,
+            connection=connection,
+            by=request.state.caller.name,
+        )
+    finally:
+        received.discard()
+    return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
+
+
+@require_role(Role.OPERATOR)
+async def show(request: Request) -> Response:
+    """Show a draft with its preview."""
+    draft = _find(request)
+    return await _draft_page(request, draft)
+
+
+@require_role(Role.OPERATOR)
+async def change(request: Request) -> Response:
+    """Change the options and make the preview again; or send, when the options are those of the preview."""
+    services: Services = request.app.state.services
+    draft = _find(request)
+    form = {name: str(value) for name, value in (await limits.read_form(request)).items()}
+    typed = {name: value.replace("\0", "") for name, value in form.items()}
+    shown = await _preview(request, draft)
+    try:
+        connection = services.connection(form.get("connection") or draft.connection).name
+        options = draft_form.options_of(form, draft.options, shown)
+        start = draft_form.start_time(form)
+    except RosterError as error:
+        return await _draft_page(request, draft, notice=str(error), status=422, typed=typed)
+    at, zone_minutes = (form.get(name, "").strip() for name in ("at", "zone_minutes"))
+    changed = replace(draft, connection=connection, options=options, at=at, zone_minutes=zone_minutes)
+    await run_in_threadpool(drafts.change, services, draft, changed)
+    if form.get("do") != "send":
+        drafts.delete_preview(services, draft)
+        return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
+    if (connection, options) != (draft.connection, draft.options):
+        notice = "Nothing was sent yet: the settings have changed. Review the new summary, then send."
+        return await _draft_page(request, changed, notice=notice)
+    if reason := obstacle(changed, shown):
+        return await _draft_page(request, changed, notice=reason, status=422)
+    async with request.app.state.heavy:
+        return await run_in_threadpool(_send, request, changed, start)
+
+
+def obstacle(draft: Draft, shown: Preview) -> str:
+    """Return why a draft cannot be sent as it is; empty when it can."""
+    if shown.error:
+        return "Fix the problem above to continue."
+    if draft.options.strict and shown.invalid:
+        return "Some rows have errors, and “All or nothing” is selected. Fix the rows, or clear that option."
+    return ""
+
+
+def _send(request: Request, draft: Draft, start: float | None) -> Response:
+    services: Services = request.app.state.services
+    upload = Upload(path=drafts.path_of(services, draft), name=draft.name, fields=[])
+    job_request = JobRequest(
+        connection=services.connection(draft.connection), options=draft.options, start_at=start
+    )
+    submission = uploads.submit_upload(services, request.state.caller, upload, job_request, origin="page")
+    drafts.remove(services, draft)
+    return RedirectResponse(
+        f"/jobs/{submission.job_id}{'?notice=duplicate' if submission.duplicate else ''}", SEE_OTHER
+    )
+
+
+@require_role(Role.OPERATOR)
+async def discard(request: Request) -> Response:
+    """Discard a draft."""
+    draft = _find(request)
+    await run_in_threadpool(drafts.remove, request.app.state.services, draft)
+    return RedirectResponse("/?notice=discarded", SEE_OTHER)
+
+
+def _find(request: Request) -> Draft:
+    draft = drafts.find(request.app.state.services, request.path_params["draft"])
+    if draft is None:
+        raise HttpProblem(
+            404,
+            "This draft no longer exists: it was sent, discarded, or is older than a day. Upload the file again",
+        )
+    return draft
+
+
+async def _preview(request: Request, draft: Draft) -> Preview:
+    """Return the preview of a draft; a slow one waits outside the threads, so that other pages are still served."""
+    async with request.app.state.heavy:
+        return await run_in_threadpool(preview.preview_of, request.app.state.services, draft)
+
+
+async def _draft_page(
+    request: Request, draft: Draft, *, notice: str = "", status: int = 200, typed: Mapping[str, str] | None = None
+) -> Response:
+    """Show a draft; its form has what was `typed` when that has an error, else what is saved."""
+    services: Services = request.app.state.services
+    shown = await _preview(request, draft)
+    try:
+        can_update = Action.UPDATE in lms.rules_of(services.connection(draft.connection)).actions
+    except UsageError:
+        can_update = False
+    return render_page(
+        request,
+        "draft.html",
+        status=status,
+        draft=draft,
+        preview=shown,
+        notice=notice,
+        obstacle=obstacle(draft, shown),
+        groups=COLUMN_GROUPS,
+        encodings=ENCODINGS,
+        connections=sorted(services.settings.connections),
+        can_update=can_update,
+        fields=defaultdict(str, typed or draft_form.fields_of(draft)),
+        max_defaults=draft_form.MAX_DEFAULTS,
+    )
+
+
+routes: list[BaseRoute] = [
+    Route("/drafts", upload, methods=["POST"]),
+    Route("/drafts/{draft}", show),
+    Route("/drafts/{draft}", change, methods=["POST"]),
+    Route("/drafts/{draft}/discard", discard, methods=["POST"]),
+]

@@ -1,0 +1,180 @@
+"""The rows on a job's page: filtered by status, one page at a time, or a single row by its number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from worker.intake.text import clean
+from worker.ledger import resolutions, rows
+from worker.model import Action, CandidateState, RegistrationState, RowStatus
+from worker.reports.lines import SEPARATOR
+from worker.web.labels import status_info
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from worker.ledger.database import Transaction
+    from worker.ledger.jobs import Job
+    from worker.ledger.resolutions import RowInDoubt
+    from worker.ledger.rows import ReportedRow
+    from worker.reports.labels import StatusInfo
+
+ROWS_A_PAGE = 50
+MAX_DIGITS = 9
+_NAME = ("first_name", "last_name")
+_ADDRESS = ("email", "external_id", "candidate_id", "login_name")
+_COURSE = ("course_id", "course_name", "course_external_id")
+#: Filters for several statuses; further ones are the single statuses.
+FILTERS = {
+    "": ("All rows", ()),
+    "open": ("Needs attention", tuple(status for status in RowStatus if status.needs_attention)),
+    "done": ("Done", tuple(status for status in RowStatus if status.is_done)),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRow:
+    """A row as the page shows it."""
+
+    row: int
+    name: str
+    address: str
+    course: str
+    info: StatusInfo
+    error: str
+    codes: list[str]
+    columns: str
+    candidate_id: str
+    registration_id: str
+    changed_at: float | None
+    #: What to ask about a row in doubt, and the possible resolutions with their labels.
+    question: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowPage:
+    """Some rows of a job, and the links to the others."""
+
+    job_id: int
+    page_rows: list[PageRow]
+    status: str
+    #: The row number that was searched for.
+    number: str
+    page: int
+    #: How many rows match the filter.
+    count: int
+    filters: list[tuple[str, str, int]]
+
+    @property
+    def pages(self) -> int:
+        """Return the number of pages."""
+        return max(1, -(-self.count // ROWS_A_PAGE))
+
+    @property
+    def url(self) -> str:
+        """Return the URL of these rows."""
+        return f"/jobs/{self.job_id}?{urlencode({'row': self.number})}" if self.number else self.url_of(self.page)
+
+    def url_of(self, page: int) -> str:
+        """Return the full URL of another page with the same filter; the URL of this page may be that of a POST."""
+        return f"/jobs/{self.job_id}?" + urlencode({"status": self.status, "page": page})
+
+
+def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: Mapping[str, str]) -> RowPage:
+    """Return the rows that a query selects; invalid values in it are ignored."""
+    status = query.get("status", "")
+    statuses = FILTERS[status][1] if status in FILTERS else _single(status)
+    if status not in FILTERS and not statuses:
+        status = ""
+    number = query.get("row", "").strip()
+    row_number = _number(number)
+    if number and row_number is None:
+        number = ""
+    count = sum(counts.get(each, 0) for each in statuses or RowStatus)
+    last = max(1, -(-count // ROWS_A_PAGE))
+    page = min(max(1, _number(query.get("page", "")) or 1), last)
+    found = rows.page_of_rows(
+        tx,
+        job.id,
+        statuses=() if row_number is not None else statuses,
+        number=row_number,
+        offset=0 if row_number is not None else (page - 1) * ROWS_A_PAGE,
+        limit=ROWS_A_PAGE,
+    )
+    return RowPage(
+        job_id=job.id,
+        page_rows=[_page_row(tx, job, row) for row in found],
+        status=status,
+        number=number,
+        page=page,
+        count=len(found) if row_number is not None else count,
+        filters=_filters(counts, is_moving=job.state.is_moving),
+    )
+
+
+def _filters(counts: Mapping[RowStatus, int], *, is_moving: bool) -> list[tuple[str, str, int]]:
+    groups = [
+        (name, label, sum(counts.get(each, 0) for each in statuses or RowStatus))
+        for name, (label, statuses) in FILTERS.items()
+    ]
+    return groups + [
+        (each.value, status_info(each, is_moving=is_moving).label, counts[each])
+        for each in RowStatus
+        if counts.get(each, 0)
+    ]
+
+
+def _single(status: str) -> tuple[RowStatus, ...]:
+    return (RowStatus(status),) if status in set(RowStatus) else ()
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
+
+
+def _page_row(tx: Transaction, job: Job, row: ReportedRow) -> PageRow:
+    name = " ".join(_cells(job, row.cells, _NAME))
+    address = next(iter(_cells(job, row.cells, _ADDRESS)), "")
+    in_doubt = resolutions.find_row(tx, job.id, row.row) if row.status is RowStatus.IN_DOUBT else None
+    return PageRow(
+        row=row.row,
+        name=name,
+        address=address,
+        course=next(iter(_cells(job, row.cells, _COURSE)), "") or str(job.options.get("course") or ""),
+        info=status_info(row.status, is_moving=job.state.is_moving),
+        error=row.error,
+        codes=[code for code in row.code.split(SEPARATOR) if code],
+        columns=row.column,
+        candidate_id=row.candidate_id or "",
+        registration_id=row.registration_id or "",
+        changed_at=row.changed_at,
+        question=_question(in_doubt.action, name or address or f"row {row.row}") if in_doubt else "",
+        choices=_choices(in_doubt) if in_doubt else (),
+    )
+
+
+def _cells(job: Job, cells: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return the cells of these columns that are not empty."""
+    places = [list(job.columns).index(column) for column in columns if column in job.columns]
+    return [clean(cells[at]) for at in places if at < len(cells) and clean(cells[at])]
+
+
+def _question(action: Action, person: str) -> str:
+    if action is Action.REGISTER:
+        return f"Is {person} registered?"
+    return f"Was “{action}” done for {person}?"
+
+
+def _choices(row: RowInDoubt) -> tuple[tuple[str, str], ...]:
+    """Return the possible resolutions: where something was found or done, and at the end that nothing was."""
+    if row.action.is_about_person:
+        return (("candidate", "Done"), ("absent", "Not done"))
+    if row.action is not Action.REGISTER:
+        return (("registration", "Done"), ("absent", "Not done"))
+    registered, absent = ("registration", "Registered"), ("absent", "Not registered")
+    if row.registration_state is RegistrationState.IN_DOUBT or row.candidate_state is CandidateState.KNOWN:
+        return (registered, absent)
+    return (registered, ("candidate", "Not registered, but in the LMS"), ("absent", "Not in the LMS"))
