@@ -312,7 +312,7 @@ def test_a_completed_registration_is_not_approved_back(open_kmi):
 
 
 def test_similar_refusals_in_a_row_hold_the_job(open_kmi):
-    lms, desk = open_kmi("complete:422", connection={"breaker": 3})
+    lms, desk = open_kmi("complete:422", connection={"breaker": 3, "max_in_flight": 2})
     roster_of(desk, "complete", SEED_COUNT)
 
     result = desk.run("roster.csv")

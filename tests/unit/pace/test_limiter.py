@@ -239,10 +239,10 @@ async def test_without_a_limit_a_call_costs_little():
     limiter.release(await limiter.acquire(), NO_HINTS)
     best = float("inf")
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(500):
             limiter.release(await limiter.acquire(), NO_HINTS)
-        best = min(best, (time.perf_counter() - began) / 500)
+        best = min(best, (time.process_time() - began) / 500)
 
     # 30 µs is the aim; the assertion leaves room for a busy machine.
     assert best < 150e-6
