@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.builders import NORTH, a_candidate, a_job_of, a_row, change_lines, lines_of
 from worker.jobs.webhooks import keep, settle_all
-from worker.ledger import schema, verify
+from worker.ledger import rows, schema, verify
 from worker.ledger.candidates import id_key_of
 from worker.ledger.database import now
 from worker.ledger.transactions import Ledger
@@ -29,9 +29,9 @@ def test_what_was_found_is_counted_and_replaced_by_what_is_found_later(ledger: L
         verify.record(
             tx, job_id, [replace(findings[0], verdict=Verdict.DIFFERS, error="gone", code="verified_absent")]
         )
-        assert verify.tally(tx, job_id) == {"confirmed": 0, "differs": 1, "cannot_be_verified": 0}
+        assert rows.count_verdicts(tx, job_id) == {"confirmed": 0, "differs": 1, "cannot_be_verified": 0}
         verify.record(tx, job_id, findings)
-        assert verify.tally(tx, job_id) == {"confirmed": 4, "differs": 0, "cannot_be_verified": 0}
+        assert rows.count_verdicts(tx, job_id) == {"confirmed": 4, "differs": 0, "cannot_be_verified": 0}
 
     assert {line.error for line in lines_of(ledger, schema.row)} == {""}
 

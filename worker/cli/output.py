@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.jobs import reporting
 from worker.ledger import rows
 from worker.model import JobState, RowStatus
 from worker.reports import gather
@@ -71,6 +70,8 @@ def tell_problems(tx: Transaction, job: Job, most: int) -> None:
 
 def write_reports(ledger: Ledger, job: Job) -> Summary:
     """Write the reports of a job as it stands now and return its summary with their paths."""
+    from worker.jobs import reporting
+
     return reporting.file_reports(ledger, job)
 
 

@@ -12,17 +12,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from worker import control
 from worker.cli import output
-from worker.cli.run import REPORTS, connection_of
 from worker.errors import NothingSent, UsageError
-from worker.intake.accept import glance
-from worker.intake.reading import roster_options
 from worker.intake.storage import is_address, redacted
 from worker.ledger import jobs, schedules
 from worker.ledger.database import now
-from worker.schedules import cron, forecast, source
-from worker.schedules.due import SKIP
+from worker.ledger.schedules import SKIP
+from worker.schedules import cron, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +34,9 @@ CRON_FIELDS = 5
 
 def add(services: Services, words: Sequence[str], options: dict[str, Any]) -> int:
     """Keep a schedule, having checked everything about it that can be checked now."""
+    from worker.cli.run import REPORTS, connection_of
+    from worker.intake.reading import roster_options
+
     name, line, place = _understood(words, options)
     cron.check_cron(line)
     zone = options["zone"] or cron.machine_zone()
@@ -97,6 +96,9 @@ def _looks_like_cron(word: str) -> bool:
 
 def _warn(services: Services, taken: Source, read: Options) -> None:
     """Say what would stop the run if it were now; by its time that may be mended."""
+    from worker import control
+    from worker.intake.accept import glance
+
     if not services.settings.broker and not control.anybody_at_work(services):
         click.echo("Note: nobody is at work now; schedules run while `roster serve` does", err=True)
     watched = [each.name for each in services.settings.watched if Path(each.path).absolute() == Path(taken.place)]
@@ -143,6 +145,8 @@ def remove(services: Services, name: str) -> int:
 
 def preview(services: Services, name: str | None, count: int, *, as_json: bool) -> int:
     """Print the next runs of one schedule or of all, and which will be in each other's way."""
+    from worker.schedules import forecast
+
     with services.ledger.read() as tx:
         kept = schedules.list_schedules(tx)
     wanted = [each for each in kept if name is None or each.name == name]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli import output
-from worker.jobs import lifecycle
 from worker.ledger import jobs
 from worker.model import DONE, JobState, RowStatus
 from worker.reports import gather
@@ -59,6 +58,8 @@ def _line(summary: Summary) -> str:
 
 def status(services: Services, job_id: int, *, watch: bool, as_json: bool) -> int:
     """Print where a job stands; with `watch`, again each time that changes, until it stops moving."""
+    from worker.jobs import lifecycle
+
     last = ""
     while True:
         with services.ledger.read() as tx:
@@ -77,6 +78,8 @@ def status(services: Services, job_id: int, *, watch: bool, as_json: bool) -> in
 
 def report(services: Services, job_id: int, folder: Path | None, *, as_json: bool) -> int:
     """Write the reports of a job again, as it stands now."""
+    from worker.jobs import lifecycle
+
     with services.ledger.write() as tx:
         job = lifecycle.get_whole_job(tx, job_id)
         if folder is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, func, select, update
+from sqlalchemy import and_, bindparam, select, update
 
 from worker.ledger import jobs
 from worker.ledger.database import now
@@ -107,14 +107,3 @@ def record(tx: Transaction, job_id: int, findings: Sequence[Finding]) -> None:
             ],
         )
     jobs.change_job(tx, job_id, verified_at=at)
-
-
-def tally(tx: Transaction, job_id: int) -> dict[Verdict, int]:
-    """Count the rows of a job by what reading them back showed, zeros included."""
-    lines = tx.execute(
-        select(row.c.verified, func.count())
-        .where(row.c.job_id == job_id, row.c.verified.is_not(None), row.c.status.in_(DONE))
-        .group_by(row.c.verified)
-    )
-    counted: dict[str, int] = dict(lines.all())
-    return {verdict: counted.get(verdict, 0) for verdict in Verdict}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 
 from worker import lms
+from worker.ledger import rows
 from worker.ledger.database import load_driver
 
 _LATE = (
@@ -24,6 +25,7 @@ _LATE = (
 def preload(ledger: str) -> None:
     """Load what talks to LMSs, to the database at the address `ledger`, and writes reports; connect to nothing."""
     load_driver(ledger)
+    rows.row_type()
     for name in _LATE:
         importlib.import_module(f"worker.{name}")
     for system in lms.systems():

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 300.0
 #: A file is whole when its size and time have not changed for so long; one that grows for so long is given up.
 SETTLE_SECONDS, GIVE_UP_SECONDS = 5.0, 600.0
-SKIP = "skip"
 log = structlog.get_logger("roster")
 
 
@@ -49,7 +48,7 @@ def run_due(services: Services) -> None:
 
 def _run(services: Services, run: Schedule) -> None:
     at = now()
-    if run.missed == SKIP and at - run.next_at > GRACE_SECONDS:
+    if run.missed == schedules.SKIP and at - run.next_at > GRACE_SECONDS:
         when = datetime.fromtimestamp(run.next_at, ZoneInfo(run.zone))
         _give_up(services, run, f"The run of {when:%Y-%m-%d %H:%M} was missed, since nothing was up, and skipped")
         return
