@@ -14,11 +14,16 @@ help: ## Show this list
 demo: $(VENV)/installed ## Run the sample rosters against a pretend LMS and show the reports
 	$(BIN)/roster demo
 
-test: $(VENV)/installed-dev ## Run the whole test suite, with types, lint and import contracts
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+# The checks run at a lower priority while the tests run. They write nothing when they pass, so that the last line of
+# a run that passes is pytest's.
+test: $(VENV)/installed-dev ## Run the whole test suite, and beside it what `make check` runs
+	@report=$$(mktemp); nice $(MAKE) --silent check >"$$report" 2>&1 & checks=$$!; \
+	$(BIN)/python -m pytest -n auto --dist worksteal --durations=20 $(PYTEST_ARGS); tests=$$?; \
+	wait $$checks; failed=$$?; [ $$failed = 0 ] || cat "$$report"; rm -f "$$report"; \
+	[ $$failed = 0 ] || echo "make check failed: see above"; [ $$tests = 0 ] && [ $$failed = 0 ]
 
 check: $(VENV)/installed-dev ## Types, lint and import contracts alone (make test runs them too)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 
 bench: $(VENV)/installed-dev ## Speed against a bare loop of the same calls, and the pace against unknown limits
 	$(BIN)/python -m tests.benchmarks

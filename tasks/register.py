@@ -1,4 +1,4 @@
-"""`roster.register`: work one batch off."""
+"""`roster.register`: run one batch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from functools import partial
 from celery import Task, shared_task
 
 from worker import dispatch
-from worker.runtime import multiplexer, process
+from worker.runtime import multiplexer
+from worker.runtime.process import current_process
 
 
 @shared_task(name="roster.register", bind=True)
 def register(self: Task, batch_id: int) -> None:
-    """Work a batch off as far as it goes now and ring for what comes next."""
-    here = process.here()
-    here.run(multiplexer.register(here, batch_id, partial(dispatch.ring, self.app), partial(dispatch.show, self)))
+    """Run a batch, and the job's next ones for one time slice; publish what comes next."""
+    process = current_process()
+    process.run(
+        multiplexer.run_batch_message(
+            process, batch_id, partial(dispatch.publish, self.app), partial(dispatch.show_progress, self)
+        )
+    )

@@ -1,4 +1,4 @@
-"""`roster.split`: read a roster into the ledger, find its people, cut it into batches."""
+"""`roster.split`: import a roster into the ledger, find its people, plan its batches."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from functools import partial
 from celery import Task, shared_task
 
 from worker import dispatch
-from worker.runtime import multiplexer, process
+from worker.runtime import multiplexer
+from worker.runtime.process import current_process
 
 
 @shared_task(name="roster.split", bind=True)
 def split(self: Task, job_id: int) -> None:
-    """Make a job ready and ring for its first batches."""
-    here = process.here()
-    here.run(multiplexer.split(here, job_id, partial(dispatch.ring, self.app)))
+    """Import a roster and publish the first batches."""
+    process = current_process()
+    process.run(multiplexer.run_split_message(process, job_id, partial(dispatch.publish, self.app)))

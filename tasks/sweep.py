@@ -7,12 +7,12 @@ from functools import partial
 from celery import Task, shared_task
 
 from worker import dispatch
-from worker.runtime import process
-from worker.runtime import sweep as duty
+from worker.runtime import sweep as sweeping
+from worker.runtime.process import current_process
 
 
 @shared_task(name="roster.sweep", bind=True)
 def sweep(self: Task) -> None:
-    """Find what nobody was asked to do, or nobody did, and ring for it."""
-    here = process.here()
-    duty.sweep(here, partial(dispatch.ring, self.app), forgotten=dispatch.has_forgotten(self.app))
+    """Re-enqueue lost or unclaimed work; pick up dropped files and due schedules."""
+    publisher = partial(dispatch.publish, self.app)
+    sweeping.sweep(current_process(), publisher, messages_lost=dispatch.has_lost_messages(self.app))

@@ -1,4 +1,4 @@
-"""Readable values for tests: a candidate, a row, a job in a ledger, a door to an LMS; override what matters."""
+"""Readable values for tests: a candidate, a row, a job in a ledger, a client of an LMS; override what matters."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sqlalchemy import select, update
 
 from worker import lms
 from worker.ledger import batches, importing, intents, jobs, schema
-from worker.ledger.batches import PlannedBatch
+from worker.ledger.batches import BatchPlan
 from worker.ledger.database import open_engine
-from worker.ledger.importing import within
+from worker.ledger.importing import inside
 from worker.ledger.leases import owner_name
 from worker.ledger.rows import ReportedRow, reported_rows
 from worker.ledger.transactions import Ledger
-from worker.lms.contract import Deed, Enrolment
-from worker.lms.http import Door, open_wire
+from worker.lms.contract import ActionRequest, Enrolment
+from worker.lms.http import LmsClient, open_session
 from worker.model import Action, Candidate, Course, JobState, RosterRow, RowStatus
-from worker.registration.breaker import Breaker
-from worker.registration.context import Desk
+from worker.registration.breaker import CircuitBreaker
+from worker.registration.context import JobContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from worker.ledger.batches import Claim
-    from worker.ledger.intents import Work
+    from worker.ledger.intents import WorkItem
     from worker.lms.contract import Connector
     from worker.pace.hints.response import Hints
     from worker.settings import Connection
@@ -38,12 +38,12 @@ NORTH = "north"
 TOKEN = "sandbox-token"
 KEY = "sandbox-key"
 SECRET = "sandbox-secret"
-#: Another machine, whose processes nobody here can see.
+#: Another machine, whose processes cannot be seen from here.
 ELSEWHERE = "another-host/77/1000.00"
 
 
 def a_candidate(number: int = 1, **changes: Any) -> Candidate:
-    """Return somebody with an e-mail, a name and a login, which the sandbox's KMI asks for."""
+    """Return a candidate with an e-mail, a name and a login, which the sandbox's KMI asks for."""
     values = {
         "email": f"person{number}@example.org",
         "first_name": "Ana",
@@ -59,7 +59,7 @@ def a_course(course_id: str | None = "58", **changes: Any) -> Course:
 
 
 def a_row(number: int = 2, candidate: Candidate | None = None, **changes: Any) -> RosterRow:
-    """Return a row that registers somebody on a course."""
+    """Return a row that registers a candidate on a course."""
     values = {
         "row": number,
         "candidate": candidate or a_candidate(number),
@@ -77,7 +77,7 @@ def as_new(row: RosterRow) -> importing.NewRow:
 def invalid(number: int) -> importing.NewRow:
     """Return a row that was not understood."""
     return importing.NewRow(
-        row=number, cells=["?"], parsed=None, error="Nobody.", code="missing_value", column="email"
+        row=number, cells=["?"], parsed=None, error="No candidate.", code="missing_value", column="email"
     )
 
 
@@ -100,7 +100,7 @@ def a_job(tx: Any, state: JobState = JobState.RUNNING, **changes: Any) -> int:
         "connection": NORTH,
         "system": "tahdah",
         "roster": "tidy.csv",
-        "kept_at": "nowhere",
+        "stored_path": "nowhere",
         "fingerprint": "f" * 64,
         "options": {},
         "report_dir": "reports",
@@ -114,7 +114,7 @@ def a_job_of(ledger: Ledger, *roster: RosterRow, size: int = 100, again: bool = 
     with ledger.write() as tx:
         job_id = a_job(tx, **changes)
         connection = changes.get("connection", NORTH)
-        importing.add_rows(within(tx), job_id, connection, map(as_new, roster), again=again)
+        importing.add_rows(inside(tx), job_id, connection, map(as_new, roster), again=again)
         plan(tx, job_id, size)
     return job_id
 
@@ -125,7 +125,7 @@ def plan(tx: Any, job_id: int, size: int = 100) -> list[int]:
     for row_id, course_key, action in batches.rows_to_plan(tx, job_id):
         together.setdefault((course_key, action), []).append(row_id)
     planned = [
-        PlannedBatch(course_key=course, canary=False, row_ids=ids[start : start + size], action=action)
+        BatchPlan(course_key=course, canary=False, row_ids=ids[start : start + size], action=action)
         for (course, action), ids in together.items()
         for start in range(0, len(ids), size)
     ]
@@ -140,7 +140,7 @@ def open_batches_of(ledger: Ledger, job_id: int) -> list[batches.OpenBatch]:
 
 
 def claimed(ledger: Ledger, job_id: int, owner: str | None = None, *, place: int = 0) -> Claim:
-    """Claim an open batch of a job; nobody else has it."""
+    """Claim an open batch of a job that no other process has claimed."""
     batch = open_batches_of(ledger, job_id)[place]
     with ledger.write() as tx:
         claim = batches.claim_batch(tx, batch.id, owner or owner_name())
@@ -148,26 +148,26 @@ def claimed(ledger: Ledger, job_id: int, owner: str | None = None, *, place: int
     return claim
 
 
-def works_of(ledger: Ledger, claim: Claim) -> list[Work]:
+def items_of(ledger: Ledger, claim: Claim) -> list[WorkItem]:
     """Return what is to be worked off under a claim."""
     with ledger.read() as tx:
-        return intents.load_work(tx, claim)
+        return intents.load_items(tx, claim)
 
 
-def line_of(ledger: Ledger, table: Any, line_id: int) -> Any:
-    """Return one line of a table."""
+def record_of(ledger: Ledger, table: Any, line_id: int) -> Any:
+    """Return one record of a table."""
     with ledger.read() as tx:
         return tx.execute(select(table).where(table.c.id == line_id)).one()
 
 
-def lines_of(ledger: Ledger, table: Any) -> list[Any]:
-    """Return all lines of a table, in order."""
+def records_of(ledger: Ledger, table: Any) -> list[Any]:
+    """Return all records of a table, in order."""
     with ledger.read() as tx:
         return list(tx.execute(select(table).order_by(table.c.id)))
 
 
-def change_lines(ledger: Ledger, table: Any, **values: Any) -> None:
-    """Change every line of a table."""
+def change_records(ledger: Ledger, table: Any, **values: Any) -> None:
+    """Change every record of a table."""
     with ledger.write() as tx:
         tx.execute(update(table).values(**values))
 
@@ -175,17 +175,17 @@ def change_lines(ledger: Ledger, table: Any, **values: Any) -> None:
 def statuses_of(ledger: Ledger, job_id: int) -> dict[int, RowStatus]:
     """Return what became of each row of a job."""
     with ledger.read() as tx:
-        return {line.row: line.status for line in reported_rows(tx, job_id)}
+        return {record.row: record.status for record in reported_rows(tx, job_id)}
 
 
 def reported(ledger: Ledger, job_id: int, number: int) -> ReportedRow:
     """Return one row as the report tells it."""
     with ledger.read() as tx:
-        return next(line for line in reported_rows(tx, job_id) if line.row == number)
+        return next(record for record in reported_rows(tx, job_id) if record.row == number)
 
 
 def state_of(ledger: Ledger, job_id: int) -> JobState:
-    """Return where a job stands."""
+    """Return the state of a job."""
     with ledger.read() as tx:
         job = jobs.find_job(tx, job_id)
     assert job is not None
@@ -193,57 +193,61 @@ def state_of(ledger: Ledger, job_id: int) -> JobState:
 
 
 def counts(ledger: Ledger) -> dict[str, int]:
-    """Return how many lines each table of people and registrations has."""
-    return {table.name: len(lines_of(ledger, table)) for table in (schema.candidate, schema.registration)}
+    """Return how many records each table of people and registrations has."""
+    return {table.name: len(records_of(ledger, table)) for table in (schema.candidate, schema.registration)}
 
 
 class _Sleeping:
-    """A clock that sleeps hardly at all, so that repeated reads cost no time."""
+    """A clock that hardly sleeps, so that repeated reads take no time."""
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(min(seconds, 0.01))
 
 
 @dataclass
-class FreePace:
-    """A pace that lets everybody through at once, but for the pause that an answer asked for; keeps a diary."""
+class UnlimitedLimiter:
+    """A rate limiter that grants every permit at once, except for pauses that a response asked for; logs events."""
 
     longest_wait: float = 5.0
     clock: _Sleeping = field(default_factory=_Sleeping)
-    diary: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
     not_before: float = 0.0
-    open: int = 0
-    lines: list[tuple[str, int]] = field(default_factory=list)
+    open_permits: int = 0
+    requests: list[tuple[str, int]] = field(default_factory=list)
 
-    async def enter(self, lane: str = "", length: int = 0) -> str:
-        self.lines.append((lane, length))
+    async def acquire(self, queue: str = "", rows_left: int = 0) -> str:
+        self.requests.append((queue, rows_left))
         await asyncio.sleep(max(0.0, self.not_before - time.monotonic()))
-        self.diary.append("leave given")
-        self.open += 1
-        return lane
+        self.events.append("acquired")
+        self.open_permits += 1
+        return queue
 
-    def give_back(self, pass_: str) -> None:
-        self.open -= 1
-        self.diary.append("leave given back")
+    def cancel(self, permit: str) -> None:
+        self.open_permits -= 1
+        self.events.append("cancelled")
 
-    def leave(self, pass_: str, hints: Hints | None) -> None:
-        self.open -= 1
-        self.diary.append("pass given back")
+    def release(self, permit: str, hints: Hints | None) -> None:
+        self.open_permits -= 1
+        self.events.append("released")
         if hints is not None and hints.throttled:
             self.not_before = time.monotonic() + (hints.retry_after or 0.05)
 
 
 @asynccontextmanager
-async def a_door(
-    url: str, headers: dict[str, str] | None = None, *, pace: FreePace | None = None, seconds: float = 5.0
-) -> AsyncIterator[Door]:
-    """Open a door to an address."""
-    gate: Any = pace or FreePace()
-    wire = open_wire(url, headers or {}, gate, in_flight=8, timeout_seconds=seconds)
+async def a_client(
+    url: str,
+    headers: dict[str, str] | None = None,
+    *,
+    limiter: UnlimitedLimiter | None = None,
+    seconds: float = 5.0,
+) -> AsyncIterator[LmsClient]:
+    """Open a client of an address."""
+    any_limiter: Any = limiter or UnlimitedLimiter()
+    session = open_session(url, headers or {}, any_limiter, in_flight=8, timeout_seconds=seconds)
     try:
-        yield Door(wire=wire, lane="7")
+        yield LmsClient(session=session, queue="7")
     finally:
-        await wire.close()
+        await session.close()
 
 
 def raw_connection(system: str, url: str, **changes: Any) -> dict[str, Any]:
@@ -259,47 +263,60 @@ def a_connection(system: str, url: str = "http://127.0.0.1:9", **changes: Any) -
 
 
 @asynccontextmanager
-async def connected(connection: Connection, pace: FreePace | None = None) -> AsyncIterator[tuple[Connector, Door]]:
+async def connected(
+    connection: Connection, limiter: UnlimitedLimiter | None = None
+) -> AsyncIterator[tuple[Connector, LmsClient]]:
     """Connect to the LMS of a connection."""
     seconds = connection.timeout_seconds
-    async with a_door(connection.base_url, lms.headers_of(connection), pace=pace, seconds=seconds) as door:
-        yield lms.connect(connection, door), door
+    async with a_client(
+        connection.base_url, lms.headers_of(connection), limiter=limiter, seconds=seconds
+    ) as client:
+        yield lms.connect(connection, client), client
 
 
 @asynccontextmanager
-async def a_desk(ledger: Ledger, job_id: int, connection: Connection, **changes: Any) -> AsyncIterator[Desk]:
-    """Return the desk at which a job is worked off; look-ups are not delayed."""
-    async with connected(connection) as (connector, door):
+async def a_job_context(
+    ledger: Ledger, job_id: int, connection: Connection, **changes: Any
+) -> AsyncIterator[JobContext]:
+    """Open the context of a job; look-ups are not delayed."""
+    async with connected(connection) as (connector, client):
         values = {
             "job_id": job_id,
             "connection": connection.name,
             "owner": owner_name(),
             "ledger": ledger,
             "connector": connector,
-            "door": door,
-            "breaker": Breaker(connection.breaker),
+            "client": client,
+            "breaker": CircuitBreaker(connection.breaker),
             "rows_per_call": connector.rules.rows_per_call,
             "lookup_pauses": (0.0, 0.0, 0.0),
         }
-        yield Desk(**{**values, **changes})
+        yield JobContext(**{**values, **changes})
 
 
 def enrolments(ids: Sequence[str], **changes: Any) -> list[Enrolment]:
-    """Return rows on their way to a registration, numbered from 1."""
+    """Return the enrolments of candidates, numbered from 1."""
     return [
-        Enrolment(row_id=number, candidate_id=who, row=a_row(number, **changes), key=f"roster-{who}-{number}")
-        for number, who in enumerate(ids, start=1)
+        Enrolment(
+            row_id=number,
+            candidate_id=candidate_id,
+            row=a_row(number, **changes),
+            idempotency_key=f"roster-{candidate_id}-{number}",
+        )
+        for number, candidate_id in enumerate(ids, start=1)
     ]
 
 
-def a_deed_of(action: Action, candidate_id: str, row_id: int = 1, **changes: Any) -> Deed:
-    """Return something to be done to somebody, or to their registration on course 58, as `row` has it."""
+def an_action_request(action: Action, candidate_id: str, row_id: int = 1, **changes: Any) -> ActionRequest:
+    """Return an action on a person, or on their registration on course 58, with the values of `row`."""
     row = a_row(row_id, action=action, **changes.pop("row", {}))
-    return Deed(**{"row_id": row_id, "action": action, "row": row, "candidate_id": candidate_id, **changes})
+    return ActionRequest(
+        **{"row_id": row_id, "action": action, "row": row, "candidate_id": candidate_id, **changes}
+    )
 
 
 async def nothing() -> None:
-    """Be an intent that commits nothing."""
+    """An intent that commits nothing."""
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import httpx
 from tests import servers
 from tests.conftest import Lms, Office, people
 from tests.queues import RESTING, Queue, Service, open_queue
-from worker.sandbox.server import make_world, running
+from worker.sandbox.server import make_state, running
 
 #: A job may take so long after the last kill (seconds): a lease, a sweep, and the work that is left.
 LONGEST_END = 150.0
@@ -59,7 +59,7 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.postgres = servers.open_postgres(folder / "postgres")
-        self.port = servers.free_port(19_000)
+        self.port = servers.free_port()
         self.redis: Any = None
         self.start_redis()
 
@@ -109,7 +109,7 @@ def play(number: int, seed: int, shared: Servers) -> Round:
 
 
 def _open_office(stack: ExitStack, shared: Servers, system: str, number: int) -> tuple[Lms, Office]:
-    url = stack.enter_context(running(make_world(latency=0.02, seed=number, bad_days=SYSTEMS[system])))
+    url = stack.enter_context(running(make_state(latency=0.02, seed=number, bad_days=SYSTEMS[system])))
     client = stack.enter_context(httpx.Client(base_url=url, timeout=60))
     lms = Lms(url, client, None)
     folder = Path(tempfile.mkdtemp(dir=shared.folder))

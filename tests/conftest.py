@@ -16,17 +16,23 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 import pytest
+import redis
+from worker.ledger.access import Ledger
+from worker.ledger.engine import open_engine
 
 from tests import servers
+from tests.fork_client import Forked, ForkServer
+from worker.ledger import bells
 
 ROSTER = Path(sys.executable).with_name("roster")
 SECRETS = {
@@ -61,23 +67,53 @@ def postgres() -> Any:
     folder above all runs to others.
     """
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}-{time.monotonic_ns()}"
-    return servers.open_postgres(Path(tempfile.gettempdir()) / f"roster-postgres-{run}")
+    server = servers.open_postgres(Path(tempfile.gettempdir()) / f"roster-postgres-{run}")
+    servers.write_without_sync(server)
+    return server
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres: Any) -> str:
+    return servers.migrated_database(postgres)
 
 
 @pytest.fixture
-def database(postgres: Any) -> Iterator[str]:
-    """Return the address of an empty PostgreSQL database."""
+def database(postgres: Any, _migrated: str) -> Iterator[str]:
+    """Return the address of a PostgreSQL database that is an empty ledger."""
+    with servers.a_database(postgres, _migrated) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database(postgres: Any) -> Iterator[str]:
+    """Return the address of a PostgreSQL database in which there is nothing."""
     with servers.a_database(postgres) as url:
         yield url
 
 
 @pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[Any]:
-    """Return an empty Redis of one's own."""
+def own_redis(tmp_path: Path) -> Iterator[Any]:
+    """Return an empty Redis that the test may stop."""
     server = servers.open_redis(servers.free_port(), tmp_path / "redis")
     yield server
     if server.is_running():
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def _shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    server = servers.open_redis(servers.free_port(), tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server(_shared_redis: Any) -> Any:
+    """Return the Redis of this test process, emptied; nothing may stop it."""
+    with redis.Redis.from_url(_shared_redis.connection_url) as client:
+        client.flushall()
+        client.script_flush()
+    return _shared_redis
 
 
 @dataclass
@@ -171,6 +207,20 @@ def wait_until(condition: Callable[[], Any], what: str = "the condition") -> Non
         time.sleep(POLL_SECONDS)
 
 
+def wait_for_sweeps(ledger: str, count: int, or_until: Callable[[], bool] = lambda: False) -> None:
+    """Wait until the ledger at this address has been swept so many times more."""
+    opened = Ledger(open_engine(ledger))
+    swept = set()
+
+    def are_over() -> bool:
+        with opened.read() as tx:
+            swept.add(bells.last_swept(tx))
+        return len(swept) > count or or_until()
+
+    wait_until(are_over, f"{count} sweeps")
+    opened.close()
+
+
 @dataclass
 class Result:
     """What a command left behind. No command ever shows a traceback, so a result with one is no result."""
@@ -181,7 +231,7 @@ class Result:
 
     def __post_init__(self) -> None:
         assert "Traceback" not in self.err + self.out, self.err
-        assert "should not have happened" not in self.err, self.err
+        assert "Unexpected error" not in self.err, self.err
 
     @cached_property
     def json(self) -> Any:
@@ -234,7 +284,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 class Running:
     """A command that is under way."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     out: Path
     err: Path
 
@@ -269,6 +319,8 @@ class Office:
     folder: Path
     lms: Lms | None = None
     environment: dict[str, str] = field(default_factory=lambda: dict(SECRETS))
+    #: Forks for each command; without it, each command is an interpreter of its own.
+    fork_server: ForkServer | None = None
     _started: list[Running] = field(default_factory=list)
 
     def configure(self, text: str) -> None:
@@ -317,16 +369,20 @@ class Office:
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         given = self.folder / stdin if stdin else Path(os.devnull)
         with out.open("wb") as stdout, err.open("wb") as stderr, given.open("rb") as typed:
-            process = subprocess.Popen(
-                [*prefix, str(ROSTER), *map(str, words)],
-                cwd=self.folder,
-                env=self._environment(),
-                stdin=typed,
-                stdout=stdout,
-                stderr=stderr,
-            )
+            command = [*prefix, str(ROSTER), *map(str, words)]
+            process = self.launch(command, stdin=typed, stdout=stdout, stderr=stderr)
         self._started.append(Running(process, out, err))
         return self._started[-1]
+
+    def launch(
+        self, command: Sequence[str], environment: Mapping[str, str] = MappingProxyType({}), **options: Any
+    ) -> Any:
+        """Start a console script in this folder: its path and arguments, and options of `subprocess.Popen`."""
+        environment = self._environment() | dict(environment)
+        forks = self.fork_server
+        if forks and Path(command[0]).parent == ROSTER.parent and forks.can_start(environment):
+            return forks.start(command, cwd=self.folder, env=environment, **options)
+        return subprocess.Popen(command, cwd=self.folder, env=environment, **options)
 
     def close(self) -> None:
         for running in self._started:
@@ -406,13 +462,13 @@ def _tls() -> ssl.SSLContext:
 @pytest.fixture
 def sandbox(_tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
     """Start pretend LMSs; the options are those of `make_world`. At the end nobody may be there twice."""
-    from worker.sandbox.server import make_world, running  # noqa: PLC0415 - most tests need no web server
+    from worker.sandbox.server import make_state, running  # noqa: PLC0415 - most tests need no web server
 
     with ExitStack() as stack:
         started = []
 
         def start(**options: Any) -> Lms:
-            world = make_world(**options)
+            world = make_state(**options)
             url = stack.enter_context(running(world))
             client = stack.enter_context(httpx.Client(base_url=url, verify=_tls, timeout=LONGEST_SECONDS))
             started.append(Lms(url, client, world))
@@ -424,23 +480,34 @@ def sandbox(_tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
 
 
 @pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Start the process that forks for each command of this test process."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
 def _empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one new ledger for all offices: the migration takes as long as many a test."""
-    desk = Office(tmp_path_factory.mktemp("ledger"))
-    assert desk.type("jobs").code == 0
-    return desk.folder / "roster.db"
+    path = tmp_path_factory.mktemp("ledger") / "roster.db"
+    open_engine(f"sqlite:///{path}").dispose()
+    return path
 
 
 @pytest.fixture
-def office(tmp_path: Path, _empty_ledger: Path) -> Iterator[Callable[..., Office]]:
+def office(
+    tmp_path: Path, _empty_ledger: Path, fork_server: ForkServer, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Office]]:
     """Open offices: `office(lms)` for Tahdah, `office(lms, "kmi")`, with further keys of the connection."""
     opened: list[Office] = []
+    forks = None if request.node.get_closest_marker("console_script") else fork_server
 
     def open_one(lms: Lms | None = None, name: str = "north", **options: Any) -> Office:
         folder = tmp_path / f"office{len(opened)}"
         folder.mkdir()
         shutil.copyfile(_empty_ledger, folder / "roster.db")
-        opened.append(Office(folder, lms))
+        opened.append(Office(folder, lms, fork_server=forks))
         if lms is not None:
             opened[-1].connect(lms.url, name, **options)
         return opened[-1]
@@ -473,13 +540,13 @@ def samples() -> Path:
 
 @pytest.fixture
 def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
-    """Let an office work through a queue of its own: `queue(office)`."""
-    from tests.queues import open_queue  # noqa: PLC0415 - most tests need no queue
+    """Let an office work through a queue: `queue(office)`, or `queue(office, own_redis)` with its own Redis."""
+    from tests.queues import QUICK_SWEEP_SECONDS, open_queue  # noqa: PLC0415 - most tests need no queue
 
     with ExitStack() as stack:
 
-        def start(desk: Office) -> Any:
-            opened = open_queue(desk, database, redis_server.connection_url + "/0")
+        def start(desk: Office, broker: Any = redis_server) -> Any:
+            opened = open_queue(desk, database, broker.connection_url + "/0", sweep_seconds=QUICK_SWEEP_SECONDS)
             stack.callback(opened.close)
             return opened
 

@@ -1,4 +1,4 @@
-"""What comes in by itself: drop folders of an office, and a `roster serve` that watches them."""
+"""Drop folders of a test office, and a `roster serve` that watches them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests import servers
-
 if TYPE_CHECKING:
     from tests.conftest import Office, Running
 
 
-def folder_of(office: Office, name: str = "inbox", **options: Any) -> Path:
-    """Give an office a drop folder."""
+def add_drop_folder(office: Office, name: str = "inbox", **options: Any) -> Path:
+    """Configure a drop folder and return its path."""
     path = office.folder / name
     path.mkdir()
     values = {"path": name, "settle_seconds": 1, **options}
@@ -30,21 +28,27 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def drop(roster: Path, folder: Path, name: str | None = None) -> None:
-    """Drop a copy of a file as people do: written under its name."""
+def copy_into(roster: Path, folder: Path, name: str | None = None) -> None:
+    """Copy a file into a drop folder as people do: written under its name."""
     shutil.copyfile(roster, folder / (name or roster.name))
 
 
-def serve(office: Office, place: int = 0) -> Running:
-    """Start `roster serve` without a broker; `place` tells several of one test apart."""
+def serve(office: Office) -> Running:
+    """Start `roster serve` without a broker."""
     office.environment["ROSTER_SWEEP_SECONDS"] = "0.5"
-    return office.start("serve", "--port", servers.free_port() + 25 + place)
+    return office.start("serve", "--port", 0)
 
 
-def lies_in(folder: Path) -> list[str]:
+def files_in(folder: Path) -> list[str]:
     """Return the names of the files in a folder."""
     return sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 
-def summary_beside(folder: Path, stem: str) -> dict[str, Any]:
+def summary_in(folder: Path, stem: str) -> dict[str, Any]:
     return json.loads((folder / f"{stem}.summary.json").read_text("utf-8"))
+
+
+def message_in(folder: Path, stem: str) -> str:
+    """Return the message next to a file in `failed/`, empty while it is not written."""
+    path = folder / f"{stem}.message.txt"
+    return path.read_text("utf-8-sig") if path.exists() else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,12 +16,14 @@ import psutil
 import psycopg
 import redis
 
+from tests.fork_client import Forked
+
 if TYPE_CHECKING:
     from tests.conftest import Office, Result
 
 CELERY = Path(sys.executable).with_name("celery")
-#: How often beat rings for a sweep in the tests (seconds).
-SWEEP_SECONDS = 1
+#: How often beat rings for a sweep, in the tests and otherwise (seconds).
+QUICK_SWEEP_SECONDS, SWEEP_SECONDS = 0.2, 1.0
 #: A job in one of these states moves no more by itself.
 RESTING = {"succeeded", "completed_with_errors", "held", "paused", "cancelled", "failed", "invalid"}
 
@@ -29,7 +32,7 @@ RESTING = {"succeeded", "completed_with_errors", "held", "paused", "cancelled", 
 class Service:
     """A process of Celery that is up."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     log: Path
 
     @property
@@ -90,14 +93,13 @@ class Queue:
     def start(self, *words: str, **environment: str) -> Service:
         """Start a command of `celery -A worker`."""
         log = self.office.folder / f"{len(self._services)}.{words[0]}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
+        with log.open("wb") as output, Path(os.devnull).open("rb") as nothing:
+            process = self.office.launch(
                 [str(CELERY), "-A", "worker", *words],
-                cwd=self.office.folder,
-                env=self.office._environment() | {"PYTHONWARNINGS": "ignore", **environment},
-                stdin=subprocess.DEVNULL,
+                {"PYTHONWARNINGS": "ignore", **environment},
+                stdin=nothing,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=output,
                 start_new_session=True,
             )
         self._services.append(Service(process, log))
@@ -109,12 +111,17 @@ class Queue:
         assert result.code == 0, result.err
         return result.json["job"]
 
+    @property
+    def ledger(self) -> str:
+        """Return the address of the ledger."""
+        return self.office.environment["ROSTER_LEDGER"]
+
     def state(self, job: int) -> str:
         return self.ask("select state from job where id = %s", job)
 
     def ask(self, query: str, *values: Any) -> Any:
         """Return the first value that the ledger has for a query; None when it is away or has none."""
-        url = self.office.environment["ROSTER_LEDGER"].replace("+psycopg", "")
+        url = self.ledger.replace("+psycopg", "")
         try:
             with psycopg.connect(url) as connection:
                 line = connection.execute(query, values).fetchone()
@@ -126,9 +133,9 @@ class Queue:
         """Wait until jobs move no more; return their reports, held against what the LMS holds."""
         for job in jobs:
             what = f"the end of job {job}"
-            self.until(lambda job=job: self.state(job) in RESTING, what, seconds=seconds, every=0.3)
+            self.until(lambda job=job: self.state(job) in RESTING, what, seconds=seconds)
         states = {job: self.ask("select state || ': ' || reason from job where id = %s", job) for job in jobs}
-        assert not [why for why in states.values() if "should not have happened" in why], f"{states}\n{self.logs()}"
+        assert not [why for why in states.values() if "Unexpected error" in why], f"{states}\n{self.logs()}"
         return [self.office.balanced(self.office.type("report", job, "--json")) for job in jobs]
 
     def until(
@@ -166,11 +173,11 @@ class Queue:
             service.close()
 
 
-def open_queue(office: Office, database: str, broker: str) -> Queue:
+def open_queue(office: Office, database: str, broker: str, *, sweep_seconds: float = SWEEP_SECONDS) -> Queue:
     """Let an office work through a queue: its ledger and its broker become these."""
     office.environment |= {
         "ROSTER_LEDGER": database,
         "ROSTER_BROKER": broker,
-        "ROSTER_SWEEP_SECONDS": str(SWEEP_SECONDS),
+        "ROSTER_SWEEP_SECONDS": str(sweep_seconds),
     }
     return Queue(office, broker)

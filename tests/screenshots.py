@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.chromium import ARGUMENTS, find_browser, is_up
 from tests.conftest import ROSTER, SECRETS, wait_until
 from tests.servers import free_port
-from worker.sandbox.server import make_world, running
+from worker.sandbox.server import make_state, running
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "screenshots"
@@ -40,7 +40,7 @@ def main() -> int:
     PICTURES.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="roster-") as folder,
-        running(make_world()) as sandbox,
+        running(make_state()) as sandbox,
         a_page(Path(folder), sandbox) as url,
         sync_playwright() as playwright,
     ):

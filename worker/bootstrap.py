@@ -1,4 +1,4 @@
-"""The composition root: settings → the real ledger, connections and lines to LMSs. Nothing is opened at import."""
+"""The composition root: from settings to the ledger and to sessions with LMSs. Nothing is opened at import."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms, settings
 from worker.errors import SettingsError
-from worker.intake.storage import is_address, refuse_unwritable
+from worker.intake.storage import check_writable, is_address
 from worker.ledger import jobs, key_value, rows
 from worker.ledger.database import now, open_engine
 from worker.ledger.leases import owner_name
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from worker.errors import RosterError
     from worker.ledger.database import Transaction
-    from worker.lms.http import Door, Wire
-    from worker.pace.limiter import Gate
+    from worker.lms.http import LmsClient, LmsSession
+    from worker.pace.limiter import RateLimiter
     from worker.pace.rate import Rate
     from worker.pace.stores.memory import PaceStore
-    from worker.registration.context import Desk
+    from worker.registration.context import JobContext
     from worker.settings import Connection, Settings
 
-#: A call that was given leave and never reported holds its slot for so much longer than it may take (seconds).
+#: A call whose permit was never released holds its slot for this much longer than its timeout (seconds).
 LEASE_MARGIN_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What a door hands to the core."""
+    """What commands, the page, the API and the workers work with."""
 
     settings: Settings
     ledger: Ledger
@@ -41,18 +41,18 @@ class Services:
 
     @property
     def files(self) -> Path:
-        """Return the folder of this machine in which uploads wait and drafts lie."""
+        """Return the folder of this machine for uploads and drafts."""
         return Path(self.settings.scratch if is_address(self.settings.files) else self.settings.files)
 
     @property
     def store(self) -> str:
-        """Return where rosters and reports stay, for every machine: a path or an address."""
+        """Return where rosters and reports are stored, for every machine: a path or an address."""
         return self.settings.files
 
     def connection(self, name: str | None) -> Connection:
         """Return the connection of that name, or the only one when no name is given.
 
-        Raises SettingsError that names those there are.
+        Raises SettingsError that names the configured ones.
         """
         raw = self.settings.connections
         if not raw:
@@ -62,7 +62,7 @@ class Services:
         known = ", ".join(sorted(raw))
         if name is None:
             if len(raw) > 1:
-                raise SettingsError(f"Say which connection to use: --to NAME, one of {known}")
+                raise SettingsError(f"Choose a connection with --to NAME, one of {known}")
             name = next(iter(raw))
         found = next((key for key in raw if key.casefold() == name.casefold()), None)
         if found is None:
@@ -77,19 +77,19 @@ class Services:
         return [*settings.unknown_variables(), *literal]
 
     def known_rate(self, tx: Transaction, connection: Connection) -> float | None:
-        """Return the calls a second that are configured, or that held when the credential was last used."""
+        """Return the calls per second that are configured, or that were found when the credential was last used."""
         configured = configured_rate(connection)
         if configured is not None:
             return configured.per_second
-        remembered = key_value.recall(tx, pace_memory(connection)) or {}
-        return float(remembered.get("rate") or 0) or None
+        stored = key_value.get(tx, pace_key(connection)) or {}
+        return float(stored.get("rate") or 0) or None
 
 
 def open_services(config: Path | None) -> Services:
     """Read the configuration and open the ledger. Raises SettingsError or UsageError."""
     read = settings.load(config)
     if is_address(read.files):
-        refuse_unwritable(read.files)
+        check_writable(read.files)
     return Services(settings=read, ledger=Ledger(open_engine(read.ledger)), owner=owner_name())
 
 
@@ -99,13 +99,13 @@ def credential_of(connection: Connection) -> str:
     return hashlib.sha256(f"{connection.base_url}|{proof}".encode()).hexdigest()[:32]
 
 
-def pace_memory(connection: Connection) -> str:
-    """Return the name under which the ledger remembers the pace of a credential."""
+def pace_key(connection: Connection) -> str:
+    """Return the key under which the ledger stores the pace of a credential."""
     return f"pace:{credential_of(connection)}"
 
 
 def configured_rate(connection: Connection) -> Rate | None:
-    """Return the rate that the configuration sets; raises SettingsError when it is written otherwise."""
+    """Return the rate that the configuration sets; raises SettingsError when it is not a rate."""
     from worker.pace.rate import parse_rate  # noqa: PLC0415
 
     try:
@@ -114,29 +114,29 @@ def configured_rate(connection: Connection) -> Rate | None:
         raise SettingsError(f"connections.{connection.name}.rate: {error}") from None
 
 
-def open_gate(services: Services, connection: Connection) -> Gate:
-    """Return the gate before an LMS's calls, at the pace that held when the credential was last used."""
-    from worker.pace.limiter import Gate  # noqa: PLC0415
+def open_limiter(services: Services, connection: Connection) -> RateLimiter:
+    """Return the rate limiter of an account, at the pace that was found when the credential was last used."""
+    from worker.pace.limiter import RateLimiter  # noqa: PLC0415
 
-    return Gate(_open_store(services, connection), max_in_flight=connection.max_in_flight)
+    return RateLimiter(_open_store(services, connection), max_in_flight=connection.max_in_flight)
 
 
 def _open_store(services: Services, connection: Connection) -> PaceStore:
-    """Return where the pace is kept: in this process, or in the broker's Redis for all who use it."""
-    from worker.pace.state import Bounds  # noqa: PLC0415
+    """Return the store of the pace: in this process, or in the broker's Redis for all processes."""
+    from worker.pace.state import Limits  # noqa: PLC0415
     from worker.pace.stores import persistence  # noqa: PLC0415
     from worker.pace.stores.memory import MemoryStore  # noqa: PLC0415
 
     with services.ledger.read() as tx:
-        remembered = key_value.recall(tx, pace_memory(connection)) or {}
-    bounds = Bounds(max_in_flight=connection.max_in_flight, rate=configured_rate(connection))
-    found = persistence.from_memory(remembered, now=now())
-    not_before = float(remembered.get("not_before") or 0)
+        stored = key_value.get(tx, pace_key(connection)) or {}
+    bounds = Limits(max_in_flight=connection.max_in_flight, rate=configured_rate(connection))
+    found = persistence.from_memory(stored, now=now())
+    not_before = float(stored.get("not_before") or 0)
     if not services.settings.broker:
         return MemoryStore(bounds, found=found, not_before=not_before)
-    from worker.pace.stores.redis import SharedStore, open_redis  # noqa: PLC0415 - 100 ms that only a queue costs
+    from worker.pace.stores.redis import RedisStore, open_redis  # noqa: PLC0415 - 100 ms that only a queue costs
 
-    return SharedStore(
+    return RedisStore(
         open_redis(services.settings.broker),
         credential_of(connection),
         bounds,
@@ -147,53 +147,53 @@ def _open_store(services: Services, connection: Connection) -> PaceStore:
     )
 
 
-def open_wire(services: Services, connection: Connection) -> Wire:
-    """Open the line to a connection's LMS."""
-    from worker.lms.http import open_wire as dial  # noqa: PLC0415 - 250 ms that only a talking command costs
+def open_lms_session(services: Services, connection: Connection) -> LmsSession:
+    """Open a session with a connection's LMS, shared by all jobs of its account."""
+    from worker.lms.http import open_session  # noqa: PLC0415 - 250 ms for commands that call an LMS
 
-    return dial(
+    return open_session(
         connection.base_url,
         lms.headers_of(connection),
-        open_gate(services, connection),
+        open_limiter(services, connection),
         in_flight=connection.max_in_flight,
         timeout_seconds=connection.timeout_seconds,
     )
 
 
-def open_door(wire: Wire, job_id: int) -> Door:
-    """Return a job's way through an open line."""
-    from worker.lms.http import Door  # noqa: PLC0415
+def open_lms_client(session: LmsSession, job_id: int) -> LmsClient:
+    """Return the client of a job over an open session."""
+    from worker.lms.http import LmsClient  # noqa: PLC0415
 
-    return Door(wire=wire, lane=str(job_id))
+    return LmsClient(session=session, queue=str(job_id))
 
 
-def open_desk(
+def open_job_context(
     services: Services,
     connection: Connection,
     job_id: int,
-    door: Door,
+    client: LmsClient,
     stopping: Callable[[], RosterError | None],
-) -> Desk:
-    """Return the desk at which this process works on a job; `stopping` tells why nothing more may be sent."""
-    from worker.registration.breaker import Breaker  # noqa: PLC0415
-    from worker.registration.context import Desk  # noqa: PLC0415
+) -> JobContext:
+    """Return the context in which this process runs a job; `stopping` returns why nothing more may be sent."""
+    from worker.registration.breaker import CircuitBreaker  # noqa: PLC0415
+    from worker.registration.context import JobContext  # noqa: PLC0415
 
-    connector = lms.connect(connection, door)
+    connector = lms.connect(connection, client)
     with services.ledger.read() as tx:
         proven = rows.proven_courses(tx, connection.name)
         job = jobs.find_job(tx, job_id)
-    desk = Desk(
+    context = JobContext(
         job_id=job_id,
         connection=connection.name,
         owner=services.owner,
         ledger=services.ledger,
         connector=connector,
-        door=door,
-        breaker=Breaker(connection.breaker, proven=proven),
+        client=client,
+        breaker=CircuitBreaker(connection.breaker, proven=proven),
         lookup_pauses=connection.lookup_pauses,
         rows_per_call=connector.rules.rows_per_call,
-        stopping=stopping,
+        stop_reason=stopping,
         update_existing=job is not None and bool(job.options.get("update_existing")),
     )
-    door.rows_left = lambda: desk.rows_left
-    return desk
+    client.rows_left = lambda: context.rows_left
+    return context

@@ -1,6 +1,6 @@
 """The Celery app: `celery -A worker worker|beat|flower` finds it here. Settings and their reasons; no work.
 
-Redis loses and doubles a message now and then, whatever is set: claims in the ledger and the sweep mend that.
+Redis loses and doubles a message now and then, whatever is set: claims in the ledger and the sweep correct that.
 """
 
 from __future__ import annotations
@@ -16,44 +16,45 @@ from structlog.contextvars import bound_contextvars
 from worker import logs, settings
 from worker.errors import RosterError, SettingsError
 from worker.ledger.queue import Task as Name
-from worker.runtime import flower, process
+from worker.runtime import flower
 from worker.runtime.preload import preload
+from worker.runtime.process import shutdown, shutting_down
 from worker.safe_errors import place_of
 from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
     from worker.settings import Settings
 
-#: Whoever is at work sweeps by then, when every slot is taken.
-VOID_AFTER_SECONDS = 60.0
+#: The sweep's message expires after this; when every slot is taken, a busy worker sweeps by then (seconds).
+EXPIRES_SECONDS = 60.0
 
 
 def beat_table(every_seconds: float) -> dict[str, dict[str, Any]]:
-    """Return what beat rings, and how often; a bell that nobody answered in time is void."""
+    """Return what beat publishes, and how often; a message that no worker took in time expires."""
     return {
         "sweep": {
             "task": Name.SWEEP.value,
             "schedule": every_seconds,
-            "options": {"expires": VOID_AFTER_SECONDS, "priority": 0},
+            "options": {"expires": EXPIRES_SECONDS, "priority": 0},
         }
     }
 
 
 #: Messages in Redis begin with this, so that one Redis may serve others too.
 PREFIX = "roster:queue:"
-#: Reading a million rows and the list of their people takes its time; a job gives its slot up after five minutes.
+#: Importing a million rows and the list of their people takes long; a time slice ends after five minutes.
 LONGEST_SPLIT_SECONDS, LONGEST_TASK_SECONDS = 6 * 3600, 1800
 
 
 class TaskFailed(Exception):
-    """A task met an error that nobody foresaw; tells its kind and place, never its text."""
+    """A task met an unexpected error; its message is the kind and place of that, never its text."""
 
 
 class RosterTask(Task):  # type: ignore[misc]
-    """A task that tells nothing personal when it fails, and says in every log line which one it is."""
+    """A task that shows nothing personal when it fails, and adds its name and id to every log line."""
 
     def __call__(self, *ids: int) -> Any:
-        """Run the task; errors keep their kind and lose their text, in which an LMS's answer may stand."""
+        """Run the task; errors keep their kind and lose their text, which may have an LMS's response."""
         with bound_contextvars(task=self.name, **dict(zip(("id",), ids, strict=False))):
             try:
                 return self.run(*ids)
@@ -90,7 +91,7 @@ def _delivery() -> dict[str, Any]:
         "task_acks_on_timeout": True,
         # A worker takes what it can work on now, so that others find the rest.
         "worker_prefetch_multiplier": 1,
-        # Backstops only: a job gives way by itself.
+        # A last resort: a time slice ends by itself.
         "task_time_limit": LONGEST_TASK_SECONDS,
         "task_annotations": {Name.SPLIT.value: {"time_limit": LONGEST_SPLIT_SECONDS}},
         # A lost connection to Redis does not end what is being sent; 6.0 would.
@@ -105,11 +106,11 @@ def _connection() -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
-            # Longer than any task; what a dead worker held is rung for again by the sweep long before.
+            # Longer than any task; what a dead worker had is published again by the sweep long before.
             "visibility_timeout": LONGEST_SPLIT_SECONDS + 600,
             "unacked_restore_interval": 15,
             "unacked_restore_throttle": 1,
-            # Without these a half-open line hangs a worker for good.
+            # Without these a half-open connection hangs a worker for good.
             "socket_timeout": 15,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
@@ -121,7 +122,7 @@ def _connection() -> dict[str, Any]:
             "priority_steps": [0, 3, 6],
         },
         "broker_pool_acquire_timeout": 10,
-        # A door does not hang while Redis is away: the sweep rings later.
+        # A command or request does not hang while Redis is away: the sweep publishes later.
         "task_publish_retry_policy": {
             "max_retries": 3,
             "interval_start": 0.1,
@@ -147,7 +148,7 @@ def _results() -> dict[str, Any]:
 
 def _life(config: Settings) -> dict[str, Any]:
     return {
-        # Told to end, a worker finishes the calls under way, gives its claims back and leaves.
+        # When it is stopped, a worker finishes the calls in progress, releases its claims and exits.
         "worker_soft_shutdown_timeout": 20,
         "worker_enable_soft_shutdown_on_idle": False,
         "worker_max_tasks_per_child": 1000,
@@ -162,13 +163,13 @@ def _life(config: Settings) -> dict[str, Any]:
 
 
 @signals.worker_shutting_down.connect
-def _tell_children(**_: Any) -> None:
-    process.ending.set()
+def _stop_children(**_: Any) -> None:
+    shutting_down.set()
 
 
 @signals.worker_process_shutdown.connect
-def _leave(**_: Any) -> None:
-    process.leave()
+def _close(**_: Any) -> None:
+    shutdown()
 
 
 def _refuse_other_tasks(**_: Any) -> None:
@@ -193,7 +194,7 @@ def _app_of_this_program() -> Celery:
                 "No broker is configured. Set `broker` in roster.toml, as in redis://127.0.0.1:6379/0"
             )
         if not {"beat", "flower"} & set(sys.argv):
-            settings.read_post(config)
+            settings.read_message_settings(config)
         if "flower" in sys.argv:
             flower.prepare()
     except RosterError as error:

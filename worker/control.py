@@ -1,38 +1,73 @@
-"""Hand a job to those who work in the background: the workers behind the broker, or else `roster serve` itself."""
+"""What people may ask for: submit, pause, resume, cancel, retry, undo and resolve. The one place for each.
+
+The command line, the page and the API call these functions. Each changes the ledger in one transaction, which also
+records who asked when `actor` is given, and then publishes the task messages that are due. A sweep works for drop
+folders and schedules, and publishes by itself: there jobs are opened by `worker.jobs.submission`, as in `submit`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from worker import lms
-from worker.intake.accept import accept
-from worker.jobs import lifecycle
+from worker.jobs import lifecycle, submission
+from worker.jobs import resolve as resolving
 from worker.jobs.undo import open_undo
-from worker.ledger import queue
+from worker.ledger import accounts, jobs, queue, rows
 from worker.ledger.database import now
 from worker.model import Driver
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from worker.bootstrap import Services
-    from worker.intake.accept import Accepted, Arrival, Options
+    from worker.intake.accept import Origin
+    from worker.intake.answer_file import AnswerRow
+    from worker.intake.options import Options
+    from worker.jobs.resolve import Resolution
+    from worker.jobs.submission import Submission
     from worker.ledger.database import Transaction
     from worker.settings import Connection
 
-#: Told the job that an act was about or has opened, in the act's transaction.
-Note = Callable[["Transaction", int], None]
-#: `roster serve` without a broker sweeps every few seconds; one that did not for so long is not at work (seconds).
-AT_WORK_SECONDS = 60.0
+#: A background process that sweeps every few seconds and did not for this long is not running (seconds).
+SWEPT_WITHIN_SECONDS = 60.0
 
 
-def _no_note(_tx: Transaction, _job_id: int) -> None:
-    """Note nothing."""
+class JobAction(StrEnum):
+    """What can be done to a job as a whole."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    UNDO = "undo"
 
 
-def receive(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobActionResult:
+    """What an action did: a sentence for the person, and the job to show now (after `undo` it is another one)."""
+
+    message: str
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What came of a submission; without `is_published` the job starts with a later sweep."""
+
+    submission: Submission
+    is_published: bool
+
+    @property
+    def job_id(self) -> int:
+        """Return the job's id."""
+        return self.submission.job_id
+
+
+def submit(
     services: Services,
     file: Path,
     *,
@@ -40,75 +75,166 @@ def receive(
     connection: Connection,
     options: Options,
     report_dir: Path | None,
-    arrival: Arrival,
-    note: Callable[[Transaction, Accepted], None] | None = None,
-) -> Accepted:
-    """Keep a roster, open its job and have it worked off; a twin at work already is returned as it stands.
+    origin: Origin,
+    actor: str | None = None,
+) -> Submitted:
+    """Store a roster, open its job and hand it to the workers; an open job with the same roster is taken over.
 
-    Without `report_dir` the reports go to the job's own folder below `files`. What these functions take as `note`
-    is called in the transaction that does what they are for.
+    Without `report_dir` the reports go to the job's own folder below `files`.
+    Raises UsageError when there is no such file.
     """
-    accepted = accept(
-        services.ledger,
+
+    def record(tx: Transaction, opened: Submission) -> None:
+        detail = "the same roster was at work already" if opened.duplicate else ""
+        _record(tx, actor, "drop", opened.job_id, detail)
+
+    opened = submission.submit(
+        services,
         file,
         name=name,
         connection=connection,
         options=options,
-        store=services.store,
         report_dir=report_dir,
-        arrival=replace(arrival, driver=Driver.QUEUE),
-        note=note,
+        origin=replace(origin, driver=Driver.QUEUE),
+        record=record,
     )
-    if not accepted.twin and arrival.start is None:
-        start(services, accepted.job_id)
-    return accepted
+    is_due = opened.duplicate or origin.start_at is None
+    return Submitted(submission=opened, is_published=_publish(services, opened.job_id) if is_due else True)
 
 
-def adopt(services: Services, job_id: int) -> str:
-    """Go on with a job that a command left behind, its roster being dropped again; return what to tell them."""
+def perform(services: Services, action: JobAction, job_id: int, *, actor: str | None = None) -> JobActionResult:
+    """Do something to a job in the background. Raises UnknownJob, or UsageError that says why it cannot be done."""
+    return _ACTIONS[action](services, job_id, actor=actor)
+
+
+def pause(services: Services, job_id: int, *, actor: str | None = None) -> JobActionResult:
+    """Pause a job: calls in progress finish, nothing more is sent. Raises UsageError."""
     with services.ledger.write() as tx:
-        told = lifecycle.adopt(tx, job_id)
-    start(services, job_id)
-    return told
+        message = lifecycle.pause(tx, job_id)
+        _record(tx, actor, JobAction.PAUSE, job_id)
+    return JobActionResult(message=message, job_id=job_id)
 
 
-def go_on(services: Services, job_id: int, note: Note = _no_note) -> str:
-    """Go on with a job that stopped. Return what to tell the person; raises UsageError when it cannot go on."""
+def cancel(services: Services, job_id: int, *, actor: str | None = None) -> JobActionResult:
+    """Cancel a job: calls in progress finish, the rest is never sent. Raises UsageError."""
     with services.ledger.write() as tx:
-        told = lifecycle.hand_to_queue(tx, job_id)
-        note(tx, job_id)
-    start(services, job_id)
-    return told
+        message = lifecycle.cancel(tx, job_id)
+        _record(tx, actor, JobAction.CANCEL, job_id)
+    return JobActionResult(message=message, job_id=job_id)
 
 
-def undo(services: Services, job_id: int, note: Note = _no_note) -> int:
-    """Open the job that withdraws what `job_id` registered, and return its id."""
+def resume(
+    services: Services,
+    job_id: int,
+    *,
+    actor: str | None = None,
+    driver: Driver = Driver.QUEUE,
+    report_dir: Path | None = None,
+) -> JobActionResult:
+    """Let a job that stopped continue: with the workers, or in the calling process, which then runs it.
+
+    `report_dir` is where the reports go from now on. Raises UsageError when the job cannot continue.
+    """
+    with services.ledger.write() as tx:
+        message = _continue(tx, job_id, driver, report_dir)
+        _record(tx, actor, JobAction.RESUME, job_id)
+    return _published(services, message, job_id, driver)
+
+
+def retry(
+    services: Services,
+    job_id: int,
+    *,
+    actor: str | None = None,
+    driver: Driver = Driver.QUEUE,
+    report_dir: Path | None = None,
+) -> JobActionResult:
+    """Send the rows of a job again for which nothing was done; the workers leave a job without such rows as it is.
+
+    Raises UsageError when it cannot be retried.
+    """
+    with services.ledger.write() as tx:
+        _record(tx, actor, JobAction.RETRY, job_id)
+        if driver is Driver.QUEUE and lifecycle.has_nothing_to_retry(tx, job_id):
+            return JobActionResult(message=f"Job {job_id}: no rows left to send", job_id=job_id)
+        count = lifecycle.reopen(tx, job_id)
+        _continue(tx, job_id, driver, report_dir)
+    message = f"Job {job_id}: {count} rows will be sent" if count else f"Job {job_id}: no rows left to send"
+    return _published(services, message, job_id, driver)
+
+
+def undo(
+    services: Services,
+    job_id: int,
+    *,
+    actor: str | None = None,
+    driver: Driver = Driver.QUEUE,
+    report_dir: Path | None = None,
+) -> JobActionResult:
+    """Open the job that withdraws what `job_id` registered. Raises UsageError when nothing can be withdrawn."""
     with services.ledger.write() as tx:
         rules = lms.rules_of(services.connection(lifecycle.get_job(tx, job_id).connection))
         undoing = open_undo(tx, job_id, rules)
-        lifecycle.hand_to_queue(tx, undoing)
-        note(tx, undoing)
-    start(services, undoing)
-    return undoing
+        count = rows.count_rows(tx, undoing).total
+        _continue(tx, undoing, driver, report_dir)
+        _record(tx, actor, JobAction.UNDO, job_id, f"job {undoing}")
+    message = f"Job {undoing} withdraws the {count} registrations that job {job_id} made"
+    return _published(services, message, undoing, driver)
 
 
-def retry(services: Services, job_id: int, note: Note = _no_note) -> str:
-    """Send again the rows of a job for which nothing was done; leave one that has none as it is.
+def resolve(services: Services, job_id: int, row: int, resolution: Resolution, *, actor: str | None = None) -> str:
+    """Resolve a row in doubt by what a person found at the LMS, and return what that means for the row.
 
-    Return what to tell the person; raises UsageError when it cannot be tried again.
+    Raises UnknownJob or UsageError.
     """
+    found = (
+        "absent" if resolution.absent else "candidate" if resolution.candidate_id is not None else "registration"
+    )
     with services.ledger.write() as tx:
-        note(tx, job_id)
-        if lifecycle.has_nothing_to_retry(tx, job_id):
-            return f"Job {job_id} has no row for which nothing was done: there is nothing to send again"
-        count = lifecycle.reopen(tx, job_id)
-        lifecycle.hand_to_queue(tx, job_id)
-    start(services, job_id)
-    return f"Job {job_id}: {count} rows will be sent again"
+        message = resolving.resolve_row(tx, job_id, row, resolution)
+        _record(tx, actor, "resolve", job_id, f"row {row}: {found}")
+    return message
 
 
-def start(services: Services, job_id: int) -> bool:
-    """Ring for a job; False when the broker is away: the job then begins with a later sweep."""
+def resolve_from_file(
+    services: Services, job_id: int, file: str, lines: Iterable[AnswerRow], *, actor: str | None = None
+) -> str:
+    """Resolve the rows in doubt that a file answers, all or none, and return a summary. Raises UsageError."""
+    with services.ledger.write() as tx:
+        message = resolving.resolve_from_file(tx, job_id, file, lines)
+        _record(tx, actor, "resolve", job_id, file)
+    return message
+
+
+def has_background_process(services: Services) -> bool:
+    """Return whether a worker or `roster serve` has swept the ledger lately."""
+    with services.ledger.read() as tx:
+        return now() - queue.last_swept(tx) < SWEPT_WITHIN_SECONDS
+
+
+def _continue(tx: Transaction, job_id: int, driver: Driver, report_dir: Path | None) -> str:
+    """Let a job go to the workers, or make it ready for the calling process."""
+    if report_dir is not None:
+        jobs.change_job(tx, job_id, report_dir=str(report_dir.absolute()))
+    if driver is Driver.QUEUE:
+        return lifecycle.hand_to_queue(tx, job_id)
+    lifecycle.resume(tx, job_id)
+    return f"Job {job_id} continues"
+
+
+def _record(tx: Transaction, actor: str | None, action: str, job_id: int, detail: str = "") -> None:
+    if actor is not None:
+        accounts.add_audit_entry(tx, actor=actor, action=action, job_id=job_id, detail=detail)
+
+
+def _published(services: Services, message: str, job_id: int, driver: Driver) -> JobActionResult:
+    if driver is Driver.QUEUE:
+        _publish(services, job_id)
+    return JobActionResult(message=message, job_id=job_id)
+
+
+def _publish(services: Services, job_id: int) -> bool:
+    """Publish a job's task messages; False when the broker is away: the job then starts with a later sweep."""
     if not services.settings.broker:
         return True
     from worker import dispatch  # noqa: PLC0415 - 300 ms that only a queue costs
@@ -116,7 +242,10 @@ def start(services: Services, job_id: int) -> bool:
     return dispatch.start(services, job_id)
 
 
-def anybody_at_work(services: Services) -> bool:
-    """Tell whether somebody works in the background, as far as the ledger knows."""
-    with services.ledger.read() as tx:
-        return now() - queue.last_swept(tx) < AT_WORK_SECONDS
+_ACTIONS: dict[JobAction, Callable[..., JobActionResult]] = {
+    JobAction.PAUSE: pause,
+    JobAction.RESUME: resume,
+    JobAction.CANCEL: cancel,
+    JobAction.RETRY: retry,
+    JobAction.UNDO: undo,
+}

@@ -1,110 +1,115 @@
-"""`doctor`: is everything that a job needs in order? One harmless call to each connection."""
+"""Check that all that jobs need works: ledger, files, queue, folders, schedules, connections, messages.
+
+Returns values; `roster doctor` prints them. Each connection gets one harmless call.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import click
-
-from worker import bootstrap, doctor_doors, lms
-from worker.cli import output
+from worker import bootstrap, control, lms
 from worker.errors import RosterError, SettingsError, UsageError
+from worker.folders import watch
 from worker.intake import storage
-from worker.ledger import jobs, key_value, outbox, queue
+from worker.ledger import dropped_files, jobs, key_value, outbox, queue, schedules
 from worker.ledger.database import now
+from worker.ledger.dropped_files import DroppedFileState
 from worker.notifications import mail
 from worker.notifications.delivery import Undelivered
-from worker.settings import literal_secrets, read_post
+from worker.reports.labels import STATE_INFO, counted
+from worker.settings import literal_secrets, read_message_settings
 from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from worker.bootstrap import Services
-    from worker.settings import Connection, Mail
+    from worker.ledger.jobs import Job
+    from worker.ledger.outbox import Message
+    from worker.ledger.schedules import Schedule
+    from worker.settings import Connection, Folder, Mail
 
-#: Below this a job's ledger and reports may not find room (bytes).
-LITTLE_ROOM = 200 * 1024 * 1024
-#: A queue that was not swept for so much longer than it should be is not at work (seconds).
-LONGEST_WITHOUT_SWEEP = 60.0
-#: What failed longer ago is no longer told (seconds).
-LATELY_SECONDS = 7 * 24 * 3600.0
+#: With less free space a job's ledger and reports may not fit (bytes).
+MIN_FREE_BYTES = 200 * 1024 * 1024
+#: A queue whose last sweep is later than due by more than this does not work (seconds).
+MAX_SWEEP_DELAY = 60.0
+#: Failed messages older than this are not reported (seconds).
+FAILED_WITHIN_SECONDS = 7 * 24 * 3600.0
+#: Up to this many file names are listed.
+MAX_NAMES = 3
 
 
-def doctor(services: Services) -> int:
-    """Print what is in order and what is not; exit 2 when something must be mended."""
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one check, and a sentence about it."""
+
+    is_ok: bool
+    text: str
+
+
+def check_all(services: Services) -> list[Check]:
+    """Check everything that is configured."""
     checks = [
-        _ledger(services),
-        _files(services),
-        *_store(services),
-        *_queue(services),
-        *doctor_doors.folders(services),
-        *doctor_doors.schedules(services),
+        _check_ledger(services),
+        _check_files(services),
+        *_check_store(services),
+        *_check_queue(services),
+        *(_check_folder(services, folder) for folder in services.settings.watched),
+        *_check_schedules(services),
         *(check_connection(services, name) for name in services.settings.connections),
-        *_messages(services),
+        *_check_messages(services),
     ]
     if not services.settings.connections:
-        checks.append((False, "no connection is configured in roster.toml"))
-    for good, sentence in checks:
-        click.secho(f"{'ok  ' if good else 'mend'}  {sentence}", fg="green" if good else "red")
-    return output.DONE if all(good for good, _ in checks) else output.NOTHING_SENT
+        checks.append(Check(is_ok=False, text="no connection is configured in roster.toml"))
+    return checks
 
 
-def _ledger(services: Services) -> tuple[bool, str]:
+def check_sweep(services: Services) -> Check:
+    """Check that the queue was swept lately: then Redis, the ledger, beat and a worker all work."""
+    with services.ledger.read() as tx:
+        last = key_value.get(tx, queue.LAST_SWEEP)
+    if last is None:
+        text = "queue: never swept; start `celery -A worker beat` and `celery -A worker worker`"
+        return Check(is_ok=False, text=text)
+    ago = now() - last["at"]
+    is_ok = ago < services.settings.sweep_seconds + MAX_SWEEP_DELAY
+    remedy = "" if is_ok else "; are `celery -A worker beat` and a worker running?"
+    return Check(is_ok=is_ok, text=f"queue: last swept {ago:.0f} s ago{remedy}")
+
+
+def check_connection(services: Services, name: str) -> Check:
+    """Make one harmless call to a connection."""
+    try:
+        connection = services.connection(name)
+        result = asyncio.run(_probe(services, connection))
+    except RosterError as error:
+        return Check(is_ok=False, text=f"{name}: {error}")
+    return Check(is_ok=True, text=f"{name}: {connection.base_url} {result}")
+
+
+async def _probe(services: Services, connection: Connection) -> str:
+    session = bootstrap.open_lms_session(services, connection)
+    try:
+        return await lms.connect(connection, bootstrap.open_lms_client(session, 0)).probe()
+    finally:
+        await session.close()
+
+
+def _check_ledger(services: Services) -> Check:
     with services.ledger.write() as tx:
         count = len(jobs.list_jobs(tx))
-    return True, f"ledger: {services.ledger.engine.url.render_as_string(hide_password=True)}, {count} jobs"
+    url = services.ledger.engine.url.render_as_string(hide_password=True)
+    return Check(is_ok=True, text=f"ledger: {url}, {counted(count, 'job')}")
 
 
-def swept(services: Services) -> int:
-    """Exit 0 when the queue was swept lately: Redis, the ledger, beat and a worker are then all at work."""
-    good, sentence = _sweep(services)
-    click.echo(sentence)
-    return output.DONE if good else output.NOTHING_SENT
-
-
-def _queue(services: Services) -> list[tuple[bool, str]]:
-    """Look at the broker, and at what only living workers leave behind."""
-    if not services.settings.broker:
-        return []
-    from worker import dispatch  # noqa: PLC0415 - a second that only a queue costs
-
-    reached, broker = dispatch.look(services)
-    warning = shadowing_warning(Path.cwd())
-    # Workers that answer were started in another folder.
-    shadowed = [(reached, f"{'warning' if reached else 'queue'}: {warning}")] if warning else []
-    return [(reached, broker), *shadowed, _sweep(services)]
-
-
-def _sweep(services: Services) -> tuple[bool, str]:
-    with services.ledger.read() as tx:
-        last = key_value.recall(tx, queue.SWEPT)
-    if last is None:
-        return False, "queue: never swept; start `celery -A worker beat` and `celery -A worker worker`"
-    ago = now() - last["at"]
-    good = ago < services.settings.sweep_seconds + LONGEST_WITHOUT_SWEEP
-    remedy = "" if good else "; are `celery -A worker beat` and a worker running?"
-    return good, f"queue: last swept {ago:.0f} s ago{remedy}"
-
-
-def _store(services: Services) -> list[tuple[bool, str]]:
-    """Write to where rosters and reports stay, and remove that again, when it is elsewhere."""
-    if not storage.is_address(services.store):
-        return []
-    probe = storage.below(services.store, f".doctor-{uuid4().hex[:12]}")
-    try:
-        with tempfile.NamedTemporaryFile() as file:
-            storage.put(Path(file.name), probe)
-        storage.remove(probe)
-    except UsageError as error:
-        return [(False, f"files: {error}")]
-    return [(True, f"files: {storage.redacted(services.store)} can be written")]
-
-
-def _files(services: Services) -> tuple[bool, str]:
+def _check_files(services: Services) -> Check:
     folder = services.files
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -113,51 +118,146 @@ def _files(services: Services) -> tuple[bool, str]:
         probe.unlink()
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return False, f"files: {folder} cannot be written: {error.strerror}"
-    return free > LITTLE_ROOM, f"files: {folder}, {free // (1024 * 1024):,} MB free"
+        return Check(is_ok=False, text=f"files: {folder} cannot be written: {error.strerror}")
+    return Check(is_ok=free > MIN_FREE_BYTES, text=f"files: {folder}, {free // (1024 * 1024):,} MB free")
 
 
-def check_connection(services: Services, name: str) -> tuple[bool, str]:
-    """Make one harmless call to a connection; tell whether it went well, and what came of it."""
+def _check_store(services: Services) -> list[Check]:
+    """Write a file to a remote store, and remove it."""
+    if not storage.is_address(services.store):
+        return []
+    probe = storage.join_address(services.store, f".doctor-{uuid4().hex[:12]}")
     try:
-        connection = services.connection(name)
-        return True, f"{name}: {connection.base_url} {asyncio.run(_probe(services, connection))}"
+        with tempfile.NamedTemporaryFile() as file:
+            storage.put(Path(file.name), probe)
+        storage.remove(probe)
+    except UsageError as error:
+        return [Check(is_ok=False, text=f"files: {error}")]
+    return [Check(is_ok=True, text=f"files: {storage.redacted(services.store)} can be written")]
+
+
+def _check_queue(services: Services) -> list[Check]:
+    """Check the broker, and the last sweep, which only running workers make."""
+    if not services.settings.broker:
+        return []
+    from worker import dispatch  # noqa: PLC0415 - a second that only a queue costs
+
+    broker = Check(*dispatch.ping(services))
+    warning = shadowing_warning(Path.cwd())
+    # Workers that answer were started in another folder.
+    text = f"{'warning' if broker.is_ok else 'queue'}: {warning}"
+    shadowed = [Check(is_ok=broker.is_ok, text=text)] if warning else []
+    return [broker, *shadowed, check_sweep(services)]
+
+
+def _check_folder(services: Services, folder: Folder) -> Check:
+    """Check that a drop folder can be used, and name the files in it that need a person."""
+    about = f"folder {folder.name}: {folder.path}"
+    try:
+        connection = services.connection(folder.connection)
+        scan = watch.scan_folder(Path(folder.path))
+        _try_to_write(Path(folder.path))
+        problems = _problems_of(services, folder)
     except RosterError as error:
-        return False, f"{name}: {error}"
+        return Check(is_ok=False, text=f"{about}: {error}")
+    except OSError as error:
+        remedy = "is the share mounted, and may Roster write there?"
+        return Check(is_ok=False, text=f"{about} cannot be used ({error.strerror}); {remedy}")
+    remarks = [f"{about} to {connection.name}", f"{counted(len(scan.files), 'file')} waiting"]
+    if scan.others:
+        remarks.append(f"not rosters, left in place: {_listed(scan.others)}")
+    if not control.has_background_process(services):
+        remarks.append("no process watches it now; start `roster serve` or a worker")
+    return Check(is_ok=not problems, text="; ".join([*remarks, *problems]))
 
 
-def _messages(services: Services) -> list[tuple[bool, str]]:
-    """Look whether each receiver gets its messages, and whether the mail server lets us in; send nothing."""
-    try:
-        post = read_post(services.settings)
-    except SettingsError as error:
-        return [(False, f"messages: {error}")]
+def _try_to_write(folder: Path) -> None:
+    probe = folder / ".roster-doctor"
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
+def _problems_of(services: Services, folder: Folder) -> list[str]:
     with services.ledger.read() as tx:
-        failed = {name: outbox.last_failed(tx, name, now() - LATELY_SECONDS) for name in post.receivers}
-        waiting = outbox.count_waiting(tx) if post.receivers else 0
-    checks = [(True, f"warning: {each}") for each in literal_secrets(services.settings)]
-    checks += [_mail_server(post.mail)] if post.mail is not None else []
-    for name, last in failed.items():
-        said = f"messages to {name}: "
-        said += f"the one on job {last.job_id} is {last.state}: {last.error}" if last else "none that failed lately"
-        checks.append((last is None, said if last is None else f"{said}; `roster message test {name}` tries it"))
+        claimed = dropped_files.files_in(tx, folder.name, DroppedFileState.CLAIMED)
+        taken = dropped_files.files_in(tx, folder.name, DroppedFileState.TAKEN)
+    without = f"is in {watch.PROCESSING}/ and has no job"
+    problems = [f"{drop.name} {without}: {drop.error}" for drop in claimed if drop.error]
+    processing = Path(folder.path) / watch.PROCESSING
+    if not processing.is_dir():
+        return problems
+    gone = [drop.name for drop in taken if not any(map(os.path.exists, (drop.path, drop.target_path or drop.path)))]
+    if gone:
+        problems.append(f"{_listed(gone)} was moved out of {watch.PROCESSING}/; put it back")
+    known = {
+        Path(place).name for drop in (*claimed, *taken) for place in (drop.path, drop.target_path or drop.path)
+    }
+    if unknown := _unknown_files(processing, known):
+        problems.append(
+            f"{_listed(unknown)} in {watch.PROCESSING}/ is unknown to this ledger; "
+            "move it back into the folder to import it"
+        )
+    return problems
+
+
+def _unknown_files(processing: Path, known: set[str]) -> list[str]:
+    """Return the files that are neither known nor reports of known ones."""
+    stems = tuple(f"{Path(name).stem}." for name in known)
+    names = (found.name for found in watch.scan_folder(processing).files)
+    return [name for name in names if name not in known and not name.startswith(stems)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
+
+
+def _check_schedules(services: Services) -> list[Check]:
+    """Check how the last run of each schedule ended."""
+    with services.ledger.read() as tx:
+        last = [(each, jobs.find_job(tx, each.last_job_id or 0)) for each in schedules.list_schedules(tx)]
+    return [_check_schedule(each, job) for each, job in last]
+
+
+def _check_schedule(schedule: Schedule, job: Job | None) -> Check:
+    about = f"schedule {schedule.name}"
+    if schedule.last_error:
+        return Check(is_ok=False, text=f"{about}: {schedule.last_error}")
+    if job is not None and job.has_ended and job.state.needs_person:
+        text = f"{about}: its last job, {job.id}: {STATE_INFO[job.state].label}: {job.reason}"
+        return Check(is_ok=False, text=text)
+    return Check(is_ok=True, text=f"{about}: ok")
+
+
+def _check_messages(services: Services) -> list[Check]:
+    """Check that the mail server accepts the credentials, and that no message failed lately; send nothing."""
+    try:
+        settings = read_message_settings(services.settings)
+    except SettingsError as error:
+        return [Check(is_ok=False, text=f"messages: {error}")]
+    with services.ledger.read() as tx:
+        failed = {name: outbox.last_failed(tx, name, now() - FAILED_WITHIN_SECONDS) for name in settings.receivers}
+        waiting = outbox.count_waiting(tx) if settings.receivers else 0
+    checks = [Check(is_ok=True, text=f"warning: {each}") for each in literal_secrets(services.settings)]
+    checks += [_check_mail_server(settings.mail)] if settings.mail is not None else []
+    checks += [_check_receiver(name, last) for name, last in failed.items()]
     if waiting:
-        checks.append((True, f"messages: {waiting} wait to be sent"))
+        checks.append(Check(is_ok=True, text=f"messages: {waiting} waiting to be sent"))
     return checks
 
 
-def _mail_server(server: Mail) -> tuple[bool, str]:
-    said = "mail: {}:{}".format(*server.address)
+def _check_receiver(name: str, failed: Message | None) -> Check:
+    about = f"messages to {name}:"
+    if failed is None:
+        return Check(is_ok=True, text=f"{about} none failed lately")
+    cause = f"the one about job {failed.job_id} is {failed.state}: {failed.error}"
+    return Check(is_ok=False, text=f"{about} {cause}; try `roster message test {name}`")
+
+
+def _check_mail_server(server: Mail) -> Check:
+    about = "mail: {}:{}".format(*server.address)
     try:
-        mail.look(server)
+        mail.check_login(server)
     except Undelivered as failure:
-        return False, f"{said}: {failure}"
-    return True, f"{said} takes our mail"
-
-
-async def _probe(services: Services, connection: Connection) -> str:
-    wire = bootstrap.open_wire(services, connection)
-    try:
-        return await lms.connect(connection, bootstrap.open_door(wire, 0)).probe()
-    finally:
-        await wire.close()
+        return Check(is_ok=False, text=f"{about}: {failure}")
+    return Check(is_ok=True, text=f"{about} accepts our messages")

@@ -1,4 +1,4 @@
-"""Ring the bells: the one place from which messages go to the queue, by name and with ids only."""
+"""Publish task messages: the one place from which they go to the broker, by name and with ids only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.celery import make_app
 from worker.jobs import advance
 from worker.ledger import queue
 from worker.ledger.database import now
-from worker.ledger.queue import Bell, Task, Urgency
+from worker.ledger.queue import Priority, Task, TaskMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,65 +23,67 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
 
-#: Of Redis's queues (`priority_steps` in celery.py), the one for each urgency.
-PRIORITY = {Urgency.FIRST: 0, Urgency.NEXT: 3, Urgency.LAST: 6}
-#: A bell that nobody answered within this is void; the sweep has rung again by then (seconds).
-VOID_AFTER = 3600
-#: A Redis without this key has forgotten the bells too.
-MARK = "mark"
+#: The priority of each urgency: Redis has a queue for each of the `priority_steps` in celery.py.
+PRIORITY = {Priority.HIGH: 0, Priority.NORMAL: 3, Priority.LOW: 6}
+#: A message that no worker took within this expires; the sweep has published it again by then (seconds).
+EXPIRES_SECONDS = 3600
+#: A Redis without this key has lost the messages too.
+MARKER_KEY = "mark"
 log = structlog.get_logger("roster")
 
 
-def ring(app: Celery, due: Sequence[Bell]) -> list[Bell]:
-    """Send the messages; return those that could not be sent, since the broker is away."""
-    for place, bell in enumerate(due):
-        message = app.signature(bell.task.value, args=(bell.id,))
+def publish(app: Celery, due: Sequence[TaskMessage]) -> list[TaskMessage]:
+    """Publish messages; return those that could not be published, since the broker is away."""
+    for sent, message in enumerate(due):
+        signature = app.signature(message.task.value, args=(message.id,))
         try:
-            message.apply_async(
-                countdown=bell.seconds or None,
-                priority=PRIORITY[bell.urgency],
-                expires=bell.seconds + VOID_AFTER,
-                argsrepr=_words(bell),
+            signature.apply_async(
+                countdown=message.countdown or None,
+                priority=PRIORITY[message.priority],
+                expires=message.countdown + EXPIRES_SECONDS,
+                argsrepr=_shown_arguments(message),
             )
         except OperationalError:
-            log.warning("the broker is away; the sweep rings later", bells=len(due) - place)
-            return list(due[place:])
+            log.warning("the broker is away; the sweep publishes later", messages=len(due) - sent)
+            return list(due[sent:])
     return []
 
 
-def show(task: CeleryTask, done: int, total: int) -> None:
-    """Tell Flower how far the job of a task is; that it cannot be told stops nobody."""
+def show_progress(task: CeleryTask, done: int, total: int) -> None:
+    """Show in Flower how far the job of a task is; errors of the broker are ignored."""
     with suppress(OperationalError, OSError):
-        task.send_event("task-registering", retry=False, result=f"{done} of {total} rows of the job settled")
+        task.send_event("task-registering", retry=False, result=f"{done} of {total} rows of the job processed")
 
 
 def start(services: Services, job_id: int) -> bool:
-    """Ask the queue to work a job off; False when the broker is away: the job then begins with a later sweep."""
+    """Publish what a job needs now; False when the broker is away: the job then starts with a later sweep."""
     window = advance.Window(batches=services.settings.window)
     with services.ledger.write() as tx:
-        due = advance.go_on(tx, job_id, window, now())
-    if unrung := ring(make_app(services.settings), due):
+        due = advance.advance(tx, job_id, window, now())
+    if unsent := publish(make_app(services.settings), due):
         with services.ledger.write() as tx:
-            queue.unring(tx, unrung)
-    return not unrung
+            queue.mark_unsent(tx, unsent)
+    return not unsent
 
 
-def has_forgotten(app: Celery) -> bool:
-    """Tell whether the broker has lost everything since this was last asked: its mark is gone, and is set again."""
+def has_lost_messages(app: Celery) -> bool:
+    """Return whether the broker has lost everything since the last call: its marker is gone, and is set again."""
     with app.connection_for_write() as connection:
-        return bool(connection.default_channel.client.set(MARK, "here", nx=True))
+        return bool(connection.default_channel.client.set(MARKER_KEY, "here", nx=True))
 
 
-def look(services: Services) -> tuple[bool, str]:
-    """Return whether the broker can be reached and how many workers answer, in a sentence without its password."""
+def ping(services: Services) -> tuple[bool, str]:
+    """Return whether workers answer, and a sentence about the broker without its password."""
     app = make_app(services.settings)
     try:
-        answers = app.control.ping(timeout=1.0)
+        replies = app.control.ping(timeout=1.0)
     except (OperationalError, RedisError, OSError) as error:
         return False, f"broker: {app.connection().as_uri()} cannot be reached ({type(error).__name__})"
-    return bool(answers), f"broker: {app.connection().as_uri()}, {len(answers)} workers answer"
+    return bool(replies), f"broker: {app.connection().as_uri()}, {len(replies)} workers answer"
 
 
-def _words(bell: Bell) -> str:
+def _shown_arguments(message: TaskMessage) -> str:
     """Return what Flower shows as the arguments."""
-    return f"batch {bell.id} of job {bell.job_id}" if bell.task is Task.REGISTER else f"job {bell.job_id}"
+    if message.task is Task.REGISTER:
+        return f"batch {message.id} of job {message.job_id}"
+    return f"job {message.job_id}"

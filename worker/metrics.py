@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from worker import lms
 from worker.errors import RosterError
-from worker.jobs.estimate import estimate
+from worker.jobs.estimate import time_left
 from worker.ledger import jobs, rows, webhooks
 from worker.ledger.database import now
 
@@ -42,7 +40,7 @@ class JobMetrics:
                 for job in jobs.list_jobs(tx, MOST_JOBS):
                     if not job.has_ended or (job.finished_at or 0) > now() - TOLD_SECONDS:
                         self._tell(tx, told, job)
-                for each, count in webhooks.tally(tx).items():
+                for each, count in webhooks.count_events(tx).items():
                     told.hooks.add_metric(each, count)
         except RosterError:
             told.up.add_metric((), 0)
@@ -53,7 +51,7 @@ class JobMetrics:
     def _tell(self, tx: Transaction, told: _Told, job: Job) -> None:
         name = (str(job.id), job.connection)
         told.state.add_metric((*name, job.state), 1)
-        for status, count in rows.tally(tx, job.id).by_status.items():
+        for status, count in rows.count_rows(tx, job.id).by_status.items():
             told.rows.add_metric((*name, status), count)
         for operation, count in jobs.calls_of(tx, job.id).items():
             told.calls.add_metric((*name, operation), count)
@@ -63,33 +61,10 @@ class JobMetrics:
             self._tell_pace(tx, told, job, name)
 
     def _tell_pace(self, tx: Transaction, told: _Told, job: Job, name: tuple[str, str]) -> None:
-        ahead = ahead_of(self._services, tx, job)
+        ahead = time_left(self._services, tx, job)
         if ahead is not None:
             told.pace.add_metric(name, ahead.rate)
             told.left.add_metric(name, ahead.seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ahead:
-    """What is known of the time that a job still takes."""
-
-    #: Calls a second that are configured, or that held last.
-    rate: float
-    #: Until its end, with the pause that it is in.
-    seconds: float
-
-
-def ahead_of(services: Services, tx: Transaction, job: Job) -> Ahead | None:
-    """Return how long a job still takes; None when no pace is known."""
-    try:
-        connection = services.connection(job.connection)
-    except RosterError:
-        return None
-    rate = services.known_rate(tx, connection)
-    if rate is None:
-        return None
-    calls = estimate(tx, job.id, lms.rules_of(connection))
-    return Ahead(rate=rate, seconds=calls.seconds(rate) + max(0.0, (job.not_before or 0) - now()))
 
 
 class _Told:

@@ -1,9 +1,9 @@
-"""The words of the trade and their states. Knows nothing but itself."""
+"""The terms of the product: actions, statuses, states, candidates, courses, rows. Imports no other module."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -20,12 +20,12 @@ class Action(StrEnum):
     DEACTIVATE = "deactivate"
 
     @property
-    def is_about_a_person(self) -> bool:
-        """Tell whether it needs no course."""
+    def is_about_person(self) -> bool:
+        """Return whether the action concerns a person and needs no course."""
         return self in {Action.UPDATE, Action.DEACTIVATE}
 
 
-#: In which order a job does what its rows ask for: what one needs comes before it, what ends it comes last.
+#: The order in which a job carries out the actions of its rows: each comes after the ones that it depends on.
 STAGES = (
     Action.UPDATE,
     Action.REGISTER,
@@ -35,12 +35,12 @@ STAGES = (
     Action.DEACTIVATE,
 )
 
-#: What is done to a registration that is there.
-STEPS = frozenset({Action.APPROVE, Action.COMPLETE, Action.WITHDRAW})
+#: Actions on an existing registration.
+REGISTRATION_ACTIONS = frozenset({Action.APPROVE, Action.COMPLETE, Action.WITHDRAW})
 
 
 class RowStatus(StrEnum):
-    """What became of a row; the words of the report."""
+    """The outcome of a row, as reports name it."""
 
     REGISTERED = "registered"
     ALREADY_REGISTERED = "already_registered"
@@ -49,33 +49,73 @@ class RowStatus(StrEnum):
     WITHDRAWN = "withdrawn"
     UPDATED = "updated"
     DEACTIVATED = "deactivated"
-    #: We refused it before anything was sent.
+    #: Roster rejected it before anything was sent.
     INVALID = "invalid"
-    #: The LMS refused it.
+    #: The LMS rejected it.
     REJECTED = "rejected"
-    #: A call for it was sent, and nobody knows whether it had its effect.
+    #: A call for it was sent, and it is not known whether it had its effect.
     IN_DOUBT = "in_doubt"
     NOT_ATTEMPTED = "not_attempted"
     #: A duplicate within the roster.
     SKIPPED = "skipped"
 
+    @property
+    def is_done(self) -> bool:
+        """Return whether the row is as its action asks, so that nothing is left to do for it."""
+        return _ROW_STATUSES[self].is_done
 
-#: The statuses after which nothing is left to do for a row.
-DONE = frozenset(
-    {
-        RowStatus.REGISTERED,
-        RowStatus.ALREADY_REGISTERED,
-        RowStatus.APPROVED,
-        RowStatus.COMPLETED,
-        RowStatus.WITHDRAWN,
-        RowStatus.UPDATED,
-        RowStatus.DEACTIVATED,
-    }
-)
+    @property
+    def is_open(self) -> bool:
+        """Return whether the row is neither done nor a duplicate: it goes into `<roster>.failed.csv`."""
+        return _ROW_STATUSES[self].is_open
+
+    @property
+    def needs_attention(self) -> bool:
+        """Return whether a person has to correct or resolve the row."""
+        return _ROW_STATUSES[self].needs_attention
+
+    @property
+    def is_retriable(self) -> bool:
+        """Return whether `retry` may send the row."""
+        return _ROW_STATUSES[self].is_retriable
+
+    @property
+    def is_pending(self) -> bool:
+        """Return whether a batch takes the row: its outcome is still to be found."""
+        return _ROW_STATUSES[self].is_pending
 
 
-#: What a row reads when what it asked for is so, done now or before.
-DONE_AS = {
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StatusProperties:
+    is_done: bool = False
+    is_open: bool = False
+    needs_attention: bool = False
+    is_retriable: bool = False
+    is_pending: bool = False
+
+
+_DONE = _StatusProperties(is_done=True)
+_ROW_STATUSES = {
+    RowStatus.REGISTERED: _DONE,
+    RowStatus.ALREADY_REGISTERED: _DONE,
+    RowStatus.APPROVED: _DONE,
+    RowStatus.COMPLETED: _DONE,
+    RowStatus.WITHDRAWN: _DONE,
+    RowStatus.UPDATED: _DONE,
+    RowStatus.DEACTIVATED: _DONE,
+    RowStatus.INVALID: _StatusProperties(is_open=True, needs_attention=True),
+    RowStatus.REJECTED: _StatusProperties(is_open=True, needs_attention=True, is_retriable=True),
+    RowStatus.IN_DOUBT: _StatusProperties(is_open=True, needs_attention=True, is_pending=True),
+    RowStatus.NOT_ATTEMPTED: _StatusProperties(is_open=True, is_retriable=True, is_pending=True),
+    RowStatus.SKIPPED: _StatusProperties(),
+}
+#: Sets for queries, where a property cannot be asked.
+DONE = frozenset(status for status in RowStatus if status.is_done)
+PENDING = tuple(status for status in RowStatus if status.is_pending)
+
+
+#: The status of a row whose action is done, now or earlier.
+STATUS_WHEN_DONE = {
     Action.REGISTER: RowStatus.REGISTERED,
     Action.APPROVE: RowStatus.APPROVED,
     Action.COMPLETE: RowStatus.COMPLETED,
@@ -86,16 +126,16 @@ DONE_AS = {
 
 
 class Verdict(StrEnum):
-    """What reading a row back at the LMS showed."""
+    """The result of comparing a row with the LMS."""
 
     CONFIRMED = "confirmed"
     DIFFERS = "differs"
-    #: This LMS, or this account, cannot be asked for it.
+    #: This LMS, or this account, cannot look it up.
     CANNOT_BE_VERIFIED = "cannot_be_verified"
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     UPLOADED = "uploaded"
     VALIDATING = "validating"
@@ -107,7 +147,7 @@ class JobState(StrEnum):
     WAITING = "waiting"
     #: A person paused it.
     PAUSED = "paused"
-    #: The breaker opened; a person must say go.
+    #: The breaker opened; a person must resume it.
     HELD = "held"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
@@ -116,27 +156,93 @@ class JobState(StrEnum):
     COMPLETED_WITH_ERRORS = "completed_with_errors"
     FAILED = "failed"
 
+    @property
+    def has_ended(self) -> bool:
+        """Return whether nothing more happens to the job; `retry` or `resolve` may open it again."""
+        return _JOB_STATES[self].has_ended
 
-#: A job in one of these states has ended; `retry` or `resolve` may open it again.
-ENDED = frozenset(
-    {
-        JobState.INVALID,
-        JobState.CANCELLED,
-        JobState.SUCCEEDED,
-        JobState.COMPLETED_WITH_ERRORS,
-        JobState.FAILED,
-    }
-)
+    @property
+    def is_moving(self) -> bool:
+        """Return whether the state changes without a person: the job has not ended, and is not paused or held."""
+        return _JOB_STATES[self].is_moving
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether the job has not ended and no process works on it until it is resumed or its time comes."""
+        return _JOB_STATES[self].is_idle
+
+    @property
+    def is_unread(self) -> bool:
+        """Return whether the roster is still to be read."""
+        return _JOB_STATES[self].is_unread
+
+    @property
+    def is_preparing(self) -> bool:
+        """Return whether the roster is still to be read, its people found and its rows planned."""
+        return _JOB_STATES[self].is_preparing
+
+    @property
+    def is_sending(self) -> bool:
+        """Return whether rows are being sent; from these states a worker may change the job's state."""
+        return _JOB_STATES[self].is_sending
+
+    @property
+    def may_have_calls(self) -> bool:
+        """Return whether calls may be in flight."""
+        return _JOB_STATES[self].may_have_calls
+
+    @property
+    def went_through(self) -> bool:
+        """Return whether the job sent all that it could; some rows may have failed."""
+        return _JOB_STATES[self].went_through
+
+    @property
+    def needs_person(self) -> bool:
+        """Return whether nothing more happens unless a person corrects something."""
+        return _JOB_STATES[self].needs_person
 
 
-#: The states of a job whose roster is still to be read in, its people found and its rows planned.
-TO_READ = (JobState.UPLOADED, JobState.VALIDATING, JobState.QUEUED)
-#: The states in which rows are being sent; from these a worker may change the job's state.
-AT_WORK = (JobState.RUNNING, JobState.WAITING)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StateProperties:
+    has_ended: bool = False
+    is_moving: bool = False
+    is_idle: bool = False
+    is_unread: bool = False
+    is_preparing: bool = False
+    is_sending: bool = False
+    may_have_calls: bool = False
+    went_through: bool = False
+    needs_person: bool = False
+
+
+_UNREAD = _StateProperties(is_moving=True, is_unread=True, is_preparing=True)
+_SENDING = _StateProperties(is_moving=True, is_sending=True, may_have_calls=True)
+_JOB_STATES = {
+    JobState.UPLOADED: _UNREAD,
+    JobState.VALIDATING: _UNREAD,
+    JobState.INVALID: _StateProperties(has_ended=True, needs_person=True),
+    JobState.SCHEDULED: _StateProperties(is_moving=True, is_idle=True),
+    JobState.QUEUED: _StateProperties(is_moving=True, is_preparing=True),
+    JobState.RUNNING: _SENDING,
+    JobState.WAITING: _SENDING,
+    JobState.PAUSED: _StateProperties(is_idle=True, may_have_calls=True),
+    JobState.HELD: _StateProperties(is_idle=True, needs_person=True),
+    JobState.CANCELLING: _StateProperties(is_moving=True, may_have_calls=True),
+    JobState.CANCELLED: _StateProperties(has_ended=True),
+    JobState.SUCCEEDED: _StateProperties(has_ended=True, went_through=True),
+    JobState.COMPLETED_WITH_ERRORS: _StateProperties(has_ended=True, went_through=True),
+    JobState.FAILED: _StateProperties(has_ended=True, needs_person=True),
+}
+#: Sets for queries, where a property cannot be asked.
+ENDED = frozenset(state for state in JobState if state.has_ended)
+UNREAD = tuple(state for state in JobState if state.is_unread)
+PREPARING = tuple(state for state in JobState if state.is_preparing)
+SENDING = tuple(state for state in JobState if state.is_sending)
+WENT_THROUGH = tuple(state for state in JobState if state.went_through)
 
 
 class Driver(StrEnum):
-    """Who works a job off."""
+    """What executes a job."""
 
     #: A command, in its own process.
     PROCESS = "process"
@@ -145,16 +251,16 @@ class Driver(StrEnum):
 
 
 class Role(StrEnum):
-    """What somebody who signs in may do; each may do what those before it may."""
+    """What a user may do; each role includes those before it."""
 
-    #: Looks, and downloads reports.
+    #: Reads, and downloads reports.
     VIEWER = "viewer"
-    #: Drops rosters and steers jobs.
+    #: Uploads rosters and controls jobs.
     OPERATOR = "operator"
     ADMIN = "admin"
 
-    def may(self, needed: Role) -> bool:
-        """Tell whether this role may do what needs that one."""
+    def includes(self, needed: Role) -> bool:
+        """Return whether this role may do what needs that one."""
         order = list(Role)
         return order.index(self) >= order.index(needed)
 
@@ -166,7 +272,7 @@ class CandidateState(StrEnum):
     SENDING = "sending"
     IN_DOUBT = "in_doubt"
     KNOWN = "known"
-    #: We deactivated them; whoever registers them again finds them reactivated, or creates them anew.
+    #: Roster deactivated them; registering them again reactivates them or creates them again.
     DEACTIVATED = "deactivated"
 
 
@@ -182,7 +288,7 @@ class RegistrationState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A person as the roster names them; every value trimmed, None where the roster says nothing."""
+    """A person as the roster names them; every value is trimmed, None where the cell is empty."""
 
     #: The LMS's own id: such a candidate is never created.
     candidate_id: str | None = None
@@ -199,13 +305,13 @@ class Candidate:
     zip: str | None = None
     country: str | None = None
     expiration_date: date | None = None
-    #: `field:<name>` columns: they go to the LMS under that very name.
+    #: `field:<name>` columns, sent to the LMS under exactly that name.
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """What one registers for, named by exactly one of three; `key` tells courses apart within a connection."""
+    """What people register for, named by exactly one of three; `key` identifies it within a connection."""
 
     course_id: str | None = None
     name: str | None = None
@@ -222,25 +328,29 @@ class Course:
 
     @property
     def key(self) -> str:
-        """Return what is the same for the same course, the legal entity included."""
+        """Return a key that is equal for equal courses; it includes the legal entity."""
         label = self.label.casefold() if self.name is not None else self.label
         return f"{self.legal_entity_id}/{label}" if self.legal_entity_id is not None else label
+
+    def with_id(self, course_id: str | None) -> Course:
+        """Return the course with the LMS's id, when it has none of its own."""
+        return replace(self, course_id=course_id) if course_id and self.course_id is None else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterRow:
-    """One valid row of a roster: who, what for, and how."""
+    """A valid row of a roster: the candidate, the course, and the action."""
 
     #: The number that the spreadsheet shows.
     row: int
     candidate: Candidate
-    #: None for the actions that need no course, and where the registration is named by its external id alone.
+    #: None for actions that need no course, and where the registration is identified by its external id alone.
     course: Course | None = None
     action: Action = Action.REGISTER
-    #: Tahdah: 1 or 2; nothing is assumed about what they mean.
+    #: Tahdah: 1 or 2; their meaning is not documented, and nothing is assumed.
     behavior: int | None = None
     registration_date: date | None = None
-    #: KMI: our id for the registration, when the roster gives one.
+    #: KMI: our id of the registration, when the roster has one.
     registration_external_id: str | None = None
     score: Decimal | None = None
     success: bool | None = None
@@ -248,7 +358,7 @@ class RosterRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody whom the LMS lists."""
+    """A person in the list of an LMS."""
 
     candidate_id: str
     external_id: str | None
@@ -258,9 +368,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with a row: a plain sentence with the remedy in it."""
+    """An error of a row: a plain sentence that says how to fix it."""
 
-    #: The heading as it stands in the file, or our column's name where the file has none.
+    #: The heading as in the file, or the column's own name where the file has none.
     column: str | None
     #: A stable code for the report.
     code: str
@@ -269,7 +379,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawRow:
-    """One line of the roster as it stood: its number and the text of its cells."""
+    """A line of the roster as it is in the file: its number and the text of its cells."""
 
     row: int
     cells: tuple[str, ...]
@@ -277,22 +387,24 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowRules:
-    """What a connection asks of a row; declared by its connector."""
+    """What a connection requires of a row; declared by its connector."""
 
     actions: frozenset[Action] = frozenset({Action.REGISTER})
-    #: Which of `course_id`, `course_name`, `course_external_id` may name the course.
+    #: Which of `course_id`, `course_name`, `course_external_id` may identify the course.
     course_columns: frozenset[str] = frozenset({"course_id"})
     #: Columns without which a candidate cannot be created (a row with `candidate_id` needs none of them).
-    to_create: tuple[str, ...] = ("email", "first_name", "last_name")
+    required_to_create: tuple[str, ...] = ("email", "first_name", "last_name")
     #: Whether a registration needs `behavior` and a legal entity (Tahdah).
     needs_behavior: bool = False
     needs_legal_entity: bool = False
-    #: Values for the rows that leave a column empty: the connection's own settings.
+    #: Values for empty cells, by column: the connection's own settings.
     defaults: Mapping[str, str] = field(default_factory=dict)
-    #: How many rows one registering call takes, and one call of another action.
+    #: Maximum number of rows in one call: of `register`, and of any other action.
     rows_per_call: int = 1
-    rows_per_deed: int = 1
-    #: Whether the LMS lists its people, so that who is there already need not be created.
+    rows_per_action: int = 1
+    #: Whether the LMS lists its people, so that existing ones need not be created.
     lists_people: bool = False
-    #: Whether `registration_external_id` alone may name a registration that is to take a step.
+    #: How many people a page of that list has.
+    people_per_page: int = 100
+    #: Whether `registration_external_id` alone may identify an existing registration.
     finds_by_external_id: bool = False

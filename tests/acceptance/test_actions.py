@@ -1,20 +1,20 @@
-"""What a row may ask for beside a registration, on KMI: approve, complete, withdraw, update, deactivate.
+"""The actions of a row other than a registration, on KMI: approve, complete, withdraw, update, deactivate.
 
-Each is looked at before it is sent and read back when its answer was lost: done once, and never again for nothing.
+The state is read before each call and after a lost answer: each action is done once, and never sent needlessly.
 """
 
 from __future__ import annotations
 
 import pytest
 
-STEPS = {"approve": "approved", "complete": "completed", "withdraw": "withdrawn"}
-PEOPLE = {"update": "updated", "deactivate": "deactivated"}
-DONE_AS = STEPS | PEOPLE
-#: What the sandbox calls the call that an action takes.
+REGISTRATION_ACTIONS = {"approve": "approved", "complete": "completed", "withdraw": "withdrawn"}
+PERSON_ACTIONS = {"update": "updated", "deactivate": "deactivated"}
+DONE_AS = REGISTRATION_ACTIONS | PERSON_ACTIONS
+#: The sandbox's name of an action's call.
 CALLS = {"update": "update_user", "deactivate": "delete_user"}
 SHOWN = {"approve": "Approved", "complete": "Completed", "withdraw": "Withdrawn"}
-SEEDS = 8
-#: Further ways in which an answer is lost, or says nothing; the work done or not.
+SEED_COUNT = 8
+#: Further ways in which a response is lost or confirms nothing; the work done or not.
 OTHERWISE_LOST = (
     "drop-before",
     "timeout-after:seconds=20",
@@ -24,8 +24,8 @@ OTHERWISE_LOST = (
     "202:done=no",
     "error-200:done=yes",
 )
-#: An LMS that does not lag need not be waited for.
-SOON = [0.05, 0.2]
+#: Short pauses: an LMS that does not lag needs no waiting.
+SHORT_PAUSES = [0.05, 0.2]
 
 
 def call_of(action):
@@ -33,7 +33,7 @@ def call_of(action):
 
 
 def seeds(count, **columns):
-    """Name the sandbox's own people, who are all registered on course 58, by external id."""
+    """Return rows with the external ids of the sandbox's own people, who are all registered on course 58."""
     return [{"external_id": f"P-{number}", "course_id": "58", **columns} for number in range(1, count + 1)]
 
 
@@ -42,8 +42,10 @@ def open_kmi(sandbox, office):
     """Open an office at a KMI with people who are registered on course 58."""
 
     def start(*bad_days, connection=None, **options):
-        lms = sandbox(**{"seed_users": SEEDS, "registered": [f"58:1-{SEEDS}"], "bad_days": bad_days, **options})
-        return lms, office(lms, "kmi", **{"lookup_pauses": SOON, **(connection or {})})
+        lms = sandbox(
+            **{"seed_users": SEED_COUNT, "registered": [f"58:1-{SEED_COUNT}"], "bad_days": bad_days, **options}
+        )
+        return lms, office(lms, "kmi", **{"lookup_pauses": SHORT_PAUSES, **(connection or {})})
 
     return start
 
@@ -53,7 +55,7 @@ def statuses(lms, course="58"):
 
 
 def is_done(lms, action, count):
-    """Tell whether the LMS shows that an action was done for the first `count` people."""
+    """Return whether the LMS shows that an action was done for the first `count` people."""
     if action in SHOWN:
         return statuses(lms)[:count] == [SHOWN[action]] * count
     users = lms.look("candidates")[:count]
@@ -64,7 +66,7 @@ def is_done(lms, action, count):
 
 def roster_of(desk, action, count=4, **columns):
     asked = {"action": action, **columns}
-    if action in PEOPLE:
+    if action in PERSON_ACTIONS:
         asked["course_id"] = ""
     if action == "update":
         asked["city"] = "Delft"
@@ -75,7 +77,7 @@ def roster_of(desk, action, count=4, **columns):
 
 
 @pytest.mark.parametrize("action", DONE_AS)
-def test_each_action_is_done_once_and_the_second_drop_sends_nothing(open_kmi, action):
+def test_each_action_is_done_once_and_the_second_upload_sends_nothing(open_kmi, action):
     lms, desk = open_kmi()
     roster_of(desk, action)
 
@@ -113,7 +115,7 @@ def test_another_score_is_sent_and_the_same_is_not(open_kmi):
     assert {each["score"] for each in lms.look("registrations")[:4]} == {60}
 
 
-def test_one_roster_takes_all_steps_of_a_registration_in_their_order(sandbox, office, people):
+def test_one_roster_runs_all_actions_of_a_registration_in_order(sandbox, office, people):
     lms = sandbox()
     desk = office(lms, "kmi")
     rows = people(3, login_name=lambda number: f"login{number}", external_id=lambda number: f"X-{number}")
@@ -124,7 +126,7 @@ def test_one_roster_takes_all_steps_of_a_registration_in_their_order(sandbox, of
 
     assert (result.code, result.state) == (0, "succeeded")
     assert result.counts == {"withdrawn": 3, "completed": 3, "approved": 3, "registered": 3}
-    assert lms.changes == dict.fromkeys(("create_user", "create_registration", *STEPS), 3)
+    assert lms.changes == dict.fromkeys(("create_user", "create_registration", *REGISTRATION_ACTIONS), 3)
     assert lms.calls("find_registration", "list_registrations") == 0, "what this job made need not be looked at"
 
 
@@ -141,7 +143,7 @@ def test_the_same_action_twice_is_a_duplicate_and_another_is_not(open_kmi):
     assert lms.changes == {"approve": 1, "complete": 1}
 
 
-def test_whoever_was_withdrawn_may_be_registered_again_under_a_key_of_its_own(sandbox, office, people):
+def test_a_withdrawn_person_may_be_registered_again_with_a_new_key(sandbox, office, people):
     lms = sandbox()
     desk = office(lms, "kmi")
     rows = people(2, login_name=lambda number: f"login{number}")
@@ -164,7 +166,7 @@ def test_a_registration_that_an_lms_does_not_show_any_more_is_still_withdrawn(op
     assert lms.changes == {"withdraw": 4}
 
 
-# How a row names whom and what it means
+# How a row identifies the person and the registration
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_a_registration_of_ours_is_found_under_its_key_by_a_ledger_that_never_sa
     assert statuses(lms) == ["Completed"] * 2
 
 
-def test_the_rosters_own_id_names_the_registration_and_must_be_of_that_person_and_course(sandbox, office, people):
+def test_the_rosters_own_id_names_the_registration_and_must_match_the_person_and_course(sandbox, office, people):
     lms = sandbox()
     desk = office(lms, "kmi")
     rows = people(
@@ -216,10 +218,10 @@ def test_the_rosters_own_id_names_the_registration_and_must_be_of_that_person_an
     assert statuses(lms) == ["Completed", "Not Started"]
 
 
-# Answers told apart
+# Kinds of refusal
 
 
-def test_what_cannot_be_done_is_told_apart_and_nothing_is_sent(open_kmi):
+def test_impossible_actions_are_distinguished_and_nothing_is_sent(open_kmi):
     lms, desk = open_kmi(registered=["58:1-4"])
     roster_of(desk, "withdraw", 1)
     desk.run("roster.csv")
@@ -274,7 +276,7 @@ def test_of_two_registrations_on_a_course_none_is_chosen(sandbox, office):
         ("deactivate", "reject", "deactivation_refused"),
     ],
 )
-def test_a_refusal_is_said_with_a_code_of_its_own_and_stops_no_other_row(open_kmi, action, what, code):
+def test_a_refusal_has_its_own_code_and_stops_no_other_row(open_kmi, action, what, code):
     lms, desk = open_kmi(f"{call_of(action)}:{what}:nth=2")
     roster_of(desk, action)
 
@@ -287,8 +289,8 @@ def test_a_refusal_is_said_with_a_code_of_its_own_and_stops_no_other_row(open_km
     assert (again.code, again.counts) == (0, {DONE_AS[action]: 1})
 
 
-def test_already_said_by_the_lms_is_believed_when_it_shows(open_kmi):
-    """409 to a completion: refused as done already, and the look says that it was not."""
+def test_already_done_according_to_the_lms_is_accepted_when_its_state_shows_it(open_kmi):
+    """409 to a completion: refused as done already, but the state shows that it was not."""
     _, desk = open_kmi("complete:409:nth=1")
     roster_of(desk, "complete")
 
@@ -309,16 +311,16 @@ def test_a_completed_registration_is_not_approved_back(open_kmi):
     assert statuses(lms)[:4] == ["Completed"] * 4
 
 
-def test_refusals_of_one_kind_in_a_row_hold_the_job(open_kmi):
+def test_similar_refusals_in_a_row_hold_the_job(open_kmi):
     lms, desk = open_kmi("complete:422", connection={"breaker": 3})
-    roster_of(desk, "complete", SEEDS)
+    roster_of(desk, "complete", SEED_COUNT)
 
     result = desk.run("roster.csv")
 
     assert (result.code, result.state) == (3, "held")
-    assert lms.changes["complete"] < SEEDS
+    assert lms.changes["complete"] < SEED_COUNT
     lms.rules()
-    assert desk.type("retry", result.job, "--json").counts == {"completed": SEEDS}
+    assert desk.type("retry", result.job, "--json").counts == {"completed": SEED_COUNT}
 
 
 # People
@@ -348,7 +350,7 @@ def test_an_update_sends_what_differs_and_custom_fields_and_leaves_the_rest(open
     assert lms.by_operation("update_user", "find_user") == {"update_user": 1, "find_user": 1}
 
 
-def test_update_existing_brings_people_up_to_date_and_registers_them(open_kmi, people):
+def test_update_existing_updates_people_and_registers_them(open_kmi, people):
     lms, desk = open_kmi(registered=["58:1-2"])
     rows = [*seeds(4, city="Delft"), *people(2, login_name=lambda number: f"login{number}")]
     desk.roster("roster.csv", rows)
@@ -363,7 +365,7 @@ def test_update_existing_brings_people_up_to_date_and_registers_them(open_kmi, p
     assert lms.changes["update_user"] == 4, "nothing differs any more"
 
 
-def test_without_update_existing_nobody_is_changed(open_kmi):
+def test_without_update_existing_no_person_is_changed(open_kmi):
     lms, desk = open_kmi(registered=[])
     desk.roster("roster.csv", seeds(2, city="Delft"))
 
@@ -371,7 +373,7 @@ def test_without_update_existing_nobody_is_changed(open_kmi):
     assert lms.changes == {"create_registration": 2}
 
 
-def test_whoever_cannot_be_brought_up_to_date_is_not_registered_either(open_kmi):
+def test_a_person_who_cannot_be_updated_is_not_registered_either(open_kmi):
     lms, desk = open_kmi("update_user:reject:nth=2", registered=[])
     desk.roster("roster.csv", seeds(4, city="Delft"))
 
@@ -382,7 +384,7 @@ def test_whoever_cannot_be_brought_up_to_date_is_not_registered_either(open_kmi)
     assert lms.changes == {"update_user": 4, "create_registration": 3}
 
 
-def test_a_person_on_two_courses_is_brought_up_to_date_once(open_kmi):
+def test_a_person_on_two_courses_is_updated_once(open_kmi):
     lms, desk = open_kmi(registered=[])
     desk.roster(
         "roster.csv", [row | {"course_id": course} for course in ("58", "59") for row in seeds(3, city="Delft")]
@@ -392,7 +394,7 @@ def test_a_person_on_two_courses_is_brought_up_to_date_once(open_kmi):
     assert lms.changes == {"update_user": 3, "create_registration": 6}
 
 
-def test_whoever_was_deactivated_is_created_anew_to_be_registered(sandbox, office, people):
+def test_a_deactivated_person_is_created_again_to_be_registered(sandbox, office, people):
     lms = sandbox()
     desk = office(lms, "kmi")
     rows = people(2, login_name=lambda number: f"login{number}")
@@ -428,7 +430,7 @@ def test_a_lost_answer_is_read_back_and_only_what_was_not_done_is_sent_again(ope
 
 
 @pytest.mark.parametrize("action", DONE_AS)
-def test_an_lms_that_lags_behind_its_own_writes_is_not_believed_at_once(open_kmi, action):
+def test_an_lms_that_lags_behind_its_own_writes_is_read_again(open_kmi, action):
     connection = {"lookup_pauses": [0.1, 1.5]}
     lms, desk = open_kmi(f"{call_of(action)}:lost-after:nth=2", lag=1.0, connection=connection)
     roster_of(desk, action)
@@ -439,8 +441,8 @@ def test_an_lms_that_lags_behind_its_own_writes_is_not_believed_at_once(open_kmi
     assert lms.changes == {call_of(action): 4}
 
 
-def test_a_registration_that_lags_is_not_taken_for_absent(sandbox, office, people):
-    """The ledger knows that it was made: the list may not show it yet."""
+def test_a_registration_that_appears_late_is_not_reported_absent(sandbox, office, people):
+    """According to the ledger it was made: the list may not show it yet."""
     lms = sandbox(lag=1.5)
     desk = office(lms, "kmi")
     rows = people(3, login_name=lambda number: f"login{number}", external_id=lambda number: f"X-{number}")
@@ -452,7 +454,7 @@ def test_a_registration_that_lags_is_not_taken_for_absent(sandbox, office, peopl
 
 
 @pytest.mark.parametrize("action", DONE_AS)
-def test_what_is_lost_every_time_is_not_sent_for_ever(open_kmi, action):
+def test_a_call_that_is_lost_every_time_is_not_sent_forever(open_kmi, action):
     lms, desk = open_kmi(f"{call_of(action)}:lost-before")
     roster_of(desk, action, 1)
 
@@ -468,7 +470,7 @@ def test_what_is_lost_every_time_is_not_sent_for_ever(open_kmi, action):
 @pytest.mark.parametrize("action", DONE_AS)
 @pytest.mark.parametrize("done", [True, False])
 def test_killed_in_the_middle_of_a_call_it_is_read_back_at_resume(open_kmi, action, done):
-    """Kill -9 while the answer of the second call is held back, its work done or not."""
+    """Kill -9 while the response of the second call is delayed, its work done or not."""
     what = "timeout-after:seconds=20" if done else "drop-before"
     lms, desk = open_kmi(f"{call_of(action)}:{what}:nth=2", connection={"lookup_pauses": [0.1, 0.3]})
     roster_of(desk, action, 3)
@@ -525,7 +527,7 @@ def test_a_lost_registration_after_a_withdrawal_is_found_under_its_new_key(sandb
     ("action", "option"), [("complete", "--registration-id"), ("deactivate", "--candidate-id")]
 )
 def test_what_cannot_be_read_back_waits_for_a_person(open_kmi, action, option):
-    """The call is lost, and from then on the LMS lets nobody look."""
+    """The call is lost, and from then on the LMS refuses every read."""
     lms, desk = open_kmi(
         f"{call_of(action)}:lost-after:nth=1", "*:403:after=99", connection={"lookup_pauses": [1.0]}
     )
@@ -550,7 +552,7 @@ def test_what_cannot_be_read_back_waits_for_a_person(open_kmi, action, option):
 # What they cost
 
 
-def test_many_rows_of_a_course_are_looked_at_by_its_list(sandbox, office):
+def test_many_rows_of_a_course_are_read_by_its_list(sandbox, office):
     lms = sandbox(seed_users=150, registered=["58:1-150"])
     desk = office(lms, "kmi")
     desk.roster("roster.csv", seeds(150, action="complete"))
@@ -563,7 +565,7 @@ def test_many_rows_of_a_course_are_looked_at_by_its_list(sandbox, office):
     assert sum(reads.values()) <= 12, reads
 
 
-def test_a_course_by_name_is_looked_at_by_its_list_once_its_id_is_learnt(sandbox, office):
+def test_a_course_by_name_is_read_by_its_list_once_its_id_is_known(sandbox, office):
     lms = sandbox(seed_users=30, registered=["58:1-30"])
     desk = office(lms, "kmi")
     desk.roster("roster.csv", seeds(30, course_id="", course_name="Fire Safety", action="complete"))

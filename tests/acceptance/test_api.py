@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import FIRST_NAME, LAST_NAME
 from tests.web_server import events_of, problem
 from worker.web import schemas
-from worker.web.routes import CALLS
+from worker.web.routes import OPERATIONS
 
 MANY = 40
 
@@ -97,7 +97,7 @@ def test_strict_sends_nothing_and_says_why(door, desk, lms, people):
     summary = served.done(roster, strict="on")
 
     assert summary["state"] == "invalid"
-    assert "1 invalid rows" in summary["reason"]
+    assert "1 row is invalid" in summary["reason"]
     assert lms.changes == {}
 
 
@@ -128,8 +128,8 @@ WRONG = [
     ({"strict": "perhaps"}, "strict: write true or false"),
     ({"max_rows": "-1"}, "max_rows: write a number"),
     ({"map": "nonsense"}, "takes NAME=VALUE"),
-    ({"use_map": "nothing"}, "No map is kept under the name 'nothing'"),
-    ({"at": "yesterday"}, "is no time"),
+    ({"use_map": "nothing"}, "There is no saved map 'nothing'"),
+    ({"at": "yesterday"}, "is not a time"),
     ({"course": ["58", "59"]}, "course may be given once"),
 ]
 
@@ -323,7 +323,7 @@ def test_the_description_has_every_call_and_nothing_else(door, desk):
 
     assert told["openapi"].startswith("3.1")
     there = {(method.upper(), path) for path, calls in told["paths"].items() for method in calls}
-    assert there == {(call.method, call.path.replace(":int", "")) for call in CALLS}
+    assert there == {(call.method, call.path.replace(":int", "")) for call in OPERATIONS}
     assert ("POST", "/api/jobs/{id}/undo") in there
 
 

@@ -1,4 +1,4 @@
-"""The canary and the breaker: what is wrong for every row costs a few calls, and the job waits for a person."""
+"""The canary and the breaker: an error of every row costs a few calls, and the job waits for a person."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_an_account_that_may_not_register_holds_the_job(sandbox, office):
     assert lms.calls("register") <= 12
 
 
-def test_a_roster_run_again_while_it_is_held_goes_on_with_its_job(sandbox, office):
+def test_a_roster_run_again_while_it_is_held_continues_its_job(sandbox, office):
     lms = sandbox(bad_days=["*:401:after=5"])
     desk = office(lms)
     desk.people("roster.csv", 10)

@@ -38,13 +38,13 @@ def test_an_unknown_key_at_the_top_names_the_nearest_known_one(lms, desk):
     refused(lms, desk.type("run", "roster.csv"), "leger", "did you mean ledger?", "roster.toml")
 
 
-def test_a_configuration_that_is_no_toml_is_named_with_the_line(lms, desk):
+def test_a_configuration_that_is_not_toml_is_named_with_the_line(lms, desk):
     desk.configure("[connections.north\n")
 
     refused(lms, desk.type("run", "roster.csv"), "roster.toml", "line 1")
 
 
-def test_http_beyond_this_machine_is_refused(lms, desk):
+def test_http_to_another_machine_is_refused(lms, desk):
     desk.connect("http://lms.example.com", "north")
 
     refused(lms, desk.type("run", "roster.csv"), "http://", "https://", "allow_http")
@@ -76,7 +76,7 @@ def test_a_secret_from_a_file_earns_no_warning(lms, desk):
     assert "Warning" not in result.err
 
 
-def test_a_system_that_nobody_speaks_lists_those_that_are_spoken(lms, desk):
+def test_a_system_that_is_not_supported_lists_those_that_are(lms, desk):
     desk.connect(lms.url, "north", system="moodle")
 
     refused(lms, desk.type("run", "roster.csv"), "moodle", "kmi, tahdah")
@@ -88,7 +88,7 @@ def test_without_a_configuration_an_example_is_shown(lms, desk):
     refused(lms, desk.type("run", "roster.csv"), "roster.toml", "[connections.north]")
 
 
-def test_a_connection_that_is_not_there_lists_those_that_are(lms, desk):
+def test_a_connection_that_does_not_exist_lists_those_that_do(lms, desk):
     refused(lms, desk.type("run", "roster.csv", "--to", "south"), "south", "north")
 
 
@@ -124,7 +124,7 @@ def test_a_rate_that_cannot_be_read_is_refused_before_anything_is_sent(lms, desk
     refused(lms, desk.type("run", "roster.csv"), "rate", "plenty")
 
 
-def test_a_wrong_token_holds_the_job_until_it_is_mended(lms, desk):
+def test_a_wrong_token_holds_the_job_until_it_is_fixed(lms, desk):
     desk.people("roster.csv", 60)
     desk.environment["SANDBOX_TOKEN"] = "wrong"
 
@@ -138,7 +138,7 @@ def test_a_wrong_token_holds_the_job_until_it_is_mended(lms, desk):
     assert (again.code, again.counts) == (0, {"registered": 60})
 
 
-def test_a_path_that_is_not_there_holds_the_job_and_names_the_other(office, sandbox):
+def test_a_path_that_does_not_exist_holds_the_job_and_names_the_other(office, sandbox):
     lms = sandbox(registration_paths=frozenset({"learners"}))
     desk = office(lms)
     desk.people("roster.csv", 30)
@@ -153,7 +153,7 @@ def test_a_path_that_is_not_there_holds_the_job_and_names_the_other(office, sand
     assert (again.code, again.counts) == (0, {"registered": 30})
 
 
-def test_an_lms_that_is_down_is_said_so_and_the_job_goes_on_when_it_is_up(office, sandbox, people):
+def test_an_lms_that_is_down_is_reported_and_the_job_resumes_when_it_is_up(office, sandbox, people):
     desk = office()
     desk.connect("http://127.0.0.1:9", "kmi")
     desk.roster("roster.csv", people(2, login_name=lambda number: f"login{number}"))
@@ -209,5 +209,5 @@ def test_a_command_mistyped_shows_its_usage(lms, desk, words):
     ],
     ids=" ".join,
 )
-def test_a_job_that_is_not_there_is_said_so(lms, desk, words):
+def test_a_job_that_does_not_exist_is_reported(lms, desk, words):
     refused(lms, desk.type(*words), "no job 7", "roster jobs")

@@ -1,4 +1,4 @@
-"""Steps of registrations that a roster names by their external id alone, on KMI."""
+"""Actions on registrations that a roster identifies by external id alone, on KMI."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import pytest
 
 DONE_AS = {"approve": "approved", "complete": "completed", "withdraw": "withdrawn"}
 SHOWN = {"approve": "Approved", "complete": "Completed", "withdraw": "Withdrawn"}
-SOON = [0.05, 0.2]
+SHORT_PAUSES = [0.05, 0.2]
 
 
 def alone(count, action, *, first=1, **columns):
-    """Name registrations by nothing but their external id."""
+    """Return rows that identify registrations by nothing but their external id."""
     numbers = range(first, first + count)
     return [{"registration_external_id": f"R/{number}", "action": action, **columns} for number in numbers]
 
 
 @pytest.fixture
 def open_kmi(sandbox, office, people):
-    """Open an office, with a ledger that knows nobody, at a KMI where another one has registered people as R/1 …"""
+    """Open an office with an empty ledger, at a KMI where another office has registered people as R/1 …"""
 
     def start(*bad_days, count=4, connection=None, **options):
         lms = sandbox(**options)
@@ -33,7 +33,7 @@ def open_kmi(sandbox, office, people):
         )
         assert maker.run("made.csv").code == 0
         lms.rules(*bad_days)
-        return lms, office(lms, "kmi", **{"lookup_pauses": SOON, **(connection or {})})
+        return lms, office(lms, "kmi", **{"lookup_pauses": SHORT_PAUSES, **(connection or {})})
 
     return start
 
@@ -42,13 +42,13 @@ def statuses(lms):
     return [each["status"] for each in lms.look("registrations")]
 
 
-def steps_of(lms):
-    """Return what was sent beside the creations."""
+def actions_sent(lms):
+    """Return the changing calls other than creations."""
     return {call: count for call, count in lms.changes.items() if not call.startswith("create")}
 
 
 @pytest.mark.parametrize("action", DONE_AS)
-def test_a_step_is_taken_once_and_the_second_drop_sends_nothing(open_kmi, action):
+def test_an_action_is_done_once_and_the_second_upload_sends_nothing(open_kmi, action):
     lms, desk = open_kmi()
     desk.roster("steps.csv", alone(4, action))
 
@@ -56,24 +56,24 @@ def test_a_step_is_taken_once_and_the_second_drop_sends_nothing(open_kmi, action
 
     assert (first.code, first.counts) == (0, {DONE_AS[action]: 4})
     assert statuses(lms) == [SHOWN[action]] * 4
-    assert steps_of(lms) == {action: 4}
+    assert actions_sent(lms) == {action: 4}
     assert all(row["_candidate_id"] and row["_registration_id"] for row in first.rows)
     second = desk.run("steps.csv")
     assert (second.code, second.counts) == (0, {DONE_AS[action]: 4})
-    assert steps_of(lms) == {action: 4}
+    assert actions_sent(lms) == {action: 4}
 
 
-def test_a_withdrawal_dropped_again_is_known_where_the_lms_hides_what_was_withdrawn(open_kmi):
+def test_a_withdrawal_uploaded_again_is_known_where_the_lms_hides_withdrawn_registrations(open_kmi):
     lms, desk = open_kmi()
     desk.roster("steps.csv", alone(2, "withdraw"))
     desk.run("steps.csv")
     lms.rules("find_registration:404")
 
     assert desk.run("steps.csv").counts == {"withdrawn": 2}
-    assert steps_of(lms) == {"withdraw": 2}
+    assert actions_sent(lms) == {"withdraw": 2}
 
 
-def test_what_the_lms_does_not_know_is_told_apart_and_costs_no_other_row(open_kmi):
+def test_unknown_external_ids_are_reported_and_stop_no_other_row(open_kmi):
     lms, desk = open_kmi()
     rows = [*alone(1, "complete"), *alone(1, "complete", first=9), *alone(1, "complete", first=2)]
     desk.roster("steps.csv", [*rows, {"registration_external_id": "..", "action": "complete"}])
@@ -84,13 +84,13 @@ def test_what_the_lms_does_not_know_is_told_apart_and_costs_no_other_row(open_km
     assert [row["_status"] for row in result.rows] == ["completed", "rejected", "completed", "rejected"]
     assert [row["_error_code"] for row in result.rows] == ["", "not_registered", "", "registration_not_found"]
     assert "registration_external_id" in result.rows[1]["_error"]
-    assert steps_of(lms) == {"complete": 2}
+    assert actions_sent(lms) == {"complete": 2}
     again = desk.type("retry", result.job, "--json")
     assert again.counts == {"completed": 2, "rejected": 2}
     assert desk.run(result.report(".failed.csv")).counts == {"rejected": 2}
 
 
-def test_what_a_row_names_beside_the_id_must_agree(open_kmi):
+def test_what_a_row_gives_with_the_id_must_match(open_kmi):
     lms, desk = open_kmi()
     mails = {each["external_id"]: each["email"] for each in lms.look("registrations")}
     beside = [
@@ -116,10 +116,10 @@ def test_what_a_row_names_beside_the_id_must_agree(open_kmi):
 
     assert [row["_status"] for row in result.rows] == [status for _, status in beside]
     assert {row["_error_code"] for row in result.failed} == {"registration_mismatch"}
-    assert steps_of(lms) == {"complete": 4}
+    assert actions_sent(lms) == {"complete": 4}
 
 
-def test_such_rows_stand_beside_ordinary_ones_and_their_duplicates_are_skipped(open_kmi, people):
+def test_such_rows_may_be_mixed_with_ordinary_ones_and_their_duplicates_are_skipped(open_kmi, people):
     lms, desk = open_kmi()
     ordinary = people(1, first=11, login_name=lambda number: f"login{number}")
     rows = [
@@ -144,7 +144,7 @@ def test_such_rows_stand_beside_ordinary_ones_and_their_duplicates_are_skipped(o
         "registered",
         "withdrawn",
     ]
-    assert steps_of(lms) == {"approve": 1, "complete": 2, "withdraw": 1}
+    assert actions_sent(lms) == {"approve": 1, "complete": 2, "withdraw": 1}
 
 
 def test_a_roster_with_nothing_but_ids_takes_its_action_from_an_option(open_kmi):
@@ -167,31 +167,31 @@ def test_a_lost_answer_is_read_back_and_only_what_was_not_done_is_sent_again(ope
 
     assert (result.code, result.counts) == (0, {DONE_AS[action]: 4})
     assert statuses(lms) == [SHOWN[action]] * 4
-    assert steps_of(lms) == {action: 4 + (what == "lost-before")}
+    assert actions_sent(lms) == {action: 4 + (what == "lost-before")}
 
 
 @pytest.mark.parametrize("what", ["lost-before:nth=2", "drop-before:nth=2", "html-502:nth=2", "throttle:nth=2"])
-def test_a_look_up_that_is_lost_or_refused_for_speed_is_made_again(open_kmi, what):
+def test_a_lost_or_rate_limited_look_up_is_retried(open_kmi, what):
     lms, desk = open_kmi(f"find_registration:{what}")
     desk.roster("steps.csv", alone(4, "complete"))
 
     assert desk.run("steps.csv").counts == {"completed": 4}
-    assert steps_of(lms) == {"complete": 4}
+    assert actions_sent(lms) == {"complete": 4}
 
 
-def test_look_ups_refused_one_after_the_other_hold_the_job_and_retry_goes_on(open_kmi):
+def test_look_ups_refused_one_after_the_other_hold_the_job_and_retry_continues(open_kmi):
     lms, desk = open_kmi("find_registration:403", count=8, connection={"breaker": 3})
     desk.roster("steps.csv", alone(8, "complete"))
 
     result = desk.run("steps.csv")
 
     assert (result.code, result.state) == (3, "held")
-    assert steps_of(lms) == {}
+    assert actions_sent(lms) == {}
     lms.rules()
     assert desk.type("retry", result.job, "--json").counts == {"completed": 8}
 
 
-def test_killed_while_it_asks_it_goes_on_with_the_rest(open_kmi):
+def test_killed_during_look_ups_it_continues_with_the_rest(open_kmi):
     lms, desk = open_kmi("find_registration:slow:seconds=5:after=55", count=60)
     desk.roster("steps.csv", alone(60, "complete"))
     before = lms.calls("find_registration")
@@ -205,7 +205,7 @@ def test_killed_while_it_asks_it_goes_on_with_the_rest(open_kmi):
     result = desk.resume(job["job"])
 
     assert (result.code, result.counts) == (0, {"completed": 60})
-    assert steps_of(lms) == {"complete": 60}
+    assert actions_sent(lms) == {"complete": 60}
     assert lms.calls("find_registration") - asked < 60, "what was found before is not asked for again"
 
 
@@ -228,10 +228,10 @@ def test_verify_confirms_them_and_undo_leaves_them(open_kmi):
 
     assert desk.type("verify", job, "--json").summary["verified"]["confirmed"] == 3
     assert desk.type("undo", job).code == 2
-    assert steps_of(lms) == {"complete": 3}
+    assert actions_sent(lms) == {"complete": 3}
 
 
-def test_tahdah_says_that_it_cannot_or_that_the_roster_names_nobody(sandbox, office):
+def test_tahdah_says_that_it_cannot_or_that_the_roster_names_no_person(sandbox, office):
     lms = sandbox()
     desk = office(lms)
     desk.roster("steps.csv", alone(2, "complete", email="person@example.org", course_id="58"))
@@ -242,5 +242,5 @@ def test_tahdah_says_that_it_cannot_or_that_the_roster_names_nobody(sandbox, off
     assert {row["_error_code"] for row in result.rows} == {"action_not_supported"}
     bare = desk.type("run", "bare.csv")
     assert bare.code == 2
-    assert "names a person is missing" in bare.err
+    assert "No column identifies the people" in bare.err
     assert lms.calls() == 0

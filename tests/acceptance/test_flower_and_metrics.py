@@ -16,7 +16,7 @@ PEOPLE = 60
 
 @pytest.fixture
 def port():
-    return servers.free_port() + 20
+    return servers.free_port()
 
 
 def test_flower_asks_for_a_password_and_shows_how_far_a_job_is(sandbox, office, queue, port):
@@ -42,7 +42,7 @@ def test_flower_asks_for_a_password_and_shows_how_far_a_job_is(sandbox, office, 
         task = seen()[0]
         assert task["name"] == "roster.register"
         assert re.fullmatch(rf"batch \d+ of job {job}", task["args"])
-        assert re.fullmatch(rf"'?\d+ of {PEOPLE} rows of the job settled'?", task["result"])
+        assert re.fullmatch(rf"'?\d+ of {PEOPLE} rows of the job processed'?", task["result"])
         metrics = client.get("/metrics").text
         assert re.search(rf'roster_rows{{connection="north",job="{job}",status="registered"}} \d', metrics)
         assert "flower_events_total" in metrics
@@ -96,7 +96,7 @@ def test_doctor_says_whether_the_queue_is_at_work(sandbox, office, queue):
     before = desk.type("doctor")
     line.beat()
     line.worker()
-    line.until(lambda: line.ask("select name from memory where name = 'sweep'"), "a sweep")
+    line.until(lambda: line.ask("select key from key_value where key = 'sweep'"), "a sweep")
     after = desk.type("doctor")
 
     assert before.code == 2

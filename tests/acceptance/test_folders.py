@@ -1,4 +1,4 @@
-"""Drop folders: what is whole is taken once, and ends with its reports beside it; nothing is ever lost."""
+"""Drop folders: a complete file is imported once, and archived next to its reports; no file is ever lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drop_folders import drop, folder_of, lies_in, serve, summary_beside
+from tests.drop_folders import add_drop_folder, copy_into, files_in, message_in, serve, summary_in
 
 REPORTS = (".results.csv", ".results.xlsx", ".summary.json")
 
@@ -19,23 +19,23 @@ def with_reports(name, *more):
     return sorted([name, *(f"{stem}{ending}" for ending in (*REPORTS, *more))])
 
 
-def test_a_dropped_roster_is_worked_off_and_its_reports_lie_beside_it(
+def test_a_roster_in_a_drop_folder_is_imported_and_its_reports_are_next_to_it(
     sandbox, office, wait_until, read_csv, samples
 ):
     lms = sandbox()
     desk = office(lms)
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
     serve(desk)
-    drop(desk.people("spring.csv", 7), inbox)
-    drop(samples / "messy.xlsx", inbox)
+    copy_into(desk.people("spring.csv", 7), inbox)
+    copy_into(samples / "messy.xlsx", inbox)
 
-    wait_until(lambda: {"spring.summary.json", "messy.summary.json"} <= {*lies_in(inbox / "done")}, "the reports")
+    wait_until(lambda: {"spring.summary.json", "messy.summary.json"} <= {*files_in(inbox / "done")}, "the reports")
 
-    assert lies_in(inbox / "done") == sorted(
+    assert files_in(inbox / "done") == sorted(
         [*with_reports("spring.csv"), *with_reports("messy.xlsx", ".failed.csv")]
     )
-    assert (lies_in(inbox), lies_in(inbox / "processing"), lies_in(inbox / "failed")) == ([], [], [])
-    summary = summary_beside(inbox / "done", "spring")
+    assert (files_in(inbox), files_in(inbox / "processing"), files_in(inbox / "failed")) == ([], [], [])
+    summary = summary_in(inbox / "done", "spring")
     assert (summary["state"], summary["by_status"]["registered"]) == ("succeeded", 7)
     assert all(Path(path).is_file() and Path(path).parent == inbox / "done" for path in summary["reports"])
     assert {row["_status"] for row in read_csv(inbox / "done" / "spring.results.csv")} == {"registered"}
@@ -44,56 +44,57 @@ def test_a_dropped_roster_is_worked_off_and_its_reports_lie_beside_it(
     assert again.summary["reports"] == summary["reports"]
 
 
-def test_what_cannot_be_read_ends_in_failed_with_a_word_on_what_to_do(sandbox, office, wait_until, samples):
+def test_a_file_that_cannot_be_read_ends_in_failed_with_a_message(sandbox, office, wait_until, samples):
     desk = office(sandbox())
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
     serve(desk)
-    drop(samples / "wrong_headings.xlsx", inbox)
+    copy_into(samples / "wrong_headings.xlsx", inbox)
     desk.write("inbox/empty.csv", "")
     desk.write("inbox/broken.xlsx", b"PK\x03\x04 nothing of the kind")
 
     files = ["broken.xlsx", "empty.csv", "wrong_headings.xlsx"]
-    wait_until(lambda: {f"{Path(name).stem}.message.txt" for name in files} <= {*lies_in(inbox / "failed")})
+    failed = inbox / "failed"
+    wait_until(lambda: all(message_in(failed, Path(name).stem) for name in files))
 
-    assert {*files} <= {*lies_in(inbox / "failed")}
-    said = (inbox / "failed" / "wrong_headings.message.txt").read_text("utf-8-sig")
+    assert {*files} <= {*files_in(failed)}
+    said = message_in(failed, "wrong_headings")
     assert "nothing was sent" in said
-    assert "A heading that names a person is missing" in said
+    assert "No column identifies the people" in said
     assert "[folders.NAME]" in said
-    assert "the file is empty" in (inbox / "failed" / "empty.message.txt").read_text("utf-8-sig")
+    assert "the file is empty" in message_in(failed, "empty")
     assert desk.lms.calls() == 0
 
 
-def test_what_is_still_being_written_or_is_no_roster_is_left_where_it_is(sandbox, office, wait_until):
+def test_temporary_files_and_files_that_are_not_rosters_are_left_in_place(sandbox, office, wait_until):
     desk = office(sandbox())
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
     roster = desk.people("spring.csv", 2)
     left = ["~$book.xlsx", ".hidden.csv", "a.csv.part", "b.csv.tmp", "c.csv.filepart", "notes.pdf", "D.CSV.PART"]
     for name in left:
-        drop(roster, inbox, name)
+        copy_into(roster, inbox, name)
     (inbox / "a folder.csv").mkdir()
     (inbox / "link.csv").symlink_to(roster)
     serve(desk)
-    drop(roster, inbox)
+    copy_into(roster, inbox)
 
     wait_until((inbox / "done" / "spring.summary.json").exists)
 
-    assert lies_in(inbox) == sorted([*left, "link.csv"])
+    assert files_in(inbox) == sorted([*left, "link.csv"])
     told = desk.type("doctor")
     assert "no rosters: a folder.csv, link.csv, notes.pdf" in told.out
     assert len(desk.jobs()) == 1
 
 
-def test_a_file_that_grows_is_not_taken_before_it_has_stopped(sandbox, office, wait_until):
+def test_a_file_that_grows_is_not_imported_before_it_has_stopped(sandbox, office, wait_until):
     desk = office(sandbox())
-    inbox = folder_of(desk, settle_seconds=1.5)
+    inbox = add_drop_folder(desk, settle_seconds=1.5)
     lines = desk.people("whole.csv", 60).read_text("utf-8").splitlines(keepends=True)
     serve(desk)
 
     with (inbox / "growing.csv").open("w", encoding="utf-8") as file:
         for number, line in enumerate(lines):
             if number == 5:
-                drop(desk.people("steady.csv", 1, first=900), inbox)
+                copy_into(desk.people("steady.csv", 1, first=900), inbox)
             file.write(line)
             file.flush()
             if number < 5 or not (inbox / "done" / "steady.summary.json").exists():
@@ -102,16 +103,16 @@ def test_a_file_that_grows_is_not_taken_before_it_has_stopped(sandbox, office, w
         assert (inbox / "growing.csv").exists()
     wait_until((inbox / "done" / "growing.summary.json").exists)
 
-    assert summary_beside(inbox / "done", "growing")["by_status"]["registered"] == 60
+    assert summary_in(inbox / "done", "growing")["by_status"]["registered"] == 60
 
 
-def test_a_name_that_lies_in_done_already_is_numbered_and_nothing_is_overwritten(sandbox, office, wait_until):
+def test_a_name_that_is_in_done_already_is_numbered_and_nothing_is_overwritten(sandbox, office, wait_until):
     desk = office(sandbox())
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
     serve(desk)
     for number, count in enumerate((2, 3, 3), start=1):
         name = "spring" if number == 1 else f"spring-{number}"
-        drop(desk.people("spring.csv", count), inbox)
+        copy_into(desk.people("spring.csv", count), inbox)
         wait_until((inbox / "done" / f"{name}.summary.json").exists, name)
 
     done = inbox / "done"
@@ -119,51 +120,51 @@ def test_a_name_that_lies_in_done_already_is_numbered_and_nothing_is_overwritten
         3,
         4,
     ]
-    counts = [summary_beside(done, name)["by_status"] for name in ("spring", "spring-2", "spring-3")]
+    counts = [summary_in(done, name)["by_status"] for name in ("spring", "spring-2", "spring-3")]
     assert [(each["registered"], each["already_registered"]) for each in counts] == [(2, 0), (1, 2), (0, 3)]
 
 
-def test_the_same_roster_dropped_while_it_is_at_work_is_one_job_and_both_files_get_reports(
+def test_the_same_roster_again_while_its_job_runs_is_one_job_and_both_files_get_reports(
     sandbox, office, wait_until
 ):
     lms = sandbox(latency=0.3)
     desk = office(lms, max_in_flight=1)
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
     serve(desk)
     roster = desk.people("spring.csv", 20)
-    drop(roster, inbox)
+    copy_into(roster, inbox)
     lms.until(lambda lms: lms.calls() > 0)
-    drop(roster, inbox, "copy of spring.csv")
+    copy_into(roster, inbox, "copy of spring.csv")
 
-    wait_until(lambda: {"spring.summary.json", "copy of spring.summary.json"} <= {*lies_in(inbox / "done")})
+    wait_until(lambda: {"spring.summary.json", "copy of spring.summary.json"} <= {*files_in(inbox / "done")})
 
     done = inbox / "done"
-    assert summary_beside(done, "spring")["job"] == summary_beside(done, "copy of spring")["job"] == 1
-    assert lies_in(done) == sorted([*with_reports("spring.csv"), *with_reports("copy of spring.csv")])
+    assert summary_in(done, "spring")["job"] == summary_in(done, "copy of spring")["job"] == 1
+    assert files_in(done) == sorted([*with_reports("spring.csv"), *with_reports("copy of spring.csv")])
     assert len(desk.jobs()) == 1
 
 
-def test_two_watchers_of_one_folder_take_each_file_once(sandbox, office, wait_until):
+def test_two_servers_with_one_folder_import_each_file_once(sandbox, office, wait_until):
     desk = office(sandbox())
-    inbox = folder_of(desk, settle_seconds=0.5)
+    inbox = add_drop_folder(desk, settle_seconds=0.5)
     serve(desk)
-    serve(desk, place=1)
+    serve(desk)
     names = [f"roster{number}" for number in range(12)]
     for number, name in enumerate(names):
-        drop(desk.people("some.csv", 2, first=10 * number), inbox, f"{name}.csv")
+        copy_into(desk.people("some.csv", 2, first=10 * number), inbox, f"{name}.csv")
 
-    wait_until(lambda: {f"{name}.summary.json" for name in names} <= {*lies_in(inbox / "done")}, "all the reports")
+    wait_until(lambda: {f"{name}.summary.json" for name in names} <= {*files_in(inbox / "done")}, "all the reports")
 
-    assert lies_in(inbox / "done") == sorted(file for name in names for file in with_reports(f"{name}.csv"))
+    assert files_in(inbox / "done") == sorted(file for name in names for file in with_reports(f"{name}.csv"))
     assert [job["state"] for job in desk.jobs()] == ["succeeded"] * 12
 
 
-def test_a_watcher_that_is_killed_again_and_again_loses_no_file_and_takes_none_twice(
+def test_a_server_that_is_killed_repeatedly_loses_no_file_and_imports_none_twice(
     sandbox, office, wait_until, people
 ):
     lms = sandbox(latency=0.01)
     desk = office(lms, "kmi", lookup_pauses=[0.1, 0.2])
-    inbox = folder_of(desk, settle_seconds=0)
+    inbox = add_drop_folder(desk, settle_seconds=0)
     dice = random.Random(27)  # noqa: S311 - the same rounds every time
     names = []
     for number in range(6):
@@ -171,107 +172,105 @@ def test_a_watcher_that_is_killed_again_and_again_loses_no_file_and_takes_none_t
             names.append(f"roster{number}-{each}x")
             first = 1000 * number + 100 * each
             rows = people(4, first=first, login_name=lambda number: f"login{number}")
-            drop(desk.roster("some.csv", rows), inbox, f"{names[-1]}.csv")
+            copy_into(desk.roster("some.csv", rows), inbox, f"{names[-1]}.csv")
         running = serve(desk)
         wait_until((inbox / "processing").is_dir, "the first claim")
         running.over_within(1.2 + dice.random() * 2)
         running.kill()
     serve(desk)
 
-    wait_until(lambda: {f"{name}.summary.json" for name in names} <= {*lies_in(inbox / "done")}, "all the reports")
+    wait_until(lambda: {f"{name}.summary.json" for name in names} <= {*files_in(inbox / "done")}, "all the reports")
 
-    files = [name for name in lies_in(inbox / "done") if not name.endswith((".results.csv", ".json", ".xlsx"))]
+    files = [name for name in files_in(inbox / "done") if not name.endswith((".results.csv", ".json", ".xlsx"))]
     assert files == sorted(f"{name}.csv" for name in names)
-    assert lies_in(inbox / "processing") == lies_in(inbox / "failed") == lies_in(inbox) == []
+    assert files_in(inbox / "processing") == files_in(inbox / "failed") == files_in(inbox) == []
     assert sorted(job["roster"] for job in desk.jobs()) == files
     assert len(lms.standing) == 4 * len(names)
 
 
-def test_a_held_roster_stays_in_processing_until_a_person_has_settled_it(sandbox, office, wait_until):
+def test_the_file_of_a_held_job_stays_in_processing_until_a_person_resumes_it(sandbox, office, wait_until):
     lms = sandbox(bad_days=["*:401:after=0"])
     desk = office(lms)
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
     serve(desk)
-    drop(desk.people("spring.csv", 3), inbox)
+    copy_into(desk.people("spring.csv", 3), inbox)
     processing = inbox / "processing"
     wait_until((processing / "spring.summary.json").exists, "the report of the held job")
-    assert summary_beside(processing, "spring")["state"] == "held"
+    assert summary_in(processing, "spring")["state"] == "held"
     lms.rules()
 
     result = desk.resume(1)
 
     assert result.counts == {"registered": 3}
     assert {Path(path).parent for path in result.summary["reports"]} == {inbox / "done"}
-    assert (lies_in(processing), lies_in(inbox / "done")) == ([], with_reports("spring.csv"))
+    assert (files_in(processing), files_in(inbox / "done")) == ([], with_reports("spring.csv"))
 
 
-def test_a_cancelled_roster_ends_in_failed_and_a_retry_writes_its_reports_where_it_lies(
+def test_the_file_of_a_cancelled_job_ends_in_failed_and_a_retry_writes_its_reports_there(
     sandbox, office, wait_until
 ):
     lms = sandbox(bad_days=["*:401:after=0"])
     desk = office(lms)
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
     serve(desk)
-    drop(desk.people("spring.csv", 3), inbox)
+    copy_into(desk.people("spring.csv", 3), inbox)
     wait_until((inbox / "processing" / "spring.summary.json").exists, "the report of the held job")
 
     assert desk.type("cancel", 1).code == 0
-    wait_until((inbox / "failed" / "spring.message.txt").exists)
-    assert "roster retry 1" in (inbox / "failed" / "spring.message.txt").read_text("utf-8-sig")
-    assert lies_in(inbox / "failed") == with_reports("spring.csv", ".failed.csv", ".message.txt")
+    wait_until(lambda: message_in(inbox / "failed", "spring"))
+    assert "roster retry 1" in message_in(inbox / "failed", "spring")
+    assert files_in(inbox / "failed") == with_reports("spring.csv", ".failed.csv", ".message.txt")
     lms.rules()
     result = desk.balanced(desk.type("retry", 1, "--json"))
 
     assert result.counts == {"registered": 3}
-    assert lies_in(inbox / "failed") == with_reports("spring.csv")
+    assert files_in(inbox / "failed") == with_reports("spring.csv")
 
 
-def test_a_folder_that_is_away_is_told_and_holds_up_no_other_one(sandbox, office, wait_until):
+def test_a_folder_that_is_gone_is_reported_and_stops_no_other_one(sandbox, office, wait_until):
     desk = office(sandbox())
-    share, inbox = folder_of(desk, "share"), folder_of(desk, "inbox")
+    share, inbox = add_drop_folder(desk, "share"), add_drop_folder(desk, "inbox")
     share.rename(desk.folder / "unmounted")
     running = serve(desk)
-    drop(desk.people("spring.csv", 2), inbox)
+    copy_into(desk.people("spring.csv", 2), inbox)
     wait_until((inbox / "done" / "spring.summary.json").exists)
 
-    assert "drop folder passed over" in running.err.read_text("utf-8")
+    assert "drop folder skipped" in running.err.read_text("utf-8")
     assert "share" in (told := desk.type("doctor")).out
     assert (told.code, "No such file or directory" in told.out) == (2, True)
     (desk.folder / "unmounted").rename(share)
-    drop(desk.people("autumn.csv", 2, first=50), share)
+    copy_into(desk.people("autumn.csv", 2, first=50), share)
     wait_until((share / "done" / "autumn.summary.json").exists)
     assert desk.type("doctor").code == 0
 
 
-def test_a_share_that_goes_away_while_its_roster_is_at_work_gets_file_and_reports_later(
-    sandbox, office, wait_until
-):
+def test_a_share_that_is_gone_while_a_job_runs_gets_file_and_reports_later(sandbox, office, wait_until):
     lms = sandbox(latency=0.3)
     desk = office(lms, max_in_flight=1)
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
     serve(desk)
-    drop(desk.people("spring.csv", 6), inbox)
+    copy_into(desk.people("spring.csv", 6), inbox)
     lms.until(lambda lms: lms.calls() > 0)
     away = desk.folder / "away"
     inbox.rename(away)
     wait_until(lambda: desk.status(1)["state"] == "succeeded")
-    assert lies_in(away / "processing") == ["spring.csv"]
+    assert files_in(away / "processing") == ["spring.csv"]
 
     if inbox.exists():  # whoever mounts a share does so over what was written meanwhile
         shutil.rmtree(inbox)
     away.rename(inbox)
 
-    wait_until(lambda: lies_in(inbox / "done") == with_reports("spring.csv"), "the file and its reports")
+    wait_until(lambda: files_in(inbox / "done") == with_reports("spring.csv"), "the file and its reports")
 
 
 def test_the_options_of_a_folder_are_those_of_run(sandbox, office, wait_until):
     lms = sandbox()
     desk = office(lms, behavior=None)
-    inbox = folder_of(
+    inbox = add_drop_folder(
         desk, course="58", connection="north", map={"Mail": "email"}, set={"behavior": 1, "last_name": "Unknown"}
     )
     serve(desk)
-    drop(desk.write("odd.csv", "Mail,first_name\nana@example.com,Ana\n"), inbox)
+    copy_into(desk.write("odd.csv", "Mail,first_name\nana@example.com,Ana\n"), inbox)
 
     wait_until((inbox / "done" / "odd.summary.json").exists)
 
@@ -286,7 +285,7 @@ def test_the_options_of_a_folder_are_those_of_run(sandbox, office, wait_until):
         ('path = "sftp://host/x"', "folders.inbox.path: must be a folder of this machine"),
     ],
 )
-def test_a_folder_that_is_configured_wrongly_says_where(office, sandbox, line, said):
+def test_an_error_in_the_configuration_of_a_folder_is_named(office, sandbox, line, said):
     desk = office(sandbox())
     text = (desk.folder / "roster.toml").read_text("utf-8")
     path = "" if line.startswith("path") else 'path = "inbox"\n'
@@ -298,21 +297,21 @@ def test_a_folder_that_is_configured_wrongly_says_where(office, sandbox, line, s
     assert said in result.err
 
 
-def test_workers_behind_a_broker_take_dropped_files_too(sandbox, office, queue):
+def test_workers_behind_a_broker_import_from_drop_folders_too(sandbox, office, queue):
     lms = sandbox()
     desk = office(lms, batch_size=5)
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
     line = queue(desk)
     line.beat()
     line.worker(processes=2)
     line.worker()
-    drop(desk.people("spring.csv", 20), inbox)
-    drop(desk.write("wrong.csv", "a,b\n1,2\n"), inbox)
+    copy_into(desk.people("spring.csv", 20), inbox)
+    copy_into(desk.write("wrong.csv", "a,b\n1,2\n"), inbox)
 
     line.until((inbox / "done" / "spring.summary.json").exists, "the report")
     line.until((inbox / "failed" / "wrong.message.txt").exists, "the message")
 
-    assert lies_in(inbox / "done") == with_reports("spring.csv")
-    assert summary_beside(inbox / "done", "spring")["by_status"]["registered"] == 20
+    assert files_in(inbox / "done") == with_reports("spring.csv")
+    assert summary_in(inbox / "done", "spring")["by_status"]["registered"] == 20
     assert len(desk.jobs()) == 2
-    assert lies_in(inbox / "processing") == []
+    assert files_in(inbox / "processing") == []

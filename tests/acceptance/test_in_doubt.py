@@ -1,7 +1,7 @@
-"""The answer was lost: looked up where that can be, left to a person where it cannot; never sent twice.
+"""Lost answers are looked up where possible, left to a person where not, and never sent twice.
 
-Every changing call of each system, its work done or not. `office.run` holds the books; the sandbox at its end, that
-nobody is there twice.
+Every changing call of each system, its work done or not. `office.run` checks the counts; the sandbox checks at its
+end that no person exists twice.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def kmi(sandbox, office, people):
         ("create_registration", "html-502:done=yes"),
     ],
 )
-def test_a_lost_answer_of_kmi_is_looked_up_and_everybody_is_registered(kmi, operation, what):
+def test_a_lost_answer_of_kmi_is_looked_up_and_everyone_is_registered(kmi, operation, what):
     lms, _, result = kmi(f"{operation}:{what}:nth=2", timeout_seconds=0.7 if "timeout" in what else 30)
 
     assert (result.code, result.counts) == (0, {"registered": 6})
@@ -59,14 +59,14 @@ def test_a_lost_creation_on_kmi_is_found_without_an_external_id(kmi, what):
 
 
 @pytest.mark.parametrize("operation", ["create_user", "create_registration"])
-def test_an_lms_that_lags_behind_its_own_writes_is_not_believed_at_once(kmi, operation):
+def test_an_lms_that_lags_behind_its_own_writes_is_read_again(kmi, operation):
     lms, _, result = kmi(f"{operation}:lost-after:nth=2", lag=1.2)
 
     assert (result.code, result.counts) == (0, {"registered": 6})
     assert lms.changes[operation] == 6
 
 
-def test_many_lost_answers_of_kmi_leave_nobody_out(kmi):
+def test_many_lost_answers_of_kmi_leave_no_one_out(kmi):
     lms, _, result = kmi("create_user:lost-after:every=3", "create_registration:lost-after:every=4", count=24)
 
     assert (result.code, result.counts) == (0, {"registered": 24})
@@ -87,7 +87,7 @@ def test_a_lost_batch_of_tahdah_is_looked_up(sandbox, office, what):
     assert lms.calls("register") == (2 if what in {"lost-before", "drop-before"} else 1)
 
 
-def test_a_tahdah_that_lags_behind_its_own_batch_is_not_believed_at_once(sandbox, office):
+def test_a_tahdah_that_lags_behind_its_own_batch_is_read_again(sandbox, office):
     lms = sandbox(bad_days=["register:lost-after:nth=1"], lag=1.2)
     desk = office(lms)
     desk.people("roster.csv", 7)
@@ -106,15 +106,15 @@ def test_a_lost_batch_of_a_tahdah_without_look_up_waits_for_a_person(sandbox, of
 
     result = desk.run("roster.csv")
 
-    doubtful = len(result.with_status("in_doubt"))
+    in_doubt = len(result.with_status("in_doubt"))
     assert result.code == 1
-    assert result.counts == {"registered": 12 - doubtful, "in_doubt": doubtful}
-    assert 0 < doubtful <= 5
+    assert result.counts == {"registered": 12 - in_doubt, "in_doubt": in_doubt}
+    assert 0 < in_doubt <= 5
     assert lms.calls("register") == 3
     assert {row["_error_code"] for row in result.failed} == {"answer_lost"}
     again = desk.resume(result.job)
     assert (again.code, again.counts) == (1, result.counts)
-    assert lms.calls("register") == 3, "nothing in doubt is sent again, however often one resumes"
+    assert lms.calls("register") == 3, "nothing in doubt is sent again, however often the job is resumed"
 
 
 def test_the_same_roster_again_sends_nothing_for_rows_in_doubt(sandbox, office):
@@ -135,42 +135,42 @@ def test_the_same_roster_again_sends_nothing_for_rows_in_doubt(sandbox, office):
 
 
 @pytest.mark.parametrize("what", ["lost-after", "lost-before"])
-def test_a_person_settles_a_lost_candidate_of_tahdah(sandbox, office, what):
+def test_a_person_resolves_a_lost_candidate_of_tahdah(sandbox, office, what):
     lms = sandbox(bad_days=[f"create_candidate:{what}:nth=2"])
     desk = office(lms)
     desk.people("roster.csv", 4)
     result = desk.run("roster.csv")
     assert (result.code, result.counts) == (1, {"registered": 3, "in_doubt": 1})
-    (doubtful,) = result.failed
-    assert "roster resolve" in doubtful["_error"]
-    there = {each["email"]: each["id"] for each in lms.look("candidates")}.get(doubtful["email"])
+    (in_doubt,) = result.failed
+    assert "roster resolve" in in_doubt["_error"]
+    there = {each["email"]: each["id"] for each in lms.look("candidates")}.get(in_doubt["email"])
     answer = ["--candidate-id", there] if there else ["--absent"]
 
-    told = desk.type("resolve", result.job, doubtful["_row"], *answer)
+    output = desk.type("resolve", result.job, in_doubt["_row"], *answer)
     again = desk.resume(result.job)
 
-    assert told.code == 0
-    assert f"roster resume {result.job}" in told.out
+    assert output.code == 0
+    assert f"roster resume {result.job}" in output.out
     assert (again.code, again.state, again.counts) == (0, "succeeded", {"registered": 4})
     assert lms.changes["create_candidate"] == (4 if there else 5)
     assert not again.report(".results.csv").with_name("roster.failed.csv").exists()
 
 
-def test_a_person_settles_a_lost_batch_row_by_row(sandbox, office):
+def test_a_person_resolves_a_lost_batch_row_by_row(sandbox, office):
     lms = sandbox(bad_days=["register:lost-after:nth=1"], lookup="404")
     desk = office(lms)
     desk.people("roster.csv", 3)
     result = desk.run("roster.csv")
     assert result.counts == {"in_doubt": 3}
-    standing = lms.standing
+    registered = lms.standing
 
     for row in result.failed:
-        found = standing[row["email"], "58"]
+        found = registered[row["email"], "58"]
         assert desk.type("resolve", result.job, row["_row"], "--registration-id", found).code == 0
     again = desk.resume(result.job)
 
     assert (again.code, again.state, again.counts) == (0, "succeeded", {"registered": 3})
-    assert {row["_registration_id"] for row in again.rows} == set(standing.values())
+    assert {row["_registration_id"] for row in again.rows} == set(registered.values())
     assert lms.calls("register") == 1
 
 
@@ -188,42 +188,42 @@ def test_a_person_says_that_a_lost_batch_was_not_done(sandbox, office):
     assert (again.code, again.counts) == (0, {"registered": 3})
 
 
-def test_an_answer_that_cannot_be_is_refused(sandbox, office):
+def test_an_impossible_resolution_is_refused(sandbox, office):
     lms = sandbox(bad_days=["create_candidate:lost-after:nth=1"])
     desk = office(lms)
     desk.people("roster.csv", 2)
     result = desk.run("roster.csv")
     (done,) = result.with_status("registered")
-    (doubtful,) = result.with_status("in_doubt")
+    (in_doubt,) = result.with_status("in_doubt")
 
-    for words in (
-        [doubtful["_row"]],
-        [doubtful["_row"], "--absent", "--candidate-id", "1"],
+    for arguments in (
+        [in_doubt["_row"]],
+        [in_doubt["_row"], "--absent", "--candidate-id", "1"],
         [done["_row"], "--absent"],
         ["99", "--absent"],
     ):
-        told = desk.type("resolve", result.job, *words)
-        assert (told.code, bool(told.err)) == (2, True)
+        output = desk.type("resolve", result.job, *arguments)
+        assert (output.code, bool(output.err)) == (2, True)
     assert desk.status(result.job)["by_status"]["in_doubt"] == 1
 
 
-def test_one_person_on_two_courses_whose_creation_was_lost_is_settled_once(sandbox, office, people):
+def test_one_person_on_two_courses_whose_creation_was_lost_is_resolved_once(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:lost-after:nth=1"])
     desk = office(lms)
     desk.roster("roster.csv", [*people(1), *people(1, course_id="59")])
     result = desk.run("roster.csv")
     assert result.counts == {"in_doubt": 1, "not_attempted": 1}
-    (doubtful,) = result.with_status("in_doubt")
+    (in_doubt,) = result.with_status("in_doubt")
     (there,) = lms.look("candidates")
 
-    desk.type("resolve", result.job, doubtful["_row"], "--candidate-id", there["id"])
+    desk.type("resolve", result.job, in_doubt["_row"], "--candidate-id", there["id"])
     again = desk.resume(result.job)
 
     assert (again.code, again.counts) == (0, {"registered": 2})
     assert lms.calls("create_candidate") == 1
 
 
-def test_nothing_personal_stands_in_messages_or_beside_the_rows_of_the_ledger(sandbox, office, people):
+def test_no_personal_data_is_in_messages_or_outside_the_rows_of_the_ledger(sandbox, office, people):
     lms = sandbox(
         bad_days=[
             "create_candidate:lost-after:nth=2",
@@ -238,11 +238,11 @@ def test_nothing_personal_stands_in_messages_or_beside_the_rows_of_the_ledger(sa
     result = desk.run("roster.csv")
 
     assert result.counts["in_doubt"] > 1
-    told = result.err + desk.type("jobs").out + desk.type("status", result.job).out + desk.type("doctor").out
+    output = result.err + desk.type("jobs").out + desk.type("status", result.job).out + desk.type("doctor").out
     with sqlite3.connect(desk.folder / "roster.db") as ledger:
         tables = [name for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         kept = {name: str(ledger.execute(f'SELECT * FROM "{name}"').fetchall()) for name in tables}  # noqa: S608
     ledger.close()
-    for name, text in {"messages": told, **{name: text for name, text in kept.items() if name != "row"}}.items():
+    for name, text in {"messages": output, **{name: text for name, text in kept.items() if name != "row"}}.items():
         for personal in ("wilhelmina", "achterberg", "@example.com"):
             assert personal not in text.casefold(), name

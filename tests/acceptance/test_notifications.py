@@ -46,12 +46,12 @@ def serve(desk):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    before = ask(desk, "select at from memory where name = 'sweep'")
+    before = ask(desk, "select updated_at from key_value where key = 'sweep'")
     running = desk.start("serve", "--port", port)
 
     def has_swept():
         assert not running.is_over, running.err.read_text("utf-8")
-        return ask(desk, "select at from memory where name = 'sweep'") != before
+        return ask(desk, "select updated_at from key_value where key = 'sweep'") != before
 
     wait_until(has_swept, "the first sweep")
     return running
@@ -94,8 +94,10 @@ def test_the_end_of_a_job_is_told_once_by_mail_and_once_by_webhook(sandbox, offi
 
     job = submit(desk, "spring.csv")
     wait_until(lambda: hook.posted and mail_server.taken, "both messages")
-    swept = ask(desk, "select at from memory where name = 'sweep'")
-    wait_until(lambda: ask(desk, "select at from memory where name = 'sweep'") > swept + 1, "three more sweeps")
+    swept = ask(desk, "select updated_at from key_value where key = 'sweep'")
+    wait_until(
+        lambda: ask(desk, "select updated_at from key_value where key = 'sweep'") > swept + 1, "three more sweeps"
+    )
 
     (posted,) = hook.posted
     assert posted.is_signed_with(SECRET)
@@ -181,7 +183,7 @@ def test_trouble_of_a_connection_is_told_once_and_that_it_is_well_again_too(sand
     first = submit(desk, "one.csv")
     wait_until(lambda: hook.posted, "the word of trouble")
     second = submit(desk, "two.csv")
-    silent = "select told_at = state_at and state = 'held' from job where id = ?"
+    silent = "select notified_at = state_at and state = 'held' from job where id = ?"
     wait_until(lambda: ask(desk, silent, second), "the second job to be held")
 
     running.interrupt()
@@ -222,8 +224,10 @@ def test_workers_behind_a_broker_tell_it_once(sandbox, office, queue, hook):
     job = line.submit("spring.csv")
     line.ended(job)
     line.until(lambda: hook.posted, "the message")
-    swept = line.ask("select at from memory where name = 'sweep'")
-    line.until(lambda: line.ask("select at from memory where name = 'sweep'") > swept + 1.5, "two more sweeps")
+    swept = line.ask("select updated_at from key_value where key = 'sweep'")
+    line.until(
+        lambda: line.ask("select updated_at from key_value where key = 'sweep'") > swept + 1.5, "two more sweeps"
+    )
 
     assert hook.events == [("job.ended", job)]
     assert not PERSONAL.search(line.logs())

@@ -30,7 +30,7 @@ def test_an_old_job_loses_its_people_and_keeps_its_counts(sandbox, office):
     let_time_pass(desk, 100)
     assert FIRST_NAME.casefold().encode() in everything_kept(desk).lower()
 
-    assert "1 jobs purged" in desk.type("purge", "--older-than", "90d").out
+    assert "1 job purged" in desk.type("purge", "--older-than", "90d").out
 
     kept = everything_kept(desk)
     assert FIRST_NAME.casefold().encode() not in kept.lower()

@@ -8,7 +8,7 @@ from tests.queues import Queue
 def test_workers_share_a_sqlite_ledger(sandbox, office, redis_server, wait_until):
     lms = sandbox(latency=0.01)
     desk = office(lms, batch_size=20)
-    desk.environment |= {"ROSTER_BROKER": redis_server.connection_url + "/0", "ROSTER_SWEEP_SECONDS": "1"}
+    desk.environment |= {"ROSTER_BROKER": redis_server.connection_url + "/0", "ROSTER_SWEEP_SECONDS": "0.2"}
     line = Queue(desk, desk.environment["ROSTER_BROKER"])
     try:
         line.beat()

@@ -1,4 +1,4 @@
-"""A roster that cannot be worked off as it is: a clear message, exit 2, nothing sent."""
+"""A roster that cannot be run as it is: a clear message, exit 2, nothing sent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_missing_file_is_named(lms, desk):
     refused(lms, desk.type("run", "nowhere.csv"), "nowhere.csv")
 
 
-def test_a_folder_is_no_roster(lms, desk):
+def test_a_folder_is_not_a_roster(lms, desk):
     (desk.folder / "rosters").mkdir()
 
     refused(lms, desk.type("run", "rosters"), "rosters", "folder")
@@ -57,13 +57,13 @@ def test_a_file_without_a_roster_in_it_is_refused(lms, desk, content, words):
     assert result.summary["total"] == 0
 
 
-def test_headings_that_name_nobody_are_listed(lms, desk):
+def test_headings_that_identify_no_person_are_listed(lms, desk):
     desk.write("roster.csv", "Delegate,Company\nIngrid,Fjordline\n")
 
     refused(lms, desk.type("run", "roster.csv"), "Delegate", "Company", "email")
 
 
-def test_a_heading_that_no_alias_covers_is_mended_by_a_map(lms, desk):
+def test_a_heading_without_an_alias_is_matched_by_a_map(lms, desk):
     desk.write("roster.csv", f"Correo,first_name,last_name,course_id\n{ANA}\n")
     refused(lms, desk.type("run", "roster.csv"), "Correo", "--map")
 
@@ -73,7 +73,7 @@ def test_a_heading_that_no_alias_covers_is_mended_by_a_map(lms, desk):
     assert result.rows[0]["Correo"] == "ana@example.com"
 
 
-def test_a_map_is_kept_under_a_name_and_used_again(lms, desk):
+def test_a_map_is_saved_under_a_name_and_used_again(lms, desk):
     desk.write("one.csv", f"Correo,first_name,last_name,course_id\n{ANA}\n")
     desk.write("two.csv", "Correo,first_name,last_name,course_id\nbo@example.com,Bo,Ek,58\n")
     desk.run("one.csv", "--map", "Correo=email", "--save-map", "madrid")
@@ -83,7 +83,7 @@ def test_a_map_is_kept_under_a_name_and_used_again(lms, desk):
     assert (result.code, result.counts) == (0, {"registered": 1})
 
 
-def test_a_map_that_nobody_kept_is_said_so(lms, desk):
+def test_a_map_that_was_never_saved_is_reported(lms, desk):
     desk.write("roster.csv", f"{HEADINGS}\n{ANA}\n")
 
     refused(lms, desk.type("run", "roster.csv", "--use-map", "lisbon"), "lisbon", "--save-map")
@@ -102,7 +102,7 @@ def test_a_map_that_nobody_kept_is_said_so(lms, desk):
     ],
     ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "",
 )
-def test_an_option_that_cannot_be_is_refused_by_name(lms, desk, option, words):
+def test_an_invalid_option_is_refused_by_name(lms, desk, option, words):
     desk.write("roster.csv", f"{HEADINGS}\n{ANA}\n")
 
     refused(lms, desk.type("run", "roster.csv", *option), *words)
@@ -117,7 +117,7 @@ def test_a_course_that_tahdah_cannot_find_by_name_makes_rows_invalid(lms, desk):
     assert lms.calls() == 0
 
 
-def test_a_sheet_that_is_not_there_is_refused_with_those_that_are(lms, desk, samples):
+def test_a_sheet_that_does_not_exist_is_refused_with_those_that_do(lms, desk, samples):
     result = desk.type("run", samples / "messy.xlsx", "--sheet", "Winter intake")
 
     refused(lms, result, "Winter intake", "Autumn intake")

@@ -22,7 +22,7 @@ def files_below(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_roster_is_kept_there_and_worked_off_from_there(elsewhere):
+def test_a_roster_is_stored_there_and_run_from_there(elsewhere):
     desk, bucket = elsewhere
     desk.people("roster.csv", PEOPLE)
 
@@ -33,7 +33,7 @@ def test_a_roster_is_kept_there_and_worked_off_from_there(elsewhere):
     assert not (desk.folder / "roster-files").exists()
 
 
-def test_the_reports_of_what_came_over_the_web_are_kept_there_and_can_be_fetched(elsewhere, door, wait_until):
+def test_the_reports_of_an_upload_are_stored_there_and_can_be_fetched(elsewhere, door, wait_until):
     desk, bucket = elsewhere
     served = door(desk)
     job = served.done(desk.people("roster.csv", PEOPLE))["job"]
@@ -58,7 +58,7 @@ def test_purged_jobs_leave_nothing_there(elsewhere):
     assert files_below(bucket) == []
 
 
-def test_what_cannot_be_removed_there_is_not_called_purged(elsewhere):
+def test_a_job_that_cannot_be_removed_there_is_not_reported_as_purged(elsewhere):
     desk, _ = elsewhere
     desk.people("roster.csv", PEOPLE)
     job = desk.run("roster.csv").job
@@ -71,7 +71,7 @@ def test_what_cannot_be_removed_there_is_not_called_purged(elsewhere):
     assert desk.type("report", job).code == 0
 
 
-def test_doctor_writes_there_and_takes_it_away_again(elsewhere):
+def test_doctor_writes_there_and_removes_it_again(elsewhere):
     desk, bucket = elsewhere
 
     told = desk.type("doctor")
@@ -83,8 +83,8 @@ def test_doctor_writes_there_and_takes_it_away_again(elsewhere):
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("https://example.com/x", "nothing can be kept at https://"),
-        ("memory://x", "nothing can be kept at memory://"),
+        ("https://example.com/x", "files cannot be stored at https://"),
+        ("memory://x", "files cannot be stored at memory://"),
         ("s3://user:secret@bucket/x", "needs the Python package s3fs"),
     ],
 )

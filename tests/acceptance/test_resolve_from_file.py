@@ -49,7 +49,7 @@ def test_the_failed_rows_with_their_registrations_filled_in_settle_all_of_them(d
     told = desk.type("resolve", result.job, "--from", file)
 
     assert (told.code, told.err) == (0, "")
-    assert f"{COUNT} rows settled: {COUNT} registered. 0 rows" in told.out
+    assert f"{COUNT} rows resolved: {COUNT} registered. 0 rows" in told.out
     again = desk.resume(result.job)
     assert (again.code, again.counts) == (0, {"registered": COUNT})
     assert {row["_row"]: row["_registration_id"] for row in again.rows} == there
@@ -82,7 +82,7 @@ def test_absent_lets_rows_be_sent_again_and_others_stay_in_doubt(doubtful):
 
     assert told.code == 0
     assert f"roster resume {result.job}" in told.out
-    assert f"{COUNT - 2} rows of job {result.job} are in doubt still" in told.out
+    assert f"{COUNT - 2} rows of job {result.job} are still in doubt" in told.out
     again = desk.resume(result.job)
     assert again.counts == {"registered": 2, "in_doubt": COUNT - 2}
 
@@ -126,7 +126,7 @@ def test_a_candidate_found_is_known_and_their_row_goes_on(doubtful):
         ({"_resolve": "perhaps"}, "_resolve", "write `absent`"),
         ({"_resolve": "absent", "_registration_id": "7"}, "_resolve", "keep one of them"),
         ({"_resolve": "candidate 9"}, "_candidate_id", "--registration-id"),
-        ({"_registration_id": "1.23E+15"}, "_registration_id", "type it anew"),
+        ({"_registration_id": "1.23E+15"}, "_registration_id", "type it again"),
         ({"_registration_id": "7", "_candidate_id": "8"}, "_candidate_id", "keep _registration_id"),
         ({"_registration_id": "7", "_row": "99"}, "_row", "no row of job"),
         ({"_registration_id": "7", "_row": "two"}, "_row", "no number"),

@@ -75,4 +75,4 @@ def test_the_demo_runs_through(office):
 
     assert result.code == 0
     assert (desk.folder / "roster-demo" / "reports" / "thousand.results.csv").is_file()
-    assert "1000  rows in all" in result.out
+    assert "1000  rows in total" in result.out

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.drop_folders import folder_of, serve
+from tests.drop_folders import add_drop_folder, serve
 from worker.ledger import jobs, schedules
 from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
@@ -20,7 +20,7 @@ def make_due(desk, *names, ago=1.0):
     with ledger_of(desk) as ledger, ledger.write() as tx:
         for name in names:
             run = schedules.find(tx, name)
-            schedules.move_on(tx, run, time.time() - ago)
+            schedules.finish_run(tx, run, time.time() - ago)
 
 
 @contextmanager
@@ -69,9 +69,9 @@ def test_a_schedule_is_added_listed_and_removed(sandbox, office, words):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("x", "--cron", "0 25 * * *", "hr.csv"), "'25' is no hour"),
+        (("x", "--cron", "0 25 * * *", "hr.csv"), "'25' is not a valid hour"),
         (("x", "--cron", "0 2 * *", "hr.csv"), "has 4 fields"),
-        (("x", "hr.csv"), "Say when"),
+        (("x", "hr.csv"), "Say when to run it"),
         (("x", "--cron", "0 2 * * *"), "takes one source"),
         (("x", "--cron", "0 2 * * *", "hr.csv", "--folder", "y"), "takes one source"),
         (("--cron", "0 2 * * *"), "needs a name"),
@@ -81,7 +81,7 @@ def test_a_schedule_is_added_listed_and_removed(sandbox, office, words):
         (("x", "--cron", "0 2 * * *", "hr.csv", "--set", "nonsense"), "--set takes NAME=VALUE"),
     ],
 )
-def test_what_is_wrong_with_a_schedule_is_said(sandbox, office, words, said):
+def test_an_error_in_a_schedule_is_reported(sandbox, office, words, said):
     desk = office(sandbox())
     desk.people("hr.csv", 2)
 
@@ -92,7 +92,7 @@ def test_what_is_wrong_with_a_schedule_is_said(sandbox, office, words, said):
     assert desk.type("schedule", "list", "--json").json == []
 
 
-def test_a_schedule_that_is_not_there_is_named_with_the_nearest(sandbox, office):
+def test_a_schedule_that_does_not_exist_is_named_with_the_nearest(sandbox, office):
     desk = office(sandbox())
     desk.people("hr.csv", 2)
     add(desk, "nightly", "@daily", "hr.csv")
@@ -118,7 +118,7 @@ def test_a_password_in_an_address_is_never_shown(sandbox, office):
     assert "paramiko" in told[2].out
 
 
-def test_preview_tells_the_next_runs_how_long_they_take_and_what_clashes(sandbox, office):
+def test_preview_shows_the_next_runs_how_long_they_take_and_what_overlaps(sandbox, office):
     desk = office(sandbox(), rate="2/second")
     desk.people("hr.csv", 30)
     add(desk, "nightly", "--cron", "0 2 * * *", "--zone", "UTC", "hr.csv")
@@ -131,7 +131,7 @@ def test_preview_tells_the_next_runs_how_long_they_take_and_what_clashes(sandbox
     assert {(run["rows"], run["calls"]["most"], run["seconds"]) for run in told["runs"]} == {(30, 31, 15.5)}
     assert [clash for clash in told["clashes"] if {clash["first"], clash["second"]} == {"nightly", "other"}]
     assert "30 rows, 31 calls, about" in text
-    assert "clash on north" in text
+    assert "overlap on north" in text
     assert desk.jobs() == []
 
 
@@ -154,7 +154,7 @@ def test_serve_alone_runs_what_is_due_once_and_again_when_it_is_due_again(sandbo
     assert len(desk.jobs()) == 2
 
 
-def test_a_source_that_is_missing_is_told_by_list_and_doctor(sandbox, office, wait_until):
+def test_a_source_that_is_missing_is_reported_by_list_and_doctor(sandbox, office, wait_until):
     desk = office(sandbox())
     added = add(desk, "nightly", "--cron", "0 2 * * *", "gone.csv")
     assert "would fail" in added.err
@@ -163,13 +163,13 @@ def test_a_source_that_is_missing_is_told_by_list_and_doctor(sandbox, office, wa
 
     wait_until(lambda: listed(desk, "nightly")["last_error"])
 
-    assert "gone.csv is not there" in desk.type("schedule", "list").out
+    assert "gone.csv does not exist" in desk.type("schedule", "list").out
     told = desk.type("doctor")
-    assert (told.code, "gone.csv is not there" in told.out) == (2, True)
+    assert (told.code, "gone.csv does not exist" in told.out) == (2, True)
     assert desk.jobs() == []
 
 
-def test_the_newest_file_of_a_folder_is_taken_and_stays(sandbox, office, wait_until):
+def test_the_newest_file_of_a_folder_is_imported_and_stays(sandbox, office, wait_until):
     desk = office(sandbox())
     (desk.folder / "exports").mkdir()
     desk.people("exports/monday.csv", 2)
@@ -185,9 +185,9 @@ def test_the_newest_file_of_a_folder_is_taken_and_stays(sandbox, office, wait_un
     assert len(list((desk.folder / "exports").iterdir())) == 3
 
 
-def test_a_drop_folder_can_be_named_and_one_is_told_that_its_files_are_taken(sandbox, office):
+def test_a_drop_folder_can_be_a_source_with_a_warning(sandbox, office):
     desk = office(sandbox())
-    inbox = folder_of(desk)
+    inbox = add_drop_folder(desk)
 
     added = add(desk, "nightly", "--cron", "0 2 * * *", "folder:inbox")
 
@@ -195,7 +195,7 @@ def test_a_drop_folder_can_be_named_and_one_is_told_that_its_files_are_taken(san
     assert "is the drop folder inbox" in added.err
 
 
-def test_a_server_that_is_killed_again_and_again_runs_each_schedule_once(sandbox, office, wait_until):
+def test_a_server_that_is_killed_repeatedly_runs_each_schedule_once(sandbox, office, wait_until):
     desk = office(sandbox(latency=0.01))
     names = [f"s{number}" for number in range(6)]
     for number, name in enumerate(names):

@@ -110,5 +110,5 @@ def test_what_jobs_status_and_report_say_is_what_the_run_said(sandbox, office, p
     assert report.report(".results.csv").parent == desk.folder / "elsewhere"
     assert report.rows == result.rows
     assert "roster.csv" in desk.type("jobs").out
-    assert "completed_with_errors" in desk.type("status", result.job).out
+    assert "Completed with errors" in desk.type("status", result.job).out
     assert lms.calls() == calls

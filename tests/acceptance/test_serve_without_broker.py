@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import json
 import signal
-import time
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from tests import servers
-from tests.conftest import Running, wait_until
+from tests.conftest import Running, wait_for_sweeps, wait_until
 
 PEOPLE = 40
 
 
 @pytest.fixture
 def shop(office):
-    """An office whose `roster serve` sweeps every second."""
+    """An office whose `roster serve` sweeps often."""
 
     def opened(lms, **connection):
         desk = office(lms, **connection)
-        desk.environment["ROSTER_SWEEP_SECONDS"] = "1"
+        desk.environment["ROSTER_SWEEP_SECONDS"] = "0.2"
         return desk
 
     return opened
 
 
 def serve(desk) -> Running:
-    running = desk.start("serve", "--port", servers.free_port() + 40)
+    running = desk.start("serve", "--port", 0)
     wait_until(lambda: _swept_since(desk, running), "the first sweep")
     return running
 
@@ -108,12 +108,17 @@ def test_a_paused_job_is_left_alone_until_somebody_resumes_it(sandbox, shop):
     lms.until(lambda lms: lms.calls() > 5, "calls")
 
     assert desk.type("pause", job).code == 0
-    time.sleep(2)
+    wait_until(lambda: not _holds_a_batch(desk), "the pause")
     before = lms.calls()
-    time.sleep(1)
+    wait_for_sweeps(f"sqlite:///{desk.folder / 'roster.db'}", 5)
     assert lms.calls() == before
 
     assert desk.resume(job).counts == {"registered": PEOPLE}
+
+
+def _holds_a_batch(desk) -> bool:
+    with closing(sqlite3.connect(desk.folder / "roster.db")) as connection:
+        return bool(connection.execute("select id from batch where state = 'running'").fetchone())
 
 
 def test_without_a_server_nothing_is_submitted(office, sandbox):

@@ -1,10 +1,10 @@
-"""Asked to slow down, in every form there is: nobody calls too early, uses up a try or is sent twice."""
+"""Rate limiting in every form: no call comes too early, uses up an attempt or is sent twice."""
 
 from __future__ import annotations
 
 import pytest
 
-#: Forms of Retry-After that a short wait can play; `date` rounds up to the second.
+#: Forms of Retry-After that work with a short wait; `date` rounds up to the second.
 FORMS = ["0", "1.5", "date", "past-date", "garbage", "none"]
 
 
@@ -23,7 +23,7 @@ def test_a_429_is_obeyed_in_every_form(sandbox, office, form):
 
 
 @pytest.mark.parametrize(("status", "form"), [("403", "1"), ("403", "none"), ("503", "1"), ("503", "date")])
-def test_a_403_or_503_that_is_a_throttle_is_obeyed(sandbox, office, status, form):
+def test_a_403_or_503_that_is_rate_limiting_is_obeyed(sandbox, office, status, form):
     lms = sandbox(bad_days=[f"*:throttle:every=6:times=2:status={status}:retry-after={form}"])
     desk = office(lms, batch_size=10)
     desk.people("roster.csv", 21)
@@ -36,7 +36,7 @@ def test_a_403_or_503_that_is_a_throttle_is_obeyed(sandbox, office, status, form
     assert {row["_attempts"] for row in result.rows} == {"2"}
 
 
-def test_a_503_that_names_no_time_sends_nobody_twice(sandbox, office, people):
+def test_a_503_without_a_time_registers_no_one_twice(sandbox, office, people):
     lms = sandbox(bad_days=["*:throttle:every=6:times=2:status=503:retry-after=none"])
     desk = office(lms, "kmi")
     desk.roster("roster.csv", people(10, login_name=lambda number: f"login{number}"))
@@ -47,7 +47,7 @@ def test_a_503_that_names_no_time_sends_nobody_twice(sandbox, office, people):
 
 
 @pytest.mark.parametrize("headers", ["x-ratelimit-epoch", "draft-10"])
-def test_a_quota_told_in_headers_is_kept_on_kmi(sandbox, office, people, headers):
+def test_a_quota_in_headers_is_kept_on_kmi(sandbox, office, people, headers):
     lms = sandbox(quotas=[f"bucket:20/second:burst=5:headers={headers}"])
     desk = office(lms, "kmi")
     desk.roster("roster.csv", people(20, login_name=lambda number: f"login{number}"))
@@ -59,7 +59,7 @@ def test_a_quota_told_in_headers_is_kept_on_kmi(sandbox, office, people, headers
     assert lms.early == 0
 
 
-def test_a_rate_that_somebody_knows_is_kept(sandbox, office):
+def test_a_configured_rate_is_kept(sandbox, office):
     lms = sandbox(quotas=["bucket:40/second:burst=40"])
     desk = office(lms, rate="40/second")
     desk.people("roster.csv", 100)
@@ -116,7 +116,7 @@ def test_a_pause_of_a_day_asked_for_while_reading_is_kept_by_resume(sandbox, off
     assert lms.calls() == 1
 
 
-def test_a_pause_binds_other_jobs_of_the_same_credential_too(sandbox, office):
+def test_a_pause_applies_to_other_jobs_of_the_same_credential_too(sandbox, office):
     lms = sandbox(bad_days=["create_candidate:throttle:nth=1:retry-after=86400"])
     desk = office(lms)
     desk.people("one.csv", 2)

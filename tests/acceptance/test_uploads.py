@@ -43,7 +43,7 @@ def kept(served):
     return [path for path in files.rglob("*") if path.is_file()]
 
 
-def test_fifty_megabytes_are_taken_with_flat_memory(served):
+def test_fifty_megabytes_are_accepted_with_flat_memory(served):
     server = psutil.Process(served.running.process.pid)
     send(served, body_of({}, 1 * MB))
     before = server.memory_info().rss
@@ -55,7 +55,7 @@ def test_fifty_megabytes_are_taken_with_flat_memory(served):
     assert server.memory_info().rss - before < 25 * MB
 
 
-def test_two_hundred_megabytes_are_refused_and_nothing_is_kept(served):
+def test_two_hundred_megabytes_are_refused_and_nothing_is_stored(served):
     told = problem(send(served, body_of({}, 200 * MB)), 413)
     length = sum(len(chunk) for chunk in body_of({}, 200 * MB))
     by_length = problem(send(served, body_of({}, 200 * MB), **{"Content-Length": str(length)}), 413)
@@ -97,7 +97,7 @@ def test_a_path_in_a_file_name_leads_nowhere(served, people):
         assert served.client.get(path).status_code in {200, 404}
 
 
-def test_a_zip_bomb_is_refused_before_it_goes_off(served, tmp_path):
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(served, tmp_path):
     bomb = tmp_path / "bomb.xlsx"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("[Content_Types].xml", "<Types/>")
@@ -114,7 +114,7 @@ def test_a_zip_bomb_is_refused_before_it_goes_off(served, tmp_path):
     assert kept(served) == []
 
 
-def test_an_upload_that_is_cut_off_leaves_nothing(served, wait_until):
+def test_an_upload_that_is_interrupted_leaves_nothing(served, wait_until):
     where = urlsplit(served.url)
     with socket.create_connection((where.hostname, where.port)) as line:
         head = f"POST /api/jobs HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: {9 * MB}\r\n"
@@ -127,7 +127,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing(served, wait_until):
     assert served.client.get("/api/jobs").json() == []
 
 
-def test_forms_that_are_odd_are_refused(served):
+def test_invalid_forms_are_refused(served):
     def form(*parts):
         return "".join(f"--{BOUNDARY}\r\n{part}\r\n" for part in parts).encode() + f"--{BOUNDARY}--\r\n".encode()
 
@@ -158,7 +158,7 @@ def test_a_smaller_limit_can_be_set(door, office, sandbox):
     assert "1 MB" in problem(send(served, body_of({}, 2 * MB)), 413)
 
 
-def test_a_server_that_starts_removes_the_drafts_that_nobody_sent(door, office, sandbox):
+def test_a_server_that_starts_removes_old_drafts_that_were_never_sent(door, office, sandbox):
     desk = office(sandbox())
     drafts = desk.folder / "roster-files" / "drafts"
     for name, hours in (("old", 25), ("young", 23)):

@@ -1,6 +1,6 @@
-"""Tahdah's signed webhooks, told by the sandbox over a socket to a real `roster serve`.
+"""Tahdah's signed webhooks, sent by the sandbox over a socket to a real `roster serve`.
 
-The signature is documented; the body is the sandbox's guess. So what is not understood must do nothing at all.
+The signature is documented; the body is the sandbox's guess. So a body that is not understood must do nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ CREATED = "RegistrationCreated"
 
 
 @pytest.fixture
-def told(sandbox, office, door):
-    """Open a sandbox that tells a served office of its registrations."""
+def open_webhooks(sandbox, office, door):
+    """Open a sandbox that sends webhooks of its registrations to a served office."""
 
     def start(*bad_days, lookup="404", **options):
         lms = sandbox(bad_days=bad_days, lookup=lookup)
@@ -39,25 +39,25 @@ def sign(body, secret=SECRET):
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
-def tell(served, body, *, verb=CREATED, signature=None, name="north", **headers):
+def post(served, body, *, verb=CREATED, signature=None, name="north", **headers):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     signed = {"Webhook-Verb": verb, "Webhook-Signature": sign(raw) if signature is None else signature}
     return served.client.post(f"/hooks/{name}", content=raw, headers=signed | headers)
 
 
-def fates(served):
-    """Return what became of the webhooks, as the metrics tell it."""
+def outcomes(served):
+    """Return the outcomes of the webhooks, from the metrics."""
     lines = served.client.get("/metrics").text.splitlines()
     found = [line.rpartition(" ") for line in lines if line.startswith("roster_webhooks{")]
     return {name.partition('fate="')[2].partition('"')[0]: int(float(count)) for name, _, count in found}
 
 
-def test_a_lost_batch_that_nobody_can_look_up_is_settled_by_what_the_lms_tells(told):
-    lms, desk, served = told("register:lost-after:nth=1")
-    dropped = served.done(desk.people("roster.csv", 4), connection="north")
-    job = dropped["job"]
+def test_a_lost_batch_without_a_look_up_is_resolved_by_webhooks(open_webhooks):
+    lms, desk, served = open_webhooks("register:lost-after:nth=1")
+    uploaded = served.done(desk.people("roster.csv", 4), connection="north")
+    job = uploaded["job"]
 
-    wait_until(lambda: served.job(job)["by_status"]["registered"] == 4, "the doubt to be settled")
+    wait_until(lambda: served.job(job)["by_status"]["registered"] == 4, "the batch to be resolved")
 
     summary = served.until(job, "succeeded")
     assert summary["verified"] == {"confirmed": 4, "differs": 0, "cannot_be_verified": 0}
@@ -67,59 +67,59 @@ def test_a_lost_batch_that_nobody_can_look_up_is_settled_by_what_the_lms_tells(t
     assert not any(row["_error"] for row in report.rows)
 
 
-def test_what_went_well_is_confirmed_and_nothing_else_changes(told):
-    lms, desk, served = told()
+def test_a_registration_is_confirmed_and_nothing_else_changes(open_webhooks):
+    lms, desk, served = open_webhooks()
     job = served.done(desk.people("roster.csv", 3), connection="north")["job"]
 
     wait_until(lambda: (served.job(job)["verified"] or {}).get("confirmed") == 3, "the confirmation")
 
     assert served.job(job)["state"] == "succeeded"
-    assert fates(served) == {"confirmed": 3}
+    assert outcomes(served) == {"confirmed": 3}
     assert lms.changes == {"create_candidate": 3, "register": 1}
 
 
-def test_one_that_is_told_again_counts_once(told):
-    lms, desk, served = told()
+def test_a_repeated_webhook_counts_once(open_webhooks):
+    lms, desk, served = open_webhooks()
     lms.world.tahdah.announcer.url = ""
     job = served.done(desk.people("roster.csv", 1), connection="north")["job"]
     (there,) = lms.look("registrations")
     body = {"legalEntityId": 42, "experienceId": "58", "candidateId": there["candidate_id"]}
 
-    assert [tell(served, body).status_code for _ in range(3)] == [200, 200, 200]
+    assert [post(served, body).status_code for _ in range(3)] == [200, 200, 200]
 
     wait_until(lambda: served.job(job)["verified"], "the confirmation")
-    assert fates(served) == {"confirmed": 1}
+    assert outcomes(served) == {"confirmed": 1}
 
 
-def test_only_whoever_has_the_secret_is_heard(told):
-    lms, desk, served = told("register:lost-after:nth=1")
+def test_only_webhooks_signed_with_the_secret_are_accepted(open_webhooks):
+    lms, desk, served = open_webhooks("register:lost-after:nth=1")
     lms.world.tahdah.announcer.url = ""
     job = served.done(desk.people("roster.csv", 1), connection="north")["job"]
     (there,) = lms.look("registrations")
     body = {"legalEntityId": 42, "experienceId": 58, "candidateId": there["candidate_id"]}
     raw = json.dumps(body).encode()
 
-    assert "signature" in problem(tell(served, body, signature=""), 401)
+    assert "signature" in problem(post(served, body, signature=""), 401)
     for wrong in (sign(raw, "wh_another"), sign(raw).upper(), sign(raw + b" "), "é" * 64):
-        problem(tell(served, raw, signature=wrong.encode()), 401)
-    assert "webhook_secret" in problem(tell(served, body, name="south"), 404)
-    assert "bytes" in problem(tell(served, b"{" + b" " * 300_000), 413)
+        problem(post(served, raw, signature=wrong.encode()), 401)
+    assert "webhook_secret" in problem(post(served, body, name="south"), 404)
+    assert "bytes" in problem(post(served, b"{" + b" " * 300_000), 413)
     assert served.client.get("/hooks/north").status_code == 405
-    assert fates(served) == {}
+    assert outcomes(served) == {}
     assert served.job(job)["by_status"]["in_doubt"] == 1
 
 
-def test_a_connection_without_a_secret_takes_none(told):
-    _, _, served = told(webhook_secret=None)
+def test_a_connection_without_a_secret_accepts_none(open_webhooks):
+    _, _, served = open_webhooks(webhook_secret=None)
 
-    assert "webhook_secret" in problem(tell(served, {}), 404)
+    assert "webhook_secret" in problem(post(served, {}), 404)
 
 
-def test_where_people_sign_in_the_signature_is_enough_and_the_browsers_tricks_are_not_asked_for(told):
-    _, desk, served = told()
+def test_with_sign_in_the_signature_is_enough_and_no_browser_protection_applies(open_webhooks):
+    _, desk, served = open_webhooks()
     add_user(desk, "ada", "admin")
 
-    answer = tell(served, {}, Origin="https://api.tahdah.me")
+    answer = post(served, {}, Origin="https://api.tahdah.me")
 
     assert (answer.status_code, answer.json()) == (200, {"received": True})
     assert served.client.get("/api/jobs").status_code == 401
@@ -142,8 +142,8 @@ def test_where_people_sign_in_the_signature_is_enough_and_the_browsers_tricks_ar
         {"person": "{candidate}", "course": 58},
     ],
 )
-def test_a_body_that_is_not_certain_settles_nothing(told, body):
-    lms, desk, served = told("register:lost-after:nth=1")
+def test_an_ambiguous_body_resolves_nothing(open_webhooks, body):
+    lms, desk, served = open_webhooks("register:lost-after:nth=1")
     lms.world.tahdah.announcer.url = ""
     job = served.done(desk.people("roster.csv", 1), connection="north")["job"]
     (there,) = lms.look("registrations")
@@ -151,17 +151,17 @@ def test_a_body_that_is_not_certain_settles_nothing(told, body):
         body if isinstance(body, bytes) else json.dumps(body).replace("{candidate}", there["candidate_id"]).encode()
     )
 
-    assert tell(served, raw).status_code == 200
+    assert post(served, raw).status_code == 200
     good = {"candidateId": there["candidate_id"], "experienceId": 58}
-    assert tell(served, good, verb="CandidateDeleted").status_code == 200
-    wait_until(lambda: sum(fates(served).values()) == 2, "both to be counted")
+    assert post(served, good, verb="CandidateDeleted").status_code == 200
+    wait_until(lambda: sum(outcomes(served).values()) == 2, "both to be counted")
 
     assert served.job(job)["by_status"]["in_doubt"] == 1
-    assert "settled" not in fates(served)
+    assert "settled" not in outcomes(served)
     assert lms.changes == {"create_candidate": 1, "register": 1}
 
 
-def test_the_sandbox_tells_where_it_is_asked_to(office, door):
+def test_the_sandbox_sends_webhooks_to_the_configured_address(office, door):
     """By the options of the command, as a person would type them."""
     port = free_port()
     desk = office()
@@ -179,15 +179,15 @@ def test_the_sandbox_tells_where_it_is_asked_to(office, door):
     assert sandbox.over_within(20)
 
 
-def test_nothing_of_a_body_is_kept_or_logged(told):
-    _, desk, served = told()
+def test_no_body_is_stored_or_logged(open_webhooks):
+    _, desk, served = open_webhooks()
 
-    tell(served, {"candidateId": 7, "experienceId": 58, "email": "wilhelmina@example.com", "name": "Achterberg"})
+    post(served, {"candidateId": 7, "experienceId": 58, "email": "wilhelmina@example.com", "name": "Achterberg"})
 
-    told_of = served.running.err.read_text("utf-8") + served.client.get("/metrics").text
+    output = served.running.err.read_text("utf-8") + served.client.get("/metrics").text
     kept = (desk.folder / "roster.db").read_bytes() + b"".join(
         path.read_bytes() for path in desk.folder.glob("roster.db-*")
     )
     for personal in ("wilhelmina@example.com", "Achterberg"):
-        assert personal not in told_of
+        assert personal not in output
         assert personal.encode() not in kept

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from worker.sandbox.server import make_world, running
+from worker.sandbox.server import make_state, running
 
 ROSTER = Path(sys.executable).with_name("roster")
 #: The LMS is no limit here: what is counted does not depend on how fast it goes.
@@ -162,7 +162,7 @@ def count(case: Case, rows: int, folder: Path, batch: int = BATCH) -> Counted:
     """Run a case in an empty folder and count the calls that the pretend LMS saw. Exits when that goes wrong."""
     seeds = case.seeds(rows)
     registered = [f"58:1-{seeds}"] if case.registered else []
-    with running(make_world(seed_users=seeds, registered=registered)) as url, httpx.Client(base_url=url) as client:
+    with running(make_state(seed_users=seeds, registered=registered)) as url, httpx.Client(base_url=url) as client:
         (folder / "roster.toml").write_text(CONFIGURED.format(url=url, batch=batch), encoding="utf-8")
         job = _run(folder, case.system, case.before(rows)) if case.before else 0
         before = _seen(client)

@@ -24,7 +24,7 @@ from typing import Protocol
 from worker.pace.estimator import pace
 from worker.pace.hints.response import read_hints
 from worker.pace.rate import Rate
-from worker.pace.state import Bounds, Found
+from worker.pace.state import Estimate, Limits
 
 START = 1_700_000_000.0
 #: How long a run lasts at least with `--long` (seconds).
@@ -182,7 +182,7 @@ class Case:
     seconds: float = math.inf
     calls: float = math.inf
     rate: Rate | None = None
-    found: Found | None = None
+    found: Estimate | None = None
     seed: int = 1
     jitter: float = 0.2
     spread: float = 0.0
@@ -198,7 +198,7 @@ class Result:
     seconds: float
     allowed: float
     most_in_flight: int
-    found: Found
+    found: Estimate
     sent_at: tuple[float, ...]
 
     @property
@@ -233,7 +233,7 @@ def answer(verdict: Verdict, case: Case) -> tuple[int, dict[str, str], str]:
 def run(case: Case) -> Result:
     """Run one case to its end in virtual time."""
     dice = random.Random(case.seed)  # noqa: S311 (repeatable dice, no secret)
-    bounds = Bounds(max_in_flight=case.max_in_flight, rate=case.rate)
+    bounds = Limits(max_in_flight=case.max_in_flight, rate=case.rate)
     state = pace.begin(bounds, case.found)
     serial = itertools.count()
     events: list[tuple[float, int, str, object]] = [(START, next(serial), "ask", None)]
@@ -262,19 +262,19 @@ def run(case: Case) -> Result:
             if hints.retry_after is not None:
                 not_before = max(not_before, now + hints.retry_after)
             state = pace.report(state, bounds, sent, hints, now)
-        while accepted + state.flow.in_flight < case.calls:
+        while accepted + state.limiter.in_flight < case.calls:
             state, turn = pace.reserve(state, now)
-            if turn.sent is None:
+            if turn.grant is None:
                 wake = now + turn.seconds + 1e-6
                 if turn.seconds and not now < asked_for <= wake:
                     asked_for = wake
                     heapq.heappush(events, (asked_for, next(serial), "ask", None))
                 break
             early += now < not_before - 1e-9
-            most = max(most, turn.sent.abreast)
+            most = max(most, turn.grant.concurrency)
             sent_at.append(now)
             trip = latency * dice.uniform(1 - case.jitter, 1 + case.jitter)
-            heapq.heappush(events, (now + trip * 0.4, next(serial), "arrive", (turn.sent, now + trip)))
+            heapq.heappush(events, (now + trip * 0.4, next(serial), "arrive", (turn.grant, now + trip)))
     seconds = now - START
     served = case.max_in_flight * seconds / latency
     return Result(
@@ -284,7 +284,7 @@ def run(case: Case) -> Result:
         seconds=seconds,
         allowed=min(case.limit.allowed(seconds), served),
         most_in_flight=most,
-        found=state.found,
+        found=state.estimate,
         sent_at=tuple(sent_at),
     )
 

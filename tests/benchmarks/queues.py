@@ -33,7 +33,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.postgres = servers.open_postgres(folder / "postgres")
-        self.redis = servers.open_redis(servers.free_port(19_500), folder / "redis")
+        self.redis = servers.open_redis(servers.free_port(), folder / "redis")
 
     @contextmanager
     def line(self, *sandbox: str, **connection: Any) -> Iterator[tuple[Queue, Lms]]:

@@ -20,8 +20,9 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from worker.bootstrap import open_services
-from worker.intake.accept import Options, accept
-from worker.intake.importing import read_in
+from worker.intake.accept import accept
+from worker.intake.importing import import_roster
+from worker.intake.options import Options
 from worker.ledger import jobs
 from worker.lms import rules_of
 from worker.runtime.embedded import Runner
@@ -137,12 +138,12 @@ def _roster(system: str, rows: int) -> float:
             report_dir=Path(folder),
         )
         with services.ledger.write() as tx:
-            jobs.take_job(tx, accepted.job_id, services.owner)
-        read_in(services.ledger, accepted.job_id, rules_of(connection), owner=services.owner)
+            jobs.claim_job(tx, accepted.job_id, services.owner)
+        import_roster(services.ledger, accepted.job_id, rules_of(connection), owner=services.owner)
         with services.ledger.write() as tx:
-            jobs.leave_job(tx, accepted.job_id, services.owner)
+            jobs.release_job(tx, accepted.job_id, services.owner)
         began = time.perf_counter()
-        job = asyncio.run(Runner(services=services, job_id=accepted.job_id, connection=connection).work_off())
+        job = asyncio.run(Runner(services=services, job_id=accepted.job_id, connection=connection).run())
         seconds = time.perf_counter() - began
         services.ledger.close()
         if job.state != "succeeded":

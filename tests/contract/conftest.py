@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from worker.ledger.transactions import Ledger
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return where a new ledger lies."""
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path, _empty_ledger: Path) -> str:
+    """Return the address of a new ledger."""
     if request.param == "sqlite":
+        shutil.copyfile(_empty_ledger, tmp_path / "roster.db")
         return f"sqlite:///{tmp_path / 'roster.db'}"
     return str(request.getfixturevalue("database"))
 

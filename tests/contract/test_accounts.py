@@ -48,25 +48,25 @@ def test_a_session_that_is_used_lasts_and_one_that_is_not_ends(ledger: Ledger) -
     assert keys.owner_of_session(ledger, cookie, 60) is not None, "its use was not noted"
     seen(700)
     assert keys.owner_of_session(ledger, cookie, 600) is None
-    seen(0, begun=keys.LONGEST_SESSION + 1)
+    seen(0, begun=keys.MAX_SESSION_SECONDS + 1)
     assert keys.owner_of_session(ledger, cookie, 600) is None
 
 
-def test_neither_password_nor_cookie_nor_token_stands_in_the_ledger(ledger: Ledger) -> None:
+def test_the_ledger_contains_no_password_cookie_or_token(ledger: Ledger) -> None:
     add(ledger)
     cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1")
     token = people.make_token(ledger, "ana", "nightly", by="-")
 
     with ledger.read() as tx:
-        tables = (schema.account, schema.session, schema.token, schema.audit, schema.guess)
-        kept = str([tuple(line) for table in tables for line in tx.execute(table.select())])
+        tables = (schema.account, schema.session, schema.token, schema.audit, schema.sign_in_failure)
+        stored = str([tuple(record) for table in tables for record in tx.execute(table.select())])
 
     assert token.startswith(keys.PREFIX)
-    assert [secret for secret in (GOOD, cookie, token) if secret in kept] == []
-    assert "$argon2id$" in kept
+    assert [secret for secret in (GOOD, cookie, token) if secret in stored] == []
+    assert "$argon2id$" in stored
 
 
-def test_a_token_is_its_accounts_until_it_is_taken_back(ledger: Ledger) -> None:
+def test_a_token_belongs_to_its_account_until_it_is_revoked(ledger: Ledger) -> None:
     add(ledger)
     tokens = [people.make_token(ledger, "ana", f"t{n}", by="-") for n in range(2)]
 
@@ -77,10 +77,10 @@ def test_a_token_is_its_accounts_until_it_is_taken_back(ledger: Ledger) -> None:
     assert keys.owner_of_token(ledger, tokens[0]) is None
 
 
-def test_wrong_names_and_wrong_passwords_cannot_be_told_apart(ledger: Ledger) -> None:
+def test_wrong_names_and_wrong_passwords_look_the_same(ledger: Ledger) -> None:
     add(ledger)
     said = set()
-    for name, password in (("ana", "wrong"), ("nobody", "wrong"), ("nobody", GOOD), ("ana", ""), ("", "")):
+    for name, password in (("ana", "wrong"), ("unknown", "wrong"), ("unknown", GOOD), ("ana", ""), ("", "")):
         with pytest.raises(people.WrongPassword) as caught:
             people.sign_in(ledger, name, password, "192.0.2.1")
         said.add(str(caught.value))
@@ -88,10 +88,10 @@ def test_wrong_names_and_wrong_passwords_cannot_be_told_apart(ledger: Ledger) ->
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("name", ["ana", "nobody"])
-def test_guessing_at_a_name_is_locked_out_even_for_the_right_password(ledger: Ledger, name: str) -> None:
+@pytest.mark.parametrize("name", ["ana", "unknown"])
+def test_guessing_a_name_locks_it_even_for_the_right_password(ledger: Ledger, name: str) -> None:
     add(ledger)
-    for _ in range(guessing.FREE_OF_A_NAME):
+    for _ in range(guessing.FREE_FAILURES_PER_NAME):
         with pytest.raises(people.WrongPassword):
             people.sign_in(ledger, name, "wrong", "192.0.2.1")
 
@@ -105,42 +105,42 @@ def test_guessing_at_a_name_is_locked_out_even_for_the_right_password(ledger: Le
             people.sign_in(ledger, name, "wrong", "192.0.2.2")
 
 
-def test_guessing_from_a_host_is_locked_out_whatever_the_names(ledger: Ledger) -> None:
+def test_guessing_from_a_host_locks_it_for_all_names(ledger: Ledger) -> None:
     add(ledger)
-    for number in range(guessing.FREE_OF_A_HOST):
+    for number in range(guessing.FREE_FAILURES_PER_HOST):
         with ledger.write() as tx:
-            assert guessing.locked_for(tx, f"name{number}", "192.0.2.1") == 0.0
+            assert guessing.count_attempt(tx, f"name{number}", "192.0.2.1") == 0.0
 
     with pytest.raises(people.LockedOut):
         people.sign_in(ledger, "ana", GOOD, "192.0.2.1")
     assert people.sign_in(ledger, "ana", GOOD, "192.0.2.2")
 
 
-def test_waits_double_up_to_a_quarter_of_an_hour_and_are_forgotten_after_a_day(ledger: Ledger) -> None:
+def test_locks_double_up_to_a_quarter_of_an_hour_and_reset_after_a_day(ledger: Ledger) -> None:
     waits = []
     for _ in range(15):
         with ledger.write() as tx:
-            assert guessing.locked_for(tx, "ana", "192.0.2.1") == 0.0
-            waits.append(guessing.locked_for(tx, "ana", "192.0.2.1"))
+            assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
+            waits.append(guessing.count_attempt(tx, "ana", "192.0.2.1"))
         _let_pass(ledger)
 
-    longest = [0.0, 0.0, *(min(15.0 * 2**n, guessing.LONGEST_WAIT) for n in range(13))]
+    longest = [0.0, 0.0, *(min(15.0 * 2**n, guessing.MAX_WAIT_SECONDS) for n in range(13))]
     assert [wait for wait, most in zip(waits, longest, strict=True) if not most / 2 <= wait <= most] == []
-    _let_pass(ledger, guessing.FORGOTTEN_AFTER + 1)
+    _let_pass(ledger, guessing.RESET_AFTER_SECONDS + 1)
     with ledger.write() as tx:
-        assert guessing.locked_for(tx, "ana", "192.0.2.1") == 0.0
-        assert guessing.locked_for(tx, "ana", "192.0.2.1") == 0.0
+        assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
+        assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
 
 
-def test_many_guesses_at_once_are_no_way_around(ledger: Ledger) -> None:
+def test_many_guesses_at_once_are_counted_one_by_one(ledger: Ledger) -> None:
     def guess(_: int) -> bool:
         with ledger.write() as tx:
-            return guessing.locked_for(tx, "ana", "192.0.2.1") == 0.0
+            return guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
 
     with ThreadPoolExecutor(8) as pool:
         let_through = sum(pool.map(guess, range(30)))
 
-    assert let_through == guessing.FREE_OF_A_NAME
+    assert let_through == guessing.FREE_FAILURES_PER_NAME
 
 
 def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger) -> None:
@@ -157,21 +157,25 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
     assert keys.owner_of_token(ledger, token) is None
     with ledger.read() as tx:
         assert [(each.name, each.role) for each, _ in accounts.list_accounts(tx)] == [("bea", Role.ADMIN)]
-        assert [line.act for line in accounts.lines(tx, most=3)] == ["user remove", "user password", "user role"]
+        assert [record.action for record in accounts.audit_entries(tx, most=3)] == [
+            "user remove",
+            "user password",
+            "user role",
+        ]
     for wrong in ("ana", "-"):
-        with pytest.raises(UsageError, match="there are: bea"):
+        with pytest.raises(UsageError, match="the accounts are: bea"):
             people.remove(ledger, wrong, by="-")
 
 
-def test_a_password_does_not_fit_a_spoilt_hash_nor_one_that_is_cut_short() -> None:
-    kept = passwords.hashed("abcdefghijkl" * 80)
+def test_a_password_does_not_match_a_damaged_or_truncated_hash() -> None:
+    stored = passwords.hash_password("abcdefghijkl" * 80)
 
-    assert passwords.fits("abcdefghijkl" * 80, kept)
-    assert not passwords.fits("abcdefghijkl" * 500, kept)
-    assert not passwords.fits("x", "no hash at all")
+    assert passwords.matches("abcdefghijkl" * 80, stored)
+    assert not passwords.matches("abcdefghijkl" * 500, stored)
+    assert not passwords.matches("x", "no hash at all")
 
 
-def _let_pass(ledger: Ledger, seconds: float = guessing.LONGEST_WAIT) -> None:
+def _let_pass(ledger: Ledger, seconds: float = guessing.MAX_WAIT_SECONDS) -> None:
     with ledger.write() as tx:
-        guess = schema.guess.c
-        tx.execute(update(schema.guess).values(last_at=guess.last_at - seconds, locked_until=now() - 1))
+        failure = schema.sign_in_failure.c
+        tx.execute(update(schema.sign_in_failure).values(last_at=failure.last_at - seconds, locked_until=now() - 1))

@@ -1,7 +1,7 @@
-"""What every connector promises, against the pretend LMS: each file in worker/lms/connectors is under test.
+"""The contract of every connector, against the sandbox: each file in worker/lms/connectors is tested.
 
-A third connector joins with one entry in `AS_IN_THE_SANDBOX`: what the sandbox calls its operations, and what this
-LMS cannot do.
+Another connector needs one entry in `SANDBOX_NAMES`: the sandbox's names of its operations, and what this LMS
+cannot do.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tests.builders import (
     NORTH,
     SECRET,
     TOKEN,
-    FreePace,
+    UnlimitedLimiter,
     a_candidate,
     a_connection,
     a_course,
-    a_deed_of,
     a_row,
+    an_action_request,
     connected,
     enrolments,
     nothing,
@@ -36,38 +36,46 @@ from tests.builders import (
 )
 from worker import bootstrap, lms
 from worker.errors import AnswerLost, LmsError, LmsUnavailable, RateLimited, Refused, SettingsError, StopJob
-from worker.lms.contract import Connector, Deed, Done, Named, Registered, Seen, Unfound
+from worker.lms.contract import (
+    ActionRequest,
+    ActionResult,
+    Connector,
+    LookupMiss,
+    RegistrationOwner,
+    RemoteRegistration,
+    RemoteState,
+)
 from worker.model import Action, Candidate, RowRules
 from worker.reports.codes import CODES
-from worker.sandbox.server import make_world, running
+from worker.sandbox.server import make_state, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from worker.lms.http import Door
+    from worker.lms.http import LmsClient
 
-    Open = Callable[..., AbstractAsyncContextManager[tuple[Connector, Door]]]
+    Open = Callable[..., AbstractAsyncContextManager[tuple[Connector, LmsClient]]]
 
 SECRETS = {TOKEN, KEY, SECRET, "wrong-secret"}
 
 
 @dataclass(frozen=True)
 class Names:
-    """What the sandbox calls the operations of an LMS, what it cannot do, and a key that is not taken."""
+    """The sandbox's names of an LMS's operations, what the LMS cannot do, and wrong credentials."""
 
     create: str
     register: str
     list_people: str | None
     find_candidate: str | None
     find_registration: str
-    #: How to say in roster.toml what the LMS refuses.
+    #: Settings in roster.toml that the LMS refuses.
     wrong_credentials: dict[str, str]
     lists_registered: bool
     twice: str
 
 
-AS_IN_THE_SANDBOX = {
+SANDBOX_NAMES = {
     "kmi": Names(
         create="create_user",
         register="create_registration",
@@ -98,20 +106,20 @@ def system(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def names(system: str) -> Names:
-    assert system in AS_IN_THE_SANDBOX, f"say in AS_IN_THE_SANDBOX how the sandbox plays {system}"
-    return AS_IN_THE_SANDBOX[system]
+    assert system in SANDBOX_NAMES, f"say in SANDBOX_NAMES the operations of {system}"
+    return SANDBOX_NAMES[system]
 
 
 @pytest.fixture
 def open_lms(system: str) -> Iterator[Open]:
-    """Start a pretend LMS with bad days and connect to it."""
+    """Start a sandbox with injected faults and connect to it."""
     with ExitStack() as stack:
 
         @asynccontextmanager
         async def open_one(
             *bad_days: str, settings: dict[str, Any] | None = None, **options: Any
-        ) -> AsyncIterator[tuple[Connector, Door]]:
-            url = stack.enter_context(running(make_world(bad_days=bad_days, **options)))
+        ) -> AsyncIterator[tuple[Connector, LmsClient]]:
+            url = stack.enter_context(running(make_state(bad_days=bad_days, **options)))
             async with connected(a_connection(system, url, **(settings or {}))) as pair:
                 yield pair
 
@@ -120,26 +128,26 @@ def open_lms(system: str) -> Iterator[Open]:
 
 async def created(connector: Connector, count: int = 1) -> list[str]:
     return [
-        await connector.create(a_candidate(number, external_id=f"X-{number}"), nothing)
+        await connector.create_candidate(a_candidate(number, external_id=f"X-{number}"), nothing)
         for number in range(1, count + 1)
     ]
 
 
-async def registered(connector: Connector, ids: list[str], **changes: Any) -> dict[int, Registered]:
-    """Register these, in as many calls as the LMS takes."""
-    found: dict[int, Registered] = {}
+async def registered(connector: Connector, ids: list[str], **changes: Any) -> dict[int, RemoteRegistration]:
+    """Register these, in as many calls as the LMS needs."""
+    found: dict[int, RemoteRegistration] = {}
     size = connector.rules.rows_per_call
     wanted = enrolments(ids, **changes)
     for start in range(0, len(wanted), size):
-        found |= dict(await connector.register(wanted[start : start + size], nothing))
+        found |= dict(await connector.register_batch(wanted[start : start + size], nothing))
     return found
 
 
 # Declared
 
 
-def test_every_connector_declares_what_the_core_asks_of_it(system: str) -> None:
-    module = lms.load(system)
+def test_every_connector_declares_what_is_required(system: str) -> None:
+    module = lms.load_connector(system)
 
     for name in ("Settings", "connect", "headers", "rules"):
         assert hasattr(module, name), f"{system} lacks {name}"
@@ -147,8 +155,8 @@ def test_every_connector_declares_what_the_core_asks_of_it(system: str) -> None:
     assert literal == system
 
 
-def test_every_connector_offers_all_of_the_contract(system: str) -> None:
-    connector = lms.connect(a_connection(system), door=None)  # type: ignore[arg-type]
+def test_every_connector_implements_the_contract(system: str) -> None:
+    connector = lms.connect(a_connection(system), client=None)  # type: ignore[arg-type]
 
     for name, wanted in inspect.getmembers(Connector, inspect.isfunction):
         if name.startswith("_"):
@@ -167,7 +175,7 @@ def test_rules_say_what_a_row_must_have(system: str) -> None:
     assert rules.course_columns
     assert rules.course_columns <= {"course_id", "course_name", "course_external_id"}
     assert rules.rows_per_call >= 1
-    assert set(rules.to_create) <= {"email", "first_name", "last_name", "login_name", "external_id"}
+    assert set(rules.required_to_create) <= {"email", "first_name", "last_name", "login_name", "external_id"}
     assert all(isinstance(value, str) for value in rules.defaults.values())
 
 
@@ -190,7 +198,7 @@ def test_no_secret_is_shown_by_a_connection_or_its_warnings(system: str) -> None
         str(connection.model_dump()),
         *lms.literal_secrets(connection, raw),
         bootstrap.credential_of(connection),
-        bootstrap.pace_memory(connection),
+        bootstrap.pace_key(connection),
     ]
 
     assert len(lms.literal_secrets(connection, raw)) >= 1
@@ -231,16 +239,16 @@ def test_two_accounts_at_one_host_have_two_paces_and_one_account_has_one(system:
 
 
 async def test_a_candidate_is_created_and_has_an_id_as_text(open_lms: Open, names: Names) -> None:
-    async with open_lms() as (connector, door):
+    async with open_lms() as (connector, client):
         first, second = await created(connector, 2)
 
         assert first != second
         assert first.isdigit()
-        assert door.calls == {names.create: 2}
+        assert client.calls == {names.create: 2}
 
 
 @pytest.mark.parametrize("form", ["string-ids", "int-ids", "float-ids", "200", "201"])
-async def test_an_id_is_the_same_text_in_whatever_form_it_comes(open_lms: Open, names: Names, form: str) -> None:
+async def test_an_id_is_the_same_text_in_every_form(open_lms: Open, names: Names, form: str) -> None:
     async with open_lms(f"{names.create}:{form}") as (connector, _):
         (candidate_id,) = await created(connector)
 
@@ -265,11 +273,11 @@ async def test_every_column_of_a_candidate_reaches_the_lms_or_is_left_out_and_no
         expiration_date=date(2030, 1, 2),
         fields={"shoeSize": "44"},
     )
-    world = make_world()
+    world = make_state()
     with running(world) as url:
         async with connected(a_connection(system, url)) as (connector, _):
-            await connector.create(everything, nothing)
-            await connector.create(a_candidate(2), nothing)
+            await connector.create_candidate(everything, nothing)
+            await connector.create_candidate(a_candidate(2), nothing)
 
     people = world.kmi.people.users if system == "kmi" else world.tahdah.candidates
     full, sparse = ({str(key): value for key, value in each.fields.items()} for each in people.values())
@@ -297,7 +305,7 @@ async def test_a_refused_candidate_is_refused_with_a_code_of_the_report(
 
 
 @pytest.mark.parametrize("taken", ["400", "409"])
-async def test_a_candidate_who_is_there_already_is_refused_as_such(open_lms: Open, taken: str) -> None:
+async def test_an_existing_candidate_is_refused_as_such(open_lms: Open, taken: str) -> None:
     async with open_lms(email_taken=taken, kmi_email_taken=taken) as (connector, _):
         await created(connector)
         with pytest.raises(Refused) as raised:
@@ -311,11 +319,11 @@ LOST = ["lost-after", "lost-before", "drop-after", "drop-before", "html-502", "2
 
 @pytest.mark.parametrize("bad_day", LOST)
 async def test_a_creation_without_a_usable_answer_is_lost(open_lms: Open, names: Names, bad_day: str) -> None:
-    async with open_lms(f"{names.create}:{bad_day}") as (connector, door):
+    async with open_lms(f"{names.create}:{bad_day}") as (connector, client):
         with pytest.raises(AnswerLost):
             await created(connector)
 
-        assert door.calls[names.create] == 1
+        assert client.calls[names.create] == 1
 
 
 async def test_a_creation_that_takes_too_long_is_lost(open_lms: Open, names: Names) -> None:
@@ -325,7 +333,7 @@ async def test_a_creation_that_takes_too_long_is_lost(open_lms: Open, names: Nam
             await created(connector)
 
 
-async def test_somebody_who_was_created_is_found_or_the_lms_has_no_look_up(open_lms: Open, names: Names) -> None:
+async def test_a_created_candidate_is_found_or_the_lms_has_no_look_up(open_lms: Open, names: Names) -> None:
     async with open_lms() as (connector, _):
         sent_at = time.time()
         (candidate_id,) = await created(connector)
@@ -335,52 +343,52 @@ async def test_somebody_who_was_created_is_found_or_the_lms_has_no_look_up(open_
         absent_key = await connector.find_candidate(a_candidate(9, external_id="X-9"), sent_at)
 
     if names.find_candidate is None:
-        assert {by_key, by_mail, absent, absent_key} == {Unfound.NO_LOOKUP}
+        assert {by_key, by_mail, absent, absent_key} == {LookupMiss.NO_LOOKUP}
     else:
         assert (by_key, by_mail) == (candidate_id, candidate_id)
-        assert (absent, absent_key) == (Unfound.ABSENT, Unfound.ABSENT)
+        assert (absent, absent_key) == (LookupMiss.ABSENT, LookupMiss.ABSENT)
 
 
-async def test_of_two_who_could_be_meant_none_is_chosen(open_lms: Open, names: Names) -> None:
+async def test_of_two_matching_people_none_is_chosen(open_lms: Open, names: Names) -> None:
     if names.find_candidate is None:
         pytest.skip("this LMS has no look-up")
     async with open_lms() as (connector, _):
         for login_name in ("ana1", "ana2"):
-            await connector.create(a_candidate(1, external_id="X-1", login_name=login_name), nothing)
+            await connector.create_candidate(a_candidate(1, external_id="X-1", login_name=login_name), nothing)
         found = [
             await connector.find_candidate(a_candidate(1, login_name=None, **who), time.time())
             for who in ({}, {"external_id": "X-1"})
         ]
 
-    assert found == [Unfound.SEVERAL, Unfound.SEVERAL]
+    assert found == [LookupMiss.AMBIGUOUS, LookupMiss.AMBIGUOUS]
 
 
 @pytest.mark.parametrize("external_id", ["ID10-05113", "a/b", "a b", "ä?&#%", "7", "a..b"])
-async def test_an_external_id_with_signs_in_it_is_looked_up_as_it_stands(
+async def test_an_external_id_with_special_characters_is_looked_up_unchanged(
     open_lms: Open, names: Names, external_id: str
 ) -> None:
     if names.find_candidate is None:
         pytest.skip("this LMS has no look-up")
     async with open_lms() as (connector, _):
         who = a_candidate(1, external_id=external_id)
-        candidate_id = await connector.create(who, nothing)
+        candidate_id = await connector.create_candidate(who, nothing)
 
         assert await connector.find_candidate(who, None) == candidate_id
 
 
 @pytest.mark.parametrize("external_id", [".", ".."])
-async def test_an_external_id_that_no_path_can_hold_is_never_called_absent(
+async def test_an_external_id_that_no_path_can_contain_is_never_reported_absent(
     open_lms: Open, names: Names, external_id: str
 ) -> None:
     """An HTTP library takes `/external_id/../` for `/`, encoded or not."""
     async with open_lms() as (connector, _):
         who = a_candidate(1, external_id=external_id)
-        candidate_id = await connector.create(who, nothing)
+        candidate_id = await connector.create_candidate(who, nothing)
 
-        assert await connector.find_candidate(who, None) in {candidate_id, Unfound.NO_LOOKUP}
+        assert await connector.find_candidate(who, None) in {candidate_id, LookupMiss.NO_LOOKUP}
 
 
-async def test_a_look_up_that_is_refused_or_breaks_never_says_absent(open_lms: Open, names: Names) -> None:
+async def test_a_refused_or_failed_look_up_never_says_absent(open_lms: Open, names: Names) -> None:
     if names.find_candidate is None:
         pytest.skip("this LMS has no look-up")
     for bad_day in ("403", "lost-before", "html-502", "drop-before", "204", "error-200"):
@@ -389,7 +397,7 @@ async def test_a_look_up_that_is_refused_or_breaks_never_says_absent(open_lms: O
                 found = await connector.find_candidate(a_candidate(1, external_id="X-1"), None)
             except LmsError:
                 continue
-            assert found is Unfound.NO_LOOKUP, bad_day
+            assert found is LookupMiss.NO_LOOKUP, bad_day
 
 
 # Registrations
@@ -402,14 +410,14 @@ async def test_every_registration_is_confirmed_by_row(open_lms: Open) -> None:
 
     assert sorted(found) == [1, 2, 3, 4, 5]
     assert len({each.registration_id for each in found.values()}) == 5
-    assert not any(each.already for each in found.values())
+    assert not any(each.existed for each in found.values())
 
 
 @pytest.mark.parametrize("form", ["shuffled", "string-ids", "int-ids", "float-ids", "200", "201"])
-async def test_answers_are_matched_by_id_in_whatever_order_and_form_they_come(
+async def test_responses_are_matched_by_id_in_every_order_and_form(
     open_lms: Open, system: str, names: Names, form: str
 ) -> None:
-    world = make_world(bad_days=[f"{names.register}:{form}"])
+    world = make_state(bad_days=[f"{names.register}:{form}"])
     with running(world) as url:
         async with connected(a_connection(system, url)) as (connector, _):
             ids = await created(connector, 4)
@@ -422,7 +430,7 @@ async def test_answers_are_matched_by_id_in_whatever_order_and_form_they_come(
     assert {ids[row - 1]: each.registration_id for row, each in found.items()} == held
 
 
-async def test_a_row_that_the_answer_does_not_name_is_not_confirmed(open_lms: Open, names: Names) -> None:
+async def test_a_row_missing_from_the_response_is_not_confirmed(open_lms: Open, names: Names) -> None:
     async with open_lms(f"{names.register}:short") as (connector, _):
         ids = await created(connector, 3)
         found = await registered(connector, ids)
@@ -432,16 +440,16 @@ async def test_a_row_that_the_answer_does_not_name_is_not_confirmed(open_lms: Op
 
 @pytest.mark.parametrize("bad_day", ["lost-after", "lost-before", "drop-after", "drop-before", "html-502"])
 async def test_a_registration_whose_answer_is_lost_is_lost(open_lms: Open, names: Names, bad_day: str) -> None:
-    async with open_lms(f"{names.register}:{bad_day}") as (connector, door):
+    async with open_lms(f"{names.register}:{bad_day}") as (connector, client):
         ids = await created(connector)
         with pytest.raises(AnswerLost):
             await registered(connector, ids)
 
-        assert door.calls[names.register] == 1
+        assert client.calls[names.register] == 1
 
 
 @pytest.mark.parametrize("bad_day", ["202", "204", "error-200"])
-async def test_a_success_without_the_ids_that_were_asked_for_confirms_nothing(
+async def test_a_success_without_the_requested_ids_confirms_nothing(
     open_lms: Open, names: Names, bad_day: str
 ) -> None:
     async with open_lms(f"{names.register}:{bad_day}") as (connector, _):
@@ -496,20 +504,22 @@ async def test_registrations_in_doubt_are_found_or_absent_or_cannot_be_looked_up
             found |= dict(await connector.find_registrations(wanted[start : start + size]))
 
     assert sorted(found) == [1, 2, 3]
-    assert all(isinstance(found[row], Registered) and found[row].registration_id for row in (1, 2))
-    assert found[3] is Unfound.ABSENT
+    assert all(isinstance(found[row], RemoteRegistration) and found[row].registration_id for row in (1, 2))
+    assert found[3] is LookupMiss.ABSENT
 
 
 @pytest.mark.parametrize("lookup", ["404", "405"])
-async def test_where_there_is_no_look_up_nobody_is_called_absent(open_lms: Open, names: Names, lookup: str) -> None:
+async def test_without_a_look_up_no_registration_is_reported_absent(
+    open_lms: Open, names: Names, lookup: str
+) -> None:
     async with open_lms(f"{names.find_registration}:403", lookup=lookup) as (connector, _):
         ids = await created(connector)
         found = await connector.find_registrations(enrolments(ids))
 
-    assert found == {1: Unfound.NO_LOOKUP}
+    assert found == {1: LookupMiss.NO_LOOKUP}
 
 
-async def test_a_look_up_of_registrations_that_breaks_never_says_absent(open_lms: Open, names: Names) -> None:
+async def test_a_failed_look_up_of_registrations_never_says_absent(open_lms: Open, names: Names) -> None:
     for bad_day in ("lost-before", "html-502", "drop-before", "204", "error-200", "202"):
         async with open_lms(f"{names.find_registration}:{bad_day}") as (connector, _):
             ids = await created(connector)
@@ -517,14 +527,14 @@ async def test_a_look_up_of_registrations_that_breaks_never_says_absent(open_lms
                 found = await connector.find_registrations(enrolments(ids))
             except LmsError:
                 continue
-            assert found == {1: Unfound.NO_LOOKUP}, bad_day
+            assert found == {1: LookupMiss.NO_LOOKUP}, bad_day
 
 
 @pytest.mark.parametrize("count", [99, 100, 101])
-async def test_a_list_that_may_be_one_page_of_several_proves_nobody_absent(
+async def test_a_list_that_may_be_one_page_of_several_never_means_absent(
     open_lms: Open, system: str, count: int
 ) -> None:
-    """Nobody documents the paging of Tahdah's list: a list of just a hundred may be the first page."""
+    """The paging of Tahdah's list is not documented: a list of exactly a hundred may be the first page."""
     if system != "tahdah":
         pytest.skip("the look-up of this LMS names one person")
     async with open_lms() as (connector, _):
@@ -532,16 +542,28 @@ async def test_a_list_that_may_be_one_page_of_several_proves_nobody_absent(
         await registered(connector, ids[:count])
         found = await connector.find_registrations(enrolments(ids[-1:]))
 
-    assert found == {1: Unfound.NO_LOOKUP if count == 100 else Unfound.ABSENT}
+    assert found == {1: LookupMiss.NO_LOOKUP if count == 100 else LookupMiss.ABSENT}
+
+
+async def test_registering_completes_rows_and_so_waits_in_a_shorter_queue_than_creating(system: str) -> None:
+    limiter = UnlimitedLimiter()
+    with running(make_state()) as url:
+        async with connected(a_connection(system, url), limiter) as (connector, _):
+            ids = await created(connector)
+            await registered(connector, ids)
+
+    (creating, left), (registering, shorter) = limiter.requests
+    assert creating != registering
+    assert shorter < left
 
 
 # Lists
 
 
-async def test_everybody_is_listed_once_over_all_pages(open_lms: Open, names: Names) -> None:
-    async with open_lms(seed_users=250) as (connector, door):
+async def test_everyone_is_listed_once_over_all_pages(open_lms: Open, names: Names) -> None:
+    async with open_lms(seed_users=250) as (connector, client):
         pages = [page async for page in connector.list_people(None)]
-        more = [await connector.count_people(at_least) for at_least in (249, 250, 251)]
+        more = [await connector.has_more_people_than(at_least) for at_least in (249, 250, 251)]
 
     people = [person.candidate_id for page in pages for person in page]
     if names.list_people is None:
@@ -551,44 +573,47 @@ async def test_everybody_is_listed_once_over_all_pages(open_lms: Open, names: Na
     assert connector.rules.lists_people
     assert len(people) == len(set(people)) == 250
     assert [len(page) for page in pages if page] == [100, 100, 50]
+    assert connector.rules.people_per_page == 100
     assert more == [True, False, False]
-    assert door.calls[names.list_people] == 6
+    assert client.calls[names.list_people] == 6
     person = pages[0][0]
     assert (person.external_id, person.email) == ("P-1", "person1@example.com")
 
 
 @pytest.mark.parametrize("count", [0, 100, 200])
-async def test_whole_pages_end_where_an_empty_one_comes(open_lms: Open, names: Names, count: int) -> None:
+async def test_full_pages_end_with_an_empty_one(open_lms: Open, names: Names, count: int) -> None:
     if names.list_people is None:
-        pytest.skip("this LMS lists nobody")
+        pytest.skip("this LMS has no list of people")
     async with open_lms(seed_users=count) as (connector, _):
         assert sum([len(page) async for page in connector.list_people(None)]) == count
 
 
-async def test_only_those_changed_since_are_listed_when_asked_so(open_lms: Open, names: Names) -> None:
+async def test_only_people_changed_since_a_time_are_listed_on_request(open_lms: Open, names: Names) -> None:
     if names.list_people is None:
-        pytest.skip("this LMS lists nobody")
+        pytest.skip("this LMS has no list of people")
     async with open_lms(seed_users=120) as (connector, _):
-        candidate_id = await connector.create(a_candidate(999), nothing)
+        candidate_id = await connector.create_candidate(a_candidate(999), nothing)
         since = [page async for page in connector.list_people(time.time() - 60)]
 
     assert [person.candidate_id for page in since for person in page] == [candidate_id]
 
 
-async def test_a_list_that_breaks_off_is_an_error_and_not_a_short_list(open_lms: Open, names: Names) -> None:
+async def test_a_broken_list_is_an_error_and_not_a_short_list(open_lms: Open, names: Names) -> None:
     if names.list_people is None:
-        pytest.skip("this LMS lists nobody")
+        pytest.skip("this LMS has no list of people")
     for bad_day in ("lost-before", "204", "error-200", "html-502"):
         async with open_lms(f"{names.list_people}:{bad_day}:after=1", seed_users=250) as (connector, _):
             with pytest.raises(LmsError):
                 [page async for page in connector.list_people(None)]
 
 
-async def test_who_stands_on_a_course_is_listed_whole_or_not_at_all(open_lms: Open, names: Names) -> None:
+async def test_the_registrations_of_a_course_are_listed_completely_or_not_at_all(
+    open_lms: Open, names: Names
+) -> None:
     async with open_lms(seed_users=250, registered=["58:1-230"]) as (connector, _):
-        whole = await connector.list_registered(a_course(), 3)
-        exactly = await connector.list_registered(a_course("59"), 1)
-        too_long = await connector.list_registered(a_course(), 2)
+        whole = await connector.list_registrations(a_course(), 3)
+        exactly = await connector.list_registrations(a_course("59"), 1)
+        too_long = await connector.list_registrations(a_course(), 2)
 
     if not names.lists_registered:
         assert (whole, exactly, too_long) == (None, None, None)
@@ -600,10 +625,10 @@ async def test_who_stands_on_a_course_is_listed_whole_or_not_at_all(open_lms: Op
     assert too_long is None
 
 
-async def test_a_harmless_call_shows_whether_the_credentials_are_taken(open_lms: Open, names: Names) -> None:
-    async with open_lms() as (connector, door):
-        assert "answered" in await connector.probe()
-        assert door.calls.total() == 1
+async def test_a_harmless_call_shows_whether_the_credentials_are_accepted(open_lms: Open, names: Names) -> None:
+    async with open_lms() as (connector, client):
+        assert "Connection works" in await connector.probe()
+        assert client.calls.total() == 1
     async with open_lms(settings=names.wrong_credentials) as (connector, _):
         with pytest.raises(StopJob) as raised:
             await connector.probe()
@@ -611,7 +636,7 @@ async def test_a_harmless_call_shows_whether_the_credentials_are_taken(open_lms:
     assert raised.value.code == "credentials_refused"
 
 
-# Deeds: whatever a connector says that it can do
+# Actions: all that a connector declares
 
 
 @pytest.fixture(params=sorted(set(Action) - {Action.REGISTER}))
@@ -619,156 +644,169 @@ def action(request: pytest.FixtureRequest) -> Action:
     return Action(request.param)
 
 
-def deed_of(action: Action, candidate_id: str) -> Deed:
+def request_for(action: Action, candidate_id: str) -> ActionRequest:
     changed = {"candidate": a_candidate(1, city="Delft"), "score": Decimal(70)}
-    return a_deed_of(action, candidate_id, row=changed)
+    return an_action_request(action, candidate_id, row=changed)
 
 
 async def registered_one(connector: Connector) -> str:
     (candidate_id,) = await created(connector)
-    await connector.register(enrolments([candidate_id]), nothing)
+    await connector.register_batch(enrolments([candidate_id]), nothing)
     return candidate_id
 
 
-async def test_a_deed_is_not_so_before_it_is_done_and_is_so_after(open_lms: Open, action: Action) -> None:
-    async with open_lms() as (connector, door):
+async def test_an_action_is_not_done_before_the_call_and_done_after_it(open_lms: Open, action: Action) -> None:
+    async with open_lms() as (connector, client):
         if action not in connector.rules.actions:
             pytest.skip("this LMS offers no such action")
-        deed = deed_of(action, await registered_one(connector))
+        request = request_for(action, await registered_one(connector))
 
-        before = (await connector.look([deed]))[1]
-        assert isinstance(before, Seen)
-        assert not before.reached
-        calls = door.calls.total()
-        done = await connector.act([deed], {1: before}, nothing)
-        assert isinstance(done[1], Done)
-        assert door.calls.total() == calls + 1
+        before = (await connector.read_states([request]))[1]
+        assert isinstance(before, RemoteState)
+        assert not before.is_done
+        calls = client.calls.total()
+        done = await connector.apply([request], {1: before}, nothing)
+        assert isinstance(done[1], ActionResult)
+        assert client.calls.total() == calls + 1
 
-        after = (await connector.look([deed]))[1]
-        assert after is Unfound.ABSENT or (isinstance(after, Seen) and after.reached)
+        after = (await connector.read_states([request]))[1]
+        assert after is LookupMiss.ABSENT or (isinstance(after, RemoteState) and after.is_done)
 
 
-async def test_a_deed_is_never_believed_done_without_an_answer_that_says_so(open_lms: Open, action: Action) -> None:
+async def test_an_action_is_never_reported_done_without_a_confirming_response(
+    open_lms: Open, action: Action
+) -> None:
     operation = {Action.UPDATE: "update_user", Action.DEACTIVATE: "delete_user"}.get(action, action)
     for bad_day in ("lost-before", "lost-after", "drop-before", "202", "error-200", "html-502"):
         if bad_day == "error-200" and action in {Action.WITHDRAW, Action.DEACTIVATE}:
-            continue  # their pages show no body, so nothing in one is looked at
+            continue  # their pages show no body, so a body is not read
         async with open_lms(f"{operation}:{bad_day}") as (connector, _):
             if action not in connector.rules.actions:
                 pytest.skip("this LMS offers no such action")
-            deed = deed_of(action, await registered_one(connector))
-            seen = (await connector.look([deed]))[1]
-            assert isinstance(seen, Seen)
+            request = request_for(action, await registered_one(connector))
+            seen = (await connector.read_states([request]))[1]
+            assert isinstance(seen, RemoteState)
             with suppress(AnswerLost):
-                assert await connector.act([deed], {1: seen}, nothing) == {}
+                assert await connector.apply([request], {1: seen}, nothing) == {}
 
 
-async def test_nothing_is_sent_when_the_intent_of_a_deed_fails(open_lms: Open, action: Action) -> None:
+async def test_nothing_is_sent_when_the_intent_of_an_action_fails(open_lms: Open, action: Action) -> None:
     async def intent() -> None:
         raise InterruptedError
 
-    async with open_lms() as (connector, door):
+    async with open_lms() as (connector, client):
         if action not in connector.rules.actions:
             pytest.skip("this LMS offers no such action")
-        deed = deed_of(action, await registered_one(connector))
-        seen = (await connector.look([deed]))[1]
-        assert isinstance(seen, Seen)
-        calls = door.calls.total()
+        request = request_for(action, await registered_one(connector))
+        seen = (await connector.read_states([request]))[1]
+        assert isinstance(seen, RemoteState)
+        calls = client.calls.total()
         with pytest.raises(InterruptedError):
-            await connector.act([deed], {1: seen}, intent)
-        assert door.calls.total() == calls
+            await connector.apply([request], {1: seen}, intent)
+        assert client.calls.total() == calls
 
 
-async def test_what_is_not_there_is_absent_and_no_error(open_lms: Open, action: Action) -> None:
+async def test_what_does_not_exist_is_absent_and_not_an_error(open_lms: Open, action: Action) -> None:
     async with open_lms() as (connector, _):
         if action not in connector.rules.actions:
             pytest.skip("this LMS offers no such action")
-        deeds = [replace(deed_of(action, str(990 + number)), row_id=number) for number in (1, 2, 3, 4, 5)]
+        requests = [replace(request_for(action, str(990 + number)), row_id=number) for number in (1, 2, 3, 4, 5)]
 
-        assert await connector.look(deeds) == dict.fromkeys((1, 2, 3, 4, 5), Unfound.ABSENT)
+        assert await connector.read_states(requests) == dict.fromkeys((1, 2, 3, 4, 5), LookupMiss.ABSENT)
 
 
-async def test_a_registration_is_found_by_its_external_id_or_nobody_is_asked(open_lms: Open) -> None:
-    async with open_lms() as (connector, door):
+async def test_a_registration_is_found_by_its_external_id_or_no_call_is_made(open_lms: Open) -> None:
+    async with open_lms() as (connector, client):
         (candidate_id,) = await created(connector)
-        await connector.register(enrolments([candidate_id]), nothing)
-        calls = door.calls.total()
+        await connector.register_batch(enrolments([candidate_id]), nothing)
+        calls = client.calls.total()
         row = a_row(1, Candidate(), course=None, registration_external_id=f"roster-{candidate_id}-1")
 
-        found = await connector.find_named(row)
+        found = await connector.find_by_external_id(row)
 
         if not connector.rules.finds_by_external_id:
-            assert (found, door.calls.total()) == (Unfound.NO_LOOKUP, calls)
+            assert (found, client.calls.total()) == (LookupMiss.NO_LOOKUP, calls)
             return
-        assert found == Named(candidate_id=candidate_id, course_id="58")
-        assert door.calls.total() == calls + 1
-        assert await connector.find_named(replace(row, course=a_course(), candidate=a_candidate(1))) == found
-        assert await connector.find_named(replace(row, registration_external_id="nothing")) is Unfound.ABSENT
+        assert found == RegistrationOwner(candidate_id=candidate_id, course_id="58")
+        assert client.calls.total() == calls + 1
+        assert (
+            await connector.find_by_external_id(replace(row, course=a_course(), candidate=a_candidate(1))) == found
+        )
+        assert (
+            await connector.find_by_external_id(replace(row, registration_external_id="nothing"))
+            is LookupMiss.ABSENT
+        )
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"course": a_course("59")}, {"candidate": Candidate(candidate_id="9")}, {"candidate": a_candidate(2)}],
 )
-async def test_what_is_named_beside_an_external_id_must_agree(open_lms: Open, changes: dict[str, Any]) -> None:
+async def test_a_person_or_course_given_with_an_external_id_must_match(
+    open_lms: Open, changes: dict[str, Any]
+) -> None:
     async with open_lms() as (connector, _):
         if not connector.rules.finds_by_external_id:
             pytest.skip("this LMS finds no registration by its external id")
         (candidate_id,) = await created(connector)
-        await connector.register(enrolments([candidate_id]), nothing)
+        await connector.register_batch(enrolments([candidate_id]), nothing)
         bare = a_row(1, Candidate(), course=None, registration_external_id=f"roster-{candidate_id}-1")
 
         with pytest.raises(Refused) as raised:
-            await connector.find_named(replace(bare, **changes))
+            await connector.find_by_external_id(replace(bare, **changes))
 
     assert raised.value.code == "registration_mismatch"
 
 
 @pytest.mark.parametrize("bad_day", ["403", "422", "lost-before", "html-502", "drop-before"])
-async def test_a_look_up_by_external_id_that_is_refused_or_breaks_never_says_absent(
+async def test_a_refused_or_failed_look_up_by_external_id_never_says_absent(
     open_lms: Open, names: Names, bad_day: str
 ) -> None:
     async with open_lms(f"{names.find_registration}:{bad_day}") as (connector, _):
         if not connector.rules.finds_by_external_id:
             pytest.skip("this LMS finds no registration by its external id")
         with pytest.raises(LmsError):
-            await connector.find_named(a_row(1, Candidate(), course=None, registration_external_id="R-1"))
+            await connector.find_by_external_id(a_row(1, Candidate(), course=None, registration_external_id="R-1"))
 
 
-async def test_an_update_that_would_empty_what_it_leaves_out_sends_the_person_as_a_whole() -> None:
-    """K-ext says that fields may be left out, not what becomes of them."""
-    world = make_world(update_empties=True)
+async def test_an_update_that_clears_missing_fields_is_sent_again_with_all_fields() -> None:
+    """K-ext says that fields may be left out, not whether that clears them."""
+    world = make_state(update_empties=True)
     with running(world) as url:
-        async with connected(a_connection("kmi", url)) as (connector, door):
-            ids = [await connector.create(a_candidate(number, zip="2611"), nothing) for number in (1, 2)]
+        async with connected(a_connection("kmi", url)) as (connector, client):
+            ids = [await connector.create_candidate(a_candidate(number, zip="2611"), nothing) for number in (1, 2)]
             for number, who in enumerate(ids, start=1):
-                deed = a_deed_of(Action.UPDATE, who, row={"candidate": a_candidate(number, city="Delft")})
-                seen = (await connector.look([deed]))[1]
-                assert isinstance(seen, Seen)
-                assert isinstance((await connector.act([deed], {1: seen}, nothing))[1], Done)
+                request = an_action_request(
+                    Action.UPDATE, who, row={"candidate": a_candidate(number, city="Delft")}
+                )
+                seen = (await connector.read_states([request]))[1]
+                assert isinstance(seen, RemoteState)
+                assert isinstance((await connector.apply([request], {1: seen}, nothing))[1], ActionResult)
 
     fields = [user.fields for user in world.kmi.people.users.values()]
     assert [(each["zip"], each["city"]) for each in fields] == [("2611", "Delft")] * 2
-    assert door.calls["update_user"] == 3, "once for the lesson, then as a whole at once"
+    assert client.calls["update_user"] == 3, "once to find out, then with all fields at once"
 
 
-async def test_many_people_are_looked_at_by_the_list_of_all() -> None:
-    with running(make_world(seed_users=300)) as url:
-        async with connected(a_connection("kmi", url)) as (connector, door):
-            deeds = [a_deed_of(Action.DEACTIVATE, str(1000 + number), number) for number in range(1, 101)]
-            found = await connector.look(deeds)
-            assert all(isinstance(seen, Seen) for seen in found.values())
-            assert door.calls == {"list_users": 5}
+async def test_many_people_are_read_by_the_list_of_all() -> None:
+    with running(make_state(seed_users=300)) as url:
+        async with connected(a_connection("kmi", url)) as (connector, client):
+            requests = [
+                an_action_request(Action.DEACTIVATE, str(1000 + number), number) for number in range(1, 101)
+            ]
+            found = await connector.read_states(requests)
+            assert all(isinstance(seen, RemoteState) for seen in found.values())
+            assert client.calls == {"list_users": 5}
 
 
-# Whatever goes wrong
+# Failures
 
 
-async def test_refused_credentials_stop_the_job_whatever_is_asked(open_lms: Open, names: Names) -> None:
+async def test_refused_credentials_stop_the_job_for_every_call(open_lms: Open, names: Names) -> None:
     async with open_lms(settings=names.wrong_credentials) as (connector, _):
         for call in (
-            connector.create(a_candidate(), nothing),
-            connector.register(enrolments(["7"]), nothing),
+            connector.create_candidate(a_candidate(), nothing),
+            connector.register_batch(enrolments(["7"]), nothing),
             connector.find_registrations(enrolments(["7"])),
         ):
             with pytest.raises(StopJob) as raised:
@@ -777,33 +815,33 @@ async def test_refused_credentials_stop_the_job_whatever_is_asked(open_lms: Open
             assert not [secret for secret in SECRETS if secret in f"{raised.value} {raised.value!r}"]
 
 
-async def test_a_throttle_is_a_pause_whatever_is_asked(open_lms: Open) -> None:
+async def test_rate_limiting_is_a_pause_for_every_call(open_lms: Open) -> None:
     async with open_lms("*:throttle:wait=90:retry-after=integer") as (connector, _):
         for call in (
-            connector.create(a_candidate(), nothing),
-            connector.register(enrolments(["7"]), nothing),
+            connector.create_candidate(a_candidate(), nothing),
+            connector.register_batch(enrolments(["7"]), nothing),
             connector.find_registrations(enrolments(["7"])),
             connector.probe(),
         ):
-            connector.door.wire.gate.not_before = 0.0  # type: ignore[attr-defined]
+            connector.client.session.limiter.not_before = 0.0  # type: ignore[attr-defined]
             with pytest.raises(RateLimited) as raised:
                 await call
             assert raised.value.seconds == pytest.approx(90, abs=2)
 
 
-async def test_an_lms_that_is_not_there_got_nothing(system: str) -> None:
-    async with connected(a_connection(system, "http://127.0.0.1:9")) as (connector, door):
+async def test_an_unreachable_lms_got_nothing(system: str) -> None:
+    async with connected(a_connection(system, "http://127.0.0.1:9")) as (connector, client):
         with pytest.raises(LmsUnavailable):
             await created(connector)
 
-        assert door.calls.total() == 0
+        assert client.calls.total() == 0
 
 
 async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, system: str) -> None:
-    world = make_world()
+    world = make_state()
     with running(world) as url:
-        pace = FreePace()
-        async with connected(a_connection(system, url), pace) as (connector, _):
+        limiter = UnlimitedLimiter()
+        async with connected(a_connection(system, url), limiter) as (connector, _):
             (candidate_id,) = await created(connector)
             before = dict(world.journal.by_operation())
             seen: list[object] = []
@@ -813,26 +851,24 @@ async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, 
                 raise InterruptedError
 
             for call in (
-                connector.create(a_candidate(2), intent),
-                connector.register(enrolments([candidate_id]), intent),
+                connector.create_candidate(a_candidate(2), intent),
+                connector.register_batch(enrolments([candidate_id]), intent),
             ):
                 with pytest.raises(InterruptedError):
                     await call
 
             assert seen == [True, True]
             assert dict(world.journal.by_operation()) == before
-            assert pace.open == 0
+            assert limiter.open_permits == 0
 
 
 @pytest.mark.parametrize("bad_day", ["drop-after", "204", "404", "401", "html-502", "throttle", "lost-after"])
-async def test_no_error_shows_a_secret_or_the_person_it_was_about(
-    open_lms: Open, names: Names, bad_day: str
-) -> None:
-    """Errors come into logs and reasons. A refusal quotes the LMS, and is for the report."""
+async def test_no_error_contains_a_secret_or_personal_data(open_lms: Open, names: Names, bad_day: str) -> None:
+    """Errors appear in logs and reasons. A refusal quotes the LMS, and is for the report."""
     who = a_candidate(1, email="wilhelmina@example.org", first_name="Wilhelmina", last_name="Achterberg")
     async with open_lms(f"{names.create}:{bad_day}") as (connector, _):
         with pytest.raises(LmsError) as raised:
-            await connector.create(who, nothing)
+            await connector.create_candidate(who, nothing)
 
-    told = f"{raised.value} {raised.value!r} {raised.value.__cause__!r} {raised.value.args!r}".casefold()
-    assert not [word for word in (*SECRETS, "wilhelmina", "achterberg") if word in told]
+    shown = f"{raised.value} {raised.value!r} {raised.value.__cause__!r} {raised.value.args!r}".casefold()
+    assert not [word for word in (*SECRETS, "wilhelmina", "achterberg") if word in shown]

@@ -22,20 +22,22 @@ from tests.builders import (
     a_job_of,
     a_row,
     as_new,
-    change_lines,
+    change_records,
     claimed,
-    line_of,
-    lines_of,
+    items_of,
     open_batches_of,
     plan,
+    record_of,
+    records_of,
     statuses_of,
-    works_of,
 )
 from worker.errors import StaleClaim
-from worker.intake.accept import Accepted, Options, accept
-from worker.intake.importing import read_in
+from worker.intake.accept import Accepted, accept
+from worker.intake.importing import import_roster
+from worker.intake.options import Options
+from worker.intake.storage import estimate_rows
 from worker.jobs import advance
-from worker.jobs.completion import settle_job
+from worker.jobs.completion import close_if_done
 from worker.ledger import (
     action_intents,
     batches,
@@ -49,12 +51,12 @@ from worker.ledger import (
     schema,
 )
 from worker.ledger import people as directory
-from worker.ledger.candidates import Directory, identify
-from worker.ledger.database import HEAD, now, open_engine, planned_for_values
-from worker.ledger.external_ids import Findings
-from worker.ledger.intents import Outcome
+from worker.ledger.candidates import CandidateIndex, identify
+from worker.ledger.database import HEAD, custom_plans, now, open_engine
+from worker.ledger.external_ids import LookupResults
+from worker.ledger.intents import RowOutcome
 from worker.ledger.leases import owner_name
-from worker.ledger.queue import Urgency
+from worker.ledger.queue import Priority
 from worker.ledger.transactions import Ledger
 from worker.lms.contract import Person
 from worker.model import Action, Candidate, CandidateState, Driver, JobState, RowRules, RowStatus
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.ledger.database import Transaction
-    from worker.ledger.intents import Work
+    from worker.ledger.intents import WorkItem
 
 
 async def test_of_two_processes_that_claim_the_same_batches_each_batch_goes_to_one(
@@ -95,8 +97,9 @@ async def test_of_two_batches_that_name_one_candidate_exactly_one_may_create_the
 
     results = await asyncio.gather(
         *(
-            ledger.commit(*intents.sending_candidate(claim, works_of(ledger, claim)[0]))
+            ledger.commit(*intents.intent_to_create(claim, work, work.candidate))
             for ledger, claim in zip(two, claims, strict=True)
+            for work in items_of(ledger, claim)[:1]
         ),
         return_exceptions=True,
     )
@@ -112,59 +115,59 @@ async def test_commits_of_two_processes_at_once_are_all_written(two: tuple[Ledge
         *(
             ledger.commit(*intents.candidate_created(claim, work, f"L{work.row_id}"))
             for ledger, claim in zip(two, claims, strict=True)
-            for work in works_of(ledger, claim)
+            for work in items_of(ledger, claim)
         )
     )
 
-    assert {line.state for line in lines_of(two[1], schema.candidate)} == {CandidateState.KNOWN}
+    assert {record.state for record in records_of(two[1], schema.candidate)} == {CandidateState.KNOWN}
     with two[1].read() as tx:
-        assert rows.tally(tx, job_id).candidates_created == 60
+        assert rows.count_rows(tx, job_id).candidates_created == 60
 
 
-async def test_a_claim_that_was_taken_over_writes_nothing_any_more(two: tuple[Ledger, Ledger]) -> None:
+async def test_a_claim_that_another_process_took_over_writes_nothing(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2))
-    zombie = claimed(two[0], job_id, ELSEWHERE)
-    (work,) = works_of(two[0], zombie)
-    await two[0].commit(*intents.sending_candidate(zombie, work))
-    change_lines(two[1], schema.batch, lease_until=now() - 1)
+    stale = claimed(two[0], job_id, ELSEWHERE)
+    (work,) = items_of(two[0], stale)
+    await two[0].commit(*intents.intent_to_create(stale, work, work.candidate))
+    change_records(two[1], schema.batch, lease_until=now() - 1)
     with two[1].write() as tx:
-        assert batches.reap(tx) == 1
+        assert batches.reopen_abandoned(tx) == 1
     claimed(two[1], job_id)
 
     with pytest.raises(StaleClaim):
-        await two[0].commit(*intents.candidate_created(zombie, work, "7"))
+        await two[0].commit(*intents.candidate_created(stale, work, "7"))
 
-    line = line_of(two[1], schema.candidate, work.candidate.id)
-    assert (line.state, line.lms_id) == (CandidateState.IN_DOUBT, None)
+    record = record_of(two[1], schema.candidate, work.candidate.id)
+    assert (record.state, record.lms_id) == (CandidateState.IN_DOUBT, None)
     assert statuses_of(two[1], job_id) == {2: RowStatus.IN_DOUBT}
 
 
 async def test_of_two_processes_that_finish_the_last_batches_one_closes_the_job(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2), state=JobState.RUNNING)
     claim = claimed(two[0], job_id)
-    (work,) = works_of(two[0], claim)
-    await two[0].commit(*intents.registered(claim, work, Outcome(status=RowStatus.REGISTERED)))
+    (work,) = items_of(two[0], claim)
+    await two[0].commit(*intents.registered(claim, work, RowOutcome(status=RowStatus.REGISTERED)))
     with two[0].write() as tx:
         batches.release(tx, claim, closed=True)
 
-    closed = await asyncio.gather(*(ledger.run(lambda tx: settle_job(tx, job_id)) for ledger in two))
+    closed = await asyncio.gather(*(ledger.run(lambda tx: close_if_done(tx, job_id)) for ledger in two))
 
     assert sorted(closed) == [False, True]
 
 
-def test_look_ups_by_many_values_are_planned_for_them_and_nothing_else_is(two: tuple[Ledger, Ledger]) -> None:
+def test_look_ups_by_many_values_use_custom_plans_and_nothing_else_does(two: tuple[Ledger, Ledger]) -> None:
     with two[0].write() as tx:
         if tx.dialect.name != "postgresql":
             pytest.skip("SQLite has no such plans")
         mode = text("SHOW plan_cache_mode")
-        with planned_for_values(tx):
+        with custom_plans(tx):
             within_it = tx.execute(mode).scalar()
         after_it = tx.execute(mode).scalar()
 
     assert (within_it, after_it) == ("force_custom_plan", "auto")
 
 
-def test_a_claim_goes_by_the_rows_of_its_batch_before_anything_is_known_of_the_tables(
+def test_a_claim_starts_from_the_rows_of_its_batch_before_there_are_statistics(
     two: tuple[Ledger, Ledger],
 ) -> None:
     people, batch_rows = 4_000, 20
@@ -185,27 +188,29 @@ def test_a_claim_goes_by_the_rows_of_its_batch_before_anything_is_known_of_the_t
 
 @pytest.mark.parametrize(
     ("rows_left", "urgency"),
-    [(200, Urgency.FIRST), (201, Urgency.NEXT), (2000, Urgency.NEXT), (2001, Urgency.LAST)],
+    [(200, Priority.HIGH), (201, Priority.NORMAL), (2000, Priority.NORMAL), (2001, Priority.LOW)],
 )
-def test_whose_batches_are_taken_first_goes_by_the_rows_left(
-    two: tuple[Ledger, Ledger], rows_left: int, urgency: Urgency
+def test_the_priority_of_a_jobs_batches_depends_on_its_rows_left(
+    two: tuple[Ledger, Ledger], rows_left: int, urgency: Priority
 ) -> None:
     roster = (a_row(number, a_candidate(email=f"p{number}@example.com")) for number in range(2, rows_left + 2))
     job_id = a_job_of(two[0], *roster, driver=Driver.QUEUE, planned=True)
     with two[0].write() as tx:
-        advance.go_on(tx, job_id, advance.Window(), now())
+        advance.advance(tx, job_id, advance.Window(), now())
     with two[1].read() as tx:
-        waiting = queue.unanswered(tx, besides=())
+        waiting = queue.unclaimed(tx, estimate_rows, exclude=())
 
-    assert [(bell.job_id, bell.urgency) for bell in waiting] == [(job_id, urgency)]
+    assert [(message.job_id, message.priority) for message in waiting] == [(job_id, urgency)]
 
 
 def test_calls_are_added_up(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2))
     for ledger in two:
         with ledger.write() as tx:
-            jobs.count_calls(tx, job_id, {"register": 2, "create_candidate": 1})
-            jobs.add_to_job(tx, job_id, rate_limited=1, waited_seconds=0.5, bisected_batches=2, busy_seconds=1.5)
+            jobs.add_calls(tx, job_id, {"register": 2, "create_candidate": 1})
+            jobs.add_to_counters(
+                tx, job_id, rate_limited=1, waited_seconds=0.5, bisected_batches=2, busy_seconds=1.5
+            )
 
     with two[0].read() as tx:
         assert jobs.calls_of(tx, job_id) == {"create_candidate": 2, "register": 4}
@@ -219,12 +224,12 @@ def test_a_job_is_found_by_its_fingerprint_until_it_has_ended(two: tuple[Ledger,
     job_id = a_job_of(two[0], a_row(2))
 
     with two[1].write() as tx:
-        twin = jobs.find_open_twin(tx, "north", "f" * 64)
-        assert twin is not None
-        assert twin.id == job_id
-        assert jobs.find_open_twin(tx, "south", "f" * 64) is None
+        duplicate = jobs.find_open_duplicate(tx, "north", "f" * 64)
+        assert duplicate is not None
+        assert duplicate.id == job_id
+        assert jobs.find_open_duplicate(tx, "south", "f" * 64) is None
         jobs.change_job(tx, job_id, state=JobState.SUCCEEDED)
-        assert jobs.find_open_twin(tx, "north", "f" * 64) is None
+        assert jobs.find_open_duplicate(tx, "north", "f" * 64) is None
 
 
 def test_a_state_changes_only_from_those_that_allow_it(two: tuple[Ledger, Ledger]) -> None:
@@ -248,7 +253,7 @@ def a_person(candidate_id: str, external_id: str | None = None, email: str | Non
         ({"external_id": "E-1"}, [a_person("7", None, "person2@example.org")], "7", RowStatus.NOT_ATTEMPTED),
         ({"external_id": "E-1"}, [a_person("7", "E-2", "person2@example.org")], None, RowStatus.NOT_ATTEMPTED),
         ({}, [a_person("7", "E-1", "person2@example.org")], "7", RowStatus.NOT_ATTEMPTED),
-        ({}, [a_person("7", None, "somebody@example.org")], None, RowStatus.NOT_ATTEMPTED),
+        ({}, [a_person("7", None, "other@example.org")], None, RowStatus.NOT_ATTEMPTED),
         ({"external_id": "E-1"}, [a_person("7", "E-1"), a_person("8", "E-1")], None, RowStatus.INVALID),
         (
             {},
@@ -269,24 +274,24 @@ def test_the_people_of_the_lms_are_known_by_external_id_else_by_email(
 
     with two[0].write() as tx:
         directory.add_people(tx, "north", people)
-        directory.match(tx, "north", job_id)
+        directory.match_candidates(tx, "north", job_id)
 
-    (line,) = lines_of(two[1], schema.candidate)
-    assert line.lms_id == lms_id
+    (record,) = records_of(two[1], schema.candidate)
+    assert record.lms_id == lms_id
     assert statuses_of(two[1], job_id) == {2: status}
 
 
-def test_people_of_another_connection_are_nobody_here(two: tuple[Ledger, Ledger]) -> None:
+def test_people_of_another_connection_match_no_candidate(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2))
 
     with two[0].write() as tx:
         directory.add_people(tx, "south", [a_person("7", None, "person2@example.org")])
-        directory.match(tx, "north", job_id)
+        directory.match_candidates(tx, "north", job_id)
 
-    assert lines_of(two[0], schema.candidate)[0].lms_id is None
+    assert records_of(two[0], schema.candidate)[0].lms_id is None
 
 
-def test_somebody_listed_again_is_listed_once_with_what_is_newest(two: tuple[Ledger, Ledger]) -> None:
+def test_a_person_listed_again_is_listed_once_with_the_newest_values(two: tuple[Ledger, Ledger]) -> None:
     with two[0].write() as tx:
         directory.add_people(tx, "north", [a_person("7", "OLD"), a_person("7", "OLD")])
         directory.add_people(tx, "north", [a_person("7", "NEW")])
@@ -295,18 +300,18 @@ def test_somebody_listed_again_is_listed_once_with_what_is_newest(two: tuple[Led
 
     job_id = a_job_of(two[0], a_row(2, a_candidate(external_id="NEW")))
     with two[0].write() as tx:
-        directory.match(tx, "north", job_id)
-    assert lines_of(two[1], schema.candidate)[0].lms_id == "7"
+        directory.match_candidates(tx, "north", job_id)
+    assert records_of(two[1], schema.candidate)[0].lms_id == "7"
 
 
-def test_what_is_remembered_replaces_what_was(two: tuple[Ledger, Ledger]) -> None:
+def test_a_stored_value_replaces_the_older_one(two: tuple[Ledger, Ledger]) -> None:
     for ledger, rate in zip(two, (5.0, 9.0), strict=True):
         with ledger.write() as tx:
-            key_value.remember(tx, "pace:x", {"rate": rate})
+            key_value.put(tx, "pace:x", {"rate": rate})
 
     with two[0].read() as tx:
-        assert key_value.recall(tx, "pace:x") == {"rate": 9.0}
-        assert key_value.recall(tx, "pace:y") is None
+        assert key_value.get(tx, "pace:x") == {"rate": 9.0}
+        assert key_value.get(tx, "pace:y") is None
         assert directory.read_until(tx, "north") is None
 
 
@@ -315,20 +320,20 @@ async def test_two_transactions_that_wait_for_each_other_both_get_through(two: t
 
     def both(first: int, second: int) -> Callable[[Transaction], None]:
         def work(tx: Transaction) -> None:
-            jobs.add_to_job(tx, first, rate_limited=1)
+            jobs.add_to_counters(tx, first, rate_limited=1)
             time.sleep(0.3)
-            jobs.add_to_job(tx, second, rate_limited=1)
+            jobs.add_to_counters(tx, second, rate_limited=1)
 
         return work
 
     await asyncio.gather(two[0].run(both(*ids)), two[1].run(both(*reversed(ids))))
 
-    assert [line.rate_limited for line in lines_of(two[0], schema.job)] == [2, 2]
+    assert [record.rate_limited for record in records_of(two[0], schema.job)] == [2, 2]
 
 
-def test_processes_that_open_a_new_ledger_at_the_same_time_make_it_once(database: str) -> None:
+def test_processes_that_open_a_new_ledger_at_the_same_time_make_it_once(empty_database: str) -> None:
     with ThreadPoolExecutor(5) as threads:
-        engines = list(threads.map(lambda _: open_engine(database), range(5)))
+        engines = list(threads.map(lambda _: open_engine(empty_database), range(5)))
 
     with engines[0].connect() as connection:
         assert connection.execute(text("select version_num from alembic_version")).scalars().all() == [HEAD]
@@ -341,7 +346,7 @@ async def test_calls_counted_by_two_processes_at_the_same_time_add_up(two: tuple
 
     await asyncio.gather(
         *(
-            ledger.run(lambda tx: jobs.count_calls(tx, job_id, {"register": 1, "create_candidate": 2}))
+            ledger.run(lambda tx: jobs.add_calls(tx, job_id, {"register": 1, "create_candidate": 2}))
             for ledger in two
             for _ in range(10)
         )
@@ -351,7 +356,7 @@ async def test_calls_counted_by_two_processes_at_the_same_time_add_up(two: tuple
         assert jobs.calls_of(tx, job_id) == {"create_candidate": 40, "register": 20}
 
 
-async def test_two_rosters_that_are_read_in_at_once_share_the_line_of_a_person(database: str) -> None:
+async def test_two_rosters_that_are_imported_at_once_share_the_record_of_a_person(database: str) -> None:
     def read(number: int) -> None:
         ledger = Ledger(open_engine(database))
         with ledger.write() as tx:
@@ -364,12 +369,12 @@ async def test_two_rosters_that_are_read_in_at_once_share_the_line_of_a_person(d
     await asyncio.gather(*(asyncio.to_thread(read, number) for number in range(2)))
 
     ledger = Ledger(open_engine(database))
-    assert len(lines_of(ledger, schema.candidate)) == 4_500
-    assert len(lines_of(ledger, schema.row)) == 9_000
+    assert len(records_of(ledger, schema.candidate)) == 4_500
+    assert len(records_of(ledger, schema.row)) == 9_000
     ledger.close()
 
 
-async def test_a_short_roster_does_not_wait_until_a_long_one_is_read_in(database: str) -> None:
+async def test_a_short_roster_does_not_wait_until_a_long_one_is_imported(database: str) -> None:
     ledger, other = Ledger(open_engine(database)), Ledger(open_engine(database))
     with ledger.write() as tx:
         long, short = a_job(tx), a_job(tx)
@@ -382,95 +387,99 @@ async def test_a_short_roster_does_not_wait_until_a_long_one_is_read_in(database
     importing.add_rows(ledger.write, long, "north", rows_of_the_long_one(), again=False)
 
     with ledger.read() as tx:
-        assert [rows.tally(tx, job_id).total for job_id in (long, short)] == [4_008, 2]
+        assert [rows.count_rows(tx, job_id).total for job_id in (long, short)] == [4_008, 2]
     for each in (ledger, other):
         each.close()
 
 
-def test_what_a_worker_learnt_while_a_roster_is_read_in_stays(two: tuple[Ledger, Ledger]) -> None:
+def test_what_a_worker_saved_while_a_roster_is_imported_is_not_overwritten(two: tuple[Ledger, Ledger]) -> None:
     reader, worker = two
     mine = identify(a_candidate(2, external_id=None))
     with reader.write() as tx:
-        first = Directory("north")
+        first = CandidateIndex("north")
         first.find(mine, None)
         first.save(tx)
-    second = Directory("north")
+    second = CandidateIndex("north")
     with reader.read() as tx:
         second.load(tx, [mine])
-    change_lines(worker, schema.candidate, state=CandidateState.KNOWN, lms_id="77", id_key="k77")
+    change_records(worker, schema.candidate, state=CandidateState.KNOWN, lms_id="77", id_key="k77")
 
     second.find(identify(a_candidate(2, external_id="E-2")), None)
     with reader.write() as tx:
         second.save(tx)
 
-    (line,) = lines_of(reader, schema.candidate)
-    assert (line.state, line.lms_id, line.id_key) == (CandidateState.KNOWN, "77", "k77")
-    assert line.external_key is not None
+    (record,) = records_of(reader, schema.candidate)
+    assert (record.state, record.lms_id, record.id_key) == (CandidateState.KNOWN, "77", "k77")
+    assert record.external_key is not None
 
 
-def test_a_rehearsal_keeps_nobody_waiting_and_leaves_no_trace(two: tuple[Ledger, Ledger]) -> None:
+def test_a_dry_run_blocks_no_process_and_leaves_no_trace(two: tuple[Ledger, Ledger]) -> None:
     one, other = two
-    with one.rehearse() as tx:
+    with one.dry_run() as tx:
         a_job(tx)
         with other.write() as real:
             job_id = a_job(real)
 
-    assert [line.id for line in lines_of(one, schema.job)] == [job_id]
+    assert [record.id for record in records_of(one, schema.job)] == [job_id]
 
 
 @pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.CANCELLING])
-def test_nobody_comes_to_the_batches_of_a_job_that_stands_still(
+def test_batches_of_a_job_that_is_not_running_are_not_unclaimed_work(
     two: tuple[Ledger, Ledger], state: JobState
 ) -> None:
     ledger = two[0]
     job_id = a_job_of(ledger, a_row(2), driver=Driver.QUEUE)
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, planned=True)
-        advance.go_on(tx, job_id, advance.Window(), now())
-        assert [bell.job_id for bell in queue.unanswered(tx, besides=())] == [job_id]
+        advance.advance(tx, job_id, advance.Window(), now())
+        assert [message.job_id for message in queue.unclaimed(tx, estimate_rows, exclude=())] == [job_id]
 
         jobs.change_job(tx, job_id, state=state)
 
-        assert queue.unanswered(tx, besides=()) == []
+        assert queue.unclaimed(tx, estimate_rows, exclude=()) == []
 
 
-def test_a_roster_is_read_by_whoever_holds_the_claim_alone(two: tuple[Ledger, Ledger], tmp_path: Path) -> None:
+def test_a_roster_is_imported_only_by_the_process_that_claimed_it(
+    two: tuple[Ledger, Ledger], tmp_path: Path
+) -> None:
     ledger = two[0]
     roster = tmp_path / "roster.csv"
     roster.write_text("email,first_name,last_name,course_id\na@example.com,A,B,58\n")
     rules = RowRules(needs_behavior=False)
     with ledger.write() as tx:
-        job_id = a_job(tx, JobState.UPLOADED, kept_at=str(roster))
-        assert jobs.take_job(tx, job_id, "elsewhere/1/1.0")
+        job_id = a_job(tx, JobState.UPLOADED, stored_path=str(roster))
+        assert jobs.claim_job(tx, job_id, "elsewhere/1/1.0")
 
     with pytest.raises(StaleClaim):
-        read_in(ledger, job_id, rules, owner="here/2/2.0")
-    assert lines_of(ledger, schema.row) == []
+        import_roster(ledger, job_id, rules, owner="here/2/2.0")
+    assert records_of(ledger, schema.row) == []
 
-    read_in(ledger, job_id, rules, owner="elsewhere/1/1.0")
-    assert len(lines_of(ledger, schema.row)) == 1
+    import_roster(ledger, job_id, rules, owner="elsewhere/1/1.0")
+    assert len(records_of(ledger, schema.row)) == 1
     with ledger.read() as tx:
         assert jobs.state_of(tx, job_id) is JobState.QUEUED
 
 
-def test_a_job_that_was_cancelled_is_not_read_in(two: tuple[Ledger, Ledger]) -> None:
+def test_a_job_that_was_cancelled_is_not_imported(two: tuple[Ledger, Ledger]) -> None:
     ledger = two[0]
     with ledger.write() as tx:
         job_id = a_job(tx, JobState.CANCELLED)
-        jobs.take_job(tx, job_id, "here/2/2.0")
+        jobs.claim_job(tx, job_id, "here/2/2.0")
 
-    read_in(ledger, job_id, RowRules(), owner="here/2/2.0")
+    import_roster(ledger, job_id, RowRules(), owner="here/2/2.0")
 
     with ledger.read() as tx:
         assert jobs.state_of(tx, job_id) is JobState.CANCELLED
 
 
-def test_the_same_roster_dropped_at_the_same_moment_is_one_job(two: tuple[Ledger, Ledger], tmp_path: Path) -> None:
+def test_the_same_roster_uploaded_twice_at_the_same_moment_is_one_job(
+    two: tuple[Ledger, Ledger], tmp_path: Path
+) -> None:
     roster = tmp_path / "roster.csv"
     roster.write_text("email\na@example.com\n")
     connection = Account(name="north", system="kmi", base_url="http://127.0.0.1")
 
-    def drop(ledger: Ledger) -> Accepted:
+    def submit(ledger: Ledger) -> Accepted:
         return accept(
             ledger,
             roster,
@@ -482,36 +491,36 @@ def test_the_same_roster_dropped_at_the_same_moment_is_one_job(two: tuple[Ledger
         )
 
     with ThreadPoolExecutor(4) as threads:
-        accepted = list(threads.map(drop, [*two, *two]))
+        accepted = list(threads.map(submit, [*two, *two]))
 
     assert len({each.job_id for each in accepted}) == 1
-    assert [each.twin for each in accepted].count(False) == 1
+    assert [each.is_duplicate for each in accepted].count(False) == 1
 
 
 @pytest.mark.parametrize("action", [Action.COMPLETE, Action.WITHDRAW, Action.UPDATE, Action.DEACTIVATE])
-async def test_what_a_dead_process_left_sending_is_in_doubt_with_what_it_was_doing(
+async def test_what_a_dead_process_left_sending_is_in_doubt_with_its_pending_action(
     two: tuple[Ledger, Ledger], action: Action
 ) -> None:
-    course = None if action.is_about_a_person else a_course()
+    course = None if action.is_about_person else a_course()
     job_id = a_job_of(two[0], a_row(2, a_candidate(candidate_id="7"), action=action, course=course))
     claim = claimed(two[0], job_id, ELSEWHERE)
-    (work,) = works_of(two[0], claim)
-    await two[0].commit(*action_intents.sending(claim, work, action, "100500"))
-    change_lines(two[1], schema.batch, lease_until=now() - 1)
+    (work,) = items_of(two[0], claim)
+    await two[0].commit(*action_intents.action_intent(claim, work, action, "100500"))
+    change_records(two[1], schema.batch, lease_until=now() - 1)
 
     with two[1].write() as tx:
-        assert batches.reap(tx) == 1
+        assert batches.reopen_abandoned(tx) == 1
 
     assert statuses_of(two[1], job_id) == {2: RowStatus.IN_DOUBT}
     heir = claimed(two[1], job_id)
-    (work,) = works_of(two[1], heir)
-    line = work.candidate if action.is_about_a_person else work.registration
-    assert (str(line.state), line.doing, line.mine) == ("in_doubt", action, True)
+    (work,) = items_of(two[1], heir)
+    record = work.candidate if action.is_about_person else work.registration
+    assert (str(record.state), record.pending_action, record.is_claimed) == ("in_doubt", action, True)
     with pytest.raises(StaleClaim):
-        await two[0].commit(*action_intents.undone(claim, work, action))
+        await two[0].commit(*action_intents.action_not_done(claim, work, action))
 
 
-async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledger, Ledger]) -> None:
+async def test_a_deactivated_person_is_deleted_from_the_list_of_people(two: tuple[Ledger, Ledger]) -> None:
     row = a_row(2, a_candidate(candidate_id="7"), action=Action.DEACTIVATE, course=None)
     job_id = a_job_of(two[0], row)
     listed = [Person(candidate_id=who, external_id=None, email=None, login_name=None) for who in ("7", "8")]
@@ -519,16 +528,16 @@ async def test_whoever_is_deactivated_leaves_the_list_of_people(two: tuple[Ledge
         directory.add_people(tx, "north", listed)
         directory.add_people(tx, "south", listed)
     claim = claimed(two[0], job_id)
-    (work,) = works_of(two[0], claim)
+    (work,) = items_of(two[0], claim)
 
-    await two[0].commit(*action_intents.person_left(claim, work, "north", "7"))
+    await two[0].commit(*action_intents.person_deactivated(claim, work, "north", "7"))
 
     with two[1].read() as tx:
         left = tx.execute(
             select(schema.person.c.connection, schema.person.c.lms_id).order_by("connection", "lms_id")
         )
-        assert [tuple(line) for line in left] == [("north", "8"), ("south", "7"), ("south", "8")]
-    assert line_of(two[1], schema.candidate, work.candidate.id).state == CandidateState.DEACTIVATED
+        assert [tuple(record) for record in left] == [("north", "8"), ("south", "7"), ("south", "8")]
+    assert record_of(two[1], schema.candidate, work.candidate.id).state == CandidateState.DEACTIVATED
 
 
 async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_another_process(
@@ -537,9 +546,9 @@ async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_an
     maker = a_row(2, a_candidate(candidate_id="7"), registration_external_id="R/1")
     others = [a_row(3), a_row(4, registration_external_id="R/2")]
     claim = claimed(two[0], a_job_of(two[0], maker, *others))
-    works = works_of(two[0], claim)
+    works = items_of(two[0], claim)
     statuses = (RowStatus.REGISTERED, RowStatus.REGISTERED, RowStatus.ALREADY_REGISTERED)
-    outcomes = [Outcome(status=status, registration_id=str(place)) for place, status in enumerate(statuses)]
+    outcomes = [RowOutcome(status=status, registration_id=str(place)) for place, status in enumerate(statuses)]
     for work, outcome in zip(works, outcomes, strict=True):
         await two[0].commit(*intents.registered(claim, work, outcome))
     alone = [
@@ -549,18 +558,21 @@ async def test_a_registration_made_under_the_rosters_own_id_is_known_by_it_in_an
     job_id = a_job_of(two[1], *alone)
 
     with two[1].write() as tx:
-        known = [external_ids.known_as(tx, NORTH, row) for row in alone]
-        waiting = external_ids.rows_to_find(tx, job_id)
+        known = [external_ids.known_registration(tx, NORTH, row) for row in alone]
+        waiting = external_ids.unlinked_rows(tx, job_id)
         assert known[0] is not None
-        external_ids.record(tx, job_id, NORTH, Findings(known=[(waiting[0], known[0])]))
+        external_ids.save_results(tx, job_id, NORTH, LookupResults(known=[(waiting[0], known[0])]))
 
     assert (known[0].lms_id, known[1]) == ("7", None)
-    assert [line.registration_id for line in lines_of(two[0], schema.row)[3:]] == [works[0].registration.id, None]
+    assert [record.registration_id for record in records_of(two[0], schema.row)[3:]] == [
+        works[0].registration.id,
+        None,
+    ]
     (found,) = plan_and_work(two[1], job_id)
     assert (found.candidate.lms_id, found.registration.lms_id) == ("7", "0")
 
 
-def plan_and_work(ledger: Ledger, job_id: int) -> list[Work]:
+def plan_and_work(ledger: Ledger, job_id: int) -> list[WorkItem]:
     with ledger.write() as tx:
         plan(tx, job_id)
-    return works_of(ledger, claimed(ledger, job_id))
+    return items_of(ledger, claimed(ledger, job_id))

@@ -1,4 +1,4 @@
-"""The migrations build what schema.py says, once, whoever opens the ledger and however often."""
+"""The migrations build what schema.py says, once, from every older version, and keep what is in the ledger."""
 
 from __future__ import annotations
 
@@ -7,20 +7,64 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    inspect,
+    select,
+)
 
-from tests.builders import a_job, lines_of, open_ledger
+from tests.builders import a_job, open_ledger, records_of
 from worker.ledger import database as databases
 from worker.ledger import schema
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from worker.ledger.transactions import Ledger
+
+#: Tables and columns that migration 0005 renames, by their names at 0004.
+NEW_TABLES = {
+    "call": "call_count",
+    "dropped": "dropped_file",
+    "guess": "sign_in_failure",
+    "memory": "key_value",
+    "notice": "webhook_event",
+}
+NEW_COLUMNS = {
+    "audit": {"who": "actor", "act": "action"},
+    "batch": {"rung_at": "enqueued_at"},
+    "candidate": {"doing": "pending_action"},
+    "dropped": {"goal": "target_path", "changed": "modified_at", "at": "updated_at"},
+    "guess": {"about": "subject"},
+    "job": {
+        "kept_at": "stored_path",
+        "rung_at": "enqueued_at",
+        "dropped_by": "submitted_by",
+        "told_at": "notified_at",
+    },
+    "memory": {"name": "key", "at": "updated_at"},
+    "message": {"mark": "dedup_key", "at": "created_at"},
+    "notice": {"mark": "body_hash", "place": "position", "at": "received_at", "fate": "status"},
+    "registration": {"doing": "pending_action"},
+    "schedule": {"look": "last_seen_file"},
+    "session": {"mark": "secret_hash"},
+    "token": {"mark": "secret_hash"},
+}
 
 OPEN = """
 import sys, time
@@ -33,34 +77,61 @@ engine.dispose()
 """
 
 
-def scripts() -> ScriptDirectory:
+def alembic_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(databases.MIGRATIONS))
-    return ScriptDirectory.from_config(config)
+    return config
 
 
-def test_the_migrated_database_is_what_the_schema_says(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path)
-    with ledger.engine.connect() as connection:
+def differences(engine: Engine) -> list[Any]:
+    """Return what autogenerate would change to bring the database to what schema.py says."""
+    with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        differences = compare_metadata(context, schema.metadata)
-    ledger.close()
-
-    assert differences == []
+        return list(compare_metadata(context, schema.metadata))
 
 
-def test_references_and_their_deletions_are_what_the_schema_says(tmp_path: Path) -> None:
+def names_in(engine: Engine) -> set[tuple[str, str | None]]:
+    """Return (table, name) of all constraints and indexes of a database."""
+    inspector = inspect(engine)
+    found: set[tuple[str, str | None]] = set()
+    for table in schema.metadata.tables:
+        found.add((table, inspector.get_pk_constraint(table)["name"]))
+        for each in (
+            *inspector.get_foreign_keys(table),
+            *inspector.get_unique_constraints(table),
+            *(index for index in inspector.get_indexes(table) if not index["unique"]),
+        ):
+            found.add((table, each["name"]))
+    return found
+
+
+def names_in_schema() -> set[tuple[str, str | None]]:
+    """Return (table, name) of all constraints and indexes that schema.py says, by its naming convention."""
+    built = create_engine("sqlite://")
+    schema.metadata.create_all(built)
+    names = names_in(built)
+    built.dispose()
+    return names
+
+
+def test_the_migrated_database_is_what_the_schema_says(ledger: Ledger) -> None:
+    assert differences(ledger.engine) == []
+
+
+def test_constraints_and_indexes_have_the_names_of_the_convention(ledger: Ledger) -> None:
+    assert names_in(ledger.engine) == names_in_schema()
+
+
+def test_references_and_their_deletions_are_what_the_schema_says(ledger: Ledger) -> None:
     """Autogenerate does not compare `ON DELETE` on SQLite."""
-    ledger = open_ledger(tmp_path)
     inspector = inspect(ledger.engine)
     found = {
         (name, key["constrained_columns"][0], key["referred_table"], key["options"].get("ondelete"))
         for name in schema.metadata.tables
         for key in inspector.get_foreign_keys(name)
     }
-    ledger.close()
 
     wanted = {
         (table.name, key.parent.name, key.column.table.name, key.ondelete)
@@ -70,8 +141,97 @@ def test_references_and_their_deletions_are_what_the_schema_says(tmp_path: Path)
     assert found == wanted
 
 
-def test_head_is_the_newest_script_and_there_is_one_line_of_scripts() -> None:
-    assert scripts().get_heads() == [databases.HEAD]
+def test_head_is_the_newest_script_and_the_scripts_do_not_branch() -> None:
+    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [databases.HEAD]
+
+
+def build(url: str, revision: str) -> MetaData:
+    """Build a ledger of an older version at `url` and fill every table; return its tables."""
+    engine = create_engine(url)
+    config = alembic_config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    tables = MetaData()
+    tables.reflect(engine)
+    with engine.begin() as tx:
+        for table in tables.sorted_tables:
+            if table.name != "alembic_version":
+                for number in (1, 2, 3):
+                    tx.execute(table.insert().values(**values_for(table, number)))
+    engine.dispose()
+    return tables
+
+
+def values_for(table: Table, number: int) -> dict[str, Any]:
+    """Return a record in which every value is different; the last one has only what is not nullable."""
+    return {
+        column.name: value_for(column, number, position)
+        for position, column in enumerate(table.columns)
+        if not (column.name == "id" or (number == 3 and column.nullable))
+    }
+
+
+def value_for(column: Column[Any], number: int, position: int) -> Any:
+    if column.foreign_keys:
+        return number
+    if isinstance(column.type, Boolean):
+        return number % 2 == 1
+    if isinstance(column.type, JSON):
+        return {column.name: [number, None, "ü"]}
+    if isinstance(column.type, Integer):
+        return 100 * number + position
+    if isinstance(column.type, Float):
+        return 1.7e9 + 100 * number + position + 0.123456
+    return f"{number}-{column.name}"[: getattr(column.type, "length", None)]
+
+
+def records(engine: Engine, table: Table) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        query = select(table).order_by(*table.primary_key.columns)
+        return [dict(record) for record in connection.execute(query).mappings()]
+
+
+def renamed(table: str, record: dict[str, Any]) -> dict[str, Any]:
+    names = NEW_COLUMNS.get(table, {})
+    return {names.get(name, name): value for name, value in record.items()}
+
+
+def test_standard_names_keep_every_value_of_an_older_ledger(ledger_url: str) -> None:
+    old = build(ledger_url, "0004")
+    engine = create_engine(ledger_url)
+    before = {
+        NEW_TABLES.get(table.name, table.name): [renamed(table.name, each) for each in records(engine, table)]
+        for table in old.sorted_tables
+        if table.name != "alembic_version"
+    }
+    engine.dispose()
+
+    upgraded = databases.open_engine(ledger_url)
+
+    assert before.keys() == schema.metadata.tables.keys()
+    assert {name: len(found) for name, found in before.items()} == dict.fromkeys(before, 3)
+    for name, table in schema.metadata.tables.items():
+        assert (name, records(upgraded, table)) == (name, before[name])
+    assert differences(upgraded) == []
+    assert names_in(upgraded) == names_in_schema()
+    upgraded.dispose()
+
+
+def test_records_are_added_to_an_upgraded_ledger_after_those_that_it_has(ledger_url: str) -> None:
+    build(ledger_url, "0004")
+
+    upgraded = databases.open_engine(ledger_url)
+
+    with upgraded.begin() as tx:
+        for table in schema.metadata.sorted_tables:
+            key = tx.execute(table.insert().values(**values_for(table, 4) | references(table))).inserted_primary_key
+            assert "id" not in table.columns or key == (4,)
+    upgraded.dispose()
+
+
+def references(table: Table) -> dict[str, int]:
+    return {column.name: 3 for column in table.columns if column.foreign_keys}
 
 
 def test_opening_a_ledger_twice_is_harmless(tmp_path: Path) -> None:
@@ -81,13 +241,13 @@ def test_opening_a_ledger_twice_is_harmless(tmp_path: Path) -> None:
 
     second = open_ledger(tmp_path)
 
-    assert len(lines_of(second, schema.job)) == 1
+    assert len(records_of(second, schema.job)) == 1
     second.close()
     first.close()
 
 
 def test_an_older_ledger_is_brought_up_to_date(tmp_path: Path) -> None:
-    """An empty database is the oldest of all; a half-made one is mended by nobody but the transaction."""
+    """An empty database is the oldest of all; a transaction keeps a migration from being half done."""
     (tmp_path / "roster.db").touch()
 
     ledger = open_ledger(tmp_path)

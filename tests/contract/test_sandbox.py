@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from worker.sandbox.server import make_world, running
+from worker.sandbox.server import make_state, running
 
 TAHDAH = {"Authorization": "Bearer sandbox-token"}
 KMI = {"X-Api-Key": "sandbox-key", "X-Api-Secret": "sandbox-secret"}
@@ -30,7 +30,7 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start_with(**options: Any) -> httpx.Client:
-            url = stack.enter_context(running(make_world(**options)))
+            url = stack.enter_context(running(make_state(**options)))
             return stack.enter_context(httpx.Client(base_url=url, headers=TAHDAH | KMI, verify=TLS))
 
         yield start_with

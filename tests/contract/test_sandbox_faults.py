@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from worker.sandbox import quota, scenario
+from worker.sandbox import faults, quota
 from worker.sandbox.options import Options
-from worker.sandbox.server import World, make_world, running, serve
-from worker.sandbox.turnstile import Pass, Turnstile
-from worker.sandbox.words import BadWords
+from worker.sandbox.quota_enforcement import Admission, QuotaEnforcer
+from worker.sandbox.rule_syntax import RuleSyntaxError
+from worker.sandbox.server import SandboxState, make_state, running, serve
 
 TAHDAH = {"Authorization": "Bearer sandbox-token"}
 KMI = {"X-Api-Key": "sandbox-key", "X-Api-Secret": "sandbox-secret"}
@@ -35,7 +35,7 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start_with(*bad_days: str, **options: Any) -> httpx.Client:
-            url = stack.enter_context(running(make_world(bad_days=bad_days, **options)))
+            url = stack.enter_context(running(make_state(bad_days=bad_days, **options)))
             return stack.enter_context(httpx.Client(base_url=url, headers=TAHDAH | KMI, verify=TLS, timeout=2))
 
         yield start_with
@@ -126,7 +126,7 @@ def test_a_connection_is_dropped_with_and_without_the_work(start: Start, what: s
         create(lms)
 
     assert state(lms)["tahdah"]["candidates"] == done
-    assert state(lms)["calls"]["tahdah"] == {"create_candidate": {"dropped": 1}}
+    assert state(lms)["calls"]["tahdah"] == {"create_candidate": {"no_answer": 1}}
     assert create(lms).status_code == 200
 
 
@@ -266,13 +266,13 @@ def test_a_rule_that_cannot_be_read_is_refused_and_changes_nothing(start: Start,
     "text", ["register:lost-after:every=7", "*:throttle:nth=5:retry-after=date:headers=draft-10"]
 )
 def test_a_rule_in_words_reads_back_as_itself(text: str) -> None:
-    assert str(scenario.parse(text)) == text
+    assert str(faults.parse(text)) == text
 
 
 @pytest.mark.parametrize("options", [{"lookup": "maybe"}, {"quotas": ["bucket"]}, {"registered": ["58"]}])
 def test_options_that_cannot_be_read_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(BadWords):
-        make_world(**options)
+    with pytest.raises(RuleSyntaxError):
+        make_state(**options)
 
 
 @pytest.mark.parametrize(
@@ -401,15 +401,15 @@ def test_calls_before_their_time_are_counted_per_credential(start: Start) -> Non
 
 def test_a_refused_call_may_use_up_the_quota_too() -> None:
     def let_in(words: str) -> list[bool]:
-        turnstile = Turnstile([quota.parse(words)])
-        return [isinstance(turnstile.enter("a", at), Pass) for at in (100.0, 100.5, 101.2, 101.8)]
+        turnstile = QuotaEnforcer([quota.parse(words)])
+        return [isinstance(turnstile.enter("a", at), Admission) for at in (100.0, 100.5, 101.2, 101.8)]
 
     assert let_in("log:1/s") == [True, False, True, False]
     assert let_in("log:1/s:counts-refused=yes") == [True, False, False, False]
 
 
 def test_an_early_call_that_is_refused_is_told_apart_from_one_that_is_just_refused() -> None:
-    turnstile = Turnstile([quota.parse("window:1/10s")])
+    turnstile = QuotaEnforcer([quota.parse("window:1/10s")])
 
     for at in (100.0, 101.0, 101.01, 105.0, 110.1):
         turnstile.enter("a", at)
@@ -420,7 +420,7 @@ def test_an_early_call_that_is_refused_is_told_apart_from_one_that_is_just_refus
 
 
 def test_a_client_that_hammers_is_early_all_the_time() -> None:
-    turnstile = Turnstile([quota.parse("window:1/10s")])
+    turnstile = QuotaEnforcer([quota.parse("window:1/10s")])
 
     for number in range(100):
         turnstile.enter("a", 100 + number * 0.02)
@@ -429,7 +429,7 @@ def test_a_client_that_hammers_is_early_all_the_time() -> None:
 
 
 def test_figures_of_an_even_pace_against_a_bucket_are_nearly_whole() -> None:
-    turnstile = Turnstile([quota.parse("bucket:10/s:burst=1")])
+    turnstile = QuotaEnforcer([quota.parse("bucket:10/s:burst=1")])
 
     for number in range(101):
         turnstile.enter("a", 100 + number * 0.1)
@@ -440,12 +440,12 @@ def test_figures_of_an_even_pace_against_a_bucket_are_nearly_whole() -> None:
 
 
 def test_a_port_that_is_taken_is_an_error_that_the_caller_sees() -> None:
-    with running(World()) as url, pytest.raises(OSError, match="in use"):
-        serve("127.0.0.1", int(url.rpartition(":")[2]), World())
+    with running(SandboxState()) as url, pytest.raises(OSError, match="in use"):
+        serve("127.0.0.1", int(url.rpartition(":")[2]), SandboxState())
 
 
 def test_a_world_can_be_made_from_options_and_started_twice() -> None:
-    world = World(Options(seed_users=1))
+    world = SandboxState(Options(seed_users=1))
 
     for _ in range(2):
         with running(world) as url, httpx.Client(base_url=url, headers=KMI, verify=TLS) as lms:

@@ -1,1 +1,1 @@
-"""Who may use the web door: accounts, their passwords, sessions and API tokens, and what stops guessing."""
+"""Accounts for the page and the API: passwords, sessions, API tokens, and protection against guessing."""

@@ -1,4 +1,4 @@
-"""What an account shows instead of its password: the cookie of a session, the token of a program."""
+"""Credentials in place of a password: session cookies and API tokens."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
 
-#: Begins every token, so that one that has got where it does not belong is recognised.
+#: The prefix of every token, so that a leaked one is recognised.
 PREFIX = "roster_"
-#: A session ends after this even when it is used all the time (seconds).
-LONGEST_SESSION = 7 * 24 * 3600.0
-#: That something was used is noted so often at most (seconds).
-NOTED_EVERY = 300.0
-_LONGEST = 200
+#: A session ends after this time even if it is in use (seconds).
+MAX_SESSION_SECONDS = 7 * 24 * 3600.0
+#: The time of last use is written at most this often (seconds).
+TOUCH_INTERVAL_SECONDS = 300.0
+_MAX_LENGTH = 200
 
 
 def open_session(tx: Transaction, account_id: int) -> str:
-    """Begin a session and return what its cookie holds."""
+    """Start a session. Return the value of its cookie."""
     cookie = secrets.token_urlsafe(32)
-    accounts.remove_sessions(tx, seen_before=now() - LONGEST_SESSION)
-    accounts.add_session(tx, account_id, mark_of(cookie))
+    accounts.remove_sessions(tx, seen_before=now() - MAX_SESSION_SECONDS)
+    accounts.add_session(tx, account_id, hash_secret(cookie))
     return cookie
 
 
 def close_session(tx: Transaction, cookie: str) -> None:
     """End a session."""
-    accounts.remove_session(tx, mark_of(cookie))
+    accounts.remove_session(tx, hash_secret(cookie))
 
 
 def make_token(tx: Transaction, account_id: int, name: str) -> str:
-    """Give an account a token and return it; it cannot be shown again."""
+    """Create a token for an account and return it; it cannot be shown again."""
     token = f"{PREFIX}{secrets.token_urlsafe(32)}"
-    accounts.add_token(tx, account_id, name=name, mark=mark_of(token))
+    accounts.add_token(tx, account_id, name=name, secret_hash=hash_secret(token))
     return token
 
 
 def owner_of_session(ledger: Ledger, cookie: str, idle_seconds: float) -> Account | None:
-    """Return whose session a cookie is, if it still holds."""
-    mark = mark_of(cookie)
+    """Return the account of a session by its cookie; None when it has ended."""
+    secret_hash = hash_secret(cookie)
     with ledger.read() as tx:
-        held = accounts.find_session(tx, mark)
-    if held is None or held.used_at is None:
+        credential = accounts.find_session(tx, secret_hash)
+    if credential is None or credential.used_at is None:
         return None
     at = now()
-    if held.used_at < at - idle_seconds or held.created_at < at - LONGEST_SESSION:
+    if credential.used_at < at - idle_seconds or credential.created_at < at - MAX_SESSION_SECONDS:
         return None
-    if held.used_at < at - min(NOTED_EVERY, idle_seconds / 10):
+    if credential.used_at < at - min(TOUCH_INTERVAL_SECONDS, idle_seconds / 10):
         with ledger.write() as tx:
-            accounts.note_session(tx, mark)
-    return held.account
+            accounts.touch_session(tx, secret_hash)
+    return credential.account
 
 
 def owner_of_token(ledger: Ledger, token: str) -> Account | None:
-    """Return whose token this is."""
-    mark = mark_of(token)
+    """Return the account of a token; None when there is no such token."""
+    secret_hash = hash_secret(token)
     with ledger.read() as tx:
-        held = accounts.find_token(tx, mark)
-    if held is not None and (held.used_at or 0.0) < now() - NOTED_EVERY:
+        credential = accounts.find_token(tx, secret_hash)
+    if credential is not None and (credential.used_at or 0.0) < now() - TOUCH_INTERVAL_SECONDS:
         with ledger.write() as tx:
-            accounts.note_token(tx, mark)
-    return held.account if held else None
+            accounts.touch_token(tx, secret_hash)
+    return credential.account if credential else None
 
 
-def mark_of(secret: str) -> str:
-    """Return what the ledger keeps of a cookie or token: 256 random bits need no slow hash."""
-    return hashlib.sha256(secret[:_LONGEST].encode("utf-8", "replace")).hexdigest()
+def hash_secret(secret: str) -> str:
+    """Return the hash of a cookie or token for the ledger; 256 random bits need no slow hash."""
+    return hashlib.sha256(secret[:_MAX_LENGTH].encode("utf-8", "replace")).hexdigest()

@@ -10,31 +10,34 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from worker.errors import UsageError
 
-SHORTEST, LONGEST = 12, 1_000
-#: A check takes 64 MB; so many at once, or a crowd of strangers could use the memory up.
-_turns = threading.BoundedSemaphore(2)
+MIN_LENGTH, MAX_LENGTH = 12, 1_000
+#: A hash takes 64 MB: this limits how many are computed at once.
+_concurrent_hashes = threading.BoundedSemaphore(2)
 _hasher = PasswordHasher()
 
 
-def hashed(password: str) -> str:
-    """Return what is kept of a password; raises UsageError when it is too short."""
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise UsageError(f"A password has at least {SHORTEST} characters (and at most {LONGEST:,})")
-    if len(set(password)) < SHORTEST // 3:
-        raise UsageError("This password repeats the same few characters; take a longer sentence, or a random one")
-    with _turns:
+def hash_password(password: str) -> str:
+    """Return the hash of a password; raises UsageError when it is too short."""
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise UsageError(f"A password needs at least {MIN_LENGTH} characters (and at most {MAX_LENGTH:,})")
+    if len(set(password)) < MIN_LENGTH // 3:
+        raise UsageError("This password repeats the same few characters; use a longer sentence or a random one")
+    with _concurrent_hashes:
         return _hasher.hash(password)
 
 
-def fits(password: str, kept: str | None) -> bool:
-    """Tell whether a password is the one that is kept; without one it takes as long, and is not."""
-    with _turns:
+def matches(password: str, password_hash: str | None) -> bool:
+    """Return whether a password matches a hash; without a hash it takes as long, and is False."""
+    with _concurrent_hashes:
         try:
-            return _hasher.verify(kept or _nobodys(), password[: LONGEST + 1]) and kept is not None
+            return (
+                _hasher.verify(password_hash or _dummy_hash(), password[: MAX_LENGTH + 1])
+                and password_hash is not None
+            )
         except (VerificationError, InvalidHashError):
             return False
 
 
 @cache
-def _nobodys() -> str:
-    return _hasher.hash("the password of nobody at all")
+def _dummy_hash() -> str:
+    return _hasher.hash("the password of no account")

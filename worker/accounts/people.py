@@ -1,4 +1,4 @@
-"""Accounts, as `roster user` makes and changes them, and as somebody signs in to one."""
+"""Accounts: created and changed by `roster user`, and signed in to on the page."""
 
 from __future__ import annotations
 
@@ -23,98 +23,98 @@ class WrongPassword(UsageError):
 
 
 class LockedOut(UsageError):
-    """Nobody may try now; `seconds` says for how long."""
+    """The name or the host is locked for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"Too many wrong passwords; try again in {_span(seconds)}")
+        super().__init__(f"Too many wrong passwords; try again in {_duration(seconds)}")
         self.seconds = seconds
 
 
 def add(ledger: Ledger, *, name: str, password: str, role: Role, by: str) -> None:
-    """Add an account; raises UsageError when the name is taken or odd, or the password is too short."""
+    """Add an account; raises UsageError when the name exists or is invalid, or the password is too short."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for an account: letters, digits and . @ + - _ will do")
-    kept = passwords.hashed(password)
+        raise UsageError(f"{name!r} is not a valid account name; use letters, digits and . @ + - _")
+    password_hash = passwords.hash_password(password)
     with ledger.write() as tx:
         if accounts.find_account(tx, name):
             raise UsageError(
-                f"There is an account {name} already; `roster user password {name}` changes its password"
+                f"There is already an account {name}; `roster user password {name}` changes its password"
             )
-        accounts.add_account(tx, name=name, password=kept, role=role)
-        accounts.note(tx, who=by, act="user add", detail=f"{name} as {role}")
+        accounts.add_account(tx, name=name, password=password_hash, role=role)
+        accounts.add_audit_entry(tx, actor=by, action="user add", detail=f"{name} as {role}")
 
 
 def remove(ledger: Ledger, name: str, *, by: str) -> None:
     """Remove an account with its sessions and tokens."""
     with ledger.write() as tx:
         accounts.remove_account(tx, get(tx, name).id)
-        accounts.note(tx, who=by, act="user remove", detail=name)
+        accounts.add_audit_entry(tx, actor=by, action="user remove", detail=name)
 
 
 def change_password(ledger: Ledger, name: str, password: str, *, by: str) -> None:
-    """Give an account another password, and end its sessions."""
-    kept = passwords.hashed(password)
+    """Change the password of an account, and end its sessions."""
+    password_hash = passwords.hash_password(password)
     with ledger.write() as tx:
         known = get(tx, name)
-        accounts.change_account(tx, known.id, password=kept)
+        accounts.change_account(tx, known.id, password=password_hash)
         accounts.remove_sessions(tx, account_id=known.id)
-        accounts.note(tx, who=by, act="user password", detail=known.name)
+        accounts.add_audit_entry(tx, actor=by, action="user password", detail=known.name)
 
 
 def change_role(ledger: Ledger, name: str, role: Role, *, by: str) -> None:
-    """Give an account another role."""
+    """Change the role of an account."""
     with ledger.write() as tx:
         known = get(tx, name)
         accounts.change_account(tx, known.id, role=role)
-        accounts.note(tx, who=by, act="user role", detail=f"{known.name} as {role}")
+        accounts.add_audit_entry(tx, actor=by, action="user role", detail=f"{known.name} as {role}")
 
 
 def make_token(ledger: Ledger, name: str, label: str, *, by: str) -> str:
-    """Give an account a token and return it; it cannot be shown again."""
+    """Create a token for an account and return it; it cannot be shown again."""
     with ledger.write() as tx:
         known = get(tx, name)
-        accounts.note(tx, who=by, act="user token", detail=f"{known.name}: {label}")
+        accounts.add_audit_entry(tx, actor=by, action="user token", detail=f"{known.name}: {label}")
         return keys.make_token(tx, known.id, label)
 
 
 def revoke_tokens(ledger: Ledger, name: str, *, by: str) -> int:
-    """Take all tokens of an account back and return how many they were."""
+    """Revoke all tokens of an account. Return how many there were."""
     with ledger.write() as tx:
         known = get(tx, name)
-        accounts.note(tx, who=by, act="user token", detail=f"{known.name}: all revoked")
+        accounts.add_audit_entry(tx, actor=by, action="user token", detail=f"{known.name}: all revoked")
         return accounts.remove_tokens(tx, known.id)
 
 
 def sign_in(ledger: Ledger, name: str, password: str, host: str) -> str:
-    """Begin a session and return what its cookie holds.
+    """Start a session. Return the value of its cookie.
 
-    Raises LockedOut while nobody may try, WrongPassword when there is no such account with that password; the two
-    cannot be told apart, nor by the time it takes.
+    Raises LockedOut while the name or host is locked, WrongPassword when there is no account with this name and
+    password. An unknown name and a wrong password look the same and take the same time.
     """
     with ledger.write() as tx:
-        seconds = guessing.locked_for(tx, name, host)
+        seconds = guessing.count_attempt(tx, name, host)
         known = accounts.find_account(tx, name)
     if seconds:
         raise LockedOut(seconds)
-    right = passwords.fits(password, known.password if known else None)
+    right = passwords.matches(password, known.password if known else None)
     with ledger.write() as tx:
         if not right or known is None:
-            accounts.note(tx, who=known.name if known else "-", act="sign-in refused")
+            accounts.add_audit_entry(tx, actor=known.name if known else "-", action="sign-in refused")
         else:
-            guessing.forgive(tx, name, host)
-            accounts.note(tx, who=known.name, act="sign in")
+            guessing.reset(tx, name, host)
+            accounts.add_audit_entry(tx, actor=known.name, action="sign in")
             return keys.open_session(tx, known.id)
     raise WrongPassword("There is no account with this name and password")
 
 
 def get(tx: Transaction, name: str) -> Account:
-    """Return the account of that name; raises UsageError that names those there are."""
+    """Return the account of that name; raises UsageError with the existing names when there is none."""
     known = accounts.find_account(tx, name)
     if known is None:
-        there = ", ".join(each.name for each, _ in accounts.list_accounts(tx)) or "none"
-        raise UsageError(f"There is no account {name}; there are: {there}")
+        names = ", ".join(each.name for each, _ in accounts.list_accounts(tx)) or "none"
+        raise UsageError(f"There is no account {name}; the accounts are: {names}")
     return known
 
 
-def _span(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1, round(seconds))} seconds"  # noqa: PLR2004

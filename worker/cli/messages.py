@@ -1,11 +1,23 @@
-"""`roster message`: look into the outbox, and try whether messages arrive."""
+"""`roster message`: list the messages of the outbox, and send a test. Imports what it needs when it is called."""
 
 from __future__ import annotations
 
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
 import click
 
+from worker.cli.context import with_services
+from worker.cli.exit_codes import ExitCode
 from worker.cli.options import json_option
-from worker.cli.services import services_of
+from worker.errors import UsageError
+from worker.reports.lines import stamp
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+    from worker.ledger.outbox import Message
 
 
 @click.group()
@@ -14,27 +26,79 @@ def message() -> None:
 
 
 @message.command("list")
-@click.option("--most", default=50, show_default=True, metavar="N", help="So many of the newest.")
+@click.option("--most", default=50, show_default=True, metavar="N", help="Maximum number of messages.")
 @json_option
-@click.pass_context
-def list_messages(context: click.Context, *, most: int, as_json: bool) -> None:
-    """List the newest messages: sent, waiting to be sent, given up.
+@with_services
+def list_(services: Services, *, most: int, as_json: bool) -> None:
+    """List the newest messages: sent, waiting to be sent, failed.
 
     Example: roster message list
     """
-    from worker.cli import outbox
+    from worker.ledger import outbox
 
-    context.exit(outbox.list_messages(services_of(context), most, as_json=as_json))
+    with services.ledger.read() as tx:
+        found = outbox.newest(tx, most)
+    if as_json:
+        click.echo(json.dumps([_as_json(each) for each in found]))
+        return
+    for each in found:
+        line = (stamp(_time(each.created_at)), f"{each.state:<11}", f"{each.receiver:<12}", f"{each.event:<18}")
+        click.echo("  ".join([*line, f"job {each.job_id}{_error(each)}"]))
+    if not found:
+        click.echo("There are no messages yet. Configure receivers in roster.toml under [messages.NAME]")
 
 
 @message.command("test")
 @click.argument("receiver")
-@click.pass_context
-def send_test(context: click.Context, receiver: str) -> None:
+@with_services
+def send_test(services: Services, receiver: str) -> int:
     """Send a test message to a receiver of roster.toml.
 
     Example: roster message test office
     """
-    from worker.cli import outbox
+    from worker.notifications.content import News
+    from worker.notifications.delivery import Undelivered
+    from worker.notifications.sender import deliver
+    from worker.settings import Event, read_message_settings
 
-    context.exit(outbox.send_test(services_of(context), receiver))
+    settings = read_message_settings(services.settings)
+    known = next((each for each in settings.receivers if each.casefold() == receiver.casefold()), None)
+    if known is None:
+        names = ", ".join(sorted(settings.receivers))
+        remedy = f"configured: {names}" if names else "none is configured; add a table [messages.NAME]"
+        raise UsageError(f"There is no receiver {receiver!r} in roster.toml; {remedy}")
+    try:
+        deliver(settings, known, News(event=Event.TEST, delivery=secrets.token_hex(16), at=datetime.now(UTC)))
+    except Undelivered as failure:
+        click.echo(f"{known}: the test message was not delivered: {failure}", err=True)
+        return ExitCode.NOTHING_SENT
+    click.echo(f"{known}: the test message was accepted")
+    return ExitCode.DONE
+
+
+def _error(each: Message) -> str:
+    is_pending = each.ended_at is None and each.attempts
+    retry = f"; next attempt at {stamp(_time(each.not_before))}" if is_pending else ""
+    return f"  ({each.error}{retry})" if each.error else ""
+
+
+def _as_json(each: Message) -> dict[str, Any]:
+    return {
+        "message": each.id,
+        "at": stamp(_time(each.created_at)),
+        "state": each.state,
+        "receiver": each.receiver,
+        "event": each.event,
+        "connection": each.connection,
+        "job": each.job_id,
+        "attempts": each.attempts,
+        "not_before": stamp(_time(each.not_before)) if each.ended_at is None else None,
+        "error": each.error or None,
+    }
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+COMMANDS = (message,)

@@ -1,62 +1,40 @@
-"""What a command tells when it ends: exit code, summary on the terminal or as JSON, reports."""
+"""What commands print when they end."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.ledger import rows
 from worker.model import JobState, RowStatus
-from worker.reports import gather
 from worker.reports.kinds import ReportKind
-from worker.reports.labels import next_steps, verified_in_words
+from worker.reports.labels import (
+    STATE_INFO,
+    STATUS_INFO,
+    StatusInfo,
+    counted,
+    duration_text,
+    next_steps,
+    verdict_counts,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
-    from worker.ledger.transactions import Ledger
     from worker.reports.lines import Summary
 
-DONE, NOT_DONE, NOTHING_SENT, WAITS, INTERRUPTED = 0, 1, 2, 3, 130
-_CODES = {
-    JobState.SUCCEEDED: DONE,
-    JobState.COMPLETED_WITH_ERRORS: NOT_DONE,
-    JobState.CANCELLED: NOT_DONE,
-    JobState.FAILED: NOT_DONE,
-    JobState.INVALID: NOTHING_SENT,
-}
-_COLOURS = {
-    RowStatus.INVALID: "red",
-    RowStatus.REJECTED: "red",
-    RowStatus.IN_DOUBT: "yellow",
-    RowStatus.NOT_ATTEMPTED: "yellow",
-    RowStatus.SKIPPED: "blue",
-}
+#: A row that `run` would send.
+_READY = replace(STATUS_INFO[RowStatus.NOT_ATTEMPTED], label="Ready to send", colour="green")
 
 
-def exit_code(state: JobState) -> int:
-    """Return the exit code for the state in which a command leaves a job (contract §2)."""
-    return _CODES.get(state, WAITS)
-
-
-def summary_of(ledger: Ledger, job: Job) -> Summary:
-    """Return a job's summary."""
-    with ledger.read() as tx:
-        return gather.summarise(tx, job)
-
-
-def rehearsed(tx: Transaction, job: Job) -> Summary:
-    """Return the summary of a job that will be rolled back."""
-    return gather.summarise(tx, job)
-
-
-def tell_problems(tx: Transaction, job: Job, most: int) -> None:
-    """Print the first problems of a roster's rows, with row and column."""
+def print_problems(tx: Transaction, job: Job, most: int) -> None:
+    """Print the errors of up to `most` invalid rows, with row and column."""
     shown = 0
     for row in rows.reported_rows(tx, job.id):
         if row.status is RowStatus.INVALID:
@@ -65,45 +43,68 @@ def tell_problems(tx: Transaction, job: Job, most: int) -> None:
                 where = f" ({row.column})" if row.column else ""
                 click.echo(f"Row {row.row}{where}: {row.error}", err=True)
     if shown > most:
-        click.echo(f"… and {shown - most} more invalid rows", err=True)
+        click.echo(f"… and {counted(shown - most, 'more invalid row')}", err=True)
 
 
-def write_reports(ledger: Ledger, job: Job) -> Summary:
-    """Write the reports of a job as it stands now and return its summary with their paths."""
-    from worker.jobs import reporting
+def print_summaries(summaries: Sequence[Summary], *, as_json: bool, dry_run: bool = False) -> None:
+    """Print the summaries of several rosters; as JSON one object with their sums, and each under `jobs`."""
+    if as_json and len(summaries) != 1:
+        click.echo(json.dumps(_sum(summaries), ensure_ascii=False))
+        return
+    for summary in summaries:
+        if dry_run and not as_json:
+            _print_checked(summary)
+        else:
+            print_summary(summary, as_json=as_json)
 
-    return reporting.file_reports(ledger, job)
 
-
-def tell(summary: Summary, *, as_json: bool) -> None:
-    """Print a summary: one JSON object, or what a person reads."""
+def print_summary(summary: Summary, *, as_json: bool) -> None:
+    """Print a summary: one JSON object, or text for people."""
     if as_json:
         click.echo(json.dumps(summary.to_json(), ensure_ascii=False))
         return
-    click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job} {summary.state}")
+    click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job}: {STATE_INFO[summary.state].label}")
     if summary.reason and summary.state is not JobState.INVALID:
         click.echo(f"  {summary.reason}")
-    for status, count in summary.by_status.items():
-        if count:
-            click.secho(f"  {count:>7}  {status}", fg=_COLOURS.get(status, "green"))
-    click.echo(f"  {summary.total:>7}  rows in all")
+    _print_counts(summary, STATUS_INFO)
     if summary.verified is not None:
-        click.echo(f"  read back at the LMS: {verified_in_words(summary.verified)}")
-    click.echo(_costs(summary))
+        click.echo(f"  compared with the LMS: {verdict_counts(summary.verified)}")
+    click.echo(f"  {_activity(summary)}")
     for path in summary.reports:
         click.echo(f"  {path}")
-    failed = next((path for path in summary.reports if path.endswith(f".{ReportKind.FAILED}")), "")
-    for step in next_steps(summary, failed):
+    ending = f".{ReportKind.FAILED}"
+    failed = next((path for path in summary.reports if path.endswith(ending)), "")
+    for step in next_steps(summary, failed or f"the {ending} file that `roster report {summary.job}` writes"):
         click.echo(f"  → {step}")
 
 
-def tell_all(summaries: Sequence[Summary], *, as_json: bool) -> None:
-    """Print the summaries of several rosters; as JSON one object with their sums, and each under `jobs`."""
-    if not as_json or len(summaries) == 1:
-        for summary in summaries:
-            tell(summary, as_json=as_json)
-        return
-    click.echo(json.dumps(_sum(summaries), ensure_ascii=False))
+def _print_checked(summary: Summary) -> None:
+    """Print what a roster would do, of which nothing was sent."""
+    click.echo(f"\n{summary.roster} → {summary.connection}: checked, nothing was sent")
+    _print_counts(summary, {**STATUS_INFO, RowStatus.NOT_ATTEMPTED: _READY})
+    if invalid := summary.by_status.get(RowStatus.INVALID, 0):
+        click.echo(f"  → {counted(invalid, 'row')} with errors: fix the file and check it again")
+
+
+def _print_counts(summary: Summary, infos: Mapping[RowStatus, StatusInfo]) -> None:
+    for status, count in summary.by_status.items():
+        if count:
+            click.secho(f"  {count:>7}  {infos[status].label}", fg=infos[status].colour)
+    click.echo(f"  {summary.total:>7}  {'row' if summary.total == 1 else 'rows'} in total")
+
+
+def _activity(summary: Summary) -> str:
+    parts = [
+        counted(sum(summary.calls.values()), "call"),
+        f"{counted(summary.candidates_created, 'person')} created",
+    ]
+    if summary.rate_limited:
+        parts.append(f"rate limited {counted(summary.rate_limited, 'time')}")
+    if summary.bisected_batches:
+        parts.append(f"{counted(summary.bisected_batches, 'batch')} split to isolate rejected rows")
+    if summary.duration_seconds is not None:
+        parts.append(duration_text(summary.duration_seconds))
+    return ", ".join(parts)
 
 
 def _sum(summaries: Sequence[Summary]) -> dict[str, Any]:
@@ -121,15 +122,3 @@ def _sum(summaries: Sequence[Summary]) -> dict[str, Any]:
         "rate_limited": sum(summary.rate_limited for summary in summaries),
         "jobs": [summary.to_json() for summary in summaries],
     }
-
-
-def _costs(summary: Summary) -> str:
-    calls = sum(summary.calls.values())
-    parts = [f"{calls} calls", f"{summary.candidates_created} candidates created"]
-    if summary.rate_limited:
-        parts.append(f"{summary.rate_limited} refused for speed")
-    if summary.bisected_batches:
-        parts.append(f"{summary.bisected_batches} batches taken apart")
-    if summary.duration_seconds is not None:
-        parts.append(f"{summary.duration_seconds:.1f} s")
-    return f"  {', '.join(parts)}"

@@ -1,4 +1,4 @@
-"""What a person sees while a job is at work: a bar with counts, rate, what it waits for and when it will be done.
+"""Show the progress of a running job: a bar with counts, rate, pauses and the time left.
 
 Without a terminal, one line per change of state.
 """
@@ -17,69 +17,70 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from worker.jobs.estimate import estimate
 from worker.ledger import jobs, rows
 from worker.ledger.database import now
-from worker.model import DONE, JobState, RowStatus
+from worker.model import JobState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from rich.progress import TaskID
 
-    from worker.ledger.rows import Tally
+    from worker.ledger.rows import RowCounts
     from worker.runtime.embedded import Runner
 
 REFRESH_SECONDS = 0.5
 
 
 @dataclass(slots=True)
-class Watch:
-    """Follows one job at work in this process."""
+class JobProgress:
+    """The progress bar of a job that runs in this process."""
 
     runner: Runner
     console: Console
-    began: float = field(default_factory=now)
-    _first: int | None = None
+    started: float = field(default_factory=now)
+    _done_at_start: int | None = None
 
-    async def follow(self, progress: Progress, task: TaskID) -> None:
-        """Keep the bar up to date until cancelled."""
+    async def update_until_cancelled(self, progress: Progress, task: TaskID) -> None:
+        """Update the bar until cancelled."""
         while True:
-            await self.show(progress, task)
+            await self.update(progress, task)
             await asyncio.sleep(REFRESH_SECONDS)
 
-    async def show(self, progress: Progress, task: TaskID) -> None:
-        """Bring the bar up to date once."""
+    async def update(self, progress: Progress, task: TaskID) -> None:
+        """Update the bar once."""
         ledger, job_id = self.runner.services.ledger, self.runner.job_id
-        tally = await ledger.run(lambda tx: rows.tally(tx, job_id))
-        settled = tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED]
-        if self._first is None:
-            self._first = settled
-        progress.update(task, total=tally.total, completed=settled, state=await self._state(tally, settled))
+        tally = await ledger.run(lambda tx: rows.count_rows(tx, job_id))
+        processed = tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED]
+        if self._done_at_start is None:
+            self._done_at_start = processed
+        progress.update(task, total=tally.total, completed=processed, state=await self._state(tally, processed))
 
-    async def _state(self, tally: Tally, settled: int) -> str:
+    async def _state(self, tally: RowCounts, processed: int) -> str:
         job = await self.runner.services.ledger.run(lambda tx: jobs.find_job(tx, self.runner.job_id))
-        parts = [f"[green]{sum(tally.by_status[status] for status in DONE)} done[/]"]
-        wrong = tally.by_status[RowStatus.REJECTED] + tally.by_status[RowStatus.INVALID]
-        parts += [f"[red]{wrong} refused[/]"] if wrong else []
-        doubtful = tally.by_status[RowStatus.IN_DOUBT]
-        parts += [f"[yellow]{doubtful} in doubt[/]"] if doubtful else []
+        parts = [f"[green]{sum(count for status, count in tally.by_status.items() if status.is_done)} done[/]"]
+        rejected = tally.by_status[RowStatus.REJECTED] + tally.by_status[RowStatus.INVALID]
+        parts += [f"[red]{rejected} rejected[/]"] if rejected else []
+        unconfirmed = tally.by_status[RowStatus.IN_DOUBT]
+        parts += [f"[yellow]{unconfirmed} unconfirmed[/]"] if unconfirmed else []
         created = tally.candidates_created
         parts += [f"{created} created"] if created else []
-        seconds = max(now() - self.began, 0.001)
-        parts.append(f"{(settled - (self._first or 0)) / seconds * 3600:,.0f} rows/h")
+        seconds = max(now() - self.started, 0.001)
+        parts.append(f"{(processed - (self._done_at_start or 0)) / seconds * 3600:,.0f} rows/h")
         if job and job.state is JobState.WAITING and job.not_before:
             parts.append(f"[yellow]waiting until {_clock(job.not_before)}: {job.reason}[/]")
         elif left := await self._seconds_left():
-            parts.append(f"done about {_clock(now() + left)} ({timedelta(seconds=round(left))} left)")
+            parts.append(f"done at about {_clock(now() + left)} ({timedelta(seconds=round(left))} left)")
         return " · ".join(parts)
 
     async def _seconds_left(self) -> float | None:
-        """Return how long the calls ahead take at the pace of now, a pause that was asked for included."""
+        """Return how long the remaining calls take at the current rate, with the pause that the LMS asked for."""
         runner = self.runner
-        if not runner.at_work:
+        if not runner.has_session:
             return None
-        pace = runner.door.wire.gate.snapshot()
-        rules = replace(runner.desk.connector.rules, rows_per_call=runner.desk.rows_per_call)
+        context = runner.session.context
+        pace = context.client.session.limiter.snapshot()
+        rules = replace(context.connector.rules, rows_per_call=context.rows_per_call)
         ahead = await runner.services.ledger.run(lambda tx: estimate(tx, runner.job_id, rules))
-        rate = pace.rate or runner.calls_per_second()
+        rate = pace.rate or runner.session.counters.calls_per_second()
         if not ahead.most or not rate:
             return None
         return ahead.seconds(rate) + max(0.0, (pace.not_before or 0.0) - now())
@@ -92,14 +93,14 @@ def _clock(seconds: float) -> str:
 
 
 @asynccontextmanager
-async def shown(runner: Runner, *, quiet: bool) -> AsyncIterator[None]:
+async def show_progress(runner: Runner, *, quiet: bool) -> AsyncIterator[None]:
     """Show a job's progress on standard error while the block runs."""
     console = Console(stderr=True)
     if quiet:
         yield
         return
     if not console.is_terminal:
-        runner.tell = lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
+        runner.on_change = lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
         yield
         return
     columns = (
@@ -110,13 +111,13 @@ async def shown(runner: Runner, *, quiet: bool) -> AsyncIterator[None]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        runner.tell = lambda line: progress.console.print(line, highlight=False, markup=False)
-        watch = Watch(runner, console)
+        runner.on_change = lambda line: progress.console.print(line, highlight=False, markup=False)
+        bar = JobProgress(runner, console)
         task = progress.add_task("", total=None, state="reading")
-        following = asyncio.create_task(watch.follow(progress, task))
+        updating = asyncio.create_task(bar.update_until_cancelled(progress, task))
         try:
             yield
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
-            await watch.show(progress, task)
+            updating.cancel()
+            await asyncio.gather(updating, return_exceptions=True)
+            await bar.update(progress, task)

@@ -1,68 +1,143 @@
-"""The commands about what became of single rows: verify and resolve; each imports what it needs when called."""
+"""The commands on rows: `verify` and `resolve`. Each imports what it needs when it is called."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli.context import connection_of, with_services
+from worker.cli.exit_codes import ExitCode
 from worker.cli.options import output_options
-from worker.cli.services import services_of
+from worker.errors import UsageError
+from worker.model import Verdict
+from worker.reports.labels import counted
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+    from worker.reports.lines import Summary
 
 
 @click.command()
 @click.argument("job", type=int)
 @output_options
-@click.pass_context
-def verify(context: click.Context, /, job: int, **options: Any) -> None:
-    """Read back at the LMS every row of a job that is said to be done; send nothing.
+@with_services
+def verify(services: Services, job: int, *, report: Path | None, as_json: bool, quiet: bool) -> int:
+    """Compare every row of a job that is done with the LMS; send nothing.
 
     Example: roster verify 7
     """
-    from worker.cli import verify
+    from worker.cli.output import print_summary
+    from worker.jobs import lifecycle, reporting
+    from worker.jobs.verify import rows_to_verify, verify_job
+    from worker.ledger import jobs
 
-    context.exit(verify.verify(services_of(context), job, options))
+    with services.ledger.write() as tx:
+        rows = rows_to_verify(tx, job)
+        if report:
+            jobs.change_job(tx, job, report_dir=str(report.absolute()))
+        name = lifecycle.get_job(tx, job).connection
+    connection = connection_of(services, name)
+    stopped = asyncio.run(verify_job(services, job, connection, rows, _ignore if quiet else _print_progress))
+    with services.ledger.read() as tx:
+        verified = lifecycle.get_job(tx, job)
+    summary = reporting.write_job_reports(services.ledger, verified)
+    print_summary(summary, as_json=as_json)
+    if stopped is not None:
+        click.echo(f"{stopped}. Run `roster verify {job}` to start again", err=True)
+        return ExitCode.STOPPED
+    return _exit_code(summary)
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+def _print_progress(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _exit_code(summary: Summary) -> int:
+    """Return 0 when every row that is done was confirmed, 1 when some were not, 2 when none could be verified."""
+    counts = summary.verified or {}
+    if counts.get(Verdict.DIFFERS, 0):
+        return ExitCode.NOT_DONE
+    if not counts.get(Verdict.CONFIRMED, 0):
+        return ExitCode.NOTHING_SENT
+    return ExitCode.NOT_DONE if counts.get(Verdict.CANNOT_BE_VERIFIED, 0) else ExitCode.DONE
 
 
 @click.command()
 @click.argument("job", type=int)
 @click.argument("row", type=int, required=False)
-@click.option("--candidate-id", metavar="ID", help="The candidate is at the LMS under this id.")
-@click.option("--registration-id", metavar="ID", help="The registration is at the LMS under this id.")
-@click.option("--absent", is_flag=True, help="It is not at the LMS; it may be sent again.")
+@click.option("--candidate-id", metavar="ID", help="The person exists in the LMS with this ID.")
+@click.option("--registration-id", metavar="ID", help="The registration exists in the LMS with this ID.")
+@click.option("--absent", is_flag=True, help="It is not in the LMS; it may be sent again.")
 @click.option(
     "--from",
     "source",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Take the answers for many rows from this file: all of them or none.",
+    help="Read the answers for many rows from this file: all of them or none.",
 )
 @click.option(
-    "--export", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows in doubt as a list."
+    "--export", type=click.Path(path_type=Path), metavar="FILE", help="Write the unconfirmed rows to a CSV file."
 )
-@click.option("--encoding", metavar="NAME", help="The encoding of the --from file; without it, found out.")
-@click.pass_context
-def resolve(context: click.Context, /, job: int, row: int | None, **options: Any) -> None:
-    """Say what you found at the LMS for a row in doubt, or for many of them in a file.
+@click.option("--encoding", metavar="NAME", help="The encoding of the --from file; detected by default.")
+@with_services
+def resolve(services: Services, job: int, row: int | None, **options: Any) -> None:
+    """Say what you found in the LMS for an unconfirmed row (in_doubt), or for many of them in a file.
 
     Example: roster resolve 7 42 --absent
 
     Example: roster resolve 7 --export doubt.csv, fill it in, roster resolve 7 --from doubt.csv
     """
-    from worker.cli import resolve
-    from worker.jobs.lifecycle import Answer
+    from worker import control
+    from worker.jobs.resolve import Resolution
 
-    answer = Answer(**{name: options[name] for name in ("candidate_id", "registration_id", "absent")})
-    answered = answer != Answer()
-    ways = [row is not None, options["source"] is not None, options["export"] is not None]
-    if sum(ways) != 1 or (answered and row is None):
+    answer = Resolution(**{name: options[name] for name in ("candidate_id", "registration_id", "absent")})
+    source, export = options["source"], options["export"]
+    ways = [row is not None, source is not None, export is not None]
+    if sum(ways) != 1 or (answer != Resolution() and row is None):
         raise click.UsageError(
-            "Name a ROW with --candidate-id, --registration-id or --absent; or a file with --from or --export."
+            "Give a ROW with --candidate-id, --registration-id or --absent; or a file with --from or --export."
         )
-    services = services_of(context)
     if row is not None:
-        context.exit(resolve.resolve(services, job, row, answer))
-    if options["export"] is not None:
-        context.exit(resolve.export(services, job, options["export"]))
-    context.exit(resolve.resolve_from(services, job, options["source"], options["encoding"]))
+        click.echo(control.resolve(services, job, row, answer))
+    elif export is not None:
+        _export(services, job, export)
+    else:
+        _resolve_from_file(services, job, source, options["encoding"])
+
+
+def _resolve_from_file(services: Services, job: int, path: Path, encoding: str | None) -> None:
+    from worker import control
+    from worker.intake.answer_file import read_answer_file
+
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}")
+    lines = list(read_answer_file(path, encoding=encoding))
+    click.echo(control.resolve_from_file(services, job, path.name, lines))
+
+
+def _export(services: Services, job: int, path: Path) -> None:
+    """Write the rows in doubt as a list to fill in."""
+    from worker.intake.answer_file import CANDIDATE, REGISTRATION, RESOLVE, ROW
+    from worker.jobs import lifecycle
+    from worker.reports import csv_report, gather
+
+    with services.ledger.read() as tx:
+        exported = lifecycle.get_unpurged_job(tx, job)
+    count = csv_report.write_unconfirmed(
+        path, exported.headings, lambda: gather.lines_of(services.ledger, exported)
+    )
+    click.echo(
+        f"{path}: {counted(count, 'unconfirmed row')}. Look up each person in the LMS and fill in {RESOLVE} "
+        f"(`absent`, `candidate 123`, `registration 456`), or its {REGISTRATION} or {CANDIDATE}; do not change "
+        f"{ROW}. Then run `roster resolve {job} --from {path}`"
+    )
+
+
+COMMANDS = (verify, resolve)

@@ -1,172 +1,173 @@
-"""`run`, `check`, `resume` and `retry`: a job worked off, or rehearsed, in this process."""
+"""The bodies of `run`, `check`, `resume`, `retry` and `undo`: run a job in this process, or check its roster."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker import lms
+from worker import control, lms
 from worker.cli import output
-from worker.cli.progress import shown
+from worker.cli.context import REPORTS, connection_of
+from worker.cli.exit_codes import ExitCode, exit_code
+from worker.cli.progress import show_progress
 from worker.errors import NothingSent, RosterError, UsageError
-from worker.intake.accept import accept, fingerprint
-from worker.intake.importing import read_in, rehearse
-from worker.intake.reading import roster_options
-from worker.jobs import lifecycle
+from worker.intake.accept import Origin, fingerprint
+from worker.intake.importing import dry_run, import_roster
+from worker.intake.options import parse_options
+from worker.jobs import lifecycle, reporting, submission
 from worker.jobs.estimate import plan_of
 from worker.ledger import jobs
-from worker.model import JobState, RowStatus
+from worker.model import Driver, JobState, RowStatus
+from worker.reports import gather
+from worker.reports.labels import duration_text
 from worker.runtime.embedded import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from worker.bootstrap import Services
-    from worker.intake.accept import Options
+    from worker.intake.options import Options
     from worker.jobs.estimate import Plan
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
     from worker.settings import Connection
 
-REPORTS = Path("reports")
-#: So many problems are printed; the report has them all.
+#: Up to this many problems are printed; the report has them all.
 SHOWN_PROBLEMS = 20
 
 
-def run(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
-    """Work rosters off, one after the other; return the gravest exit code."""
+def run_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
+    """Run rosters, one after the other; return the most severe exit code."""
     connection = connection_of(services, options["to"])
     if len(files) > 1:
-        _refuse_before_sending(services, files, connection, options)
+        _check_all(services, files, connection, options)
     codes, summaries = [], []
     for file in files:
-        code, summary = _run_one(services, file, connection, options)
+        code, summary = _run_file(services, file, connection, options)
         codes.append(code)
         summaries += [summary] if summary else []
-        if code == output.INTERRUPTED:
+        if code == ExitCode.INTERRUPTED:
             break
-    output.tell_all(summaries, as_json=options["as_json"])
+    output.print_summaries(summaries, as_json=options["as_json"])
     return max(codes)
 
 
-def _refuse_before_sending(
-    services: Services, files: Sequence[Path], connection: Connection, options: dict[str, Any]
-) -> None:
-    """Read every file before the first is sent: one that must be mended then costs nothing."""
-    read = roster_options(services, options)
+def _check_all(services: Services, files: Sequence[Path], connection: Connection, options: dict[str, Any]) -> None:
+    """Import every file in a dry run before the first is sent. Raises NothingSent when one must be fixed."""
+    parsed = parse_options(services.ledger, options)
     for file in files:
-        with services.ledger.rehearse() as tx:
-            _rehearse_reading(tx, file, connection, read)
+        with services.ledger.dry_run() as tx:
+            _dry_run(tx, file, connection, parsed)
 
 
-def _run_one(
+def _run_file(
     services: Services, file: Path, connection: Connection, options: dict[str, Any]
 ) -> tuple[int, Summary | None]:
-    accepted = accept(
-        services.ledger,
+    submitted = submission.submit(
+        services,
         file,
         name=file.name,
         connection=connection,
-        options=roster_options(services, options),
-        store=services.store,
+        options=parse_options(services.ledger, options),
         report_dir=(options["report"] or REPORTS).absolute(),
+        origin=Origin(),
+        take_over=lambda tx, job_id: f"continuing job {lifecycle.resume(tx, job_id).id}",
     )
-    if accepted.twin:
-        with services.ledger.write() as tx:
-            lifecycle.resume(tx, accepted.job_id)
-        click.echo(f"{file.name} is at work already: going on with job {accepted.job_id}", err=True)
-    return work_off(services, accepted.job_id, connection, quiet=options["quiet"])
+    if submitted.duplicate:
+        click.echo(f"{file.name} was already submitted: {submitted.message}", err=True)
+    return run_job(services, submitted.job_id, connection, quiet=options["quiet"])
 
 
-def resume(services: Services, job_id: int, options: dict[str, Any]) -> int:
-    """Go on with a job where it stopped; with one that has ended, only what a person has opened again."""
-    with services.ledger.write() as tx:
-        job = lifecycle.resume(tx, job_id)
-        if options["report"]:
-            jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
-    return _go_on(services, job, options)
+def resume_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    """Resume a job; of one that has ended, run only the rows that a person has resolved."""
+    control.resume(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    return _run_opened(services, job_id, options)
 
 
-def retry(services: Services, job_id: int, options: dict[str, Any]) -> int:
+def retry_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Send again the rows of a job whose status says that nothing was done."""
-    with services.ledger.write() as tx:
-        count = lifecycle.reopen(tx, job_id)
-        job = lifecycle.resume(tx, job_id)
-        if options["report"]:
-            jobs.change_job(tx, job_id, report_dir=str(options["report"].absolute()))
-    click.echo(f"Job {job_id}: {count} rows will be sent again", err=True)
-    return _go_on(services, job, options)
+    retried = control.retry(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    click.echo(retried.message, err=True)
+    return _run_opened(services, job_id, options)
 
 
-def _go_on(services: Services, job: Job, options: dict[str, Any]) -> int:
-    connection = connection_of(services, job.connection)
-    code, summary = work_off(services, job.id, connection, quiet=options["quiet"])
-    output.tell_all([summary] if summary else [], as_json=options["as_json"])
+def undo_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    """Withdraw what a job registered, in a separate job."""
+    undoing = control.undo(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    click.echo(undoing.message, err=True)
+    return _run_opened(services, undoing.job_id, options)
+
+
+def _run_opened(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    with services.ledger.read() as tx:
+        name = lifecycle.get_job(tx, job_id).connection
+    code, summary = run_job(services, job_id, connection_of(services, name), quiet=options["quiet"])
+    output.print_summaries([summary] if summary else [], as_json=options["as_json"])
     return code
 
 
-def work_off(services: Services, job_id: int, connection: Connection, *, quiet: bool) -> tuple[int, Summary | None]:
-    """Read a job in if that is still to do, work it off, write its reports; return exit code and summary."""
+def run_job(services: Services, job_id: int, connection: Connection, *, quiet: bool) -> tuple[int, Summary | None]:
+    """Import a job's roster if need be, run the job, write its reports; return exit code and summary."""
     ledger = services.ledger
     with ledger.read() as tx:
         job = lifecycle.get_job(tx, job_id)
-    if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
+    if job.state.is_unread:
         try:
-            job = _read_in(services, job_id, connection)
+            job = _import(services, job_id, connection)
         except NothingSent as error:
             click.echo(str(error), err=True)
-            return output.NOTHING_SENT, _report(services, job_id)
-        _warn(services, job_id)
+            return ExitCode.NOTHING_SENT, _write_reports(services, job_id)
+        _print_notes(job)
         if job.state is not JobState.QUEUED:
-            return output.exit_code(job.state), _report(services, job_id)
-    runner = Runner(services=services, job_id=job_id, connection=connection, seen=job.state)
+            return exit_code(job.state), _write_reports(services, job_id)
+    runner = Runner(services=services, job_id=job_id, connection=connection, expected_state=job.state)
     try:
-        job = asyncio.run(_drive(runner, quiet=quiet))
+        job = asyncio.run(_run(runner, quiet=quiet))
     except UsageError:
         raise
     except asyncio.CancelledError:
         with ledger.write() as tx:
             jobs.change_job(tx, job_id, state=JobState.PAUSED, reason="interrupted")
-        return output.INTERRUPTED, _report(services, job_id)
+        return ExitCode.INTERRUPTED, _write_reports(services, job_id)
     except RosterError as error:
         click.echo(str(error), err=True)
-        return output.WAITS, None
-    code = output.INTERRUPTED if runner.interrupted.is_set() and not job.has_ended else output.exit_code(job.state)
-    if code == output.WAITS and quiet:
-        click.echo(f"Job {job_id} is {job.state}: {job.reason}. `roster resume {job_id}` goes on", err=True)
-    return code, _report(services, job_id)
+        return ExitCode.STOPPED, None
+    code = ExitCode.INTERRUPTED if runner.interrupted.is_set() and not job.has_ended else exit_code(job.state)
+    if code == ExitCode.STOPPED and quiet:
+        click.echo(f"Job {job_id} is {job.state}: {job.reason}. `roster resume {job_id}` continues it", err=True)
+    return code, _write_reports(services, job_id)
 
 
-def _read_in(services: Services, job_id: int, connection: Connection) -> Job:
-    """Read a job in, and return it as it then stands. Raises UsageError when somebody else is at it."""
+def _import(services: Services, job_id: int, connection: Connection) -> Job:
+    """Import the roster of a job and return the job. Raises UsageError when another process imports it."""
     ledger, owner = services.ledger, services.owner
     with ledger.write() as tx:
-        if not jobs.take_job(tx, job_id, owner):
-            raise UsageError(f"Job {job_id} is being read by another process already; `roster status {job_id}`")
+        if not jobs.claim_job(tx, job_id, owner):
+            raise UsageError(f"Another process is reading job {job_id}; `roster status {job_id}` shows it")
     try:
-        read_in(ledger, job_id, lms.rules_of(connection), owner=owner)
+        import_roster(ledger, job_id, lms.rules_of(connection), owner=owner)
     finally:
         with ledger.write() as tx:
-            jobs.leave_job(tx, job_id, owner)
+            jobs.release_job(tx, job_id, owner)
     with ledger.read() as tx:
         return lifecycle.get_job(tx, job_id)
 
 
-async def _drive(runner: Runner, *, quiet: bool) -> Job:
+async def _run(runner: Runner, *, quiet: bool) -> Job:
     with _interruptible(runner):
-        async with shown(runner, quiet=quiet):
-            return await runner.work_off()
+        async with show_progress(runner, quiet=quiet):
+            return await runner.run()
 
 
 @contextmanager
 def _interruptible(runner: Runner) -> Iterator[None]:
-    """Let Ctrl-C (or a SIGTERM) finish the calls under way; a second one ends the program at once."""
+    """Let Ctrl-C (or a SIGTERM) finish the calls in progress; a second one ends the program at once."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
 
@@ -175,7 +176,7 @@ def _interruptible(runner: Runner) -> Iterator[None]:
             task.cancel()
             return
         runner.interrupted.set()
-        click.echo("Finishing the calls under way; press Ctrl-C again to stop at once", err=True)
+        click.echo("Finishing the calls in progress; press Ctrl-C again to stop at once", err=True)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
@@ -186,66 +187,64 @@ def _interruptible(runner: Runner) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _report(services: Services, job_id: int) -> Summary | None:
-    """Write the reports; when that fails the outcomes are safe in the ledger, and the summary is still told."""
+def _write_reports(services: Services, job_id: int) -> Summary | None:
+    """Write the reports; when that fails the outcomes are safe in the ledger, and the summary is returned still."""
     with services.ledger.read() as tx:
         job = lifecycle.get_job(tx, job_id)
-    summary = output.summary_of(services.ledger, job)
+        summary = gather.summarise(tx, job)
     if not summary.total:
         return summary
     try:
-        return output.write_reports(services.ledger, job)
+        return reporting.write_job_reports(services.ledger, job)
     except RosterError as error:
         click.echo(str(error), err=True)
         return summary
 
 
-def _warn(services: Services, job_id: int) -> None:
-    with services.ledger.read() as tx:
-        job = lifecycle.get_job(tx, job_id)
+def _print_notes(job: Job) -> None:
     for note in job.notes:
         click.echo(f"Note: {note}", err=True)
 
 
-def check(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
+def check_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
     """Read, validate and plan as `run` would, in a transaction that is rolled back; send nothing."""
     connection = connection_of(services, options["to"])
     codes, summaries = [], []
-    read = roster_options(services, options)
+    parsed = parse_options(services.ledger, options)
     for file in files:
-        with services.ledger.rehearse() as tx:
-            summary = _rehearse(tx, services, file, connection, read)
+        with services.ledger.dry_run() as tx:
+            summary = _check(tx, services, file, connection, parsed)
         summaries.append(summary)
         invalid = summary.by_status[RowStatus.INVALID]
-        codes.append((output.NOTHING_SENT if options["strict"] else output.NOT_DONE) if invalid else output.DONE)
-    output.tell_all(summaries, as_json=options["as_json"])
+        codes.append(
+            (ExitCode.NOTHING_SENT if options["strict"] else ExitCode.NOT_DONE) if invalid else ExitCode.DONE
+        )
+    output.print_summaries(summaries, as_json=options["as_json"], dry_run=True)
     return max(codes)
 
 
-def _rehearse(tx: Transaction, services: Services, file: Path, connection: Connection, options: Options) -> Summary:
-    job = _rehearse_reading(tx, file, connection, options)
-    for note in job.notes:
-        click.echo(f"Note: {note}", err=True)
-    output.tell_problems(tx, job, SHOWN_PROBLEMS)
-    _tell_plan(plan_of(tx, services, job.id, connection))
-    return output.rehearsed(tx, job)
+def _check(tx: Transaction, services: Services, file: Path, connection: Connection, options: Options) -> Summary:
+    job = _dry_run(tx, file, connection, options)
+    _print_notes(job)
+    output.print_problems(tx, job, SHOWN_PROBLEMS)
+    _print_plan(plan_of(tx, services, job.id, connection))
+    return gather.summarise(tx, job)
 
 
-def _rehearse_reading(tx: Transaction, file: Path, connection: Connection, options: Options) -> Job:
+def _dry_run(tx: Transaction, file: Path, connection: Connection, options: Options) -> Job:
     fingerprint(file, connection.name, options)
-    return rehearse(tx, file, connection, options, rules=lms.rules_of(connection))
+    return dry_run(tx, file, connection, options, rules=lms.rules_of(connection))
 
 
-def _tell_plan(plan: Plan) -> None:
-    """Say how many calls the run will take, and how long at the pace that is known."""
+def _print_plan(plan: Plan) -> None:
+    """Print how many calls the run takes, and how long at the rate that is known."""
+    if not plan.calls.most:
+        click.echo("No calls to the LMS", err=True)
+        return
+    noun = "call" if plan.calls.most == 1 else "calls"
     seconds, rate = plan.seconds, plan.rate
-    time = f", about {seconds:,.0f} seconds at {rate:g} a second" if seconds is not None else ""
-    click.echo(f"{plan.span} calls to the LMS{time}", err=True)
-
-
-def connection_of(services: Services, name: str | None) -> Connection:
-    """Return the connection to use, having told what a person should know about the configuration."""
-    connection = services.connection(name)
-    for warning in services.warnings(connection):
-        click.echo(f"Warning: {warning}", err=True)
-    return connection
+    time = ""
+    if seconds is not None and rate is not None:
+        time = "under a second" if seconds < 1 else f"about {duration_text(seconds)}"
+        time = f", {time} at {rate:.3g} calls/s"
+    click.echo(f"{plan.span} {noun} to the LMS{time}", err=True)

@@ -1,8 +1,9 @@
-"""`jobs`, `status` and `report`: look at jobs, from this process or another one."""
+"""The bodies of `jobs`, `status`, `report` and `purge`: commands on jobs that run nothing."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,9 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli import output
+from worker.cli.exit_codes import ExitCode
+from worker.errors import UsageError
+from worker.jobs import lifecycle, purge, reporting
 from worker.ledger import jobs
-from worker.model import DONE, JobState, RowStatus
+from worker.model import JobState
 from worker.reports import gather
+from worker.reports.labels import STATE_INFO, counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,69 +26,78 @@ if TYPE_CHECKING:
     from worker.reports.lines import Summary
 
 POLL_SECONDS = 1.0
-#: A job in one of these moves by itself.
-_MOVING = {
-    JobState.UPLOADED,
-    JobState.VALIDATING,
-    JobState.QUEUED,
-    JobState.RUNNING,
-    JobState.WAITING,
-    JobState.CANCELLING,
-}
+_DAY = 86_400.0
+_UNITS = {"d": _DAY, "w": 7 * _DAY}
 
 
-def list_jobs(services: Services, *, as_json: bool) -> int:
+def list_jobs(services: Services, *, as_json: bool) -> None:
     """Print the newest jobs, newest first."""
     with services.ledger.read() as tx:
         summaries = [gather.summarise(tx, job) for job in jobs.list_jobs(tx)]
     if as_json:
         click.echo(json.dumps([summary.to_json() for summary in summaries], ensure_ascii=False))
-        return output.DONE
+        return
     if not summaries:
-        click.echo("There are no jobs yet; `roster run FILE` makes the first")
+        click.echo("There are no jobs yet; start one with `roster run FILE`")
     for summary in summaries:
         click.echo(_line(summary))
-    return output.DONE
 
 
 def _line(summary: Summary) -> str:
-    begun = summary.started_at.astimezone().strftime("%Y-%m-%d %H:%M") if summary.started_at else "not begun"
-    done = sum(summary.by_status[status] for status in DONE)
-    left = summary.total - done - summary.by_status[RowStatus.SKIPPED]
-    counts = f"{done} of {summary.total} done" + (f", {left} not" if left else "")
-    return (
-        f"{summary.job:>5}  {begun:<16}  {summary.state:<22} {summary.connection:<12} {counts:<28} {summary.roster}"
-    )
+    begun = summary.started_at.astimezone().strftime("%Y-%m-%d %H:%M") if summary.started_at else "not started"
+    state = STATE_INFO[summary.state].label
+    counts = f"{summary.done} of {summary.total} done"
+    if summary.not_done:
+        counts += f", {summary.not_done} not"
+    return f"{summary.job:>5}  {begun:<16}  {state:<22} {summary.connection:<12} {counts:<28} {summary.roster}"
 
 
-def status(services: Services, job_id: int, *, watch: bool, as_json: bool) -> int:
-    """Print where a job stands; with `watch`, again each time that changes, until it stops moving."""
-    from worker.jobs import lifecycle
-
+def show_status(services: Services, job_id: int, *, watch: bool, as_json: bool) -> None:
+    """Print the state of a job; with `watch`, also each change until the job needs a person or has ended."""
     last = ""
     while True:
         with services.ledger.read() as tx:
             job = lifecycle.get_job(tx, job_id)
             summary = gather.summarise(tx, job)
         text = f"{summary.state} {summary.by_status}"
-        moving = watch and job.state in _MOVING
+        moving = watch and job.state.is_moving and job.state is not JobState.SCHEDULED
         if watch and not as_json and text != last and moving:
             click.echo(f"{datetime.now().astimezone():%H:%M:%S} {_line(summary)}")
             last = text
         if not moving:
-            output.tell(summary, as_json=as_json)
-            return output.DONE
+            output.print_summary(summary, as_json=as_json)
+            return
         time.sleep(POLL_SECONDS)
 
 
-def report(services: Services, job_id: int, folder: Path | None, *, as_json: bool) -> int:
-    """Write the reports of a job again, as it stands now."""
-    from worker.jobs import lifecycle
-
+def write_report(services: Services, job_id: int, folder: Path | None, *, as_json: bool) -> None:
+    """Write the reports of a job again, with its current outcomes."""
     with services.ledger.write() as tx:
-        job = lifecycle.get_whole_job(tx, job_id)
+        job = lifecycle.get_unpurged_job(tx, job_id)
         if folder is not None:
             jobs.change_job(tx, job_id, report_dir=str(folder.absolute()))
             job = lifecycle.get_job(tx, job_id)
-    output.tell(output.write_reports(services.ledger, job), as_json=as_json)
-    return output.DONE
+    output.print_summary(reporting.write_job_reports(services.ledger, job), as_json=as_json)
+
+
+def purge_jobs(services: Services, older_than: str) -> int:
+    """Purge the jobs that ended at least this long ago, and print how many."""
+    purged = purge.purge(services, _parse_period(older_than), _warn)
+    drafts = f", {counted(purged.drafts, 'unsent upload')} of the page deleted" if purged.drafts else ""
+    click.echo(
+        f"{counted(purged.jobs, 'job')} purged{drafts}. Reports saved outside `files` were not deleted; "
+        "delete them yourself."
+    )
+    return ExitCode.NOTHING_SENT if purged.left else ExitCode.DONE
+
+
+def _warn(message: str) -> None:
+    click.echo(f"{message}; run `roster purge` again", err=True)
+
+
+def _parse_period(period: str) -> float:
+    """Return a period such as 90d or 12w in seconds; raises UsageError."""
+    match = re.fullmatch(r"(\d+)\s*([dw])", period.strip(), re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"--older-than {period!r} is not a period; write days or weeks, for example 90d or 12w")
+    return int(match[1]) * _UNITS[match[2].lower()]

@@ -1,113 +1,196 @@
-"""`roster user` and `roster audit`: who may use the page and the API, and what they did."""
+"""`roster user` and `roster audit`: accounts for the page and the API, and the audit log.
+
+Each command imports what it needs when it is called.
+"""
 
 from __future__ import annotations
 
+import getpass
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 import click
 
+from worker.cli.context import with_services
 from worker.cli.options import json_option
-from worker.cli.services import services_of
+from worker.errors import UsageError
+from worker.model import Role
+from worker.reports.labels import counted
+from worker.reports.lines import stamp
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+    from worker.ledger.accounts import AuditEntry
 
 NAME = click.argument("name")
 ROLES = click.Choice(["viewer", "operator", "admin"])
+#: The lengths of the ledger's columns.
+MAX_LABEL = MAX_ACTOR = 100
 
 
 @click.group()
 def user() -> None:
-    """Accounts of those who use the page and the API."""
+    """Accounts for the page and the API."""
 
 
 @user.command()
 @NAME
-@click.option("--role", type=ROLES, default="operator", show_default=True, help="What they may do.")
-@click.pass_context
-def add(context: click.Context, name: str, role: str) -> None:
+@click.option("--role", type=ROLES, default="operator", show_default=True, help="What the user may do.")
+@with_services
+def add(services: Services, name: str, role: str) -> None:
     """Add an account; its password is asked for, or read from standard input.
 
     Example: roster user add ana --role operator
     """
-    from worker.cli import accounts
+    from worker.accounts import people
+    from worker.ledger import accounts
 
-    accounts.add(services_of(context), name, role)
+    with services.ledger.read() as tx:
+        is_first = not accounts.any_account(tx)
+    people.add(services.ledger, name=name, password=_read_password(), role=Role(role), by=_actor())
+    click.echo(f"{name} can sign in now. Role: {role}", err=True)
+    if is_first:
+        click.echo("From now on everyone must sign in: the page and the API require an account", err=True)
 
 
 @user.command(name="list")
 @json_option
-@click.pass_context
-def list_(context: click.Context, *, as_json: bool) -> None:
+@with_services
+def list_(services: Services, *, as_json: bool) -> None:
     """List the accounts with their roles.
 
     Example: roster user list
     """
-    from worker.cli import accounts
+    from worker.ledger import accounts
 
-    accounts.show(services_of(context), as_json=as_json)
+    with services.ledger.read() as tx:
+        found = accounts.list_accounts(tx)
+    if as_json:
+        lines = [{"name": each.name, "role": each.role, "tokens": tokens} for each, tokens in found]
+        click.echo(json.dumps(lines, ensure_ascii=False))
+        return
+    if not found:
+        click.echo(
+            "There are no accounts; add one with `roster user add NAME`. Until then only this machine is served"
+        )
+    for each, tokens in found:
+        suffix = f", {tokens} token{'s' if tokens > 1 else ''}" if tokens else ""
+        click.echo(f"{each.name:<24} {each.role}{suffix}")
 
 
 @user.command()
 @NAME
-@click.pass_context
-def remove(context: click.Context, name: str) -> None:
+@with_services
+def remove(services: Services, name: str) -> None:
     """Remove an account; its sessions and tokens end at once.
 
     Example: roster user remove ana
     """
-    from worker.cli import accounts
+    from worker.accounts import people
 
-    accounts.remove(services_of(context), name)
+    people.remove(services.ledger, name, by=_actor())
+    click.echo(f"{name} can no longer sign in", err=True)
 
 
 @user.command()
 @NAME
-@click.pass_context
-def password(context: click.Context, name: str) -> None:
-    """Give an account another password; its sessions end.
+@with_services
+def password(services: Services, name: str) -> None:
+    """Change the password of an account; its sessions end.
 
     Example: roster user password ana
     """
-    from worker.cli import accounts
+    from worker.accounts import people
 
-    accounts.password(services_of(context), name)
+    with services.ledger.read() as tx:
+        people.get(tx, name)
+    people.change_password(services.ledger, name, _read_password(), by=_actor())
+    click.echo(f"The password of {name} was changed; its sessions have ended", err=True)
 
 
 @user.command()
 @NAME
 @click.argument("role", type=ROLES)
-@click.pass_context
-def role(context: click.Context, name: str, role: str) -> None:
-    """Give an account another role.
+@with_services
+def role(services: Services, name: str, role: str) -> None:
+    """Change the role of an account.
 
     Example: roster user role ana viewer
     """
-    from worker.cli import accounts
+    from worker.accounts import people
 
-    accounts.role(services_of(context), name, role)
+    people.change_role(services.ledger, name, Role(role), by=_actor())
+    click.echo(f"{name} now has the role {role}", err=True)
 
 
 @user.command()
 @NAME
 @click.option("--label", default="", metavar="TEXT", help="What the token is for.")
-@click.option("--revoke", is_flag=True, help="Take all tokens of the account back instead.")
-@click.pass_context
-def token(context: click.Context, name: str, *, label: str, revoke: bool) -> None:
-    """Make a token with which a program calls the API as this account; it is shown once.
+@click.option("--revoke", is_flag=True, help="Revoke all tokens of the account instead.")
+@with_services
+def token(services: Services, name: str, *, label: str, revoke: bool) -> None:
+    """Create an API token for this account; it is shown once.
 
     Example: roster user token ana --label nightly
     """
-    from worker.cli import accounts
+    from worker.accounts import people
 
-    accounts.token(services_of(context), name, label=label, revoke=revoke)
+    if revoke:
+        count = people.revoke_tokens(services.ledger, name, by=_actor())
+        click.echo(f"{counted(count, 'token')} revoked", err=True)
+        return
+    click.echo(people.make_token(services.ledger, name, label[:MAX_LABEL], by=_actor()))
+    click.echo("Save it now: it is not shown again. Send it as `Authorization: Bearer TOKEN`", err=True)
 
 
 @click.command()
-@click.option("--job", type=int, metavar="JOB", help="Of this job alone.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="So many at most.")
+@click.option("--job", type=int, metavar="JOB", help="Only entries of this job.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Maximum number of entries."
+)
 @json_option
-@click.pass_context
-def audit(context: click.Context, *, job: int | None, limit: int, as_json: bool) -> None:
-    """Show who did what by page, API and `roster user`, newest first.
+@with_services
+def audit(services: Services, *, job: int | None, limit: int, as_json: bool) -> None:
+    """Show who did what with the page, the API and `roster user`, newest first.
 
     Example: roster audit --job 7
     """
-    from worker.cli import accounts
+    from worker.ledger import accounts
 
-    accounts.audit_lines(services_of(context), job, limit, as_json=as_json)
+    with services.ledger.read() as tx:
+        found = accounts.audit_entries(tx, job_id=job, most=limit)
+    if as_json:
+        click.echo(json.dumps([_as_json(entry) for entry in found], ensure_ascii=False))
+        return
+    for entry in found:
+        when = f"{datetime.fromtimestamp(entry.at).astimezone():%Y-%m-%d %H:%M:%S}"
+        of_job = f"job {entry.job_id}" if entry.job_id is not None else ""
+        click.echo(f"{when}  {entry.actor:<24} {entry.action:<16} {of_job:<10} {entry.detail}".rstrip())
+
+
+def _as_json(entry: AuditEntry) -> dict[str, object]:
+    at = stamp(datetime.fromtimestamp(entry.at, UTC))
+    return {"at": at, "who": entry.actor, "act": entry.action, "job": entry.job_id, "detail": entry.detail}
+
+
+def _read_password() -> str:
+    """Ask for a password twice, hidden; without a terminal, read the first line of standard input."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    line = sys.stdin.readline()
+    if not line:
+        raise UsageError("No password: type it at a terminal, or send it to standard input")
+    return line.rstrip("\r\n")
+
+
+def _actor() -> str:
+    """Return the name of this machine's user, for the audit log."""
+    try:
+        return f"{getpass.getuser()} (command)"[:MAX_ACTOR]
+    except (KeyError, OSError):
+        return "(command)"
+
+
+COMMANDS = (user, audit)

@@ -1,4 +1,9 @@
-"""Lay dropped files aside when their job has ended: to `done/` or `failed/`, never over another file."""
+"""Move the files of a job to `done/` or `failed/` when it has ended; never overwrite another file.
+
+`archive_files` is called in two places. The report task calls it first, so that the reports are written next to
+the archived file (`worker.jobs.reporting`). The sweep calls it for files that are still in `processing/` later: the
+share could not be reached, or no report task will run (`worker.runtime.folder_sweep.archive_leftovers`).
+"""
 
 from __future__ import annotations
 
@@ -8,135 +13,135 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.folders.watch import DONE, FAILED, aim_at, make_folder
+from worker.folders.message_file import remove_reports
+from worker.folders.watch import DONE, FAILED, choose_target, make_folder
 from worker.ledger import dropped_files, jobs
-from worker.ledger.dropped_files import Drop, DropState
-from worker.model import JobState
+from worker.ledger.dropped_files import DroppedFile, DroppedFileState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
 
-#: Jobs that end so have done what could be done; every other end is one that a person must look at.
-WELL = frozenset({JobState.SUCCEEDED, JobState.COMPLETED_WITH_ERRORS})
-CHANGED = (
-    "The file {name} was still being written after it was taken: what came later was not read. "
-    "Drop the whole file again"
+CHANGED_NOTE = (
+    "The file {name} was still being written after it was imported, and the later part was not read. "
+    "Put the complete file into the folder again"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a dropped file of a job lies."""
+class FileLocation:
+    """Where a file of a job is, in its drop folder."""
 
     folder: Path
     name: str
-    #: Whether it lies in `done/` or `failed/`.
-    is_last: bool
+    #: Whether it is in `done/` or `failed/`.
+    is_archived: bool
 
     @property
-    def is_away(self) -> bool:
-        """Whether the folder cannot be seen: its share is not mounted, and nothing may be written in its stead."""
+    def is_unreachable(self) -> bool:
+        """Whether the folder does not exist because its share is not mounted; a new one must not be made there."""
         return not self.folder.is_dir()
 
 
-def lay_aside(ledger: Ledger, job: Job, *, tidy_up: Callable[[Path], None]) -> Job:
-    """Move the files of a job that has ended, and let its reports follow; return the job as it then stands.
+def archive_files(ledger: Ledger, job: Job) -> Job:
+    """Move the files of a job that has ended, and remove the reports that were next to them; return the new job.
 
-    `tidy_up` is given each path that a file has left, to take away what was written beside it. A file that cannot
-    be moved now (the share is away, somebody has it open) stays where it is for a later sweep.
+    A file that cannot be moved now (the share is gone, a program has it open) stays where it is for a later sweep.
     """
     if not job.has_ended:
         return job
     with ledger.read() as tx:
-        waiting = [drop for drop in dropped_files.drops_of_job(tx, job.id) if drop.state is DropState.TAKEN]
-    for drop in waiting:
+        files = dropped_files.files_of_job(tx, job.id)
+    waiting = [dropped for dropped in files if dropped.state is DroppedFileState.TAKEN]
+    for dropped in waiting:
         with suppress(OSError):
-            if _lay(ledger, job, drop):
-                tidy_up(Path(drop.path))
+            if _archive(ledger, job, dropped):
+                remove_reports(Path(dropped.path))
     with ledger.read() as tx:
         return (jobs.find_job(tx, job.id) or job) if waiting else job
 
 
-def places(ledger: Ledger, job: Job) -> list[Place]:
-    """Return where the dropped files of a job lie."""
+def file_locations(ledger: Ledger, job: Job) -> list[FileLocation]:
+    """Return where the files of a job are, in their drop folders."""
     with ledger.read() as tx:
-        drops = dropped_files.drops_of_job(tx, job.id)
+        files = dropped_files.files_of_job(tx, job.id)
     return [
-        Place(folder=Path(drop.path).parent, name=Path(drop.path).name, is_last=drop.state is DropState.ENDED)
-        for drop in drops
+        FileLocation(
+            folder=Path(dropped.path).parent,
+            name=Path(dropped.path).name,
+            is_archived=dropped.state is DroppedFileState.ENDED,
+        )
+        for dropped in files
     ]
 
 
-def _lay(ledger: Ledger, job: Job, drop: Drop) -> bool:
-    source = Path(drop.path)
+def _archive(ledger: Ledger, job: Job, dropped: DroppedFile) -> bool:
+    source = Path(dropped.path)
     if not source.parent.is_dir():
         return False
-    target = source.parent.parent / (DONE if job.state in WELL else FAILED)
-    make_folder(target)
-    aimed: Drop | None = drop
-    while aimed is not None:
-        if aimed.goal is None:
-            aimed = aim_at(ledger, aimed, target, DropState.TAKEN)
-        if aimed is None or _moved(source, Path(str(aimed.goal))):
+    folder = source.parent.parent / (DONE if job.state.went_through else FAILED)
+    make_folder(folder)
+    moving: DroppedFile | None = dropped
+    while moving is not None:
+        if moving.target_path is None:
+            moving = choose_target(ledger, moving, folder, DroppedFileState.TAKEN)
+        if moving is None or _move(source, Path(str(moving.target_path))):
             break
         with ledger.write() as tx:
-            aimed = dropped_files.aim(tx, aimed, DropState.TAKEN, None)
-    return aimed is not None and _note(ledger, job, aimed)
+            moving = dropped_files.start_move(tx, moving, DroppedFileState.TAKEN, None)
+    return moving is not None and _record_move(ledger, job, moving)
 
 
-def _note(ledger: Ledger, job: Job, drop: Drop) -> bool:
-    """Note where the file lies now, in one commit with where the reports of its job go."""
-    goal, source = Path(str(drop.goal)), Path(drop.path)
-    has_changed = _has_changed(goal, drop)
+def _record_move(ledger: Ledger, job: Job, dropped: DroppedFile) -> bool:
+    """Record the new path of the file, in one commit with the new folder for the reports of its job."""
+    target, source = Path(str(dropped.target_path)), Path(dropped.path)
+    has_changed = _has_changed(target, dropped)
     with ledger.write() as tx:
         now = jobs.find_job(tx, job.id)
-        if dropped_files.arrive(tx, drop, DropState.ENDED) is None or now is None:
+        if dropped_files.finish_move(tx, dropped, DroppedFileState.ENDED) is None or now is None:
             return False
         if (now.report_dir, now.roster) == (str(source.parent), source.name):
-            jobs.change_job(tx, job.id, report_dir=str(goal.parent), roster=goal.name)
+            jobs.change_job(tx, job.id, report_dir=str(target.parent), roster=target.name)
         if has_changed:
-            jobs.change_job(tx, job.id, notes=[*now.notes, CHANGED.format(name=goal.name)])
+            jobs.change_job(tx, job.id, notes=[*now.notes, CHANGED_NOTE.format(name=target.name)])
     return True
 
 
-def _has_changed(path: Path, drop: Drop) -> bool:
+def _has_changed(path: Path, dropped: DroppedFile) -> bool:
     try:
         status = path.stat()
     except OSError:
         return False
-    return (status.st_size, status.st_mtime) != (drop.size, drop.changed)
+    return (status.st_size, status.st_mtime) != (dropped.size, dropped.modified_at)
 
 
-def _moved(source: Path, goal: Path) -> bool:
-    """Move a file; False when another one lies there. Raises OSError, also when it is in neither place."""
+def _move(source: Path, target: Path) -> bool:
+    """Move a file; False when another one is there. Raises OSError, also when the file is in neither place."""
     try:
-        os.link(source, goal)  # a rename would replace what lies there
+        os.link(source, target)  # a rename would replace an existing file
     except FileExistsError:
-        if not _is_same(source, goal):
+        if not _is_same(source, target):
             return not source.exists()
     except FileNotFoundError:
-        if not goal.exists():
+        if not target.exists():
             raise
         return True
     except OSError:
-        return _moved_without_links(source, goal)
+        return _move_without_links(source, target)
     source.unlink(missing_ok=True)
     return True
 
 
-def _moved_without_links(source: Path, goal: Path) -> bool:
-    """Move a file where the file system has no hard links; nobody else of this ledger aims at the same place."""
-    if goal.exists():
+def _move_without_links(source: Path, target: Path) -> bool:
+    """Move a file without hard links; the ledger allows no other file the same target, so there is no race."""
+    if target.exists():
         return not source.exists()
-    source.rename(goal)
+    source.rename(target)
     return True
 
 
-def _is_same(source: Path, goal: Path) -> bool:
+def _is_same(source: Path, target: Path) -> bool:
     try:
-        return source.samefile(goal)
+        return source.samefile(target)
     except FileNotFoundError:
         return False

@@ -1,52 +1,51 @@
-"""A plain word beside a dropped file that failed, for whoever dropped it. Does not know the ledger."""
+"""Write a message next to a file in `failed/`, for the person who put it into the drop folder."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from worker.folders.archive import WELL
 from worker.folders.watch import FAILED
-from worker.model import ENDED, JobState
+from worker.model import JobState
 from worker.reports.kinds import MESSAGE, ReportKind, file_name, report_name
-from worker.reports.labels import STATE_MEANS, next_steps
+from worker.reports.labels import STATE_INFO, next_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.reports.lines import Summary
 
-#: By this line we know our own message again, to replace it or take it away.
-_MARK = "A message from Roster about "
+#: A message file begins with this; any other file of that name is never replaced or removed.
+_FIRST_LINE = "A message from Roster about "
 
 
 def write_message(folder: Path, roster: str, summary: Summary) -> None:
-    """Write `<roster>.message.txt` beside a file in `failed/`; take it away when a later try went well."""
+    """Write `<roster>.message.txt` next to a file in `failed/`; remove it when a later run succeeded."""
     path = folder / f"{report_name(roster)}.{MESSAGE}"
-    if folder.name != FAILED or summary.state not in ENDED or not _is_free(path):
+    if folder.name != FAILED or not summary.state.has_ended or not _may_write(path):
         return
-    if summary.state in WELL:
+    if summary.state.went_through:
         path.unlink(missing_ok=True)
         return
     path.write_text(_text(roster, summary), encoding="utf-8-sig", errors="backslashreplace", newline="\r\n")
 
 
-def tidy_up(file: Path) -> None:
-    """Take the reports away that were written beside a file while its job stood; the file itself has gone on."""
+def remove_reports(file: Path) -> None:
+    """Remove the reports that were written next to a file while its job was open; the file has been moved."""
     for kind in ReportKind:
         with suppress(OSError):
             (file.parent / file_name(file.name, kind)).unlink(missing_ok=True)
 
 
-def _is_free(path: Path) -> bool:
+def _may_write(path: Path) -> bool:
     try:
-        return path.read_text(encoding="utf-8-sig", errors="replace").startswith(_MARK)
+        return path.read_text(encoding="utf-8-sig", errors="replace").startswith(_FIRST_LINE)
     except FileNotFoundError:
         return True
 
 
 def _text(roster: str, summary: Summary) -> str:
-    lines = [f"{_MARK}{roster}", "", STATE_MEANS[summary.state]]
+    lines = [f"{_FIRST_LINE}{roster}", "", STATE_INFO[summary.state].meaning]
     if summary.reason:
         lines.append(summary.reason if summary.reason.endswith((".", "!", "?")) else f"{summary.reason}.")
     lines += [
@@ -56,9 +55,9 @@ def _text(roster: str, summary: Summary) -> str:
     ]
     if summary.state is JobState.INVALID:
         lines += [
-            "- This file is not taken again by itself; drop the mended one where you dropped this one.",
-            "- What is called --map, --set, --course, --sheet or --encoding here stands, for dropped files, in",
-            "  roster.toml under [folders.NAME].",
+            "- This file is not imported again by itself. Put the corrected file into the same drop folder.",
+            "- For files in a drop folder, the options --map, --set, --course, --sheet and --encoding are keys of",
+            "  [folders.NAME] in roster.toml.",
         ]
-    lines += ["", f"(job {summary.job}; `roster status {summary.job}` tells more)"]
+    lines += ["", f"(job {summary.job}; run `roster status {summary.job}` for details)"]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Names of dropped files: which are rosters, which are still being written, and which name is free. Pure."""
+"""Names of files in a drop folder: which are rosters, which are temporary, and which name is free. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import PurePath
 
-#: What intake reads; it looks at the content, so a wrong ending among these does no harm.
-ROSTERS = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"})
-#: What browsers, SFTP programs and editors call a file that is not whole yet.
-_PASSING = (
+#: What intake can read; it detects the type from the content, so a wrong one of these does no harm.
+ROSTER_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"})
+#: What browsers, SFTP programs and editors append to a file that is not complete yet.
+_TEMPORARY_SUFFIXES = (
     ".part",
     ".tmp",
     ".temp",
@@ -23,60 +23,60 @@ _PASSING = (
     ".swp",
     ".lock",
 )
-#: Lock files and copies of Office, hidden files of everybody else.
-_HIDDEN = ("~$", ".", "~")
-#: Beside an empty file of the same name, these say that a browser is still fetching it.
-_FETCHING = (".part", ".crdownload")
-#: File names may have 255 bytes; a number, the endings of reports and a margin go off.
-_LONGEST = 200
+#: Lock files and copies of Office, and hidden files.
+_TEMPORARY_PREFIXES = ("~$", ".", "~")
+#: Next to an empty file of the same name, these mean that a browser is still downloading it.
+_DOWNLOAD_SUFFIXES = (".part", ".crdownload")
+#: File names may have 255 bytes, less a number, the suffixes of reports and a margin.
+_MAX_STEM_BYTES = 200
 
 
-def is_passing(name: str) -> bool:
-    """Tell whether a name says that the file is not there to stay: `x.csv.part`, `~$x.xlsx`, `.x.csv`."""
-    return name.startswith(_HIDDEN) or name.casefold().endswith(_PASSING)
+def is_temporary(name: str) -> bool:
+    """Return whether a name is that of a temporary file: `x.csv.part`, `~$x.xlsx`, `.x.csv`."""
+    return name.startswith(_TEMPORARY_PREFIXES) or name.casefold().endswith(_TEMPORARY_SUFFIXES)
 
 
 def is_roster(name: str) -> bool:
-    """Tell whether a file of this name is to be taken."""
-    return PurePath(name).suffix.casefold() in ROSTERS and not is_passing(name) and _can_be_written_down(name)
+    """Return whether a file of this name is to be imported."""
+    return PurePath(name).suffix.casefold() in ROSTER_SUFFIXES and not is_temporary(name) and _is_valid_text(name)
 
 
-def is_being_fetched(name: str, size: int, others: Collection[str]) -> bool:
-    """Tell whether an empty file only keeps the place for one that a browser is still fetching."""
-    return size == 0 and any(f"{name}{ending}" in others for ending in _FETCHING)
+def is_download_placeholder(name: str, size: int, others: Collection[str]) -> bool:
+    """Return whether an empty file is the placeholder of one that a browser is still downloading."""
+    return size == 0 and any(f"{name}{ending}" in others for ending in _DOWNLOAD_SUFFIXES)
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
-    """Return the name, or the first numbered one, beside which neither the file nor its reports are in the way.
+    """Return `name`, or `name-2`, `name-3` …, such that neither the file nor its reports collide with a taken name.
 
-    The reports of `x.csv` are `x.results.csv` and so on, so whatever begins with `x.` is in its way.
+    The reports of `x.csv` are `x.results.csv` and so on, so every name that begins with `x.` collides.
     """
     path = PurePath(name)
     stem, ending = _shortened(path.stem), path.suffix
-    there = [_folded(each) for each in taken]
+    there = [_normalized(each) for each in taken]
     for number in itertools.count(1):
         free = stem if number == 1 else f"{stem}-{number}"
-        whole = _folded(f"{free}{ending}")
-        if not any(each == whole or each.startswith(f"{_folded(free)}.") for each in there):
+        whole = _normalized(f"{free}{ending}")
+        if not any(each == whole or each.startswith(f"{_normalized(free)}.") for each in there):
             return f"{free}{ending}"
     raise AssertionError("numbers do not end")
 
 
-def _folded(name: str) -> str:
-    """Return what is the same for names that some file system takes for one."""
+def _normalized(name: str) -> str:
+    """Return a form that is the same for names that some file systems treat as equal."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _shortened(stem: str) -> str:
     raw = stem.encode()
-    if len(raw) <= _LONGEST:
+    if len(raw) <= _MAX_STEM_BYTES:
         return stem
     mark = f"-{hashlib.sha256(raw).hexdigest()[:8]}"
-    return raw[: _LONGEST - len(mark)].decode(errors="ignore") + mark
+    return raw[: _MAX_STEM_BYTES - len(mark)].decode(errors="ignore") + mark
 
 
-def _can_be_written_down(name: str) -> bool:
-    """Tell whether a name is text; on some systems it may be any bytes."""
+def _is_valid_text(name: str) -> bool:
+    """Return whether a name is valid text; on some systems it may be any bytes."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,8 +1,14 @@
-"""A drop folder: find the files that are whole, claim them by a rename, and open their jobs.
+"""Find the complete files of a drop folder, claim each by a rename, and submit it.
 
-What is known of a file stands in the ledger, so the two looks that tell whether it has stopped growing may be
-those of two processes, and whatever a killed process left half done the next look finishes. Where a file goes when
-its job has ended stands in aside.py.
+The ledger records how far a file is (`DroppedFileState`), so different processes may do the steps, and the next
+sweep finishes what a killed process left half done:
+
+* SEEN: `scan_folder` lists the folder, `find_complete` records its files and returns those that no longer grow.
+* CLAIMED: `claim_file` moves one into `processing/`.
+* TAKEN: `submit_claimed` opens its job.
+* ENDED: `archive.archive_files` moves it to `done/` or `failed/` when the job has ended.
+
+`worker.runtime.folder_sweep` calls these in this order at each sweep.
 """
 
 from __future__ import annotations
@@ -11,58 +17,57 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from worker.errors import RosterError, StaleClaim
-from worker.folders.names import free_name, is_being_fetched, is_passing, is_roster
-from worker.intake.accept import Arrival, Options, accept
+from worker.folders.names import free_name, is_download_placeholder, is_roster, is_temporary
+from worker.intake.options import Options
 from worker.ledger import dropped_files
-from worker.ledger.database import take_turns
-from worker.ledger.dropped_files import Drop, DropState
-from worker.model import Driver
+from worker.ledger.database import take_lock
+from worker.ledger.dropped_files import DroppedFile, DroppedFileState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from worker.intake.accept import Accepted
     from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
-    from worker.settings import Connection, Folder
+    from worker.settings import Folder
 
+Submitted = TypeVar("Submitted")
 PROCESSING, DONE, FAILED = "processing", "done", "failed"
-OURS = (PROCESSING, DONE, FAILED)
-#: A claim that nobody has carried out within this was left by a process that died (seconds).
+OWN_FOLDERS = (PROCESSING, DONE, FAILED)
+#: A claim whose move has not been finished after this was left by a process that died (seconds).
 CLAIM_SECONDS = 10.0
-#: So many files are taken at one look; the others at the next.
-MOST_AT_A_LOOK = 100
-GROWING = "It went on growing after it was claimed; it is taken when it has stopped"
+#: Files that are claimed in one sweep; the others wait for the next.
+MAX_FILES_PER_SCAN = 100
+STILL_GROWING = "The file was still growing after it was claimed; it is imported when it no longer changes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A file as it lies in the folder."""
+class FoundFile:
+    """A file in the folder, as the file system describes it."""
 
     path: str
     name: str
     size: int
-    changed: float
+    modified_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """What lies in a folder: files that may be rosters, and names of what is left alone."""
+class FolderScan:
+    """The content of a folder: files that may be rosters, and names of other files, which are left in place."""
 
-    files: Sequence[Found]
+    files: Sequence[FoundFile]
     others: Sequence[str]
 
 
-def look(folder: Path) -> Sight:
-    """Look into a folder, not below it; what a link leads to cannot be claimed. Raises OSError."""
+def scan_folder(folder: Path) -> FolderScan:
+    """List a folder, without its subfolders; links are skipped, because they cannot be claimed. Raises OSError."""
     files, others = [], []
     with os.scandir(folder) as entries:
-        there = {entry.name: entry for entry in entries if entry.name not in OURS}
+        there = {entry.name: entry for entry in entries if entry.name not in OWN_FOLDERS}
     for name, entry in sorted(there.items()):
-        if is_passing(name):
+        if is_temporary(name):
             continue
         if not is_roster(name) or not entry.is_file(follow_symlinks=False):
             others.append(name)
@@ -71,168 +76,147 @@ def look(folder: Path) -> Sight:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue
-        if not is_being_fetched(name, status.st_size, there):
-            files.append(Found(path=entry.path, name=name, size=status.st_size, changed=status.st_mtime))
-    return Sight(files=files, others=others)
+        if not is_download_placeholder(name, status.st_size, there):
+            files.append(FoundFile(path=entry.path, name=name, size=status.st_size, modified_at=status.st_mtime))
+    return FolderScan(files=files, others=others)
 
 
-def find_whole(tx: Transaction, folder: str, files: Sequence[Found], settle_seconds: float) -> list[Drop]:
-    """Note what was found, and return the files that have not changed for so long, oldest first."""
-    take_turns(tx, f"folder:{folder}")
-    known = {drop.path: drop for drop in dropped_files.drops_of(tx, folder, DropState.SEEN)}
-    at = dropped_files.clock(tx)
-    whole = []
+def find_complete(
+    tx: Transaction, folder: str, files: Sequence[FoundFile], settle_seconds: float
+) -> list[DroppedFile]:
+    """Record the files found and return those that have not changed for `settle_seconds`, oldest first."""
+    take_lock(tx, f"folder:{folder}")
+    known = {dropped.path: dropped for dropped in dropped_files.files_in(tx, folder, DroppedFileState.SEEN)}
+    at = dropped_files.database_time(tx)
+    complete = []
     for file in files:
-        drop = known.pop(file.path, None)
-        if drop is None:
-            drop = dropped_files.note(tx, folder, file.name, path=file.path, size=file.size, changed=file.changed)
-        elif (drop.size, drop.changed) != (file.size, file.changed):
-            dropped_files.note_change(tx, drop, file.size, file.changed)
+        dropped = known.pop(file.path, None)
+        if dropped is None:
+            dropped = dropped_files.add(
+                tx, folder, file.name, path=file.path, size=file.size, modified_at=file.modified_at
+            )
+        elif (dropped.size, dropped.modified_at) != (file.size, file.modified_at):
+            dropped_files.note_change(tx, dropped, file.size, file.modified_at)
             continue
-        if at - drop.at >= settle_seconds or not settle_seconds:
-            whole.append(drop)
+        if at - dropped.updated_at >= settle_seconds or not settle_seconds:
+            complete.append(dropped)
     for gone in known.values():
-        dropped_files.forget(tx, gone)
-    return sorted(whole, key=lambda drop: drop.id)[:MOST_AT_A_LOOK]
+        dropped_files.delete_file(tx, gone)
+    return sorted(complete, key=lambda dropped: dropped.id)[:MAX_FILES_PER_SCAN]
 
 
-def claim(ledger: Ledger, drop: Drop) -> Drop | None:
-    """Claim a file by moving it into `processing/`; None when somebody else has it. Raises OSError."""
-    processing = Path(drop.path).parent / PROCESSING
+def claim_file(ledger: Ledger, dropped: DroppedFile) -> DroppedFile | None:
+    """Claim a file by moving it into `processing/`; None when another process has it. Raises OSError."""
+    processing = Path(dropped.path).parent / PROCESSING
     make_folder(processing)
-    aimed = aim_at(ledger, drop, processing, DropState.CLAIMED)
-    if aimed is None:
+    moving = choose_target(ledger, dropped, processing, DroppedFileState.CLAIMED)
+    if moving is None:
         return None
     try:
-        os.rename(aimed.path, str(aimed.goal))  # noqa: PTH104 - the rename decides, so it is said plainly
+        os.rename(moving.path, str(moving.target_path))  # noqa: PTH104 - this rename is the claim
     except FileNotFoundError:
         with ledger.write() as tx:
-            dropped_files.forget(tx, aimed)
+            dropped_files.delete_file(tx, moving)
         return None
     except OSError:
         with ledger.write() as tx:
-            dropped_files.aim(tx, aimed, DropState.SEEN, None)
+            dropped_files.start_move(tx, moving, DroppedFileState.SEEN, None)
         raise
     with ledger.write() as tx:
-        return dropped_files.arrive(tx, aimed, DropState.CLAIMED)
+        return dropped_files.finish_move(tx, moving, DroppedFileState.CLAIMED)
 
 
-def aim_at(ledger: Ledger, drop: Drop, folder: Path, state: DropState) -> Drop | None:
-    """Choose a free name in a folder of ours as the goal of a file; None when somebody else has moved it on."""
+def choose_target(
+    ledger: Ledger, dropped: DroppedFile, folder: Path, state: DroppedFileState
+) -> DroppedFile | None:
+    """Choose a free name in `folder` and record the move to it; None when another process has moved the file."""
     there = os.listdir(folder)  # noqa: PTH208 - names only, and not while the ledger waits: a share may hang
     with ledger.write() as tx:
-        take_turns(tx, "the goals of dropped files")
-        aimed_at = [Path(goal) for goal in dropped_files.goals(tx)]
-        taken = {*there, *(goal.name for goal in aimed_at if goal.parent == folder)}
-        return dropped_files.aim(tx, drop, state, str(folder / free_name(drop.name, taken)))
+        take_lock(tx, "target paths in drop folders")
+        targets = [Path(target) for target in dropped_files.target_paths(tx)]
+        taken = {*there, *(target.name for target in targets if target.parent == folder)}
+        return dropped_files.start_move(tx, dropped, state, str(folder / free_name(dropped.name, taken)))
 
 
-def find_left_behind(ledger: Ledger, folder: str) -> list[Drop]:
-    """Return the claimed files of a folder that have no job yet, finishing the claims of dead processes."""
+def find_claimed(ledger: Ledger, folder: str) -> list[DroppedFile]:
+    """Return the claimed files of a folder that have no job yet; finish the claims of dead processes."""
     with ledger.read() as tx:
-        claimed = dropped_files.drops_of(tx, folder, DropState.CLAIMED)
-        at = dropped_files.clock(tx) if claimed else 0.0
-    found = [drop for drop in claimed if drop.goal is None]
-    for drop in claimed:
-        if drop.goal is not None and at - drop.at >= CLAIM_SECONDS:
-            arrived = _carried(ledger, drop)
-            found += [arrived] if arrived else []
+        claimed = dropped_files.files_in(tx, folder, DroppedFileState.CLAIMED)
+        at = dropped_files.database_time(tx) if claimed else 0.0
+    found = [dropped for dropped in claimed if dropped.target_path is None]
+    for dropped in claimed:
+        if dropped.target_path is not None and at - dropped.updated_at >= CLAIM_SECONDS:
+            moved = _finish_claim(ledger, dropped)
+            found += [moved] if moved else []
     return found
 
 
-def _carried(ledger: Ledger, drop: Drop) -> Drop | None:
-    """Finish a claim: the file was moved, or is moved now; None when somebody else has it, or the share is away."""
-    goal = Path(str(drop.goal))
-    if not goal.parent.is_dir():
+def _finish_claim(ledger: Ledger, dropped: DroppedFile) -> DroppedFile | None:
+    """Finish a claim, moving the file if needed; None when another process has it or the share is gone."""
+    target = Path(str(dropped.target_path))
+    if not target.parent.is_dir():
         return None
     with ledger.write() as tx:
-        mine = dropped_files.aim(tx, drop, DropState.CLAIMED, drop.goal)
+        mine = dropped_files.start_move(tx, dropped, DroppedFileState.CLAIMED, dropped.target_path)
     if mine is None:
         return None
-    if not goal.exists():
+    if not target.exists():
         try:
-            os.rename(drop.path, goal)  # noqa: PTH104 - as in `claim`
+            os.rename(dropped.path, target)  # noqa: PTH104 - as in `claim_file`
         except FileNotFoundError:
             with ledger.write() as tx:
-                dropped_files.forget(tx, mine)
+                dropped_files.delete_file(tx, mine)
             return None
     with ledger.write() as tx:
-        return dropped_files.arrive(tx, mine, DropState.CLAIMED)
+        return dropped_files.finish_move(tx, mine, DroppedFileState.CLAIMED)
 
 
-def open_job(
+def submit_claimed(
     ledger: Ledger,
-    drop: Drop,
-    folder: Folder,
-    connection: Connection,
-    *,
-    store: str,
-    adopt: Callable[[Transaction, int], object],
-) -> Accepted | None:
-    """Open the job of a claimed file, or find the one that works on the same bytes; `adopt` has that one go on.
+    dropped: DroppedFile,
+    settle_seconds: float,
+    submit: Callable[[Path, Callable[[Transaction, int], None]], Submitted],
+) -> Submitted | None:
+    """Submit a claimed file with `submit`, which is given its path and a function that records the id of its job.
 
-    None when somebody else did, or the file has changed after all and must settle again. Raises RosterError and
-    OSError, the reason being noted, when it cannot be taken now.
+    None when another process did, or the file has changed and must stop changing first. Raises RosterError or
+    OSError, and records the reason, when it cannot be submitted now.
     """
+
+    def record(tx: Transaction, job_id: int) -> None:
+        if not dropped_files.assign_job(tx, dropped, job_id):
+            raise StaleClaim("Another process has opened the job of this file")
+
     try:
-        if not _has_settled(ledger, drop, folder.settle_seconds):
+        if not _is_still_complete(ledger, dropped, settle_seconds):
             return None
-        return _accept(ledger, drop, folder, connection, store=store, adopt=adopt)
+        return submit(Path(dropped.path), record)
     except StaleClaim:
         return None
     except (RosterError, OSError) as error:
         with ledger.write() as tx:
-            dropped_files.explain(tx, drop, str(error))
+            dropped_files.set_error(tx, dropped, str(error))
         raise
 
 
-def _has_settled(ledger: Ledger, drop: Drop, settle_seconds: float) -> bool:
-    """Tell whether a claimed file is as it was when it had settled; whoever writes it may have gone on after all.
+def _is_still_complete(ledger: Ledger, dropped: DroppedFile, settle_seconds: float) -> bool:
+    """Return whether a claimed file has not changed since it was found complete.
 
-    A program that has a file open writes to it wherever it was moved. Raises OSError when it is not there.
+    A program that has it open may still write to it after the move. Raises OSError when it does not exist.
     """
-    status = Path(drop.path).stat()
-    if (status.st_size, status.st_mtime) != (drop.size, drop.changed):
+    status = Path(dropped.path).stat()
+    if (status.st_size, status.st_mtime) != (dropped.size, dropped.modified_at):
         with ledger.write() as tx:
-            dropped_files.note_change(tx, drop, status.st_size, status.st_mtime)
-            dropped_files.explain(tx, drop, GROWING)
+            dropped_files.note_change(tx, dropped, status.st_size, status.st_mtime)
+            dropped_files.set_error(tx, dropped, STILL_GROWING)
         return False
-    if drop.error != GROWING:
+    if dropped.error != STILL_GROWING:
         return True
     with ledger.read() as tx:
-        return dropped_files.clock(tx) - drop.at >= settle_seconds
+        return dropped_files.database_time(tx) - dropped.updated_at >= settle_seconds
 
 
-def _accept(
-    ledger: Ledger,
-    drop: Drop,
-    folder: Folder,
-    connection: Connection,
-    *,
-    store: str,
-    adopt: Callable[[Transaction, int], object],
-) -> Accepted:
-    def note(tx: Transaction, accepted: Accepted) -> None:
-        if not dropped_files.take(tx, drop, accepted.job_id):
-            raise StaleClaim("Another watcher has opened the job of this file")
-        if accepted.twin:
-            adopt(tx, accepted.job_id)
-
-    path = Path(drop.path)
-    return accept(
-        ledger,
-        path,
-        name=path.name,
-        connection=connection,
-        options=options_of(folder),
-        store=store,
-        report_dir=path.parent,
-        arrival=Arrival(origin=f"folder:{folder.name}", driver=Driver.QUEUE),
-        note=note,
-    )
-
-
-def options_of(folder: Folder) -> Options:
+def options_of_folder(folder: Folder) -> Options:
     """Return how the rosters of a folder are read and sent."""
     return Options(
         course=folder.course,
@@ -247,10 +231,10 @@ def options_of(folder: Folder) -> Options:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder of ours below a drop folder; who may read that one may read this one."""
+    """Make a subfolder of a drop folder, with the same permissions."""
     try:
         folder.mkdir()
     except FileExistsError:
         return
-    with suppress(OSError):  # some shares know no permissions
+    with suppress(OSError):  # some shares have no permissions
         folder.chmod(folder.parent.stat().st_mode & 0o7777)

@@ -1,1 +1,1 @@
-"""Roster file → rows: the way in."""
+"""Read a roster file into the rows of a job."""

@@ -1,76 +1,61 @@
-"""The only way in: a file is fingerprinted, kept, opened as a job, and its rows are read into the ledger."""
+"""Accept a roster: fingerprint the file, store it, and create its job. Every roster comes in this way."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import UnreadableRoster, UsageError
 from worker.intake.headers import match_headings
+from worker.intake.options import Options
 from worker.intake.roster_file import open_roster
-from worker.intake.storage import below, is_address, keep
+from worker.intake.storage import is_address, join_address, store_roster
 from worker.ledger import jobs
-from worker.ledger.database import take_turns
+from worker.ledger.database import take_lock
 from worker.model import Driver, JobState
 
 if TYPE_CHECKING:
     from worker.intake.headers import Headings
     from worker.intake.roster_file import RosterFile
     from worker.ledger.database import Transaction
-    from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
     from worker.settings import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a roster is to be read and sent (contract §2); what decides what is sent, so part of the fingerprint."""
-
-    course: str | None = None
-    set_values: Mapping[str, str] = field(default_factory=dict)
-    sheet: str | None = None
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    encoding: str | None = None
-    strict: bool = False
-    again: bool = False
-    update_existing: bool = False
-    start_row: int | None = None
-    max_rows: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """How a roster came in: through which door, by whom, who works it off, and when it begins."""
+class Origin:
+    """How a roster came in, who submitted it, which process runs it, and when it starts."""
 
     #: `command`, `page`, `api`, `folder:NAME` or `schedule:NAME`.
-    origin: str = "command"
-    by: str | None = None
+    channel: str = "command"
+    user: str | None = None
     driver: Driver = Driver.PROCESS
-    #: Seconds since 1970; None for at once.
-    start: float | None = None
+    #: Seconds since 1970; None to start now.
+    start_at: float | None = None
 
     @property
-    def is_by_itself(self) -> bool:
-        """Whether nobody stands there and waits: a drop folder or a schedule."""
-        return self.origin.startswith(("folder:", "schedule:"))
+    def is_unattended(self) -> bool:
+        """Whether no person waits for it: it came from a drop folder or a schedule."""
+        return self.channel.startswith(("folder:", "schedule:"))
 
     @property
-    def values(self) -> dict[str, Any]:
-        """Return what the job's line in the ledger says of it."""
-        later = {} if self.start is None else {"state": JobState.SCHEDULED, "not_before": self.start}
-        return {"origin": self.origin, "dropped_by": self.by, "driver": self.driver, **later}
+    def job_columns(self) -> dict[str, Any]:
+        """Return the values of the job's columns in the ledger."""
+        later = {} if self.start_at is None else {"state": JobState.SCHEDULED, "not_before": self.start_at}
+        return {"origin": self.channel, "submitted_by": self.user, "driver": self.driver, **later}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A job for a roster; `twin` when the same roster was at work already and this is that job."""
+    """The job of an accepted roster."""
 
     job_id: int
-    twin: bool
+    #: Whether an open job had the same bytes and options already; `job_id` is then that job.
+    is_duplicate: bool
 
 
 def accept(
@@ -82,105 +67,105 @@ def accept(
     options: Options,
     store: str,
     report_dir: Path | None,
-    arrival: Arrival | None = None,
-    note: Callable[[Transaction, Accepted], None] | None = None,
+    origin: Origin | None = None,
+    on_accepted: Callable[[Transaction, Accepted], None] | None = None,
 ) -> Accepted:
-    """Keep the file and open a job `uploaded`, or return the open job that works on the same bytes already.
+    """Store the file and create a job `uploaded`, or return the open job that has the same bytes and options.
 
     Without `report_dir` the reports go to the job's own folder in the `store`.
-    `note` is called in the transaction that opens the job or finds it; what it raises undoes that. Reports that
-    somebody waits for stay where they are when the same roster comes by itself.
+    `on_accepted` is called in the transaction that creates or finds the job; what it raises rolls that back. An
+    unattended duplicate does not change where the reports go, since a person may wait for them there.
     Raises UsageError when there is no such file.
     """
-    note = note or (lambda _tx, _accepted: None)
-    mark = fingerprint(path, connection.name, options)
+    on_accepted = on_accepted or (lambda _tx, _accepted: None)
+    digest = fingerprint(path, connection.name, options)
     with ledger.write() as tx:
-        if twin := _find_twin(tx, connection, mark, report_dir, arrival):
-            note(tx, twin)
-            return twin
-    kept_at = keep(path, store, mark)
+        if duplicate := _find_duplicate(tx, connection, digest, report_dir, origin):
+            on_accepted(tx, duplicate)
+            return duplicate
+    stored_path = store_roster(path, store, digest)
     with ledger.write() as tx:
-        # Somebody may have dropped the same meanwhile: a double click is one job.
-        take_turns(tx, f"roster:{mark}")
-        if twin := _find_twin(tx, connection, mark, report_dir, arrival):
-            note(tx, twin)
-            return twin
-        job_id = open_job(
+        # The same roster may have been submitted meanwhile: a double click is one job.
+        take_lock(tx, f"roster:{digest}")
+        if duplicate := _find_duplicate(tx, connection, digest, report_dir, origin):
+            on_accepted(tx, duplicate)
+            return duplicate
+        job_id = create_job(
             tx,
-            kept_at=kept_at,
+            stored_path=stored_path,
             name=name,
             connection=connection,
             options=options,
             report_dir=str(report_dir or store),
-            mark=mark,
-            arrival=arrival,
+            digest=digest,
+            origin=origin,
         )
         if report_dir is None:
-            jobs.change_job(tx, job_id, report_dir=own_place(store, job_id))
-        note(tx, opened := Accepted(job_id=job_id, twin=False))
+            jobs.change_job(tx, job_id, report_dir=report_location(store, job_id))
+        on_accepted(tx, opened := Accepted(job_id=job_id, is_duplicate=False))
     return opened
 
 
-def _find_twin(
-    tx: Transaction, connection: Connection, mark: str, report_dir: Path | None, arrival: Arrival | None
+def _find_duplicate(
+    tx: Transaction, connection: Connection, digest: str, report_dir: Path | None, origin: Origin | None
 ) -> Accepted | None:
-    twin = jobs.find_open_twin(tx, connection.name, mark)
-    if twin is None:
+    duplicate = jobs.find_open_duplicate(tx, connection.name, digest)
+    if duplicate is None:
         return None
-    if report_dir is not None and (arrival is None or not arrival.is_by_itself):
-        jobs.change_job(tx, twin.id, report_dir=str(report_dir))
-    return Accepted(job_id=twin.id, twin=True)
+    if report_dir is not None and (origin is None or not origin.is_unattended):
+        jobs.change_job(tx, duplicate.id, report_dir=str(report_dir))
+    return Accepted(job_id=duplicate.id, is_duplicate=True)
 
 
-def own_place(store: str, job_id: int) -> str:
-    """Return the folder or address at which nothing but this job's reports are."""
+def report_location(store: str, job_id: int) -> str:
+    """Return the folder or address that contains this job's reports and nothing else."""
     if is_address(store):
-        return below(store, f"reports/{job_id}")
-    return str(own_folder(Path(store), job_id))
+        return join_address(store, f"reports/{job_id}")
+    return str(report_folder(Path(store), job_id))
 
 
-def own_folder(files: Path, job_id: int) -> Path:
-    """Return the folder of this machine in which nothing but this job's reports are."""
+def report_folder(files: Path, job_id: int) -> Path:
+    """Return the folder of this machine that contains this job's reports and nothing else."""
     return files.absolute() / "reports" / str(job_id)
 
 
-def open_job(
+def create_job(
     tx: Transaction,
     *,
-    kept_at: str,
+    stored_path: str,
     name: str,
     connection: Connection,
     options: Options,
     report_dir: str,
-    mark: str = "",
-    arrival: Arrival | None = None,
+    digest: str = "",
+    origin: Origin | None = None,
 ) -> int:
-    """Open a job for a file that is where it will stay."""
+    """Create the job of a stored file and return its id."""
     return jobs.open_job(
         tx,
         connection=connection.name,
         system=connection.system,
         roster=name,
-        kept_at=kept_at,
-        fingerprint=mark,
+        stored_path=stored_path,
+        fingerprint=digest,
         options=asdict(options),
         report_dir=report_dir,
-        **(arrival or Arrival()).values,
+        **(origin or Origin()).job_columns,
     )
 
 
-def glance(path: Path, options: Options, *, name: str | None = None) -> None:
-    """Look whether a roster can be opened and has the headings that it needs; `name` is what its sender calls it.
+def precheck(path: Path, options: Options, *, name: str | None = None) -> None:
+    """Check that a roster can be opened and has the headings that it needs; `name` is its original file name.
 
-    Raises UnreadableRoster or UsageError that says what must be mended.
+    Raises UnreadableRoster or UsageError that says what to fix.
     """
     if not path.is_file():
         fingerprint(path, "", options)
-    open_as(path, name or path.name, options)
+    open_with_options(path, name or path.name, options)
 
 
-def open_as(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
-    """Open a roster as its options say and match its headings. Raises UnreadableRoster or UsageError."""
+def open_with_options(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
+    """Open a roster with its options and match its headings. Raises UnreadableRoster or UsageError."""
     file = open_roster(path, name=name, sheet=options.sheet, encoding=options.encoding)
     try:
         return file, match_headings(file.headings, mapping=options.mapping)
@@ -188,13 +173,8 @@ def open_as(path: Path, name: str, options: Options) -> tuple[RosterFile, Headin
         raise type(error)(f"{name}: {error}") from None
 
 
-def options_of(job: Job) -> Options:
-    """Return the options with which a job was dropped."""
-    return Options(**job.options)
-
-
 def fingerprint(path: Path, connection: str, options: Options) -> str:
-    """Return what is the same for the same bytes and options; raises UsageError when they cannot be read."""
+    """Return a digest of a roster's bytes, connection and options. Raises UsageError when it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

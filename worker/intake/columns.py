@@ -1,18 +1,18 @@
-"""Our columns, by what they are for; and the other names under which they come in.
+"""The columns of a roster, by what they are for, and their other names.
 
-Knows the names alone: how a heading is matched stands in headers.py, what a value must be in values.py.
+Only names: headers.py matches headings, values.py checks values.
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
-#: `field:<name>` goes to the LMS under that very name.
+#: `field:<name>` is sent to the LMS as the custom field <name>.
 FIELD_PREFIX = "field:"
 
-#: The columns that name a person; a roster needs one of them, or rows that name registrations.
+#: The columns that identify a person; a roster needs one of them, or rows that identify registrations.
 PERSON_COLUMNS = ("candidate_id", "external_id", "email")
-#: At some LMSs this names a registration that is there, and with it the person.
+#: At some LMSs this identifies an existing registration, and with it the person.
 REGISTRATION_COLUMN = "registration_external_id"
 CANDIDATE_COLUMNS = (
     *PERSON_COLUMNS,
@@ -28,7 +28,7 @@ CANDIDATE_COLUMNS = (
     "country",
     "expiration_date",
 )
-#: In their order of priority, should a row fill in more than one.
+#: In order of priority, in case a row fills in more than one.
 COURSE_COLUMNS = ("course_id", "course_name", "course_external_id")
 COLUMNS = (
     *CANDIDATE_COLUMNS,
@@ -42,7 +42,7 @@ COLUMNS = (
     "success",
 )
 DATE_COLUMNS = ("date_of_birth", "expiration_date", "registration_date")
-#: Columns in which a digit that a spreadsheet lost makes another person or course of it.
+#: Columns in which a lost digit means another person or course.
 ID_COLUMNS = frozenset(
     {
         "candidate_id",
@@ -55,10 +55,12 @@ ID_COLUMNS = frozenset(
         "zip",
     }
 )
-#: Id columns whose values commonly begin with zeros.
-ZERO_LED_COLUMNS = frozenset({"external_id", "login_name", "course_external_id", "registration_external_id", "zip"})
+#: Id columns whose values often have leading zeros.
+ZERO_PADDED_COLUMNS = frozenset(
+    {"external_id", "login_name", "course_external_id", "registration_external_id", "zip"}
+)
 
-#: Further names, written as `headers.fold` leaves them.
+#: Other names, as `headers.normalize_heading` returns them.
 ALIASES = MappingProxyType(
     {
         "emailaddress": "email",
@@ -95,8 +97,8 @@ ALIASES = MappingProxyType(
     }
 )
 
-#: Aliases that stand back when another heading claims the column.
-SECOND_CHOICES = MappingProxyType({"secondaryemail": "email"})
+#: Aliases that are used only when no other heading matches the column.
+WEAK_ALIASES = MappingProxyType({"secondaryemail": "email"})
 
-#: The LMS's own id in one system and the school's in another: matched only by --map.
+#: The LMS's own id in one system and the organization's in another: matched only by --map.
 AMBIGUOUS = frozenset({"userid"})

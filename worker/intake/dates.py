@@ -1,4 +1,4 @@
-"""Dates as people and spreadsheets write them; the column's own consistent order tells day and month apart."""
+"""Parse dates as people and spreadsheets write them; the column's consistent order separates day and month."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from worker.intake.problems import ProblemCode, quote
 
 
 class DateOrder(Enum):
-    """What a column as a whole says about its dates."""
+    """The order of day and month in a column."""
 
     DAY_FIRST = auto()
     MONTH_FIRST = auto()
-    #: Some values can only be day first, others only month first.
+    #: Some values can only be day first and others only month first.
     CONTRADICTORY = auto()
-    #: No value has a number above 12 that would decide.
+    #: No value has a number above 12, which would decide it.
     UNDECIDED = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadDate:
-    """A date, and a sentence of warning where the cell was not quite one."""
+class ParsedDate:
+    """A date, and a warning when it was converted from a number."""
 
     value: date
     warning: str | None = None
 
 
-class NotADate(ValueError):
-    """The text is no date, or could be two; `code` says which, the message how to mend it."""
+class InvalidDate(ValueError):
+    """The text is not a date, or could be two dates; `code` says which, and the message says how to fix it."""
 
     def __init__(self, message: str, code: ProblemCode = ProblemCode.INVALID_DATE) -> None:
         super().__init__(message)
@@ -53,57 +53,57 @@ _NAME_DAY = re.compile(
 )
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
            "november", "december")  # fmt: skip
-_SHORTEST_NAME = 3
-_MONTHS_OF_A_YEAR = 12
-_FULL_YEAR = 4
+_MIN_MONTH_LETTERS = 3
+_MONTHS_PER_YEAR = 12
+_YEAR_DIGITS = 4
 EARLIEST_YEAR = 1900
 #: Excel's day 0, for every date after its false 29 February 1900.
 _EPOCH = date(1899, 12, 30)
-_WANTED = "write it as YYYY-MM-DD"
+_REMEDY = "write it as YYYY-MM-DD"
 
 
-def order_of(shown: AbstractSet[DateOrder]) -> DateOrder:
-    """Return the order of day and month in which a column's dates are written, by what each of them shows."""
+def column_date_order(shown: AbstractSet[DateOrder]) -> DateOrder:
+    """Return the order of day and month in a column, given the orders that its dates show."""
     if len(shown) > 1:
         return DateOrder.CONTRADICTORY
     return next(iter(shown), DateOrder.UNDECIDED)
 
 
-def order_shown(text: str) -> DateOrder | None:
-    """Return the order that one date shows by itself; None when it shows none."""
+def date_order_of(text: str) -> DateOrder | None:
+    """Return the order of day and month that one date shows by itself, or None."""
     found = _YEAR_LAST.fullmatch(text)
-    if not found or found[2] == "." or len(found[4]) < _FULL_YEAR:
+    if not found or found[2] == "." or len(found[4]) < _YEAR_DIGITS:
         return None
     first, second = int(found[1]), int(found[3])
-    if first > _MONTHS_OF_A_YEAR >= second:
+    if first > _MONTHS_PER_YEAR >= second:
         return DateOrder.DAY_FIRST
-    return DateOrder.MONTH_FIRST if second > _MONTHS_OF_A_YEAR >= first else None
+    return DateOrder.MONTH_FIRST if second > _MONTHS_PER_YEAR >= first else None
 
 
-def read_date(text: str, order: DateOrder = DateOrder.UNDECIDED) -> ReadDate:
-    """Read a date; raise NotADate with the remedy."""
+def parse_date(text: str, order: DateOrder = DateOrder.UNDECIDED) -> ParsedDate:
+    """Parse a date; raise InvalidDate with the remedy."""
     if found := _YEAR_FIRST.fullmatch(text):
-        return ReadDate(value=_date(text, found[1], found[3], found[4]))
+        return ParsedDate(value=_date(text, found[1], found[3], found[4]))
     if found := _COMPACT.fullmatch(text):
-        return ReadDate(value=_date(text, *found.groups()))
+        return ParsedDate(value=_date(text, *found.groups()))
     if found := _SERIAL.fullmatch(text):
         value = _EPOCH + timedelta(days=int(found[1]))
-        return ReadDate(value=value, warning=f"{quote(text)} was read as the Excel date {value.isoformat()}.")
+        return ParsedDate(value=value, warning=f"{quote(text)} was read as the Excel date {value.isoformat()}.")
     if found := _YEAR_LAST.fullmatch(text):
-        return ReadDate(value=_year_last(text, found, order))
+        return ParsedDate(value=_year_last(text, found, order))
     if found := _DAY_NAME.fullmatch(text):
-        return ReadDate(value=_date(text, found[3], _month(text, found[2]), found[1]))
+        return ParsedDate(value=_date(text, found[3], _month(text, found[2]), found[1]))
     if found := _NAME_DAY.fullmatch(text):
-        return ReadDate(value=_date(text, found[3], _month(text, found[1]), found[2]))
-    raise NotADate(f"{quote(text)} is not a date; {_WANTED}.")
+        return ParsedDate(value=_date(text, found[3], _month(text, found[1]), found[2]))
+    raise InvalidDate(f"{quote(text)} is not a date; {_REMEDY}.")
 
 
 def _year_last(text: str, found: re.Match[str], order: DateOrder) -> date:
     first, separator, second, year = found[1], found[2], found[3], found[4]
     if separator == ".":
         return _date(text, year, second, first)
-    shown = order_shown(text)
-    if shown is None and _could_be_two(int(first), int(second)) and len(year) == _FULL_YEAR:
+    shown = date_order_of(text)
+    if shown is None and _is_ambiguous(int(first), int(second)) and len(year) == _YEAR_DIGITS:
         if order not in {DateOrder.DAY_FIRST, DateOrder.MONTH_FIRST}:
             raise _ambiguous(text, order)
         shown = order
@@ -111,34 +111,36 @@ def _year_last(text: str, found: re.Match[str], order: DateOrder) -> date:
     return _date(text, year, month, day)
 
 
-def _could_be_two(first: int, second: int) -> bool:
-    return first != second and 0 < first <= _MONTHS_OF_A_YEAR and 0 < second <= _MONTHS_OF_A_YEAR
+def _is_ambiguous(first: int, second: int) -> bool:
+    return first != second and 0 < first <= _MONTHS_PER_YEAR and 0 < second <= _MONTHS_PER_YEAR
 
 
-def _ambiguous(text: str, order: DateOrder) -> NotADate:
-    why = "no other date of the column tells day and month apart"
+def _ambiguous(text: str, order: DateOrder) -> InvalidDate:
+    why = "no other date in the column shows the order of day and month"
     if order is DateOrder.CONTRADICTORY:
-        why = "the column holds both orders of day and month"
-    return NotADate(f"{quote(text)} can be read in two ways, and {why}; {_WANTED}.", ProblemCode.AMBIGUOUS_DATE)
+        why = "the column contains both orders of day and month"
+    return InvalidDate(f"{quote(text)} can be read in two ways, and {why}; {_REMEDY}.", ProblemCode.AMBIGUOUS_DATE)
 
 
 def _month(text: str, name: str) -> str:
     short = "september" if name.casefold() == "sept" else name.casefold()
     for number, month in enumerate(_MONTHS, start=1):
-        if len(short) >= _SHORTEST_NAME and month.startswith(short):
+        if len(short) >= _MIN_MONTH_LETTERS and month.startswith(short):
             return str(number)
-    raise NotADate(f"{quote(text)} has no English name of a month; {_WANTED}.")
+    raise InvalidDate(f"{quote(text)} does not contain an English month name; {_REMEDY}.")
 
 
 def _date(text: str, year: str, month: str, day: str) -> date:
-    if len(year) < _FULL_YEAR:
-        raise NotADate(f"{quote(text)} has a year of two digits; {_WANTED}.")
+    if len(year) < _YEAR_DIGITS:
+        raise InvalidDate(f"{quote(text)} has a two-digit year; {_REMEDY}.")
     if not int(month) or not int(day):
-        raise NotADate(f"{quote(text)} is not a date: a spreadsheet made it of another number; {_WANTED}.")
+        raise InvalidDate(
+            f"{quote(text)} is not a date: a spreadsheet formatted another number as a date; {_REMEDY}."
+        )
     try:
         value = date(int(year), int(month), int(day))
     except ValueError:
-        raise NotADate(f"{quote(text)} is not a day of the calendar; {_WANTED}.") from None
+        raise InvalidDate(f"{quote(text)} is not a valid date; {_REMEDY}.") from None
     if value.year < EARLIEST_YEAR:
-        raise NotADate(f"{quote(text)} lies before {EARLIEST_YEAR}; {_WANTED}.")
+        raise InvalidDate(f"{quote(text)} is before {EARLIEST_YEAR}; {_REMEDY}.")
     return value

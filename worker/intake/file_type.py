@@ -1,6 +1,6 @@
-"""What kind of file this is, by its content and never by its name; and whether it is safe to open.
+"""Detect the type of a file from its content, never from its name, and reject files that are not safe to open.
 
-Reads signatures and the directory of a ZIP archive; opens no cell.
+Reads signatures and the directory of a ZIP archive, but no cells.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from worker.errors import UnreadableRoster
 
 
-class Kind(StrEnum):
-    """The kinds of file that we read; for spreadsheets, also the extension under which they are read."""
+class FileType(StrEnum):
+    """The types of file that can be read; for spreadsheets, also the extension under which they are read."""
 
     TEXT = "csv"
     XLSX = "xlsx"
@@ -24,118 +24,120 @@ class Kind(StrEnum):
     ODS = "ods"
 
 
-#: Of a text file; some four million rows.
-LARGEST_TEXT = 512 * 2**20
-#: Of a spreadsheet before unpacking.
-LARGEST_FILE = 256 * 2**20
-#: Of a spreadsheet when unpacked; about two million rows.
-LARGEST_UNPACKED = 2**30
-LARGEST_UNSUSPICIOUS_PART = 10 * 2**20
-LARGEST_RATIO = 100
-MOST_PARTS = 10_000
+#: The size of a text file with about four million rows.
+MAX_TEXT_BYTES = 512 * 2**20
+#: The size of a spreadsheet before it is unpacked.
+MAX_FILE_BYTES = 256 * 2**20
+#: The size of an unpacked spreadsheet with about two million rows.
+MAX_UNPACKED_BYTES = 2**30
+MAX_UNCHECKED_PART_BYTES = 10 * 2**20
+MAX_COMPRESSION_RATIO = 100
+MAX_PARTS = 10_000
 
-_AS_WORKBOOK = "open it in a spreadsheet program and save it as an Excel workbook (.xlsx) or as CSV UTF-8"
-_LOCKED = "it is protected by a password; save it without one"
+_SAVE_AS = "open it in a spreadsheet program and save it as an Excel workbook (.xlsx) or as CSV UTF-8"
+_LOCKED = "it is password-protected; save it without a password"
 _HTML = re.compile(rb"<(?:!doctype html|html|head|meta|body|table|style|div)\b", re.IGNORECASE)
 _SPREADSHEET_2003 = re.compile(rb"<\?xml\b", re.IGNORECASE)
-_HEAD = 4096
+_HEAD_BYTES = 4096
 #: UTF-16, as the directory of an OLE file has it.
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
-#: What the zipfile module raises for archives that are broken, or odd.
+#: What the zipfile module raises for archives that are damaged or unusual.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, ValueError, EOFError, KeyError)
-_FOREIGN = (
+_OTHER_SIGNATURES = (
     (b"%PDF", "it is a PDF document"),
     (b"\x1f\x8b", "it is a compressed archive; unpack it first"),
     (b"7z\xbc\xaf\x27\x1c", "it is a compressed archive; unpack it first"),
     (b"Rar!", "it is a compressed archive; unpack it first"),
     (b"BZh", "it is a compressed archive; unpack it first"),
-    (b"\x89PNG", "it is a picture"),
-    (b"\xff\xd8\xff", "it is a picture"),
+    (b"\x89PNG", "it is an image"),
+    (b"\xff\xd8\xff", "it is an image"),
     (b"SQLite format 3\x00", "it is a database"),
-    (b"{\\rtf", f"it is a text document; {_AS_WORKBOOK}"),
+    (b"{\\rtf", f"it is a text document; {_SAVE_AS}"),
 )
 
 
-def admit(path: Path, *, name: str) -> Kind:
-    """Return the kind of a file; raise UnreadableRoster when it is none of ours, locked, or too large."""
+def detect_file_type(path: Path, *, name: str) -> FileType:
+    """Return the type of a file; raise UnreadableRoster when it is unsupported, password-protected or too large."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise UnreadableRoster(f"{name}: cannot be opened ({error.strerror}).") from error
     if not head:
         raise UnreadableRoster(f"{name}: the file is empty.")
     if head.startswith(b"PK"):
-        return _admit_archive(path, name=name, size=size)
+        return _detect_archive(path, name=name, size=size)
     if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
-        return _admit_ole(path, name=name, size=size)
-    return _admit_text(head, name=name, size=size)
+        return _detect_ole(path, name=name, size=size)
+    return _detect_text(head, name=name, size=size)
 
 
-def _admit_text(head: bytes, *, name: str, size: int) -> Kind:
-    for signature, what in _FOREIGN:
+def _detect_text(head: bytes, *, name: str, size: int) -> FileType:
+    for signature, what in _OTHER_SIGNATURES:
         if head.startswith(signature):
             raise UnreadableRoster(f"{name}: this is not a spreadsheet: {what}.")
     start = head.removeprefix(b"\xef\xbb\xbf").replace(b"\x00", b"").lstrip(b"\xff\xfe \t\r\n")
     if _HTML.match(start):
-        raise UnreadableRoster(f"{name}: this is a web page under a spreadsheet's name; {_AS_WORKBOOK}.")
+        raise UnreadableRoster(f"{name}: this is a web page with the name of a spreadsheet; {_SAVE_AS}.")
     if _SPREADSHEET_2003.match(start):
-        raise UnreadableRoster(f"{name}: this is an XML file (perhaps an XML Spreadsheet of 2003); {_AS_WORKBOOK}.")
-    _hold_to(size, LARGEST_TEXT, name=name)
-    return Kind.TEXT
+        raise UnreadableRoster(f"{name}: this is an XML file (perhaps XML Spreadsheet 2003); {_SAVE_AS}.")
+    _check_size(size, MAX_TEXT_BYTES, name=name)
+    return FileType.TEXT
 
 
-def _admit_ole(path: Path, *, name: str, size: int) -> Kind:
-    _hold_to(size, LARGEST_FILE, name=name)
+def _detect_ole(path: Path, *, name: str, size: int) -> FileType:
+    _check_size(size, MAX_FILE_BYTES, name=name)
     if _ENCRYPTED_PACKAGE in path.read_bytes():
         raise UnreadableRoster(f"{name}: {_LOCKED}.")
-    return Kind.XLS
+    return FileType.XLS
 
 
-def _admit_archive(path: Path, *, name: str, size: int) -> Kind:
-    _hold_to(size, LARGEST_FILE, name=name)
+def _detect_archive(path: Path, *, name: str, size: int) -> FileType:
+    _check_size(size, MAX_FILE_BYTES, name=name)
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
             names = {part.filename.replace("\\", "/").lower() for part in parts}
-            is_ods = "mimetype" in names and b"opendocument.spreadsheet" in archive.read("mimetype")[:_HEAD]
+            is_ods = "mimetype" in names and b"opendocument.spreadsheet" in archive.read("mimetype")[:_HEAD_BYTES]
     except _DAMAGED as error:
-        raise UnreadableRoster(f"{name}: the workbook is damaged or not complete; get it again.") from error
-    _refuse_bombs(parts, name=name)
-    return _workbook_kind(names, name=name, is_ods=is_ods)
+        raise UnreadableRoster(
+            f"{name}: the workbook is damaged or incomplete; download or export it again."
+        ) from error
+    _reject_zip_bombs(parts, name=name)
+    return _workbook_type(names, name=name, is_ods=is_ods)
 
 
-def _refuse_bombs(parts: list[zipfile.ZipInfo], *, name: str) -> None:
+def _reject_zip_bombs(parts: list[zipfile.ZipInfo], *, name: str) -> None:
     if any(part.flag_bits & 1 for part in parts):
         raise UnreadableRoster(f"{name}: {_LOCKED}.")
     suspicious = any(
-        part.file_size > max(LARGEST_UNSUSPICIOUS_PART, LARGEST_RATIO * part.compress_size) for part in parts
+        part.file_size > max(MAX_UNCHECKED_PART_BYTES, MAX_COMPRESSION_RATIO * part.compress_size) for part in parts
     )
-    if suspicious or len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > LARGEST_UNPACKED:
+    if suspicious or len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES:
         raise UnreadableRoster(
-            f"{name}: the workbook unpacks to far more than a roster holds. Copy the rows that count into a new "
-            "workbook and save that."
+            f"{name}: the workbook unpacks to far more data than a roster has. Copy the rows that you need into a "
+            "new workbook and save that."
         )
 
 
-def _workbook_kind(names: set[str], *, name: str, is_ods: bool) -> Kind:
+def _workbook_type(names: set[str], *, name: str, is_ods: bool) -> FileType:
     if is_ods:
-        return Kind.ODS
+        return FileType.ODS
     if any(part.endswith("workbook.bin") for part in names):
-        return Kind.XLSB
+        return FileType.XLSB
     if any(part.endswith("workbook.xml") for part in names):
-        return Kind.XLSX
-    what = "an archive without a workbook in it; unpack it first"
+        return FileType.XLSX
+    what = "an archive without a workbook; unpack it first"
     if any(part.startswith("word/") for part in names):
-        what = f"a text document; {_AS_WORKBOOK}"
+        what = f"a text document; {_SAVE_AS}"
     elif any(part.startswith("index/") and part.endswith(".iwa") for part in names):
-        what = f"an Apple Numbers file; {_AS_WORKBOOK}"
+        what = f"an Apple Numbers file; {_SAVE_AS}"
     raise UnreadableRoster(f"{name}: this is not a spreadsheet but {what}.")
 
 
-def _hold_to(size: int, limit: int, *, name: str) -> None:
+def _check_size(size: int, limit: int, *, name: str) -> None:
     if size > limit:
         raise UnreadableRoster(
-            f"{name}: the file has {size // 2**20} MB, and {limit // 2**20} MB is the most we read; split it."
+            f"{name}: the file has {size // 2**20} MB; the limit is {limit // 2**20} MB. Split it."
         )

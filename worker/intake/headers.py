@@ -1,4 +1,4 @@
-"""Headings found → our columns: by --map, by their own name, by alias; whatever is left is kept and warned of.
+"""Match the headings of a roster to columns: by --map, by name, by alias. The others are kept, some with a warning.
 
 Knows nothing of files or rows.
 """
@@ -21,20 +21,20 @@ from worker.intake.columns import (
     FIELD_PREFIX,
     PERSON_COLUMNS,
     REGISTRATION_COLUMN,
-    SECOND_CHOICES,
+    WEAK_ALIASES,
 )
 from worker.intake.problems import quote
 from worker.intake.text import clean
 
-_FOLDED = re.compile(r"[\s_\-*\u2010-\u2015]+|[:.]+$")
+_IGNORED = re.compile(r"[\s_\-*\u2010-\u2015]+|[:.]+$")
 _OWN_NAMES = MappingProxyType({name.replace("_", ""): name for name in COLUMNS})
-_KNOWN = MappingProxyType({**SECOND_CHOICES, **ALIASES, **_OWN_NAMES})
-_NEAR = 0.8
-_NAMING = frozenset({*PERSON_COLUMNS, REGISTRATION_COLUMN})
+_KNOWN = MappingProxyType({**WEAK_ALIASES, **ALIASES, **_OWN_NAMES})
+_SIMILARITY = 0.8
+_IDENTIFYING = frozenset({*PERSON_COLUMNS, REGISTRATION_COLUMN})
 
 
-class Claim(IntEnum):
-    """How strongly a heading claims a column; the lower, the stronger."""
+class MatchStrength(IntEnum):
+    """How strongly a heading matches a column; the lower, the stronger."""
 
     MAPPED = 0
     OWN_NAME = 1
@@ -44,92 +44,92 @@ class Claim(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headings:
-    """The headings of a roster and what became of them."""
+    """The headings of a roster and the columns that they match."""
 
-    #: As they stand in the file.
+    #: As they are in the file.
     names: tuple[str, ...]
-    #: Our column for each heading, `field:<name>` included; None: kept, not used.
+    #: The column that each heading matches, `field:<name>` included; None: kept, not imported.
     columns: tuple[str | None, ...]
-    #: Plain sentences; they block nothing.
+    #: Sentences for people; they block nothing.
     warnings: tuple[str, ...] = ()
 
     def heading_of(self, column: str) -> str:
-        """Return the heading of one of our columns as it stands in the file, or our name where there is none."""
+        """Return the heading of a column as it is in the file, or the column's name when it has none."""
         return clean(self.names[self.columns.index(column)]) if column in self.columns else column
 
 
-def fold(heading: str) -> str:
-    """Return a heading without what does not count: case, blanks, `_`, `-`, `*` and accents."""
+def normalize_heading(heading: str) -> str:
+    """Return a heading without case, blanks, `_`, `-`, `*` and accents, which do not count."""
     decomposed = unicodedata.normalize("NFKD", clean(heading))
     bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return _FOLDED.sub("", bare.casefold())
+    return _IGNORED.sub("", bare.casefold())
 
 
 def count_known(headings: Iterable[str]) -> int:
-    """Count the headings that name one of our columns."""
-    return sum(_claim(heading) is not None for heading in headings)
+    """Return how many headings match a column."""
+    return sum(_match(heading) is not None for heading in headings)
 
 
-def names_a_person(headings: Iterable[str]) -> bool:
-    """Tell whether one of these headings can name a person, or a registration of theirs."""
-    return any(claim[1] in _NAMING for heading in headings if (claim := _claim(heading)) is not None)
+def identifies_people(headings: Iterable[str]) -> bool:
+    """Return whether one of these headings can identify a person, or a registration of theirs."""
+    return any(match[1] in _IDENTIFYING for heading in headings if (match := _match(heading)) is not None)
 
 
-def claimed_column(heading: str) -> str:
-    """Return the column that a heading claims by itself; empty for none."""
-    claim = _claim(heading)
-    return claim[1] if claim else ""
+def column_of_heading(heading: str) -> str:
+    """Return the column that a heading matches by itself; empty for none."""
+    match = _match(heading)
+    return match[1] if match else ""
 
 
 def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = MappingProxyType({})) -> Headings:
-    """Match each heading with one of our columns; one that `mapping` maps to nothing is kept and not used.
+    """Match each heading to a column; one that `mapping` maps to nothing is kept and not imported.
 
-    Raises UnreadableRoster when two headings claim one column equally, MissingColumns when no heading names a
+    Raises UnreadableRoster when two headings match one column equally, MissingColumns when no heading identifies a
     person or a registration, UsageError when `mapping` (heading → column) names a heading or a column that does not
     exist.
     """
     mapped = _mapped_positions(headings, mapping)
-    claims = [
-        _as_mapped(mapped[position]) if position in mapped else _claim(heading)
+    matches = [
+        _explicit_match(mapped[position]) if position in mapped else _match(heading)
         for position, heading in enumerate(headings)
     ]
-    columns, lost = _settle(headings, claims)
-    if _NAMING.isdisjoint(columns):
-        raise no_person(headings)
+    columns, lost = _choose_headings(headings, matches)
+    if _IDENTIFYING.isdisjoint(columns):
+        raise missing_person_column(headings)
     return Headings(
         names=tuple(headings),
         columns=columns,
-        warnings=(*lost, *_warn_of_junk(headings), *_warn_of_unknown(headings, claims, mapped)),
+        warnings=(*lost, *_warn_of_invisible(headings), *_warn_of_unknown(headings, matches, mapped)),
     )
 
 
 def check_column(column: str, *, option: str) -> str:
-    """Return our name of a column that a user typed; raise UsageError with the nearest one when it is unknown."""
-    claim = _claim(column)
-    if claim is not None:
-        return claim[1]
-    near = difflib.get_close_matches(fold(column), _KNOWN, n=1, cutoff=0.6)
+    """Return the column that a user typed; raise UsageError with the nearest one when it is unknown."""
+    match = _match(column)
+    if match is not None:
+        return match[1]
+    near = difflib.get_close_matches(normalize_heading(column), _KNOWN, n=1, cutoff=0.6)
     hint = f"did you mean {_KNOWN[near[0]]}?" if near else f"the columns are {', '.join(COLUMNS)} and field:<name>."
     raise UsageError(f"{option}: there is no column {quote(column)}; {hint}")
 
 
-def _claim(heading: str) -> tuple[Claim, str] | None:
+def _match(heading: str) -> tuple[MatchStrength, str] | None:
     text = clean(heading)
     if text.startswith("_"):
         return None
     if text.casefold().startswith(FIELD_PREFIX):
         name = text[len(FIELD_PREFIX) :].strip()
-        return (Claim.OWN_NAME, FIELD_PREFIX + name) if name else None
-    folded = fold(text)
+        return (MatchStrength.OWN_NAME, FIELD_PREFIX + name) if name else None
+    folded = normalize_heading(text)
     if folded in _OWN_NAMES:
-        return Claim.OWN_NAME, _OWN_NAMES[folded]
+        return MatchStrength.OWN_NAME, _OWN_NAMES[folded]
     if folded in ALIASES:
-        return Claim.ALIAS, ALIASES[folded]
-    return (Claim.SECOND_CHOICE, SECOND_CHOICES[folded]) if folded in SECOND_CHOICES else None
+        return MatchStrength.ALIAS, ALIASES[folded]
+    return (MatchStrength.SECOND_CHOICE, WEAK_ALIASES[folded]) if folded in WEAK_ALIASES else None
 
 
-def _as_mapped(column: str) -> tuple[Claim, str] | None:
-    return (Claim.MAPPED, column) if column else None
+def _explicit_match(column: str) -> tuple[MatchStrength, str] | None:
+    return (MatchStrength.MAPPED, column) if column else None
 
 
 def _mapped_positions(headings: Sequence[str], mapping: Mapping[str, str]) -> dict[int, str]:
@@ -138,42 +138,46 @@ def _mapped_positions(headings: Sequence[str], mapping: Mapping[str, str]) -> di
         column = check_column(target, option=f'--map "{heading}={target}"') if target else ""
         if column and column in mapped.values():
             raise UsageError(f"--map: two headings are mapped to {column}; keep one of them.")
-        mapped[_find(headings, heading, target)] = column
+        mapped[_find_heading(headings, heading, target)] = column
     return mapped
 
 
-def _find(headings: Sequence[str], wanted: str, target: str) -> int:
+def _find_heading(headings: Sequence[str], wanted: str, target: str) -> int:
     exact = [position for position, heading in enumerate(headings) if clean(heading) == clean(wanted)]
-    found = exact or [position for position, heading in enumerate(headings) if fold(heading) == fold(wanted)]
+    found = exact or [
+        position
+        for position, heading in enumerate(headings)
+        if normalize_heading(heading) == normalize_heading(wanted)
+    ]
     if len(found) == 1:
         return found[0]
-    problem = "more than one heading reads so" if found else "the file has no such heading"
-    raise UsageError(f'--map "{wanted}={target}": {problem}; it has {_listed(headings)}.')
+    problem = "more than one heading has this name" if found else "the file has no such heading"
+    raise UsageError(f'--map "{wanted}={target}": {problem}; its headings are {_quoted_list(headings)}.')
 
 
-def _settle(
-    headings: Sequence[str], claims: Sequence[tuple[Claim, str] | None]
+def _choose_headings(
+    headings: Sequence[str], matches: Sequence[tuple[MatchStrength, str] | None]
 ) -> tuple[tuple[str | None, ...], list[str]]:
-    """Give each column to its strongest claim; say who lost."""
-    winners: dict[str, tuple[Claim, int]] = {}
-    for strength, position, column in sorted((claim[0], at, claim[1]) for at, claim in enumerate(claims) if claim):
+    """Return the column of each heading, given to the strongest match, and a warning for each heading that lost."""
+    winners: dict[str, tuple[MatchStrength, int]] = {}
+    for strength, position, column in sorted((match[0], at, match[1]) for at, match in enumerate(matches) if match):
         best, winner = winners.setdefault(column, (strength, position))
         if winner != position and best == strength:
             raise UnreadableRoster(
-                f"Two headings claim the column {column}: {quote(headings[winner])} in column {letter(winner)} and "
-                f"{quote(headings[position])} in column {letter(position)}. Rename one of them, or say which with "
-                f'--map "Heading={column}".'
+                f"Two headings match the column {column}: {quote(headings[winner])} in column "
+                f"{column_letter(winner)} and {quote(headings[position])} in column {column_letter(position)}. "
+                f'Rename one of them, or choose one with --map "Heading={column}".'
             )
-    columns = tuple(claim[1] if claim and winners[claim[1]][1] == at else None for at, claim in enumerate(claims))
+    columns = tuple(match[1] if match and winners[match[1]][1] == at else None for at, match in enumerate(matches))
     lost = [
-        f"The heading {quote(headings[at])} is not used: {quote(headings[winners[claim[1]][1]])} is {claim[1]}."
-        for at, claim in enumerate(claims)
-        if claim and winners[claim[1]][1] != at
+        f"The column {quote(headings[at])} is not imported: {quote(headings[winners[match[1]][1]])} is {match[1]}."
+        for at, match in enumerate(matches)
+        if match and winners[match[1]][1] != at
     ]
     return columns, lost
 
 
-def letter(position: int) -> str:
+def column_letter(position: int) -> str:
     """Return the letter that a spreadsheet shows above a column (0 → A)."""
     name = ""
     while position >= 0:
@@ -182,49 +186,49 @@ def letter(position: int) -> str:
     return name
 
 
-def _listed(headings: Iterable[str]) -> str:
+def _quoted_list(headings: Iterable[str]) -> str:
     return ", ".join(quote(heading) for heading in headings if clean(heading)) or "none"
 
 
-def no_person(headings: Sequence[str]) -> MissingColumns:
-    """Return why a file with these headings is no roster."""
-    hint = f'name one of them so, or say which column it is with --map "Heading={PERSON_COLUMNS[2]}"'
-    if any(fold(heading) in AMBIGUOUS for heading in headings):
+def missing_person_column(headings: Sequence[str]) -> MissingColumns:
+    """Return the error for a file whose headings do not identify people."""
+    hint = f'rename one of them, or match one with --map "Heading={PERSON_COLUMNS[2]}"'
+    if any(normalize_heading(heading) in AMBIGUOUS for heading in headings):
         hint = (
-            'if user_id is your own id of a person, use --map "user_id=external_id"; if the LMS\'s, =candidate_id'
+            'if user_id is your own person ID, use --map "user_id=external_id"; if it is the LMS\'s, =candidate_id'
         )
     if any("@" in heading for heading in headings):
-        hint = "the first row seems to hold a person instead of headings: put a row of headings above it"
+        hint = "the first row seems to be a person instead of headings: insert a row of headings above it"
     return MissingColumns(
-        f"These headings do not look like a roster: {_listed(headings)}. A heading that names a person is missing "
-        f"(one of {', '.join(PERSON_COLUMNS)}); {hint}."
+        f"No column identifies the people: the headings are {_quoted_list(headings)}. One of "
+        f"{', '.join(PERSON_COLUMNS)} is needed; {hint}."
     )
 
 
-def _warn_of_junk(headings: Iterable[str]) -> list[str]:
+def _warn_of_invisible(headings: Iterable[str]) -> list[str]:
     return [
-        f"The heading {quote(clean(heading))} holds invisible characters; they were passed over."
+        f"The heading {quote(clean(heading))} contains invisible characters; they were ignored."
         for heading in headings
         if " ".join(heading.split()) != " ".join(clean(heading).split()) and clean(heading)
     ]
 
 
 def _warn_of_unknown(
-    headings: Sequence[str], claims: Sequence[tuple[Claim, str] | None], mapped: Collection[int]
+    headings: Sequence[str], matches: Sequence[tuple[MatchStrength, str] | None], mapped: Collection[int]
 ) -> list[str]:
     warnings = []
-    for position, (heading, claim) in enumerate(zip(headings, claims, strict=True)):
+    for position, (heading, match) in enumerate(zip(headings, matches, strict=True)):
         name = clean(heading)
-        if claim is not None or position in mapped or not name or name.startswith("_"):
+        if match is not None or position in mapped or not name or name.startswith("_"):
             continue
-        if fold(name) in AMBIGUOUS:
+        if normalize_heading(name) in AMBIGUOUS:
             warnings.append(
-                f"The heading {quote(name)} has two meanings and is not used: if it is your own id of a person, "
-                f'use --map "{name}=external_id"; if it is the LMS\'s id, --map "{name}=candidate_id".'
+                f"The column {quote(name)} has two meanings and is not imported: if it is your own person ID, "
+                f'use --map "{name}=external_id"; if it is the LMS\'s, --map "{name}=candidate_id".'
             )
-        elif near := difflib.get_close_matches(fold(name), _KNOWN, n=1, cutoff=_NEAR):
+        elif near := difflib.get_close_matches(normalize_heading(name), _KNOWN, n=1, cutoff=_SIMILARITY):
             column = _KNOWN[near[0]]
             warnings.append(
-                f'The heading {quote(name)} is not used; did you mean {column}? If so: --map "{name}={column}".'
+                f'The column {quote(name)} is not imported; did you mean {column}? If so: --map "{name}={column}".'
             )
     return warnings

@@ -1,4 +1,4 @@
-"""The rows of a kept roster read into the ledger."""
+"""Read the rows of a stored roster into the ledger."""
 
 from __future__ import annotations
 
@@ -10,82 +10,82 @@ from typing import TYPE_CHECKING
 
 from worker.errors import LedgerAway, NothingSent, StaleClaim, Unreachable, UnreadableRoster, UsageError
 from worker.intake import storage
-from worker.intake.accept import open_as, open_job, options_of
-from worker.intake.rows import read_rows
+from worker.intake.accept import create_job, open_with_options
+from worker.intake.options import options_of_job
+from worker.intake.rows import parse_rows
 from worker.ledger import importing, jobs, rows
 from worker.ledger.importing import NewRow
-from worker.model import Action, JobState, RowStatus
+from worker.model import UNREAD, Action, JobState, RowStatus
 
 if TYPE_CHECKING:
-    from worker.intake.accept import Options
     from worker.intake.headers import Headings
+    from worker.intake.options import Options
     from worker.intake.roster_file import RosterFile
     from worker.intake.rows import ParsedRow
     from worker.ledger.database import Transaction
-    from worker.ledger.importing import Transactions
+    from worker.ledger.importing import OpenTransaction
     from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
     from worker.model import RowRules
     from worker.settings import Connection
 
-SEVERAL = "; "
-_UNREAD = (JobState.UPLOADED, JobState.VALIDATING)
+SEPARATOR = "; "
 
 
-def read_in(
+def import_roster(
     ledger: Ledger,
     job_id: int,
     rules: RowRules,
     *,
     owner: str,
-    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+    chunk_context: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
 
-    Each piece of it is written within a `turn`, which may take its time to begin.
+    Each chunk of rows is written within a `chunk_context`, which may wait before it begins.
 
-    `owner` holds the claim on the job (`jobs.take_job`); StaleClaim when somebody else has it by now. A job that
-    a person paused or cancelled meanwhile is read to its end all the same, and stays as it is. Raises NothingSent,
-    the job then being `invalid`, when the file must be mended first; with `strict` so for one invalid row. Killed
-    half way, it is read from the start again.
+    `owner` holds the claim on the job (`jobs.take_job`); raises StaleClaim when another process has taken it over.
+    A job that a person paused or cancelled meanwhile is read to its end, and its state stays as it is. Raises
+    NothingSent, the job then being `invalid`, when the file must be fixed first; with `strict`, one invalid row is
+    enough. If the process is killed half way, the next one reads the roster from the start.
     """
     with ledger.write() as tx:
-        begun = jobs.change_job(tx, job_id, only_from=_UNREAD, state=JobState.VALIDATING)
-        job = _found(tx, job_id)
+        begun = jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.VALIDATING)
+        job = _get_job(tx, job_id)
     if not begun:
         return
     fenced = partial(_fenced, ledger, job_id, owner)
 
     @contextmanager
-    def in_turn() -> Iterator[Transaction]:
-        with turn(), fenced() as tx:
+    def chunk_transaction() -> Iterator[Transaction]:
+        with chunk_context(), fenced() as tx:
             yield tx
 
     try:
-        with storage.at_hand(job.kept_at) as path:
-            read_rows_in(in_turn, job, rules, open_as(path, job.roster, options_of(job)))
+        with storage.local_copy(job.stored_path) as path:
+            import_rows(chunk_transaction, job, rules, open_with_options(path, job.roster, options_of_job(job)))
     except Unreachable as error:
         with fenced() as tx:
-            jobs.change_job(tx, job_id, only_from=_UNREAD, reason=str(error))
+            jobs.change_job(tx, job_id, only_from=UNREAD, reason=str(error))
         raise LedgerAway(str(error)) from None
     except NothingSent as error:
         with fenced() as tx:
-            importing.forget_rows(tx, job_id)
-            jobs.change_job(tx, job_id, only_from=_UNREAD, state=JobState.INVALID, reason=str(error))
+            importing.delete_rows(tx, job_id)
+            jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.INVALID, reason=str(error))
         raise
     with fenced() as tx:
-        if not jobs.change_job(tx, job_id, only_from=_UNREAD, state=JobState.QUEUED):
+        if not jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.QUEUED):
             _explain_if_cancelled(tx, job_id)
     if job.options.get("strict"):
-        _refuse_invalid(ledger, job_id)
+        _reject_invalid_rows(ledger, job_id)
 
 
 @contextmanager
 def _fenced(ledger: Ledger, job_id: int, owner: str) -> Iterator[Transaction]:
-    """Open a transaction of somebody who still holds the claim on the job, and renew it."""
+    """Open a transaction that renews the claim on the job; raise StaleClaim when the owner has lost it."""
     with ledger.write() as tx:
         if not jobs.renew_job(tx, job_id, owner):
-            raise StaleClaim(f"Somebody else has taken job {job_id} over")
+            raise StaleClaim(f"Another process has taken over job {job_id}")
         yield tx
 
 
@@ -94,17 +94,17 @@ def _explain_if_cancelled(tx: Transaction, job_id: int) -> None:
         rows.explain_rows(tx, job_id, None, rows.CANCELLED, "cancelled")
 
 
-def read_rows_in(
-    transaction: Transactions,
+def import_rows(
+    transaction: OpenTransaction,
     job: Job,
     rules: RowRules,
     opened: tuple[RosterFile, Headings],
 ) -> None:
     """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens."""
-    options = options_of(job)
+    options = options_of_job(job)
     file, headings = opened
     warnings: list[str] = []
-    parsed = read_rows(
+    parsed = parse_rows(
         file,
         headings,
         rules=rules,
@@ -114,7 +114,7 @@ def read_rows_in(
         max_rows=options.max_rows,
         warnings=warnings,
     )
-    _refuse_what_cannot_be(options, rules)
+    _reject_unsupported_options(options, rules)
     importing.add_rows(
         transaction,
         job.id,
@@ -125,12 +125,12 @@ def read_rows_in(
     )
     notes = [*file.notes, *headings.warnings, *warnings]
     with transaction() as tx:
-        if not rows.tally(tx, job.id).total:
-            raise UnreadableRoster(f"{job.roster} has headings and no rows below them; nothing was sent")
+        if not rows.count_rows(tx, job.id).total:
+            raise UnreadableRoster(f"{job.roster} has headings but no rows; nothing was sent")
         jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
 
 
-def rehearse(
+def dry_run(
     tx: Transaction,
     file: Path,
     connection: Connection,
@@ -140,33 +140,33 @@ def rehearse(
     name: str | None = None,
     opened: tuple[RosterFile, Headings] | None = None,
 ) -> Job:
-    """Read a roster into a job that is rolled back with `tx`. Raises UnreadableRoster or UsageError.
+    """Read a roster into a job that the caller rolls back with `tx`. Raises UnreadableRoster or UsageError.
 
-    `opened` is the roster, when it was opened before: that may take longer than a transaction should.
+    `opened` is the roster if it is already open: opening it may take longer than a transaction should.
     """
-    job_id = open_job(
+    job_id = create_job(
         tx,
-        kept_at=str(file.absolute()),
+        stored_path=str(file.absolute()),
         name=name or file.name,
         connection=connection,
         options=options,
         report_dir=str(file.parent),
     )
-    opened = opened or open_as(file, name or file.name, options)
-    read_rows_in(importing.within(tx), _found(tx, job_id), rules, opened)
-    return _found(tx, job_id)
+    opened = opened or open_with_options(file, name or file.name, options)
+    import_rows(importing.inside(tx), _get_job(tx, job_id), rules, opened)
+    return _get_job(tx, job_id)
 
 
-def _found(tx: Transaction, job_id: int) -> Job:
+def _get_job(tx: Transaction, job_id: int) -> Job:
     job = jobs.find_job(tx, job_id)
     if job is None:
         raise UsageError(f"There is no job {job_id}")
     return job
 
 
-def _refuse_what_cannot_be(options: Options, rules: RowRules) -> None:
+def _reject_unsupported_options(options: Options, rules: RowRules) -> None:
     if options.update_existing and Action.UPDATE not in rules.actions:
-        raise UsageError("--update-existing: this LMS offers no way to change people; leave the option out")
+        raise UsageError("--update-existing: this LMS cannot change people; leave the option out")
 
 
 def _new_rows(parsed: Iterator[ParsedRow]) -> Iterator[NewRow]:
@@ -176,19 +176,20 @@ def _new_rows(parsed: Iterator[ParsedRow]) -> Iterator[NewRow]:
             cells=each.raw.cells,
             parsed=each.row,
             error=" ".join(problem.message for problem in each.problems),
-            code=SEVERAL.join(dict.fromkeys(problem.code for problem in each.problems)),
-            column=SEVERAL.join(dict.fromkeys(problem.column for problem in each.problems if problem.column)),
+            code=SEPARATOR.join(dict.fromkeys(problem.code for problem in each.problems)),
+            column=SEPARATOR.join(dict.fromkeys(problem.column for problem in each.problems if problem.column)),
         )
 
 
-def _refuse_invalid(ledger: Ledger, job_id: int) -> None:
+def _reject_invalid_rows(ledger: Ledger, job_id: int) -> None:
     with ledger.write() as tx:
-        count = rows.tally(tx, job_id).by_status[RowStatus.INVALID]
+        count = rows.count_rows(tx, job_id).by_status[RowStatus.INVALID]
         if not count:
             return
-        reason = f"--strict: {count} invalid rows, so nothing was sent; mend them, or leave --strict out"
+        invalid = "1 row is invalid" if count == 1 else f"{count} rows are invalid"
+        reason = f"--strict: {invalid}, so nothing was sent; fix the errors, or leave --strict out"
         rows.explain_rows(
-            tx, job_id, None, "Not sent, since --strict was given and other rows are invalid", "strict"
+            tx, job_id, None, "Not sent, because --strict was given and other rows are invalid", "strict"
         )
         jobs.change_job(tx, job_id, state=JobState.INVALID, reason=reason)
     raise UnreadableRoster(reason)

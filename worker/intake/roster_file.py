@@ -1,6 +1,6 @@
-"""Open a roster, whatever it is: its headings, its rows under the spreadsheet's own numbers, and what we noted.
+"""Open a roster of any file type: its headings, its rows with the spreadsheet's row numbers, and notes.
 
-Knows no column: what a heading means stands in headers.py.
+Knows no column: headers.py matches headings to columns.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pathlib import Path
 from worker.errors import UnreadableRoster
 from worker.intake.csv_files.reader import open_csv
 from worker.intake.excel.reader import open_spreadsheet
-from worker.intake.file_type import Kind, admit
-from worker.intake.headers import count_known, names_a_person
+from worker.intake.file_type import FileType, detect_file_type
+from worker.intake.headers import count_known, identifies_people
 from worker.intake.text import is_blank
 from worker.model import RawRow
 
-#: Titles and remarks may stand above the headings; further down nobody looks for them.
-_ROWS_ABOVE = 20
-_LEAST_HEADINGS = 2
+#: Titles and remarks may be above the headings; headings are looked for in this many rows.
+_MAX_HEADING_ROW = 20
+_MIN_HEADINGS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A row as it stood, and the cells that are not what they seem (position → a `ProblemCode`)."""
+    """A row as it is in the file, and what is wrong with some of its cells (position → a `ProblemCode`)."""
 
     raw: RawRow
     flaws: dict[int, str] = field(default_factory=dict)
@@ -33,21 +33,21 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterFile:
-    """An opened roster; its rows can be gone over as often as one likes."""
+    """An open roster; its rows can be read any number of times."""
 
     #: The file's original name, for messages.
     name: str
     headings: tuple[str, ...]
-    #: The number of the row in which the headings stand.
+    #: The number of the row of headings.
     heading_row: int
-    #: Plain sentences: the encoding taken, sheets passed over, …
+    #: Sentences for people: the encoding, the sheets that were not read, …
     notes: tuple[str, ...]
-    #: Positions of the columns with numbers whose leading zeros, if any, cannot be seen.
-    bare_numbers: frozenset[int] = frozenset()
+    #: Positions of the columns with numbers whose leading zeros, if any, are not known.
+    unformatted_columns: frozenset[int] = frozenset()
     #: The sheet that is read, and the others of the workbook; empty for a text file.
     sheet: str = ""
     other_sheets: tuple[str, ...] = ()
-    source: Callable[[], Iterable[Record]]
+    read_records: Callable[[], Iterable[Record]]
 
     def rows(self) -> Iterator[RawRow]:
         """Yield the rows with data, padded to the headings; longer only where a text file's row is."""
@@ -56,18 +56,18 @@ class RosterFile:
     def records(self) -> Iterator[Record]:
         """Yield the rows with data, and what is wrong with single cells."""
         width = len(self.headings)
-        for record in self.source():
+        for record in self.read_records():
             if record.raw.row > self.heading_row and not _is_empty(record):
-                yield _fitted(record, width)
+                yield _fit_to_width(record, width)
 
 
 def open_roster(path: Path, *, name: str, sheet: str | None = None, encoding: str | None = None) -> RosterFile:
-    """Open a roster by its content; `name` is the file's original name, for `path` may be a stored copy.
+    """Open a roster by its content; `name` is the file's original name, because `path` may be a stored copy.
 
-    Raises UnreadableRoster when it cannot be read with certainty, UsageError when `encoding` is none.
+    Raises UnreadableRoster when it cannot be read with certainty, UsageError when `encoding` is unknown.
     """
-    kind = admit(path, name=name)
-    if kind is Kind.TEXT:
+    kind = detect_file_type(path, name=name)
+    if kind is FileType.TEXT:
         return _open_text(path, name=name, sheet=sheet, encoding=encoding)
     workbook = open_spreadsheet(path, kind, name=name, sheet=sheet)
 
@@ -80,11 +80,15 @@ def open_roster(path: Path, *, name: str, sheet: str | None = None, encoding: st
         name=name,
         headings=found.cells + ("",) * (workbook.width - len(found.cells)),
         heading_row=found.row,
-        notes=(*workbook.notes, *notes, *_ignored(encoding, "--encoding", "a spreadsheet has none to choose")),
-        bare_numbers=workbook.bare_numbers,
+        notes=(
+            *workbook.notes,
+            *notes,
+            *_note_ignored(encoding, "--encoding", "a spreadsheet has no encoding to choose"),
+        ),
+        unformatted_columns=workbook.unformatted_columns,
         sheet=workbook.sheet,
         other_sheets=workbook.other_sheets,
-        source=source,
+        read_records=source,
     )
 
 
@@ -101,24 +105,24 @@ def _open_text(path: Path, *, name: str, sheet: str | None, encoding: str | None
         name=name,
         headings=found.cells[:width],
         heading_row=found.row,
-        notes=(*text.notes, *notes, *_ignored(sheet, "--sheet", "a text file has no sheets")),
-        source=source,
+        notes=(*text.notes, *notes, *_note_ignored(sheet, "--sheet", "a text file has no sheets")),
+        read_records=source,
     )
 
 
 def _find_headings(records: Iterable[Record], *, name: str) -> tuple[RawRow, list[str]]:
-    """Return the row of headings: the first row, unless a row just below it has headings that we know."""
-    head = list(itertools.islice((record.raw for record in records if not _is_empty(record)), _ROWS_ABOVE))
+    """Return the row of headings: the first row, unless a row just below it has known headings."""
+    head = list(itertools.islice((record.raw for record in records if not _is_empty(record)), _MAX_HEADING_ROW))
     if not head:
-        raise UnreadableRoster(f"{name}: the file holds no rows; put a row of headings at the top.")
+        raise UnreadableRoster(f"{name}: the file has no rows; insert a row of headings at the top.")
     for row in head:
-        if count_known(row.cells) >= _LEAST_HEADINGS and names_a_person(row.cells):
-            above = f"The headings stand in row {row.row}; what is above them was not read."
+        if count_known(row.cells) >= _MIN_HEADINGS and identifies_people(row.cells):
+            above = f"The headings are in row {row.row}; the rows above them were not read."
             return row, [] if row is head[0] else [above]
     return head[0], []
 
 
-def _ignored(value: str | None, option: str, why: str) -> list[str]:
+def _note_ignored(value: str | None, option: str, why: str) -> list[str]:
     return [f"{option} was not used: {why}."] if value else []
 
 
@@ -126,7 +130,7 @@ def _is_empty(record: Record) -> bool:
     return not record.flaws and all(map(is_blank, record.raw.cells))
 
 
-def _fitted(record: Record, width: int) -> Record:
+def _fit_to_width(record: Record, width: int) -> Record:
     """Pad a short row, and cut blank cells beyond the headings."""
     row = record.raw
     if len(row.cells) == width:

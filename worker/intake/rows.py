@@ -1,4 +1,4 @@
-"""Raw row → candidate, course and action, or all the reasons why not; a bad row stops no neighbour."""
+"""Parse each row into a candidate, a course and an action, or into all of its problems; other rows go on."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from itertools import islice
 from types import MappingProxyType
 
 from worker.errors import MissingColumns, UsageError
-from worker.intake.column_stats import survey
+from worker.intake.column_stats import collect_column_stats
 from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS, FIELD_PREFIX, ID_COLUMNS, PERSON_COLUMNS
-from worker.intake.headers import Headings, no_person
-from worker.intake.problems import FLAWS, ProblemCode, excel_error, quote
+from worker.intake.headers import Headings, missing_person_column
+from worker.intake.problems import CELL_REMEDIES, ProblemCode, excel_error_code, quote
 from worker.intake.roster_file import Record, RosterFile
-from worker.intake.row_rules import Demands, Fills, choose_column, collect_fills
+from worker.intake.row_rules import DefaultValues, RowRequirements, choose_column, collect_defaults
 from worker.intake.text import clean
-from worker.intake.values import RowValues, Setting, check_fields, check_values
+from worker.intake.values import ParseContext, RowValues, check_fields, check_values
 from worker.model import Candidate, Course, Problem, RawRow, RosterRow, RowRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedRow:
-    """A row as it stood, with what it means or all that is wrong with it."""
+    """A row as it is in the file, with its meaning or all of its problems."""
 
     raw: RawRow
     #: None when there are problems.
     row: RosterRow | None
-    #: Under the headings as they stand in the file, in the order of the columns.
+    #: Under the headings as they are in the file, in the order of the columns.
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def read_rows(
+def parse_rows(
     file: RosterFile,
     headings: Headings,
     *,
@@ -42,58 +42,59 @@ def read_rows(
     max_rows: int | None = None,
     warnings: list[str] | None = None,
 ) -> Iterator[ParsedRow]:
-    """Read the rows of a roster, each with its meaning or its problems; those of the file go to `warnings`.
+    """Parse the rows of a roster, each with its meaning or its problems; warnings on the file go to `warnings`.
 
-    Goes over the file twice, for what decides about a date may stand in its last row. Raises UsageError for options
-    that cannot be, UnreadableRoster for a file that is no roster; both at once, not at the first row.
+    Reads the file twice, because the last row may decide how the dates of a column are read. Raises UsageError for
+    options that are not valid, UnreadableRoster for a file that is not a roster; both at the call, not at the first
+    row.
     """
     for option, number in (("--start-row", start_row), ("--max-rows", max_rows)):
         if number is not None and number < 1:
             raise UsageError(f"{option} must be 1 or more.")
-    _refuse_without_people(file.name, headings, set_values, rules)
-    fills = collect_fills(set_values, course, rules)
-    found = survey(file, headings)
+    _require_person_column(file.name, headings, set_values, rules)
+    fills = collect_defaults(set_values, course, rules)
+    found = collect_column_stats(file, headings)
     if warnings is not None:
         warnings.extend(found.warnings)
-    reader = RowReader(
+    reader = RowParser(
         headings=headings,
         rules=rules,
-        demands=Demands(rules=rules, columns=headings.columns),
-        fills=fills,
-        setting=Setting(orders=found.orders),
+        requirements=RowRequirements(rules=rules, columns=headings.columns),
+        defaults=fills,
+        context=ParseContext(date_orders=found.date_orders),
     )
     records = (record for record in file.records() if record.raw.row >= (start_row or 1))
     return map(reader.parse, islice(records, max_rows))
 
 
-def _refuse_without_people(name: str, headings: Headings, set_values: Mapping[str, str], rules: RowRules) -> None:
-    """Raise MissingColumns when no heading names a person and no row can take a step by its external id alone."""
+def _require_person_column(name: str, headings: Headings, set_values: Mapping[str, str], rules: RowRules) -> None:
+    """Raise MissingColumns when no heading identifies a person and no row can be known by its external id alone."""
     steps = "action" in headings.columns or "action" in set_values
     if set(PERSON_COLUMNS).isdisjoint(headings.columns) and not (rules.finds_by_external_id and steps):
-        raise MissingColumns(f"{name}: {no_person(headings.names)}")
+        raise MissingColumns(f"{name}: {missing_person_column(headings.names)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowReader:
-    """What is the same for all rows of a roster; `parse` reads one of them."""
+class RowParser:
+    """What is the same for all rows of a roster; `parse` parses one of them."""
 
     headings: Headings
     rules: RowRules
-    demands: Demands
-    fills: Fills
-    setting: Setting
+    requirements: RowRequirements
+    defaults: DefaultValues
+    context: ParseContext
 
     def parse(self, record: Record) -> ParsedRow:
-        """Read one row: all of its problems at once."""
+        """Parse one row and report all of its problems at once."""
         own, problems = self._own_values(record)
         given = frozenset(own).union(problem.column for problem in problems if problem.column)
-        values = self.fills.fill(own, given)
+        values = self.defaults.apply(own, given)
         fields = {column[len(FIELD_PREFIX) :]: value for column, value in values.items() if _is_field(column)}
-        setting = Setting(orders=self.setting.orders)
+        setting = ParseContext(date_orders=self.context.date_orders)
         checked, refused = check_values(self._relevant(values), setting)
         problems += refused
         problems += check_fields(fields)
-        problems += self.demands.problems(checked, given.union(values))
+        problems += self.requirements.problems_of(checked, given.union(values))
         return ParsedRow(
             raw=record.raw,
             row=None if problems else _roster_row(record.raw.row, checked, fields),
@@ -102,25 +103,25 @@ class RowReader:
         )
 
     def _own_values(self, record: Record) -> tuple[dict[str, str], list[Problem]]:
-        """Return the row's own values by column, and the problems of cells that are not what they seem."""
+        """Return the row's own values by column, and the problems of cells that do not contain what they show."""
         values: dict[str, str] = {}
         problems: list[Problem] = []
         for at, (column, cell) in enumerate(zip(self.headings.columns, record.raw.cells, strict=False)):
             if column is None or not (cell or at in record.flaws):
                 continue
             text = clean(cell)
-            code = record.flaws.get(at) or excel_error(text)
+            code = record.flaws.get(at) or excel_error_code(text)
             if code and (code != ProblemCode.LOST_DIGITS or column in ID_COLUMNS):
-                message = f"{quote(text)}: {FLAWS[code]}" if text else FLAWS[code].capitalize()
+                message = f"{quote(text)}: {CELL_REMEDIES[code]}" if text else CELL_REMEDIES[code].capitalize()
                 problems.append(Problem(column=column, code=code, message=message))
             elif text:
                 values[column] = text
         if surplus := len(record.raw.cells) - len(self.headings.columns):
-            problems.append(_too_many(surplus))
+            problems.append(_too_many_cells(surplus))
         return values, problems
 
     def _relevant(self, values: Mapping[str, str]) -> dict[str, str]:
-        """Leave out what does not count for this connection, so that it cannot make a row invalid."""
+        """Leave out what this connection does not use, so that it cannot make a row invalid."""
         chosen = choose_column(values, allowed=self.rules.course_columns)
         unused = {column for column in COURSE_COLUMNS if column != chosen}
         unused |= set() if self.rules.needs_behavior else {"behavior"}
@@ -142,10 +143,10 @@ def _is_field(column: str) -> bool:
     return column.startswith(FIELD_PREFIX)
 
 
-def _too_many(surplus: int) -> Problem:
+def _too_many_cells(surplus: int) -> Problem:
     message = (
         f"The row has {surplus} more {'cell' if surplus == 1 else 'cells'} than there are headings, so its values "
-        "may stand in the wrong columns; put quotation marks around a cell that holds the separator."
+        "may be in the wrong columns; put quotation marks around a cell that contains the separator."
     )
     return Problem(column=None, code=ProblemCode.TOO_MANY_CELLS.value, message=message)
 

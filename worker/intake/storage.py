@@ -1,6 +1,6 @@
-"""Files elsewhere, by fsspec: fetched whole, put whole, removed; failures in plain words.
+"""Store, fetch and remove files in a folder or, with fsspec, at an address; report failures in plain words.
 
-An address may hold a password or a signature, and so may what a library says of a failure: no message has either.
+An address may contain a password or a signature, and so may a library's error: no message shows either.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from worker.errors import Unreachable, UsageError
 
-#: What each kind of address needs; None where nothing more is needed.
+#: The Python package that each kind of address needs; None if it needs none.
 PACKAGES: Mapping[str, str | None] = {
     "https": None,
     "http": None,
@@ -33,23 +33,25 @@ PACKAGES: Mapping[str, str | None] = {
     "smb": "smbprotocol",
     "webdav": "webdav4",
 }
-#: Kinds of addresses at which files can be kept; `local` is a folder as fsspec sees it.
-STORES = frozenset(PACKAGES) - {"http", "https"} | {"local"}
-_PIECE = 1 << 20
-_WEB = {"http", "https"}
-#: With these a put is whole or not at all by itself; fsspec's move takes brackets for a pattern there.
-_WHOLE = {"s3", "gs", "gcs", "az", "abfs"}
-#: A line that its host dropped must not be taken up again.
-_ANEW = {"skip_instance_cache": True}
+#: The kinds of address at which files can be stored; `local` is fsspec's name for a folder.
+STORE_SCHEMES = frozenset(PACKAGES) - {"http", "https"} | {"local"}
+_CHUNK = 1 << 20
+#: A row of a roster takes about this many bytes.
+BYTES_PER_ROW = 80
+_WEB_SCHEMES = {"http", "https"}
+#: With these a put is atomic by itself, and fsspec's move treats brackets as a pattern.
+_ATOMIC_PUT = {"s3", "gs", "gcs", "az", "abfs"}
+#: A cached connection may have been closed by its host.
+_NEW_CONNECTION = {"skip_instance_cache": True}
 
 
 def is_address(place: str) -> bool:
-    """Tell whether a place is elsewhere, and no path of this machine."""
+    """Return whether a place is an address, and not a path of this machine."""
     return "://" in place
 
 
-def below(address: str, name: str) -> str:
-    """Return the address of what is called `name` there."""
+def join_address(address: str, name: str) -> str:
+    """Return the address of `name` below an address."""
     return f"{address.rstrip('/')}/{name}"
 
 
@@ -58,12 +60,12 @@ def scheme_of(address: str) -> str:
     return address.partition("://")[0].casefold()
 
 
-def refuse_unwritable(address: str) -> None:
-    """Raise UsageError when nothing can be kept at such an address."""
+def check_writable(address: str) -> None:
+    """Raise UsageError when files cannot be stored at such an address."""
     scheme = scheme_of(address)
-    if scheme not in STORES:
-        known = ", ".join(f"{each}://" for each in sorted(STORES))
-        raise UsageError(f"files: nothing can be kept at {scheme}://; known are {known} and paths")
+    if scheme not in STORE_SCHEMES:
+        known = ", ".join(f"{each}://" for each in sorted(STORE_SCHEMES))
+        raise UsageError(f"files: files cannot be stored at {scheme}://; supported are {known} and paths")
 
 
 def redacted(address: str) -> str:
@@ -78,13 +80,13 @@ def redacted(address: str) -> str:
 
 
 def fetch(address: str, path: Path, *, largest: float = math.inf) -> None:
-    """Write what an address holds into a file of this machine. Raises UsageError, also when it has more bytes."""
+    """Download an address to a file. Raises UsageError, also when it has more than `largest` bytes."""
     import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
 
-    options: dict[str, Any] = {"block_size": 0} if scheme_of(address) in _WEB else {}
+    options: dict[str, Any] = {"block_size": 0} if scheme_of(address) in _WEB_SCHEMES else {}
     with (
-        _in_plain_words(address, "be fetched"),
-        fsspec.open(address, "rb", **_ANEW, **options) as remote,
+        _plain_errors(address, "be fetched"),
+        fsspec.open(address, "rb", **_NEW_CONNECTION, **options) as remote,
         path.open("wb") as local,
     ):
         whole = _copy(remote, local, largest)
@@ -93,8 +95,8 @@ def fetch(address: str, path: Path, *, largest: float = math.inf) -> None:
 
 
 @contextmanager
-def at_hand(place: str) -> Iterator[Path]:
-    """Have the file at a path or an address on this machine until the block ends. Raises UsageError."""
+def local_copy(place: str) -> Iterator[Path]:
+    """Yield the path of a local copy of the file at a path or address, until the block ends. Raises UsageError."""
     if not is_address(place):
         yield Path(place)
         return
@@ -105,10 +107,10 @@ def at_hand(place: str) -> Iterator[Path]:
 
 
 def put(path: Path, address: str) -> None:
-    """Put a file to an address, whole or not at all. Raises UsageError."""
-    with _in_plain_words(address, "be written"):
-        system, target = _opened(address)
-        if scheme_of(address) in _WHOLE:
+    """Upload a file to an address, atomically. Raises UsageError."""
+    with _plain_errors(address, "be written"):
+        system, target = _open_address(address)
+        if scheme_of(address) in _ATOMIC_PUT:
             system.put_file(str(path), target)
             return
         part = f"{target}.{uuid4().hex[:12]}.part"
@@ -125,86 +127,88 @@ def put(path: Path, address: str) -> None:
 
 
 def remove(address: str) -> None:
-    """Remove a file, or a folder with all that is in it; nothing when it is not there. Raises UsageError."""
-    with _in_plain_words(address, "be removed"):
-        system, target = _opened(address)
+    """Remove a file, or a folder with its contents; do nothing when it does not exist. Raises UsageError."""
+    with _plain_errors(address, "be removed"):
+        system, target = _open_address(address)
         if system.isdir(target):
             system.rm(target, recursive=True)
         elif system.exists(target):
             system.rm_file(target)
 
 
-def _opened(address: str) -> tuple[Any, str]:
+def _open_address(address: str) -> tuple[Any, str]:
     import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
 
-    system, target = fsspec.core.url_to_fs(address, **_ANEW)
+    system, target = fsspec.core.url_to_fs(address, **_NEW_CONNECTION)
     return system, target
 
 
 @contextmanager
-def _in_plain_words(address: str, what: str) -> Iterator[None]:
+def _plain_errors(address: str, what: str) -> Iterator[None]:
     try:
         yield
     except ImportError:
         scheme = scheme_of(address)
         package = PACKAGES.get(scheme) or "for it"
-        raise UsageError(f"{scheme}:// needs the Python package {package}; install it beside Roster") from None
+        raise UsageError(
+            f"{scheme}:// needs the Python package {package}; install it into Roster's environment"
+        ) from None
     except Exception as error:  # noqa: BLE001 - each kind of address has errors of its own
         cause = _cause(error, address)
         lasting = isinstance(cause, FileNotFoundError | PermissionError) or hasattr(cause, "status")
         kind = UsageError if lasting else Unreachable
-        raise kind(f"{redacted(address)} {_said(cause, what)}") from None
+        raise kind(f"{redacted(address)} {_failure_text(cause, what)}") from None
 
 
 def _cause(error: BaseException, address: str) -> BaseException:
-    """Return the error of a chain that says most: a plain one, or else the one that began it."""
+    """Return the error of a chain that says most: a missing file or a missing right, or else the first cause."""
     chain = [error]
     while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)
-    if scheme_of(address) in _WEB:  # whatever happens is called "not found" at first
+    if scheme_of(address) in _WEB_SCHEMES:  # whatever happens is called "not found" at first
         return chain[-1]
     return next((each for each in chain if isinstance(each, FileNotFoundError | PermissionError)), chain[-1])
 
 
-def _said(cause: BaseException, what: str) -> str:
-    """Return what became of it, without the library's own words."""
+def _failure_text(cause: BaseException, what: str) -> str:
+    """Return what failed and why, without the library's own words."""
     status = getattr(cause, "status", None)
     if isinstance(status, int) and status != HTTPStatus.NOT_FOUND:
         return f"could not {what}: its host answered {status}"
     if isinstance(cause, FileNotFoundError) or status == HTTPStatus.NOT_FOUND:
-        return "is not there"
+        return "does not exist"
     if isinstance(cause, PermissionError):
-        return f"may not {what} with this account"
+        return f"may not {what} by this account"
     if isinstance(cause, OSError):
         return f"could not {what}: its host cannot be reached"
     return f"could not {what} ({type(cause).__name__})"
 
 
 def _copy(remote: BinaryIO, local: BinaryIO, largest: float) -> bool:
-    """Copy a file as it comes; False when it is too large, and was left off."""
-    while piece := remote.read(_PIECE):
+    """Copy a file in chunks; return False when it is too large and was not copied to its end."""
+    while piece := remote.read(_CHUNK):
         if local.tell() + len(piece) > largest:
             return False
         local.write(piece)
     return True
 
 
-def keep(path: Path, store: str, mark: str) -> str:
-    """Copy the file to where it stays, whole or not at all, and return its path or address.
+def store_roster(path: Path, store: str, digest: str) -> str:
+    """Copy a roster into the store, atomically, and return its path or address.
 
-    In a folder it is readable by its owner alone. Raises UsageError when there is no room or no right.
+    In a folder only its owner can read it. Raises UsageError when there is no space or no permission.
     """
-    name = f"{mark[:32]}{path.suffix.lower()[:10]}"
+    name = f"{digest[:32]}{path.suffix.lower()[:10]}"
     if is_address(store):
-        address = below(store, name)
+        address = join_address(store, name)
         put(path, address)
         return address
-    return str(_keep_here(path, Path(store) / name))
+    return str(_store_in_folder(path, Path(store) / name))
 
 
-def _keep_here(path: Path, target: Path) -> Path:
+def _store_in_folder(path: Path, target: Path) -> Path:
     files = target.parent
-    # Several threads, and the same process number in several containers, may keep the same roster at once.
+    # Several threads, and processes with one number in several containers, may store the same roster at once.
     part = target.with_name(f"{target.name}.{uuid4().hex[:12]}.part")
     try:
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -217,6 +221,15 @@ def _keep_here(path: Path, target: Path) -> Path:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise UsageError(
-            f"The roster cannot be kept in {files}: {error.strerror}. Nothing was sent; make room or set `files`"
+            f"The roster cannot be stored in {files}: {error.strerror}. Nothing was sent; "
+            "free some space or set `files`"
         ) from None
     return target
+
+
+def estimate_rows(stored_path: str) -> int:
+    """Return about how many rows a stored roster has, by its size; 0 when this machine has no such file."""
+    try:
+        return Path(stored_path).stat().st_size // BYTES_PER_ROW
+    except OSError:
+        return 0

@@ -1,6 +1,6 @@
-"""What the value of each column must be: the pydantic model of a row, each refusal with a code and a remedy.
+"""Validate the value of each column: the pydantic model of a row; each problem has a code and a remedy.
 
-Knows single values alone; what a row as a whole must have stands in rows.py.
+Checks single values only; row_rules.py checks what a row as a whole must have.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic_core import PydanticCustomError
 
 from worker.intake.columns import FIELD_PREFIX
-from worker.intake.dates import DateOrder, NotADate, read_date
+from worker.intake.dates import DateOrder, InvalidDate, parse_date
 from worker.intake.problems import ProblemCode, quote
 from worker.model import Action, Problem
 
-LONGEST_TEXT = 255
-LONGEST_FIELD = 4000
-LONGEST_LOCAL_PART = 64
-LONGEST_EMAIL = 254
+MAX_TEXT = 255
+MAX_FIELD = 4000
+MAX_LOCAL_PART = 64
+MAX_EMAIL = 254
 _PLAIN_LOCAL_PART = re.compile(r"(?=.{1,64}$)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
-_ROUNDED = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+")
-_WHOLE = re.compile(r"([0-9]+)[.]0+")
-#: Excel keeps fifteen digits; from this length on, zeros for all the rest are no chance.
-_ZEROS_FOR_THE_REST = re.compile(r"[0-9]{15}0{2,}")
+_SCIENTIFIC_NOTATION = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+")
+_WHOLE_NUMBER = re.compile(r"([0-9]+)[.]0+")
+#: Excel keeps fifteen digits; trailing zeros after them are then no coincidence.
+_TRAILING_ZEROS = re.compile(r"[0-9]{15}0{2,}")
 _QUOTED_DIGITS = re.compile(r"'[0-9]")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
-_WORDS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
+_BOOLEANS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
 
 
 @dataclass(slots=True)
-class Setting:
-    """What a value must be seen in: how its column writes dates; and where warnings go."""
+class ParseContext:
+    """What parsing a value needs to know, the date order of its column; and the warnings collected meanwhile."""
 
-    orders: Mapping[str, DateOrder] = field(default_factory=dict)
+    date_orders: Mapping[str, DateOrder] = field(default_factory=dict)
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -49,8 +49,8 @@ def _refusal(code: ProblemCode, message: str) -> PydanticCustomError:
 
 
 def _text(text: str) -> str:
-    if len(text) > LONGEST_TEXT:
-        message = f"{quote(text)} has {len(text)} characters; {LONGEST_TEXT} is the most."
+    if len(text) > MAX_TEXT:
+        message = f"{quote(text)} has {len(text)} characters; the limit is {MAX_TEXT}."
         raise _refusal(ProblemCode.VALUE_TOO_LONG, message)
     return text
 
@@ -58,14 +58,14 @@ def _text(text: str) -> str:
 def _id(text: str) -> str:
     if _QUOTED_DIGITS.match(text):
         text = text[1:]
-    if _ROUNDED.fullmatch(text) or _ZEROS_FOR_THE_REST.fullmatch(text):
-        message = f"{quote(text)} was rounded by a spreadsheet and is not the id any more; enter it anew, as text."
+    if _SCIENTIFIC_NOTATION.fullmatch(text) or _TRAILING_ZEROS.fullmatch(text):
+        message = f"{quote(text)} was rounded by a spreadsheet and is no longer the id; enter it again, as text."
         raise _refusal(ProblemCode.LOST_DIGITS, message)
-    whole = _WHOLE.fullmatch(text)
+    whole = _WHOLE_NUMBER.fullmatch(text)
     return _text(whole[1] if whole else text)
 
 
-def _number_of_lms(text: str) -> str:
+def _lms_number(text: str) -> str:
     text = _id(text)
     if not (text.isascii() and text.isdigit()):
         message = f"{quote(text)} is not a number; enter the number that the LMS shows."
@@ -75,30 +75,30 @@ def _number_of_lms(text: str) -> str:
 
 def _email(text: str) -> str:
     local_part, _, domain = text.rpartition("@")
-    is_plain = _PLAIN_LOCAL_PART.fullmatch(local_part) and len(text) <= LONGEST_EMAIL
+    is_plain = _PLAIN_LOCAL_PART.fullmatch(local_part) and len(text) <= MAX_EMAIL
     if not (_is_address(f"a@{domain}") if is_plain else _is_address(text)):
-        remedy = "leave only what stands between < and >" if "<" in text else "correct it, as in ann@example.com"
+        remedy = "keep only the address between < and >" if "<" in text else "correct it, as in ann@example.com"
         raise _refusal(ProblemCode.INVALID_EMAIL, f"{quote(text)} is not an e-mail address; {remedy}.")
     return text
 
 
 @functools.lru_cache(maxsize=4096)
 def _is_address(text: str) -> bool:
-    """Tell whether a text is an e-mail address and nothing else; kept, because a roster has few domains."""
+    """Return whether a text is an e-mail address and nothing else; cached, because a roster has few domains."""
     try:
         parts = email_validator.validate_email(text, check_deliverability=False)
     except email_validator.EmailNotValidError:
         return False
-    return len(parts.local_part) <= LONGEST_LOCAL_PART
+    return len(parts.local_part) <= MAX_LOCAL_PART
 
 
 def _date(text: str, info: ValidationInfo) -> date:
     setting, column = info.context, info.field_name or ""
-    if not isinstance(setting, Setting):
-        setting = Setting()
+    if not isinstance(setting, ParseContext):
+        setting = ParseContext()
     try:
-        read = read_date(text, setting.orders.get(column, DateOrder.UNDECIDED))
-    except NotADate as error:
+        read = parse_date(text, setting.date_orders.get(column, DateOrder.UNDECIDED))
+    except InvalidDate as error:
         raise _refusal(error.code, str(error)) from None
     if read.warning:
         setting.warnings.append((column, read.warning))
@@ -108,7 +108,7 @@ def _date(text: str, info: ValidationInfo) -> date:
 def _past(value: date) -> date:
     if value > datetime.now(UTC).date():
         raise _refusal(
-            ProblemCode.INVALID_DATE, f"{value.isoformat()} lies in the future; correct the date of birth."
+            ProblemCode.INVALID_DATE, f"{value.isoformat()} is in the future; correct the date of birth."
         )
     return value
 
@@ -121,7 +121,7 @@ def _country(text: str) -> str:
 
 
 def _behavior(text: str) -> int:
-    whole = _WHOLE.fullmatch(text)
+    whole = _WHOLE_NUMBER.fullmatch(text)
     digits = whole[1] if whole else text
     if digits not in {"1", "2"}:
         raise _refusal(ProblemCode.INVALID_CHOICE, f"{quote(text)} is not a behavior; write 1 or 2.")
@@ -142,26 +142,26 @@ def _score(text: str) -> Decimal:
     except InvalidOperation:
         score = Decimal("nan")
     if not score.is_finite() or score < 0:
-        raise _refusal(ProblemCode.INVALID_NUMBER, f"{quote(text)} is not a score; write a number from 0 on.")
+        raise _refusal(ProblemCode.INVALID_NUMBER, f"{quote(text)} is not a score; write a number of 0 or more.")
     return score
 
 
 def _success(text: str) -> bool:
     word = text.casefold()
-    if word not in _WORDS:
-        raise _refusal(ProblemCode.INVALID_CHOICE, f"{quote(text)} says neither true nor false; write one of them.")
-    return _WORDS[word]
+    if word not in _BOOLEANS:
+        raise _refusal(ProblemCode.INVALID_CHOICE, f"{quote(text)} is neither true nor false; write one of them.")
+    return _BOOLEANS[word]
 
 
 Text = Annotated[str, AfterValidator(_text)]
 Id = Annotated[str, AfterValidator(_id)]
-#: Ids in Tahdah's paths and bodies are whole numbers; KMI's too.
-LmsNumber = Annotated[str, AfterValidator(_number_of_lms)]
+#: In Tahdah and in KMI, the LMS's own ids are whole numbers.
+LmsNumber = Annotated[str, AfterValidator(_lms_number)]
 Date = Annotated[date, BeforeValidator(_date)]
 
 
 class RowValues(BaseModel):
-    """The values of a row, each checked by itself; None where the row says nothing."""
+    """The values of a row, each validated by itself; None if the row has none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -191,8 +191,8 @@ class RowValues(BaseModel):
     success: Annotated[bool, BeforeValidator(_success)] | None = None
 
 
-def check_values(values: Mapping[str, str], setting: Setting) -> tuple[RowValues, list[Problem]]:
-    """Check all values of a row at once; those refused are left out of the values that come back."""
+def check_values(values: Mapping[str, str], setting: ParseContext) -> tuple[RowValues, list[Problem]]:
+    """Validate all values of a row at once; return the valid values, and the problems of the others."""
     try:
         return RowValues.model_validate(dict(values), context=setting), []
     except ValidationError as error:
@@ -202,12 +202,12 @@ def check_values(values: Mapping[str, str], setting: Setting) -> tuple[RowValues
         ]
     refused = {problem.column for problem in problems}
     kept = {column: value for column, value in values.items() if column not in refused}
-    return RowValues.model_validate(kept, context=Setting(orders=setting.orders)), problems
+    return RowValues.model_validate(kept, context=ParseContext(date_orders=setting.date_orders)), problems
 
 
 def check_fields(fields: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield what is wrong with the values of `field:` columns, about which we know nothing but that they end."""
+    """Yield the problems of the values of `field:` columns, of which only the length is limited."""
     for name, value in fields.items():
-        if len(value) > LONGEST_FIELD:
-            message = f"{quote(value)} has {len(value)} characters; {LONGEST_FIELD} is the most."
+        if len(value) > MAX_FIELD:
+            message = f"{quote(value)} has {len(value)} characters; the limit is {MAX_FIELD}."
             yield Problem(column=FIELD_PREFIX + name, code=ProblemCode.VALUE_TOO_LONG.value, message=message)

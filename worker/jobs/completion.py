@@ -1,19 +1,20 @@
-"""Close a job when its last batch is done and the books balance."""
+"""Close a job when its last batch is done; hold it when the end of a batch asks for that."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from worker.errors import StopJob
+from worker.jobs import lifecycle
 from worker.ledger import batches, jobs, rows
 from worker.ledger.database import now
-from worker.model import AT_WORK, DONE, JobState, RowStatus
+from worker.model import SENDING, JobState
 from worker.registration.batch import BatchEnd
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
-    from worker.registration.breaker import Patience
-    from worker.registration.context import CourseStopped, Desk
+    from worker.registration.breaker import OutageBudget
+    from worker.registration.context import CourseStopped, JobContext
 
 
 def give_up_course(tx: Transaction, job_id: int, course: CourseStopped) -> None:
@@ -22,8 +23,8 @@ def give_up_course(tx: Transaction, job_id: int, course: CourseStopped) -> None:
     batches.close_batches(tx, job_id, course.course_key)
 
 
-def settle_job(tx: Transaction, job_id: int) -> bool:
-    """Close the job, changing it to `succeeded` or `completed_with_errors`; False when it is not at its end.
+def close_if_done(tx: Transaction, job_id: int) -> bool:
+    """Close the job, changing it to `succeeded` or `completed_with_errors`; False when batches are open.
 
     Of two workers that finish the last batches at the same time, exactly one gets True.
     """
@@ -31,54 +32,48 @@ def settle_job(tx: Transaction, job_id: int) -> bool:
         return False
     state = JobState.SUCCEEDED if _all_done(tx, job_id) else JobState.COMPLETED_WITH_ERRORS
     return jobs.change_job(
-        tx, job_id, only_from=AT_WORK, state=state, reason="", not_before=None, finished_at=now()
+        tx, job_id, only_from=SENDING, state=state, reason="", not_before=None, finished_at=now()
     )
 
 
-def end_anew(tx: Transaction, job_id: int) -> None:
-    """Let a job that ended with errors read `succeeded` when all its rows are done by now; a report is due anew."""
+def mark_succeeded_if_done(tx: Transaction, job_id: int) -> None:
+    """Change a job that ended with errors to `succeeded` if all its rows are done now; its report is due again."""
     if _all_done(tx, job_id):
         ended = (JobState.COMPLETED_WITH_ERRORS,)
         jobs.change_job(tx, job_id, only_from=ended, state=JobState.SUCCEEDED, reason="", finished_at=now())
 
 
 def _all_done(tx: Transaction, job_id: int) -> bool:
-    by_status = rows.tally(tx, job_id).by_status
-    return all(count == 0 or status in DONE or status is RowStatus.SKIPPED for status, count in by_status.items())
+    by_status = rows.count_rows(tx, job_id).by_status
+    return all(count == 0 or not status.is_open for status, count in by_status.items())
 
 
-def weigh(desk: Desk, patience: Patience, end: BatchEnd) -> StopJob | None:
-    """Return why the job must be held, if so; the desk then sends nothing more."""
-    stop = _reason_to_hold(desk, patience, end)
+def reason_to_hold(context: JobContext, outage_budget: OutageBudget, batch_end: BatchEnd) -> StopJob | None:
+    """Return why the job must be held, if so; nothing more is sent for it then."""
+    stop = _find_reason(context, outage_budget, batch_end)
     if stop is not None:
-        desk.halted = True
+        context.halted = True
     return stop
 
 
-def _reason_to_hold(desk: Desk, patience: Patience, end: BatchEnd) -> StopJob | None:
+def _find_reason(context: JobContext, outage_budget: OutageBudget, end: BatchEnd) -> StopJob | None:
     if end.stop is not None:
         return end.stop
-    if end.course is not None and desk.only_course:
-        return StopJob(end.course.code, end.course.message)
-    if end.later is not None:
+    if end.course_stopped is not None and context.only_course:
+        return StopJob(end.course_stopped.code, end.course_stopped.message)
+    if end.retry_later is not None:
         try:
-            patience.lose(end.later, answered=desk.door.wire.answered)
+            outage_budget.record_failure(end.retry_later, answered=context.client.session.has_responded)
         except StopJob as stop:
             return stop
     elif end == BatchEnd():
-        patience.restore()
+        outage_budget.reset()
     return None
 
 
-def conclude(tx: Transaction, job_id: int, end: BatchEnd, stop: StopJob | None) -> None:
-    """Write to the ledger what the end of a batch means for its job."""
+def apply_batch_end(tx: Transaction, job_id: int, end: BatchEnd, stop: StopJob | None) -> None:
+    """Record what the end of a batch means for its job."""
     if stop is not None:
-        hold(tx, job_id, stop.message, stop.code)
-    elif end.course is not None:
-        give_up_course(tx, job_id, end.course)
-
-
-def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:
-    """Hold a job at work until a person says go; False when it was not at work."""
-    held = {"state": JobState.HELD, "reason": reason, "reason_code": code, "not_before": None}
-    return jobs.change_job(tx, job_id, only_from=AT_WORK, **held)
+        lifecycle.hold(tx, job_id, stop.message, stop.code)
+    elif end.course_stopped is not None:
+        give_up_course(tx, job_id, end.course_stopped)

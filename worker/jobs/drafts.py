@@ -1,7 +1,7 @@
-"""Drafts on disk: a roster that was dropped, how it is to be read, and what was understood; each in a folder.
+"""Drafts on disk: an uploaded roster, how it is to be read, and its preview; each in a folder of its own.
 
-A draft's id is its only key: random, so that nobody guesses it. Nothing of it is in the ledger before somebody
-says go.
+A draft's id is its only key: random, so that it cannot be guessed. Nothing of it is in the ledger before it
+is sent.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from worker.intake.accept import Options
+from worker.intake.options import Options
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
-#: A draft that nobody sent is removed after this (seconds).
-KEPT_SECONDS = 86_400.0
+#: A draft that was not sent is removed after this (seconds).
+MAX_AGE_SECONDS = 86_400.0
 _ID = re.compile(r"[A-Za-z0-9_-]{24}")
-_DRAFT, _LOOK = "draft.json", "look.json"
-Kept = TypeVar("Kept")
+_DRAFT, _PREVIEW = "draft.json", "preview.json"
+Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A roster that is looked at before it is sent."""
+    """An uploaded roster that a person checks before it is sent."""
 
     id: str
-    #: The roster's name as it was dropped.
+    #: The roster's name as it was uploaded.
     name: str
     #: The file's name within the draft's folder.
     file: str
@@ -41,19 +41,19 @@ class Draft:
     created_at: float
     by: str
     options: Options = field(default_factory=Options)
-    #: When it is to begin, as it was typed, and how far the person's clock is behind UTC (minutes).
+    #: When it is to start, as it was typed, and how far the person's clock is behind UTC (minutes).
     at: str = ""
     zone_minutes: str = ""
 
 
 def folder(services: Services) -> Path:
     """Return where drafts are kept, made for its owner alone."""
-    drafts = _place(services)
+    drafts = _root(services)
     drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
     return drafts
 
 
-def keep(services: Services, file: Path, *, name: str, connection: str, by: str) -> Draft:
+def create(services: Services, file: Path, *, name: str, connection: str, by: str) -> Draft:
     """Move an uploaded file into a draft of its own, and remove the old ones."""
     remove_old(services)
     drafts = folder(services)
@@ -72,7 +72,7 @@ def keep(services: Services, file: Path, *, name: str, connection: str, by: str)
 
 
 def find(services: Services, draft_id: str) -> Draft | None:
-    """Return a draft; None when there is none of that id, or it was sent or thrown away."""
+    """Return a draft; None when there is none of that id, or it was sent or discarded."""
     if not _ID.fullmatch(draft_id):
         return None
     return _read(folder(services) / draft_id / _DRAFT, Draft)
@@ -84,27 +84,27 @@ def path_of(services: Services, draft: Draft) -> Path:
 
 
 def change(services: Services, draft: Draft, changed: Draft) -> None:
-    """Say anew how a draft is to be read and when it begins; what was understood otherwise is forgotten."""
+    """Change how a draft is to be read and when it starts; a preview that no longer applies is deleted."""
     if changed == draft:
         return
     _write(folder(services) / draft.id / _DRAFT, changed)
     if (changed.connection, changed.options) != (draft.connection, draft.options):
-        forget_look(services, draft)
+        delete_preview(services, draft)
 
 
-def forget_look(services: Services, draft: Draft) -> None:
-    """Forget what was understood, so that it is looked at anew."""
-    (folder(services) / draft.id / _LOOK).unlink(missing_ok=True)
+def delete_preview(services: Services, draft: Draft) -> None:
+    """Delete the preview, so that it is made again."""
+    (folder(services) / draft.id / _PREVIEW).unlink(missing_ok=True)
 
 
-def note_look(services: Services, draft: Draft, look: object) -> None:
-    """Keep what was understood, so that to look again costs nothing."""
-    _write(folder(services) / draft.id / _LOOK, look)
+def save_preview(services: Services, draft: Draft, preview: object) -> None:
+    """Save the preview, so that showing it again costs nothing."""
+    _write(folder(services) / draft.id / _PREVIEW, preview)
 
 
-def find_look(services: Services, draft: Draft, kind: type[Kept]) -> Kept | None:
-    """Return what was understood; None when nobody has looked since the last change."""
-    return _read(folder(services) / draft.id / _LOOK, kind)
+def find_preview(services: Services, draft: Draft, kind: type[Stored]) -> Stored | None:
+    """Return the preview; None when none was made since the last change."""
+    return _read(folder(services) / draft.id / _PREVIEW, kind)
 
 
 def remove(services: Services, draft: Draft) -> None:
@@ -112,9 +112,9 @@ def remove(services: Services, draft: Draft) -> None:
     shutil.rmtree(folder(services) / draft.id, ignore_errors=True)
 
 
-def remove_old(services: Services, older_than: float = KEPT_SECONDS) -> int:
-    """Remove what nobody touched for so long (seconds), and return how much that was."""
-    removed, drafts = 0, _place(services)
+def remove_old(services: Services, older_than: float = MAX_AGE_SECONDS) -> int:
+    """Remove what was not changed for `older_than` seconds, and return how many drafts that were."""
+    removed, drafts = 0, _root(services)
     for each in drafts.iterdir() if drafts.is_dir() else ():
         try:
             if time.time() - each.stat().st_mtime <= older_than:
@@ -129,7 +129,7 @@ def remove_old(services: Services, older_than: float = KEPT_SECONDS) -> int:
     return removed
 
 
-def _place(services: Services) -> Path:
+def _root(services: Services) -> Path:
     return services.files / "drafts"
 
 
@@ -140,7 +140,7 @@ def _write(path: Path, value: object) -> None:
     part.replace(path)
 
 
-def _read(path: Path, kind: type[Kept]) -> Kept | None:
+def _read(path: Path, kind: type[Stored]) -> Stored | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError):

@@ -1,4 +1,4 @@
-"""How many calls a job still takes, at least and at most, and how long at a known pace. Pure but for the counts."""
+"""Estimate how many calls a job still takes, at least and at most, and how long at a known pace."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker import lms
-from worker.ledger.rows import outlook
-from worker.registration.directory import PAGE
+from worker.errors import RosterError
+from worker.ledger.database import now
+from worker.ledger.rows import count_remaining
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.database import Transaction
+    from worker.ledger.jobs import Job
     from worker.model import RowRules
     from worker.settings import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The calls that a job still takes: `least` when everybody is on the LMS, `most` when nobody unknown is."""
+    """Remaining calls: `least` if all unknown candidates already exist, `most` if none does."""
 
     least: int
     most: int
@@ -33,24 +35,27 @@ def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
     """Return the calls that the rows not yet sent will take.
 
     One for each candidate to be created, one for as many rows of a course as a call takes; where the LMS lists
-    people, unknown candidates may turn out to be there, and the lists are read. A deed is a look, and perhaps a
-    call; one more look where only an external id names the registration.
+    people, unknown candidates may turn out to be there, and the lists are read. An action is a look-up, and
+    perhaps a call; one more look-up where only an external id names the registration.
     """
-    ahead = outlook(tx, job_id)
-    deeds = ahead.deeds
+    ahead = count_remaining(tx, job_id)
+    actions = ahead.actions
     registering = (
-        ahead.to_find + deeds + sum(math.ceil(rows / rules.rows_per_call) for rows in ahead.rows_by_course.values())
+        ahead.unlinked
+        + actions
+        + sum(math.ceil(rows / rules.rows_per_call) for rows in ahead.rows_by_course.values())
     )
     if not rules.lists_people:
         calls = registering + ahead.new_candidates
-        return Estimate(least=calls, most=calls + deeds)
-    lists = 1 + len(ahead.rows_by_course) + math.ceil(ahead.new_candidates / PAGE) if registering else 0
-    return Estimate(least=registering, most=registering + deeds + ahead.new_candidates + lists)
+        return Estimate(least=calls, most=calls + actions)
+    pages = math.ceil(ahead.new_candidates / rules.people_per_page)
+    lists = 1 + len(ahead.rows_by_course) + pages if registering else 0
+    return Estimate(least=registering, most=registering + actions + ahead.new_candidates + lists)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How many calls a job will take, and how fast they may go as far as anybody knows."""
+    """How many calls a job will take, and at which rate as far as that is known."""
 
     calls: Estimate
     #: Calls a second; None when no pace is known yet.
@@ -72,3 +77,26 @@ def plan_of(tx: Transaction, services: Services, job_id: int, connection: Connec
     """Return what a job will cost."""
     calls = estimate(tx, job_id, lms.rules_of(connection))
     return Plan(calls=calls, rate=services.known_rate(tx, connection))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLeft:
+    """How long a job still takes, as far as that is known."""
+
+    #: Calls per second that are configured, or that were found last.
+    rate: float
+    #: Seconds until its end, a current pause included.
+    seconds: float
+
+
+def time_left(services: Services, tx: Transaction, job: Job) -> TimeLeft | None:
+    """Return how long a job still takes; None when no pace is known."""
+    try:
+        connection = services.connection(job.connection)
+    except RosterError:
+        return None
+    rate = services.known_rate(tx, connection)
+    if rate is None:
+        return None
+    calls = estimate(tx, job.id, lms.rules_of(connection))
+    return TimeLeft(rate=rate, seconds=calls.seconds(rate) + max(0.0, (job.not_before or 0) - now()))

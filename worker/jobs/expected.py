@@ -1,4 +1,4 @@
-"""What the LMS should show of a row that is done, and what it means that it shows something else. Pure."""
+"""Decide what the LMS should show of a row that is done, and what a difference means. Pure."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING
 
 from worker.errors import Refused
 from worker.ledger.verify import Finding
-from worker.lms.contract import Seen, Unfound
+from worker.lms.contract import LookupMiss, RemoteState
 from worker.model import Action, CandidateState, RegistrationState, Verdict
-from worker.registration.action_rules import ends
+from worker.registration.action_rules import is_removal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.ledger.intents import Work
-    from worker.ledger.verify import DoneRow, Later
-    from worker.lms.contract import Deed
+    from worker.ledger.intents import WorkItem
+    from worker.ledger.verify import DoneRow, LaterAction
+    from worker.lms.contract import ActionRequest
     from worker.model import Candidate, RosterRow
-    from worker.registration.action_rules import Looked
+    from worker.registration.action_rules import Lookup
 
-#: A registration under way of which nobody knows how it stands.
+#: The states of a registration that another job is changing, or whose state at the LMS is unknown.
 _UNCLEAR = frozenset({RegistrationState.IN_DOUBT, RegistrationState.SENDING})
-#: Refusals of a look that say what the LMS has, and not that one may not look.
+#: Refusals of a read that show what the LMS has, rather than that reading is not allowed.
 _ANSWERS = frozenset({"not_registered", "unknown_candidate"})
 _CONTRADICTIONS = frozenset({"registration_mismatch", "ambiguous_registration"})
 
 
-def expected(done: DoneRow) -> RosterRow | str:
-    """Return the row as it should show now, what was done since included; or why that cannot be said."""
+def expected_row(done: DoneRow) -> RosterRow | str:
+    """Return the row as the LMS should show it now, later changes included; or why that is unknown."""
     work = done.work
-    if work.row.action.is_about_a_person:
+    if work.row.action.is_about_person:
         return _expected_of_person(work, done.later)
     if work.registration.state in _UNCLEAR:
         return "Another job has sent something for the same registration, and whether it was done is in doubt"
     if work.registration.state is RegistrationState.WITHDRAWN:
         return replace(work.row, action=Action.WITHDRAW)
     if any(since.action is Action.WITHDRAW for since in done.later) or work.row.action is Action.WITHDRAW:
-        # Registered again since, through this ledger: what came before the withdrawal shows no more.
+        # Registered again since, through this ledger: what came before the withdrawal is not shown.
         return replace(work.row, action=Action.REGISTER)
     completions = [since.row for since in done.later if since.action is Action.COMPLETE]
     if work.row.action is Action.COMPLETE and completions:
@@ -47,11 +47,11 @@ def expected(done: DoneRow) -> RosterRow | str:
 
 
 PURGED = "It was changed since by a job whose rows were purged"
-CAME_BACK = "This person was created anew since, under another id"
+CAME_BACK = "This person was created again since, under another id"
 UNKNOWN = "The ledger does not know the LMS's id of this person"
 
 
-def _expected_of_person(work: Work, later: Sequence[Later]) -> RosterRow | str:
+def _expected_of_person(work: WorkItem, later: Sequence[LaterAction]) -> RosterRow | str:
     if work.candidate.state is CandidateState.DEACTIVATED:
         return replace(work.row, action=Action.DEACTIVATE)
     if work.row.action is Action.DEACTIVATE:
@@ -67,65 +67,65 @@ def _expected_of_person(work: Work, later: Sequence[Later]) -> RosterRow | str:
 
 
 def _overlaid(person: Candidate, newer: Candidate) -> Candidate:
-    """Return somebody with what a later row says of the same things."""
+    """Return a person with the values of a later row over their own."""
     given = {each.name: getattr(newer, each.name) for each in fields(newer) if each.name != "fields"}
     values = {name: value for name, value in given.items() if value is not None}
     return replace(person, **values, fields={**person.fields, **newer.fields})
 
 
-def judge(work: Work, deed: Deed, sight: Looked) -> Finding:
-    """Return what a look at the LMS means for a row that is said to be done."""
-    if isinstance(sight, Refused) and sight.code in _ANSWERS:
-        sight = Unfound.ABSENT
-    if isinstance(sight, Refused):
-        if sight.code in _CONTRADICTIONS:
-            return _differs(work, "verified_otherwise", sight.message)
-        return cannot(work, f"The LMS does not let us look ({sight.message})")
-    if sight is Unfound.SEVERAL:
-        message = "The LMS shows several registrations of this person on this course; withdraw those too many there"
+def judge(work: WorkItem, request: ActionRequest, state: Lookup) -> Finding:
+    """Return what the state at the LMS means for a row that is done according to its status."""
+    if isinstance(state, Refused) and state.code in _ANSWERS:
+        state = LookupMiss.ABSENT
+    if isinstance(state, Refused):
+        if state.code in _CONTRADICTIONS:
+            return _differs(work, "verified_otherwise", state.message)
+        return cannot_be_verified(work, f"The LMS does not allow the look-up ({state.message})")
+    if state is LookupMiss.AMBIGUOUS:
+        message = (
+            "The LMS shows several registrations of this person on this course; withdraw the surplus ones there"
+        )
         return _differs(work, "verified_otherwise", message)
-    if sight is Unfound.NO_LOOKUP:
-        return cannot(work, "This LMS offers no look-up for it")
-    if sight is Unfound.ABSENT:
-        return _absent(work, deed)
-    return _seen(work, deed, sight)
+    if state is LookupMiss.NO_LOOKUP:
+        return cannot_be_verified(work, "This LMS offers no look-up for it")
+    if state is LookupMiss.ABSENT:
+        return _absent(work, request)
+    return _seen(work, request, state)
 
 
-def _absent(work: Work, deed: Deed) -> Finding:
-    if ends(deed.action):
+def _absent(work: WorkItem, request: ActionRequest) -> Finding:
+    if is_removal(request.action):
         return _confirmed(work)
     if work.candidate.state is CandidateState.DEACTIVATED:
-        return cannot(work, "This person was deactivated since, and the LMS shows nothing of them any more")
-    what = "person" if deed.action.is_about_a_person else "registration"
-    return _differs(work, "verified_absent", f"The LMS does not show this {what} (any more). {AGAIN}")
+        return cannot_be_verified(work, "This person was deactivated since, and the LMS no longer shows them")
+    what = "person" if request.action.is_about_person else "registration"
+    return _differs(work, "verified_absent", f"The LMS does not show this {what}. {AGAIN}")
 
 
-def _seen(work: Work, deed: Deed, seen: Seen) -> Finding:
-    known = None if deed.action.is_about_a_person else deed.registration_id
-    if not seen.reached:
-        what = "person" if deed.action.is_about_a_person else "registration"
-        shown = "still there" if deed.action is Action.DEACTIVATE else seen.shown
-        return _differs(work, "verified_otherwise", f"The LMS shows this {what} otherwise: {shown}. {AGAIN}")
-    if known and seen.lms_id and known != seen.lms_id and not ends(deed.action):
-        message = f"The LMS shows it under another id ({seen.lms_id}): somebody made it anew there"
+def _seen(work: WorkItem, request: ActionRequest, seen: RemoteState) -> Finding:
+    known = None if request.action.is_about_person else request.registration_id
+    if not seen.is_done:
+        what = "person" if request.action.is_about_person else "registration"
+        shown = "still there" if request.action is Action.DEACTIVATE else seen.description
+        return _differs(work, "verified_otherwise", f"The LMS shows this {what} differently: {shown}. {AGAIN}")
+    if known and seen.lms_id and known != seen.lms_id and not is_removal(request.action):
+        message = f"The LMS shows it under another id ({seen.lms_id}): it was made again there"
         return _differs(work, "verified_otherwise", message)
     return _confirmed(work)
 
 
-AGAIN = (
-    "Nothing was sent. If it should be as this row says, drop the file of these rows (.differs.csv) with `--again`"
-)
+AGAIN = "Nothing was sent. If this row is right, upload the file of these rows (.differs.csv) with `--again`"
 
 
-def _confirmed(work: Work) -> Finding:
+def _confirmed(work: WorkItem) -> Finding:
     return Finding(row_id=work.row_id, verdict=Verdict.CONFIRMED)
 
 
-def _differs(work: Work, code: str, message: str) -> Finding:
+def _differs(work: WorkItem, code: str, message: str) -> Finding:
     return Finding(row_id=work.row_id, verdict=Verdict.DIFFERS, error=message, code=code)
 
 
-def cannot(work: Work, why: str) -> Finding:
+def cannot_be_verified(work: WorkItem, why: str) -> Finding:
     """Return the finding that a row cannot be verified."""
     return Finding(
         row_id=work.row_id,

@@ -1,4 +1,4 @@
-"""Make a job ready to be sent: find out what and whom its rows mean, then cut them into batches. Reads only."""
+"""Make a job ready to be sent: find its registrations and people, then divide its rows into batches. Reads only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, LmsUnavailable, Refused, StopJob
 from worker.ledger import batches, jobs
-from worker.ledger.batches import PlannedBatch
-from worker.ledger.rows import outlook
+from worker.ledger.batches import BatchPlan
+from worker.ledger.rows import count_remaining
 from worker.model import STAGES, Action
 from worker.registration import directory, external_ids
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from worker.ledger.database import Transaction
-    from worker.registration.context import Desk
+    from worker.registration.context import JobContext
 
-#: The rows of a batch of another action than to register are looked at together, by lists where that takes fewer
-#: calls: larger ones are cheaper.
-LEAST_OF_DEEDS = 500
+#: The rows of a batch of another action than to register are looked up together, from lists where that takes fewer
+#: calls: large batches are cheaper.
+MIN_ACTION_BATCH = 500
 
 
 def plan_batches(
@@ -28,13 +28,13 @@ def plan_batches(
     *,
     batch_size: int,
     rows_per_call: int,
-    rows_per_deed: int = 1,
+    rows_per_action: int = 1,
     proven: Collection[str] = (),
 ) -> int:
     """Put the rows that are to be sent, and are in no open batch, into batches. Return how many batches.
 
-    A course in `proven`, on which somebody was registered before, needs no canary. What comes first within a job
-    stands first.
+    A course in `proven`, on which a person was registered before, needs no canary. Batches are in the order of the
+    actions.
     """
     together: dict[tuple[Action, str], list[int]] = {}
     for row_id, course_key, action in batches.rows_to_plan(tx, job_id):
@@ -42,11 +42,11 @@ def plan_batches(
     planned = []
     for action, course_key in sorted(together, key=lambda each: STAGES.index(each[0])):
         registers = action is Action.REGISTER
-        planned += cut(
+        planned += cut_batches(
             course_key,
             together[action, course_key],
-            batch_size=batch_size if registers else max(batch_size, LEAST_OF_DEEDS),
-            rows_per_call=rows_per_call if registers else rows_per_deed,
+            batch_size=batch_size if registers else max(batch_size, MIN_ACTION_BATCH),
+            rows_per_call=rows_per_call if registers else rows_per_action,
             canary=course_key not in proven,
             action=action,
         )
@@ -54,7 +54,7 @@ def plan_batches(
     return len(planned)
 
 
-def cut(
+def cut_batches(
     course_key: str,
     row_ids: Sequence[int],
     *,
@@ -62,20 +62,18 @@ def cut(
     rows_per_call: int,
     canary: bool = True,
     action: Action = Action.REGISTER,
-) -> list[PlannedBatch]:
+) -> list[BatchPlan]:
     """Return the batches of one course and action, the canary first.
 
-    The canary is the odd piece: what is over when the rows are cut into whole calls. So it costs no call of its
+    The canary is the remainder: what is left when the rows are divided into whole calls. So it costs no call of its
     own; ceil(rows / rows_per_call) calls register them all.
     """
     first = canary_size(len(row_ids), rows_per_call)
     rest = row_ids[first:]
     return [
-        PlannedBatch(course_key=course_key, canary=canary, row_ids=row_ids[:first], action=action),
+        BatchPlan(course_key=course_key, canary=canary, row_ids=row_ids[:first], action=action),
         *(
-            PlannedBatch(
-                course_key=course_key, canary=False, row_ids=rest[start : start + batch_size], action=action
-            )
+            BatchPlan(course_key=course_key, canary=False, row_ids=rest[start : start + batch_size], action=action)
             for start in range(0, len(rest), batch_size)
         ),
     ]
@@ -86,28 +84,28 @@ def canary_size(rows: int, rows_per_call: int) -> int:
     return rows % rows_per_call or min(rows, rows_per_call)
 
 
-async def prepare(desk: Desk, batch_size: int) -> None:
-    """Find the job's registrations and people and plan its batches; may be done again at any time.
+async def prepare(context: JobContext, batch_size: int) -> None:
+    """Find the job's registrations and people and plan its batches; may be called again at any time.
 
     Raises RetryLater when the LMS asks for a pause or is away, StopJob when it refuses to be read.
     """
-    await look_ahead(desk)
-    await external_ids.find_named(desk)
-    await _find_people(desk)
-    await desk.ledger.aside(lambda tx: _plan(tx, desk, batch_size))
-    await look_ahead(desk)
+    await update_remaining(context)
+    await external_ids.resolve_external_ids(context)
+    await _find_people(context)
+    await context.ledger.run_separately(lambda tx: _plan(tx, context, batch_size))
+    await update_remaining(context)
 
 
-async def look_ahead(desk: Desk) -> None:
-    """Note at the desk how much of the job is ahead."""
-    ahead = await desk.ledger.look(lambda tx: outlook(tx, desk.job_id))
-    desk.rows_left = sum(ahead.rows_by_course.values()) + ahead.deeds
-    desk.only_course = len(ahead.rows_by_course) == 1 and not ahead.deeds
+async def update_remaining(context: JobContext) -> None:
+    """Update how much work the job has left in its context."""
+    ahead = await context.ledger.query(lambda tx: count_remaining(tx, context.job_id))
+    context.rows_left = sum(ahead.rows_by_course.values()) + ahead.actions
+    context.only_course = len(ahead.rows_by_course) == 1 and not ahead.actions
 
 
-async def _find_people(desk: Desk) -> None:
+async def _find_people(context: JobContext) -> None:
     try:
-        await directory.find_people(desk)
+        await directory.match_people(context)
     except AnswerLost as lost:
         raise LmsUnavailable(2.0, str(lost)) from None
     except Refused as refused:
@@ -115,13 +113,13 @@ async def _find_people(desk: Desk) -> None:
         raise StopJob("not_allowed", message, refused.status) from None
 
 
-def _plan(tx: Transaction, desk: Desk, batch_size: int) -> None:
+def _plan(tx: Transaction, context: JobContext, batch_size: int) -> None:
     plan_batches(
         tx,
-        desk.job_id,
+        context.job_id,
         batch_size=batch_size,
-        rows_per_call=desk.rows_per_call,
-        rows_per_deed=desk.connector.rules.rows_per_deed,
-        proven=desk.breaker.proven,
+        rows_per_call=context.rows_per_call,
+        rows_per_action=context.connector.rules.rows_per_action,
+        proven=context.breaker.proven,
     )
-    jobs.change_job(tx, desk.job_id, planned=True)
+    jobs.change_job(tx, context.job_id, planned=True)

@@ -1,4 +1,4 @@
-"""Write the reports of a job where it wants them, or where this machine can, and beside its dropped files."""
+"""Write the reports of a job to its report folder, or where this machine can, and next to its dropped files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.reports import gather, write
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.folders.archive import Place
+    from worker.folders.archive import FileLocation
     from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
     from worker.reports.lines import Summary
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
 log = structlog.get_logger("roster")
 
 
-def file_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Summary:
-    """Write the reports of a job as it stands now and return its summary with their paths.
+def write_job_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Summary:
+    """Write the reports of a job as it is now and return its summary with their paths.
 
     They go to the job's own folder; where this machine cannot write there, into the folder `otherwise`, and the job
-    remembers that. The dropped files of a job that has ended are laid aside first and get the reports beside them.
+    remembers that. The dropped files of a job that has ended are archived first and get the reports next to
+    them.
     Raises RosterError when neither can be written.
     """
     at = now()
-    job = archive.lay_aside(ledger, job, tidy_up=message_file.tidy_up)
-    files = archive.places(ledger, job)
+    job = archive.archive_files(ledger, job)
+    files = archive.file_locations(ledger, job)
     try:
         _refuse_unmounted(job, files)
         summary = write_to(ledger, job, job.report_dir)
@@ -46,39 +47,39 @@ def file_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -> Sum
         if otherwise is None:
             raise
         summary = write_into(ledger, job, otherwise)
-        if all(place.is_last for place in files):
+        if all(place.is_archived for place in files):
             with ledger.write() as tx:
                 jobs.change_job(tx, job.id, report_dir=str(otherwise.absolute()))
-    _beside_the_files(ledger, job, files, summary)
+    _write_next_to_files(ledger, job, files, summary)
     with ledger.write() as tx:
         jobs.change_job(tx, job.id, reported_at=at)
     return summary
 
 
-def _refuse_unmounted(job: Job, files: Sequence[Place]) -> None:
+def _refuse_unmounted(job: Job, files: Sequence[FileLocation]) -> None:
     for place in files:
-        if place.is_away and str(place.folder) == job.report_dir:
+        if place.is_unreachable and str(place.folder) == job.report_dir:
             raise RosterError(
-                f"The reports could not be written to {place.folder}: it is away. The outcomes are safe in the "
-                f"ledger; mount the share again and run `roster report {job.id}`."
+                f"The reports could not be written to {place.folder}: it cannot be reached. The outcomes are safe "
+                f"in the ledger; mount the share again and run `roster report {job.id}`."
             )
 
 
-def _beside_the_files(ledger: Ledger, job: Job, files: Sequence[Place], summary: Summary) -> None:
-    """Write the reports beside every dropped file of the job, and a plain word beside those that failed."""
+def _write_next_to_files(ledger: Ledger, job: Job, files: Sequence[FileLocation], summary: Summary) -> None:
+    """Write the reports next to every dropped file of the job, and a message next to those that failed."""
     for place in files:
-        if place.is_away:
+        if place.is_unreachable:
             continue
         try:
             if (str(place.folder), place.name) != (job.report_dir, job.roster):
                 write_into(ledger, replace(job, roster=place.name), place.folder)
             message_file.write_message(place.folder, place.name, summary)
         except (RosterError, OSError) as error:
-            log.warning("reports not written beside the file", job=job.id, reason=type(error).__name__)
+            log.warning("reports not written next to the file", job=job.id, reason=type(error).__name__)
 
 
 def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
-    """Write the reports of a job as it stands now to a folder or an address; raises RosterError."""
+    """Write the reports of a job as it is now to a folder or an address; raises RosterError."""
     if not storage.is_address(place):
         return write_into(ledger, job, Path(place))
     with tempfile.TemporaryDirectory(prefix="roster-", ignore_cleanup_errors=True) as scratch:
@@ -86,17 +87,17 @@ def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
         summary = write_into(ledger, job, folder, shown=storage.redacted(place))
         files = {path.name: path for path in folder.iterdir()}
         for name, path in files.items():
-            storage.put(path, storage.below(place, name))
+            storage.put(path, storage.join_address(place, name))
     for name in write.names_of(job.roster):
         if name not in files:
-            storage.remove(storage.below(place, name))
+            storage.remove(storage.join_address(place, name))
     return summary
 
 
 def write_into(ledger: Ledger, job: Job, folder: Path, *, shown: str = "") -> Summary:
-    """Write the reports of a job as it stands now into a folder; raises RosterError when that cannot be.
+    """Write the reports of a job as it is now into a folder; raises RosterError when that fails.
 
-    `shown` is where they will stand in the end, when that is elsewhere.
+    `shown` is where they will be in the end, when that is elsewhere.
     """
     with ledger.read() as tx:
         summary = gather.summarise(tx, job)

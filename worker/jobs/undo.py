@@ -17,17 +17,15 @@ if TYPE_CHECKING:
 def open_undo(tx: Transaction, job_id: int, rules: RowRules) -> int:
     """Open the job that withdraws what `job_id` registered and return its id.
 
-    Raises UsageError when the LMS has no withdrawing, the job is still at work, or there is nothing to undo.
+    Raises UsageError when the LMS cannot withdraw, the job is still running, or there is nothing to undo.
     """
-    job = lifecycle.get_whole_job(tx, job_id)
+    job = lifecycle.get_unpurged_job(tx, job_id)
     if Action.WITHDRAW not in rules.actions:
         system = job.system.capitalize()
         raise UsageError(f"{system} documents no way to withdraw a registration: job {job_id} cannot be undone")
-    if not job.has_ended and job.state not in lifecycle.STOPPED:
+    if not job.has_ended and not job.state.is_idle:
         raise UsageError(f"Job {job_id} is {job.state}; `roster pause {job_id}` or `roster cancel {job_id}` first")
     undo = resolutions.open_undo(tx, job)
     if undo is None:
-        raise UsageError(
-            f"Job {job_id} has registered nobody who is still registered by it: there is nothing to undo"
-        )
+        raise UsageError(f"Job {job_id} has no registration left that it made: there is nothing to undo")
     return undo

@@ -1,44 +1,48 @@
-"""Read back what a job says it did, and write down whether the LMS agrees. Only reads; nothing is ever sent again.
+"""Read a job's done rows back at the LMS and record whether it agrees. Reads only; nothing is sent again.
 
-By the lists of courses and people where these take fewer calls than single look-ups (the connector counts). What
-the LMS does not show as expected is looked at again after pauses, since it may lag behind its own writes.
+Lists of courses and people are read where they take fewer calls than single look-ups (the connector decides). What
+the LMS does not show as expected is read again after pauses, since it may lag behind its own writes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, StopJob, UsageError
+from worker import bootstrap
+from worker.errors import AnswerLost, LmsError, LmsUnavailable, Refused, RetryLater, StopJob, UsageError
 from worker.jobs import expected, lifecycle
-from worker.jobs.expected import cannot, judge
+from worker.jobs.expected import cannot_be_verified, judge
 from worker.ledger import verify as verifying
-from worker.ledger.people import with_id
 from worker.ledger.verify import Finding
-from worker.lms.contract import Deed, Seen, Unfound
+from worker.lms.contract import ActionRequest, LookupMiss, RemoteState
 from worker.model import Verdict
-from worker.registration.breaker import Patience
-from worker.registration.idempotency import key_of
+from worker.registration.breaker import OutageBudget
+from worker.registration.counters import JobCounters
+from worker.registration.idempotency import idempotency_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from worker.bootstrap import Services
     from worker.ledger.database import Transaction
-    from worker.ledger.intents import Work
+    from worker.ledger.intents import WorkItem
     from worker.ledger.verify import DoneRow
     from worker.model import RosterRow
-    from worker.registration.action_rules import Looked, Pair
-    from worker.registration.context import Desk
+    from worker.registration.action_rules import Lookup, RequestedAction
+    from worker.registration.context import JobContext
+    from worker.settings import Connection
 
 
 def rows_to_verify(tx: Transaction, job_id: int) -> list[DoneRow]:
-    """Return the rows of a job that are said to be done.
+    """Return the rows of a job whose status says that they are done.
 
-    Raises UsageError when the job is still at work, was purged, or has done nothing.
+    Raises UsageError when the job is still running, was purged, or has no such row.
     """
-    job = lifecycle.get_whole_job(tx, job_id)
-    if not job.has_ended and job.state not in lifecycle.STOPPED:
+    job = lifecycle.get_unpurged_job(tx, job_id)
+    if not job.has_ended and not job.state.is_idle:
         raise UsageError(
             f"Job {job_id} is {job.state}; verify it when it has ended, or `roster pause {job_id}` first"
         )
@@ -48,84 +52,113 @@ def rows_to_verify(tx: Transaction, job_id: int) -> list[DoneRow]:
     return rows
 
 
-async def verify(desk: Desk, rows: Sequence[DoneRow], *, longest_pause: float, tell: Callable[[str], None]) -> None:
-    """Read these rows back, course by course, and write each course's findings to the ledger as they come.
+async def verify_job(
+    services: Services,
+    job_id: int,
+    connection: Connection,
+    rows: Sequence[DoneRow],
+    report: Callable[[str], None],
+) -> LmsError | None:
+    """Read rows of a job back over a session of its own, at the shared pace; return what stopped it, if so.
+
+    `report` is called with a sentence about the progress.
+    """
+    lms_session = bootstrap.open_lms_session(services, connection)
+    client = bootstrap.open_lms_client(lms_session, job_id)
+    memory = bootstrap.pace_key(connection)
+    counters = JobCounters(ledger=services.ledger, job_id=job_id, client=client, pace_key=memory)
+    context = bootstrap.open_job_context(services, connection, job_id, client, lambda: None)
+    context.rows_left = len(rows)
+    try:
+        await verify_rows(context, rows, longest_pause=connection.longest_pause_seconds, report=report)
+    except LmsError as error:
+        return error
+    finally:
+        await counters.flush(context)
+        await lms_session.close()
+    return None
+
+
+async def verify_rows(
+    context: JobContext, rows: Sequence[DoneRow], *, longest_pause: float, report: Callable[[str], None]
+) -> None:
+    """Read these rows back, course by course, and record the findings of each course.
 
     Raises StopJob when the LMS refuses the credentials, is away for long or asks for a long pause.
     """
-    groups: dict[tuple[str, str], list[Pair]] = {}
+    groups: dict[tuple[str, str], list[RequestedAction]] = {}
     unclear: list[Finding] = []
     for done in rows:
-        wanted = expected.expected(done)
+        wanted = expected.expected_row(done)
         if isinstance(wanted, str):
-            unclear.append(cannot(done.work, wanted))
+            unclear.append(cannot_be_verified(done.work, wanted))
         elif done.work.candidate.lms_id is None:
-            unclear.append(cannot(done.work, expected.UNKNOWN))
+            unclear.append(cannot_be_verified(done.work, expected.UNKNOWN))
         else:
-            course = wanted.course.key if wanted.course and not wanted.action.is_about_a_person else ""
-            deed = _as_deed(desk, done.work, wanted)
-            groups.setdefault((wanted.action, course), []).append((done.work, deed))
-    await desk.ledger.run(lambda tx: verifying.record(tx, desk.job_id, unclear))
-    reading = _Reading(desk, Patience(), longest_pause)
+            course = wanted.course.key if wanted.course and not wanted.action.is_about_person else ""
+            request = _request_for(context, done.work, wanted)
+            groups.setdefault((wanted.action, course), []).append((done.work, request))
+    await context.ledger.run(lambda tx: verifying.save_findings(tx, context.job_id, unclear))
+    reading = _Verification(context, OutageBudget(), longest_pause)
     count = len(unclear)
     for pairs in groups.values():
         findings = await reading.findings(pairs)
-        await desk.ledger.run(lambda tx, findings=findings: verifying.record(tx, desk.job_id, findings))  # type: ignore[misc]
+        await context.ledger.run(partial(verifying.save_findings, job_id=context.job_id, findings=findings))
         count += len(findings)
-        tell(f"{count} of {len(rows)} rows read back")
+        report(f"{count} of {len(rows)} rows read back")
 
 
-class _Reading:
-    """The looks of one verification."""
+class _Verification:
+    """The reads of one verification."""
 
-    def __init__(self, desk: Desk, patience: Patience, longest_pause: float) -> None:
-        self.desk = desk
-        self.patience = patience
+    def __init__(self, context: JobContext, outage_budget: OutageBudget, longest_pause: float) -> None:
+        self.context = context
+        self.outage_budget = outage_budget
         self.longest_pause = longest_pause
 
-    async def findings(self, pairs: Sequence[Pair]) -> list[Finding]:
-        """Look at rows of one course and action; again after each pause at those that do not show as said."""
+    async def findings(self, pairs: Sequence[RequestedAction]) -> list[Finding]:
+        """Read rows of one course and action; after each pause, read those again that differ."""
         pairs = await self._with_course_id(pairs)
         found: dict[int, Finding] = {}
         waiting = pairs
-        for pause in (0.0, *self.desk.lookup_pauses):
+        for pause in (0.0, *self.context.lookup_pauses):
             await asyncio.sleep(pause)
-            sights = await self._look([deed for _, deed in waiting])
-            found |= {work.row_id: judge(work, deed, sights[work.row_id]) for work, deed in waiting}
+            states = await self._read_states([request for _, request in waiting])
+            found |= {work.row_id: judge(work, request, states[work.row_id]) for work, request in waiting}
             waiting = [pair for pair in waiting if found[pair[0].row_id].verdict is Verdict.DIFFERS]
             if not waiting:
                 break
         return list(found.values())
 
-    async def _with_course_id(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
-        """Name the course of several rows by the LMS's id, which one look at a row shows: lists are by that id."""
+    async def _with_course_id(self, pairs: Sequence[RequestedAction]) -> Sequence[RequestedAction]:
+        """Set the LMS's id of the course, which reading one row shows: lists are by that id."""
         first = pairs[0][1]
-        course = None if first.action.is_about_a_person else first.row.course
+        course = None if first.action.is_about_person else first.row.course
         if len(pairs) == 1 or course is None or course.course_id is not None:
             return pairs
-        sight = (await self._look([first]))[first.row_id]
-        if not isinstance(sight, Seen) or sight.course_id is None:
+        state = (await self._read_states([first]))[first.row_id]
+        if not isinstance(state, RemoteState) or state.course_id is None:
             return pairs
-        by_id = with_id(course, sight.course_id)
-        return [(work, replace(deed, row=replace(deed.row, course=by_id))) for work, deed in pairs]
+        by_id = course.with_id(state.course_id)
+        return [(work, replace(request, row=replace(request.row, course=by_id))) for work, request in pairs]
 
-    async def _look(self, deeds: Sequence[Deed]) -> Mapping[int, Looked]:
-        """Look once, waiting while the LMS asks for a pause or is away; a look refused shows why for each row."""
+    async def _read_states(self, requests: Sequence[ActionRequest]) -> Mapping[int, Lookup]:
+        """Read the state of rows, waiting out pauses of the LMS; a refusal is returned for each row."""
         while True:
             try:
-                sights = await self.desk.connector.look(deeds)
+                states = await self.context.connector.read_states(requests)
             except Refused as refused:
-                return {deed.row_id: refused for deed in deeds}
+                return {request.row_id: refused for request in requests}
             except AnswerLost as lost:
                 await self._wait(LmsUnavailable(2.0, str(lost)))
             except RetryLater as later:
                 await self._wait(later)
             else:
-                self.patience.restore()
-                return {deed.row_id: sights.get(deed.row_id, Unfound.NO_LOOKUP) for deed in deeds}
+                self.outage_budget.reset()
+                return {request.row_id: states.get(request.row_id, LookupMiss.NO_LOOKUP) for request in requests}
 
     async def _wait(self, later: RetryLater) -> None:
-        self.patience.lose(later, answered=self.desk.door.wire.answered)
+        self.outage_budget.record_failure(later, answered=self.context.client.session.has_responded)
         if later.seconds > self.longest_pause:
             raise StopJob(
                 "refused_for_long", f"{later.message} of {later.seconds:,.0f} seconds; verify the job later"
@@ -133,17 +166,17 @@ class _Reading:
         await asyncio.sleep(later.seconds)
 
 
-def _as_deed(desk: Desk, work: Work, wanted: RosterRow) -> Deed:
-    """Return what is to be looked at; by the LMS's id where that is known, so that a list serves."""
+def _request_for(context: JobContext, work: WorkItem, wanted: RosterRow) -> ActionRequest:
+    """Return what is to be read; by the LMS's id where that is known, so that a list can be used."""
     candidate_id = work.candidate.lms_id or ""
-    if wanted.action.is_about_a_person:
-        return Deed(row_id=work.row_id, action=wanted.action, row=wanted, candidate_id=candidate_id)
+    if wanted.action.is_about_person:
+        return ActionRequest(row_id=work.row_id, action=wanted.action, row=wanted, candidate_id=candidate_id)
     known = work.registration.lms_id
-    return Deed(
+    return ActionRequest(
         row_id=work.row_id,
         action=wanted.action,
         row=replace(wanted, registration_external_id=None) if known else wanted,
         candidate_id=candidate_id,
-        key=key_of(desk, work, candidate_id),
+        idempotency_key=idempotency_key(context, work, candidate_id),
         registration_id=known,
     )

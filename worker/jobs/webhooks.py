@@ -1,4 +1,4 @@
-"""What an LMS told by webhooks settles doubt and confirms. It never sends, and never un-registers."""
+"""Apply webhook events of an LMS: they resolve registrations in doubt and confirm others. Sends nothing."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ if TYPE_CHECKING:
 
     from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
-    from worker.lms.contract import Notice
+    from worker.lms.contract import WebhookEvent
 
 log = structlog.get_logger("roster")
 
 
-def keep(ledger: Ledger, connection: str, mark: str, told: Sequence[Notice]) -> bool:
-    """Keep what one webhook says, to be held against the ledger later; False when the same one came before."""
+def store(ledger: Ledger, connection: str, mark: str, events: Sequence[WebhookEvent]) -> bool:
+    """Store the events of one webhook, to be applied later; False when the same one came before."""
     lines = [
-        webhooks.Told(
+        webhooks.RegistrationEvent(
             candidate_id=each.candidate_id,
             course_id=each.course_id,
             legal_entity_id=each.legal_entity_id,
             registration_id=each.registration_id,
         )
-        for each in told
+        for each in events
     ]
     with ledger.write() as tx:
-        return webhooks.keep(tx, connection, mark, lines)
+        return webhooks.save_events(tx, connection, mark, lines)
 
 
-def settle_all(ledger: Ledger) -> int:
-    """Hold everything that waits against the ledger; return how many doubts that settled."""
+def apply_all(ledger: Ledger) -> int:
+    """Apply all events that wait; return how many registrations in doubt that resolved."""
     with ledger.write() as tx:
-        return sum(_settle(tx, kept) for kept in webhooks.waiting(tx))
+        return sum(_apply(tx, kept) for kept in webhooks.pending_events(tx))
 
 
-def _settle(tx: Transaction, kept: webhooks.Kept) -> int:
-    changed = webhooks.settle(tx, kept)
+def _apply(tx: Transaction, kept: webhooks.PendingEvent) -> int:
+    changed = webhooks.apply_event(tx, kept)
     for job_id in changed:
-        # Its doubt may have been the last thing that was not done.
+        # The row in doubt may have been the last one that was not done.
         if webhooks.ended_with_errors(tx, job_id):
-            completion.end_anew(tx, job_id)
-        log.info("a webhook settled a doubt", job=job_id, connection=kept.connection)
+            completion.mark_succeeded_if_done(tx, job_id)
+        log.info("webhook resolved a row in doubt", job=job_id, connection=kept.connection)
     return len(changed)

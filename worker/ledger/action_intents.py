@@ -1,7 +1,7 @@
-"""The two commits around a call that changes what is there: a registration or a person of the LMS.
+"""The two commits around a call that changes what exists: a registration or a person of the LMS.
 
-As in `calls`, each function returns the `Write`s of one event, fenced by the claim. What a deed is about stands on
-the registration's line, or on the candidate's when it is about the person.
+As in `intents`, each function returns the `Write`s of one event, fenced by the claim. The pending action is on the
+registration's record, or on the candidate's when it is about the person.
 """
 
 from __future__ import annotations
@@ -12,85 +12,95 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, delete
 
 from worker.ledger.database import now
-from worker.ledger.intents import COUNT_ATTEMPT, TAKE_BACK_ATTEMPT, fenced, settled, write
+from worker.ledger.intents import (
+    COUNT_ATTEMPT,
+    SET_LMS_ID,
+    fenced_update,
+    fenced_write,
+    row_outcome,
+    state_changed,
+)
 from worker.ledger.schema import candidate, person, registration
 from worker.ledger.transactions import Write
-from worker.model import Action, CandidateState, RegistrationState
+from worker.model import CandidateState, RegistrationState
 
 if TYPE_CHECKING:
     from worker.ledger.batches import Claim
-    from worker.ledger.intents import Outcome, Work
+    from worker.ledger.intents import CandidateRecord, RegistrationRecord, RowOutcome, WorkItem
+    from worker.model import Action
 
-_SEND_PERSON = fenced(candidate, "state", "doing", "row_id", "sent_at")
-_TURN_PERSON = fenced(candidate, "state")
-_SEND_REGISTRATION = fenced(registration, "state", "doing", "row_id", "sent_at", "lms_id")
-_TURN_REGISTRATION = fenced(registration, "state")
-_KNOW_REGISTRATION = fenced(registration, "state", "lms_id")
-_FORGET_PERSON = fenced(candidate, "state", "lms_id", "id_key")
-_ANEW = fenced(registration, "state", "lms_id", "series")
-_LEAVE_LIST = delete(person).where(
+_INTENT = {
+    candidate: fenced_update(candidate, "state", "pending_action", "row_id", "sent_at"),
+    registration: fenced_update(registration, "state", "pending_action", "row_id", "sent_at", "lms_id"),
+}
+_SET_OBSERVED = fenced_update(registration, "state", "lms_id")
+_REOPEN = fenced_update(registration, "state", "lms_id", "series")
+_DELETE_PERSON = delete(person).where(
     person.c.connection == bindparam("b_connection"), person.c.lms_id == bindparam("b_lms_id")
 )
 
 
-def sending(claim: Claim, work: Work, action: Action, lms_id: str | None) -> tuple[Write, ...]:
-    """Note that this is about to be sent, for what the LMS knows as `lms_id`."""
-    count = Write(COUNT_ATTEMPT, {"b_id": work.row_id})
-    values = {"b_doing": action, "b_row_id": work.row_id, "b_sent_at": now()}
-    if action.is_about_a_person:
-        sent = values | {"b_state": CandidateState.SENDING}
-        return (write(_SEND_PERSON, work.candidate.id, claim, sent), count)
-    sent = values | {"b_state": RegistrationState.SENDING, "b_lms_id": lms_id}
-    return (write(_SEND_REGISTRATION, work.registration.id, claim, sent), count)
-
-
-def undone(claim: Claim, work: Work, action: Action, *, unsent: bool = False) -> tuple[Write, ...]:
-    """Note that nothing was done, to somebody or something that is there; `unsent`: not even an attempt."""
-    if action.is_about_a_person:
-        turned = write(_TURN_PERSON, work.candidate.id, claim, {"b_state": CandidateState.KNOWN})
-    else:
-        values = {"b_state": RegistrationState.REGISTERED}
-        turned = write(_TURN_REGISTRATION, work.registration.id, claim, values)
-    return (turned, Write(TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
-
-
-def in_doubt(claim: Claim, work: Work, action: Action, outcome: Outcome) -> tuple[Write, ...]:
-    """Note that nobody knows whether it was done, on the line and on the row."""
-    if action.is_about_a_person:
-        turned = write(_TURN_PERSON, work.candidate.id, claim, {"b_state": CandidateState.IN_DOUBT})
-    else:
-        values = {"b_state": RegistrationState.IN_DOUBT}
-        turned = write(_TURN_REGISTRATION, work.registration.id, claim, values)
-    return (turned, settled(claim, work, outcome))
-
-
-def registration_is(claim: Claim, work: Work, state: RegistrationState, lms_id: str | None) -> tuple[Write, ...]:
-    """Note how the LMS shows a registration, whoever made it so."""
-    return (write(_KNOW_REGISTRATION, work.registration.id, claim, {"b_state": state, "b_lms_id": lms_id}),)
-
-
-def person_is_there(claim: Claim, work: Work) -> tuple[Write, ...]:
-    """Note that the LMS shows a person who was in doubt, or deactivated."""
-    return (write(_TURN_PERSON, work.candidate.id, claim, {"b_state": CandidateState.KNOWN}),)
-
-
-def person_left(claim: Claim, work: Work, connection: str, lms_id: str) -> tuple[Write, ...]:
-    """Note that a person is deactivated; they leave the list of the LMS's people too."""
+def action_intent(claim: Claim, work: WorkItem, action: Action, lms_id: str | None) -> tuple[Write, ...]:
+    """Record that an action is about to be sent; of a registration also the id that the LMS knows it by."""
+    record = _record_of(work, action)
+    values = {
+        "b_state": record.states.SENDING,
+        "b_pending_action": action,
+        "b_row_id": work.row_id,
+        "b_sent_at": now(),
+        **({} if action.is_about_person else {"b_lms_id": lms_id}),
+    }
     return (
-        write(_TURN_PERSON, work.candidate.id, claim, {"b_state": CandidateState.DEACTIVATED}),
-        Write(_LEAVE_LIST, {"b_connection": connection, "b_lms_id": lms_id}),
+        fenced_write(_INTENT[record.table], record.id, claim, values),
+        Write(COUNT_ATTEMPT, {"b_id": work.row_id}),
     )
 
 
-def person_is_new(claim: Claim, work: Work) -> tuple[Write, ...]:
-    """Note that the LMS does not have them any more, so that they may be created anew."""
+def action_not_done(claim: Claim, work: WorkItem, action: Action, *, unsent: bool = False) -> tuple[Write, ...]:
+    """Record that nothing was done to what exists; `unsent`: nothing was sent either."""
+    record = _record_of(work, action)
+    return state_changed(claim, work, record, record.exists, unsent=unsent)
+
+
+def action_in_doubt(claim: Claim, work: WorkItem, action: Action, outcome: RowOutcome) -> tuple[Write, ...]:
+    """Record that it is unknown whether an action was done, on the record and on the row."""
+    record = _record_of(work, action)
+    return (*state_changed(claim, work, record, record.states.IN_DOUBT), row_outcome(claim, work, outcome))
+
+
+def _record_of(work: WorkItem, action: Action) -> CandidateRecord | RegistrationRecord:
+    return work.candidate if action.is_about_person else work.registration
+
+
+def registration_observed(
+    claim: Claim, work: WorkItem, state: RegistrationState, lms_id: str | None
+) -> tuple[Write, ...]:
+    """Record the state of a registration at the LMS, no matter who changed it."""
+    return (fenced_write(_SET_OBSERVED, work.registration.id, claim, {"b_state": state, "b_lms_id": lms_id}),)
+
+
+def person_exists(claim: Claim, work: WorkItem) -> tuple[Write, ...]:
+    """Record that a person who was in doubt or deactivated exists at the LMS."""
+    return state_changed(claim, work, work.candidate, CandidateState.KNOWN)
+
+
+def person_deactivated(claim: Claim, work: WorkItem, connection: str, lms_id: str) -> tuple[Write, ...]:
+    """Record that a person is deactivated, and delete them from the LMS's list of people."""
+    return (
+        *state_changed(claim, work, work.candidate, CandidateState.DEACTIVATED),
+        Write(_DELETE_PERSON, {"b_connection": connection, "b_lms_id": lms_id}),
+    )
+
+
+def person_missing(claim: Claim, work: WorkItem) -> tuple[Write, ...]:
+    """Record that a person no longer exists at the LMS, so that they may be created again."""
     values = {"b_state": CandidateState.NEW, "b_lms_id": None, "b_id_key": None}
-    return (write(_FORGET_PERSON, work.candidate.id, claim, values),)
+    return (fenced_write(SET_LMS_ID, work.candidate.id, claim, values),)
 
 
-def registration_anew(claim: Claim, work: Work) -> tuple[tuple[Write, ...], Work]:
-    """Note that a withdrawn registration is to be made again, under the next number; return the row as it is."""
+def registration_reopened(claim: Claim, work: WorkItem) -> tuple[tuple[Write, ...], WorkItem]:
+    """Record that a withdrawn registration is to be made again, under the next number; return the item too."""
     series = work.registration.series + 1
     values = {"b_state": RegistrationState.NEW, "b_lms_id": None, "b_series": series}
-    line = replace(work.registration, state=RegistrationState.NEW, lms_id=None, series=series)
-    return (write(_ANEW, work.registration.id, claim, values),), replace(work, registration=line)
+    record = replace(work.registration, state=RegistrationState.NEW, lms_id=None, series=series)
+    return (fenced_write(_REOPEN, work.registration.id, claim, values),), replace(work, registration=record)

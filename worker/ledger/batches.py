@@ -1,7 +1,7 @@
-"""Batches: planned, claimed by one worker with a lease, given back. All statements on `batch` stand here.
+"""Batches: planned, claimed by one worker with a lease, released. Every statement on `batch` is in this module.
 
 A claim is written as `<batch>:<epoch>` on the candidates and registrations it holds. Whatever a dead claim left
-`sending` is in doubt: perhaps the call had its effect, perhaps not.
+`sending` is in doubt: the call may have had its effect or not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.ledger.candidates import chunks
 from worker.ledger.database import now
 from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import batch, candidate, job, registration, row
-from worker.model import AT_WORK, Action, CandidateState, RegistrationState, RowStatus
+from worker.model import PENDING, SENDING, Action, CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +23,13 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
 
 OPEN, RUNNING, CLOSED = "open", "running", "closed"
-#: What a person reads of a row whose call was cut off.
-CUT_OFF = (
-    "The program was stopped while the call for this row was under way; nobody knows whether it had its effect."
-)
+#: The error of a row whose call was interrupted.
+INTERRUPTED = "Roster was stopped while it was sending this row; it is unknown whether the call had its effect."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to work on one batch, for as long as its lease is renewed."""
+    """The right to process one batch, as long as its lease is renewed."""
 
     batch_id: int
     job_id: int
@@ -42,13 +40,13 @@ class Claim:
 
     @property
     def token(self) -> str:
-        """Return what stands on the candidates and registrations that this claim holds."""
+        """Return the value of `claimed_by` of the candidates and registrations that this claim holds."""
         return f"{self.batch_id}:{self.epoch}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedBatch:
-    """Rows of one course that one claim works off, all of one action."""
+class BatchPlan:
+    """A batch to be made: rows of one course and one action, for one claim."""
 
     course_key: str
     canary: bool
@@ -58,20 +56,20 @@ class PlannedBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenBatch:
-    """A batch that waits to be claimed, or is being worked on."""
+    """A batch that is not closed: waiting for a claim, or running."""
 
     id: int
     course_key: str
     canary: bool
     running: bool
     not_before: float | None
-    rung_at: float | None = None
+    enqueued_at: float | None = None
     deaths: int = 0
     action: Action = Action.REGISTER
 
 
-def save_plan(tx: Transaction, job_id: int, planned: Sequence[PlannedBatch]) -> None:
-    """Write the batches and put their rows into them."""
+def save_plan(tx: Transaction, job_id: int, planned: Sequence[BatchPlan]) -> None:
+    """Save the batches and assign their rows to them."""
     for plan in planned:
         values = {
             "job_id": job_id,
@@ -87,32 +85,33 @@ def save_plan(tx: Transaction, job_id: int, planned: Sequence[PlannedBatch]) -> 
 
 def rows_to_plan(tx: Transaction, job_id: int) -> list[tuple[int, str, Action]]:
     """Return (row id, course key, action) of the rows to be sent or looked up that are in no open batch."""
-    waiting = (RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)
     query = (
         select(row.c.id, row.c.course_key, row.c.action)
         .outerjoin(batch, batch.c.id == row.c.batch_id)
-        .where(row.c.job_id == job_id, row.c.status.in_(waiting), row.c.candidate_id.is_not(None))
+        .where(row.c.job_id == job_id, row.c.status.in_(PENDING), row.c.candidate_id.is_not(None))
         .where(or_(row.c.batch_id.is_(None), batch.c.state == CLOSED))
         .order_by(row.c.id)
     )
-    return [(line.id, line.course_key or "", Action(line.action)) for line in tx.execute(query)]
+    return [(record.id, record.course_key or "", Action(record.action)) for record in tx.execute(query)]
 
 
 def open_batches(tx: Transaction, job_id: int) -> list[OpenBatch]:
     """Return the batches of a job that are not closed, in order."""
-    lines = tx.execute(select(batch).where(batch.c.job_id == job_id, batch.c.state != CLOSED).order_by(batch.c.id))
+    records = tx.execute(
+        select(batch).where(batch.c.job_id == job_id, batch.c.state != CLOSED).order_by(batch.c.id)
+    )
     return [
         OpenBatch(
-            id=line.id,
-            course_key=line.course_key,
-            canary=line.canary,
-            running=line.state == RUNNING,
-            not_before=line.not_before,
-            rung_at=line.rung_at,
-            deaths=line.deaths,
-            action=Action(line.action),
+            id=record.id,
+            course_key=record.course_key,
+            canary=record.canary,
+            running=record.state == RUNNING,
+            not_before=record.not_before,
+            enqueued_at=record.enqueued_at,
+            deaths=record.deaths,
+            action=Action(record.action),
         )
-        for line in lines
+        for record in records
     ]
 
 
@@ -124,10 +123,10 @@ def job_of(tx: Transaction, batch_id: int) -> int | None:
 def claim_batch(tx: Transaction, batch_id: int, owner: str) -> Claim | None:
     """Claim a batch, changing it from open to running.
 
-    None when another worker has it, its time has not come, or its job is not at work (paused, held, cancelled).
+    None when another worker has it, it is not due, or its job is not running (paused, held, cancelled).
     """
     at = now()
-    wanted = select(job.c.id).where(job.c.id == batch.c.job_id, job.c.state.in_(AT_WORK)).exists()
+    wanted = select(job.c.id).where(job.c.id == batch.c.job_id, job.c.state.in_(SENDING)).exists()
     won = tx.execute(
         update(batch)
         .where(batch.c.id == batch_id, batch.c.state == OPEN, wanted)
@@ -138,29 +137,29 @@ def claim_batch(tx: Transaction, batch_id: int, owner: str) -> Claim | None:
             epoch=batch.c.epoch + 1,
             lease_until=at + LEASE_SECONDS,
             not_before=None,
-            rung_at=None,
+            enqueued_at=None,
         )
     )
     if won.rowcount == 0:
         return None
-    line = tx.execute(select(batch).where(batch.c.id == batch_id)).one()
+    record = tx.execute(select(batch).where(batch.c.id == batch_id)).one()
     claim = Claim(
         batch_id=batch_id,
-        job_id=line.job_id,
-        epoch=line.epoch,
-        course_key=line.course_key,
-        canary=line.canary,
-        action=Action(line.action),
+        job_id=record.job_id,
+        epoch=record.epoch,
+        course_key=record.course_key,
+        canary=record.canary,
+        action=Action(record.action),
     )
-    hold(tx, claim)
+    claim_records(tx, claim)
     return claim
 
 
-def hold(tx: Transaction, claim: Claim) -> None:
-    """Put the claim on those candidates and registrations of its rows that nobody else holds.
+def claim_records(tx: Transaction, claim: Claim) -> None:
+    """Claim the candidates and registrations of its rows that no other batch holds.
 
-    They are named by their ids: as long as it has no statistics of a ledger that was just filled, PostgreSQL would
-    begin with everybody whom nobody holds.
+    The ids are selected first: without statistics, as on a ledger that was just filled, PostgreSQL would otherwise
+    start with all records that no batch holds.
     """
     for table, column in ((candidate, row.c.candidate_id), (registration, row.c.registration_id)):
         mine = tx.execute(select(column).where(row.c.batch_id == claim.batch_id, column.is_not(None)).distinct())
@@ -170,7 +169,7 @@ def hold(tx: Transaction, claim: Claim) -> None:
 
 
 def renew(tx: Transaction, claim: Claim) -> bool:
-    """Renew the lease; False when the claim has gone to somebody else."""
+    """Renew the lease; False when another worker has claimed the batch."""
     renewed = tx.execute(
         update(batch)
         .where(batch.c.id == claim.batch_id, batch.c.epoch == claim.epoch, batch.c.state == RUNNING)
@@ -180,8 +179,8 @@ def renew(tx: Transaction, claim: Claim) -> bool:
 
 
 def release(tx: Transaction, claim: Claim, *, closed: bool, not_before: float | None = None) -> None:
-    """Give a claim back: the batch is closed, or open again from `not_before` on."""
-    _void(tx, claim.token)
+    """Release a claim: the batch is closed, or open again from `not_before` on."""
+    _release_records(tx, claim.token)
     tx.execute(
         update(batch)
         .where(batch.c.id == claim.batch_id, batch.c.epoch == claim.epoch, batch.c.state == RUNNING)
@@ -189,17 +188,17 @@ def release(tx: Transaction, claim: Claim, *, closed: bool, not_before: float | 
     )
 
 
-def reap(tx: Transaction, job_id: int | None = None) -> int:
-    """Open the batches again whose worker has died; what they left `sending` becomes in doubt. Return how many."""
+def reopen_abandoned(tx: Transaction, job_id: int | None = None) -> int:
+    """Reopen the batches whose worker has died; what they left `sending` becomes in doubt. Return how many."""
     query = select(batch.c.id, batch.c.epoch, batch.c.owner, batch.c.lease_until).where(batch.c.state == RUNNING)
     if job_id is not None:
         query = query.where(batch.c.job_id == job_id)
-    dead = [line for line in tx.execute(query) if is_dead(line.owner, line.lease_until)]
-    for line in dead:
-        _void(tx, f"{line.id}:{line.epoch}")
+    dead = [record for record in tx.execute(query) if is_dead(record.owner, record.lease_until)]
+    for record in dead:
+        _release_records(tx, f"{record.id}:{record.epoch}")
         tx.execute(
             update(batch)
-            .where(batch.c.id == line.id, batch.c.epoch == line.epoch)
+            .where(batch.c.id == record.id, batch.c.epoch == record.epoch)
             .values(state=OPEN, owner=None, lease_until=None, deaths=batch.c.deaths + 1)
         )
     return len(dead)
@@ -207,51 +206,59 @@ def reap(tx: Transaction, job_id: int | None = None) -> int:
 
 def running_owner(tx: Transaction, job_id: int) -> str | None:
     """Return the owner of a live claim on the job, if there is one."""
-    lines = tx.execute(
+    records = tx.execute(
         select(batch.c.owner, batch.c.lease_until).where(batch.c.job_id == job_id, batch.c.state == RUNNING)
     )
-    return next((line.owner for line in lines if not is_dead(line.owner, line.lease_until)), None)
+    return next((record.owner for record in records if not is_dead(record.owner, record.lease_until)), None)
 
 
-def go_first(tx: Transaction, claim: Claim, row_id: int) -> None:
-    """Let this row be the canary: it changes places with the row of the canary's batch."""
+def make_canary(tx: Transaction, claim: Claim, row_id: int) -> None:
+    """Make this row the canary: swap it with the row in the canary's batch."""
     theirs = tx.execute(select(row.c.batch_id).where(row.c.id == row_id)).scalar_one()
     tx.execute(update(row).where(row.c.batch_id == claim.batch_id, row.c.id != row_id).values(batch_id=theirs))
     tx.execute(update(row).where(row.c.id == row_id).values(batch_id=claim.batch_id))
-    _void(tx, claim.token)
-    hold(tx, claim)
+    _release_records(tx, claim.token)
+    claim_records(tx, claim)
 
 
 def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -> None:
-    """Close the open batches of a job, or of one course of it: their rows stay as they are."""
+    """Close the open batches of a job, or of one course of it; their rows do not change."""
     statement = update(batch).where(batch.c.job_id == job_id, batch.c.state == OPEN)
     if course_key is not None:
         statement = statement.where(batch.c.course_key == course_key)
     tx.execute(statement.values(state=CLOSED))
 
 
-def _voiding() -> list[Any]:
-    """Return what takes a claim off everything it holds; built once, which takes longer than to execute it."""
+def _release_statements() -> list[Any]:
+    """Return the statements that release all records of a claim, each with the names of its further parameters.
+
+    They are built once: building them takes longer than executing them.
+    """
     tables = ((candidate, CandidateState), (registration, RegistrationState))
     held = [(table, states, table.c.claimed_by == bindparam("b_token")) for table, states in tables]
-    cut_off = [
+    interrupted = [
         update(row)
         .where(row.c.id.in_(select(table.c.row_id).where(mine, table.c.state == states.SENDING)))
-        .values(status=RowStatus.IN_DOUBT, error=CUT_OFF, error_code="answer_lost", changed_at=bindparam("b_at"))
+        .values(
+            status=RowStatus.IN_DOUBT, error=INTERRUPTED, error_code="answer_lost", changed_at=bindparam("b_at")
+        )
         for table, states, mine in held
     ]
-    doubt = [
+    in_doubt = [
         update(table).where(mine, table.c.state == states.SENDING).values(state=states.IN_DOUBT, claimed_by=None)
         for table, states, mine in held
     ]
-    let_go = [update(table).where(mine).values(claimed_by=None) for table, _, mine in held]
-    return [*((statement, "b_at") for statement in cut_off), *((statement,) for statement in (*doubt, *let_go))]
+    released = [update(table).where(mine).values(claimed_by=None) for table, _, mine in held]
+    return [
+        *((statement, "b_at") for statement in interrupted),
+        *((statement,) for statement in (*in_doubt, *released)),
+    ]
 
 
-_VOIDING = _voiding()
+_RELEASE_STATEMENTS = _release_statements()
 
 
-def _void(tx: Transaction, token: str) -> None:
-    """Take a claim off everything it holds; what is still `sending` under it is in doubt."""
-    for statement, *further in _VOIDING:
+def _release_records(tx: Transaction, token: str) -> None:
+    """Release all records that a claim holds; what is still `sending` becomes in doubt."""
+    for statement, *further in _RELEASE_STATEMENTS:
         tx.execute(statement, {"b_token": token, **dict.fromkeys(further, now())})

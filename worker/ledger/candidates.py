@@ -1,4 +1,4 @@
-"""Candidates and registrations: one line per connection, found again by any of their identifiers."""
+"""Candidates and registrations: one record per connection, found again by any of their identifiers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select, update
 
-from worker.ledger.database import planned_for_values
+from worker.ledger.database import custom_plans
 from worker.ledger.schema import candidate, registration
 from worker.model import CandidateState, RegistrationState
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from worker.model import Candidate
 
 
-def hashed(kind: str, value: str | None) -> str | None:
+def hash_identifier(kind: str, value: str | None) -> str | None:
     """Return the hash of one identifier; None for none.
 
     `kind` is `id`, `ext`, `mail` or `login`; of a registration's external id, `registration`.
@@ -39,7 +39,7 @@ class Identity:
 
     @property
     def key(self) -> str:
-        """Return the first that there is: candidate_id, else external_id, else email (contract §4)."""
+        """Return the first that there is: candidate_id, else external_id, else email."""
         key = self.by_id or self.by_external or self.by_email
         if key is None:
             raise ValueError("a candidate without any identifier")
@@ -50,19 +50,21 @@ def identify(candidate: Candidate) -> Identity:
     """Return a candidate's identity; e-mail addresses are trimmed and case-folded."""
     email = candidate.email.strip().casefold() if candidate.email else None
     return Identity(
-        hashed("id", candidate.candidate_id), hashed("ext", candidate.external_id), hashed("mail", email)
+        hash_identifier("id", candidate.candidate_id),
+        hash_identifier("ext", candidate.external_id),
+        hash_identifier("mail", email),
     )
 
 
-#: Who is one of these is known once a roster gives the LMS's id: it says what a person found there.
-_SETTLED_BY_AN_ID = frozenset({CandidateState.NEW, CandidateState.IN_DOUBT})
-#: SQLite takes 32,766 values in a statement at most.
+#: States that end once a roster gives the LMS's id: a person has looked the candidate up there.
+_KNOWN_BY_ID = frozenset({CandidateState.NEW, CandidateState.IN_DOUBT})
+#: Values in one statement; SQLite allows 32,766.
 CHUNK = 5_000
 
 
 @dataclass(slots=True)
 class KnownCandidate:
-    """A candidate as the ledger knows it, while a roster is read in."""
+    """A candidate as the ledger has it, while a roster is imported."""
 
     id: int | None
     identity: Identity
@@ -72,65 +74,68 @@ class KnownCandidate:
 
 
 @dataclass(slots=True)
-class Directory:
+class CandidateIndex:
     """Finds the candidate that a row names, among those of the ledger and those of the same roster.
 
-    Two are the same when candidate_id, else external_id, else email is the same (contract §4). One that has a
-    different candidate_id or external_id is somebody else, even with the same e-mail address.
+    Two are the same when candidate_id, else external_id, else email is the same. One that has a different
+    candidate_id or external_id is another person, even with the same e-mail address.
     """
 
     connection: str
     by_id: dict[str, KnownCandidate] = field(default_factory=dict)
     by_external: dict[str, KnownCandidate] = field(default_factory=dict)
     by_email: dict[str, list[KnownCandidate]] = field(default_factory=dict)
-    fresh: list[KnownCandidate] = field(default_factory=list)
-    _lines: set[int] = field(default_factory=set)
+    new: list[KnownCandidate] = field(default_factory=list)
+    _loaded_ids: set[int] = field(default_factory=set)
 
     def load(self, tx: Transaction, identities: Sequence[Identity]) -> None:
-        """Read from the ledger everybody whom one of `identities` could be."""
-        with planned_for_values(tx):
+        """Load the candidates of the ledger that one of `identities` could be."""
+        with custom_plans(tx):
             self._load(tx, candidate.c.id_key, {who.by_id for who in identities})
             self._load(tx, candidate.c.external_key, {who.by_external for who in identities})
             self._load(tx, candidate.c.email_key, {who.by_email for who in identities})
 
     def _load(self, tx: Transaction, column: Column[Any], keys: set[str | None]) -> None:
-        """Read who has one of `keys` there; by one column at a time, since each has its index."""
+        """Load the candidates with one of `keys`; by one column at a time, since each has its index."""
         for chunk in chunks(sorted(key for key in keys if key)):
             of_these = select(candidate).where(candidate.c.connection == self.connection, column.in_(chunk))
-            for line in tx.execute(of_these):
-                if line.id not in self._lines:
-                    self._lines.add(line.id)
-                    who = Identity(line.id_key, line.external_key, line.email_key)
-                    self._index(KnownCandidate(line.id, who, CandidateState(line.state), line.lms_id))
+            for record in tx.execute(of_these):
+                if record.id not in self._loaded_ids:
+                    self._loaded_ids.add(record.id)
+                    who = Identity(record.id_key, record.external_key, record.email_key)
+                    self._index(KnownCandidate(record.id, who, CandidateState(record.state), record.lms_id))
 
     def find(self, who: Identity, candidate_id: str | None) -> KnownCandidate | None:
-        """Return the candidate that `who` is, new if need be; None when it could be more than one person."""
+        """Return the candidate that `who` is, a new one if there is none; None when it could be several people."""
         found = self._match(who)
         if found == []:
             state = CandidateState.KNOWN if candidate_id else CandidateState.NEW
             known = KnownCandidate(None, who, state, candidate_id)
-            self.fresh.append(known)
+            self.new.append(known)
             self._index(known)
             return known
         if len(found) > 1:
             return None
-        return self._adopt(found[0], who, candidate_id)
+        return self._merge(found[0], who, candidate_id)
 
     def save(self, tx: Transaction) -> None:
-        """Write the new candidates and what was learnt of the old ones."""
-        for chunk in chunks(self.fresh):
-            lines = tx.execute(
+        """Save the new candidates, and new identifiers of the others."""
+        for chunk in chunks(self.new):
+            records = tx.execute(
                 insert(candidate).returning(candidate.c.key, candidate.c.id),
-                [{**_as_line(known), "connection": self.connection, "key": known.identity.key} for known in chunk],
+                [
+                    {**_as_record(known), "connection": self.connection, "key": known.identity.key}
+                    for known in chunk
+                ],
             )
-            ids: dict[str, int] = {line.key: line.id for line in lines}
-            self._lines.update(ids.values())
+            ids: dict[str, int] = {record.key: record.id for record in records}
+            self._loaded_ids.update(ids.values())
             for known in chunk:
                 known.id = ids[known.identity.key]
-        for known in [known for known in self._everybody() if known.changed and known not in self.fresh]:
-            _learn(tx, known)
+        for known in [known for known in self._all() if known.changed and known not in self.new]:
+            _save_identifiers(tx, known)
             known.changed = False
-        self.fresh = []
+        self.new = []
 
     def _match(self, who: Identity) -> list[KnownCandidate]:
         if who.by_id and who.by_id in self.by_id:
@@ -140,13 +145,13 @@ class Directory:
             return [found] if _agree(found.identity.by_id, who.by_id) else []
         return [known for known in self.by_email.get(who.by_email or "", []) if _compatible(known.identity, who)]
 
-    def _adopt(self, known: KnownCandidate, who: Identity, candidate_id: str | None) -> KnownCandidate:
+    def _merge(self, known: KnownCandidate, who: Identity, candidate_id: str | None) -> KnownCandidate:
         old = known.identity
         merged = Identity(old.by_id or who.by_id, old.by_external or who.by_external, old.by_email or who.by_email)
         if merged != old:
             known.identity, known.changed = merged, True
             self._index(known)
-        if candidate_id and known.lms_id is None and known.state in _SETTLED_BY_AN_ID:
+        if candidate_id and known.lms_id is None and known.state in _KNOWN_BY_ID:
             known.lms_id, known.state, known.changed = candidate_id, CandidateState.KNOWN, True
         return known
 
@@ -159,7 +164,7 @@ class Directory:
         if who.by_email and known not in self.by_email.setdefault(who.by_email, []):
             self.by_email[who.by_email].append(known)
 
-    def _everybody(self) -> Iterator[KnownCandidate]:
+    def _all(self) -> Iterator[KnownCandidate]:
         yield from self.by_id.values()
         yield from (known for known in self.by_external.values() if not known.identity.by_id)
         for together in self.by_email.values():
@@ -174,7 +179,7 @@ def _compatible(known: Identity, who: Identity) -> bool:
     return _agree(known.by_id, who.by_id) and _agree(known.by_external, who.by_external)
 
 
-def _as_line(known: KnownCandidate) -> dict[str, Any]:
+def _as_record(known: KnownCandidate) -> dict[str, Any]:
     who = known.identity
     return {
         "id_key": who.by_id,
@@ -185,14 +190,14 @@ def _as_line(known: KnownCandidate) -> dict[str, Any]:
     }
 
 
-def _learn(tx: Transaction, known: KnownCandidate) -> None:
-    """Write what a roster says of a candidate who is there, and nothing over what others learnt meanwhile."""
+def _save_identifiers(tx: Transaction, known: KnownCandidate) -> None:
+    """Save identifiers that a roster gives for an existing candidate, without overwriting any."""
     who, mine = known.identity, candidate.c.id == known.id
-    learnt = {"id_key": who.by_id, "external_key": who.by_external, "email_key": who.by_email}
-    values = {name: func.coalesce(candidate.c[name], key) for name, key in learnt.items() if key}
+    identifiers = {"id_key": who.by_id, "external_key": who.by_external, "email_key": who.by_email}
+    values = {name: func.coalesce(candidate.c[name], key) for name, key in identifiers.items() if key}
     tx.execute(update(candidate).where(mine).values(**values))
     if known.lms_id and known.state is CandidateState.KNOWN:
-        unsettled = candidate.c.state.in_(_SETTLED_BY_AN_ID)
+        unsettled = candidate.c.state.in_(_KNOWN_BY_ID)
         unclaimed = (candidate.c.lms_id.is_(None), candidate.c.claimed_by.is_(None))
         tx.execute(
             update(candidate)
@@ -202,29 +207,29 @@ def _learn(tx: Transaction, known: KnownCandidate) -> None:
 
 
 def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
-    """Yield `values` in pieces that fit into one statement."""
+    """Yield `values` in chunks that fit into one statement."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRegistration:
-    """A registration as the ledger knows it, while a roster is read in."""
+    """A registration as the ledger has it, while a roster is imported."""
 
     id: int
     state: RegistrationState
     lms_id: str | None
 
 
-def save_registrations(
+def find_or_create_registrations(
     tx: Transaction, connection: str, wanted: Sequence[tuple[int, str]]
 ) -> dict[tuple[int, str], KnownRegistration]:
-    """Return the line of each (candidate, course key) in `wanted`, made anew where there is none yet."""
+    """Return the record of each (candidate, course key) in `wanted`, created where there is none."""
     found: dict[tuple[int, str], KnownRegistration] = {}
     for chunk in chunks(sorted({candidate_id for candidate_id, _ in wanted})):
-        for line in tx.execute(select(registration).where(registration.c.candidate_id.in_(chunk))):
-            found[line.candidate_id, line.course_key] = KnownRegistration(
-                id=line.id, state=RegistrationState(line.state), lms_id=line.lms_id
+        for record in tx.execute(select(registration).where(registration.c.candidate_id.in_(chunk))):
+            found[record.candidate_id, record.course_key] = KnownRegistration(
+                id=record.id, state=RegistrationState(record.state), lms_id=record.lms_id
             )
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in found]
     for chunk in chunks(missing):
@@ -235,13 +240,13 @@ def save_registrations(
         made = insert(registration).returning(
             registration.c.candidate_id, registration.c.course_key, registration.c.id
         )
-        for who, course, line_id in tx.execute(made, new):
-            found[who, course] = KnownRegistration(id=line_id, state=RegistrationState.NEW, lms_id=None)
+        for who, course, record_id in tx.execute(made, new):
+            found[who, course] = KnownRegistration(id=record_id, state=RegistrationState.NEW, lms_id=None)
     return found
 
 
-def register_anew(tx: Transaction, registration_ids: Sequence[int]) -> None:
-    """Forget that these are registered, so that they are sent again under the next number of their series."""
+def reopen_registrations(tx: Transaction, registration_ids: Sequence[int]) -> None:
+    """Make these registrations `new` again, so that they are sent under the next number of their series."""
     for chunk in chunks(registration_ids):
         tx.execute(
             update(registration)
@@ -252,4 +257,4 @@ def register_anew(tx: Transaction, registration_ids: Sequence[int]) -> None:
 
 def id_key_of(lms_id: str) -> str | None:
     """Return the hash under which a candidate is found by the id that the LMS gave."""
-    return hashed("id", lms_id)
+    return hash_identifier("id", lms_id)

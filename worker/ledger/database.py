@@ -1,4 +1,4 @@
-"""Open the ledger's database and bring it up to date. Knows the manners of SQLite and PostgreSQL."""
+"""Open the ledger's database and migrate it; what differs between SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, make_url, select, text
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.errors import LedgerAway, LedgerError, SettingsError
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 #: A connection with an open transaction; a connection to an LMS is `worker.settings.Connection`.
 Transaction = Connection
-#: The newest migration; a test holds it against the folder.
-HEAD = "0004"
+#: The newest migration; a test compares it with the folder.
+HEAD = "0005"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
 #: How long a new database's switch to write-ahead logging waits when another process is switching it.
 SWITCH_RETRY_SECONDS = 0.01
-#: Lines to PostgreSQL that a process keeps open; so many more are opened in a rush, and closed after use.
-LINES, MORE_LINES = 10, 5
-#: PostgreSQL's codes for what passes: transactions that collided, lost connections, a server that starts or ends.
-_PASSING = ("40", "08", "57P")
+#: Connections to PostgreSQL that a process keeps open, and further ones that it opens under load.
+POOL_SIZE, MAX_OVERFLOW = 10, 5
+#: PostgreSQL's codes of transient errors: serialization failures, lost connections, a server that starts or stops.
+_TRANSIENT_CODES = ("40", "08", "57P")
 
 
 def open_engine(url: str) -> Engine:
@@ -43,69 +43,69 @@ def open_engine(url: str) -> Engine:
         parsed = make_url(url)
         engine = create_engine(parsed, **_options(parsed.get_backend_name()))
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
-        raise SettingsError(f"ledger: {_redacted(url)} is no database address that works here ({error})") from None
+        raise SettingsError(
+            f"ledger: {_redacted(url)} is not a database address that works here ({error})"
+        ) from None
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     try:
         _refuse_newer(engine, url)
         _migrate(engine)
     except exc.DBAPIError as error:
-        raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {_said(error)}") from None
+        raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {_primary_message(error)}") from None
     return engine
 
 
 def load_driver(url: str) -> None:
-    """Import the driver of the database at `url`; an address that is wrong is `open_engine`'s to tell."""
+    """Import the driver of the database at `url`; `open_engine` reports an address that is wrong."""
     with suppress(exc.ArgumentError, exc.NoSuchModuleError, ImportError):
         make_url(url).get_dialect().import_dbapi()
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn the database's errors into a LedgerError that says what to do."""
+def translated_errors() -> Iterator[None]:
+    """Turn the database's errors into a LedgerError with what to do."""
     try:
         yield
     except exc.TimeoutError:
-        raise LedgerAway(
-            "The ledger is too busy: nobody got through to it in time; try again in a moment"
-        ) from None
+        raise LedgerAway("The ledger is too busy: no connection was free in time; try again in a moment") from None
     except exc.DBAPIError as error:
-        kind = LedgerAway if _passes(error) else LedgerError
+        kind = LedgerAway if _is_transient(error) else LedgerError
         raise kind(
-            f"The ledger cannot be read or written: {_said(error)}. What was recorded is safe; "
-            "mend the cause (space, permissions, the database server) and resume the job"
+            f"The ledger cannot be read or written: {_primary_message(error)}. What was recorded is safe; "
+            "fix the cause (disk space, permissions, the database server) and resume the job"
         ) from None
 
 
-def _said(error: exc.DBAPIError) -> str:
-    """Return the database's words without its details, in which values of rows may stand."""
+def _primary_message(error: exc.DBAPIError) -> str:
+    """Return the database's message without its details, which may contain values of rows."""
     diagnosis = getattr(error.orig, "diag", None)
     primary = getattr(diagnosis, "message_primary", None)
     return primary or str(error.orig).partition("\n")[0]
 
 
-def _passes(error: exc.DBAPIError) -> bool:
-    """Tell whether the same transaction may succeed in a moment: a collision, or a server that went away."""
+def _is_transient(error: exc.DBAPIError) -> bool:
+    """Return whether the same transaction may succeed in a moment: a conflict, or a server that is unavailable."""
     if getattr(error.orig, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return True
     code = getattr(error.orig, "sqlstate", "")
-    passing = code is None or (code != "" and code.startswith(_PASSING))
+    passing = code is None or (code != "" and code.startswith(_TRANSIENT_CODES))
     return error.connection_invalidated or (isinstance(error, exc.OperationalError) and passing)
 
 
-def take_turns(tx: Transaction, name: str) -> None:
-    """Let one transaction at a time do what `name` stands for, until it ends. SQLite has one writer anyway."""
+def take_lock(tx: Transaction, name: str) -> None:
+    """Take the lock `name` until the transaction ends. SQLite has one writer anyway."""
     if tx.dialect.name == "postgresql":
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         tx.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 @contextmanager
-def planned_for_values(tx: Transaction) -> Iterator[None]:
-    """Have PostgreSQL plan what stands within for its values: look-ups by hundreds of them at once.
+def custom_plans(tx: Transaction) -> Iterator[None]:
+    """Force custom plans in this block: PostgreSQL's generic plans scan the table for large IN lists.
 
-    After a few uses of a statement it would take a plan for any values, which goes through the whole table and
-    holds each line against the list, value by value.
+    After a few uses of a statement PostgreSQL would choose a generic plan, which compares each record with all
+    values of the list.
     """
     if tx.dialect.name != "postgresql":
         yield
@@ -120,18 +120,10 @@ def planned_for_values(tx: Transaction) -> Iterator[None]:
 def upsert(
     tx: Transaction, table: Table, key: Mapping[str, Any], new: Mapping[str, Any], old: Mapping[str, Any]
 ) -> None:
-    """Insert the line `key` with the values `new`, or change the one that is there to `old`; one statement."""
-    line = _insert_of(tx)(table).values(**key, **new)
-    tx.execute(line.on_conflict_do_update(index_elements=list(key), set_=dict(old)))
-
-
-def _insert_of(tx: Connection) -> Any:
-    """Return what builds an insert with `on conflict`, which both databases have and standard SQL has not."""
-    if tx.dialect.name != "postgresql":
-        return sqlite_insert
-    from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - 50 ms that a ledger on SQLite saves
-
-    return insert
+    """Insert the record `key` with the values `new`, or change an existing one to `old`, in one statement."""
+    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    record = insert(table).values(**key, **new)
+    tx.execute(record.on_conflict_do_update(index_elements=list(key), set_=dict(old)))
 
 
 def _redacted(url: str) -> str:
@@ -144,17 +136,17 @@ def _redacted(url: str) -> str:
 def _options(backend: str) -> dict[str, Any]:
     if backend == "sqlite":
         return {"hide_parameters": True, "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": LINES, "max_overflow": MORE_LINES}
+    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": POOL_SIZE, "max_overflow": MAX_OVERFLOW}
 
 
 def _prepare_sqlite(engine: Engine) -> None:
-    """Write ahead, sync every commit, and take the write lock at the start of a transaction, not half way."""
+    """Use write-ahead logging, sync every commit, and take the write lock at the start of a transaction."""
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        _write_ahead(cursor)
+        _enable_write_ahead_log(cursor)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
@@ -165,8 +157,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _write_ahead(cursor: sqlite3.Cursor) -> None:
-    """Switch the database to write-ahead logging when it is not; the mode is kept in the file.
+def _enable_write_ahead_log(cursor: sqlite3.Cursor) -> None:
+    """Switch the database to write-ahead logging when it is not; the mode is stored in the file.
 
     Two connections that switch a new database at the same moment both read it and want to write it. SQLite ends
     one of them with SQLITE_BUSY at once, since no busy time-out resolves that deadlock, so it is tried again here.
@@ -188,17 +180,17 @@ def _write_ahead(cursor: sqlite3.Cursor) -> None:
 
 
 @contextmanager
-def rehearsal_of(engine: Engine) -> Iterator[Engine]:
-    """Return a database in which whatever is done leaves no trace, and keeps nobody waiting.
+def dry_run_database(engine: Engine) -> Iterator[Engine]:
+    """Return a database for a dry run, which changes nothing and blocks no other process.
 
-    SQLite has one writer: a copy then, which is removed at the end. Of PostgreSQL it is the database itself, in a
-    transaction that the caller rolls back.
+    For SQLite, which has one writer, it is a copy that is deleted at the end; for PostgreSQL the database itself,
+    where the caller rolls the transaction back.
     """
     if engine.dialect.name != "sqlite":
         yield engine
         return
     with tempfile.TemporaryDirectory(prefix="roster-") as folder:
-        copy = create_engine(f"sqlite:///{folder}/rehearsal.db", **_options("sqlite"))
+        copy = create_engine(f"sqlite:///{folder}/dry-run.db", **_options("sqlite"))
         try:
             with engine.connect().execution_options(reads=True) as source, copy.connect() as target:
                 origin: Any = source.connection.driver_connection
@@ -227,7 +219,9 @@ def _migrate(engine: Engine) -> None:
 def _refuse_newer(engine: Engine, url: str) -> None:
     version = _version(engine)
     if version is not None and version > HEAD:
-        raise SettingsError(f"ledger: {_redacted(url)} was made by a newer Roster ({version}); update this one")
+        raise SettingsError(
+            f"ledger: {_redacted(url)} was made by a newer Roster ({version}); upgrade Roster on this machine"
+        )
 
 
 def _version(engine: Engine) -> str | None:
@@ -238,5 +232,5 @@ def _version(engine: Engine) -> str | None:
 
 
 def now() -> float:
-    """Return the present time in seconds since 1970."""
+    """Return the current time in seconds since 1970."""
     return time.time()

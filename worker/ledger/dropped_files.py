@@ -1,4 +1,4 @@
-"""Files of drop folders: seen, claimed, at work, laid aside. Every statement on the table `dropped` stands here."""
+"""Files in drop folders: seen, claimed, imported, archived. Every statement on `dropped_file` is in this module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select, update
 
 from worker.ledger.database import now
-from worker.ledger.schema import dropped, job
+from worker.ledger.schema import dropped_file, job
 from worker.model import ENDED
 
 if TYPE_CHECKING:
@@ -18,124 +18,150 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
 
 
-class DropState(StrEnum):
-    """How far a dropped file is."""
+class DroppedFileState(StrEnum):
+    """How far a file in a drop folder has been processed."""
 
-    #: It lies in the folder, and may still grow.
+    #: It is in the folder and may still be growing.
     SEEN = "seen"
-    #: It is ours, in `processing/` or on its way there.
+    #: It is in `processing/`, or being moved there.
     CLAIMED = "claimed"
     #: It has a job.
     TAKEN = "taken"
-    #: It lies in `done/` or `failed/`.
+    #: It is in `done/` or `failed/`.
     ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drop:
-    """A dropped file."""
+class DroppedFile:
+    """A file in a drop folder."""
 
     id: int
     #: The folder's name in roster.toml.
     folder: str
-    #: The file's name as it was dropped.
+    #: The name that the file arrived with.
     name: str
     path: str
     #: Where it is being moved to.
-    goal: str | None
+    target_path: str | None
     job_id: int | None
-    state: DropState
+    state: DroppedFileState
     size: int
-    changed: float
-    #: When size or time were last seen to change, or it was claimed (seconds since 1970, `clock`).
-    at: float
+    modified_at: float
+    #: When a change of size or time was last noticed, or it was claimed (`database_time`, seconds since 1970).
+    updated_at: float
     error: str
 
 
-def _as_drop(line: Row[Any]) -> Drop:
-    values = dict(line._mapping)  # noqa: SLF001 - the documented way to read a line as a mapping
-    return Drop(**{**values, "state": DropState(values["state"])})
+def _as_file(record: Row[Any]) -> DroppedFile:
+    values = dict(record._mapping)  # noqa: SLF001 - the documented way to read a record as a mapping
+    return DroppedFile(**{**values, "state": DroppedFileState(values["state"])})
 
 
-def clock(tx: Transaction) -> float:
-    """Return the time of the database's machine: those who share a ledger look at one clock."""
+def database_time(tx: Transaction) -> float:
+    """Return the time of the database server, the clock that processes share (seconds since 1970)."""
     if tx.dialect.name != "postgresql":
         return now()
     return float(tx.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
 
 
-def drops_of(tx: Transaction, folder: str, state: DropState) -> list[Drop]:
+def files_in(tx: Transaction, folder: str, state: DroppedFileState) -> list[DroppedFile]:
     """Return the files of a folder in one state, oldest first."""
-    query = select(dropped).where(dropped.c.folder == folder, dropped.c.state == state)
-    return [_as_drop(line) for line in tx.execute(query.order_by(dropped.c.id))]
+    query = select(dropped_file).where(dropped_file.c.folder == folder, dropped_file.c.state == state)
+    return [_as_file(record) for record in tx.execute(query.order_by(dropped_file.c.id))]
 
 
-def find(tx: Transaction, drop_id: int) -> Drop | None:
-    """Return a file, or None when it was forgotten."""
-    line = tx.execute(select(dropped).where(dropped.c.id == drop_id)).first()
-    return _as_drop(line) if line else None
+def find(tx: Transaction, file_id: int) -> DroppedFile | None:
+    """Return a file, or None when its record was deleted."""
+    record = tx.execute(select(dropped_file).where(dropped_file.c.id == file_id)).first()
+    return _as_file(record) if record else None
 
 
-def note(tx: Transaction, folder: str, name: str, *, path: str, size: int, changed: float) -> Drop:
-    """Note a file that was not there before."""
-    values = {"folder": folder, "name": name, "path": path, "size": size, "changed": changed}
-    line = insert(dropped).values(**values, state=DropState.SEEN, at=clock(tx), error="").returning(dropped)
-    return _as_drop(tx.execute(line).one())
+def add(tx: Transaction, folder: str, name: str, *, path: str, size: int, modified_at: float) -> DroppedFile:
+    """Add a file that was not there before."""
+    values = {"folder": folder, "name": name, "path": path, "size": size, "modified_at": modified_at}
+    added = insert(dropped_file).values(
+        **values, state=DroppedFileState.SEEN, updated_at=database_time(tx), error=""
+    )
+    return _as_file(tx.execute(added.returning(dropped_file)).one())
 
 
-def note_change(tx: Transaction, drop: Drop, size: int, changed: float) -> None:
-    """Note that a file has changed since it was last looked at."""
-    tx.execute(_same(drop).values(size=size, changed=changed, at=clock(tx)))
+def note_change(tx: Transaction, file: DroppedFile, size: int, modified_at: float) -> None:
+    """Record that a file has changed since the last scan."""
+    tx.execute(_same(file).values(size=size, modified_at=modified_at, updated_at=database_time(tx)))
 
 
-def forget(tx: Transaction, drop: Drop) -> bool:
-    """Forget a file that is gone; False when somebody has moved it on meanwhile."""
-    same = delete(dropped).where(dropped.c.id == drop.id, dropped.c.state == drop.state, dropped.c.at == drop.at)
-    return tx.execute(same.where(dropped.c.goal.is_not_distinct_from(drop.goal))).rowcount == 1
+def delete_file(tx: Transaction, file: DroppedFile) -> bool:
+    """Delete the record of a file that no longer exists; False when another process has changed it meanwhile."""
+    same = delete(dropped_file).where(
+        dropped_file.c.id == file.id,
+        dropped_file.c.state == file.state,
+        dropped_file.c.updated_at == file.updated_at,
+    )
+    return tx.execute(same.where(dropped_file.c.target_path.is_not_distinct_from(file.target_path))).rowcount == 1
 
 
-def aim(tx: Transaction, drop: Drop, state: DropState, goal: str | None) -> Drop | None:
-    """Say where a file is to be moved; None when somebody else has moved it on meanwhile."""
-    line = tx.execute(_same(drop).values(state=state, goal=goal, at=clock(tx)).returning(dropped)).first()
-    return _as_drop(line) if line else None
+def start_move(
+    tx: Transaction, file: DroppedFile, state: DroppedFileState, target_path: str | None
+) -> DroppedFile | None:
+    """Record where a file is about to be moved; None when another process has changed it meanwhile."""
+    record = tx.execute(
+        _same(file)
+        .values(state=state, target_path=target_path, updated_at=database_time(tx))
+        .returning(dropped_file)
+    ).first()
+    return _as_file(record) if record else None
 
 
-def arrive(tx: Transaction, drop: Drop, state: DropState) -> Drop | None:
-    """Note that a file lies where it was to be moved; None when somebody else has noted so."""
-    line = tx.execute(_same(drop).values(state=state, path=drop.goal, goal=None).returning(dropped)).first()
-    return _as_drop(line) if line else None
+def finish_move(tx: Transaction, file: DroppedFile, state: DroppedFileState) -> DroppedFile | None:
+    """Record that a file has been moved; None when another process has recorded it."""
+    record = tx.execute(
+        _same(file).values(state=state, path=file.target_path, target_path=None).returning(dropped_file)
+    ).first()
+    return _as_file(record) if record else None
 
 
-def take(tx: Transaction, drop: Drop, job_id: int) -> bool:
-    """Note the job of a claimed file; False when it has one."""
-    free = update(dropped).where(dropped.c.id == drop.id, dropped.c.state == DropState.CLAIMED)
-    taken = {"job_id": job_id, "state": DropState.TAKEN, "error": ""}
-    return tx.execute(free.where(dropped.c.job_id.is_(None)).values(**taken)).rowcount == 1
+def assign_job(tx: Transaction, file: DroppedFile, job_id: int) -> bool:
+    """Record the job of a claimed file; False when it has one."""
+    unassigned = update(dropped_file).where(
+        dropped_file.c.id == file.id, dropped_file.c.state == DroppedFileState.CLAIMED
+    )
+    values = {"job_id": job_id, "state": DroppedFileState.TAKEN, "error": ""}
+    return tx.execute(unassigned.where(dropped_file.c.job_id.is_(None)).values(**values)).rowcount == 1
 
 
-def explain(tx: Transaction, drop: Drop, error: str) -> None:
-    """Note why a claimed file has no job yet."""
-    tx.execute(update(dropped).where(dropped.c.id == drop.id).values(error=error))
+def set_error(tx: Transaction, file: DroppedFile, error: str) -> None:
+    """Record why a claimed file has no job yet."""
+    tx.execute(update(dropped_file).where(dropped_file.c.id == file.id).values(error=error))
 
 
-def goals(tx: Transaction) -> set[str]:
-    """Return the places to which files are being moved."""
-    return set(tx.execute(select(dropped.c.goal).where(dropped.c.goal.is_not(None))).scalars())
+def target_paths(tx: Transaction) -> set[str]:
+    """Return the paths to which files are being moved."""
+    return set(
+        tx.execute(select(dropped_file.c.target_path).where(dropped_file.c.target_path.is_not(None))).scalars()
+    )
 
 
-def drops_of_job(tx: Transaction, job_id: int) -> list[Drop]:
-    """Return the files that are one job, in the order in which they came."""
-    query = select(dropped).where(dropped.c.job_id == job_id).order_by(dropped.c.id)
-    return [_as_drop(line) for line in tx.execute(query)]
+def files_of_job(tx: Transaction, job_id: int) -> list[DroppedFile]:
+    """Return the files of a job, in the order in which they arrived."""
+    query = select(dropped_file).where(dropped_file.c.job_id == job_id).order_by(dropped_file.c.id)
+    return [_as_file(record) for record in tx.execute(query)]
 
 
-def ended_but_not_aside(tx: Transaction) -> list[int]:
-    """Return the jobs that have ended and whose files still lie in `processing/`."""
-    query = select(job.c.id).join(dropped, dropped.c.job_id == job.c.id).where(dropped.c.state == DropState.TAKEN)
+def jobs_to_archive(tx: Transaction) -> list[int]:
+    """Return the jobs that have ended and whose files are still in `processing/`."""
+    query = (
+        select(job.c.id)
+        .join(dropped_file, dropped_file.c.job_id == job.c.id)
+        .where(dropped_file.c.state == DroppedFileState.TAKEN)
+    )
     return list(tx.execute(query.where(job.c.state.in_(tuple(ENDED))).distinct().order_by(job.c.id)).scalars())
 
 
-def _same(drop: Drop) -> Any:
-    """Return an update that hits the file's line as long as nobody has moved it on."""
-    same = update(dropped).where(dropped.c.id == drop.id, dropped.c.state == drop.state, dropped.c.at == drop.at)
-    return same.where(dropped.c.goal.is_not_distinct_from(drop.goal))
+def _same(file: DroppedFile) -> Any:
+    """Return an update of the file's record that matches only while it is unchanged."""
+    same = update(dropped_file).where(
+        dropped_file.c.id == file.id,
+        dropped_file.c.state == file.state,
+        dropped_file.c.updated_at == file.updated_at,
+    )
+    return same.where(dropped_file.c.target_path.is_not_distinct_from(file.target_path))

@@ -1,23 +1,23 @@
 """The two commits around every call that changes something: the intent before it, the outcome after it.
 
 Each function returns the `Write`s of one event, for `Ledger.commit`. All are fenced by the claim: when another
-worker has taken the batch over, nothing is written and the caller learns it.
+worker has claimed the batch meanwhile, nothing is written and the commit raises StaleClaim.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import String, bindparam, func, select, update
 
 from worker.ledger.batches import RUNNING
-from worker.ledger.candidates import hashed, id_key_of
+from worker.ledger.candidates import hash_identifier, id_key_of
 from worker.ledger.database import now
 from worker.ledger.rows import read_row
 from worker.ledger.schema import batch, candidate, registration, row
 from worker.ledger.transactions import Write
-from worker.model import Action, CandidateState, RegistrationState, RosterRow, RowStatus
+from worker.model import PENDING, Action, CandidateState, RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateLine:
-    """A candidate as the ledger holds it."""
+class CandidateRecord:
+    """A candidate as the ledger has it."""
+
+    table: ClassVar[Table] = candidate
+    states: ClassVar[type[CandidateState]] = CandidateState
+    #: The state of a candidate who exists at the LMS.
+    exists: ClassVar[CandidateState] = CandidateState.KNOWN
 
     id: int
     state: CandidateState
@@ -40,20 +45,25 @@ class CandidateLine:
     job_id: int | None
     row_id: int | None
     sent_at: float | None
-    #: What is sending or in doubt; None when it is the creation.
-    doing: Action | None
-    #: Held by the claim that asked; otherwise another batch is at work on it.
-    mine: bool
+    #: The action that is being sent or in doubt; None when it is the creation.
+    pending_action: Action | None
+    #: Whether the claim that loaded it holds it; otherwise another batch may.
+    is_claimed: bool
 
     @property
     def is_being_created(self) -> bool:
-        """Tell whether it is the creation that is in doubt."""
-        return self.state is CandidateState.IN_DOUBT and self.doing is None
+        """Return whether it is the creation that is in doubt."""
+        return self.state is CandidateState.IN_DOUBT and self.pending_action is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegistrationLine:
-    """A registration as the ledger holds it."""
+class RegistrationRecord:
+    """A registration as the ledger has it."""
+
+    table: ClassVar[Table] = registration
+    states: ClassVar[type[RegistrationState]] = RegistrationState
+    #: The state of a registration that exists at the LMS.
+    exists: ClassVar[RegistrationState] = RegistrationState.REGISTERED
 
     id: int
     state: RegistrationState
@@ -61,30 +71,30 @@ class RegistrationLine:
     series: int
     job_id: int | None
     sent_at: float | None
-    #: What is sending or in doubt; None when it is the registration itself.
-    doing: Action | None
-    mine: bool
+    #: The action that is being sent or in doubt; None when it is the registration itself.
+    pending_action: Action | None
+    is_claimed: bool
 
     @property
     def is_being_made(self) -> bool:
-        """Tell whether what is in doubt, if anything, is the registration itself."""
-        return self.state is not RegistrationState.IN_DOUBT or self.doing is None
+        """Return whether what is in doubt, if anything, is the registration itself."""
+        return self.state is not RegistrationState.IN_DOUBT or self.pending_action is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """A row that is to be worked off, with what the ledger knows of its candidate and its registration."""
+class WorkItem:
+    """A row to be processed, with its candidate and its registration as the ledger has them."""
 
     row_id: int
     row: RosterRow
     status: RowStatus
     attempts: int
-    candidate: CandidateLine
-    registration: RegistrationLine
+    candidate: CandidateRecord
+    registration: RegistrationRecord
 
 
-def fenced(table: Table, *changed: str) -> Update:
-    """Return an UPDATE of one line, by its id, for as long as the claim `b_claim` holds it."""
+def fenced_update(table: Table, *changed: str) -> Update:
+    """Return an UPDATE of one record, by its id, that matches only while the claim `b_claim` holds it."""
     return (
         update(table)
         .where(table.c.id == bindparam("b_id"), table.c.claimed_by == bindparam("b_claim"))
@@ -92,21 +102,22 @@ def fenced(table: Table, *changed: str) -> Update:
     )
 
 
-_SEND_CANDIDATE = fenced(candidate, "state", "doing", "job_id", "row_id", "sent_at")
-_KNOW_CANDIDATE = fenced(candidate, "state", "lms_id", "id_key")
-_TURN_CANDIDATE = fenced(candidate, "state")
-_SEND_REGISTRATION = fenced(registration, "state", "doing", "job_id", "row_id", "sent_at")
-_KNOW_REGISTRATION = fenced(registration, "state", "lms_id", "job_id").values(
+_INTENT_TO_CREATE = {
+    table: fenced_update(table, "state", "pending_action", "job_id", "row_id", "sent_at")
+    for table in (candidate, registration)
+}
+_SET_STATE = {table: fenced_update(table, "state") for table in (candidate, registration)}
+SET_LMS_ID = fenced_update(candidate, "state", "lms_id", "id_key")
+_SET_REGISTERED = fenced_update(registration, "state", "lms_id", "job_id").values(
     external_key=func.coalesce(bindparam("b_external_key", type_=String), registration.c.external_key)
 )
-_TURN_REGISTRATION = fenced(registration, "state")
 COUNT_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts + 1)
-TAKE_BACK_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts - 1)
+_UNCOUNT_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts - 1)
 _MARK_CREATED = update(row).where(row.c.id == bindparam("b_id")).values(created=True)
 _MY_BATCH = select(batch.c.id).where(
     batch.c.id == bindparam("b_batch"), batch.c.epoch == bindparam("b_epoch"), batch.c.state == RUNNING
 )
-_SETTLE_ROW = (
+_SET_OUTCOME = (
     update(row)
     .where(row.c.id == bindparam("b_id"), row.c.batch_id == _MY_BATCH.scalar_subquery())
     .values(
@@ -121,8 +132,8 @@ _SETTLE_ROW = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of a row, for its report."""
+class RowOutcome:
+    """The outcome of a row, for its report."""
 
     status: RowStatus
     error: str = ""
@@ -131,78 +142,72 @@ class Outcome:
     registration_id: str | None = None
 
 
-def sending_candidate(claim: Claim, work: Work) -> tuple[Write, ...]:
-    """Note that the creation of this candidate is about to be sent."""
+def intent_to_create(
+    claim: Claim, work: WorkItem, record: CandidateRecord | RegistrationRecord
+) -> tuple[Write, ...]:
+    """Record that the creation of this candidate or registration is about to be sent."""
     values = {
-        "b_state": CandidateState.SENDING,
-        "b_doing": None,
+        "b_state": record.states.SENDING,
+        "b_pending_action": None,
         "b_job_id": claim.job_id,
         "b_row_id": work.row_id,
         "b_sent_at": now(),
     }
     return (
-        write(_SEND_CANDIDATE, work.candidate.id, claim, values),
+        fenced_write(_INTENT_TO_CREATE[record.table], record.id, claim, values),
         Write(COUNT_ATTEMPT, {"b_id": work.row_id}),
     )
 
 
-def candidate_created(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...]:
-    """Note the id of the new candidate, and on the row for which the creation was sent that it made them."""
+def state_changed(
+    claim: Claim,
+    work: WorkItem,
+    record: CandidateRecord | RegistrationRecord,
+    state: CandidateState | RegistrationState,
+    *,
+    unsent: bool = False,
+) -> tuple[Write, ...]:
+    """Record the state after a call without a result: in doubt, or as before because nothing was done.
+
+    `unsent`: nothing was sent either, so that the attempt does not count.
+    """
+    changed = fenced_write(_SET_STATE[record.table], record.id, claim, {"b_state": state})
+    return (changed, Write(_UNCOUNT_ATTEMPT, {"b_id": work.row_id})) if unsent else (changed,)
+
+
+def candidate_created(claim: Claim, work: WorkItem, lms_id: str) -> tuple[Write, ...]:
+    """Record the id of the new candidate, and `created` on the row for which the creation was sent."""
     sent_for = work.candidate.row_id if work.candidate.state is CandidateState.IN_DOUBT else work.row_id
     return (*candidate_found(claim, work, lms_id), Write(_MARK_CREATED, {"b_id": sent_for}))
 
 
-def candidate_found(claim: Claim, work: Work, lms_id: str) -> tuple[Write, ...]:
-    """Note the id of a candidate that was there before."""
+def candidate_found(claim: Claim, work: WorkItem, lms_id: str) -> tuple[Write, ...]:
+    """Record the id of a candidate that existed before."""
     values = {"b_state": CandidateState.KNOWN, "b_lms_id": lms_id, "b_id_key": id_key_of(lms_id)}
-    return (write(_KNOW_CANDIDATE, work.candidate.id, claim, values),)
+    return (fenced_write(SET_LMS_ID, work.candidate.id, claim, values),)
 
 
-def candidate_turned(claim: Claim, work: Work, state: CandidateState, *, unsent: bool = False) -> tuple[Write, ...]:
-    """Note that they are in doubt, or new again because nothing was done; `unsent`: not even an attempt."""
-    turned = write(_TURN_CANDIDATE, work.candidate.id, claim, {"b_state": state})
-    return (turned, Write(TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
-
-
-def sending_registration(claim: Claim, work: Work) -> tuple[Write, ...]:
-    """Note that this registration is about to be sent."""
-    values = {
-        "b_state": RegistrationState.SENDING,
-        "b_doing": None,
-        "b_job_id": claim.job_id,
-        "b_row_id": work.row_id,
-        "b_sent_at": now(),
-    }
-    return (
-        write(_SEND_REGISTRATION, work.registration.id, claim, values),
-        Write(COUNT_ATTEMPT, {"b_id": work.row_id}),
-    )
-
-
-def registration_turned(
-    claim: Claim, work: Work, state: RegistrationState, *, unsent: bool = False
-) -> tuple[Write, ...]:
-    """Note that it is in doubt, or new again because nothing was done; `unsent`: not even an attempt."""
-    turned = write(_TURN_REGISTRATION, work.registration.id, claim, {"b_state": state})
-    return (turned, Write(TAKE_BACK_ATTEMPT, {"b_id": work.row_id})) if unsent else (turned,)
-
-
-def registered(claim: Claim, work: Work, outcome: Outcome) -> tuple[Write, ...]:
-    """Note that the candidate is registered: by this job, or already."""
+def registered(claim: Claim, work: WorkItem, outcome: RowOutcome) -> tuple[Write, ...]:
+    """Record that the candidate is registered: by this job, or already."""
     under_its_id = outcome.status is RowStatus.REGISTERED and not work.registration.series
     values = {
         "b_state": RegistrationState.REGISTERED,
         "b_lms_id": outcome.registration_id,
         "b_job_id": claim.job_id if outcome.status is RowStatus.REGISTERED else work.registration.job_id,
-        "b_external_key": hashed("registration", work.row.registration_external_id) if under_its_id else None,
+        "b_external_key": hash_identifier("registration", work.row.registration_external_id)
+        if under_its_id
+        else None,
     }
-    return (write(_KNOW_REGISTRATION, work.registration.id, claim, values), settled(claim, work, outcome))
+    return (
+        fenced_write(_SET_REGISTERED, work.registration.id, claim, values),
+        row_outcome(claim, work, outcome),
+    )
 
 
-def settled(claim: Claim, work: Work, outcome: Outcome) -> Write:
-    """Note what became of a row."""
+def row_outcome(claim: Claim, work: WorkItem, outcome: RowOutcome) -> Write:
+    """Record the outcome of a row."""
     return Write(
-        _SETTLE_ROW,
+        _SET_OUTCOME,
         {
             "b_id": work.row_id,
             "b_batch": claim.batch_id,
@@ -218,15 +223,15 @@ def settled(claim: Claim, work: Work, outcome: Outcome) -> Write:
     )
 
 
-def write(statement: Update, line_id: int, claim: Claim, values: Mapping[str, object]) -> Write:
-    """Return a fenced write on one line that the claim holds."""
-    return Write(statement, {"b_id": line_id, "b_claim": claim.token, **values}, fenced=True)
+def fenced_write(statement: Update, record_id: int, claim: Claim, values: Mapping[str, object]) -> Write:
+    """Return a write on one record that fails when the claim does not hold it."""
+    return Write(statement, {"b_id": record_id, "b_claim": claim.token, **values}, fenced=True)
 
 
-_OF_CANDIDATE = ("id", "state", "lms_id", "job_id", "row_id", "sent_at", "doing", "claimed_by")
-_OF_REGISTRATION = ("id", "state", "lms_id", "series", "job_id", "sent_at", "doing", "claimed_by")
-#: Built once: to build a statement takes longer than to execute it.
-WORKS = (
+_OF_CANDIDATE = ("id", "state", "lms_id", "job_id", "row_id", "sent_at", "pending_action", "claimed_by")
+_OF_REGISTRATION = ("id", "state", "lms_id", "series", "job_id", "sent_at", "pending_action", "claimed_by")
+#: Built once: building a statement takes longer than executing it.
+WORK_ITEMS = (
     select(
         row.c.id,
         row.c.parsed,
@@ -238,29 +243,27 @@ WORKS = (
     .join(candidate, candidate.c.id == row.c.candidate_id)
     .join(registration, registration.c.id == row.c.registration_id)
 )
-_WORKS_OF_BATCH = (
-    WORKS.where(row.c.batch_id == bindparam("b_batch"))
-    .where(row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.IN_DOUBT)))
-    .order_by(row.c.id)
+_ITEMS_OF_BATCH = (
+    WORK_ITEMS.where(row.c.batch_id == bindparam("b_batch")).where(row.c.status.in_(PENDING)).order_by(row.c.id)
 )
-_WORK_OF_ROW = WORKS.where(row.c.id == bindparam("b_id"))
+_ITEM_OF_ROW = WORK_ITEMS.where(row.c.id == bindparam("b_id"))
 
 
-def load_work(tx: Transaction, claim: Claim) -> list[Work]:
+def load_items(tx: Transaction, claim: Claim) -> list[WorkItem]:
     """Return the rows of a claimed batch that have no outcome yet, in roster order."""
-    lines = tx.execute(_WORKS_OF_BATCH, {"b_batch": claim.batch_id})
-    return [as_work(line, claim.token) for line in lines]
+    records = tx.execute(_ITEMS_OF_BATCH, {"b_batch": claim.batch_id})
+    return [as_work_item(record, claim.token) for record in records]
 
 
-def load_row(tx: Transaction, claim: Claim, row_id: int) -> Work:
+def load_item(tx: Transaction, claim: Claim, row_id: int) -> WorkItem:
     """Return one row of a claimed batch as the ledger has it now."""
-    return as_work(tx.execute(_WORK_OF_ROW, {"b_id": row_id}).one(), claim.token)
+    return as_work_item(tx.execute(_ITEM_OF_ROW, {"b_id": row_id}).one(), claim.token)
 
 
-def as_work(line: Row[Any], token: str) -> Work:
-    """Return a line of `WORKS`; `token` is the claim of whoever asks."""
-    row_id, parsed, status, attempts, *held = tuple(line)
-    return Work(
+def as_work_item(record: Row[Any], token: str) -> WorkItem:
+    """Return the work item of a record of `WORK_ITEMS`; `token` is that of the claim that loads it."""
+    row_id, parsed, status, attempts, *held = tuple(record)
+    return WorkItem(
         row_id=row_id,
         row=read_row(parsed),
         status=RowStatus(status),
@@ -270,29 +273,29 @@ def as_work(line: Row[Any], token: str) -> Work:
     )
 
 
-def _as_candidate(values: Sequence[Any], token: str) -> CandidateLine:
-    line_id, state, lms_id, job_id, row_id, sent_at, doing, claimed_by = values
-    return CandidateLine(
-        id=line_id,
+def _as_candidate(values: Sequence[Any], token: str) -> CandidateRecord:
+    record_id, state, lms_id, job_id, row_id, sent_at, pending_action, claimed_by = values
+    return CandidateRecord(
+        id=record_id,
         state=CandidateState(state),
         lms_id=lms_id,
         job_id=job_id,
         row_id=row_id,
         sent_at=sent_at,
-        doing=Action(doing) if doing else None,
-        mine=claimed_by == token,
+        pending_action=Action(pending_action) if pending_action else None,
+        is_claimed=claimed_by == token,
     )
 
 
-def _as_registration(values: Sequence[Any], token: str) -> RegistrationLine:
-    line_id, state, lms_id, series, job_id, sent_at, doing, claimed_by = values
-    return RegistrationLine(
-        id=line_id,
+def _as_registration(values: Sequence[Any], token: str) -> RegistrationRecord:
+    record_id, state, lms_id, series, job_id, sent_at, pending_action, claimed_by = values
+    return RegistrationRecord(
+        id=record_id,
         state=RegistrationState(state),
         lms_id=lms_id,
         series=series,
         job_id=job_id,
         sent_at=sent_at,
-        doing=Action(doing) if doing else None,
-        mine=claimed_by == token,
+        pending_action=Action(pending_action) if pending_action else None,
+        is_claimed=claimed_by == token,
     )

@@ -1,4 +1,4 @@
-"""Jobs: opened, found, moved from state to state. Every statement on the table `job` stands here."""
+"""Jobs: opened, found, moved from state to state, claimed, counted, purged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import case, insert, null, select, update
 
 from worker.ledger.database import now, upsert
 from worker.ledger.leases import LEASE_SECONDS, is_dead
-from worker.ledger.schema import call, job, row
+from worker.ledger.schema import call_count, job, row
 from worker.model import ENDED, Driver, JobState
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One roster being worked off for one connection."""
+    """One roster that is processed for one connection."""
 
     id: int
     connection: str
     system: str
     roster: str
-    kept_at: str
+    stored_path: str
     fingerprint: str
     options: Mapping[str, Any]
     state: JobState
@@ -49,65 +49,65 @@ class Job:
     planned: bool
     owner: str | None
     lease_until: float | None
-    rung_at: float | None
+    enqueued_at: float | None
     reported_at: float | None
     purged_at: float | None
     origin: str
-    dropped_by: str | None
+    submitted_by: str | None
     reason_code: str | None
     state_at: float | None
-    told_at: float | None
+    notified_at: float | None
     verified_at: float | None
 
     @property
-    def is_taken(self) -> bool:
-        """Whether somebody who lives reads it in or looks for its people."""
+    def is_claimed(self) -> bool:
+        """Whether a live process imports it or syncs its people."""
         return self.owner is not None and not is_dead(self.owner, self.lease_until or 0.0)
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing more happens to this job by itself or by `resume`."""
-        return self.state in ENDED
+        return self.state.has_ended
 
 
-def _as_job(line: Row[Any]) -> Job:
-    values = dict(line._mapping)  # noqa: SLF001 - the documented way to read a line as a mapping
+def _as_job(record: Row[Any]) -> Job:
+    values = dict(record._mapping)  # noqa: SLF001 - the documented way to read a record as a mapping
     return Job(**{**values, "state": JobState(values["state"]), "driver": Driver(values["driver"])})
 
 
 def open_job(tx: Transaction, **values: Any) -> int:
     """Open a job `uploaded` and return its id."""
-    line = {"state": JobState.UPLOADED, "created_at": now(), "state_at": now(), **values}
-    return int(tx.execute(insert(job).values(**line).returning(job.c.id)).scalar_one())
+    record = {"state": JobState.UPLOADED, "created_at": now(), "state_at": now(), **values}
+    return int(tx.execute(insert(job).values(**record).returning(job.c.id)).scalar_one())
 
 
 def state_of(tx: Transaction, job_id: int) -> JobState | None:
-    """Return where a job stands; None when there is none of that number."""
+    """Return the state of a job; None when there is none of that number."""
     state = tx.execute(select(job.c.state).where(job.c.id == job_id)).scalar()
     return JobState(state) if state else None
 
 
 def find_job(tx: Transaction, job_id: int) -> Job | None:
     """Return the job, or None when there is none of that number."""
-    line = tx.execute(select(job).where(job.c.id == job_id)).first()
-    return _as_job(line) if line else None
+    record = tx.execute(select(job).where(job.c.id == job_id)).first()
+    return _as_job(record) if record else None
 
 
-def find_open_twin(tx: Transaction, connection: str, fingerprint: str) -> Job | None:
+def find_open_duplicate(tx: Transaction, connection: str, fingerprint: str) -> Job | None:
     """Return the job that works on the same bytes with the same options and has not ended."""
     same = select(job).where(
         job.c.connection == connection,
         job.c.fingerprint == fingerprint,
         job.c.state.not_in([state.value for state in ENDED]),
     )
-    line = tx.execute(same.order_by(job.c.id.desc())).first()
-    return _as_job(line) if line else None
+    record = tx.execute(same.order_by(job.c.id.desc())).first()
+    return _as_job(record) if record else None
 
 
 def list_jobs(tx: Transaction, limit: int = 1000, *, before: int | None = None) -> list[Job]:
     """Return the newest jobs, newest first; the newest older than the job `before`, when that is given."""
     older = select(job) if before is None else select(job).where(job.c.id < before)
-    return [_as_job(line) for line in tx.execute(older.order_by(job.c.id.desc()).limit(limit))]
+    return [_as_job(record) for record in tx.execute(older.order_by(job.c.id.desc()).limit(limit))]
 
 
 def change_job(tx: Transaction, job_id: int, *, only_from: Collection[JobState] = (), **values: Any) -> bool:
@@ -124,28 +124,28 @@ def change_job(tx: Transaction, job_id: int, *, only_from: Collection[JobState] 
     return tx.execute(statement.values(**values)).rowcount == 1
 
 
-def take_job(tx: Transaction, job_id: int, owner: str) -> bool:
-    """Claim a job, to read it in and look for its people; False when somebody else does so."""
+def claim_job(tx: Transaction, job_id: int, owner: str) -> bool:
+    """Claim a job, to import it and sync its people; False when another live process has claimed it."""
     known = find_job(tx, job_id)
-    if known is None or known.is_taken:
+    if known is None or known.is_claimed:
         return False
     mine = update(job).where(job.c.id == job_id, job.c.owner.is_not_distinct_from(known.owner))
-    values = {"owner": owner, "lease_until": now() + LEASE_SECONDS, "rung_at": None}
+    values = {"owner": owner, "lease_until": now() + LEASE_SECONDS, "enqueued_at": None}
     return tx.execute(mine.values(**values)).rowcount == 1
 
 
 def renew_job(tx: Transaction, job_id: int, owner: str) -> bool:
-    """Renew the claim on a job; False when it has gone to somebody else."""
+    """Renew the claim on a job; False when another process has claimed it."""
     mine = update(job).where(job.c.id == job_id, job.c.owner == owner)
     return tx.execute(mine.values(lease_until=now() + LEASE_SECONDS)).rowcount == 1
 
 
-def leave_job(tx: Transaction, job_id: int, owner: str) -> None:
-    """Give the claim on a job back."""
+def release_job(tx: Transaction, job_id: int, owner: str) -> None:
+    """Release the claim on a job."""
     tx.execute(update(job).where(job.c.id == job_id, job.c.owner == owner).values(owner=None, lease_until=None))
 
 
-def add_to_job(
+def add_to_counters(
     tx: Transaction,
     job_id: int,
     *,
@@ -167,35 +167,35 @@ def add_to_job(
     )
 
 
-def count_calls(tx: Transaction, job_id: int, calls: Mapping[str, int]) -> None:
+def add_calls(tx: Transaction, job_id: int, calls: Mapping[str, int]) -> None:
     """Add to the number of calls of each operation."""
     for operation, count in sorted(calls.items()):
         key = {"job_id": job_id, "operation": operation}
-        upsert(tx, call, key, {"calls": count}, {"calls": call.c.calls + count})
+        upsert(tx, call_count, key, {"calls": count}, {"calls": call_count.c.calls + count})
 
 
 def calls_of(tx: Transaction, job_id: int) -> dict[str, int]:
     """Return how many calls of each operation the job has made."""
-    lines = tx.execute(select(call.c.operation, call.c.calls).where(call.c.job_id == job_id))
-    return dict(sorted(lines.all()))
+    records = tx.execute(select(call_count.c.operation, call_count.c.calls).where(call_count.c.job_id == job_id))
+    return dict(sorted(records.all()))
 
 
 def purge_job(tx: Transaction, job_id: int) -> None:
-    """Empty the rows of a job: cells, what was understood of them, and sentences in which a name may stand."""
+    """Remove personal data from the rows of a job: cells, parsed values, and messages that may contain a name."""
     emptied = {"cells": [], "parsed": null(), "error": "", "column": ""}
     tx.execute(update(row).where(row.c.job_id == job_id).values(**emptied))
-    tx.execute(update(job).where(job.c.id == job_id).values(purged_at=now(), notes=[], kept_at=""))
+    tx.execute(update(job).where(job.c.id == job_id).values(purged_at=now(), notes=[], stored_path=""))
 
 
 def ended_before(tx: Transaction, moment: float) -> list[tuple[int, str]]:
-    """Return (job, where its roster is kept) of the jobs that ended before a moment and were not purged."""
-    old = select(job.c.id, job.c.kept_at).where(
+    """Return (job, where its roster is stored) of the jobs that ended before a moment and were not purged."""
+    old = select(job.c.id, job.c.stored_path).where(
         job.c.state.in_([state.value for state in ENDED]), job.c.created_at < moment, job.c.purged_at.is_(None)
     )
     late = job.c.finished_at.is_(None) | (job.c.finished_at < moment)
-    return [(line.id, line.kept_at) for line in tx.execute(old.where(late).order_by(job.c.id))]
+    return [(record.id, record.stored_path) for record in tx.execute(old.where(late).order_by(job.c.id))]
 
 
-def is_kept_for_another(tx: Transaction, kept_at: str) -> bool:
-    """Tell whether a kept roster belongs to a job that was not purged."""
-    return tx.execute(select(job.c.id).where(job.c.kept_at == kept_at).limit(1)).first() is not None
+def is_roster_in_use(tx: Transaction, stored_path: str) -> bool:
+    """Return whether a stored roster belongs to a job that was not purged."""
+    return tx.execute(select(job.c.id).where(job.c.stored_path == stored_path).limit(1)).first() is not None

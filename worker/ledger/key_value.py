@@ -1,4 +1,4 @@
-"""Small values that the ledger keeps between runs, by key."""
+"""A key-value store in the ledger, for small values that are kept between runs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from worker.ledger import schema
 from worker.ledger.database import now, upsert
-from worker.ledger.schema import memory
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
 
 
-def remember(tx: Transaction, name: str, value: dict[str, Any]) -> None:
-    """Keep a value between runs, in place of the older one."""
-    values = {"value": value, "at": now()}
-    upsert(tx, memory, {"name": name}, values, values)
+def put(tx: Transaction, key: str, value: dict[str, Any]) -> None:
+    """Store a value, replacing an older one."""
+    values = {"value": value, "updated_at": now()}
+    upsert(tx, schema.key_value, {"key": key}, values, values)
 
 
-def recall(tx: Transaction, name: str) -> dict[str, Any] | None:
-    """Return what is kept under a name."""
-    value: dict[str, Any] | None = tx.execute(select(memory.c.value).where(memory.c.name == name)).scalar()
+def get(tx: Transaction, key: str) -> dict[str, Any] | None:
+    """Return the value of a key; None when there is none."""
+    value: dict[str, Any] | None = tx.execute(
+        select(schema.key_value.c.value).where(schema.key_value.c.key == key)
+    ).scalar()
     return value
 
 
-def remembered_at(tx: Transaction, name: str) -> float | None:
-    """Return when the value that is kept under a name was kept (seconds since 1970)."""
-    return tx.execute(select(memory.c.at).where(memory.c.name == name)).scalar()
+def updated_at(tx: Transaction, key: str) -> float | None:
+    """Return when the value of a key was stored (seconds since 1970)."""
+    return tx.execute(select(schema.key_value.c.updated_at).where(schema.key_value.c.key == key)).scalar()

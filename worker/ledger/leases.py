@@ -1,4 +1,4 @@
-"""Who holds a claim, and whether they still live: a claim is a lease with a heartbeat."""
+"""Leases: which process holds a claim, and whether it is still alive."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LEASE_SECONDS = 60.0
 
 
 def owner_name() -> str:
-    """Return who this process is: host, process and when it started, so that a dead one can be told."""
+    """Return the name of this process: host, process id and start time, so that a dead one can be recognised."""
     process = psutil.Process()
     return f"{_host()}/{os.getpid()}/{process.create_time():.2f}"
 
 
 def _host() -> str:
-    """Return where process numbers mean what they mean here: containers of one host may share its name."""
+    """Return the host name and process namespace: containers of one host may share its name."""
     try:
         space = Path("/proc/self/ns/pid").readlink().name
     except OSError:
@@ -37,7 +37,7 @@ def _host() -> str:
 
 
 def is_alive(owner: str) -> bool | None:
-    """Tell whether the process that made a claim still runs; None when it is on another machine."""
+    """Return whether the process that made a claim is still running; None when it is on another machine."""
     host, pid, started = owner.rsplit("/", 2)
     if host != _host():
         return None
@@ -48,16 +48,16 @@ def is_alive(owner: str) -> bool | None:
 
 
 def is_dead(owner: str, lease_until: float) -> bool:
-    """Tell whether a claim is void.
+    """Return whether a claim has expired or its process has died.
 
-    A process that lives and let its lease run out has lost what it held: its database was away for too long.
+    A live process can lose a claim too, when it could not renew the lease because its database was unavailable.
     """
     return is_alive(owner) is False or lease_until < now()
 
 
 @asynccontextmanager
 async def heartbeat(renew: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Renew a lease again and again while the block runs; a ledger that is away for a beat is asked at the next."""
+    """Renew a lease regularly while the block runs; when the ledger is unavailable, retry at the next beat."""
 
     async def beat() -> None:
         while True:

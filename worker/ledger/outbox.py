@@ -1,7 +1,7 @@
-"""The outbox: what is still to be told, to whom, and what became of it. All statements on `message` stand here.
+"""The outbox: notifications to be sent, and what became of them. Every statement on `message` is in this module.
 
-What happened to a job is put here once, in the transaction that notes so on the job: a process that dies before it
-loses nothing, and of two that look at the same time one finds nothing left to do.
+The messages about a job are added in the transaction that marks the job as notified: a process that dies before
+loses nothing, and of two processes that check at the same time one finds nothing left to do.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from worker.ledger.database import now
 from worker.ledger.jobs import find_job
-from worker.ledger.key_value import remember
-from worker.ledger.schema import call, job, memory, message
-from worker.model import ENDED, Driver, JobState
+from worker.ledger.key_value import put
+from worker.ledger.schema import call_count, job, key_value, message
+from worker.model import ENDED, WENT_THROUGH, Driver, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
-#: A job that waits for so long, or will, is told of (seconds).
+#: People are notified of a job that waits for longer than this (seconds).
 LONG_WAIT_SECONDS = 6 * 3600.0
-#: Under this prefix and a connection's name the ledger remembers that something is the matter with it.
-_TROUBLE = "trouble:"
+#: Prefix of the keys, with a connection's name, under which open incidents are stored.
+_INCIDENT = "trouble:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class Message:
     event: str
     connection: str
     job_id: int | None
-    mark: str
-    at: float
+    dedup_key: str
+    created_at: float
     not_before: float
     attempts: int
     ended_at: float | None
@@ -50,7 +50,7 @@ class Message:
 
     @property
     def state(self) -> str:
-        """Return where it stands: `waiting`, `sent`, `given up`, or `passed over` when it was true no more."""
+        """Return `waiting`, `sent`, `given up`, or `passed over` when it was no longer true."""
         if self.ended_at is None:
             return "waiting"
         if self.sent:
@@ -59,8 +59,8 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """Something is the matter with a connection, since a moment; this job met it first."""
+class Incident:
+    """A problem of a connection since a moment, with the job that met it first."""
 
     connection: str
     since: float
@@ -68,47 +68,47 @@ class Trouble:
     code: str
 
 
-def untold(tx: Transaction) -> list[Job]:
-    """Return the jobs that came into a state of which people are told, and were not; oldest first.
+def jobs_to_notify(tx: Transaction) -> list[Job]:
+    """Return the jobs whose state warrants a notification that is not in the outbox yet; oldest first.
 
-    Only jobs that work in the background: whoever runs one in a terminal sits before it.
+    Only jobs of the queue: a person who runs one in a terminal sees its result there.
     """
     at = now()
     long = or_(job.c.state_at < at - LONG_WAIT_SECONDS, job.c.not_before - job.c.state_at > LONG_WAIT_SECONDS)
     worth = or_(job.c.state.in_([JobState.HELD, *sorted(ENDED)]), and_(job.c.state == JobState.WAITING, long))
-    new = or_(job.c.told_at.is_(None), job.c.told_at != job.c.state_at)
+    new = or_(job.c.notified_at.is_(None), job.c.notified_at != job.c.state_at)
     query = select(job.c.id).where(job.c.driver == Driver.QUEUE, job.c.state_at.is_not(None), worth, new)
     found = (find_job(tx, job_id) for job_id in tx.execute(query.order_by(job.c.state_at)).scalars().all())
     return [each for each in found if each is not None]
 
 
-def note_told(tx: Transaction, told: Job) -> bool:
-    """Note that what a job came to is in the outbox; False when it is so already, or the job has gone on."""
-    same = update(job).where(job.c.id == told.id, job.c.state_at == told.state_at)
-    new = or_(job.c.told_at.is_(None), job.c.told_at != told.state_at)
-    return tx.execute(same.where(new).values(told_at=told.state_at)).rowcount == 1
+def mark_notified(tx: Transaction, notified: Job) -> bool:
+    """Record that a job's state is notified; False when it was already, or the state has changed."""
+    same = update(job).where(job.c.id == notified.id, job.c.state_at == notified.state_at)
+    new = or_(job.c.notified_at.is_(None), job.c.notified_at != notified.state_at)
+    return tx.execute(same.where(new).values(notified_at=notified.state_at)).rowcount == 1
 
 
-def put(tx: Transaction, *, receiver: str, event: str, connection: str, mark: str, job_id: int) -> None:
-    """Put a message into the outbox, to be sent at once; one with this mark is there once for each receiver."""
-    same = select(message.c.id).where(message.c.receiver == receiver, message.c.mark == mark)
+def add(tx: Transaction, *, receiver: str, event: str, connection: str, dedup_key: str, job_id: int) -> None:
+    """Add a message, to be sent now, unless the receiver has one with this `dedup_key`."""
+    same = select(message.c.id).where(message.c.receiver == receiver, message.c.dedup_key == dedup_key)
     if tx.execute(same).first() is not None:
         return
     at = now()
-    line = {"receiver": receiver, "event": event, "connection": connection, "mark": mark, "job_id": job_id}
-    tx.execute(insert(message).values(**line, at=at, not_before=at))
+    record = {"receiver": receiver, "event": event, "connection": connection, "dedup_key": dedup_key}
+    tx.execute(insert(message).values(**record, job_id=job_id, created_at=at, not_before=at))
 
 
 def due(tx: Transaction, most: int, receiver: str | None = None) -> list[Message]:
-    """Return messages whose time has come, to anybody or to one receiver, oldest first."""
+    """Return messages that are due, to all receivers or to one, oldest first."""
     waiting = select(message).where(message.c.ended_at.is_(None), message.c.not_before <= now())
     if receiver is not None:
         waiting = waiting.where(message.c.receiver == receiver)
-    return [_as_message(line) for line in tx.execute(waiting.order_by(message.c.id).limit(most))]
+    return [_as_message(record) for record in tx.execute(waiting.order_by(message.c.id).limit(most))]
 
 
 def claim(tx: Transaction, wanted: Message, until: float) -> Message | None:
-    """Claim a message: nobody else sends it before `until`. None when somebody else has."""
+    """Claim a message: no other process sends it before `until`. None when another has claimed it."""
     won = tx.execute(
         update(message)
         .where(message.c.id == wanted.id, message.c.ended_at.is_(None), message.c.attempts == wanted.attempts)
@@ -118,18 +118,18 @@ def claim(tx: Transaction, wanted: Message, until: float) -> Message | None:
 
 
 def find(tx: Transaction, message_id: int) -> Message | None:
-    """Return a message; None when there is none of that number."""
-    line = tx.execute(select(message).where(message.c.id == message_id)).first()
-    return _as_message(line) if line else None
+    """Return a message; None when there is none of that id."""
+    record = tx.execute(select(message).where(message.c.id == message_id)).first()
+    return _as_message(record) if record else None
 
 
 def end(tx: Transaction, claimed: Message, *, sent: bool, error: str = "") -> bool:
-    """Note that a message was sent, or is given up; False when the claim has gone to somebody else."""
+    """Record that a message was sent, or is given up; False when another process has claimed it."""
     return _change(tx, claimed, ended_at=now(), sent=sent, error=error)
 
 
 def postpone(tx: Transaction, claimed: Message, until: float, error: str) -> bool:
-    """Note that a message could not be sent and is tried again; False when the claim has gone to somebody else."""
+    """Record that sending failed and is retried at `until`; False when another process has claimed it."""
     return _change(tx, claimed, not_before=until, error=error)
 
 
@@ -140,7 +140,7 @@ def _change(tx: Transaction, claimed: Message, **values: Any) -> bool:
 
 def newest(tx: Transaction, most: int) -> list[Message]:
     """Return the newest messages, newest first."""
-    return [_as_message(line) for line in tx.execute(select(message).order_by(message.c.id.desc()).limit(most))]
+    return [_as_message(record) for record in tx.execute(select(message).order_by(message.c.id.desc()).limit(most))]
 
 
 def count_waiting(tx: Transaction) -> int:
@@ -149,56 +149,55 @@ def count_waiting(tx: Transaction) -> int:
 
 
 def last_failed(tx: Transaction, receiver: str, since: float) -> Message | None:
-    """Return the newest message, given up or still tried, that a receiver did not get since the last they got."""
+    """Return the newest message that failed since the last one that a receiver got, and since `since`."""
     sent = select(func.max(message.c.id)).where(message.c.receiver == receiver, message.c.sent.is_(True))
     failed = select(message).where(message.c.receiver == receiver, message.c.error != "", message.c.sent.is_(False))
-    later = failed.where(message.c.id > func.coalesce(sent.scalar_subquery(), 0), message.c.at > since)
-    line = tx.execute(later.order_by(message.c.id.desc()).limit(1)).first()
-    return _as_message(line) if line else None
+    later = failed.where(message.c.id > func.coalesce(sent.scalar_subquery(), 0), message.c.created_at > since)
+    record = tx.execute(later.order_by(message.c.id.desc()).limit(1)).first()
+    return _as_message(record) if record else None
 
 
 def last_event(tx: Transaction, receiver: str, connection: str, events: Collection[str]) -> str | None:
-    """Return of which of these events a receiver was last told, of a connection."""
-    told = select(message.c.event).where(message.c.receiver == receiver, message.c.connection == connection)
-    return tx.execute(told.where(message.c.event.in_(events)).order_by(message.c.id.desc()).limit(1)).scalar()
+    """Return which of these events of a connection a receiver was last notified of."""
+    notified = select(message.c.event).where(message.c.receiver == receiver, message.c.connection == connection)
+    return tx.execute(notified.where(message.c.event.in_(events)).order_by(message.c.id.desc()).limit(1)).scalar()
 
 
-def was_told(tx: Transaction, receiver: str, mark: str) -> bool:
-    """Tell whether a message may have reached its receiver: it was sent, or at least tried."""
+def was_attempted(tx: Transaction, receiver: str, dedup_key: str) -> bool:
+    """Return whether a message may have reached its receiver: it was sent, or sending was attempted."""
     same = select(message.c.id).where(
-        message.c.receiver == receiver, message.c.mark == mark, message.c.attempts > 0
+        message.c.receiver == receiver, message.c.dedup_key == dedup_key, message.c.attempts > 0
     )
     return tx.execute(same).first() is not None
 
 
-def forget_before(tx: Transaction, moment: float) -> None:
-    """Remove the messages that ended before a moment."""
+def delete_before(tx: Transaction, moment: float) -> None:
+    """Delete the messages that ended before a moment."""
     tx.execute(delete(message).where(message.c.ended_at < moment))
 
 
-def troubles(tx: Transaction) -> list[Trouble]:
-    """Return the connections with which something is the matter."""
-    lines = tx.execute(select(memory.c.name, memory.c.value).where(memory.c.name.startswith(_TROUBLE)))
-    return [Trouble(connection=line.name.removeprefix(_TROUBLE), **line.value) for line in lines]
+def open_incidents(tx: Transaction) -> list[Incident]:
+    """Return the open incidents of all connections."""
+    records = tx.execute(select(key_value.c.key, key_value.c.value).where(key_value.c.key.startswith(_INCIDENT)))
+    return [Incident(connection=record.key.removeprefix(_INCIDENT), **record.value) for record in records]
 
 
-def begin_trouble(tx: Transaction, trouble: Trouble) -> None:
-    """Remember that something is the matter with a connection."""
-    value = {"since": trouble.since, "job_id": trouble.job_id, "code": trouble.code}
-    remember(tx, f"{_TROUBLE}{trouble.connection}", value)
+def open_incident(tx: Transaction, incident: Incident) -> None:
+    """Store an incident of a connection."""
+    value = {"since": incident.since, "job_id": incident.job_id, "code": incident.code}
+    put(tx, f"{_INCIDENT}{incident.connection}", value)
 
 
-def end_trouble(tx: Transaction, trouble: Trouble) -> None:
-    """Forget what was the matter with a connection."""
-    tx.execute(delete(memory).where(memory.c.name == f"{_TROUBLE}{trouble.connection}"))
+def close_incident(tx: Transaction, incident: Incident) -> None:
+    """Delete the incident of a connection."""
+    tx.execute(delete(key_value).where(key_value.c.key == f"{_INCIDENT}{incident.connection}"))
 
 
-def went_through(tx: Transaction, trouble: Trouble) -> Job | None:
-    """Return the job of a connection in trouble that has since ended with calls to its LMS, if there is one."""
-    called = select(call.c.job_id).where(call.c.job_id == job.c.id, call.c.calls > 0).exists()
-    well = (JobState.SUCCEEDED, JobState.COMPLETED_WITH_ERRORS)
-    later = select(job.c.id).where(job.c.connection == trouble.connection, job.c.state.in_(well), called)
-    found = tx.execute(later.where(job.c.state_at > trouble.since).order_by(job.c.state_at).limit(1)).scalar()
+def first_success_since(tx: Transaction, incident: Incident) -> Job | None:
+    """Return the first job of the connection that has since ended well after calls to its LMS, if there is one."""
+    called = select(call_count.c.job_id).where(call_count.c.job_id == job.c.id, call_count.c.calls > 0).exists()
+    later = select(job.c.id).where(job.c.connection == incident.connection, job.c.state.in_(WENT_THROUGH), called)
+    found = tx.execute(later.where(job.c.state_at > incident.since).order_by(job.c.state_at).limit(1)).scalar()
     return None if found is None else find_job(tx, found)
 
 
@@ -208,5 +207,5 @@ def held_jobs(tx: Transaction, connection: str) -> Sequence[int]:
     return tx.execute(held.order_by(job.c.id)).scalars().all()
 
 
-def _as_message(line: Row[Any]) -> Message:
-    return Message(**line._mapping)  # noqa: SLF001 - the documented way to read a line as a mapping
+def _as_message(record: Row[Any]) -> Message:
+    return Message(**record._mapping)  # noqa: SLF001 - the documented way to read a record as a mapping

@@ -1,18 +1,18 @@
-"""The people of an LMS as its list has them, hashed; and which candidates of a job they are."""
+"""The list of people of an LMS, hashed; and which candidates of a job they are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, insert, or_, select, update
 
-from worker.ledger.candidates import chunks, hashed, id_key_of
-from worker.ledger.database import now, planned_for_values, take_turns
+from worker.ledger.candidates import chunks, hash_identifier, id_key_of
+from worker.ledger.database import custom_plans, now, take_lock
 from worker.ledger.importing import move_rows
-from worker.ledger.key_value import remember
+from worker.ledger.key_value import put
 from worker.ledger.rows import read_row
-from worker.ledger.schema import candidate, memory, person, row
+from worker.ledger.schema import candidate, key_value, person, row
 from worker.model import Action, CandidateState, RowStatus
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
-    """The candidates of a job of whom the ledger does not know whether the LMS has them."""
+class UnknownCandidates:
+    """Candidates of a job not yet known to exist at the LMS."""
 
     total: int
     without_external_id: int
 
 
-#: Whether these are there is to be found out: who was deactivated may have been reactivated since.
+#: States to be checked at the LMS: a deactivated person may have been reactivated since.
 _UNKNOWN = (CandidateState.NEW, CandidateState.DEACTIVATED)
 
 
@@ -44,30 +44,30 @@ def _new_candidates(job_id: int) -> Any:
     return and_(candidate.c.id.in_(wanted), candidate.c.state.in_(_UNKNOWN))
 
 
-def unknown_candidates(tx: Transaction, job_id: int) -> Unknown:
-    """Count the job's candidates that the ledger does not know."""
+def count_unknown_candidates(tx: Transaction, job_id: int) -> UnknownCandidates:
+    """Count the candidates of a job not yet known to exist at the LMS."""
     total, with_external_id = tx.execute(
         select(func.count(), func.count(candidate.c.external_key)).where(_new_candidates(job_id))
     ).one()
-    return Unknown(total=total, without_external_id=total - with_external_id)
+    return UnknownCandidates(total=total, without_external_id=total - with_external_id)
 
 
 def read_until(tx: Transaction, connection: str) -> float | None:
-    """Return up to when the list of people was read, by the LMS's clock; None when it never was as a whole."""
-    line = tx.execute(select(memory.c.value).where(memory.c.name == f"people:{connection}")).scalar()
-    return float(line["until"]) if line else None
+    """Return the time up to which the list of people was read, by the LMS's clock; None when it never was."""
+    record = tx.execute(select(key_value.c.value).where(key_value.c.key == f"people:{connection}")).scalar()
+    return float(record["until"]) if record else None
 
 
-def note_read(tx: Transaction, connection: str, until: float) -> None:
-    """Note that the list is whole up to this time."""
-    remember(tx, f"people:{connection}", {"until": until})
+def set_read_until(tx: Transaction, connection: str, until: float) -> None:
+    """Record that the list is complete up to this time."""
+    put(tx, f"people:{connection}", {"until": until})
 
 
 def add_people(tx: Transaction, connection: str, people: Sequence[Person]) -> None:
-    """Add people to the list, in place of what it had of them."""
+    """Add people to the list, replacing their older entries."""
     if not people:
         return
-    take_turns(tx, f"people:{connection}")
+    take_lock(tx, f"people:{connection}")
     unique = {who.candidate_id: who for who in people}
     tx.execute(person.delete().where(person.c.connection == connection, person.c.lms_id.in_(unique)))
     tx.execute(
@@ -76,35 +76,35 @@ def add_people(tx: Transaction, connection: str, people: Sequence[Person]) -> No
             {
                 "connection": connection,
                 "lms_id": who.candidate_id,
-                "external_key": hashed("ext", who.external_id),
-                "email_key": hashed("mail", who.email.casefold() if who.email else None),
-                "login_key": hashed("login", who.login_name),
+                "external_key": hash_identifier("ext", who.external_id),
+                "email_key": hash_identifier("mail", who.email.casefold() if who.email else None),
+                "login_key": hash_identifier("login", who.login_name),
             }
             for who in unique.values()
         ],
     )
 
 
-def match(tx: Transaction, connection: str, job_id: int) -> None:
-    """Give the job's new candidates the ids of the people they are; several for one makes its rows invalid."""
-    take_turns(tx, f"candidates:{connection}")
-    lines = tx.execute(select(candidate).where(_new_candidates(job_id))).all()
-    for chunk in chunks(lines, 2_000):
-        with planned_for_values(tx):
+def match_candidates(tx: Transaction, connection: str, job_id: int) -> None:
+    """Give the job's new candidates the LMS ids of the people they match; rows that match several are invalid."""
+    take_lock(tx, f"candidates:{connection}")
+    records = tx.execute(select(candidate).where(_new_candidates(job_id))).all()
+    for chunk in chunks(records, 2_000):
+        with custom_plans(tx):
             by_external, by_email = _people_of(tx, connection, chunk)
-        for line in chunk:
-            found = _who_is(line, by_external, by_email)
+        for record in chunk:
+            found = _matching_people(record, by_external, by_email)
             if len(found) == 1:
-                _know(tx, connection, job_id, line.id, found[0].lms_id)
+                _set_known(tx, connection, job_id, record.id, found[0].lms_id)
             elif found:
-                _ambiguous(tx, job_id, line.id)
+                _reject_ambiguous(tx, job_id, record.id)
 
 
 def _people_of(
-    tx: Transaction, connection: str, lines: Sequence[Row[Any]]
+    tx: Transaction, connection: str, records: Sequence[Row[Any]]
 ) -> tuple[dict[str, list[Row[Any]]], dict[str, list[Row[Any]]]]:
-    external = [line.external_key for line in lines if line.external_key]
-    email = [line.email_key for line in lines if line.email_key]
+    external = [record.external_key for record in records if record.external_key]
+    email = [record.email_key for record in records if record.email_key]
     by_external: dict[str, list[Row[Any]]] = {}
     by_email: dict[str, list[Row[Any]]] = {}
     for who in tx.execute(
@@ -118,18 +118,18 @@ def _people_of(
     return by_external, by_email
 
 
-def _who_is(
-    line: Row[Any], by_external: dict[str, list[Row[Any]]], by_email: dict[str, list[Row[Any]]]
+def _matching_people(
+    record: Row[Any], by_external: dict[str, list[Row[Any]]], by_email: dict[str, list[Row[Any]]]
 ) -> list[Row[Any]]:
-    """Return the people whom a candidate may be: by external id, else by e-mail unless its external id differs."""
-    if line.external_key and line.external_key in by_external:
-        return by_external[line.external_key]
-    same_mail = by_email.get(line.email_key, []) if line.email_key else []
-    return [who for who in same_mail if not (line.external_key and who.external_key)]
+    """Return the people that match a candidate: by external id, else by e-mail unless the external id differs."""
+    if record.external_key and record.external_key in by_external:
+        return by_external[record.external_key]
+    same_mail = by_email.get(record.email_key, []) if record.email_key else []
+    return [who for who in same_mail if not (record.external_key and who.external_key)]
 
 
-def _know(tx: Transaction, connection: str, job_id: int, candidate_id: int, lms_id: str) -> None:
-    """Note who a candidate is; when another line is that person already, the job's rows go over to that line."""
+def _set_known(tx: Transaction, connection: str, job_id: int, candidate_id: int, lms_id: str) -> None:
+    """Save who a candidate is; when another record is that person already, link the job's rows to it."""
     same = tx.execute(
         select(candidate.c.id).where(candidate.c.connection == connection, candidate.c.id_key == id_key_of(lms_id))
     ).scalar()
@@ -143,7 +143,7 @@ def _know(tx: Transaction, connection: str, job_id: int, candidate_id: int, lms_
     )
 
 
-def _ambiguous(tx: Transaction, job_id: int, candidate_id: int) -> None:
+def _reject_ambiguous(tx: Transaction, job_id: int, candidate_id: int) -> None:
     tx.execute(
         update(row)
         .where(row.c.job_id == job_id, row.c.candidate_id == candidate_id)
@@ -159,7 +159,7 @@ def _ambiguous(tx: Transaction, job_id: int, candidate_id: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowOnCourse:
-    """A row of a course that was not sent yet, and the LMS's id of its candidate, if they are there."""
+    """A row of a course that was not sent yet, and the LMS's id of its candidate, if they exist."""
 
     id: int
     lms_id: str | None
@@ -167,7 +167,7 @@ class RowOnCourse:
 
 
 def rows_on_course(tx: Transaction, job_id: int, course_key: str, most: int) -> list[RowOnCourse]:
-    """Return the first rows to be registered on a course that were not sent yet; those of new candidates first."""
+    """Return the first rows of a course to be registered that were not sent yet; those of new candidates first."""
     query = (
         select(row.c.id, candidate.c.lms_id, row.c.parsed)
         .join(candidate, candidate.c.id == row.c.candidate_id)
@@ -177,10 +177,12 @@ def rows_on_course(tx: Transaction, job_id: int, course_key: str, most: int) -> 
         .order_by(candidate.c.lms_id.is_not(None), row.c.id)
         .limit(most)
     )
-    return [RowOnCourse(id=line.id, lms_id=line.lms_id, row=read_row(line.parsed)) for line in tx.execute(query)]
+    return [
+        RowOnCourse(id=record.id, lms_id=record.lms_id, row=read_row(record.parsed)) for record in tx.execute(query)
+    ]
 
 
-def known_before(tx: Transaction, job_id: int, course_key: str) -> tuple[Course | None, int]:
+def count_known_before(tx: Transaction, job_id: int, course_key: str) -> tuple[Course | None, int]:
     """Return the course as a row of the job names it, and how many of its open rows name people there before."""
     mine = and_(
         row.c.job_id == job_id,
@@ -197,8 +199,3 @@ def known_before(tx: Transaction, job_id: int, course_key: str) -> tuple[Course 
         .where(or_(candidate.c.job_id.is_(None), candidate.c.job_id != job_id))
     ).scalar_one()
     return (read_row(parsed).course if parsed else None), before
-
-
-def with_id(course: Course, course_id: str | None) -> Course:
-    """Return the course named by the LMS's id, where that has been learnt."""
-    return replace(course, course_id=course_id) if course_id and course.course_id is None else course

@@ -1,4 +1,4 @@
-"""A person's answer on a row in doubt, written to the candidate or the registration that the row hangs on."""
+"""What a person found out about a row in doubt, saved to its candidate or registration; and undo jobs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sqlalchemy import insert, select, update
 from worker.errors import UsageError
 from worker.ledger import jobs
 from worker.ledger.candidates import id_key_of
-from worker.ledger.database import now, take_turns
+from worker.ledger.database import now, take_lock
 from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import candidate, registration, row
-from worker.model import DONE_AS, Action, CandidateState, JobState, RegistrationState, RowStatus
+from worker.model import STATUS_WHEN_DONE, Action, CandidateState, JobState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowInDoubt:
-    """A row that waits for a person, with the lines it hangs on."""
+    """A row that a person must resolve, with the state of its candidate and registration."""
 
     id: int
     action: Action
     status: RowStatus
     candidate_id: int
     candidate_state: CandidateState
-    #: Whether it is the creation of the candidate that is in doubt, or a change to one who is there.
+    #: Whether it is the creation of the candidate that is in doubt, not a change to an existing one.
     candidate_is_new: bool
     registration_id: int
     registration_state: RegistrationState
 
 
 def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
-    """Return the row that the spreadsheet numbers so, if it was understood."""
-    line = tx.execute(
+    """Return the row with this number in the spreadsheet; None when there is none, or it is invalid."""
+    record = tx.execute(
         select(
             row.c.id,
             row.c.action,
             row.c.status,
             row.c.candidate_id,
             candidate.c.state,
-            candidate.c.doing,
+            candidate.c.pending_action,
             row.c.registration_id,
             registration.c.state.label("registered"),
         )
@@ -52,106 +52,108 @@ def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
         .join(registration, registration.c.id == row.c.registration_id)
         .where(row.c.job_id == job_id, row.c.row == number)
     ).first()
-    return line and RowInDoubt(
-        id=line.id,
-        action=Action(line.action),
-        status=RowStatus(line.status),
-        candidate_id=line.candidate_id,
-        candidate_state=CandidateState(line.state),
-        candidate_is_new=line.doing is None,
-        registration_id=line.registration_id,
-        registration_state=RegistrationState(line.registered),
+    return record and RowInDoubt(
+        id=record.id,
+        action=Action(record.action),
+        status=RowStatus(record.status),
+        candidate_id=record.candidate_id,
+        candidate_state=CandidateState(record.state),
+        candidate_is_new=record.pending_action is None,
+        registration_id=record.registration_id,
+        registration_state=RegistrationState(record.registered),
     )
 
 
-def record(
-    tx: Transaction, job_id: int, doubtful: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
+def save_resolution(
+    tx: Transaction, job_id: int, found: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
 ) -> str:
-    """Write the answer (neither id given: absent) and return what to tell the person.
+    """Save what a person found (neither id given: absent) and return a message for them.
 
-    Of another action than to register, an id says that it was done, absent that it was not.
+    For other actions than register an id means that it was done, absent that it was not.
     """
-    if doubtful.action is not Action.REGISTER:
-        return _record_deed(tx, job_id, doubtful, candidate_id=candidate_id, registration_id=registration_id)
+    if found.action is not Action.REGISTER:
+        return _save_action_resolution(
+            tx, job_id, found, candidate_id=candidate_id, registration_id=registration_id
+        )
     if registration_id is not None:
-        _register(tx, job_id, doubtful, registration_id)
+        _register(tx, job_id, found, registration_id)
         return "The row is registered"
-    if doubtful.registration_state is RegistrationState.IN_DOUBT:
+    if found.registration_state is RegistrationState.IN_DOUBT:
         if candidate_id is not None:
             raise UsageError(
-                "It is the registration of this row that is in doubt, not its candidate: "
-                "give --registration-id when it is there, --absent when it is not"
+                "The registration of this row is in doubt, not its candidate: "
+                "give --registration-id if it exists, --absent if it does not"
             )
         absent = tx.execute(
             update(registration)
-            .where(registration.c.id == doubtful.registration_id)
+            .where(registration.c.id == found.registration_id)
             .where(registration.c.state == RegistrationState.IN_DOUBT, registration.c.claimed_by.is_(None))
             .values(state=RegistrationState.NEW)
         )
         if absent.rowcount == 0:
-            raise UsageError("This row's doubt is being settled, or was settled just now; look at it again")
+            raise UsageError("This row is being confirmed, or was confirmed just now; check it again")
     elif candidate_id is not None:
-        _know(tx, doubtful.candidate_id, candidate_id)
+        _set_candidate_id(tx, found.candidate_id, candidate_id)
     else:
         tx.execute(
             update(candidate)
-            .where(candidate.c.id == doubtful.candidate_id, candidate.c.state == CandidateState.IN_DOUBT)
-            .values(state=CandidateState.NEW if doubtful.candidate_is_new else CandidateState.KNOWN)
+            .where(candidate.c.id == found.candidate_id, candidate.c.state == CandidateState.IN_DOUBT)
+            .values(state=CandidateState.NEW if found.candidate_is_new else CandidateState.KNOWN)
         )
-    _reopen(tx, doubtful.id)
-    return f"The row is ready to be sent; `roster resume {job_id}` goes on"
+    _reopen(tx, found.id)
+    return f"The row is ready to be sent; continue with `roster resume {job_id}`"
 
 
-def _record_deed(
-    tx: Transaction, job_id: int, doubtful: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
+def _save_action_resolution(
+    tx: Transaction, job_id: int, found: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
 ) -> str:
-    """Write whether a deed was done: the registration's id says so, or the person's when it is about a person."""
-    about_a_person = doubtful.action.is_about_a_person
+    """Save whether an action was done: given by the registration's id, or the person's if it is about a person."""
+    about_a_person = found.action.is_about_person
     wrong = registration_id if about_a_person else candidate_id
     if wrong is not None:
         right = "--candidate-id" if about_a_person else "--registration-id"
         raise UsageError(
-            f"This row is to {doubtful.action}: give {right} when that was done, --absent when it was not"
+            f"The action of this row is {found.action}: give {right} if it was done, --absent if it was not"
         )
     done = candidate_id is not None or registration_id is not None
-    _stand(tx, doubtful, done=done)
+    _set_state(tx, found, done=done)
     if not done:
-        _reopen(tx, doubtful.id)
-        return f"The row is ready to be sent; `roster resume {job_id}` goes on"
-    status = DONE_AS[doubtful.action]
+        _reopen(tx, found.id)
+        return f"The row is ready to be sent; continue with `roster resume {job_id}`"
+    status = STATUS_WHEN_DONE[found.action]
     values = {"status": status, "lms_registration_id": registration_id, "changed_at": now()}
-    tx.execute(update(row).where(row.c.id == doubtful.id).values(error="", error_code="", **values))
+    tx.execute(update(row).where(row.c.id == found.id).values(error="", error_code="", **values))
     return f"The row is {status}"
 
 
-def _stand(tx: Transaction, doubtful: RowInDoubt, *, done: bool) -> None:
-    if doubtful.action.is_about_a_person:
-        gone = done and doubtful.action is Action.DEACTIVATE
-        person = CandidateState.DEACTIVATED if gone else CandidateState.KNOWN
-        tx.execute(update(candidate).where(candidate.c.id == doubtful.candidate_id).values(state=person))
+def _set_state(tx: Transaction, found: RowInDoubt, *, done: bool) -> None:
+    if found.action.is_about_person:
+        removed = done and found.action is Action.DEACTIVATE
+        person = CandidateState.DEACTIVATED if removed else CandidateState.KNOWN
+        tx.execute(update(candidate).where(candidate.c.id == found.candidate_id).values(state=person))
         return
-    gone = done and doubtful.action is Action.WITHDRAW
-    state = RegistrationState.WITHDRAWN if gone else RegistrationState.REGISTERED
-    tx.execute(update(registration).where(registration.c.id == doubtful.registration_id).values(state=state))
+    removed = done and found.action is Action.WITHDRAW
+    state = RegistrationState.WITHDRAWN if removed else RegistrationState.REGISTERED
+    tx.execute(update(registration).where(registration.c.id == found.registration_id).values(state=state))
 
 
-def _know(tx: Transaction, line_id: int, lms_id: str) -> None:
+def _set_candidate_id(tx: Transaction, record_id: int, lms_id: str) -> None:
     tx.execute(
         update(candidate)
-        .where(candidate.c.id == line_id)
+        .where(candidate.c.id == record_id)
         .values(state=CandidateState.KNOWN, lms_id=lms_id, id_key=id_key_of(lms_id))
     )
 
 
-def _register(tx: Transaction, job_id: int, doubtful: RowInDoubt, registration_id: str) -> None:
+def _register(tx: Transaction, job_id: int, found: RowInDoubt, registration_id: str) -> None:
     tx.execute(
         update(registration)
-        .where(registration.c.id == doubtful.registration_id)
+        .where(registration.c.id == found.registration_id)
         .values(state=RegistrationState.REGISTERED, lms_id=registration_id, job_id=job_id)
     )
     tx.execute(
         update(row)
-        .where(row.c.id == doubtful.id)
+        .where(row.c.id == found.id)
         .values(
             status=RowStatus.REGISTERED,
             error="",
@@ -175,41 +177,41 @@ def open_undo(tx: Transaction, job: Job) -> int | None:
 
     One that is open already is returned as it is.
     """
-    mark = f"undo:{job.id}"
-    take_turns(tx, mark)
-    if twin := jobs.find_open_twin(tx, job.connection, mark):
-        return twin.id
+    fingerprint = f"undo:{job.id}"
+    take_lock(tx, fingerprint)
+    if open_job := jobs.find_open_duplicate(tx, job.connection, fingerprint):
+        return open_job.id
     made = (
         select(row)
         .join(registration, registration.c.id == row.c.registration_id)
         .where(row.c.job_id == job.id, row.c.status == RowStatus.REGISTERED)
         .where(registration.c.job_id == job.id, registration.c.state == RegistrationState.REGISTERED)
     )
-    lines = tx.execute(made.order_by(row.c.row)).mappings().all()
-    if not lines:
+    records = tx.execute(made.order_by(row.c.row)).mappings().all()
+    if not records:
         return None
     undo = jobs.open_job(
         tx,
         connection=job.connection,
         system=job.system,
         roster=f"undo-{job.id}-{job.roster}",
-        kept_at="",
-        fingerprint=mark,
+        stored_path="",
+        fingerprint=fingerprint,
         options={},
         state=JobState.QUEUED,
         headings=list(job.headings),
         columns=list(job.columns),
         report_dir=job.report_dir,
     )
-    tx.execute(insert(row), [_withdrawing(dict(line), undo) for line in lines])
+    tx.execute(insert(row), [_withdrawing(dict(record), undo) for record in records])
     return undo
 
 
-def _withdrawing(line: dict[str, Any], undo: int) -> dict[str, Any]:
-    kept = ("row", "cells", "candidate_id", "registration_id", "course_key", "lms_registration_id")
-    parsed = dump_row(replace(read_row(line["parsed"]), action=Action.WITHDRAW))
+def _withdrawing(record: dict[str, Any], undo: int) -> dict[str, Any]:
+    copied = ("row", "cells", "candidate_id", "registration_id", "course_key", "lms_registration_id")
+    parsed = dump_row(replace(read_row(record["parsed"]), action=Action.WITHDRAW))
     return {
-        **{name: line[name] for name in kept},
+        **{name: record[name] for name in copied},
         "job_id": undo,
         "parsed": parsed,
         "action": Action.WITHDRAW,

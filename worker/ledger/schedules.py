@@ -1,4 +1,4 @@
-"""Schedules: kept, found due, claimed, moved on. Every statement on the table `schedule` stands here."""
+"""Schedules: stored, found due, claimed, advanced. Every statement on `schedule` is in this module."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SKIP = "skip"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A roster that is taken again and again. Times are seconds since 1970."""
+    """A roster that is imported at set times. Times are seconds since 1970."""
 
     id: int
     name: str
@@ -41,68 +41,72 @@ class Schedule:
     last_job_id: int | None
     last_error: str
     report_dir: str
-    look: Mapping[str, Any] | None
+    last_seen_file: Mapping[str, Any] | None
     owner: str | None
     lease_until: float | None
 
 
-def _as_schedule(line: Row[Any]) -> Schedule:
-    return Schedule(**dict(line._mapping))  # noqa: SLF001 - the documented way to read a line as a mapping
+def _as_schedule(record: Row[Any]) -> Schedule:
+    return Schedule(**dict(record._mapping))  # noqa: SLF001 - the documented way to read a record as a mapping
 
 
 def add(tx: Transaction, **values: Any) -> int:
-    """Keep a schedule and return its id."""
-    line = {"created_at": now(), "last_error": "", **values}
-    return int(tx.execute(insert(schedule).values(**line).returning(schedule.c.id)).scalar_one())
+    """Store a schedule. Return its id."""
+    record = {"created_at": now(), "last_error": "", **values}
+    return int(tx.execute(insert(schedule).values(**record).returning(schedule.c.id)).scalar_one())
 
 
 def remove(tx: Transaction, name: str) -> bool:
-    """Remove a schedule; False when there is none of that name. Its jobs stay."""
+    """Remove a schedule, but not its jobs; False when there is none of that name."""
     return tx.execute(delete(schedule).where(schedule.c.name == name)).rowcount == 1
 
 
 def list_schedules(tx: Transaction) -> list[Schedule]:
     """Return every schedule, by name."""
-    return [_as_schedule(line) for line in tx.execute(select(schedule).order_by(schedule.c.name))]
+    return [_as_schedule(record) for record in tx.execute(select(schedule).order_by(schedule.c.name))]
 
 
 def find(tx: Transaction, name: str) -> Schedule | None:
     """Return the schedule of that name."""
-    line = tx.execute(select(schedule).where(schedule.c.name == name)).first()
-    return _as_schedule(line) if line else None
+    record = tx.execute(select(schedule).where(schedule.c.name == name)).first()
+    return _as_schedule(record) if record else None
 
 
 def due(tx: Transaction, at: float) -> list[Schedule]:
-    """Return the schedules whose time has come, the longest waiting first."""
+    """Return the schedules that are due, the longest waiting first."""
     waiting = select(schedule).where(schedule.c.next_at <= at).order_by(schedule.c.next_at)
-    return [_as_schedule(line) for line in tx.execute(waiting)]
+    return [_as_schedule(record) for record in tx.execute(waiting)]
 
 
 def claim(tx: Transaction, run: Schedule, owner: str) -> bool:
-    """Claim a due run, to fetch its roster; False when somebody who lives has it, or it was done."""
+    """Claim a due run, to fetch its roster; False when a live process has it, or it was done."""
     if run.owner is not None and run.owner != owner and not is_dead(run.owner, run.lease_until or 0.0):
         return False
     mine = _same_run(run).where(or_(schedule.c.owner.is_(None), schedule.c.owner == run.owner))
     return tx.execute(mine.values(owner=owner, lease_until=now() + LEASE_SECONDS)).rowcount == 1
 
 
-def give_back(tx: Transaction, run: Schedule, owner: str, look: Mapping[str, Any] | None) -> None:
-    """Give a claimed run back, undone, with what was seen of its source."""
+def release(tx: Transaction, run: Schedule, owner: str, last_seen_file: Mapping[str, Any] | None) -> None:
+    """Release the claim on a run that is not done yet, with the file that was last seen in its folder."""
     mine = _same_run(run).where(schedule.c.owner == owner)
-    tx.execute(mine.values(owner=None, lease_until=None, look=look))
+    tx.execute(mine.values(owner=None, lease_until=None, last_seen_file=last_seen_file))
 
 
-def move_on(tx: Transaction, run: Schedule, next_at: float, *, job_id: int | None = None, error: str = "") -> bool:
-    """Note what became of a run and when the next one is due; False when somebody else has done so.
+def finish_run(
+    tx: Transaction, run: Schedule, next_at: float, *, job_id: int | None = None, error: str = ""
+) -> bool:
+    """Record the result of a run and when the next one is due; False when another process has done so.
 
-    In the transaction that opens the job of the run, this is what makes it one job.
+    Called in the transaction that opens the job of the run, so that a run opens one job at most.
     """
     values: dict[str, Any] = {"next_at": next_at, "last_at": run.next_at, "last_error": error}
     if job_id is not None:
         values["last_job_id"] = job_id
-    return tx.execute(_same_run(run).values(**values, owner=None, lease_until=None, look=None)).rowcount == 1
+    return (
+        tx.execute(_same_run(run).values(**values, owner=None, lease_until=None, last_seen_file=None)).rowcount == 1
+    )
 
 
 def _same_run(run: Schedule) -> Any:
-    """Return an update that hits the schedule's line as long as this run is its next."""
+    """Return an update of the schedule that matches only while this run is its next."""
     return update(schedule).where(schedule.c.id == run.id, schedule.c.next_at == run.next_at)

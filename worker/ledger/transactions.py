@@ -1,7 +1,7 @@
 """Read and write the ledger: plain transactions, and commits that calls in flight share.
 
-A commit costs a sync of the disk. Intents and outcomes that are due at the same moment go into one transaction, run
-by one thread: while a commit is under way the next ones gather, and nobody waits for longer than two commits.
+A commit costs a sync of the disk. Intents and outcomes that are due at the same time go into one transaction, run
+by one thread: while a commit is running the next ones are collected, so that each waits for two commits at most.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A statement as the database takes it."""
+class CompiledStatement:
+    """A statement compiled for the database's driver."""
 
     sql: str
-    #: Puts the values into their order; None where the driver takes them by name.
+    #: Puts the values in order; None where the driver takes them by name.
     in_order: Callable[[Mapping[str, Any]], Any] | None
-    #: The values that stand in the statement itself.
+    #: The values in the statement itself.
     fixed: Mapping[str, Any]
 
     def execute(self, tx: Transaction, values: Sequence[Mapping[str, Any]]) -> int:
-        """Execute it once for each of `values` and return how many lines were hit in all."""
+        """Execute it once for each of `values`. Return how many records matched in all."""
         named = [{**self.fixed, **each} for each in values] if self.fixed else values
         try:
             with closing(tx.connection.cursor()) as cursor:
                 cursor.executemany(self.sql, named if self.in_order is None else list(map(self.in_order, named)))
                 return int(cursor.rowcount)
         except tx.dialect.loaded_dbapi.Error as error:
-            raise _as_sqlalchemy_says_it(tx, self.sql, error) from None
+            raise _as_sqlalchemy_error(tx, self.sql, error) from None
 
 
-def _as_sqlalchemy_says_it(tx: Transaction, sql: str, error: Exception) -> BaseException:
-    """Return the driver's error as SQLAlchemy would raise it; a broken connection is put away."""
+def _as_sqlalchemy_error(tx: Transaction, sql: str, error: Exception) -> BaseException:
+    """Return the driver's error as SQLAlchemy would raise it; a broken connection is invalidated."""
     dialect = tx.dialect
     lost = dialect.is_disconnect(error, tx.connection.dbapi_connection, None)  # type: ignore[arg-type]
     if lost:
@@ -66,11 +66,11 @@ def _as_sqlalchemy_says_it(tx: Transaction, sql: str, error: Exception) -> BaseE
     )
 
 
-def prepare(statement: ClauseElement, dialect: Dialect) -> Prepared:
+def compile_statement(statement: ClauseElement, dialect: Dialect) -> CompiledStatement:
     """Compile a statement for the database of `dialect`."""
     compiled = statement.compile(dialect=dialect)
     order = getattr(compiled, "positiontup", None)
-    return Prepared(str(compiled), None if order is None else _in_order(order), dict(compiled.params))
+    return CompiledStatement(str(compiled), None if order is None else _in_order(order), dict(compiled.params))
 
 
 def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
@@ -80,13 +80,13 @@ def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
 
 
 Result = TypeVar("Result")
-#: A database that is away is tried again for so long, with pauses of up to so much (seconds).
-AWAY_SECONDS, AWAY_PAUSE_SECONDS = 30.0, 0.5
+#: How long an unavailable database is retried, and the longest pause between tries (seconds).
+RETRY_SECONDS, RETRY_PAUSE_SECONDS = 30.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One statement with its values; `fenced` ones must hit exactly one line, or the claim behind them is stale."""
+    """A statement with its values; a `fenced` one must match exactly one record, otherwise its claim is stale."""
 
     statement: ClauseElement
     values: Mapping[str, Any]
@@ -94,51 +94,51 @@ class Write:
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """What one caller wants in the next commit: its writes all together, or a function's result."""
+class _PendingWork:
+    """The work of one caller for the next commit: all of its writes, or a function with a result."""
 
     work: tuple[Write, ...] | Callable[[Transaction], Any]
 
 
 @dataclass(slots=True)
-class _Joined(_Waiting):
-    """What shares its commit with others, and who waits for it."""
+class _SharedCommit(_PendingWork):
+    """Work that shares a commit with others, and the future that waits for it."""
 
     done: asyncio.Future[Any]
 
 
 @dataclass(slots=True)
 class Ledger:
-    """The database, and the one thread through which a running job reaches it."""
+    """The database, and the one thread that runs shared commits."""
 
     engine: Engine
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
-    _gathered: list[_Joined] = field(default_factory=list)
+    _pending: list[_SharedCommit] = field(default_factory=list)
     _busy: asyncio.Task[None] | None = None
-    _prepared: dict[ClauseElement, Prepared] = field(default_factory=dict)
+    _compiled: dict[ClauseElement, CompiledStatement] = field(default_factory=dict)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Open a transaction that changes something; committed at the end of the block."""
-        with databases.translated(), self.engine.begin() as tx:
+        with databases.translated_errors(), self.engine.begin() as tx:
             yield tx
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """Open a transaction that only reads, seeing one state of the ledger throughout."""
+        """Open a transaction that only reads, from one snapshot of the ledger."""
         with (
-            databases.translated(),
+            databases.translated_errors(),
             self.engine.connect().execution_options(reads=True, stream_results=True) as connection,
             connection.begin(),
         ):
             yield connection
 
     @contextmanager
-    def rehearse(self) -> Iterator[Transaction]:
-        """Open a transaction that is rolled back at the end of the block, whatever was done in it."""
+    def dry_run(self) -> Iterator[Transaction]:
+        """Open a transaction that is always rolled back at the end of the block."""
         with (
-            databases.translated(),
-            databases.rehearsal_of(self.engine) as engine,
+            databases.translated_errors(),
+            databases.dry_run_database(self.engine) as engine,
             engine.connect() as connection,
         ):
             transaction = connection.begin()
@@ -148,85 +148,85 @@ class Ledger:
                 transaction.rollback()
 
     async def commit(self, *writes: Write) -> None:
-        """Write all of `writes` in one transaction, shared with whatever else is due; return when it is on disk.
+        """Write all of `writes` in one transaction, shared with other work that is due; return when it is on disk.
 
-        Raises StaleClaim, with nothing of it written, when a fenced write hits no line.
+        Raises StaleClaim, with none of it written, when a fenced write matches no record.
         """
-        await self._join(writes)
+        await self._enqueue(writes)
 
     async def run(self, work: Callable[[Transaction], Result]) -> Result:
         """Run `work` in the next commit and return its result; it may be run twice, the first time rolled back."""
-        result: Result = await self._join(work)
+        result: Result = await self._enqueue(work)
         return result
 
-    async def aside(self, work: Callable[[Transaction], Result]) -> Result:
-        """Run long `work` in a transaction of its own, beside the commits of calls in flight."""
-        outcome = (await asyncio.to_thread(self._commit_together, [_Waiting(work)]))[0]
+    async def run_separately(self, work: Callable[[Transaction], Result]) -> Result:
+        """Run long `work` in a transaction of its own, in another thread than shared commits."""
+        outcome = (await asyncio.to_thread(self._commit_together, [_PendingWork(work)]))[0]
         if isinstance(outcome, Exception):
             raise outcome
         result: Result = outcome
         return result
 
-    async def look(self, query: Callable[[Transaction], Result]) -> Result:
-        """Run a `query` that only reads, beside the commits of calls in flight."""
+    async def query(self, query: Callable[[Transaction], Result]) -> Result:
+        """Run a `query` that only reads, in another thread than shared commits."""
 
-        def look() -> Result:
+        def read() -> Result:
             with self.read() as tx:
                 return query(tx)
 
-        return await asyncio.to_thread(look)
+        return await asyncio.to_thread(read)
 
-    def overwrite(self) -> None:
-        """Give the space of what was removed back, so that it cannot be read from the file either.
+    def vacuum(self) -> None:
+        """Free the space of deleted records, so that they cannot be read from the file either.
 
-        PostgreSQL does so by itself, in its own time.
+        PostgreSQL does this by itself.
         """
         if self.engine.dialect.name == "sqlite":
-            with databases.translated(), self.engine.connect() as connection:
+            with databases.translated_errors(), self.engine.connect() as connection:
                 raw = connection.connection
                 raw.rollback()
                 raw.execute("VACUUM")
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """End the thread and let go of the database."""
+        """Stop the thread and close the database."""
         self._thread.shutdown()
         self.engine.dispose()
 
-    async def _join(self, work: tuple[Write, ...] | Callable[[Transaction], Any]) -> Any:
-        waiting = _Joined(work, asyncio.get_running_loop().create_future())
-        self._gathered.append(waiting)
+    async def _enqueue(self, work: tuple[Write, ...] | Callable[[Transaction], Any]) -> Any:
+        waiting = _SharedCommit(work, asyncio.get_running_loop().create_future())
+        self._pending.append(waiting)
         if self._busy is None or self._busy.done():
-            self._busy = asyncio.create_task(self._drain())
+            self._busy = asyncio.create_task(self._commit_pending())
         return await waiting.done
 
-    async def _drain(self) -> None:
+    async def _commit_pending(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._gathered:
-            due, self._gathered = self._gathered, []
+        while self._pending:
+            due, self._pending = self._pending, []
             outcomes = await loop.run_in_executor(self._thread, self._commit_together, due)
             for waiting, outcome in zip(due, outcomes, strict=True):
-                _hand_over(waiting.done, outcome)
+                _set_result(waiting.done, outcome)
 
-    def _commit_together(self, due: Sequence[_Waiting]) -> list[Any]:
-        """Commit, and for a while again when the database is away: what an LMS has answered must not be forgotten.
+    def _commit_together(self, due: Sequence[_PendingWork]) -> list[Any]:
+        """Commit, and retry for a while when the database is unavailable: an answer of an LMS must not be lost.
 
-        Whether a commit whose answer was lost took place is not known. All statements may be executed twice but for
-        the counters, which may then be one too high; a claim that was won unseen runs out by itself.
+        It is unknown whether a commit whose answer was lost took place. All statements may be executed twice, but
+        counters may then be one too high; a claim that was won unnoticed expires by itself.
         """
-        patience = time.monotonic() + AWAY_SECONDS
+        deadline = time.monotonic() + RETRY_SECONDS
         while True:
             try:
                 with self.write() as tx:
                     return self._execute_together(tx, due)
             except LedgerAway as away:
-                if time.monotonic() > patience:
+                if time.monotonic() > deadline:
                     return [away] * len(due)
-                time.sleep(random.uniform(0.02, AWAY_PAUSE_SECONDS))  # noqa: S311 - spreads herds, guards nothing
-            except Exception as error:  # noqa: BLE001 - it belongs to one of them: find out to which
+                time.sleep(random.uniform(0.02, RETRY_PAUSE_SECONDS))  # noqa: S311 - spreads retries, guards nothing
+            except Exception as error:  # noqa: BLE001 - one of them failed: find out which
                 return [error] if len(due) == 1 else [self._commit_together([waiting])[0] for waiting in due]
 
-    def _execute_together(self, tx: Transaction, due: Sequence[_Waiting]) -> list[Any]:
+    def _execute_together(self, tx: Transaction, due: Sequence[_PendingWork]) -> list[Any]:
         """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""
         writes: dict[ClauseElement, list[Mapping[str, Any]]] = {}
         fenced = set()
@@ -236,15 +236,15 @@ class Ledger:
                 if write.fenced:
                     fenced.add(write.statement)
         for statement, values in writes.items():
-            prepared = self._prepared.get(statement)
+            prepared = self._compiled.get(statement)
             if prepared is None:
-                prepared = self._prepared[statement] = prepare(statement, tx.dialect)
+                prepared = self._compiled[statement] = compile_statement(statement, tx.dialect)
             if prepared.execute(tx, values) != len(values) and statement in fenced:
-                raise StaleClaim("Another worker has taken this batch over")
+                raise StaleClaim("Another worker has claimed this batch")
         return [None if isinstance(waiting.work, tuple) else waiting.work(tx) for waiting in due]
 
 
-def _hand_over(done: asyncio.Future[Any], outcome: Any) -> None:
+def _set_result(done: asyncio.Future[Any], outcome: Any) -> None:
     if done.done():
         return
     if isinstance(outcome, Exception):

@@ -1,15 +1,15 @@
-"""Reading back: the rows of a job that are done, what was done to the same since, and what a look showed."""
+"""Verification: the rows of a job that are done, what was done to the same since, and what the LMS showed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import and_, bindparam, func, select, update
 
 from worker.ledger import jobs
 from worker.ledger.database import now
-from worker.ledger.intents import WORKS, as_work
+from worker.ledger.intents import WORK_ITEMS, as_work_item
 from worker.ledger.rows import read_row
 from worker.ledger.schema import row
 from worker.model import DONE, Action, RosterRow, Verdict
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from worker.ledger.database import Transaction
-    from worker.ledger.intents import Work
+    from worker.ledger.intents import WorkItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
+class LaterAction:
     """Something done through this ledger after a row, to the same registration or person."""
 
     action: Action
@@ -32,15 +32,15 @@ class Later:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoneRow:
-    """A row that is said to be done, and what was done to the same since, in its order."""
+    """A row that is done according to the ledger, and what was done to the same since, in order."""
 
-    work: Work
-    later: Sequence[Later] = ()
+    work: WorkItem
+    later: Sequence[LaterAction] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What reading a row back showed."""
+    """The result of verifying a row."""
 
     row_id: int
     verdict: Verdict
@@ -49,35 +49,37 @@ class Finding:
 
 
 def done_rows(tx: Transaction, job_id: int) -> list[DoneRow]:
-    """Return the rows of a job that are said to be done, in roster order."""
-    lines = tx.execute(WORKS.where(row.c.job_id == job_id, row.c.status.in_(DONE)).order_by(row.c.row))
+    """Return the rows of a job that are done according to the ledger, in roster order."""
+    records = tx.execute(WORK_ITEMS.where(row.c.job_id == job_id, row.c.status.in_(DONE)).order_by(row.c.row))
     later = _later(tx, job_id)
-    return [DoneRow(work=as_work(line, ""), later=later.get(line.id, ())) for line in lines.all()]
+    return [DoneRow(work=as_work_item(record, ""), later=later.get(record.id, ())) for record in records.all()]
 
 
-def _later(tx: Transaction, job_id: int) -> Mapping[int, list[Later]]:
+def _later(tx: Transaction, job_id: int) -> Mapping[int, list[LaterAction]]:
     """Return what was done after rows of a job: to the same registration, or as updates of the same person."""
     mine, other = row.alias("mine"), row.alias("other")
-    found: dict[int, list[Later]] = {}
+    found: dict[int, list[LaterAction]] = {}
     # Two queries, since an "or" between two columns keeps a database from using the index of either.
     for same, actions in (
         (other.c.registration_id == mine.c.registration_id, (Action.COMPLETE, Action.WITHDRAW)),
         (other.c.candidate_id == mine.c.candidate_id, (Action.UPDATE,)),
     ):
-        lines = tx.execute(
+        records = tx.execute(
             select(mine.c.id, other.c.action, other.c.parsed)
             .join(other, and_(same, other.c.changed_at > mine.c.changed_at))
             .where(mine.c.job_id == job_id, mine.c.status.in_(DONE))
             .where(other.c.action.in_(actions), other.c.status.in_(DONE))
             .order_by(other.c.changed_at)
         )
-        for line in lines:
-            since = Later(action=Action(line.action), row=read_row(line.parsed) if line.parsed else None)
-            found.setdefault(line.id, []).append(since)
+        for record in records:
+            since = LaterAction(
+                action=Action(record.action), row=read_row(record.parsed) if record.parsed else None
+            )
+            found.setdefault(record.id, []).append(since)
     return found
 
 
-_RECORD = (
+_SET_VERDICT = (
     update(row)
     .where(row.c.id == bindparam("b_id"))
     .values(
@@ -89,12 +91,12 @@ _RECORD = (
 )
 
 
-def record(tx: Transaction, job_id: int, findings: Sequence[Finding]) -> None:
-    """Write what was found on rows of a job, in place of what an earlier look found."""
+def save_findings(tx: Transaction, job_id: int, findings: Sequence[Finding]) -> None:
+    """Save the results on the rows of a job, replacing those of an earlier verification."""
     at = now()
     if findings:
         tx.execute(
-            _RECORD,
+            _SET_VERDICT,
             [
                 {
                     "b_id": each.row_id,
@@ -107,3 +109,14 @@ def record(tx: Transaction, job_id: int, findings: Sequence[Finding]) -> None:
             ],
         )
     jobs.change_job(tx, job_id, verified_at=at)
+
+
+def count_verdicts(tx: Transaction, job_id: int) -> dict[Verdict, int]:
+    """Count the rows of a job by verdict; verdicts without rows are 0."""
+    records = tx.execute(
+        select(row.c.verified, func.count())
+        .where(row.c.job_id == job_id, row.c.verified.is_not(None), row.c.status.in_(DONE))
+        .group_by(row.c.verified)
+    )
+    counted: dict[str, int] = dict(records.all())
+    return {verdict: counted.get(verdict, 0) for verdict in Verdict}

@@ -1,6 +1,6 @@
-"""What an LMS told of itself by webhooks: kept once, and held against the registrations of the ledger.
+"""Events that an LMS sent by webhooks: stored once, and matched with the registrations of the ledger.
 
-Only hashes and ids are kept, never the body.
+Only hashes and ids are stored, never the body.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Row, delete, func, insert, select, update
 
 from worker.ledger.candidates import id_key_of
-from worker.ledger.database import now, take_turns
-from worker.ledger.schema import candidate, job, notice, registration, row
+from worker.ledger.database import now, take_lock
+from worker.ledger.schema import candidate, job, registration, row, webhook_event
 from worker.model import DONE, Action, JobState, RegistrationState, RowStatus, Verdict
 
 if TYPE_CHECKING:
@@ -21,30 +21,31 @@ if TYPE_CHECKING:
 
     from worker.ledger.database import Transaction
 
-#: A webhook that came so long before we sent was about something else, however the clocks differ (seconds).
-CLOCKS_SECONDS = 60.0
-#: What matched nothing yet may still settle a doubt that arises within this, and is forgotten after that (seconds).
+#: A webhook received this long before our call was about something else, even if the clocks differ (seconds).
+CLOCK_SKEW_SECONDS = 60.0
+#: An event that matches nothing yet may still resolve a registration in doubt within this time (seconds).
 WAITING_SECONDS = 7 * 86_400.0
-KEPT_SECONDS = 30 * 86_400.0
-#: So many are held against the ledger in one transaction.
-MOST_AT_ONCE = 500
+#: After this, events are deleted (seconds).
+RETENTION_SECONDS = 30 * 86_400.0
+#: Events that are applied in one transaction.
+MAX_EVENTS = 500
 
 
-class Fate(StrEnum):
-    """What became of something told."""
+class EventStatus(StrEnum):
+    """What became of an event."""
 
-    #: The registration is under way, or not in the ledger yet.
+    #: The registration is being sent, or is not in the ledger yet.
     WAITING = "waiting"
-    #: It settled a doubt.
-    SETTLED = "settled"
-    #: It agreed with what the ledger says.
+    #: It resolved a registration in doubt.
+    RESOLVED = "settled"
+    #: It agreed with the ledger.
     CONFIRMED = "confirmed"
     IGNORED = "ignored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """One registration that was told of, by the LMS's ids."""
+class RegistrationEvent:
+    """A registration that a webhook reports, by the LMS's ids."""
 
     candidate_id: str
     course_id: str
@@ -53,8 +54,8 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """Something told that waits to be held against the ledger."""
+class PendingEvent:
+    """A stored event that is still to be matched with the ledger."""
 
     id: int
     connection: str
@@ -62,127 +63,139 @@ class Kept:
     course_id: str
     legal_entity_id: str | None
     registration_id: str | None
-    at: float
+    received_at: float
 
 
-def keep(tx: Transaction, connection: str, mark: str, told: Sequence[Told]) -> bool:
-    """Keep what one webhook says, at least that it came; False when the same one came before."""
-    take_turns(tx, f"notices:{connection}")
-    same = select(notice.c.id).where(notice.c.connection == connection, notice.c.mark == mark)
+def save_events(tx: Transaction, connection: str, body_hash: str, events: Sequence[RegistrationEvent]) -> bool:
+    """Store the events of one webhook, or that it had none; False when the same one was received before."""
+    take_lock(tx, f"webhook_events:{connection}")
+    same = select(webhook_event.c.id).where(
+        webhook_event.c.connection == connection, webhook_event.c.body_hash == body_hash
+    )
     if tx.execute(same.limit(1)).first():
         return False
-    common = {"connection": connection, "mark": mark, "at": now()}
-    lines = [
+    common = {"connection": connection, "body_hash": body_hash, "received_at": now()}
+    records = [
         common
         | {
-            "place": place,
+            "position": position,
             "candidate_key": id_key_of(each.candidate_id),
             "course_id": each.course_id,
             "legal_entity_id": each.legal_entity_id,
             "lms_registration_id": each.registration_id,
-            "fate": Fate.WAITING,
+            "status": EventStatus.WAITING,
         }
-        for place, each in enumerate(told)
+        for position, each in enumerate(events)
     ]
-    nothing = {"place": 0, "candidate_key": None, "course_id": None, "legal_entity_id": None}
-    empty = common | nothing | {"lms_registration_id": None, "fate": Fate.IGNORED}
-    tx.execute(insert(notice), lines or [empty])
+    nothing = {"position": 0, "candidate_key": None, "course_id": None, "legal_entity_id": None}
+    empty = common | nothing | {"lms_registration_id": None, "status": EventStatus.IGNORED}
+    tx.execute(insert(webhook_event), records or [empty])
     return True
 
 
-def waiting(tx: Transaction) -> list[Kept]:
-    """Return what waits, the newest first; what has waited too long is ignored, and later forgotten."""
+def pending_events(tx: Transaction) -> list[PendingEvent]:
+    """Return the events to be applied, newest first; ignore and later delete those that waited too long."""
     at = now()
     tx.execute(
-        update(notice)
-        .where(notice.c.fate == Fate.WAITING, notice.c.at < at - WAITING_SECONDS)
-        .values(fate=Fate.IGNORED)
+        update(webhook_event)
+        .where(webhook_event.c.status == EventStatus.WAITING, webhook_event.c.received_at < at - WAITING_SECONDS)
+        .values(status=EventStatus.IGNORED)
     )
-    tx.execute(delete(notice).where(notice.c.at < at - KEPT_SECONDS))
-    # An LMS may tell of everybody; what no registration of ours is meant by waits without being looked at.
+    tx.execute(delete(webhook_event).where(webhook_event.c.received_at < at - RETENTION_SECONDS))
+    # An LMS may report all of its registrations: only events that may concern one of ours are returned.
     ours = (
         select(registration.c.id)
         .join(candidate, candidate.c.id == registration.c.candidate_id)
-        .where(candidate.c.connection == notice.c.connection, candidate.c.id_key == notice.c.candidate_key)
+        .where(
+            candidate.c.connection == webhook_event.c.connection,
+            candidate.c.id_key == webhook_event.c.candidate_key,
+        )
         .where(registration.c.state.in_((RegistrationState.IN_DOUBT, RegistrationState.REGISTERED)))
     )
-    meant = select(notice).where(notice.c.fate == Fate.WAITING, ours.exists()).order_by(notice.c.id.desc())
-    lines = tx.execute(meant.limit(MOST_AT_ONCE)).all()
+    pending = (
+        select(webhook_event)
+        .where(webhook_event.c.status == EventStatus.WAITING, ours.exists())
+        .order_by(webhook_event.c.id.desc())
+    )
+    records = tx.execute(pending.limit(MAX_EVENTS)).all()
     return [
-        Kept(
-            id=line.id,
-            connection=line.connection,
-            candidate_key=line.candidate_key,
-            course_id=line.course_id,
-            legal_entity_id=line.legal_entity_id,
-            registration_id=line.lms_registration_id,
-            at=line.at,
+        PendingEvent(
+            id=record.id,
+            connection=record.connection,
+            candidate_key=record.candidate_key,
+            course_id=record.course_id,
+            legal_entity_id=record.legal_entity_id,
+            registration_id=record.lms_registration_id,
+            received_at=record.received_at,
         )
-        for line in lines
+        for record in records
     ]
 
 
-def settle(tx: Transaction, kept: Kept) -> list[int]:
-    """Settle a doubt by one thing told, confirm by it, or let it wait. Return the jobs whose doubt it settled."""
-    line = _meant(tx, kept)
-    if line is None:
+def apply_event(tx: Transaction, event: PendingEvent) -> list[int]:
+    """Apply one event: resolve a registration in doubt, confirm it, or leave the event pending.
+
+    Return the jobs with a row that it resolved.
+    """
+    record = _matching_registration(tx, event)
+    if record is None:
         return []
-    if line.state == RegistrationState.IN_DOUBT:
-        return _settle_doubt(tx, kept, line)
-    if line.state == RegistrationState.REGISTERED:
-        return _confirm(tx, kept, line)
+    if record.state == RegistrationState.IN_DOUBT:
+        return _resolve_doubt(tx, event, record)
+    if record.state == RegistrationState.REGISTERED:
+        return _confirm(tx, event, record)
     return []
 
 
-def _meant(tx: Transaction, kept: Kept) -> Row[tuple[object, ...]] | None:
-    """Return the one registration of the ledger that is meant; None when there is none, or more than one."""
-    lines = tx.execute(
+def _matching_registration(tx: Transaction, event: PendingEvent) -> Row[tuple[object, ...]] | None:
+    """Return the one registration of the ledger that matches; None when there is none, or more than one."""
+    records = tx.execute(
         select(registration)
         .join(candidate, candidate.c.id == registration.c.candidate_id)
-        .where(candidate.c.connection == kept.connection, candidate.c.id_key == kept.candidate_key)
+        .where(candidate.c.connection == event.connection, candidate.c.id_key == event.candidate_key)
     ).all()
-    places = [line.course_key.partition("/") for line in lines]
-    meant = [
-        line
-        for line, (entity, _, course) in zip(lines, places, strict=True)
-        if course == kept.course_id and kept.legal_entity_id in {None, entity}
+    places = [record.course_key.partition("/") for record in records]
+    matching = [
+        record
+        for record, (entity, _, course) in zip(records, places, strict=True)
+        if course == event.course_id and event.legal_entity_id in {None, entity}
     ]
-    return meant[0] if len(meant) == 1 else None
+    return matching[0] if len(matching) == 1 else None
 
 
-def _settle_doubt(tx: Transaction, kept: Kept, line: Row[tuple[object, ...]]) -> list[int]:
-    """Note that a registration in doubt was made; not while somebody is at work on it, nor for another's call."""
-    if line.doing is not None or kept.at < (line.sent_at or 0) - CLOCKS_SECONDS:
+def _resolve_doubt(tx: Transaction, event: PendingEvent, record: Row[tuple[object, ...]]) -> list[int]:
+    """Record that a registration in doubt was made, unless a batch has claimed it or the event is older than it."""
+    if record.pending_action is not None or event.received_at < (record.sent_at or 0) - CLOCK_SKEW_SECONDS:
         return []
     won = tx.execute(
         update(registration)
-        .where(registration.c.id == line.id, registration.c.state == RegistrationState.IN_DOUBT)
+        .where(registration.c.id == record.id, registration.c.state == RegistrationState.IN_DOUBT)
         .where(registration.c.claimed_by.is_(None))
-        .values(state=RegistrationState.REGISTERED, lms_id=kept.registration_id)
+        .values(state=RegistrationState.REGISTERED, lms_id=event.registration_id)
     )
     if won.rowcount == 0:
         return []
-    doubtful = select(row.c.id, row.c.job_id).where(
-        row.c.registration_id == line.id, row.c.status == RowStatus.IN_DOUBT, row.c.action == Action.REGISTER
+    in_doubt = select(row.c.id, row.c.job_id).where(
+        row.c.registration_id == record.id, row.c.status == RowStatus.IN_DOUBT, row.c.action == Action.REGISTER
     )
     jobs = []
-    for each in tx.execute(doubtful).all():
-        status = RowStatus.REGISTERED if each.job_id == line.job_id else RowStatus.ALREADY_REGISTERED
-        values = {"status": status, "error": "", "error_code": "", "lms_registration_id": kept.registration_id}
+    for each in tx.execute(in_doubt).all():
+        status = RowStatus.REGISTERED if each.job_id == record.job_id else RowStatus.ALREADY_REGISTERED
+        values = {"status": status, "error": "", "error_code": "", "lms_registration_id": event.registration_id}
         tx.execute(update(row).where(row.c.id == each.id).values(**values, changed_at=now(), **_confirmed()))
         jobs.append(int(each.job_id))
-    _note(tx, kept, Fate.SETTLED, jobs)
+    _note(tx, event, EventStatus.RESOLVED, jobs)
     return jobs
 
 
-def _confirm(tx: Transaction, kept: Kept, line: Row[tuple[object, ...]]) -> list[int]:
-    """Note on rows that were never read back that the LMS says the same; another id says nothing."""
-    if kept.registration_id is not None and line.lms_id not in {None, kept.registration_id}:
+def _confirm(tx: Transaction, event: PendingEvent, record: Row[tuple[object, ...]]) -> list[int]:
+    """Mark rows that were never verified as confirmed by the LMS; an event with another id confirms nothing."""
+    if event.registration_id is not None and record.lms_id not in {None, event.registration_id}:
         return []
-    mine = (row.c.registration_id == line.id, row.c.status.in_(DONE), row.c.action == Action.REGISTER)
+    mine = (row.c.registration_id == record.id, row.c.status.in_(DONE), row.c.action == Action.REGISTER)
     jobs = list(tx.execute(select(row.c.job_id).where(*mine, row.c.verified.is_(None)).distinct()).scalars())
     tx.execute(update(row).where(*mine, row.c.verified.is_(None)).values(**_confirmed()))
-    _note(tx, kept, Fate.CONFIRMED, jobs)
+    _note(tx, event, EventStatus.CONFIRMED, jobs)
     return []
 
 
@@ -190,20 +203,22 @@ def _confirmed() -> dict[str, object]:
     return {"verified": Verdict.CONFIRMED, "verified_at": now()}
 
 
-def _note(tx: Transaction, kept: Kept, fate: Fate, jobs: Sequence[int]) -> None:
-    tx.execute(update(notice).where(notice.c.id == kept.id).values(fate=fate))
+def _note(tx: Transaction, event: PendingEvent, status: EventStatus, jobs: Sequence[int]) -> None:
+    tx.execute(update(webhook_event).where(webhook_event.c.id == event.id).values(status=status))
     tx.execute(update(job).where(job.c.id.in_(jobs)).values(verified_at=now()))
 
 
 def ended_with_errors(tx: Transaction, job_id: int) -> bool:
-    """Tell whether a job ended with rows that were not done."""
+    """Return whether a job completed with errors."""
     state = tx.execute(select(job.c.state).where(job.c.id == job_id)).scalar()
     return state == JobState.COMPLETED_WITH_ERRORS
 
 
-def tally(tx: Transaction) -> dict[tuple[str, str], int]:
-    """Count what was told, by connection and what became of it."""
-    lines = tx.execute(
-        select(notice.c.connection, notice.c.fate, func.count()).group_by(notice.c.connection, notice.c.fate)
+def count_events(tx: Transaction) -> dict[tuple[str, str], int]:
+    """Count events by connection and status."""
+    records = tx.execute(
+        select(webhook_event.c.connection, webhook_event.c.status, func.count()).group_by(
+            webhook_event.c.connection, webhook_event.c.status
+        )
     )
-    return {(line[0], line[1]): line[2] for line in lines}
+    return {(record[0], record[1]): record[2] for record in records}

@@ -1,4 +1,4 @@
-"""Speaking to learning management systems: the connections in roster.toml, and the connector of each."""
+"""Learning management systems: the connections in roster.toml, and the connector of each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-    from worker.lms.contract import Connector, Hook
-    from worker.lms.http import Door
+    from worker.lms.contract import Connector, WebhookReader
+    from worker.lms.http import LmsClient
     from worker.model import RowRules
     from worker.settings import Connection
 
 
 def systems() -> list[str]:
-    """Return the systems that can be spoken to: one file each in `connectors/`."""
+    """Return the supported systems: one file each in `connectors/`."""
     return sorted(module.name for module in pkgutil.iter_modules(connectors.__path__))
 
 
@@ -35,20 +35,20 @@ def read_connection(name: str, raw: Mapping[str, Any]) -> Connection:
     system = raw.get("system")
     if system not in systems():
         raise SettingsError(
-            f"connections.{name}.system: {system!r} is not spoken here; known are {', '.join(systems())}"
+            f"connections.{name}.system: {system!r} is not supported; supported are {', '.join(systems())}"
         )
-    model: type[Connection] = load(system).Settings
+    model: type[Connection] = load_connector(system).Settings
     try:
         return model.model_validate({**raw, "name": name})
     except ValidationError as error:
-        where = settings.explain(error, model, where="The configuration", table=f"connections.{name}")
+        where = settings.explain_validation(error, model, where="The configuration", table=f"connections.{name}")
         raise SettingsError(where) from None
 
 
 def literal_secrets(connection: Connection, raw: Mapping[str, Any]) -> list[str]:
-    """Return a warning for each secret that stands in the configuration itself."""
+    """Return a warning for each secret that is stored in the configuration itself."""
     return [
-        f"connections.{connection.name}.{key} stands in the configuration itself; "
+        f"connections.{connection.name}.{key} is stored in the configuration itself; "
         "put it into the environment (env:NAME) or a file (file:/path)"
         for key, value in connection
         if isinstance(value, SecretStr) and not str(raw.get(key, "")).startswith(("env:", "file:"))
@@ -56,30 +56,30 @@ def literal_secrets(connection: Connection, raw: Mapping[str, Any]) -> list[str]
 
 
 def rules_of(connection: Connection) -> RowRules:
-    """Return what a connection asks of a row."""
-    rules: RowRules = load(connection.system).rules(connection)
+    """Return what a connection requires of a row."""
+    rules: RowRules = load_connector(connection.system).rules(connection)
     return rules
 
 
 def headers_of(connection: Connection) -> dict[str, str]:
-    """Return the headers with which a connection proves who it is."""
-    headers: dict[str, str] = load(connection.system).headers(connection)
+    """Return the headers that authenticate a connection."""
+    headers: dict[str, str] = load_connector(connection.system).headers(connection)
     return headers
 
 
-def hook_of(connection: Connection) -> Hook | None:
-    """Return how the webhooks of a connection are read; None when it takes none."""
-    hook_of_module = getattr(load(connection.system), "hook", None)
-    hook: Hook | None = hook_of_module(connection) if hook_of_module else None
+def webhook_reader_of(connection: Connection) -> WebhookReader | None:
+    """Return the reader of a connection's webhooks; None when it accepts none."""
+    reader_of_module = getattr(load_connector(connection.system), "webhook_reader", None)
+    hook: WebhookReader | None = reader_of_module(connection) if reader_of_module else None
     return hook
 
 
-def connect(connection: Connection, door: Door) -> Connector:
+def connect(connection: Connection, client: LmsClient) -> Connector:
     """Return the connector of a connection."""
-    connector: Connector = load(connection.system).connect(connection, door)
+    connector: Connector = load_connector(connection.system).connect(connection, client)
     return connector
 
 
-def load(system: str) -> ModuleType:
+def load_connector(system: str) -> ModuleType:
     """Return the connector's module for a system."""
     return importlib.import_module(f"{connectors.__name__}.{system}")

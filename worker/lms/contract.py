@@ -1,8 +1,8 @@
-"""What a connector must offer, and the words in which it answers. A new LMS is one file beside `tahdah` and `kmi`.
+"""What a connector must offer, and the types that it returns. A new LMS is one file next to `tahdah` and `kmi`.
 
-A connector knows paths, bodies and answers. It does not know the ledger, batches, retries or the pace: it makes one
-call when asked, and every call that changes something runs the `intent` it is handed after the pace has given leave
-and before the first byte goes out. It raises the `LmsError`s of `worker.errors`.
+A connector knows paths, bodies and responses. It does not know the ledger, batches, retries or rate limits: it
+makes one call when asked, and every call that changes something awaits the `intent` that it is given, after the
+rate limiter has granted a permit and before the first byte is sent. It raises the `LmsError`s of `worker.errors`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any, Protocol
 from worker.errors import Refused
 from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
 
-#: Committed to the ledger just before a call that changes something; what it raises keeps the call from being sent.
+#: Committed to the ledger just before a call that changes something; if it raises, the call is not sent.
 Intent = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
-    """One row on its way to a registration: who, by the LMS's id, on what, under which key of ours."""
+    """A registration to be made for one row: the candidate by the LMS's id, the course, and our idempotency key."""
 
     row_id: int
     candidate_id: str
     row: RosterRow
     #: Our own id for the registration, for an LMS that takes one.
-    key: str
+    idempotency_key: str
 
     @property
     def course(self) -> Course:
@@ -38,85 +38,85 @@ class Enrolment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
-    """The LMS said so: a registration and its id (None when it gave none)."""
+class RemoteRegistration:
+    """A registration that the LMS confirms, with its id (None when the LMS gave none)."""
 
     registration_id: str | None
-    #: The LMS answered with one that was there before our call.
-    already: bool = False
-    #: The LMS's id of the course, where the answer names it.
+    #: The registration existed before our call.
+    existed: bool = False
+    #: The LMS's id of the course, where the response names it.
     course_id: str | None = None
     http_status: int | None = None
 
 
-class Unfound(Enum):
+class LookupMiss(Enum):
     """Why a look-up found nothing that can be used."""
 
-    #: Looked, and it is not there (yet).
+    #: The LMS was asked and does not have it (yet).
     ABSENT = auto()
     #: More than one matches; a person must choose.
-    SEVERAL = auto()
-    #: This LMS cannot be asked; it says nothing about whether it is there.
+    AMBIGUOUS = auto()
+    #: This LMS cannot be asked, or its answer does not say; it may exist or not.
     NO_LOOKUP = auto()
 
 
-#: What a look-up says of a candidate: the LMS's id, or why there is none.
-FoundCandidate = str | Unfound
-#: What a look-up says of a registration.
-FoundRegistration = Registered | Unfound
+#: The result of looking a candidate up: the LMS's id, or why there is none.
+CandidateLookup = str | LookupMiss
+#: The result of looking a registration up.
+RegistrationLookup = RemoteRegistration | LookupMiss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
-    """Something to be done to a registration or a person that is there: approve, complete, update and so on."""
+class ActionRequest:
+    """An action on a registration or a person that exists: approve, complete, update and so on."""
 
     row_id: int
     action: Action
     row: RosterRow
     candidate_id: str
     #: Our own id for the registration, and the LMS's as far as the ledger knows it.
-    key: str = ""
+    idempotency_key: str = ""
     registration_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A registration or a person as the LMS shows it, held against what a deed asks for."""
+class RemoteState:
+    """A registration or a person as the LMS shows it, compared with what an action asks for."""
 
     #: The LMS's id of the registration, or of the person.
     lms_id: str
-    #: It is so already: there is nothing to send.
-    reached: bool = False
+    #: It is as the action wants it: there is nothing to send.
+    is_done: bool = False
     #: The LMS's id of the course, where it shows one.
     course_id: str | None = None
-    #: The registration stands no more.
+    #: The registration was withdrawn.
     withdrawn: bool = False
-    #: How the LMS shows it, in few words and without anybody's data: its status, or the fields that differ.
-    shown: str = ""
-    #: Why it is not to be sent at all.
-    hindrance: Refused | None = None
+    #: How the LMS shows it, briefly and without personal data: its status, or the fields that differ.
+    description: str = ""
+    #: Why the action must not be sent at all.
+    refusal: Refused | None = None
     #: What the LMS showed, for the connector's own use.
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """Whose registration has an external id, and on what; both by the LMS's ids."""
+class RegistrationOwner:
+    """The candidate and the course of a registration with an external id; both by the LMS's ids."""
 
     candidate_id: str
     course_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """The LMS said so: the deed is done."""
+class ActionResult:
+    """The LMS confirms that an action was done."""
 
     http_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """Something that an LMS told by itself: a candidate was registered on a course; all by the LMS's ids."""
+class WebhookEvent:
+    """An LMS's own report that a candidate was registered on a course; all by the LMS's ids."""
 
     candidate_id: str
     course_id: str
@@ -124,64 +124,70 @@ class Notice:
     registration_id: str | None = None
 
 
-class Hook(Protocol):
-    """How the webhooks of one account are told from forged ones, and read. Pure: it calls nobody."""
+class WebhookReader(Protocol):
+    """Verifies and reads the webhooks of one account. Pure; makes no call."""
 
     def is_genuine(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Tell whether the raw body was signed by the LMS; in constant time."""
+        """Return whether the raw body was signed by the LMS; in constant time."""
 
-    def read(self, headers: Mapping[str, str], body: bytes) -> Sequence[Notice]:
-        """Return what it says for certain; nothing of a body that could mean two things, or that is not known."""
+    def read(self, headers: Mapping[str, str], body: bytes) -> Sequence[WebhookEvent]:
+        """Return the events that the body states for certain; none when it is ambiguous or unknown."""
 
 
 class Connector(Protocol):
     """One account on one LMS, as the rest of Roster sees it."""
 
-    #: What this connection asks of a row.
+    #: What this connection requires of a row.
     rules: RowRules
 
-    async def create(self, candidate: Candidate, intent: Intent) -> str:
+    async def create_candidate(self, candidate: Candidate, intent: Intent) -> str:
         """Create the candidate and return the LMS's id."""
 
-    async def register(self, enrolments: Sequence[Enrolment], intent: Intent) -> Mapping[int, Registered]:
-        """Register all in one call; return by row id what the answer confirms. Who is missing is in doubt."""
+    async def register_batch(
+        self, enrolments: Sequence[Enrolment], intent: Intent
+    ) -> Mapping[int, RemoteRegistration]:
+        """Register all in one call; return by row id what the response confirms. A missing row is in doubt."""
 
-    async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> FoundCandidate:
+    async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> CandidateLookup:
         """Look a candidate up; `sent_at` is when a creation that is in doubt was sent (seconds since 1970)."""
 
-    async def find_registrations(self, enrolments: Sequence[Enrolment]) -> Mapping[int, FoundRegistration]:
+    async def find_registrations(self, enrolments: Sequence[Enrolment]) -> Mapping[int, RegistrationLookup]:
         """Look registrations of one course up, by row id."""
 
-    async def find_named(self, row: RosterRow) -> Named | Unfound:
-        """Find the registration that a row names by `registration_external_id`, for want of a person or a course.
+    async def find_by_external_id(self, row: RosterRow) -> RegistrationOwner | LookupMiss:
+        """Find the registration of a row that gives a `registration_external_id` but no person or no course.
 
-        Only asked where `rules.finds_by_external_id`. Raises Refused (`registration_mismatch`) when the row names
-        a person or a course too, and it is another one.
+        Only asked where `rules.finds_by_external_id`. Raises Refused (`registration_mismatch`) when the row also
+        names a person or a course, and the registration has another one.
         """
 
-    async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
-        """Read what these deeds are about, by row id, in as few calls as it can: all of one action and one course.
+    async def read_states(
+        self, requests: Sequence[ActionRequest]
+    ) -> Mapping[int, RemoteState | LookupMiss | Refused]:
+        """Read the registrations or people of these requests, by row id, in as few calls as possible.
 
-        Of the action `register` too, which is done when the registration stands. Nothing is taken from an earlier
-        look: this also settles what is in doubt, and verifies. Raises when nothing can be read.
+        All requests have one action and one course. The action `register` is allowed too: it is done when an active
+        registration exists. Nothing is cached from an earlier read: this also reconciles what is in doubt, and
+        verifies. Raises when nothing can be read.
         """
 
-    async def act(
-        self, deeds: Sequence[Deed], seen: Mapping[int, Seen], intent: Intent
-    ) -> Mapping[int, Done | Refused]:
-        """Do the deeds, all of one action, in one call; return by row id what the answer says of each.
+    async def apply(
+        self, requests: Sequence[ActionRequest], states: Mapping[int, RemoteState], intent: Intent
+    ) -> Mapping[int, ActionResult | Refused]:
+        """Do the requests, all of one action, in one call; return by row id what the response says of each.
 
-        An LMS that answers refusals within a success gives a `Refused` for the row. Who is missing is in doubt.
+        An LMS that reports refusals within a success response gives a `Refused` for the row. A row that is missing
+        is in doubt.
         """
 
-    async def count_people(self, at_least: int) -> bool | None:
-        """Tell whether the LMS lists more than `at_least` people; None when it lists nobody."""
+    async def has_more_people_than(self, at_least: int) -> bool | None:
+        """Return whether the LMS lists more than `at_least` people; None when it has no list."""
 
     def list_people(self, updated_after: float | None) -> AsyncIterator[Sequence[Person]]:
         """Yield the people of the LMS, page by page, or only those changed since."""
 
-    async def list_registered(self, course: Course, pages: int) -> Mapping[str, str] | None:
-        """Return candidate id → registration id of a course; None when it cannot in so many `pages`."""
+    async def list_registrations(self, course: Course, pages: int) -> Mapping[str, str] | None:
+        """Return candidate id → registration id of a course; None when that takes more than `pages` pages."""
 
     async def probe(self) -> str:
-        """Make one harmless call and return a sentence on what it showed."""
+        """Make one harmless call and return a sentence on the result."""

@@ -1,7 +1,7 @@
-"""What an answer of an LMS means: done, refused, asked to wait, perhaps done, or stop. Pure; makes no call.
+"""What a response of an LMS means: done, refused, retry later, perhaps done, or stop. Pure; makes no call.
 
-Decided for safety where the API pages are silent: a changing call whose answer is missing, a 5xx or a 408 may
-have had its effect; a 429, or a 503 that says when to come back, has not.
+Decided for safety where the API pages say nothing: a changing call whose response is missing, a 5xx or a 408 may
+have had its effect; a 429, or a 503 with a time to come back, has not.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from worker.pace.hints.response import Hints
 
-#: So much of an answer's text is kept for the report.
-LONGEST_WORDS = 300
-#: So deep in an error body words are looked for.
-DEEPEST = 8
-#: So much is searched for the ids of candidates.
-LONGEST_TEXT = 20_000
-#: "See other": what a form gets after its work was done.
+#: Maximum length of an error message in the report (characters).
+MAX_MESSAGE_LENGTH = 300
+#: Maximum depth to which an error body is searched for messages.
+MAX_DEPTH = 8
+#: Maximum length of the text that is searched for the ids of candidates (characters).
+MAX_TEXT_LENGTH = 20_000
+#: "See other": the usual response to a form that was processed.
 _AFTER_A_POST = frozenset({302, 303})
 _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR, _END = 300, 400, 500, 600
 _UNAUTHORIZED, _REQUEST_TIMEOUT = 401, 408
@@ -35,8 +35,8 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """An answer with a success status; `body` is its JSON, or None when it has none."""
+class LmsResponse:
+    """A response of an LMS; `body` is its JSON, or None when it has none."""
 
     status: int
     body: Any
@@ -44,63 +44,61 @@ class Answer:
     headers: Mapping[str, str]
 
 
-def judge(answer: Answer, hints: Hints, *, changes: bool) -> Answer:
-    """Return the answer when it is a success; raise what it means otherwise."""
-    status = answer.status
+def check_response(response: LmsResponse, hints: Hints, *, changes: bool) -> LmsResponse:
+    """Return a successful response; raise the error that any other one means."""
+    status = response.status
     if hints.throttled:
         raise RateLimited(hints.retry_after or 0.0, f"The LMS asked for a pause ({status})")
     if status < _REDIRECT:
-        return answer
+        return response
     if changes and status in _AFTER_A_POST:
-        raise AnswerLost(
-            f"The LMS answered {status} instead of a result; perhaps it did its work all the same", status
-        )
+        raise AnswerLost(f"The LMS answered {status} instead of a result; it may have done the work", status)
     if status < _CLIENT_ERROR:
-        where = answer.headers.get("location", "another address")
+        where = response.headers.get("location", "another address")
         raise StopJob("redirected", f"The LMS redirects to {where}; set base_url to where the API is", status)
     if status == _UNAUTHORIZED:
         raise StopJob(
             "credentials_refused",
-            f"The LMS refused the credentials ({status}: {words(answer)}); check this connection's token or key, "
-            "then resume the job",
+            f"The LMS refused the credentials ({status}: {error_message(response)}); "
+            "check this connection's token or key, then resume the job",
             status,
         )
     if status == _REQUEST_TIMEOUT or status >= _SERVER_ERROR:
         raise AnswerLost(
-            f"The LMS answered {status} ({words(answer)}); perhaps it did its work all the same", status
+            f"The LMS answered {status} ({error_message(response)}); it may have done the work", status
         )
-    raise Refused("refused", status, words(answer), answer.text[:LONGEST_TEXT])
+    raise Refused("refused", status, error_message(response), response.text[:MAX_TEXT_LENGTH])
 
 
-def parse(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
-    """Return an answer with its JSON read, whatever content type it claims."""
+def parse(status: int, headers: Mapping[str, str], content: bytes) -> LmsResponse:
+    """Return a response with its JSON parsed, whatever content type it claims."""
     text = content.decode("utf-8", errors="replace")
     try:
         body = json.loads(content) if content.strip() else None
     except (ValueError, RecursionError):
         body = None
-    return Answer(status=status, body=body, text=text, headers=headers)
+    return LmsResponse(status=status, body=body, text=text, headers=headers)
 
 
-def words(answer: Answer) -> str:
-    """Return the LMS's own words in one line: from the usual places of JSON, a page's title, or the text."""
-    found = list(_sentences(answer.body)) if answer.body is not None else []
-    if not found and (title := _TITLE.search(answer.text)):
+def error_message(response: LmsResponse) -> str:
+    """Return the LMS's own error message on one line: from the usual JSON fields, an HTML title, or the text."""
+    found = list(_messages(response.body)) if response.body is not None else []
+    if not found and (title := _TITLE.search(response.text)):
         found = [title.group(1)]
-    if not found and not answer.text.lstrip().startswith("<"):
-        found = [answer.text]
+    if not found and not response.text.lstrip().startswith("<"):
+        found = [response.text]
     line = " ".join(" ".join(found).split())
-    return line[:LONGEST_WORDS] or "no words"
+    return line[:MAX_MESSAGE_LENGTH] or "no message"
 
 
-def _sentences(body: Any, key: str = "", depth: int = 0) -> list[str]:
-    """Return the texts of an error body: `detail`, `message`, field errors of Django and .NET, lists of them."""
-    if depth > DEEPEST:
+def _messages(body: Any, key: str = "", depth: int = 0) -> list[str]:
+    """Return the messages of an error body: `detail`, `message`, field errors of Django and .NET, lists of them."""
+    if depth > MAX_DEPTH:
         return []
     if isinstance(body, str):
         return [f"{key}: {body}" if key else body]
     if isinstance(body, list):
-        return [line for part in body for line in _sentences(part, key, depth + 1)]
+        return [line for part in body for line in _messages(part, key, depth + 1)]
     if not isinstance(body, dict):
         return []
     plain = {
@@ -118,21 +116,21 @@ def _sentences(body: Any, key: str = "", depth: int = 0) -> list[str]:
     lines = []
     for name, part in body.items():
         if str(name).lower() not in skipped:
-            lines += _sentences(part, key if str(name).lower() in plain else str(name), depth + 1)
+            lines += _messages(part, key if str(name).lower() in plain else str(name), depth + 1)
     return lines
 
 
-def says_already(refused: Refused) -> bool:
-    """Tell whether a refusal says that the thing is there already: 409, or a 400 or 422 with the word."""
+def is_conflict(refused: Refused) -> bool:
+    """Return whether a refusal says that the thing exists already: 409, or a 400 or 422 with the word "already"."""
     conflict, bad_request, unprocessable = 409, 400, 422
     if refused.status == conflict:
         return True
     return refused.status in {bad_request, unprocessable} and bool(_ALREADY.search(refused.message))
 
 
-def recoded(refused: Refused, *, already: str, otherwise: str) -> Refused:
-    """Return a refusal under the report's code: the thing is there already, not allowed, or refused otherwise."""
-    code = already if says_already(refused) else otherwise
+def with_report_code(refused: Refused, *, already: str, otherwise: str) -> Refused:
+    """Return a refusal with the report's code: the thing exists already, not allowed, or refused otherwise."""
+    code = already if is_conflict(refused) else otherwise
     code = "not_allowed" if refused.status == _FORBIDDEN else code
     return Refused(code, refused.status, refused.message, refused.text)
 
@@ -153,15 +151,15 @@ def as_id(value: Any) -> str | None:
 
 
 def field_of(body: Any, name: str) -> Any:
-    """Return a field of a JSON object; None when there is none, or it is no object."""
+    """Return a field of a JSON object; None when it is missing, or the body is not an object."""
     return body.get(name) if isinstance(body, dict) else None
 
 
-def list_of(answer: Answer) -> list[dict[str, Any]]:
-    """Return the objects of an answer that must be a list; raises AnswerLost when it is none."""
-    if not isinstance(answer.body, list):
-        raise AnswerLost("The LMS answered a list call with something that is no list", answer.status)
-    return [item for item in answer.body if isinstance(item, dict)]
+def objects_of(response: LmsResponse) -> list[dict[str, Any]]:
+    """Return the objects of a response that must be a list; raises AnswerLost when it is not one."""
+    if not isinstance(response.body, list):
+        raise AnswerLost("The LMS answered a list call with something that is not a list", response.status)
+    return [item for item in response.body if isinstance(item, dict)]
 
 
 def utc_text(seconds: float) -> str:

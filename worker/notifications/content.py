@@ -59,8 +59,8 @@ def read_news(tx: Transaction, message: Message, public_url: str) -> News | None
         return None
     return News(
         event=event,
-        delivery=hashlib.sha256(f"{message.receiver}/{message.mark}".encode()).hexdigest()[:32],
-        at=datetime.fromtimestamp(message.at, UTC),
+        delivery=hashlib.sha256(f"{message.receiver}/{message.dedup_key}".encode()).hexdigest()[:32],
+        at=datetime.fromtimestamp(message.created_at, UTC),
         connection=message.connection,
         job=_read_job(tx, job, public_url),
         held=outbox.held_jobs(tx, message.connection),
@@ -77,16 +77,16 @@ _LONGEST_NAME = 120
 
 
 def _is_overtaken(tx: Transaction, message: Message, event: Event, job: Job) -> bool:
-    troubles = [each for each in outbox.troubles(tx) if each.connection == message.connection]
+    troubles = [each for each in outbox.open_incidents(tx) if each.connection == message.connection]
     if event is Event.TROUBLE:
-        return message.mark not in {events.mark_of_trouble(trouble) for trouble in troubles}
-    if event is Event.WELL:
+        return message.dedup_key not in {events.mark_of_trouble(trouble) for trouble in troubles}
+    if event is Event.RECOVERED:
         return bool(troubles)
-    return message.mark != events.mark_of(job)
+    return message.dedup_key != events.mark_of(job)
 
 
 def _read_job(tx: Transaction, job: Job, public_url: str) -> JobNews:
-    tally = rows.tally(tx, job.id)
+    tally = rows.count_rows(tx, job.id)
     return JobNews(
         summary=gather.summarise(tx, job),
         roster=one_line(job.roster),

@@ -34,8 +34,8 @@ def send(mail: Mail, receiver: Email, news: News, patience: Patience = PATIENCE)
         server.send_message(message_of(mail, receiver, news))
 
 
-def look(mail: Mail) -> None:
-    """Sign in at the mail server and send nothing; raises Undelivered."""
+def check_login(mail: Mail) -> None:
+    """Sign in to the mail server and send nothing; raises Undelivered."""
     with _translated(), _signed_in(mail, PATIENCE) as server:
         server.noop()
 

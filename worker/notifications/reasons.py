@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.model import JobState
 from worker.reports.codes import CODES
-from worker.reports.labels import STATE_MEANS
+from worker.reports.labels import STATE_INFO
 
 if TYPE_CHECKING:
     from worker.ledger.jobs import Job
@@ -26,7 +26,6 @@ _HELD = TROUBLE | {
     "configuration": "The configuration must be mended.",
     "unforeseen": "Something happened that should not have.",
 }
-_SPEAK = (JobState.HELD, JobState.WAITING, JobState.INVALID, JobState.FAILED, JobState.CANCELLED)
 
 
 def why(job: Job) -> str:
@@ -36,4 +35,4 @@ def why(job: Job) -> str:
     if job.state is JobState.HELD and job.reason_code in CODES:
         code = CODES[job.reason_code]
         return f"{code.meaning} {code.remedy}"
-    return STATE_MEANS[job.state] if job.state in _SPEAK else ""
+    return "" if job.state.went_through else STATE_INFO[job.state].meaning

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from worker.ledger.outbox import Message
     from worker.ledger.transactions import Ledger
     from worker.notifications.content import News
-    from worker.settings import Post
+    from worker.settings import MessageSettings
 
 #: Messages under way at a time in one process, and of those to one receiver.
 AT_ONCE, AT_ONCE_EACH = 8, 2
@@ -45,7 +45,7 @@ class Sender:
     _busy: dict[threading.Thread, str] = field(default_factory=dict)
     _ending: threading.Event = field(default_factory=threading.Event)
 
-    def begin(self, post: Post) -> None:
+    def begin(self, post: MessageSettings) -> None:
         """Have what is due sent by threads of their own; returns at once. Raises LedgerError."""
         self._busy = {thread: receiver for thread, receiver in self._busy.items() if thread.is_alive()}
         with self.ledger.read() as tx:
@@ -62,14 +62,14 @@ class Sender:
         for thread in self._busy:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _start(self, message: Message, post: Post) -> None:
+    def _start(self, message: Message, post: MessageSettings) -> None:
         claimed = _claim(self.ledger, message)
         if claimed is not None:
             thread = threading.Thread(target=self._send, args=(claimed, post), daemon=True)
             self._busy[thread] = message.receiver
             thread.start()
 
-    def _send(self, claimed: Message, post: Post) -> None:
+    def _send(self, claimed: Message, post: MessageSettings) -> None:
         """Send a message, and its receiver's next ones for as long as they are taken."""
         following: Message | None = claimed
         while following is not None and send_claimed(self.ledger, following, post) and not self._ending.is_set():
@@ -90,7 +90,7 @@ def _claim_next(ledger: Ledger, receiver: str) -> Message | None:
     return None
 
 
-def send_claimed(ledger: Ledger, message: Message, post: Post) -> bool:
+def send_claimed(ledger: Ledger, message: Message, post: MessageSettings) -> bool:
     """Send a claimed message and note what became of it; False when the receiver had better be left alone for now.
 
     Raises nothing: whatever goes wrong, the work goes on.
@@ -116,7 +116,7 @@ def send_claimed(ledger: Ledger, message: Message, post: Post) -> bool:
     return False
 
 
-def deliver(post: Post, name: str, news: News) -> None:
+def deliver(post: MessageSettings, name: str, news: News) -> None:
     """Send a message to a receiver; raises Undelivered."""
     receiver = post.receivers.get(name)
     if receiver is None:
@@ -130,7 +130,7 @@ def deliver(post: Post, name: str, news: News) -> None:
 def _note_failure(ledger: Ledger, message: Message, failure: Undelivered) -> None:
     later = now() + delivery.pause_after(message.attempts)
     with suppress(RosterError), ledger.write() as tx:
-        if failure.final or later > message.at + delivery.GIVE_UP_SECONDS:
+        if failure.final or later > message.created_at + delivery.GIVE_UP_SECONDS:
             outbox.end(tx, message, sent=False, error=str(failure))
         else:
             outbox.postpone(tx, message, later, str(failure))

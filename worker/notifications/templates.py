@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.model import DONE, RowStatus
+from worker.model import RowStatus
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import NOT_DONE_IN_FAILED, STATE_MEANS, next_steps
+from worker.reports.labels import STATE_INFO, next_steps
 from worker.reports.lines import stamp
 from worker.settings import Event
 
@@ -26,7 +26,7 @@ def subject(news: News) -> str:
         Event.ENDED: f"Roster: {told}",
         Event.NEEDS_PERSON: f"Roster: {news.job.roster} waits for you: {counts(news.job.summary)}",
         Event.TROUBLE: f"Roster: {news.connection} is in trouble: {news.job.reason.partition('. ')[0].rstrip('.')}",
-        Event.WELL: f"Roster: {news.connection} is well again: {told}",
+        Event.RECOVERED: f"Roster: {news.connection} is well again: {told}",
     }[news.event]
 
 
@@ -35,10 +35,9 @@ def counts(summary: Summary) -> str:
     if not summary.total:
         return f"{summary.state}, no row was read"
     by_status = summary.by_status
-    done = {status: by_status.get(status, 0) for status in DONE}
-    others = sum(done.values()) - done[RowStatus.REGISTERED] - done[RowStatus.ALREADY_REGISTERED]
-    text = f"{sum(done.values()):,} of {summary.total:,} {'done' if others else 'registered'}"
-    left = sum(by_status.get(status, 0) for status in NOT_DONE_IN_FAILED)
+    registered = by_status.get(RowStatus.REGISTERED, 0) + by_status.get(RowStatus.ALREADY_REGISTERED, 0)
+    text = f"{summary.done:,} of {summary.total:,} {'registered' if registered == summary.done else 'done'}"
+    left = summary.not_done
     if not left:
         return text
     return f"{text}, {left:,} {'needs' if left == 1 else 'need'} you"
@@ -57,10 +56,10 @@ def _opening(news: News, job: JobNews) -> str:
     lines = [f"{job.roster} for {summary.connection}, job {summary.job}: {summary.state}."]
     if news.event is Event.TROUBLE:
         lines = [f"Jobs of {news.connection} cannot go on: {job.reason}", *lines]
-    elif news.event is Event.WELL:
+    elif news.event is Event.RECOVERED:
         lines = [f"{news.connection} is well again: a job has gone through.", *lines]
     else:
-        lines.append(job.reason or STATE_MEANS[summary.state])
+        lines.append(job.reason or STATE_INFO[summary.state].meaning)
     if summary.not_before is not None:
         lines.append(f"It goes on at {stamp(summary.not_before)}.")
     return "\n".join(lines)
@@ -72,7 +71,7 @@ def _table(summary: Summary) -> str:
 
 
 def _what_to_do(news: News, job: JobNews) -> list[str]:
-    if news.event is Event.WELL:
+    if news.event is Event.RECOVERED:
         waiting = "\n".join(
             f"* job {number} is still held: `roster resume {number}` lets it go on" for number in news.held
         )

@@ -11,7 +11,6 @@ from worker import __version__
 from worker.model import RowStatus
 from worker.notifications.delivery import Undelivered
 from worker.notifications.http import post
-from worker.reports.labels import NOT_DONE_IN_FAILED
 from worker.reports.lines import stamp
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def _job(job: JobNews) -> dict[str, Any]:
         "state": summary.state,
         "total": summary.total,
         "by_status": {status: summary.by_status.get(status, 0) for status in RowStatus},
-        "not_done": sum(summary.by_status.get(status, 0) for status in NOT_DONE_IN_FAILED),
+        "not_done": summary.not_done,
         "not_done_percent": job.not_done_percent,
         "candidates_created": summary.candidates_created,
         "registrations_created": summary.registrations_created,

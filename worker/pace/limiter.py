@@ -1,7 +1,7 @@
-"""The gate before every call of a credential: waits its turn, lets it through, takes in its answer. Knows asyncio.
+"""The rate limiter of a credential: gives each call a permit, and learns from its answer. Knows asyncio.
 
-Gaps of the pace and short pauses are waited here; a turn that is farther away than `longest_wait` is `RateLimited`,
-so that the row goes back to the ledger and the slot is free for other work (architecture.md §1).
+Gaps of the pace and short pauses are waited for here. A permit that is more than `longest_wait` away raises
+`RateLimited`, so that the row goes back to the ledger and the slot is free for other work.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from dataclasses import dataclass
 from worker import errors
 from worker.pace.estimator.pace import rate_of
 from worker.pace.hints.response import Hints
-from worker.pace.priority_queue import Lanes
+from worker.pace.priority_queue import FairQueue
 from worker.pace.rate import Clock, SystemClock
-from worker.pace.state import Sent, Turn, Why
+from worker.pace.state import Decision, Grant, Reason
 from worker.pace.stores import persistence
-from worker.pace.stores.memory import PaceStore, Unfinished
+from worker.pace.stores.memory import PaceStore, Pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
-    """Leave for one call; to be given back by `Gate.leave`, once."""
+class Permit:
+    """A permit for one call; `RateLimiter.release` or `RateLimiter.cancel` takes it back, once."""
 
-    sent: Sent
-    #: Tells the passes of a gate apart; a store that was emptied may give the number of a call twice.
+    grant: Grant
+    #: Unique within a limiter; a store that was emptied may give the number of a call twice.
     serial: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaceSnapshot:
-    """The pace for people: calls per second (None when nothing limits it), calls out, times in unix seconds."""
+    """The pace for people: calls per second (None when nothing limits it), calls in flight, unix seconds."""
 
     rate: float | None
     in_flight: int
     allowed_in_flight: int
     not_before: float
-    #: Seconds in which calls stood in line for the pace or a pause, and not for an answer.
+    #: Seconds in which calls waited for the pace or a pause, and not for an answer.
     waited_seconds: float
     refused: int
     accepted: int
-    found_out: bool
+    is_measured: bool
 
 
-class Gate:
-    """Lets calls through at the pace of their credential, those of the shortest job first."""
+class RateLimiter:
+    """Gives permits at the pace of a credential, to the shortest job first."""
 
     def __init__(
         self, store: PaceStore, *, max_in_flight: int, longest_wait: float = 5.0, clock: Clock | None = None
@@ -55,196 +55,201 @@ class Gate:
         self._max_in_flight = max_in_flight
         self._longest_wait = longest_wait
         self._clock = clock or SystemClock()
-        self._lanes: Lanes[asyncio.Future[Pass]] = Lanes()
+        self._waiters: FairQueue[asyncio.Future[Permit]] = FairQueue()
         self._open: set[int] = set()
         self._serials = itertools.count()
-        self._asking = False
-        self._usher: asyncio.Task[None] | None = None
-        self._freed = asyncio.Event()
-        self._given_back = asyncio.Event()
+        self._is_reserving = False
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._slot_freed = asyncio.Event()
+        self._cancelled = asyncio.Event()
         self._unfinished: set[asyncio.Task[None]] = set()
         self._waited_seconds = 0.0
 
-    async def enter(self, lane: str = "", length: int = 0) -> Pass:
-        """Wait for leave to make one call; RateLimited when it is more than `longest_wait` away.
+    async def acquire(self, queue: str = "", rows_left: int = 0) -> Permit:
+        """Wait for a permit for one call. Raises RateLimited when it is more than `longest_wait` away.
 
-        Calls of a `lane` with a smaller `length` (of what it has left to do) go first.
+        `queue` names the job; calls of the job with the fewest `rows_left` go first.
         """
-        if not self._lanes and not self._asking and self._usher is None and len(self._open) < self._max_in_flight:
-            self._asking = True
+        if (
+            not self._waiters
+            and not self._is_reserving
+            and self._dispatcher is None
+            and len(self._open) < self._max_in_flight
+        ):
+            self._is_reserving = True
             try:
-                turn = await self._store.reserve(length)
+                turn = await self._store.reserve(rows_left)
             finally:
-                self._asking = False
-            if turn.sent is not None:
-                return self._let_through(turn.sent)
-        waiter: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
-        self._lanes.add(lane, waiter, length)
-        self._call_usher()
+                self._is_reserving = False
+            if turn.grant is not None:
+                return self._open_permit(turn.grant)
+        waiter: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+        self._waiters.add(queue, waiter, rows_left)
+        self._start_dispatcher()
         try:
             return await waiter
         except asyncio.CancelledError:
-            self._stand_down(lane, waiter)
+            self._abandon(queue, waiter)
             raise
 
-    def leave(self, pass_: Pass, hints: Hints | None) -> None:
-        """Give a pass back with what the answer said; None when no answer came."""
-        self._take_back(pass_)
-        self._finish(self._store.report(pass_.sent, hints))
+    def release(self, permit: Permit, hints: Hints | None) -> None:
+        """Return a permit with what the answer said; None when no answer came."""
+        self._close_permit(permit)
+        self._finish_report(self._store.report(permit.grant, hints))
 
-    def give_back(self, pass_: Pass) -> None:
-        """Give a pass back whose call was not made: its turn goes to the next."""
-        self._take_back(pass_)
-        self._finish(self._store.withdraw(pass_.sent), then=self._given_back.set)
+    def cancel(self, permit: Permit) -> None:
+        """Return a permit whose call was not made, for the next call to use."""
+        self._close_permit(permit)
+        self._finish_report(self._store.withdraw(permit.grant), then=self._cancelled.set)
 
     @property
     def longest_wait(self) -> float:
-        """Return up to how many seconds a pause is waited here."""
+        """Return the longest pause that is waited for here, in seconds."""
         return self._longest_wait
 
     @property
     def clock(self) -> Clock:
-        """Return the clock by which is waited."""
+        """Return the clock that waits use."""
         return self._clock
 
     def to_memory(self) -> dict[str, float]:
-        """Return what is worth keeping between runs: the level that held, and until when nobody may call."""
+        """Return what is kept between runs: the rate that held, and the time before which no call may go."""
         state = self._store.state
-        return {**persistence.to_memory(state, now=self._store.now()), "not_before": state.flow.not_before}
+        return {**persistence.to_memory(state, now=self._store.now()), "not_before": state.limiter.not_before}
 
     def snapshot(self) -> PaceSnapshot:
-        """Return how things stand."""
+        """Return the pace as it is now."""
         state = self._store.state
         return PaceSnapshot(
-            rate=rate_of(state.found, self._store.bounds) or None,
-            in_flight=state.flow.in_flight,
-            allowed_in_flight=min(self._max_in_flight, state.flow.allowed_in_flight),
-            not_before=state.flow.not_before,
+            rate=rate_of(state.estimate, self._store.limits) or None,
+            in_flight=state.limiter.in_flight,
+            allowed_in_flight=min(self._max_in_flight, state.limiter.allowed_in_flight),
+            not_before=state.limiter.not_before,
             waited_seconds=self._waited_seconds,
             refused=state.counts.refused,
             accepted=state.counts.accepted,
-            found_out=state.found.rate > 0 or state.found.header_level > 0,
+            is_measured=state.estimate.rate > 0 or state.estimate.header_level > 0,
         )
 
-    async def rest(self) -> None:
-        """Let what is reported reach the store: before an event loop stands still."""
+    async def flush(self) -> None:
+        """Write pending reports to the store; call it before the event loop stops."""
         if self._unfinished:
             await asyncio.wait(self._unfinished)
 
     async def close(self) -> None:
-        """Send everybody away who still waits, and let what is reported reach the store."""
-        if self._usher is not None:
-            self._usher.cancel()
-            await asyncio.wait([self._usher])
-        for lane, waiter in tuple(self._lanes.everybody()):
-            self._lanes.remove(lane, waiter)
+        """Cancel all waiting calls and write pending reports to the store."""
+        if self._dispatcher is not None:
+            self._dispatcher.cancel()
+            await asyncio.wait([self._dispatcher])
+        for lane, waiter in tuple(self._waiters.items()):
+            self._waiters.remove(lane, waiter)
             waiter.cancel()
-        await self.rest()
+        await self.flush()
 
-    def _take_back(self, pass_: Pass) -> None:
-        if pass_.serial not in self._open:
-            raise ValueError(f"The pass of call {pass_.sent.number} was given back already.")
-        self._open.discard(pass_.serial)
+    def _close_permit(self, permit: Permit) -> None:
+        if permit.serial not in self._open:
+            raise ValueError(f"The permit of call {permit.grant.number} was returned already.")
+        self._open.discard(permit.serial)
 
-    def _let_through(self, sent: Sent) -> Pass:
-        pass_ = Pass(sent=sent, serial=next(self._serials))
-        self._open.add(pass_.serial)
-        return pass_
+    def _open_permit(self, sent: Grant) -> Permit:
+        permit = Permit(grant=sent, serial=next(self._serials))
+        self._open.add(permit.serial)
+        return permit
 
-    def _stand_down(self, lane: str, waiter: asyncio.Future[Pass]) -> None:
-        """Give the place of a cancelled call back: its place in the line, or the leave it had just been given."""
-        self._lanes.remove(lane, waiter)
+    def _abandon(self, lane: str, waiter: asyncio.Future[Permit]) -> None:
+        """Take a cancelled call out of its queue, or return the permit that it had just got."""
+        self._waiters.remove(lane, waiter)
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            self._take_back(waiter.result())
-            self._finish(self._store.withdraw(waiter.result().sent))
-        if not self._lanes and self._usher is not None:
-            self._usher.cancel()
-            self._usher = None
+            self._close_permit(waiter.result())
+            self._finish_report(self._store.withdraw(waiter.result().grant))
+        if not self._waiters and self._dispatcher is not None:
+            self._dispatcher.cancel()
+            self._dispatcher = None
 
-    def _finish(self, unfinished: Unfinished, then: Callable[[], None] = lambda: None) -> None:
-        """See to the rest of a report, then let the line know that a slot may be free."""
+    def _finish_report(self, unfinished: Pending, then: Callable[[], None] = lambda: None) -> None:
+        """Finish a report, then signal that a slot may be free."""
         if unfinished is None:
-            self._freed.set()
+            self._slot_freed.set()
             then()
             return
         task = asyncio.get_running_loop().create_task(unfinished)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
-        task.add_done_callback(lambda _: self._freed.set())
+        task.add_done_callback(lambda _: self._slot_freed.set())
         task.add_done_callback(lambda _: then())
 
-    def _call_usher(self) -> None:
-        if self._usher is None:
-            self._usher = asyncio.get_running_loop().create_task(self._serve())
-            self._usher.add_done_callback(self._usher_gone)
+    def _start_dispatcher(self) -> None:
+        if self._dispatcher is None:
+            self._dispatcher = asyncio.get_running_loop().create_task(self._dispatch())
+            self._dispatcher.add_done_callback(self._dispatcher_ended)
 
-    def _usher_gone(self, usher: asyncio.Task[None]) -> None:
-        """Hand a failure of the store to everybody who waits."""
-        if self._usher is usher:
-            self._usher = None
+    def _dispatcher_ended(self, usher: asyncio.Task[None]) -> None:
+        """Raise a failure of the store in all waiting calls."""
+        if self._dispatcher is usher:
+            self._dispatcher = None
         failure = None if usher.cancelled() else usher.exception()
         if failure is not None:
-            for lane, waiter in tuple(self._lanes.everybody()):
-                self._lanes.remove(lane, waiter)
+            for lane, waiter in tuple(self._waiters.items()):
+                self._waiters.remove(lane, waiter)
                 if not waiter.done():
                     waiter.set_exception(failure)
-        elif self._lanes and not usher.cancelled():
-            self._call_usher()
+        elif self._waiters and not usher.cancelled():
+            self._start_dispatcher()
 
-    async def _serve(self) -> None:
-        """Let those who wait through, one after the other, until nobody waits."""
-        while self._lanes:
-            self._freed.clear()
+    async def _dispatch(self) -> None:
+        """Give permits to the waiting calls, one at a time, until none waits."""
+        while self._waiters:
+            self._slot_freed.clear()
             if len(self._open) >= self._max_in_flight:
-                await self._freed.wait()
+                await self._slot_freed.wait()
                 continue
-            turn = await self._store.reserve(self._lanes.shortest)
-            if turn.sent is not None:
-                self._admit(turn.sent)
-            elif turn.why is Why.FULL:
-                await self._slot(turn)
+            turn = await self._store.reserve(self._waiters.shortest)
+            if turn.grant is not None:
+                self._grant(turn.grant)
+            elif turn.reason is Reason.FULL:
+                await self._wait_for_slot(turn)
             else:
-                self._send_away(turn)
-                await self._rest(turn.seconds)
+                self._reject_waiters(turn)
+                await self._wait_for_pace(turn.seconds)
 
-    def _admit(self, sent: Sent) -> None:
-        """Give leave to whoever's turn it is."""
-        while self._lanes:
-            waiter = self._lanes.take()
+    def _grant(self, sent: Grant) -> None:
+        """Give the permit to the next waiting call."""
+        while self._waiters:
+            waiter = self._waiters.take()
             if not waiter.done():
-                waiter.set_result(self._let_through(sent))
+                waiter.set_result(self._open_permit(sent))
                 return
-        self._finish(self._store.withdraw(sent))
+        self._finish_report(self._store.withdraw(sent))
 
-    def _send_away(self, turn: Turn) -> None:
-        """Send everybody away when the next turn of all is too far off; a line that moves may be long."""
+    def _reject_waiters(self, turn: Decision) -> None:
+        """Reject all waiting calls when even the first permit is too far away; a long queue that moves is fine."""
         if turn.seconds <= self._longest_wait:
             return
-        for lane, waiter in tuple(self._lanes.everybody()):
+        for lane, waiter in tuple(self._waiters.items()):
             if not waiter.done():
-                self._lanes.remove(lane, waiter)
-                waiter.set_exception(_rate_limited(turn.why, turn.seconds))
+                self._waiters.remove(lane, waiter)
+                waiter.set_exception(_rate_limited(turn.reason, turn.seconds))
 
-    async def _rest(self, seconds: float) -> None:
-        """Let the time pass that the pace or a pause asks for, and count it."""
-        if not self._lanes:
+    async def _wait_for_pace(self, seconds: float) -> None:
+        """Wait for the pace or a pause, and count the time."""
+        if not self._waiters:
             return
         began = self._clock.now()
-        self._given_back.clear()
+        self._cancelled.clear()
         try:
-            await self._either(self._given_back, seconds)
+            await self._wait_for_event(self._cancelled, seconds)
         finally:
             self._waited_seconds += max(0.0, self._clock.now() - began)
 
-    async def _slot(self, turn: Turn) -> None:
-        """Wait for an answer of our own; or, where other processes hold slots too, so long as the store says."""
+    async def _wait_for_slot(self, turn: Decision) -> None:
+        """Wait for an answer of this process; where others hold slots too, for as long as the store says."""
         if not turn.seconds:
-            await self._freed.wait()
+            await self._slot_freed.wait()
             return
-        await self._either(self._freed, turn.seconds)
+        await self._wait_for_event(self._slot_freed, turn.seconds)
 
-    async def _either(self, event: asyncio.Event, seconds: float) -> None:
-        """Wait for an event, so many seconds at most."""
+    async def _wait_for_event(self, event: asyncio.Event, seconds: float) -> None:
+        """Wait for an event, up to `seconds`."""
         happened = asyncio.ensure_future(event.wait())
         slept = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
@@ -254,7 +259,7 @@ class Gate:
             slept.cancel()
 
 
-def _rate_limited(why: Why, seconds: float) -> errors.RateLimited:
-    """Return the error that sends a call away for so many seconds."""
-    reason = "The LMS asked for a pause" if why is Why.PAUSE else "Other calls are in line for this LMS"
+def _rate_limited(why: Reason, seconds: float) -> errors.RateLimited:
+    """Return the error of a call that may go in `seconds`."""
+    reason = "The LMS asked for a pause" if why is Reason.PAUSE else "Other calls of this LMS are queued"
     return errors.RateLimited(seconds, f"{reason}; this call may go in {seconds:.1f} s.")

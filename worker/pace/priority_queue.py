@@ -1,4 +1,4 @@
-"""Who waits, in which order: the shortest job first, first come first served within it. Knows no time."""
+"""Which waiting call goes next: shortest job first, first in first out within a job. Knows no time."""
 
 from __future__ import annotations
 
@@ -8,57 +8,57 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 Waiter = TypeVar("Waiter")
-#: Of so many calls one goes to the jobs in turn, so that a long one moves however many short ones come.
-IN_TURN = 8
+#: Every 8th call goes to the jobs in turn, so that a long job moves however many short ones come.
+ROUND_ROBIN_EVERY = 8
 
 
-class Lanes(Generic[Waiter]):
-    """A line for each job; the one with the fewest rows left is served first.
+class FairQueue(Generic[Waiter]):
+    """A queue for each job; the job with the fewest rows left is served first.
 
-    So twelve rows do not wait behind twenty thousand. Jobs of one length are served in turn, and now and then all.
+    So twelve rows do not wait behind twenty thousand. Jobs with the same number of rows left are served in turn.
     """
 
     def __init__(self) -> None:
-        self._lanes: OrderedDict[str, deque[Waiter]] = OrderedDict()
-        self._lengths: dict[str, int] = {}
+        self._queues: OrderedDict[str, deque[Waiter]] = OrderedDict()
+        self._rows_left: dict[str, int] = {}
         self._served = itertools.count(1)
 
     def __bool__(self) -> bool:
-        return bool(self._lanes)
+        return bool(self._queues)
 
     @property
     def shortest(self) -> int:
-        """Return how much the shortest job in line has left."""
-        return min(self._lengths.values(), default=0)
+        """Return how many rows the shortest waiting job has left."""
+        return min(self._rows_left.values(), default=0)
 
-    def add(self, lane: str, waiter: Waiter, length: int = 0) -> None:
-        """Put a waiter at the end of its lane; `length`: how much its job has left."""
-        self._lanes.setdefault(lane, deque()).append(waiter)
-        self._lengths[lane] = length
+    def add(self, queue: str, waiter: Waiter, rows_left: int = 0) -> None:
+        """Put a waiter at the end of its job's queue; `rows_left` is how many rows the job has left."""
+        self._queues.setdefault(queue, deque()).append(waiter)
+        self._rows_left[queue] = rows_left
 
     def take(self) -> Waiter:
-        """Take out the waiter whose turn it is, and move its lane behind the others."""
-        in_turn = next(self._served) % IN_TURN == 0
-        lane = next(iter(self._lanes)) if in_turn else min(self._lanes, key=self._lengths.__getitem__)
-        waiter = self._lanes[lane].popleft()
-        self._lanes.move_to_end(lane)
-        self._close_if_empty(lane)
+        """Take out the next waiter, and move its queue behind the others."""
+        in_turn = next(self._served) % ROUND_ROBIN_EVERY == 0
+        queue = next(iter(self._queues)) if in_turn else min(self._queues, key=self._rows_left.__getitem__)
+        waiter = self._queues[queue].popleft()
+        self._queues.move_to_end(queue)
+        self._close_if_empty(queue)
         return waiter
 
-    def remove(self, lane: str, waiter: Waiter) -> None:
-        """Take out a waiter that no longer waits; nothing when it is out already."""
-        line = self._lanes.get(lane)
-        if line is None or waiter not in line:
+    def remove(self, queue: str, waiter: Waiter) -> None:
+        """Remove a waiter that no longer waits; does nothing when it was taken already."""
+        waiters = self._queues.get(queue)
+        if waiters is None or waiter not in waiters:
             return
-        line.remove(waiter)
-        self._close_if_empty(lane)
+        waiters.remove(waiter)
+        self._close_if_empty(queue)
 
-    def everybody(self) -> Iterator[tuple[str, Waiter]]:
-        """Yield lane and waiter of all who wait."""
-        for lane, line in self._lanes.items():
-            for waiter in line:
-                yield lane, waiter
+    def items(self) -> Iterator[tuple[str, Waiter]]:
+        """Yield the queue's name and the waiter of all that wait."""
+        for queue, waiters in self._queues.items():
+            for waiter in waiters:
+                yield queue, waiter
 
-    def _close_if_empty(self, lane: str) -> None:
-        if not self._lanes[lane]:
-            del self._lanes[lane], self._lengths[lane]
+    def _close_if_empty(self, queue: str) -> None:
+        if not self._queues[queue]:
+            del self._queues[queue], self._rows_left[queue]

@@ -1,4 +1,4 @@
-"""A rate that somebody knows, and the words it is written in. Knows nothing of what is found out."""
+"""A configured rate and how it is written; the clock. Knows nothing of measured rates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHARE = 0.985
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """So many calls in any stretch of so many seconds."""
+    """At most `calls` calls in any `per_seconds` seconds."""
 
     calls: float
     per_seconds: float
@@ -57,7 +57,7 @@ def parse_rate(text: str) -> Rate:
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is no rate; write calls/time, such as 20/second, 100/minute, 1000/hour, 20/s or 500/5s."
+            f"{text!r} is not a rate; write calls/time, such as 20/second, 100/minute, 1000/hour, 20/s or 500/5s."
         )
     calls = float(re.sub(r"[_,]", "", match["calls"]))
     per_seconds = float(match["many"] or 1) * UNITS[match["unit"][0].lower()]
@@ -65,14 +65,14 @@ def parse_rate(text: str) -> Rate:
 
 
 class Clock(Protocol):
-    """What time it is, and how to let it pass."""
+    """Tells the time and sleeps."""
 
     def now(self) -> float:
         """Return unix seconds; never less than before."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Come back after so many seconds."""
+        """Return after `seconds`."""
         ...
 
 
@@ -87,5 +87,5 @@ class SystemClock:
         return self._offset + time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Come back after so many seconds."""
+        """Return after `seconds`."""
         await asyncio.sleep(seconds)

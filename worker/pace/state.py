@@ -1,35 +1,33 @@
 """What is known of the pace of one credential: small frozen values that go through JSON. Knows no arithmetic.
 
-`Flow` is all that giving leave to a call reads and writes: a store for many processes keeps it as one small record
-and changes it in one atomic step. `Found` is what was found out: it changes only when an answer comes in, by
-comparing and setting the whole state. Times are unix seconds of the store's clock.
+`LimiterState` is all that granting a call reads and writes: a store for many processes keeps it as one small record
+and changes it in one atomic step. `Estimate` is what was measured: it changes only when an answer comes in, by
+compare and set of the whole state. Times are unix seconds of the store's clock.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field
 
 from worker.pace.rate import Rate
 
 
-class Why(enum.StrEnum):
+class Reason(enum.StrEnum):
     """Why a call may go, or may not go yet."""
 
     GO = "go"
-    #: Its turn by the rate is yet to come.
+    #: The rate does not allow it yet.
     PACE = "pace"
     #: The LMS asked for a pause, or its headers say that the quota is used up.
     PAUSE = "pause"
-    #: As many calls are out as may be; an answer, not the time, lets the next one go.
+    #: All slots are in use; an answer, not the time, lets the next one go.
     FULL = "full"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What the connection's settings allow: never passed, whatever is found out."""
+class Limits:
+    """What the connection's settings allow; never exceeded, whatever is measured."""
 
     max_in_flight: int
     rate: Rate | None = None
@@ -40,33 +38,33 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """A call that has leave: when, as which (counted from 1), and with how many out, itself included."""
+class Grant:
+    """A call that may go: when, its number (from 1), and how many calls are in flight, itself included."""
 
     at: float
     number: int
-    abreast: int
+    concurrency: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """The answer to a request for leave: `sent` when the call may go now, else when to ask again."""
+class Decision:
+    """The answer to a request for a permit: `sent` when the call may go now, else when to ask again."""
 
-    why: Why
+    reason: Reason
     seconds: float = 0.0
-    sent: Sent | None = None
+    grant: Grant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
-    """What giving leave reads and writes."""
+class LimiterState:
+    """What granting a call reads and writes."""
 
     #: When the next call is due by the rate; as far as `slack` in the past may be made up.
     next_at: float = 0.0
     in_flight: int = 0
     sent: int = 0
     last_at: float = 0.0
-    #: When calls began to be asked for again after nobody had asked for a while.
+    #: When calls were first asked for after an idle time.
     fresh_from: float = 0.0
     #: Calls left until `left_until` by the LMS's own headers.
     left: float = 0.0
@@ -80,19 +78,19 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Estimate:
     """What the answers have taught. A *cycle* runs from the end of one pause to the next refusal."""
 
-    #: Calls per second that are thought to hold; 0 while nothing was ever refused.
+    #: Calls per second that are believed to hold; 0 while nothing was ever refused.
     rate: float = 0.0
-    #: The rate is measured well enough to be held; otherwise it creeps up.
+    #: The rate is measured well enough to be held; otherwise it ramps up.
     sure: bool = False
     #: Rate at which the LMS last refused; 0 when there is none to mind.
     ceiling: float = 0.0
-    crept_at: float = 0.0
+    ramped_at: float = 0.0
     #: When the held rate is next tried from above, and how long to hold it after the next failure.
     probe_at: float = 0.0
-    patience: float = 0.0
+    hold_seconds: float = 0.0
 
     #: When the first call of the last burst of refusals went out, and when the cycle began after it.
     refused_from: float = 0.0
@@ -104,10 +102,10 @@ class Found:
     cycle_seconds: float = 0.0
     #: Accepted calls since the last burst that had been sent before the cycle began.
     late_calls: int = 0
-    #: Most calls that were out when the first of a burst went out, calls that were out when the last burst came
-    #: back, and calls per second that surely held for a while.
-    most_out: int = 0
-    out: int = 0
+    #: Most calls in flight when the first of a burst was sent, calls in flight when the last burst came back, and
+    #: calls per second that held for a while.
+    most_in_flight: int = 0
+    in_flight_at_burst: int = 0
     proven: float = 0.0
     #: Refusals of calls sent before this time belong to a burst that was answered already.
     answered_until: float = 0.0
@@ -128,20 +126,20 @@ class Found:
     window: float = 0.0
     #: The end of the last pause was named in whole seconds: up to one too late.
     rounded: bool = False
-    #: Refusals since `lone_from`, while the rate is held.
-    lone: int = 0
-    lone_from: float = 0.0
+    #: Refusals since `single_refusals_from`, while the rate is held.
+    single_refusals: int = 0
+    single_refusals_from: float = 0.0
     #: When the last one that stood alone went out, and accepted calls of all time then.
-    eased_at: float = 0.0
-    eased_taken: int = 0
+    backed_off_at: float = 0.0
+    backed_off_accepted: int = 0
 
     #: Slots at the beginning of a cycle, and accepted calls for each further slot; 0: all at once.
     slots: float = 2.0
     calls_per_slot: float = 15.0
     #: Most calls at once, where the LMS said that there are too many; 0 when it did not.
-    most_at_once: int = 0
+    max_concurrency: int = 0
     widen_at: float = 0.0
-    widen_patience: float = 0.0
+    widen_hold_seconds: float = 0.0
 
     #: Calls per second by the LMS's headers (0: no rate for now), the longest time to a reset, and when last seen.
     header_rate: float = 0.0
@@ -163,15 +161,6 @@ class Counts:
 class PaceState:
     """All that is known of the pace of one credential."""
 
-    flow: Flow = field(default_factory=Flow)
-    found: Found = field(default_factory=Found)
+    limiter: LimiterState = field(default_factory=LimiterState)
+    estimate: Estimate = field(default_factory=Estimate)
     counts: Counts = field(default_factory=Counts)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the state as numbers and booleans in small dictionaries."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the state that `to_json` wrote."""
-        return cls(flow=Flow(**data["flow"]), found=Found(**data["found"]), counts=Counts(**data["counts"]))

@@ -1,1 +1,1 @@
-"""Rows → outcomes. Knows no Celery."""
+"""Process one batch of rows to outcomes. Independent of Celery."""

@@ -1,7 +1,8 @@
-"""Approve, complete, withdraw, update, deactivate: look first, send what is not so yet, look again when in doubt.
+"""Approve, complete, withdraw, update, deactivate: read the state, send what is needed, read again when in doubt.
 
-What these ask for shows at the LMS. So a lost answer is settled by reading the state back, several times and with
-pauses, and what was surely not done is sent again. Never blindly: there is a look between any two calls for a row.
+The effect of these actions is visible at the LMS. So a lost answer is reconciled by reading the state, several
+times and with pauses, and what was certainly not done is sent again. Never blindly: between any two calls for a row
+the state is read.
 """
 
 from __future__ import annotations
@@ -11,287 +12,323 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, LmsError, Refused, RetryLater, StopJob
-from worker.ledger import action_intents as lines
-from worker.ledger import intents
-from worker.ledger.intents import Outcome
-from worker.lms.contract import Deed, Done, Seen, Unfound
-from worker.model import DONE_AS, Action, RegistrationState, RowStatus
+from worker.ledger import action_intents, intents
+from worker.ledger.intents import RowOutcome
+from worker.lms.contract import ActionRequest, ActionResult, LookupMiss, RemoteState
+from worker.model import STATUS_WHEN_DONE, Action, RegistrationState, RowStatus
 from worker.registration.action_rules import (
-    CUT_OFF,
-    a_deed,
-    doing,
-    ends,
-    is_gone_by_us,
+    INTERRUPTED,
+    action_request_for,
+    existed_before,
+    is_claimed,
     is_in_doubt,
-    is_mine,
-    knowing,
+    is_removal,
+    last_sent_action,
     lms_id_of,
-    not_found,
-    rejected,
-    was_there,
+    not_found_outcome,
+    rejected_outcome,
+    was_removed_by_us,
+    with_observed_id,
 )
-from worker.registration.candidates import sort_out
-from worker.registration.context import together
-from worker.registration.reconcile import LONGEST_TRY, doubtful, given_up
+from worker.registration.candidates import resolve_candidates
+from worker.registration.context import combined
+from worker.registration.reconcile import MAX_TRIES, gave_up_outcome, in_doubt_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from worker.ledger.batches import Claim
-    from worker.ledger.intents import Work
+    from worker.ledger.intents import WorkItem
     from worker.ledger.transactions import Write
-    from worker.registration.action_rules import Looked, Pair, Sight
-    from worker.registration.candidates import Candidates
-    from worker.registration.context import Desk
+    from worker.registration.action_rules import Lookup, ObservedAction, RequestedAction
+    from worker.registration.candidates import CandidateResolver
+    from worker.registration.context import JobContext
 
-BUSY = "Another job is at work on the same person or registration"
+BUSY = "Another job is processing the same person or registration"
 
 
-async def work_off(
-    desk: Desk, claim: Claim, candidates: Candidates, works: Sequence[Work]
+async def run_actions(
+    context: JobContext, claim: Claim, resolver: CandidateResolver, works: Sequence[WorkItem]
 ) -> list[BaseException | None]:
-    """Do what the rows of a claimed batch ask for, all the same action; return what stood in the way."""
-    ready, trouble = await sort_out(desk, claim, candidates, works)
-    mine = [(work, a_deed(desk, work, who, claim.action)) for work, who in ready if is_mine(work, claim.action)]
-    if len(mine) < len(ready):
-        trouble = trouble or RetryLater(1.0, BUSY)
-    results = await Doing(desk, claim).all_of(mine) if mine else []
-    return [*results, trouble]
+    """Run the actions of a claimed batch's rows, all the same action; return the errors that interrupted it."""
+    ready, error = await resolve_candidates(context, claim, resolver, works)
+    claimed = [
+        (work, action_request_for(context, work, candidate_id, claim.action))
+        for work, candidate_id in ready
+        if is_claimed(work, claim.action)
+    ]
+    if len(claimed) < len(ready):
+        error = error or RetryLater(1.0, BUSY)
+    results = await ActionRunner(context, claim).run(claimed) if claimed else []
+    return [*results, error]
 
 
 @dataclass(slots=True)
-class Doing:
-    """The deeds of one claimed batch, all of one action."""
+class ActionRunner:
+    """Runs the actions of one claimed batch, all of one action."""
 
-    desk: Desk
+    context: JobContext
     claim: Claim
-    #: Whether the outcome is the row's; not when a person is brought up to date on the way to a registration.
-    settles: bool = True
-    #: What became of each, by row id.
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    #: Whether the outcome is the row's; not when a person is updated before they are registered.
+    records_outcome: bool = True
+    #: The outcome of each row, by row id.
+    outcomes: dict[int, RowOutcome] = field(default_factory=dict)
 
-    async def all_of(self, pairs: Sequence[Pair]) -> list[BaseException | None]:
-        """Look at all of them together, then do each group; return what stood in the way."""
-        in_doubt = [pair for pair in pairs if is_in_doubt(*pair)]
-        fresh = [pair for pair in pairs if not is_in_doubt(*pair)]
+    async def run(self, requested: Sequence[RequestedAction]) -> list[BaseException | None]:
+        """Read the state of all of them together, then run each group; return the errors that interrupted it."""
+        in_doubt = [pair for pair in requested if is_in_doubt(*pair)]
+        fresh = [pair for pair in requested if not is_in_doubt(*pair)]
         try:
-            looked = await self._look(fresh)
+            lookups = await self._read_states(fresh)
         except LmsError as error:
             return [error]
-        size = self.desk.connector.rules.rows_per_deed
+        size = self.context.connector.rules.rows_per_action
         groups = [fresh[start : start + size] for start in range(0, len(fresh), size)]
         return await asyncio.gather(
-            *(self._do(group, looked) for group in groups),
-            *(self._go_on(pair) for pair in in_doubt),
+            *(self._run_group(group, lookups) for group in groups),
+            *(self._resume_in_doubt(pair) for pair in in_doubt),
             return_exceptions=True,
         )
 
-    async def _do(self, pairs: Sequence[Pair], looked: Mapping[int, Looked]) -> None:
+    async def _run_group(self, requested: Sequence[RequestedAction], lookups: Mapping[int, Lookup]) -> None:
         to_send = []
-        for work, deed in pairs:
-            sight = looked.get(work.row_id, Unfound.NO_LOOKUP)
-            if isinstance(sight, Seen) and sight.course_id is not None:
-                self.desk.course_ids.setdefault(self.claim.course_key, sight.course_id)
-            if sight is Unfound.ABSENT and was_there(work, deed):
-                sight = await self._look_until_there((work, deed))
-            if await self._weigh(work, deed, sight) and isinstance(sight, Seen):
-                to_send.append((work, deed, sight))
+        for work, request in requested:
+            lookup = lookups.get(work.row_id, LookupMiss.NO_LOOKUP)
+            if isinstance(lookup, RemoteState) and lookup.course_id is not None:
+                self.context.course_ids.setdefault(self.claim.course_key, lookup.course_id)
+            if lookup is LookupMiss.ABSENT and existed_before(work, request):
+                lookup = await self._read_until_present((work, request))
+            if await self._needs_call(work, request, lookup) and isinstance(lookup, RemoteState):
+                to_send.append((work, request, lookup))
         await self._send(to_send)
 
-    async def _go_on(self, pair: Pair) -> None:
-        """Go on with what was in doubt before this batch began."""
-        await self._send(await self._settle_doubt([pair], CUT_OFF, ended=doing(*pair) is pair[1].action))
+    async def _resume_in_doubt(self, requested: RequestedAction) -> None:
+        """Continue an action that was in doubt before this batch began."""
+        await self._send(
+            await self._reconcile(
+                [requested], INTERRUPTED, same_action=last_sent_action(*requested) is requested[1].action
+            )
+        )
 
-    async def _weigh(self, work: Work, deed: Deed, sight: Looked) -> bool:
-        """Settle what needs no call; True when it is to be sent."""
-        if isinstance(sight, Seen) and sight.reached:
-            await self._done(work, deed, sight.lms_id, None)
-        elif isinstance(sight, Seen) and sight.hindrance:
-            known = self._stands(work, deed, sight.lms_id, gone=sight.withdrawn)
-            await self._settle(work, rejected(sight.hindrance), *known)
-        elif isinstance(sight, Seen):
+    async def _needs_call(self, work: WorkItem, request: ActionRequest, lookup: Lookup) -> bool:
+        """Record the outcome of a row that needs no call; return True when a call is needed."""
+        if isinstance(lookup, RemoteState) and lookup.is_done:
+            await self._record_done(work, request, lookup.lms_id, None)
+        elif isinstance(lookup, RemoteState) and lookup.refusal:
+            known = self._state_writes(work, request, lookup.lms_id, removed=lookup.withdrawn)
+            await self._record(work, rejected_outcome(lookup.refusal), *known)
+        elif isinstance(lookup, RemoteState):
             return True
-        elif sight is Unfound.ABSENT and is_gone_by_us(work, deed):
-            await self._done(work, deed, lms_id_of(deed), None)
+        elif lookup is LookupMiss.ABSENT and was_removed_by_us(work, request):
+            await self._record_done(work, request, lms_id_of(request), None)
         else:
-            await self._settle(work, not_found(deed, sight))
+            await self._record(work, not_found_outcome(request, lookup))
         return False
 
-    async def _send(self, sights: Sequence[Sight], tries: int = 1) -> None:
-        if not sights:
+    async def _send(self, observed: Sequence[ObservedAction], tries: int = 1) -> None:
+        if not observed:
             return
-        desk, claim = self.desk, self.claim
-        deeds = [deed for _, deed, _ in sights]
-        seen = {work.row_id: sight for work, _, sight in sights}
+        context, claim = self.context, self.claim
+        requests = [request for _, request, _ in observed]
+        states = {work.row_id: state for work, _, state in observed}
         try:
-            answers = await desk.send(
-                lambda intent: desk.connector.act(deeds, seen, intent),
-                lambda: together(
-                    lines.sending(claim, work, deed.action, sight.lms_id) for work, deed, sight in sights
+            results = await context.send(
+                lambda intent: context.connector.apply(requests, states, intent),
+                lambda: combined(
+                    action_intents.action_intent(claim, work, request.action, state.lms_id)
+                    for work, request, state in observed
                 ),
-                lambda: together(lines.undone(claim, work, deed.action, unsent=True) for work, deed, _ in sights),
+                lambda: combined(
+                    action_intents.action_not_done(claim, work, request.action, unsent=True)
+                    for work, request, _ in observed
+                ),
             )
         except Refused as refused:
-            await self._refused(sights, refused)
+            await self._handle_refusal(observed, refused)
         except AnswerLost as lost:
-            await self._lost(sights, lost, tries)
+            await self._handle_lost_answer(observed, lost, tries)
         else:
-            await self._answered(sights, answers, tries)
+            await self._record_results(observed, results, tries)
 
-    async def _answered(self, sights: Sequence[Sight], answers: Mapping[int, Done | Refused], tries: int) -> None:
+    async def _record_results(
+        self, observed: Sequence[ObservedAction], results: Mapping[int, ActionResult | Refused], tries: int
+    ) -> None:
         missing = []
-        for sight in sights:
-            work, deed, seen = sight
-            answer = answers.get(work.row_id)
-            if isinstance(answer, Done):
-                self.desk.breaker.succeeded(self._subject)
-                await self._done(work, deed, seen.lms_id, answer.http_status)
-            elif answer is not None:
-                await self._refused([sight], answer)
+        for each in observed:
+            work, request, state = each
+            result = results.get(work.row_id)
+            if isinstance(result, ActionResult):
+                self.context.breaker.record_success(self._breaker_subject)
+                await self._record_done(work, request, state.lms_id, result.http_status)
+            elif result is not None:
+                await self._handle_refusal([each], result)
             else:
-                missing.append(sight)
+                missing.append(each)
         if missing:
-            message = "The LMS accepted the call, but its answer does not say that it was done"
-            await self._lost(missing, AnswerLost(message, code="no_answer_for_row"), tries)
+            message = "The LMS accepted the call, but its answer does not confirm the action"
+            await self._handle_lost_answer(missing, AnswerLost(message, code="no_answer_for_row"), tries)
 
-    async def _refused(self, sights: Sequence[Sight], refused: Refused) -> None:
-        """Record a refusal; of several rows each is sent by itself, since nothing says which of them is meant."""
-        turned = (lines.undone(self.claim, work, deed.action) for work, deed, _ in sights)
-        await self.desk.ledger.commit(*together(turned))
-        if len(sights) > 1:
-            for sight in sights:
-                await self._send([sight])
+    async def _handle_refusal(self, observed: Sequence[ObservedAction], refused: Refused) -> None:
+        """Record a refusal; several rows are then sent one by one, since it does not say which one it means."""
+        writes = (action_intents.action_not_done(self.claim, work, request.action) for work, request, _ in observed)
+        await self.context.ledger.commit(*combined(writes))
+        if len(observed) > 1:
+            for each in observed:
+                await self._send([each])
             return
-        work, deed = knowing(sights[0])
-        if await self._is_so_after_all(work, deed, refused):
+        work, request = with_observed_id(observed[0])
+        if await self._is_done_after_all(work, request, refused):
             return
-        await self._settle(work, rejected(refused))
-        self._stop_if_too_many(refused)
+        await self._record(work, rejected_outcome(refused))
+        self._count_refusal(refused)
 
-    async def _is_so_after_all(self, work: Work, deed: Deed, refused: Refused) -> bool:
-        """Look again when a refusal may mean that it is done: "already", or gone where gone is the aim."""
-        looks = refused.code == "already_so" or (ends(deed.action) and refused.code != "not_allowed")
-        sight = (await self.desk.connector.look([deed]))[work.row_id] if looks else None
-        gone = sight is Unfound.ABSENT and ends(deed.action)
-        if gone or (isinstance(sight, Seen) and sight.reached):
-            await self._done(work, deed, lms_id_of(deed), refused.status)
+    async def _is_done_after_all(self, work: WorkItem, request: ActionRequest, refused: Refused) -> bool:
+        """Read the state again when a refusal may mean that it is done: "already", or a removal that is done."""
+        may_be_done = refused.code == "already_so" or (is_removal(request.action) and refused.code != "not_allowed")
+        lookup = (await self.context.connector.read_states([request]))[work.row_id] if may_be_done else None
+        is_removed = lookup is LookupMiss.ABSENT and is_removal(request.action)
+        if is_removed or (isinstance(lookup, RemoteState) and lookup.is_done):
+            await self._record_done(work, request, lms_id_of(request), refused.status)
             return True
         return False
 
-    async def _lost(self, sights: Sequence[Sight], lost: AnswerLost, tries: int) -> None:
-        writes = (lines.in_doubt(self.claim, work, deed.action, doubtful(lost)) for work, deed, _ in sights)
-        await self.desk.ledger.commit(*together(writes))
-        left = await self._settle_doubt([knowing(sight) for sight in sights], lost, ended=True)
-        if left and tries < LONGEST_TRY:
+    async def _handle_lost_answer(self, observed: Sequence[ObservedAction], lost: AnswerLost, tries: int) -> None:
+        writes = (
+            action_intents.action_in_doubt(self.claim, work, request.action, in_doubt_outcome(lost))
+            for work, request, _ in observed
+        )
+        await self.context.ledger.commit(*combined(writes))
+        left = await self._reconcile([with_observed_id(each) for each in observed], lost, same_action=True)
+        if left and tries < MAX_TRIES:
             await self._send(left, tries + 1)
             return
-        for work, deed, _ in left:
-            await self._settle(work, given_up(lost, tries), *lines.undone(self.claim, work, deed.action))
+        for work, request, _ in left:
+            await self._record(
+                work,
+                gave_up_outcome(lost, tries),
+                *action_intents.action_not_done(self.claim, work, request.action),
+            )
 
-    async def _settle_doubt(self, pairs: Sequence[Pair], lost: AnswerLost, *, ended: bool) -> list[Sight]:
-        """Read the state back, delayed and repeated; return those for which surely nothing was done.
+    async def _reconcile(
+        self, requested: Sequence[RequestedAction], lost: AnswerLost, *, same_action: bool
+    ) -> list[ObservedAction]:
+        """Read the state, delayed and repeated; return the rows for which certainly nothing was done.
 
-        `ended`: it is this very deed that is in doubt, so that gone means done where gone is the aim. A look that
-        fails settles nothing, and the row waits for a person.
+        `same_action`: this same action is in doubt, so that absent means done for a removal. A failed read decides
+        nothing, and the row waits for a person.
         """
-        waiting = list(pairs)
-        sights: dict[int, Looked] = {}
-        for pause in self.desk.lookup_pauses:
-            await self.desk.sleep(pause)
+        waiting = list(requested)
+        lookups: dict[int, Lookup] = {}
+        for pause in self.context.lookup_pauses:
+            await self.context.sleep(pause)
             try:
-                sights = dict(await self.desk.connector.look([deed for _, deed in waiting]))
+                lookups = dict(await self.context.connector.read_states([request for _, request in waiting]))
             except (RetryLater, StopJob):
                 raise
             except LmsError:
-                sights = {}
+                lookups = {}
                 break
-            waiting = [pair for pair in waiting if not await self._was_done(*pair, sights, ended=ended)]
+            waiting = [
+                pair for pair in waiting if not await self._record_if_done(*pair, lookups, same_action=same_action)
+            ]
             if not waiting:
                 break
-        return [sight for pair in waiting if (sight := await self._left_over(*pair, sights, lost))]
+        return [each for pair in waiting if (each := await self._record_or_resend(*pair, lookups, lost))]
 
-    async def _was_done(self, work: Work, deed: Deed, sights: Mapping[int, Looked], *, ended: bool) -> bool:
-        sight = sights.get(work.row_id)
-        if isinstance(sight, Seen) and sight.reached:
-            await self._done(work, deed, sight.lms_id, None)
+    async def _record_if_done(
+        self, work: WorkItem, request: ActionRequest, lookups: Mapping[int, Lookup], *, same_action: bool
+    ) -> bool:
+        lookup = lookups.get(work.row_id)
+        if isinstance(lookup, RemoteState) and lookup.is_done:
+            await self._record_done(work, request, lookup.lms_id, None)
             return True
-        if sight is Unfound.ABSENT and ended and ends(deed.action):
-            await self._done(work, deed, lms_id_of(deed), None)
+        if lookup is LookupMiss.ABSENT and same_action and is_removal(request.action):
+            await self._record_done(work, request, lms_id_of(request), None)
             return True
         return False
 
-    async def _left_over(
-        self, work: Work, deed: Deed, sights: Mapping[int, Looked], lost: AnswerLost
-    ) -> Sight | None:
-        sight = sights.get(work.row_id, Unfound.NO_LOOKUP)
-        if isinstance(sight, Seen) and not sight.hindrance:
-            return work, deed, sight
-        if isinstance(sight, Seen) or sight is Unfound.ABSENT:
-            await self._weigh(work, deed, sight)
+    async def _record_or_resend(
+        self, work: WorkItem, request: ActionRequest, lookups: Mapping[int, Lookup], lost: AnswerLost
+    ) -> ObservedAction | None:
+        lookup = lookups.get(work.row_id, LookupMiss.NO_LOOKUP)
+        if isinstance(lookup, RemoteState) and not lookup.refusal:
+            return work, request, lookup
+        if isinstance(lookup, RemoteState) or lookup is LookupMiss.ABSENT:
+            await self._needs_call(work, request, lookup)
         else:
-            await self._settle(work, doubtful(lost))
+            await self._record(work, in_doubt_outcome(lost))
         return None
 
-    async def _done(self, work: Work, deed: Deed, lms_id: str | None, http_status: int | None) -> None:
-        registration_id = None if deed.action.is_about_a_person else lms_id
-        outcome = Outcome(status=DONE_AS[deed.action], registration_id=registration_id, http_status=http_status)
-        await self._settle(work, outcome, *self._stands(work, deed, lms_id, gone=ends(deed.action)))
+    async def _record_done(
+        self, work: WorkItem, request: ActionRequest, lms_id: str | None, http_status: int | None
+    ) -> None:
+        registration_id = None if request.action.is_about_person else lms_id
+        outcome = RowOutcome(
+            status=STATUS_WHEN_DONE[request.action], registration_id=registration_id, http_status=http_status
+        )
+        await self._record(
+            work, outcome, *self._state_writes(work, request, lms_id, removed=is_removal(request.action))
+        )
 
-    def _stands(self, work: Work, deed: Deed, lms_id: str | None, *, gone: bool) -> tuple[Write, ...]:
-        """Return how the LMS has it now, for the ledger."""
-        if deed.action is Action.UPDATE:
-            return lines.person_is_there(self.claim, work)
-        if deed.action is Action.DEACTIVATE:
-            return lines.person_left(self.claim, work, self.desk.connection, deed.candidate_id)
-        if gone:
-            self.desk.registered.discard(work.registration.id)
-        state = RegistrationState.WITHDRAWN if gone else RegistrationState.REGISTERED
-        return lines.registration_is(self.claim, work, state, lms_id)
+    def _state_writes(
+        self, work: WorkItem, request: ActionRequest, lms_id: str | None, *, removed: bool
+    ) -> tuple[Write, ...]:
+        """Return the writes that bring the ledger to the state at the LMS."""
+        if request.action is Action.UPDATE:
+            return action_intents.person_exists(self.claim, work)
+        if request.action is Action.DEACTIVATE:
+            return action_intents.person_deactivated(
+                self.claim, work, self.context.connection, request.candidate_id
+            )
+        if removed:
+            self.context.registered.discard(work.registration.id)
+        state = RegistrationState.WITHDRAWN if removed else RegistrationState.REGISTERED
+        return action_intents.registration_observed(self.claim, work, state, lms_id)
 
-    async def _settle(self, work: Work, outcome: Outcome, *writes: Write) -> None:
+    async def _record(self, work: WorkItem, outcome: RowOutcome, *writes: Write) -> None:
         self.outcomes[work.row_id] = outcome
-        is_the_rows = self.settles or outcome.status is not RowStatus.UPDATED
-        settled = (intents.settled(self.claim, work, outcome),) if is_the_rows else ()
-        await self.desk.ledger.commit(*writes, *settled)
-        self.desk.rows_left -= is_the_rows
+        is_the_rows = self.records_outcome or outcome.status is not RowStatus.UPDATED
+        row_writes = (intents.row_outcome(self.claim, work, outcome),) if is_the_rows else ()
+        await self.context.ledger.commit(*writes, *row_writes)
+        self.context.rows_left -= is_the_rows
 
-    def is_updated(self, work: Work) -> bool:
-        """Tell whether the person of a row is up to date now."""
+    def is_updated(self, work: WorkItem) -> bool:
+        """Return whether the person of a row is up to date now."""
         outcome = self.outcomes.get(work.row_id)
         return outcome is not None and outcome.status is RowStatus.UPDATED
 
-    async def _look(self, pairs: Sequence[Pair]) -> Mapping[int, Looked]:
-        """Look at what these are about, but at what this process made itself."""
+    async def _read_states(self, requested: Sequence[RequestedAction]) -> Mapping[int, Lookup]:
+        """Read the state of these, except of registrations that this process made itself."""
         made = {
-            work.row_id: Seen(lms_id=work.registration.lms_id)
-            for work, deed in pairs
+            work.row_id: RemoteState(lms_id=work.registration.lms_id)
+            for work, request in requested
             if work.registration.lms_id is not None
-            and work.registration.id in self.desk.registered
-            and not deed.action.is_about_a_person
+            and work.registration.id in self.context.registered
+            and not request.action.is_about_person
         }
-        others = [deed for work, deed in pairs if work.row_id not in made]
-        return made | dict(await self.desk.connector.look(others)) if others else made
+        others = [request for work, request in requested if work.row_id not in made]
+        return made | dict(await self.context.connector.read_states(others)) if others else made
 
-    async def _look_until_there(self, pair: Pair) -> Looked:
-        """Look several times for what the ledger says is there: an LMS may lag behind its own writes."""
-        sight: Looked = Unfound.ABSENT
-        for pause in self.desk.lookup_pauses:
-            await self.desk.sleep(pause)
-            sight = (await self.desk.connector.look([pair[1]]))[pair[0].row_id]
-            if sight is not Unfound.ABSENT:
+    async def _read_until_present(self, requested: RequestedAction) -> Lookup:
+        """Read several times what exists according to the ledger: an LMS may lag behind its own writes."""
+        lookup: Lookup = LookupMiss.ABSENT
+        for pause in self.context.lookup_pauses:
+            await self.context.sleep(pause)
+            lookup = (await self.context.connector.read_states([requested[1]]))[requested[0].row_id]
+            if lookup is not LookupMiss.ABSENT:
                 break
-        return sight
+        return lookup
 
     @property
-    def _subject(self) -> str:
+    def _breaker_subject(self) -> str:
         return f"{self.claim.action} {self.claim.course_key}"
 
-    def _stop_if_too_many(self, refused: Refused) -> None:
-        desk = self.desk
-        if desk.breaker.refused(self._subject, refused) and desk.rows_left > desk.breaker.limit:
-            raise desk.stop(
+    def _count_refusal(self, refused: Refused) -> None:
+        context = self.context
+        if context.is_refused_too_often(self._breaker_subject, refused):
+            raise context.halt(
                 "breaker_open",
-                f"The LMS refused to {self.claim.action} {desk.breaker.limit} times in a row in the same way "
-                f"({refused.message}); mend the cause, then resume the job",
+                f"The LMS refused to {self.claim.action} {context.breaker.limit} times in a row in the same way "
+                f"({refused.message}); fix the cause, then resume the job",
                 refused.status,
             )

@@ -1,4 +1,4 @@
-"""The circuit breaker: refusals of one kind in a row stop a course, or the job, before they cost more. Pure."""
+"""The circuit breaker: similar refusals in a row stop a course, or the job. And the outage budget. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from worker.errors import Refused
 
-#: So many single rows refused for the path or the right to it, and it is the course.
-FEW = 3
+#: This many single rows refused in a row with 403 or 404 mean that the course is refused.
+MAX_UNPROVEN_REFUSALS = 3
 _FORBIDDEN, _NOT_FOUND = 403, 404
 _VARYING = re.compile(r"""\S+@\S+|"[^"]*"|“[^”]*”|'[^']*'|\d+""")
 _COURSE = re.compile(r"\b(course|experience|learning ?experience|legal ?entity|pathway|programme)\b", re.IGNORECASE)
@@ -25,79 +25,81 @@ _PERSON = re.compile(
 )
 
 
-def kind_of(refused: Refused) -> str:
-    """Return what refusals of one kind share: status and words, without numbers, names and addresses."""
+def refusal_signature(refused: Refused) -> str:
+    """Return what similar refusals share: status and message, without numbers, names and addresses."""
     return f"{refused.status} {' '.join(_VARYING.sub('…', refused.message).casefold().split())}"
 
 
-def speaks_of_course(refused: Refused, ids: Sequence[str], *, surely_there: bool) -> bool:
-    """Tell whether a refusal means the course: it says so, or it is a bare 404 that can mean no candidate.
+def is_about_course(refused: Refused, ids: Sequence[str], *, all_created: bool) -> bool:
+    """Return whether a refusal is about the course: it says so, or it is a bare 404 that cannot mean a candidate.
 
-    `ids` are the candidates of the call; `surely_there` whether all of them were created through this ledger.
+    `ids` are the candidates of the call; `surely_there`: all of them were created through this ledger.
     """
     named = any(
         re.search(rf"\b{re.escape(candidate_id)}\b", refused.text or refused.message) for candidate_id in ids
     )
     if named or _PERSON.search(refused.message):
         return False
-    return bool(_COURSE.search(refused.message)) or (surely_there and refused.status == _NOT_FOUND)
+    return bool(_COURSE.search(refused.message)) or (all_created and refused.status == _NOT_FOUND)
 
 
 @dataclass(slots=True)
-class Breaker:
-    """Counts refusals in a row, by course; a success starts the count anew."""
+class CircuitBreaker:
+    """Counts similar refusals in a row, by subject (a course key, candidates); a success resets the count."""
 
     limit: int
     proven: set[str] = field(default_factory=set)
-    _kind: dict[str, str] = field(default_factory=dict)
+    _signature: dict[str, str] = field(default_factory=dict)
     _count: dict[str, int] = field(default_factory=dict)
 
-    def succeeded(self, subject: str) -> None:
-        """Note that a call for this course (or for candidates) went well."""
+    def record_success(self, subject: str) -> None:
+        """Record that a call for this subject succeeded."""
         self.proven.add(subject)
         self._count.pop(subject, None)
 
-    def refused(self, subject: str, refused: Refused) -> bool:
-        """Note a refusal of a single row; True when there have been too many of its kind in a row."""
-        kind = kind_of(refused)
-        same = self._kind.get(subject) == kind
-        self._kind[subject] = kind
+    def record_refusal(self, subject: str, refused: Refused) -> bool:
+        """Record a refusal of a single row; return True when there were too many similar ones in a row."""
+        kind = refusal_signature(refused)
+        same = self._signature.get(subject) == kind
+        self._signature[subject] = kind
         self._count[subject] = self._count.get(subject, 0) + 1 if same else 1
         few = refused.status in {_FORBIDDEN, _NOT_FOUND} and subject not in self.proven
-        return self._count[subject] >= (min(FEW, self.limit) if few else self.limit)
+        return self._count[subject] >= (min(MAX_UNPROVEN_REFUSALS, self.limit) if few else self.limit)
 
 
-#: How long an LMS that never answered is tried, and one that did before (seconds).
+#: How long an LMS that never answered is tried, and one that answered before (seconds).
 FIRST_CONTACT_SECONDS = 12.0
 UNREACHABLE_SECONDS = 300.0
-#: Pauses in a row without one batch that went well.
-MOST_PAUSES = 30
+#: Pauses in a row without a successful batch.
+MAX_PAUSES = 30
 
 
 @dataclass(slots=True)
-class Patience:
-    """What has gone wrong in a row."""
+class OutageBudget:
+    """Counts failures in a row, and raises when there were too many."""
 
     clock: Callable[[], float] = now
-    _away_since: float | None = None
+    _unreachable_since: float | None = None
     _pauses: int = 0
 
-    def restore(self) -> None:
-        """Note that a step went well."""
-        self._away_since, self._pauses = None, 0
+    def reset(self) -> None:
+        """Record that a step succeeded."""
+        self._unreachable_since, self._pauses = None, 0
 
-    def lose(self, later: RetryLater, *, answered: bool) -> None:
-        """Note a step that must be tried again; `answered`: the LMS has answered this process before.
+    def record_failure(self, failure: RetryLater, *, answered: bool) -> None:
+        """Record a step that must be retried; `answered`: the LMS has answered this process before.
 
-        Raises StopJob when it has been enough.
+        Raises StopJob when the budget is used up.
         """
-        if isinstance(later, LmsUnavailable):
-            self._away_since = self._away_since or self.clock()
-            if self.clock() - self._away_since > (UNREACHABLE_SECONDS if answered else FIRST_CONTACT_SECONDS):
-                message = f"{later.message}; check base_url and whether the LMS is up, then resume"
+        if isinstance(failure, LmsUnavailable):
+            self._unreachable_since = self._unreachable_since or self.clock()
+            if self.clock() - self._unreachable_since > (
+                UNREACHABLE_SECONDS if answered else FIRST_CONTACT_SECONDS
+            ):
+                message = f"{failure.message}; check base_url and whether the LMS is up, then resume"
                 raise StopJob("unreachable", message)
             return
         self._pauses += 1
-        if self._pauses > MOST_PAUSES:
-            message = f"{later.message} {MOST_PAUSES} times in a row; resume the job later"
+        if self._pauses > MAX_PAUSES:
+            message = f"{failure.message} {MAX_PAUSES} times in a row; resume the job later"
             raise StopJob("refused_for_long", message)

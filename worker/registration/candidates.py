@@ -1,6 +1,6 @@
-"""Make sure that a row's candidate is on the LMS: known, found, or created, once however many rows name them.
+"""Resolve a row's candidate at the LMS: known, found, or created, once however many rows name them.
 
-Only to be registered is anybody created; the other actions are about people who are there.
+A candidate is created only to be registered; the other actions are about people who exist.
 """
 
 from __future__ import annotations
@@ -11,231 +11,240 @@ from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, Refused, RetryLater, StopJob
 from worker.ledger import action_intents, batches, intents
-from worker.ledger.intents import Outcome
-from worker.lms.contract import Unfound
+from worker.ledger.intents import RowOutcome
+from worker.lms.contract import LookupMiss
 from worker.model import Action, CandidateState, RowStatus
-from worker.registration.reconcile import LONGEST_TRY, doubt_candidate, doubtful, given_up, settle_candidate
+from worker.registration.reconcile import (
+    MAX_TRIES,
+    gave_up_outcome,
+    in_doubt_outcome,
+    mark_candidate_in_doubt,
+    reconcile_candidate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.ledger.batches import Claim
     from worker.ledger.database import Transaction
-    from worker.ledger.intents import Work
-    from worker.lms.contract import FoundCandidate
-    from worker.registration.context import Desk
+    from worker.ledger.intents import WorkItem
+    from worker.lms.contract import CandidateLookup
+    from worker.registration.context import JobContext
 
-#: How long a row waits for another batch that is creating its candidate, before it is left for later.
-PATIENCE_SECONDS = 20.0
+#: How long a row waits for another batch that is creating its candidate, before it is left for later (seconds).
+MAX_WAIT_SECONDS = 20.0
 POLL_SECONDS = 0.1
-#: What the breaker counts candidates under.
-CREATIONS = "candidates"
+#: The subject under which the breaker counts refused candidates.
+BREAKER_SUBJECT = "candidates"
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """This candidate cannot be registered now: with an outcome for the row, or None when it is only too early."""
+    """This candidate cannot be used now: with an outcome for the row, or None when another batch has it."""
 
-    outcome: Outcome | None
+    outcome: RowOutcome | None
 
 
 @dataclass(slots=True)
-class Candidates:
-    """The candidates of one claimed batch."""
+class CandidateResolver:
+    """Resolves the candidates of one claimed batch."""
 
-    desk: Desk
+    context: JobContext
     claim: Claim
-    _asked: dict[int, asyncio.Task[str | Blocked]] = field(default_factory=dict)
+    _tasks: dict[int, asyncio.Task[str | Blocked]] = field(default_factory=dict)
 
-    async def ensure(self, work: Work) -> str | Blocked:
-        """Return the LMS's id of the row's candidate, creating them if need be; the first row that asks does it."""
-        asked = self._asked.get(work.candidate.id)
-        if asked is None:
-            asked = asyncio.create_task(self._ensure(work))
-            self._asked[work.candidate.id] = asked
-            return await asked
-        answer = await asyncio.shield(asked)
+    async def resolve(self, work: WorkItem) -> str | Blocked:
+        """Return the LMS's id of the row's candidate, creating them if needed; the first row that asks does it."""
+        task = self._tasks.get(work.candidate.id)
+        if task is None:
+            task = asyncio.create_task(self._resolve(work))
+            self._tasks[work.candidate.id] = task
+            return await task
+        answer = await asyncio.shield(task)
         in_doubt = isinstance(answer, Blocked) and answer.outcome and answer.outcome.status is RowStatus.IN_DOUBT
-        return WAITS_WITH_ANOTHER if in_doubt else answer
+        return BLOCKED_BY_OTHER_ROW if in_doubt else answer
 
-    async def _ensure(self, work: Work) -> str | Blocked:
+    async def _resolve(self, work: WorkItem) -> str | Blocked:
         work = await self._wait_for_others(work)
-        if not work.candidate.mine and work.candidate.state is not CandidateState.KNOWN:
+        if not work.candidate.is_claimed and work.candidate.state is not CandidateState.KNOWN:
             return Blocked(None)
         if work.candidate.is_being_created:
-            found = await settle_candidate(self.desk, self.claim, work)
+            found = await reconcile_candidate(self.context, self.claim, work)
             if found is not None:
                 return found
             work = await self._reload(work)
         if work.candidate.is_being_created:
-            return _doubtful(self.claim, work)
-        if work.candidate.doing is Action.DEACTIVATE:
+            return _blocked_in_doubt(self.claim, work)
+        if work.candidate.pending_action is Action.DEACTIVATE:
             work = await self._after_deactivation(work)
         if work.candidate.lms_id is not None:
-            return _unless_leaving(work)
+            return _lms_id_unless_deactivating(work)
         return await self._find_or_create(work)
 
-    async def _after_deactivation(self, work: Work) -> Work:
-        """Let somebody who was deactivated, and is not on the LMS's list again, be created anew."""
+    async def _after_deactivation(self, work: WorkItem) -> WorkItem:
+        """Mark a person who was deactivated, and is not on the LMS's list again, as to be created again."""
         comes_back = work.row.action is Action.REGISTER and work.row.candidate.candidate_id is None
         if work.candidate.state is not CandidateState.DEACTIVATED or not comes_back:
             return work
-        await self.desk.ledger.commit(*action_intents.person_is_new(self.claim, work))
+        await self.context.ledger.commit(*action_intents.person_missing(self.claim, work))
         return await self._reload(work)
 
-    async def _find_or_create(self, work: Work) -> str | Blocked:
+    async def _find_or_create(self, work: WorkItem) -> str | Blocked:
         registers = work.row.action is Action.REGISTER
-        if (self.desk.look_up_first or not registers) and work.row.candidate.external_id:
-            found = await self.desk.connector.find_candidate(work.row.candidate, None)
+        if (self.context.check_candidates_first or not registers) and work.row.candidate.external_id:
+            found = await self.context.connector.find_candidate(work.row.candidate, None)
             if isinstance(found, str):
-                await self.desk.ledger.commit(*intents.candidate_found(self.claim, work, found))
+                await self.context.ledger.commit(*intents.candidate_found(self.claim, work, found))
                 return found
-            if found is Unfound.SEVERAL:
-                return Blocked(AMBIGUOUS)
-        return await self._create(work) if registers else Blocked(UNKNOWN)
+            if found is LookupMiss.AMBIGUOUS:
+                return Blocked(AMBIGUOUS_CANDIDATE)
+        return await self._create(work) if registers else Blocked(UNKNOWN_CANDIDATE)
 
-    async def _create(self, work: Work, tries: int = 1) -> str | Blocked:
-        desk, claim = self.desk, self.claim
+    async def _create(self, work: WorkItem, tries: int = 1) -> str | Blocked:
+        context, claim = self.context, self.claim
         try:
-            created = await desk.send(
-                lambda intent: desk.connector.create(work.row.candidate, intent),
-                lambda: intents.sending_candidate(claim, work),
-                lambda: intents.candidate_turned(claim, work, CandidateState.NEW, unsent=True),
+            created = await context.send(
+                lambda intent: context.connector.create_candidate(work.row.candidate, intent),
+                lambda: intents.intent_to_create(claim, work, work.candidate),
+                lambda: intents.state_changed(claim, work, work.candidate, CandidateState.NEW, unsent=True),
             )
         except Refused as refused:
-            return await self._refused(work, refused)
+            return await self._handle_refusal(work, refused)
         except AnswerLost as lost:
-            return await self._lost(work, lost, tries)
-        desk.created.add(work.candidate.id)
-        await desk.ledger.commit(*intents.candidate_created(claim, work, created))
-        desk.breaker.succeeded(CREATIONS)
+            return await self._handle_lost_answer(work, lost, tries)
+        context.created.add(work.candidate.id)
+        await context.ledger.commit(*intents.candidate_created(claim, work, created))
+        context.breaker.record_success(BREAKER_SUBJECT)
         return created
 
-    async def _refused(self, work: Work, refused: Refused) -> str | Blocked:
-        desk, claim = self.desk, self.claim
+    async def _handle_refusal(self, work: WorkItem, refused: Refused) -> str | Blocked:
+        context, claim = self.context, self.claim
         if refused.status is not None:
-            await desk.ledger.commit(*intents.candidate_turned(claim, work, CandidateState.NEW))
-        if refused.code == "candidate_exists" and desk.connector.rules.lists_people:
+            await context.ledger.commit(*intents.state_changed(claim, work, work.candidate, CandidateState.NEW))
+        if refused.code == "candidate_exists" and context.connector.rules.lists_people:
             found = await self._look_up(work)
             if isinstance(found, str):
-                await desk.ledger.commit(*intents.candidate_found(claim, work, found))
+                await context.ledger.commit(*intents.candidate_found(claim, work, found))
                 return found
-        outcome = Outcome(
-            status=RowStatus.REJECTED, error=_refusal(refused), code=refused.code, http_status=refused.status
+        outcome = RowOutcome(
+            status=RowStatus.REJECTED,
+            error=_refusal_message(refused),
+            code=refused.code,
+            http_status=refused.status,
         )
-        if desk.breaker.refused(CREATIONS, refused) and desk.rows_left > desk.breaker.limit:
-            await desk.ledger.commit(intents.settled(claim, work, outcome))
-            raise desk.stop(
+        if context.is_refused_too_often(BREAKER_SUBJECT, refused):
+            await context.ledger.commit(intents.row_outcome(claim, work, outcome))
+            raise context.halt(
                 "breaker_open",
-                f"The LMS refused {desk.breaker.limit} candidates in a row in the same way ({refused.message}); "
-                "mend the cause, then resume the job",
+                f"The LMS refused {context.breaker.limit} candidates in a row in the same way ({refused.message}); "
+                "fix the cause, then resume the job",
                 refused.status,
             )
         return Blocked(outcome)
 
-    async def _look_up(self, work: Work) -> FoundCandidate:
-        """Look for somebody whom the LMS says it has; a look-up that fails leaves the refusal as it is."""
+    async def _look_up(self, work: WorkItem) -> CandidateLookup:
+        """Look up a person who exists according to the LMS; a look-up that fails leaves the refusal as it is."""
         try:
-            return await self.desk.connector.find_candidate(work.row.candidate, 0.0)
+            return await self.context.connector.find_candidate(work.row.candidate, 0.0)
         except (Refused, AnswerLost):
-            return Unfound.NO_LOOKUP
+            return LookupMiss.NO_LOOKUP
 
-    async def _lost(self, work: Work, lost: AnswerLost, tries: int) -> str | Blocked:
-        await doubt_candidate(self.desk, self.claim, work, lost)
+    async def _handle_lost_answer(self, work: WorkItem, lost: AnswerLost, tries: int) -> str | Blocked:
+        await mark_candidate_in_doubt(self.context, self.claim, work, lost)
         work = await self._reload(work)
-        found = await settle_candidate(self.desk, self.claim, work)
+        found = await reconcile_candidate(self.context, self.claim, work)
         if found is not None:
             return found
         work = await self._reload(work)
         if work.candidate.state is not CandidateState.NEW:
-            return Blocked(doubtful(lost))
-        return await self._create(work, tries + 1) if tries < LONGEST_TRY else Blocked(given_up(lost, tries))
+            return Blocked(in_doubt_outcome(lost))
+        return await self._create(work, tries + 1) if tries < MAX_TRIES else Blocked(gave_up_outcome(lost, tries))
 
-    async def _wait_for_others(self, work: Work) -> Work:
-        """Wait while another batch is at work on the same candidate."""
+    async def _wait_for_others(self, work: WorkItem) -> WorkItem:
+        """Wait while another batch is processing the same candidate."""
         waited = 0.0
-        while not work.candidate.mine and work.candidate.state is not CandidateState.KNOWN:
-            if waited >= PATIENCE_SECONDS:
+        while not work.candidate.is_claimed and work.candidate.state is not CandidateState.KNOWN:
+            if waited >= MAX_WAIT_SECONDS:
                 break
-            await self.desk.sleep(POLL_SECONDS)
+            await self.context.sleep(POLL_SECONDS)
             waited += POLL_SECONDS
             work = await self._reload(work)
         return work
 
-    async def _reload(self, work: Work) -> Work:
-        def hold_and_load(tx: Transaction) -> Work:
-            batches.hold(tx, self.claim)
-            return intents.load_row(tx, self.claim, work.row_id)
+    async def _reload(self, work: WorkItem) -> WorkItem:
+        def hold_and_load(tx: Transaction) -> WorkItem:
+            batches.claim_records(tx, self.claim)
+            return intents.load_item(tx, self.claim, work.row_id)
 
-        return await self.desk.ledger.run(hold_and_load)
+        return await self.context.ledger.run(hold_and_load)
 
 
-async def sort_out(
-    desk: Desk, claim: Claim, candidates: Candidates, works: Sequence[Work]
-) -> tuple[list[tuple[Work, str]], BaseException | None]:
-    """Make sure of the candidates of rows; return the rows with their LMS ids, and what stands in others' way."""
-    found = await asyncio.gather(*(candidates.ensure(work) for work in works), return_exceptions=True)
-    trouble: BaseException | None = None
+async def resolve_candidates(
+    context: JobContext, claim: Claim, resolver: CandidateResolver, works: Sequence[WorkItem]
+) -> tuple[list[tuple[WorkItem, str]], BaseException | None]:
+    """Resolve the candidates of rows; return the rows with their LMS ids, and the error that blocks the others."""
+    found = await asyncio.gather(*(resolver.resolve(work) for work in works), return_exceptions=True)
+    error: BaseException | None = None
     ready = []
-    for work, who in zip(works, found, strict=True):
-        if isinstance(who, str):
-            ready.append((work, who))
-        elif isinstance(who, BaseException):
-            trouble = who if trouble is None or isinstance(who, StopJob) else trouble
-        elif who.outcome is not None:
-            await desk.ledger.commit(intents.settled(claim, work, who.outcome))
-            desk.rows_left -= who.outcome.status is not RowStatus.NOT_ATTEMPTED
+    for work, resolved in zip(works, found, strict=True):
+        if isinstance(resolved, str):
+            ready.append((work, resolved))
+        elif isinstance(resolved, BaseException):
+            error = resolved if error is None or isinstance(resolved, StopJob) else error
+        elif resolved.outcome is not None:
+            await context.ledger.commit(intents.row_outcome(claim, work, resolved.outcome))
+            context.rows_left -= resolved.outcome.status is not RowStatus.NOT_ATTEMPTED
         else:
-            trouble = trouble or RetryLater(1.0, "Another batch is at work on the same candidate")
-    return ready, trouble
+            error = error or RetryLater(1.0, "Another batch is processing the same candidate")
+    return ready, error
 
 
-def _unless_leaving(work: Work) -> str | Blocked:
-    """Return the LMS's id, but not of somebody of whom nobody knows whether they were deactivated."""
-    line = work.candidate
-    leaving = line.state is CandidateState.IN_DOUBT and line.doing is Action.DEACTIVATE
-    if leaving and work.row.action is not Action.DEACTIVATE:
-        return WAITS_WITH_ANOTHER
-    return line.lms_id or Blocked(UNKNOWN)
+def _lms_id_unless_deactivating(work: WorkItem) -> str | Blocked:
+    """Return the LMS's id unless a deactivation of this person is in doubt."""
+    candidate = work.candidate
+    deactivating = candidate.state is CandidateState.IN_DOUBT and candidate.pending_action is Action.DEACTIVATE
+    if deactivating and work.row.action is not Action.DEACTIVATE:
+        return BLOCKED_BY_OTHER_ROW
+    return candidate.lms_id or Blocked(UNKNOWN_CANDIDATE)
 
 
-UNKNOWN = Outcome(
+UNKNOWN_CANDIDATE = RowOutcome(
     status=RowStatus.REJECTED,
     error="The LMS does not know this person, and people are created only to be registered; "
-    "mend how the row names them",
+    "correct how the row names them",
     code="unknown_candidate",
 )
-AMBIGUOUS = Outcome(
+AMBIGUOUS_CANDIDATE = RowOutcome(
     status=RowStatus.INVALID,
     error="The LMS has several people with this external id; give the candidate_id of the right one",
     code="ambiguous_candidate",
 )
 
 
-def _refusal(refused: Refused) -> str:
+def _refusal_message(refused: Refused) -> str:
     if refused.code == "candidate_exists":
         return f"{refused.message}. If this is the same person, give their candidate_id"
     return refused.message
 
 
-def _doubtful(claim: Claim, work: Work) -> Blocked:
-    """Return what a row reads whose candidate was in doubt before this batch began."""
+def _blocked_in_doubt(claim: Claim, work: WorkItem) -> Blocked:
+    """Return the outcome of a row whose candidate was in doubt before this batch began."""
     if work.candidate.job_id == claim.job_id and work.candidate.row_id != work.row_id:
-        return WAITS_WITH_ANOTHER
+        return BLOCKED_BY_OTHER_ROW
     return Blocked(
-        Outcome(
+        RowOutcome(
             status=RowStatus.IN_DOUBT,
             error="The creation of this candidate was sent before and its answer was lost; "
-            "look for them at the LMS, then use `roster resolve`",
+            "check the LMS for them, then use `roster resolve`",
             code="answer_lost",
         )
     )
 
 
-WAITS_WITH_ANOTHER = Blocked(
-    Outcome(
+BLOCKED_BY_OTHER_ROW = Blocked(
+    RowOutcome(
         status=RowStatus.NOT_ATTEMPTED,
-        error="The candidate is in doubt in another row; once `roster resolve` has settled it, resume the job",
+        error="The candidate is in doubt in another row; resolve it with `roster resolve`, then resume the job",
         code="candidate_in_doubt",
     )
 )

@@ -1,4 +1,4 @@
-"""What the batches of one job share while they are worked off in this process, and how a changing call is made."""
+"""What the batches of one job share while they run in this process, and how a changing call is made."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from worker.ledger.transactions import Ledger, Write
     from worker.lms.contract import Connector, Intent
-    from worker.lms.http import Door
-    from worker.registration.breaker import Breaker
+    from worker.lms.http import LmsClient
+    from worker.registration.breaker import CircuitBreaker
 
 Result = TypeVar("Result")
 Writes: TypeAlias = "tuple[Write, ...]"
 
 
-def together(writes: Iterable[Writes]) -> Writes:
-    """Return the writes of several events as those of one."""
+def combined(writes: Iterable[Writes]) -> Writes:
+    """Return the writes of several events as one tuple."""
     return tuple(chain.from_iterable(writes))
 
 
@@ -42,127 +42,132 @@ class CourseStopped(RosterError):
 
 
 @dataclass(slots=True, kw_only=True)
-class Desk:
-    """One job at work in one process."""
+class JobContext:
+    """One running job in one process."""
 
     job_id: int
     connection: str
     owner: str
     ledger: Ledger
     connector: Connector
-    door: Door
-    breaker: Breaker
-    #: Whether the job is on no other course: then a refused course holds the job.
+    client: LmsClient
+    breaker: CircuitBreaker
+    #: Whether the job has no other course: then a refused course holds the job.
     only_course: bool = False
-    #: Rows that wait to be sent; a breaker that would save nothing stays closed.
+    #: Rows that wait to be sent; the breaker stays closed when it would save no call.
     rows_left: int = 0
-    #: A look-up that finds nothing is believed after these pauses (seconds).
+    #: A look-up that finds nothing is final after these pauses (seconds).
     lookup_pauses: tuple[float, ...]
-    #: Rows that a registering call takes, found smaller than configured by a 413.
+    #: Rows per registering call; reduced when the LMS answers that a call is too large.
     rows_per_call: int = 1
-    #: Whether each candidate is looked up before it is created, since nobody read the list of people.
-    look_up_first: bool = False
-    #: Who is registered already, by course key: candidate id → registration id.
-    standing: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: Whether each candidate is looked up before it is created, since the list of people was not read.
+    check_candidates_first: bool = False
+    #: Existing registrations by course key: candidate id → registration id.
+    existing: dict[str, dict[str, str]] = field(default_factory=dict)
     #: Courses whose registrations are looked up row by row before they are sent.
-    look_before: set[str] = field(default_factory=set)
-    #: The LMS's id of a course that the roster names otherwise.
+    check_courses_first: set[str] = field(default_factory=set)
+    #: The LMS's id of a course that the roster names differently.
     course_ids: dict[str, str] = field(default_factory=dict)
-    #: The candidates that this process created for the job: nobody need look whether they are registered.
+    #: The candidates that this process created for the job: they have no registrations to look up.
     created: set[int] = field(default_factory=set)
-    #: The registrations that this process made for the job: nobody need look how they stand.
+    #: The registrations that this process made for the job: their state is known.
     registered: set[int] = field(default_factory=set)
-    #: Whether people who are there already are brought up to date before they are registered, and who was.
+    #: Whether people who exist already are updated before they are registered, and who was.
     update_existing: bool = False
-    refreshed: set[int] = field(default_factory=set)
+    updated: set[int] = field(default_factory=set)
     bisected: int = 0
     #: Why nothing more may be sent; None while it may.
-    stopping: Callable[[], RosterError | None] = lambda: None
-    #: Something was met that stops the job: nothing more is sent.
+    stop_reason: Callable[[], RosterError | None] = lambda: None
+    #: An error occurred that stops the job: nothing more is sent.
     halted: bool = False
-    _first: asyncio.Lock = field(default_factory=asyncio.Lock)
-    #: The LMS has answered a changing call of this job, be it with a refusal of the row.
-    _opened: bool = False
-    _away: tuple[float, LmsUnavailable] | None = None
+    _first_call: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: The LMS has answered a changing call of this job, at least with a refusal of the row.
+    _has_answered: bool = False
+    _unreachable: tuple[float, LmsUnavailable] | None = None
 
     async def send(
         self,
         call: Callable[[Intent], Awaitable[Result]],
         sending: Callable[[], Writes],
-        recall: Callable[[], Writes],
+        revert: Callable[[], Writes],
     ) -> Result:
-        """Make one changing call: leave of the pace, the intent committed, the call; short refusals are sat out.
+        """Make one changing call: a permit of the rate limiter, the intent committed, the call; wait if short.
 
-        `sending` is committed before the first byte; `recall` takes it back when the LMS surely did nothing. The
-        job's first call goes alone: what it meets (a wrong token, an LMS that is down) it meets for all.
-        Raises RetryLater for longer waits, Refused, AnswerLost, StopJob (all but AnswerLost after the recall).
+        `sending` is committed before the first byte; `revert` takes it back when the LMS certainly did nothing. The
+        job's first call goes alone, so that an error that concerns all calls (a wrong token, an LMS that is down)
+        costs one call. Raises RetryLater for longer waits, Refused, AnswerLost, StopJob (RetryLater and StopJob
+        after `revert`).
         """
-        if not self._opened:
-            async with self._first:
-                if not self._opened:
-                    self._refuse_if_away()
-                    result = await self._send(call, sending, recall)
-                    self._opened = True
+        if not self._has_answered:
+            async with self._first_call:
+                if not self._has_answered:
+                    self._raise_if_unreachable()
+                    result = await self._send(call, sending, revert)
+                    self._has_answered = True
                     return result
-        self._refuse_if_away()
-        return await self._send(call, sending, recall)
+        self._raise_if_unreachable()
+        return await self._send(call, sending, revert)
 
     async def _send(
         self,
         call: Callable[[Intent], Awaitable[Result]],
         sending: Callable[[], Writes],
-        recall: Callable[[], Writes],
+        revert: Callable[[], Writes],
     ) -> Result:
         while True:
             sent = False
 
             async def intent() -> None:
                 nonlocal sent
-                if reason := self.stopping():
+                if reason := self.stop_reason():
                     raise reason
                 if self.halted:
-                    raise Stopped("another call of this job met something that stops it")
+                    raise Stopped("another call of this job had an error that stops the job")
                 await self.ledger.commit(*sending())
                 sent = True
 
             try:
                 return await call(intent)
             except (Refused, AnswerLost):
-                self._opened = True
+                self._has_answered = True
                 raise
             except (RetryLater, StopJob) as error:
                 if sent:
-                    await self.ledger.commit(*recall())
-                self._note(error)
-                if not (sent and self._comes_soon(error)):
+                    await self.ledger.commit(*revert())
+                self._record_failure(error)
+                if not (sent and self._is_short_wait(error)):
                     raise
 
-    def _note(self, error: RetryLater | StopJob) -> None:
+    def _record_failure(self, error: RetryLater | StopJob) -> None:
         if isinstance(error, StopJob):
             self.halted = True
         if isinstance(error, LmsUnavailable):
-            self._away = (time.monotonic() + error.seconds, error)
+            self._unreachable = (time.monotonic() + error.seconds, error)
 
-    def _comes_soon(self, error: RetryLater | StopJob) -> bool:
-        """Tell whether a refusal is so short that it is sat out where the call stands."""
-        return isinstance(error, RateLimited) and error.seconds <= self.door.wire.gate.longest_wait
+    def _is_short_wait(self, error: RetryLater | StopJob) -> bool:
+        """Return whether the wait is so short that the call is retried in place."""
+        return isinstance(error, RateLimited) and error.seconds <= self.client.session.limiter.longest_wait
 
-    def stop(self, code: str, message: str, status: int | None) -> StopJob:
-        """Let nothing more be sent for this job and return why."""
+    def is_refused_too_often(self, subject: str, refused: Refused) -> bool:
+        """Record a refusal of a single row; return whether the breaker opens and stopping would save calls."""
+        return self.breaker.record_refusal(subject, refused) and self.rows_left > self.breaker.limit
+
+    def halt(self, code: str, message: str, status: int | None) -> StopJob:
+        """Stop all further calls of this job and return the error that says why."""
         self.halted = True
         return StopJob(code, message, status)
 
-    def _refuse_if_away(self) -> None:
-        """Spare every waiting call its own attempt to reach an LMS that another call just found away."""
-        if self._away is not None:
-            until, error = self._away
+    def _raise_if_unreachable(self) -> None:
+        """Raise LmsUnavailable without a call while another call has just found the LMS unreachable."""
+        if self._unreachable is not None:
+            until, error = self._unreachable
             left = until - time.monotonic()
             if left > 0:
                 raise LmsUnavailable(left, error.message)
-            self._away = None
+            self._unreachable = None
 
     async def sleep(self, seconds: float) -> None:
-        """Wait a little, unless nothing more may be sent."""
-        if reason := self.stopping():
+        """Wait, unless nothing more may be sent."""
+        if reason := self.stop_reason():
             raise reason
         await asyncio.sleep(seconds)

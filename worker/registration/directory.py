@@ -1,4 +1,4 @@
-"""Find out who is on the LMS before anything is sent: by one list where that is cheaper than asking one by one."""
+"""Find out who exists at the LMS before anything is sent: by its list where that is cheaper than look-ups."""
 
 from __future__ import annotations
 
@@ -6,99 +6,99 @@ from typing import TYPE_CHECKING
 
 from worker.ledger import batches, people
 from worker.ledger.database import now
-from worker.lms.contract import Enrolment, Unfound
+from worker.lms.contract import Enrolment, LookupMiss
 
 if TYPE_CHECKING:
     from worker.ledger.batches import Claim
-    from worker.registration.context import Desk
+    from worker.registration.context import JobContext
 
-#: People changed in the last minutes are read again, for clocks that differ.
-MARGIN_SECONDS = 300.0
-#: People on a page of a list (K-page).
-PAGE = 100
-#: So many pages are read in any case, before look-ups one by one are thought of.
-FEW_PAGES = 5
-#: So many people are asked about before the canary is left as it is.
-MOST_ASKED = 25
+#: People changed in the last minutes are read again, since clocks differ (seconds).
+CLOCK_MARGIN_SECONDS = 300.0
+#: Up to this many pages are read in any case, instead of single look-ups.
+MIN_PAGES = 5
+#: Maximum number of people who are looked up to choose a canary.
+MAX_CANARY_LOOKUPS = 25
 
 
-async def find_people(desk: Desk) -> None:
-    """Give the job's new candidates the ids of those whom the LMS lists; note how the others are to be found.
+async def match_people(context: JobContext) -> None:
+    """Set the ids of the job's new candidates from the LMS's list of people, or require a look-up for each.
 
-    Does nothing for an LMS that lists nobody, and when the ledger knows everybody on the roster.
+    Does nothing for an LMS without a list, and when the ledger knows every candidate of the roster.
     """
-    unknown = await desk.ledger.look(lambda tx: people.unknown_candidates(tx, desk.job_id))
-    if not unknown.total or not desk.connector.rules.lists_people:
+    unknown = await context.ledger.query(lambda tx: people.count_unknown_candidates(tx, context.job_id))
+    if not unknown.total or not context.connector.rules.lists_people:
         return
-    read_until = await desk.ledger.run(lambda tx: people.read_until(tx, desk.connection))
-    if read_until is None and await _lists_too_many(desk, unknown):
-        desk.look_up_first = True
+    read_until = await context.ledger.run(lambda tx: people.read_until(tx, context.connection))
+    if read_until is None and await _is_list_too_long(context, unknown):
+        context.check_candidates_first = True
         return
-    await _read(desk, read_until)
-    await desk.ledger.aside(lambda tx: people.match(tx, desk.connection, desk.job_id))
+    await _sync_people(context, read_until)
+    await context.ledger.run_separately(lambda tx: people.match_candidates(tx, context.connection, context.job_id))
 
 
-async def _lists_too_many(desk: Desk, unknown: people.Unknown) -> bool:
-    """Tell whether a look-up for each is cheaper than the list; only external ids can be looked up one by one."""
+async def _is_list_too_long(context: JobContext, unknown: people.UnknownCandidates) -> bool:
+    """Return whether a look-up for each is cheaper than the list; only external ids can be looked up one by one."""
     if unknown.without_external_id:
         return False
-    pages = max(FEW_PAGES, unknown.total)
-    return await desk.connector.count_people(pages * PAGE) is True
+    pages = max(MIN_PAGES, unknown.total)
+    return await context.connector.has_more_people_than(pages * context.connector.rules.people_per_page) is True
 
 
-async def _read(desk: Desk, read_until: float | None) -> None:
-    """Read the list, or what changed since it was last read. It counts only once it is whole."""
-    started = now() + desk.door.wire.clock_ahead
-    since = read_until - MARGIN_SECONDS if read_until is not None else None
-    async for page in desk.connector.list_people(since):
-        if reason := desk.stopping():
+async def _sync_people(context: JobContext, read_until: float | None) -> None:
+    """Read the list, or what changed since it was last read; it counts only once it is complete."""
+    started = now() + context.client.session.clock_offset
+    since = read_until - CLOCK_MARGIN_SECONDS if read_until is not None else None
+    async for page in context.connector.list_people(since):
+        if reason := context.stop_reason():
             raise reason
-        await desk.ledger.run(lambda tx, page=page: people.add_people(tx, desk.connection, page))  # type: ignore[misc]
-    await desk.ledger.run(lambda tx: people.note_read(tx, desk.connection, started))
+        await context.ledger.run(lambda tx, page=page: people.add_people(tx, context.connection, page))  # type: ignore[misc]
+    await context.ledger.run(lambda tx: people.set_read_until(tx, context.connection, started))
 
 
-async def find_standing(desk: Desk, claim: Claim) -> None:
-    """Read who is registered on the batch's course already, when rows of the job name people who were there before.
+async def load_existing_registrations(context: JobContext, claim: Claim) -> None:
+    """Read who is registered on the batch's course already, when rows of the job name people who existed before.
 
-    Where the list is longer than the rows are many, or the course's id is not known (yet), each of those rows is
-    looked up before it is sent.
+    When the list has more pages than there are such rows, or the course's id is not known (yet), each of these rows
+    is looked up before it is sent.
     """
     key = claim.course_key
-    learnt = desk.course_ids.get(key)
-    if key in desk.standing or (key in desk.look_before and learnt is None):
+    course_id = context.course_ids.get(key)
+    if key in context.existing or (key in context.check_courses_first and course_id is None):
         return
-    course, known = await desk.ledger.run(lambda tx: people.known_before(tx, desk.job_id, key))
-    if course is None or not known or not desk.connector.rules.lists_people:
+    course, known = await context.ledger.run(lambda tx: people.count_known_before(tx, context.job_id, key))
+    if course is None or not known or not context.connector.rules.lists_people:
         return
-    course = people.with_id(course, learnt)
+    course = course.with_id(course_id)
     if course.course_id is None:
-        desk.look_before.add(key)
-        await _let_a_newcomer_go_first(desk, claim)
+        context.check_courses_first.add(key)
+        await _choose_canary(context, claim)
         return
-    standing = await desk.connector.list_registered(course, max(FEW_PAGES, known))
-    if standing is not None:
-        desk.standing[key] = dict(standing)
-        desk.look_before.discard(key)
+    existing = await context.connector.list_registrations(course, max(MIN_PAGES, known))
+    if existing is not None:
+        context.existing[key] = dict(existing)
+        context.check_courses_first.discard(key)
     else:
-        desk.look_before.add(key)
+        context.check_courses_first.add(key)
 
 
-async def _let_a_newcomer_go_first(desk: Desk, claim: Claim) -> None:
-    """Choose a canary who surely is not on the course: the answer then tells the course's id, and so its list.
+async def _choose_canary(context: JobContext, claim: Claim) -> None:
+    """Choose a canary who is certainly not on the course: the response then shows the course's id, and so its list.
 
-    A registration shows the course's id and name, not its external id (K-reg): of somebody with registrations
-    nobody can tell whether one of them is on a course that is named by its external id.
+    A registration shows the course's id and name, not its external id (K-reg): from a person's registrations alone
+    it is unknown whether one of them is on a course that the roster names by its external id.
     """
     if not claim.canary:
         return
-    for row in await desk.ledger.run(
-        lambda tx: people.rows_on_course(tx, claim.job_id, claim.course_key, MOST_ASKED)
+    for row in await context.ledger.run(
+        lambda tx: people.rows_on_course(tx, claim.job_id, claim.course_key, MAX_CANARY_LOOKUPS)
     ):
-        if row.lms_id is None or await _is_absent(desk, row):
-            await desk.ledger.run(lambda tx, row=row: batches.go_first(tx, claim, row.id))  # type: ignore[misc]
+        if row.lms_id is None or await _is_absent(context, row):
+            await context.ledger.run(lambda tx, row=row: batches.make_canary(tx, claim, row.id))  # type: ignore[misc]
             return
 
 
-async def _is_absent(desk: Desk, row: people.RowOnCourse) -> bool:
-    who = Enrolment(row_id=row.id, candidate_id=row.lms_id or "", row=row.row, key=f"roster-none-{row.id}")
-    return (await desk.connector.find_registrations([who]))[row.id] is Unfound.ABSENT
+async def _is_absent(context: JobContext, row: people.RowOnCourse) -> bool:
+    enrolment = Enrolment(
+        row_id=row.id, candidate_id=row.lms_id or "", row=row.row, idempotency_key=f"roster-none-{row.id}"
+    )
+    return (await context.connector.find_registrations([enrolment]))[row.id] is LookupMiss.ABSENT

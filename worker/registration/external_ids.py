@@ -1,7 +1,7 @@
-"""Find out which registrations rows mean that name them by an external id alone. Reads only.
+"""Resolve rows that identify their registration by an external id alone. Reads only.
 
-Once it is found a row has a person and a course, and goes the way of every other row: looked at, sent, looked at
-again. What was found is in the ledger: killed in the middle, only the rest is asked for again.
+A resolved row has a person and a course, and is processed like every other row. Results are committed to the ledger
+in groups: after a crash only the rest is looked up again.
 """
 
 from __future__ import annotations
@@ -12,96 +12,105 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, StopJob
 from worker.ledger import external_ids
-from worker.ledger.external_ids import Findings, Line, NamedRow
-from worker.ledger.intents import Outcome
-from worker.lms.contract import Unfound
+from worker.ledger.external_ids import ExternalIdRow, LinkTarget, LookupResults
+from worker.ledger.intents import RowOutcome
+from worker.lms.contract import LookupMiss
 from worker.model import Course, RowStatus
-from worker.registration.action_rules import rejected
+from worker.registration.action_rules import rejected_outcome
 from worker.registration.context import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.registration.context import Desk
+    from worker.registration.context import JobContext
 
-    Found: TypeAlias = NamedRow | Line | Outcome
+    Resolution: TypeAlias = ExternalIdRow | LinkTarget | RowOutcome
 
-#: So many rows are asked for together; what they showed shares a commit.
-TOGETHER = 50
-#: What the breaker counts refused look-ups under.
-LOOK_UPS = "registrations by external id"
-NOT_FOUND = Outcome(
+#: Rows that are looked up together; their results share a commit.
+GROUP_SIZE = 50
+#: The subject under which the breaker counts refused look-ups.
+BREAKER_SUBJECT = "registrations by external id"
+NOT_FOUND = RowOutcome(
     status=RowStatus.REJECTED,
-    error="No registration has this registration_external_id, as far as this account can see; mend it, or name the "
-    "person and the course",
+    error="This account shows no registration with this registration_external_id; correct it, or name the person "
+    "and the course",
     code="not_registered",
 )
-UNCLEAR = Outcome(
+UNCLEAR_REGISTRATION = RowOutcome(
     status=RowStatus.REJECTED,
     error="The LMS does not show whose registration this is; name the person and the course",
     code="registration_not_found",
 )
 
 
-async def find_named(desk: Desk) -> None:
-    """Give each row of the job that names a registration by its external id alone its person and its course.
+async def resolve_external_ids(context: JobContext) -> None:
+    """Set the person and the course of each row of the job that gives only the external id of its registration.
 
-    Raises RetryLater when the LMS asks for a pause or is away, StopJob when it refuses one look-up after the other,
-    Stopped when a person said so; what was found until then is kept.
+    Raises RetryLater when the LMS asks for a pause or is unreachable, StopJob when it refuses one look-up after the
+    other, Stopped when a person stopped the job; results until then are saved.
     """
-    while waiting := await desk.ledger.look(lambda tx: external_ids.rows_to_find(tx, desk.job_id, TOGETHER)):
-        if reason := desk.stopping():
+    while waiting := await context.ledger.query(
+        lambda tx: external_ids.unlinked_rows(tx, context.job_id, GROUP_SIZE)
+    ):
+        if reason := context.stop_reason():
             raise reason
-        found = await asyncio.gather(*(_find(desk, each) for each in waiting), return_exceptions=True)
-        await _keep(desk, list(zip(waiting, found, strict=True)))
-        if trouble := _gravest(found):
-            raise trouble
+        found = await asyncio.gather(*(_resolve(context, each) for each in waiting), return_exceptions=True)
+        await _record(context, list(zip(waiting, found, strict=True)))
+        if error := _most_serious(found):
+            raise error
 
 
-async def _find(desk: Desk, each: NamedRow) -> Found:
-    """Return the row with its person and its course, what the ledger knows of it, or why there is none."""
+async def _resolve(context: JobContext, row_to_link: ExternalIdRow) -> Resolution:
+    """Return the row with its person and its course, what the ledger knows of it, or the outcome if neither."""
     try:
-        shown = await desk.connector.find_named(each.row)
+        owner = await context.connector.find_by_external_id(row_to_link.row)
     except AnswerLost as lost:
         raise LmsUnavailable(2.0, str(lost)) from None
     except Refused as refused:
-        _stop_if_too_many(desk, refused)
-        return rejected(refused)
-    desk.breaker.succeeded(LOOK_UPS)
-    if shown is Unfound.ABSENT:
-        known = await desk.ledger.look(lambda tx: external_ids.known_as(tx, desk.connection, each.row))
+        _count_refusal(context, refused)
+        return rejected_outcome(refused)
+    context.breaker.record_success(BREAKER_SUBJECT)
+    if owner is LookupMiss.ABSENT:
+        known = await context.ledger.query(
+            lambda tx: external_ids.known_registration(tx, context.connection, row_to_link.row)
+        )
         return known or NOT_FOUND
-    if isinstance(shown, Unfound):
-        return UNCLEAR
-    who = replace(each.row.candidate, candidate_id=shown.candidate_id)
+    if isinstance(owner, LookupMiss):
+        return UNCLEAR_REGISTRATION
+    candidate = replace(row_to_link.row.candidate, candidate_id=owner.candidate_id)
     return replace(
-        each, row=replace(each.row, candidate=who, course=each.row.course or Course(course_id=shown.course_id))
+        row_to_link,
+        row=replace(
+            row_to_link.row, candidate=candidate, course=row_to_link.row.course or Course(course_id=owner.course_id)
+        ),
     )
 
 
-def _stop_if_too_many(desk: Desk, refused: Refused) -> None:
-    """Raise StopJob when the LMS, and not the row that contradicts it, has refused too often in the same way."""
+def _count_refusal(context: JobContext, refused: Refused) -> None:
+    """Raise StopJob when the LMS (not a mismatch found by us) has refused too often in the same way."""
     by_the_lms = refused.status is not None
-    if by_the_lms and desk.breaker.refused(LOOK_UPS, refused) and desk.rows_left > desk.breaker.limit:
-        raise desk.stop(
+    if by_the_lms and context.is_refused_too_often(BREAKER_SUBJECT, refused):
+        raise context.halt(
             "breaker_open",
             f"The LMS refused look-ups of registrations in a row in the same way ({refused.message}); "
-            "mend the cause, then resume the job",
+            "fix the cause, then resume the job",
             refused.status,
         )
 
 
-async def _keep(desk: Desk, pairs: Sequence[tuple[NamedRow, Found | BaseException]]) -> None:
-    findings = Findings(
-        shown=[found for _, found in pairs if isinstance(found, NamedRow)],
-        known=[(each, found) for each, found in pairs if isinstance(found, Line)],
-        refused=[(each, found) for each, found in pairs if isinstance(found, Outcome)],
+async def _record(context: JobContext, pairs: Sequence[tuple[ExternalIdRow, Resolution | BaseException]]) -> None:
+    findings = LookupResults(
+        found=[found for _, found in pairs if isinstance(found, ExternalIdRow)],
+        known=[(each, found) for each, found in pairs if isinstance(found, LinkTarget)],
+        rejected=[(each, found) for each, found in pairs if isinstance(found, RowOutcome)],
     )
-    await desk.ledger.aside(lambda tx: external_ids.record(tx, desk.job_id, desk.connection, findings))
+    await context.ledger.run_separately(
+        lambda tx: external_ids.save_results(tx, context.job_id, context.connection, findings)
+    )
 
 
-def _gravest(found: Sequence[object]) -> BaseException | None:
-    """Return what stands in the way of going on, the longest pause if it is pauses alone."""
+def _most_serious(found: Sequence[object]) -> BaseException | None:
+    """Return the most serious error; the longest pause if there are only pauses."""
     errors = [each for each in found if isinstance(each, BaseException)]
     for kind in (StopJob, Stopped):
         if stop := next((each for each in errors if isinstance(each, kind)), None):

@@ -1,6 +1,6 @@
-"""In doubt: a call was sent and its answer is missing. Look it up; what cannot be looked up waits for a person.
+"""Reconcile calls in doubt, whose response is missing: look them up; what cannot be looked up waits for a person.
 
-"Absent" is believed only after several delayed reads. A look-up that fails settles nothing.
+"Absent" is final only after several delayed reads. A look-up that fails decides nothing.
 """
 
 from __future__ import annotations
@@ -10,93 +10,96 @@ from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, LmsError, RetryLater, StopJob
 from worker.ledger import intents
-from worker.ledger.intents import Outcome
-from worker.lms.contract import Enrolment, Registered, Unfound
+from worker.ledger.intents import RowOutcome
+from worker.lms.contract import Enrolment, LookupMiss, RemoteRegistration
 from worker.model import CandidateState, RegistrationState, RowStatus
+from worker.registration.context import combined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from worker.ledger.batches import Claim
-    from worker.ledger.intents import Work
-    from worker.lms.contract import FoundCandidate, FoundRegistration
-    from worker.registration.context import Desk
+    from worker.ledger.intents import WorkItem
+    from worker.lms.contract import CandidateLookup, RegistrationLookup
+    from worker.registration.context import JobContext
 
 
-#: What was lost and surely not done is sent again so often in all.
-LONGEST_TRY = 3
+#: Total number of attempts of a call that was lost and certainly not done.
+MAX_TRIES = 3
 
 
-async def doubt_candidate(desk: Desk, claim: Claim, work: Work, lost: AnswerLost) -> None:
-    """Note that the creation of this candidate is in doubt, on the candidate and on the row it was sent for."""
-    turned = intents.candidate_turned(claim, work, CandidateState.IN_DOUBT)
-    await desk.ledger.commit(*turned, intents.settled(claim, work, doubtful(lost)))
+async def mark_candidate_in_doubt(context: JobContext, claim: Claim, work: WorkItem, lost: AnswerLost) -> None:
+    """Record that the creation of this candidate is in doubt, on the candidate and on the row it was sent for."""
+    writes = intents.state_changed(claim, work, work.candidate, CandidateState.IN_DOUBT)
+    await context.ledger.commit(*writes, intents.row_outcome(claim, work, in_doubt_outcome(lost)))
 
 
-async def settle_candidate(desk: Desk, claim: Claim, work: Work) -> str | None:
-    """Look a candidate in doubt up: return their id, or None when it stays in doubt or is new again.
+async def reconcile_candidate(context: JobContext, claim: Claim, work: WorkItem) -> str | None:
+    """Look a candidate in doubt up: return their id, or None when it remains in doubt or is new again.
 
-    When it was surely not created the candidate is `new` again; the caller sees that in the ledger's line.
+    When it was certainly not created the candidate is `new` again; the caller reads that from the ledger.
     """
-    found = await _look_again(desk, work)
+    found = await _find_candidate(context, work)
     if isinstance(found, str):
         ours = work.candidate.job_id == claim.job_id
         known = intents.candidate_created if ours else intents.candidate_found
-        await desk.ledger.commit(*known(claim, work, found))
+        await context.ledger.commit(*known(claim, work, found))
         return found
-    if found is Unfound.ABSENT:
-        await desk.ledger.commit(*intents.candidate_turned(claim, work, CandidateState.NEW))
+    if found is LookupMiss.ABSENT:
+        await context.ledger.commit(*intents.state_changed(claim, work, work.candidate, CandidateState.NEW))
     return None
 
 
-async def _look_again(desk: Desk, work: Work) -> FoundCandidate:
-    found: FoundCandidate = Unfound.NO_LOOKUP
-    for pause in desk.lookup_pauses:
-        await desk.sleep(pause)
+async def _find_candidate(context: JobContext, work: WorkItem) -> CandidateLookup:
+    found: CandidateLookup = LookupMiss.NO_LOOKUP
+    for pause in context.lookup_pauses:
+        await context.sleep(pause)
         try:
-            found = await desk.connector.find_candidate(work.row.candidate, work.candidate.sent_at)
+            found = await context.connector.find_candidate(work.row.candidate, work.candidate.sent_at)
         except (RetryLater, StopJob):
             raise
         except LmsError:
-            found = Unfound.NO_LOOKUP
-        if found is not Unfound.ABSENT:
+            found = LookupMiss.NO_LOOKUP
+        if found is not LookupMiss.ABSENT:
             return found
     return found
 
 
-async def settle_registrations(
-    desk: Desk, claim: Claim, pairs: Sequence[tuple[Work, Enrolment]], lost: AnswerLost
-) -> list[tuple[Work, Enrolment]]:
-    """Mark these rows in doubt, look them up, and return those that surely were not registered."""
-    await desk.ledger.commit(
+async def reconcile_registrations(
+    context: JobContext, claim: Claim, pairs: Sequence[tuple[WorkItem, Enrolment]], lost: AnswerLost
+) -> list[tuple[WorkItem, Enrolment]]:
+    """Mark these rows in doubt, look them up, and return those that certainly were not registered."""
+    await context.ledger.commit(
         *(
             write
             for work, _ in pairs
             for write in (
-                *intents.registration_turned(claim, work, RegistrationState.IN_DOUBT),
-                intents.settled(claim, work, doubtful(lost)),
+                *intents.state_changed(claim, work, work.registration, RegistrationState.IN_DOUBT),
+                intents.row_outcome(claim, work, in_doubt_outcome(lost)),
             )
         )
     )
-    return await look_up_registrations(desk, claim, pairs)
+    return await look_up_registrations(context, claim, pairs)
 
 
 async def look_up_registrations(
-    desk: Desk, claim: Claim, pairs: Sequence[tuple[Work, Enrolment]]
-) -> list[tuple[Work, Enrolment]]:
-    """Look registrations in doubt up, delayed and repeated; return those that are believed absent."""
+    context: JobContext, claim: Claim, pairs: Sequence[tuple[WorkItem, Enrolment]]
+) -> list[tuple[WorkItem, Enrolment]]:
+    """Look registrations in doubt up, delayed and repeated; return those that are absent for certain."""
     waiting = list(pairs)
-    for turn, pause in enumerate(desk.lookup_pauses, start=1):
-        await desk.sleep(pause)
-        found = await _find(desk, waiting)
+    for attempt, pause in enumerate(context.lookup_pauses, start=1):
+        await context.sleep(pause)
+        found = await _find_registrations(context, waiting)
         if found is None:
             return []
-        last = turn == len(desk.lookup_pauses)
-        waiting = await _settle_found(desk, claim, waiting, found)
-        absent = [pair for pair in waiting if found.get(pair[0].row_id) is Unfound.ABSENT]
+        last = attempt == len(context.lookup_pauses)
+        waiting = await _record_found(context, claim, waiting, found)
+        absent = [pair for pair in waiting if found.get(pair[0].row_id) is LookupMiss.ABSENT]
         if last and absent:
-            turned = [intents.registration_turned(claim, work, RegistrationState.NEW) for work, _ in absent]
-            await desk.ledger.commit(*(write for writes in turned for write in writes))
+            writes = (
+                intents.state_changed(claim, work, work.registration, RegistrationState.NEW) for work, _ in absent
+            )
+            await context.ledger.commit(*combined(writes))
             return absent
         waiting = absent
         if not waiting:
@@ -104,51 +107,54 @@ async def look_up_registrations(
     return []
 
 
-async def _find(desk: Desk, waiting: Sequence[tuple[Work, Enrolment]]) -> Mapping[int, FoundRegistration] | None:
+async def _find_registrations(
+    context: JobContext, waiting: Sequence[tuple[WorkItem, Enrolment]]
+) -> Mapping[int, RegistrationLookup] | None:
     try:
-        return await desk.connector.find_registrations([enrolment for _, enrolment in waiting])
+        return await context.connector.find_registrations([enrolment for _, enrolment in waiting])
     except (RetryLater, StopJob):
         raise
     except LmsError:
         return None
 
 
-async def _settle_found(
-    desk: Desk,
+async def _record_found(
+    context: JobContext,
     claim: Claim,
-    waiting: Sequence[tuple[Work, Enrolment]],
-    found: Mapping[int, FoundRegistration],
-) -> list[tuple[Work, Enrolment]]:
+    waiting: Sequence[tuple[WorkItem, Enrolment]],
+    found: Mapping[int, RegistrationLookup],
+) -> list[tuple[WorkItem, Enrolment]]:
     """Record those that were found; return the others."""
     left = []
     for work, enrolment in waiting:
-        what = found.get(work.row_id, Unfound.NO_LOOKUP)
-        if isinstance(what, Registered):
-            # What is in doubt may be what became of a registration that had been there before.
-            what = replace(what, already=what.already or not work.registration.is_being_made)
-            await desk.ledger.commit(*intents.registered(claim, work, outcome_of(what)))
+        registration = found.get(work.row_id, LookupMiss.NO_LOOKUP)
+        if isinstance(registration, RemoteRegistration):
+            # A withdrawal of an older registration may be in doubt, instead of a new registration.
+            existed = registration.existed or not work.registration.is_being_made
+            registration = replace(registration, existed=existed)
+            await context.ledger.commit(*intents.registered(claim, work, confirmed_outcome(registration)))
         else:
             left.append((work, enrolment))
     return left
 
 
-def outcome_of(found: Registered) -> Outcome:
-    """Return what the report says of a registration that the LMS confirms."""
-    status = RowStatus.ALREADY_REGISTERED if found.already else RowStatus.REGISTERED
-    return Outcome(status=status, registration_id=found.registration_id, http_status=found.http_status)
+def confirmed_outcome(found: RemoteRegistration) -> RowOutcome:
+    """Return the outcome of a registration that the LMS confirms."""
+    status = RowStatus.ALREADY_REGISTERED if found.existed else RowStatus.REGISTERED
+    return RowOutcome(status=status, registration_id=found.registration_id, http_status=found.http_status)
 
 
-def given_up(lost: AnswerLost, tries: int) -> Outcome:
-    """Return what the report says of a row that was sent several times, lost each time and never done."""
-    return Outcome(
+def gave_up_outcome(lost: AnswerLost, tries: int) -> RowOutcome:
+    """Return the outcome of a row that was sent several times, lost each time and never done."""
+    return RowOutcome(
         status=RowStatus.NOT_ATTEMPTED,
-        error=f"Sent {tries} times, lost each time and not found at the LMS; resume the job to try again",
+        error=f"Sent {tries} times without an answer, and not found at the LMS; resume the job to try again",
         code="answer_lost",
         http_status=lost.status,
     )
 
 
-def doubtful(lost: AnswerLost) -> Outcome:
-    """Return what the report says of a row whose answer was lost, until a look-up or a person settles it."""
-    error = f"{lost}. Look for them at the LMS, then use `roster resolve`"
-    return Outcome(status=RowStatus.IN_DOUBT, error=error, code=lost.code, http_status=lost.status)
+def in_doubt_outcome(lost: AnswerLost) -> RowOutcome:
+    """Return the outcome of a row whose answer was lost, until a look-up or a person resolves it."""
+    error = f"{lost}. Check it at the LMS, then use `roster resolve`"
+    return RowOutcome(status=RowStatus.IN_DOUBT, error=error, code=lost.code, http_status=lost.status)

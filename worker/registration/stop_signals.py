@@ -1,4 +1,4 @@
-"""What a worker keeps an eye on while it has a batch: what a person asked for, whose turn it is, its own end."""
+"""Watch for reasons to stop a batch: a person's request, other jobs that wait, the end of this process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.errors import LedgerError, RosterError
+from worker.intake.storage import estimate_rows
 from worker.ledger import jobs, queue, rows
-from worker.model import AT_WORK, RowStatus
+from worker.model import RowStatus
 from worker.registration.context import Stopped
 
 if TYPE_CHECKING:
@@ -20,62 +21,64 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
 
-#: How often to look what a person asked for (seconds).
-LOOK_SECONDS = 0.5
-#: How often to count, and to look whether a shorter job waits: a batch then gives way (seconds).
+#: How often the job's state is read (seconds).
+POLL_SECONDS = 0.5
+#: How often rows are counted, and waiting jobs checked, to which a batch then yields (seconds).
 COUNT_SECONDS = 2.0
-#: After so long it gives way in any case (seconds).
-LONGEST_TURN_SECONDS = 300.0
+#: Maximum time until a batch yields in any case (seconds).
+MAX_TIME_SLICE_SECONDS = 300.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Attention:
-    """Looks up from a job now and then."""
+class StopSignals:
+    """Polls for reasons to stop a job, and reports its progress."""
 
     ledger: Ledger
     job_id: int
-    #: Whether this process was told to end.
-    ending: Callable[[], bool]
-    #: Told how many of the job's rows are settled, of how many.
+    #: Whether this process is shutting down.
+    is_shutting_down: Callable[[], bool]
+    #: Called with the number of the job's rows with an outcome, and of all rows.
     progress: Callable[[int, int], None] = lambda _done, _total: None
-    _began: float = field(default_factory=time.monotonic)
-    _asked: RosterError | None = None
+    _started_at: float = field(default_factory=time.monotonic)
+    _reason: RosterError | None = None
 
-    def stopping(self) -> RosterError | None:
+    def stop_reason(self) -> RosterError | None:
         """Return why nothing more may be sent, if so."""
-        return Stopped("this worker was told to end") if self.ending() else self._asked
+        return Stopped("this worker is shutting down") if self.is_shutting_down() else self._reason
 
     @asynccontextmanager
-    async def paid(self, *, in_turn: bool = True) -> AsyncIterator[None]:
-        """Look up every second while the block runs; what cannot be done by halves is not `in_turn`."""
-        self._began, self._asked = time.monotonic(), None
-        looking = asyncio.create_task(self._keep_looking(in_turn=in_turn))
+    async def watching(self, *, may_yield: bool = True) -> AsyncIterator[None]:
+        """Poll while the block runs; work that must not be interrupted is not `may_yield`."""
+        self._started_at, self._reason = time.monotonic(), None
+        polling = asyncio.create_task(self._poll(may_yield=may_yield))
         try:
             yield
         finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
 
-    async def _keep_looking(self, *, in_turn: bool) -> None:
+    async def _poll(self, *, may_yield: bool) -> None:
         counted = time.monotonic()
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            # A ledger that is away for a moment is the commits' trouble, not ours.
+            await asyncio.sleep(POLL_SECONDS)
+            # A ledger that is unavailable for a moment fails the commits, which handle it.
             with suppress(LedgerError):
-                await self.ledger.look(self._look)
-                if in_turn and time.monotonic() - counted > COUNT_SECONDS:
+                await self.ledger.query(self._check_state)
+                if may_yield and time.monotonic() - counted > COUNT_SECONDS:
                     counted = time.monotonic()
-                    self.progress(*await self.ledger.look(self._count))
+                    self.progress(*await self.ledger.query(self._check_waiting_jobs))
 
-    def _look(self, tx: Transaction) -> None:
-        """Look at what a person asked for."""
+    def _check_state(self, tx: Transaction) -> None:
+        """Stop when the job is no longer running."""
         state = jobs.state_of(tx, self.job_id)
-        if state not in AT_WORK:
-            self._asked = Stopped(f"the job is {state or 'gone'}")
+        if state is None or not state.is_sending:
+            self._reason = Stopped(f"the job is {state or 'gone'}")
 
-    def _count(self, tx: Transaction) -> tuple[int, int]:
-        """Look whose turn it is, and return how many of the job's rows are settled, of how many."""
-        if time.monotonic() - self._began > LONGEST_TURN_SECONDS or queue.others_wait(tx, self.job_id):
-            self._asked = self._asked or Stopped("it is another job's turn")
-        tally = rows.tally(tx, self.job_id)
+    def _check_waiting_jobs(self, tx: Transaction) -> tuple[int, int]:
+        """Stop when other jobs should run; return the number of the job's rows with an outcome, and of all rows."""
+        if time.monotonic() - self._started_at > MAX_TIME_SLICE_SECONDS or queue.shorter_job_waits(
+            tx, self.job_id, estimate_rows
+        ):
+            self._reason = self._reason or Stopped("yielding to another job")
+        tally = rows.count_rows(tx, self.job_id)
         return tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED], tally.total

@@ -1,4 +1,4 @@
-"""Bring people who are on the LMS already up to date before they are registered (`--update-existing`)."""
+"""Update people who exist at the LMS already before they are registered (`--update-existing`)."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from typing import TYPE_CHECKING
 
 from worker.errors import RetryLater
 from worker.model import Action
-from worker.registration.action_rules import a_deed
-from worker.registration.actions import BUSY, Doing
-from worker.registration.candidates import PATIENCE_SECONDS, POLL_SECONDS
+from worker.registration.action_rules import action_request_for
+from worker.registration.actions import BUSY, ActionRunner
+from worker.registration.candidates import MAX_WAIT_SECONDS, POLL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.ledger.batches import Claim
-    from worker.ledger.intents import Work
-    from worker.registration.context import Desk
+    from worker.ledger.intents import WorkItem
+    from worker.registration.context import JobContext
 
 
-async def refresh(
-    desk: Desk, claim: Claim, ready: Sequence[tuple[Work, str]]
-) -> tuple[list[tuple[Work, str]], BaseException | None]:
-    """Bring people who were there before up to date, once each; return who may go on, and what stood in the way.
+async def update_existing_people(
+    context: JobContext, claim: Claim, ready: Sequence[tuple[WorkItem, str]]
+) -> tuple[list[tuple[WorkItem, str]], BaseException | None]:
+    """Update people who existed before, once each; return the rows to register, and the error that blocks others.
 
-    Who cannot be brought up to date is not registered either: a row that reads done is done as a whole.
+    A person who cannot be updated is not registered either: a row counts as done only as a whole.
     """
     left = []
-    trouble: BaseException | None = None
-    for work, who in ready:
-        ours = work.candidate.id in desk.created or work.candidate.job_id == claim.job_id
-        if ours or await _is_up_to_date(desk, work):
-            left.append((work, who))
-        elif not work.candidate.mine:
-            trouble = RetryLater(1.0, BUSY)
+    error: BaseException | None = None
+    for work, candidate_id in ready:
+        ours = work.candidate.id in context.created or work.candidate.job_id == claim.job_id
+        if ours or await _is_up_to_date(context, work):
+            left.append((work, candidate_id))
+        elif not work.candidate.is_claimed:
+            error = RetryLater(1.0, BUSY)
         else:
-            refreshing = Doing(desk, claim, settles=False)
-            (ended,) = await refreshing.all_of([(work, a_deed(desk, work, who, Action.UPDATE))])
-            trouble = trouble or ended
-            if refreshing.is_updated(work):
-                desk.refreshed.add(work.candidate.id)
-                left.append((work, who))
-    return left, trouble
+            runner = ActionRunner(context, claim, records_outcome=False)
+            (ended,) = await runner.run([(work, action_request_for(context, work, candidate_id, Action.UPDATE))])
+            error = error or ended
+            if runner.is_updated(work):
+                context.updated.add(work.candidate.id)
+                left.append((work, candidate_id))
+    return left, error
 
 
-async def _is_up_to_date(desk: Desk, work: Work) -> bool:
-    """Tell whether they were brought up to date by this process; wait a while for another batch that is at it."""
+async def _is_up_to_date(context: JobContext, work: WorkItem) -> bool:
+    """Return whether this process has updated the person; wait a while for another batch that is doing it."""
     waited = 0.0
-    while not work.candidate.mine and work.candidate.id not in desk.refreshed and waited < PATIENCE_SECONDS:
-        await desk.sleep(POLL_SECONDS)
+    while not work.candidate.is_claimed and work.candidate.id not in context.updated and waited < MAX_WAIT_SECONDS:
+        await context.sleep(POLL_SECONDS)
         waited += POLL_SECONDS
-    return work.candidate.id in desk.refreshed
+    return work.candidate.id in context.updated

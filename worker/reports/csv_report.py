@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker.errors import UsageError
-from worker.intake.text import guard
+from worker.intake.text import escape_formula
 from worker.model import RowStatus
 from worker.reports.lines import OUR_COLUMNS, ReportLine, lay_out
 
@@ -25,7 +25,7 @@ class CsvReport:
 
     def write(self, own: Sequence[str], ours: Sequence[str | int]) -> None:
         """Write one line; whole numbers need no guard."""
-        self._writer.writerow([guard(cell) if isinstance(cell, str) else cell for cell in (*own, *ours)])
+        self._writer.writerow([escape_formula(cell) if isinstance(cell, str) else cell for cell in (*own, *ours)])
 
 
 @contextmanager
@@ -61,22 +61,22 @@ def _ends_in_our_columns(head: str, delimiter: str) -> bool:
 COLUMNS = ("_row", "_status", "_error", "_candidate_id", "_registration_id", "_resolve")
 
 
-def write_doubtful(path: Path, headings: Sequence[str], lines: Callable[[], Iterator[ReportLine]]) -> int:
+def write_unconfirmed(path: Path, headings: Sequence[str], lines: Callable[[], Iterator[ReportLine]]) -> int:
     """Write the rows in doubt to a new file and return how many; raises UsageError when that cannot be."""
     if path.suffix.casefold() != ".csv":
         raise UsageError(f"{path}: the list is a CSV; give a name that ends in .csv")
     if path.exists():
         raise UsageError(f"{path} is there already, perhaps with answers in it; give another name")
-    doubtful = [line for line in lines() if line.status is RowStatus.IN_DOUBT]
-    if not doubtful:
+    unconfirmed = [line for line in lines() if line.status is RowStatus.IN_DOUBT]
+    if not unconfirmed:
         raise UsageError("No row of this job is in doubt: there is nothing to fill in")
-    layout = lay_out(headings, doubtful)
+    layout = lay_out(headings, unconfirmed)
     own = (*layout.own, *COLUMNS)
     try:
         with csv_report(path, own) as report:
-            for line in doubtful:
+            for line in unconfirmed:
                 ours = (line.row, line.status.value, line.error, line.candidate_id, line.registration_id, "")
                 report.write(layout.own_cells(line.cells), ours)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}; choose another place") from None
-    return len(doubtful)
+    return len(unconfirmed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from worker.ledger import jobs, rows
+from worker.ledger import jobs, rows, verify
 from worker.ledger.database import now
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def summarise(tx: Transaction, job: Job) -> Summary:
     """Return a job's totals as they are now; they balance, or the summary cannot be made."""
-    tally = rows.tally(tx, job.id)
+    tally = rows.count_rows(tx, job.id)
     ended = job.finished_at or now()
     return Summary(
         job=job.id,
@@ -42,7 +42,7 @@ def summarise(tx: Transaction, job: Job) -> Summary:
         reason=job.reason,
         not_before=_time(job.not_before) if job.state is JobState.WAITING else None,
         warnings=tuple(job.notes),
-        verified=rows.count_verdicts(tx, job.id) if job.verified_at else None,
+        verified=verify.count_verdicts(tx, job.id) if job.verified_at else None,
     )
 
 

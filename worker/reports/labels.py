@@ -1,102 +1,201 @@
-"""The plain words of a report: what a status and a state mean, and what to do next. Knows no file format."""
+"""What people read for a row's status and a job's state, and what to do next. The one table of both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from worker.model import DONE, JobState, RowStatus, Verdict
+from worker.model import JobState, RowStatus, Verdict
 from worker.reports.kinds import ReportKind
 from worker.reports.lines import Summary, stamp
 
-#: The rows of `<roster>.failed.csv`: not done, and worth dropping again. `skipped` is not among them: the row that
-#: it repeats carries its outcome, and stands in the file itself when it failed.
-NOT_DONE_IN_FAILED = frozenset(RowStatus) - DONE - {RowStatus.SKIPPED}
+#: A class of the page's style sheet.
+Tone = Literal["good", "bad", "warn", "busy", "quiet"]
 
-STATUS_MEANS = {
-    RowStatus.REGISTERED: "Registered on the course by this job.",
-    RowStatus.ALREADY_REGISTERED: "Was registered on the course before; nothing was sent twice.",
-    RowStatus.APPROVED: "The registration was approved.",
-    RowStatus.COMPLETED: "The registration was marked as completed.",
-    RowStatus.WITHDRAWN: "The registration was withdrawn.",
-    RowStatus.UPDATED: "The candidate was updated.",
-    RowStatus.DEACTIVATED: "The candidate was deactivated.",
-    RowStatus.INVALID: "We refused the row before anything was sent; `_error` says why.",
-    RowStatus.REJECTED: "The LMS refused the row; `_error` has its words.",
-    RowStatus.IN_DOUBT: "A call was sent and nobody knows whether it had its effect; it is not repeated blindly.",
-    RowStatus.NOT_ATTEMPTED: "Nothing was sent for the row.",
-    RowStatus.SKIPPED: "Repeats an earlier row of this roster, which carries the outcome.",
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateInfo:
+    """How a job's state is shown."""
+
+    label: str
+    meaning: str
+    tone: Tone
+    #: A sign next to the label, for those who do not see the colour.
+    sign: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusInfo(StateInfo):
+    """How a row's status is shown."""
+
+    #: The background in the workbook: light enough for black text.
+    fill: str
+    #: The colour on a terminal.
+    colour: Literal["green", "red", "yellow", "blue"]
+
+
+def _done(label: str, meaning: str) -> StatusInfo:
+    return StatusInfo(label=label, meaning=meaning, tone="good", sign="✓", fill="#E2F0D9", colour="green")
+
+
+STATUS_INFO = {
+    RowStatus.REGISTERED: _done("Registered", "Registered on the course by this job."),
+    RowStatus.ALREADY_REGISTERED: _done("Already registered", "Already registered; nothing was sent."),
+    RowStatus.APPROVED: _done("Approved", "The registration was approved."),
+    RowStatus.COMPLETED: _done("Completed", "The registration was marked as completed."),
+    RowStatus.WITHDRAWN: _done("Withdrawn", "The registration was withdrawn."),
+    RowStatus.UPDATED: _done("Updated", "The person's data was updated."),
+    RowStatus.DEACTIVATED: _done("Deactivated", "The person was deactivated."),
+    RowStatus.INVALID: StatusInfo(
+        label="Invalid",
+        meaning="The row has an error and was not sent.",
+        tone="bad",
+        sign="!",
+        fill="#FCE4D6",
+        colour="red",
+    ),
+    RowStatus.REJECTED: StatusInfo(
+        label="Rejected by the LMS",
+        meaning="The LMS rejected the row.",
+        tone="bad",
+        sign="!",
+        fill="#F8CBAD",
+        colour="red",
+    ),
+    RowStatus.IN_DOUBT: StatusInfo(
+        label="Unconfirmed",
+        meaning="Sent, but no answer came back. Not retried until it is confirmed.",
+        tone="warn",
+        sign="?",
+        fill="#FFE699",
+        colour="yellow",
+    ),
+    RowStatus.NOT_ATTEMPTED: StatusInfo(
+        label="Not sent",
+        meaning="Nothing was sent for this row.",
+        tone="quiet",
+        sign="○",
+        fill="#E7E6E6",
+        colour="yellow",
+    ),
+    RowStatus.SKIPPED: StatusInfo(
+        label="Duplicate",
+        meaning="Duplicate of an earlier row of this roster, which has the outcome.",
+        tone="quiet",
+        sign="=",
+        fill="#DDEBF7",
+        colour="blue",
+    ),
 }
 
-STATE_MEANS = {
-    JobState.UPLOADED: "The roster is kept and not yet read.",
-    JobState.VALIDATING: "The roster is being read and checked.",
-    JobState.INVALID: "The roster must be mended; nothing was sent.",
-    JobState.SCHEDULED: "The job waits for its time.",
-    JobState.QUEUED: "The job waits for its turn.",
-    JobState.RUNNING: "The job is at work; this report says how far it is.",
-    JobState.WAITING: "The LMS asked for a pause; the job goes on by itself.",
-    JobState.PAUSED: "Somebody paused the job.",
-    JobState.HELD: "The job stopped and waits for a person.",
-    JobState.CANCELLING: "The job is being cancelled; calls in flight finish.",
-    JobState.CANCELLED: "The job was cancelled.",
-    JobState.SUCCEEDED: "Every row is done.",
-    JobState.COMPLETED_WITH_ERRORS: "The job has ended, and some rows are not done.",
-    JobState.FAILED: "The job stopped and will not go on; rows without an outcome were not attempted.",
-}
 
-_GOES_ON = {JobState.QUEUED, JobState.RUNNING, JobState.WAITING, JobState.SCHEDULED, JobState.CANCELLING}
+def _state(label: str, meaning: str, tone: Tone, sign: str) -> StateInfo:
+    return StateInfo(label=label, meaning=meaning, tone=tone, sign=sign)
+
+
+STATE_INFO = {
+    JobState.UPLOADED: _state("Received", "The roster is saved and will be read in a moment.", "busy", "…"),
+    JobState.VALIDATING: _state("Reading", "The roster is being read and checked.", "busy", "…"),
+    JobState.INVALID: _state("File rejected", "Nothing was sent. The roster must be fixed first.", "bad", "!"),
+    JobState.SCHEDULED: _state("Scheduled", "The job starts at its scheduled time.", "quiet", "◷"),
+    JobState.QUEUED: _state("Queued", "The job starts as soon as a worker is free.", "busy", "…"),
+    JobState.RUNNING: _state("Running", "The rows are being sent.", "busy", "▸"),
+    JobState.WAITING: _state("Waiting", "The LMS asked for a pause. The job resumes automatically.", "warn", "◷"),
+    JobState.PAUSED: _state("Paused", "Nothing is sent until someone resumes the job.", "warn", "‖"),
+    JobState.HELD: _state("Action needed", "Stopped automatically. Fix the cause, then resume.", "bad", "!"),
+    JobState.CANCELLING: _state("Cancelling", "Calls in progress finish; nothing new is sent.", "warn", "…"),
+    JobState.CANCELLED: _state("Cancelled", "The remaining rows were not sent.", "quiet", "✕"),
+    JobState.SUCCEEDED: _state("Completed", "Every row is done.", "good", "✓"),
+    JobState.COMPLETED_WITH_ERRORS: _state(
+        "Completed with errors", "The job has ended, and some rows are not done.", "warn", "!"
+    ),
+    JobState.FAILED: _state(
+        "Failed", "The job stopped and does not resume by itself. The remaining rows were not sent.", "bad", "!"
+    ),
+}
 
 
 def next_steps(summary: Summary, failed_csv: str) -> tuple[str, ...]:
-    """Return what a person should do now, most urgent first; never empty."""
+    """Return what a person should do now, most urgent first; empty when nothing can be done."""
     steps = [*_for_the_job(summary), *_for_the_rows(summary, failed_csv)]
-    return tuple(steps) or ("Nothing: there is nothing left to do.",)
+    if not steps and summary.total and not summary.not_done:
+        steps = ["All rows are done."]
+    return tuple(steps)
 
 
 def _for_the_job(summary: Summary) -> list[str]:
+    job = summary.job
     if summary.state is JobState.WAITING and summary.not_before is not None:
-        return [f"Nothing yet: the job goes on by itself at {stamp(summary.not_before)}."]
-    if summary.state in _GOES_ON:
-        return [f"Nothing yet: the job has not ended. `roster report {summary.job}` writes the report again."]
+        return [f"Nothing yet: the job resumes automatically at {stamp(summary.not_before)}."]
+    if summary.state.is_moving:
+        return [f"Nothing yet: the job has not ended. Run `roster report {job}` to write the report again."]
     if summary.state is JobState.HELD:
-        return [f"Mend what stopped the job (see the reason above), then `roster resume {summary.job}`."]
+        return [f"Fix what stopped the job (see the reason above), then run `roster resume {job}`."]
     if summary.state is JobState.INVALID:
-        return ["Mend the roster (or the options) as the message says, then drop it again; nothing was sent."]
+        return ["Nothing was sent. Fix the file (or the options) as described above and run it again."]
     if summary.state is JobState.PAUSED:
-        return [f"`roster resume {summary.job}` lets the job go on."]
+        return [f"Run `roster resume {job}` to continue the job."]
     return []
 
 
 def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
-    counts = summary.by_status
+    counts, job = summary.by_status, summary.job
     steps = []
-    if doubtful := counts.get(RowStatus.IN_DOUBT, 0):
+    if unconfirmed := counts.get(RowStatus.IN_DOUBT, 0):
         steps.append(
-            f"{_rows(doubtful)} in doubt: look each person up in the LMS, then say what you found with "
-            f"`roster resolve {summary.job} ROW --registration-id ID` (or `--candidate-id ID`, or `--absent`)."
+            f"{_rows(unconfirmed, 'is', 'are')} unconfirmed: look up each person in the LMS, then say what you "
+            f"found with `roster resolve {job} ROW --registration-id ID` (or `--candidate-id ID`, or `--absent`)."
         )
-    if faulty := counts.get(RowStatus.INVALID, 0) + counts.get(RowStatus.REJECTED, 0):
+    if rejected := counts.get(RowStatus.INVALID, 0) + counts.get(RowStatus.REJECTED, 0):
         steps.append(
-            f"{_rows(faulty)} refused: mend the cells in {failed_csv} (its `_error` column says what is wrong) and "
-            "drop that file as it is. What is done already is not sent again."
+            f"{_rows(rejected, 'was', 'were')} rejected. Fix {'it' if rejected == 1 else 'them'} in {failed_csv} "
+            "(see the `_error` column), then run that file. Rows already done are not sent again."
         )
     if differing := (summary.verified or {}).get(Verdict.DIFFERS, 0):
         file = next(
             (path for path in summary.reports if path.endswith(f".{ReportKind.DIFFERS}")), "the .differs.csv"
         )
         steps.append(
-            f"{_rows(differing)} otherwise at the LMS than said here: see {file} (its `_error` column says how). "
-            "Drop that file with `--again` where it should be as the rows say; by itself nothing is sent."
+            f"{_rows(differing, 'differs', 'differ')} from the LMS: see {file} (its `_error` column says how). "
+            "To change the LMS back, run that file with `--again`; nothing is sent automatically."
         )
-    if counts.get(RowStatus.NOT_ATTEMPTED, 0) and summary.state in {JobState.CANCELLED, JobState.FAILED}:
-        steps.append(f"`roster retry {summary.job}` sends the rows that were never sent.")
+    if counts.get(RowStatus.NOT_ATTEMPTED, 0) and summary.state.has_ended and summary.state is not JobState.INVALID:
+        steps.append(f"Run `roster retry {job}` to send the rows that were not sent.")
     return steps
 
 
-def verified_in_words(verified: Mapping[Verdict, int]) -> str:
-    """Return what reading the done rows back at the LMS showed."""
-    return ", ".join(f"{verified.get(verdict, 0):,} {verdict.value.replace('_', ' ')}" for verdict in Verdict)
+def _rows(count: int, one: str, several: str) -> str:
+    return f"{counted(count, 'row')} {one if count == 1 else several}"
 
 
-def _rows(count: int) -> str:
-    return "1 row is" if count == 1 else f"{count:,} rows are"
+def verdict_counts(verified: Mapping[Verdict, int]) -> str:
+    """Return what comparing the done rows with the LMS showed: `40 confirmed, 2 differ`."""
+    shown = {
+        Verdict.CONFIRMED: ("confirmed", "confirmed"),
+        Verdict.DIFFERS: ("differs", "differ"),
+        Verdict.CANNOT_BE_VERIFIED: ("cannot be verified", "cannot be verified"),
+    }
+    counts = [
+        f"{verified[verdict]:,} {one if verified[verdict] == 1 else several}"
+        for verdict, (one, several) in shown.items()
+        if verified.get(verdict, 0)
+    ]
+    return ", ".join(counts) or "no row"
+
+
+_PLURALS = {"person": "people", "batch": "batches"}
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 row`, `1,200 rows`, `2 people`."""
+    return f"{count:,} {noun if count == 1 else _PLURALS.get(noun, f'{noun}s')}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration for people: `1 h 2 min`, `3 min 5 s`, `0.8 s`."""
+    if seconds < 10:  # noqa: PLR2004 - below that a tenth matters
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -44,7 +44,7 @@ class ReportLine:
     status: RowStatus
     #: All problems of the row, in plain sentences.
     error: str = ""
-    #: Codes of `codes.py`; several stand with `SEVERAL` between them.
+    #: Codes of `codes.py`; several stand with `SEPARATOR` between them.
     error_code: str = ""
     #: The headings at fault as they stand in the roster; several likewise.
     column: str = ""
@@ -114,6 +114,16 @@ class Summary:
         rows = sum(self.by_status.values())
         if rows != self.total:
             raise ValueError(f"the books do not balance: {self.total} rows, {rows} outcomes")
+
+    @property
+    def done(self) -> int:
+        """Return the number of rows that are done."""
+        return sum(count for status, count in self.by_status.items() if status.is_done)
+
+    @property
+    def not_done(self) -> int:
+        """Return the number of rows that are neither done nor duplicates."""
+        return sum(count for status, count in self.by_status.items() if status.is_open)
 
     def to_json(self) -> dict[str, object]:
         """Return the summary as the contract has it: its keys, in its order, then those that we add."""

@@ -9,9 +9,9 @@ from xlsxwriter.worksheet import Worksheet
 from worker.model import RowStatus
 from worker.reports.codes import explain
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import STATE_MEANS, STATUS_MEANS, next_steps, verified_in_words
+from worker.reports.labels import STATE_INFO, STATUS_INFO, duration_text, next_steps, verdict_counts
 from worker.reports.lines import Summary, stamp
-from worker.reports.workbook_format import FILLS, Looks, checked, write_number, write_text
+from worker.reports.workbook_format import Looks, checked, write_number, write_text
 
 #: Of the three columns: a name, a number, what there is to say.
 _WIDTHS = (30, 14, 96)
@@ -100,7 +100,7 @@ def write_codes(sheet: Worksheet, looks: Looks, codes: Mapping[str, int]) -> Non
 def _about(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "Job", str(summary.job)
     yield "Connection", summary.connection
-    yield "State", STATE_MEANS[summary.state]
+    yield "State", STATE_INFO[summary.state].meaning
     if summary.reason:
         yield "Reason", summary.reason
     if summary.not_before is not None:
@@ -110,16 +110,17 @@ def _about(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.finished_at is not None:
         yield "Finished", stamp(summary.finished_at)
     if summary.verified is not None:
-        yield "Verified", verified_in_words(summary.verified)
+        yield "Verified", verdict_counts(summary.verified)
     if summary.duration_seconds is not None:
-        yield "Duration", _spoken(summary.duration_seconds)
+        yield "Duration", duration_text(summary.duration_seconds)
 
 
 def _write_counts(page: _Page, summary: Summary) -> None:
     page.title("The rows")
     page.headings("Status", "Rows", "What it means")
     for status in RowStatus:
-        page.line(status.value, summary.by_status.get(status, 0), STATUS_MEANS[status], FILLS[status])
+        info = STATUS_INFO[status]
+        page.line(status.value, summary.by_status.get(status, 0), info.meaning, info.fill)
     page.line("total", summary.total, "Every row of the roster is counted in exactly one line above.")
 
 
@@ -130,7 +131,7 @@ def _work(summary: Summary) -> Iterator[tuple[str, str | int]]:
     for operation, number in summary.calls.items():
         yield f"    {operation}", number
     yield "Answers “slow down”", summary.rate_limited
-    yield "Waited for the LMS", _spoken(summary.waited_seconds)
+    yield "Waited for the LMS", duration_text(summary.waited_seconds)
     yield "Batches cut in two", summary.bisected_batches
 
 
@@ -140,12 +141,3 @@ def _warnings(summary: Summary, columns_left_out: int) -> list[str]:
     csv = file_name(summary.roster, ReportKind.RESULTS)
     wide = f"The roster is wider than a worksheet: see {csv} for its last {columns_left_out:,} columns."
     return [*summary.warnings, wide]
-
-
-def _spoken(seconds: float) -> str:
-    """Return a duration as people say it: `1 h 2 min`, `3 min 5 s`, `0.8 s`."""
-    if seconds < 10:  # noqa: PLR2004 - below that a tenth is worth saying
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -12,11 +12,11 @@ from pathlib import Path
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
 
-from worker.intake.text import guard
-from worker.model import DONE
+from worker.intake.text import escape_formula
+from worker.reports.labels import STATUS_INFO
 from worker.reports.lines import OUR_COLUMNS, SEVERAL, Layout, ReportLine, Summary
 from worker.reports.summary_sheets import write_codes, write_summary
-from worker.reports.workbook_format import AT_FAULT, FILLS, Looks, Sink, checked, write_number, write_text
+from worker.reports.workbook_format import AT_FAULT, Looks, Sink, checked, write_number, write_text
 
 #: Excel's 1,048,576 less the headings.
 ROWS_PER_SHEET = 1_048_575
@@ -53,7 +53,8 @@ class ResultsWorkbook:
         values = (*own[: len(self._own)], *line.ours)
         if self._number == 1 and self._row <= _MEASURED:
             self._measure(values)
-        self._write_values(values, None if line.status in DONE else FILLS[line.status], self._marks(line))
+        fill = None if line.status.is_done else STATUS_INFO[line.status].fill
+        self._write_values(values, fill, self._marks(line))
 
     def finish(self, summary: Summary, codes: Mapping[str, int]) -> None:
         """Write the sheets that need to know the end."""
@@ -71,14 +72,14 @@ class ResultsWorkbook:
             if not isinstance(value, str):
                 write_number(sheet, row, column, value, plain)
             elif column in marks:
-                marked = look(marks[column], quoted=guard(value) != value, strong=True)
+                marked = look(marks[column], quoted=escape_formula(value) != value, strong=True)
                 write_text(sheet, row, column, value, marked)
             elif value or plain:
-                write_text(sheet, row, column, value, plain if guard(value) == value else quoted)
+                write_text(sheet, row, column, value, plain if escape_formula(value) == value else quoted)
 
     def _marks(self, line: ReportLine) -> dict[int, str]:
         """Return the cells that stand out, each with its fill: the status, and the cells at fault."""
-        marks = {len(self._own) + _STATUS: FILLS[line.status]}
+        marks = {len(self._own) + _STATUS: STATUS_INFO[line.status].fill}
         if line.column:
             faulty = [heading for heading in line.column.split(SEVERAL) if heading in self._own]
             marks |= {self._own.index(heading): AT_FAULT for heading in faulty}

@@ -10,7 +10,6 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from worker import errors
-from worker.model import DONE, RowStatus
 
 #: Excel's limit for one cell, in UTF-16 units.
 MAX_TEXT = 32_767
@@ -59,15 +58,6 @@ def fitting(text: str) -> str:
     return raw[: 2 * (MAX_TEXT - len(note))].decode("utf-16-le", errors="ignore") + note
 
 
-_GREEN = "#E2F0D9"
-#: Light enough for black text; the status stands in words beside it.
-FILLS = dict.fromkeys(DONE, _GREEN) | {
-    RowStatus.INVALID: "#FCE4D6",
-    RowStatus.REJECTED: "#F8CBAD",
-    RowStatus.IN_DOUBT: "#FFE699",
-    RowStatus.NOT_ATTEMPTED: "#E7E6E6",
-    RowStatus.SKIPPED: "#DDEBF7",
-}
 #: A cell at fault; strong, for it may be empty and must be seen all the same.
 AT_FAULT = "#FF9C9C"
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from worker import errors
-from worker.model import ENDED, RowStatus
+from worker.model import RowStatus
 from worker.reports.atomic_write import publish, staging
 from worker.reports.csv_report import csv_report, is_ours
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import NOT_DONE_IN_FAILED
 from worker.reports.lines import SEVERAL, Layout, ReportLine, Summary, lay_out
 
 
@@ -97,7 +96,7 @@ def _write_lines(
             own = layout.own_cells(line.cells)
             results.write(own, line.ours)
             book.write(own, line)
-            if line.status in NOT_DONE_IN_FAILED:
+            if line.status.is_open:
                 failed.write(own, line.ours)
                 tally.some.add(ReportKind.FAILED)
             if line.differs:
@@ -114,7 +113,7 @@ def _balanced(summary: Summary, written: Counter[RowStatus]) -> Summary:
     While a job is at work its rows change between two reads; a row more or less is never right.
     """
     counts = Counter({status: count for status, count in summary.by_status.items() if count})
-    if written.total() != summary.total or (summary.state in ENDED and written != counts):
+    if written.total() != summary.total or (summary.state.has_ended and written != counts):
         raise errors.RosterError(
             f"The report of job {summary.job} does not balance: {summary.total} rows counted "
             f"({_said(counts)}), {written.total()} lines to write ({_said(written)}). No report was written. "

@@ -1,38 +1,34 @@
-"""The embedded mode: work a job off in this process, without a broker. Drives the same functions as the tasks.
+"""Run one job in this process, without a broker: what `roster run` does. The workers' batch loop, for one job.
 
-One job at a time, several batches of it at once, the canary of each course alone. Everything that matters is in the
-ledger; this loop may be killed at any moment and started again.
+Everything that matters is in the ledger; the process may be killed at any moment and the job run again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from worker import bootstrap
-from worker.errors import RetryLater, RosterError, StopJob, UsageError
+from worker.errors import RetryLater, StopJob, UsageError
 from worker.jobs import advance, completion, lifecycle, planning
 from worker.ledger import batches, jobs
 from worker.ledger.database import now
-from worker.model import AT_WORK, Driver, JobState
-from worker.registration.batch import BatchEnd, run_batch
-from worker.registration.breaker import Patience
-from worker.registration.context import Desk, Stopped
-from worker.registration.counters import Books
+from worker.model import SENDING, Driver, JobState
+from worker.registration.context import Stopped
+from worker.runtime.batch_loop import run_batches, startable
+from worker.runtime.session import JobSession, open_session
 
 if TYPE_CHECKING:
-    from worker import settings
     from worker.bootstrap import Services
     from worker.ledger.batches import OpenBatch
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
-    from worker.lms.http import Door
+    from worker.registration.batch import BatchEnd
+    from worker.settings import Connection
 
-#: Batches at work at the same time: while one ends, the next keeps the line busy.
-BATCHES_AT_ONCE = 3
-#: How often the loop looks at what a person asked for (seconds).
+#: How often a waiting job checks what a person asked for (seconds).
 POLL_SECONDS = 0.3
 #: A shorter pause does not show in the job's state (seconds).
 NOTICED_SECONDS = 1.0
@@ -40,182 +36,150 @@ NOTICED_SECONDS = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class Runner:
-    """One job at work in this process."""
+    """One job that runs in this process."""
 
     services: Services
     job_id: int
-    connection: settings.Connection
-    #: In which state the job was found; None for whatever it is.
-    seen: JobState | None = None
+    connection: Connection
+    #: The state in which the job was last seen; it is not run from another one. None for any.
+    expected_state: JobState | None = None
     #: Set when a person interrupts this process.
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
-    #: Told each change of the job's state, in a plain sentence.
-    tell: Callable[[str], None] = lambda _: None
-    desk: Desk = field(init=False)
-    door: Door = field(init=False)
-    patience: Patience = field(default_factory=Patience)
-    books: Books = field(init=False)
-    _asked: JobState | None = None
+    #: Called with each change of the job's state, in a sentence.
+    on_change: Callable[[str], None] = lambda _: None
+    session: JobSession = field(init=False)
 
-    async def work_off(self) -> Job:
-        """Work the job off as far as it goes now and return it as it then stands.
+    async def run(self) -> Job:
+        """Run the job as far as it can go now and return it as it then is.
 
-        Raises UsageError when another process is at work on it.
+        Raises UsageError when another process works on it.
         """
-        wire = bootstrap.open_wire(self.services, self.connection)
-        self.door = bootstrap.open_door(wire, self.job_id)
-        self.books = Books(
-            ledger=self.services.ledger,
-            job_id=self.job_id,
-            door=self.door,
-            pace_memory=bootstrap.pace_memory(self.connection),
-        )
+        ledger, lms_session = self.services.ledger, bootstrap.open_lms_session(self.services, self.connection)
         try:
-            await self._prepare()
-            await self._drive()
-        except StopJob as stop:
-            await self._hold(stop)
-        except Stopped:
-            await self._stop_as_asked()
+            await ledger.run(lambda tx: _take(tx, self.job_id, self.expected_state))
+            self.session = open_session(
+                self.services, self.connection, self.job_id, lms_session, ending=self.interrupted.is_set
+            )
+            try:
+                async with self.session.stop_signals.watching(may_yield=False):
+                    await self._retry_while_away(
+                        lambda: planning.prepare(self.session.context, self.connection.batch_size)
+                    )
+                    await self._run_to_the_end()
+            except StopJob as stop:
+                await self._hold(stop)
+            except Stopped:
+                await self._stop_as_asked()
+            finally:
+                await self.session.flush()
         finally:
-            await self._flush()
-            await wire.close()
+            await lms_session.close()
         return await self._job()
 
     @property
-    def at_work(self) -> bool:
-        """Whether the job's rows are planned and being sent."""
-        return hasattr(self, "desk")
+    def has_session(self) -> bool:
+        """Whether the job was opened, so that `session` is there."""
+        return hasattr(self, "session")
 
-    def calls_per_second(self) -> float:
-        """Return how fast this process has called so far."""
-        return self.books.calls_per_second()
+    async def _run_to_the_end(self) -> None:
+        while True:
+            await run_batches(self.session, await startable(self.session), self._on_end)
+            await self._raise_if_stopped()
+            open_batches = await self.services.ledger.run(lambda tx: batches.open_batches(tx, self.job_id))
+            if not open_batches:
+                break
+            await self._wait_for(open_batches)
+        if await self.services.ledger.run(lambda tx: completion.close_if_done(tx, self.job_id)):
+            job = await self._job()
+            self.on_change(f"Job {self.job_id} has ended: {job.state}")
 
-    async def _prepare(self) -> None:
-        ledger, job_id = self.services.ledger, self.job_id
-        await ledger.run(lambda tx: _take_up(tx, job_id, self.seen))
-        self.desk = bootstrap.open_desk(self.services, self.connection, job_id, self.door, self._stopping)
-        await self._until_reached(lambda: planning.prepare(self.desk, self.connection.batch_size))
-
-    async def _drive(self) -> None:
-        running: dict[asyncio.Task[BatchEnd], OpenBatch] = {}
-        try:
-            while True:
-                await self._look()
-                open_batches = await self.services.ledger.run(lambda tx: batches.open_batches(tx, self.job_id))
-                for batch in advance.ready(open_batches, list(running.values()), at_once=BATCHES_AT_ONCE, at=now()):
-                    running[asyncio.create_task(run_batch(batch.id, self.desk))] = batch
-                if running:
-                    done, _ = await asyncio.wait(running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                    await self._flush()
-                    for task in done:
-                        running.pop(task)
-                        await self._ended(task.result())
-                elif open_batches:
-                    await self._wait_for(open_batches)
-                else:
-                    break
-        finally:
-            await _finish(running)
-        await self._settle()
-
-    async def _ended(self, end: BatchEnd) -> None:
-        stop = completion.weigh(self.desk, self.patience, end)
+    async def _on_end(self, _batch_id: int, end: BatchEnd) -> None:
+        stop = completion.reason_to_hold(self.session.context, self.session.outage_budget, end)
         if stop is not None:
-            raise stop
-        if end.course is not None:
-            self.tell(end.course.message)
-        await self.services.ledger.run(lambda tx: completion.conclude(tx, self.job_id, end, None))
+            await self._hold(stop)
+            return
+        if end.course_stopped is not None:
+            self.on_change(end.course_stopped.message)
+        await self.services.ledger.run(lambda tx: completion.apply_batch_end(tx, self.job_id, end, None))
 
-    async def _until_reached(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _hold(self, stop: StopJob) -> None:
+        reason, code = stop.message, stop.code
+        if await self.services.ledger.run(lambda tx: lifecycle.hold(tx, self.job_id, reason, code)):
+            self.on_change(f"Job {self.job_id} is {JobState.HELD}: {reason}")
+
+    async def _retry_while_away(self, step: Callable[[], Awaitable[None]]) -> None:
         """Do a step that only reads; again after a pause while the LMS is away or asks for one."""
         while True:
             try:
                 await step()
             except RetryLater as later:
-                self.patience.lose(later, answered=self.door.wire.answered)
+                self.session.record_failure(later)
                 await self._wait_until(now() + later.seconds)
             else:
-                self.patience.restore()
+                self.session.outage_budget.reset()
                 return
 
     async def _wait_for(self, open_batches: list[OpenBatch]) -> None:
-        """Wait until the first batch may go on; the job is `waiting` meanwhile, with the time."""
-        next_ones = advance.ready(open_batches, (), at_once=len(open_batches), at=float("inf"))
+        """Wait until the first batch may start; the job is `waiting` meanwhile, with the time."""
+        next_ones = advance.startable(open_batches, (), at_once=len(open_batches), at=float("inf"))
         start = min((batch.not_before or 0.0 for batch in next_ones), default=now() + 1.0)
         await self._wait_until(start)
 
     async def _wait_until(self, start: float) -> None:
-        begun = now()
-        if start - begun > NOTICED_SECONDS:
-            await self._change(
-                JobState.WAITING, only_from=AT_WORK, reason="the LMS asked for a pause", not_before=start
-            )
-        if start - begun > self.connection.longest_pause_seconds:
-            self._asked = JobState.WAITING
+        began = now()
+        if start - began > NOTICED_SECONDS:
+            await self._change(JobState.WAITING, reason="the LMS asked for a pause", not_before=start)
+        if start - began > self.connection.longest_pause_seconds:
             raise Stopped("The LMS asked for a long pause")
         while now() < start:
             await asyncio.sleep(min(POLL_SECONDS, max(0.0, start - now())))
-            await self._look()
-        if start - begun > NOTICED_SECONDS:
-            await self._change(JobState.RUNNING, only_from=AT_WORK, reason="", not_before=None)
-        await self.services.ledger.run(lambda tx: jobs.add_to_job(tx, self.job_id, waited_seconds=now() - begun))
+            await self._raise_if_stopped()
+        if start - began > NOTICED_SECONDS:
+            await self._change(JobState.RUNNING, reason="", not_before=None)
+        await self.services.ledger.run(
+            lambda tx: jobs.add_to_counters(tx, self.job_id, waited_seconds=now() - began)
+        )
 
-    def _stopping(self) -> RosterError | None:
-        """Return why nothing more may be sent, if so."""
-        if self.interrupted.is_set():
-            return Stopped("interrupted")
-        return Stopped("stopped") if self._asked else None
-
-    async def _look(self) -> None:
-        """Look at what a person asked for, here or from another process."""
+    async def _raise_if_stopped(self) -> None:
+        """Raise Stopped when a person asked for it, here or in another process, or the job is held."""
         job = await self._job()
-        if job.state in {JobState.PAUSED, JobState.CANCELLING, JobState.CANCELLED}:
-            self._asked = job.state
-        if reason := self._stopping():
+        if not job.state.is_sending:
+            raise Stopped(f"the job is {job.state}")
+        if reason := self.session.stop_signals.stop_reason():
             raise reason
 
     async def _stop_as_asked(self) -> None:
-        if self._asked is JobState.CANCELLING:
+        job = await self._job()
+        if job.state is JobState.CANCELLING:
             await self.services.ledger.run(lambda tx: lifecycle.finish_cancelling(tx, self.job_id))
-        elif self.interrupted.is_set() and self._asked is None:
-            await self._change(JobState.PAUSED, only_from=AT_WORK, reason="interrupted")
+        elif self.interrupted.is_set():
+            await self._change(JobState.PAUSED, reason="interrupted")
 
-    async def _hold(self, stop: StopJob) -> None:
-        values = {"reason": stop.message, "reason_code": stop.code, "not_before": None}
-        await self._change(JobState.HELD, only_from=AT_WORK, **values)
-
-    async def _settle(self) -> None:
-        if await self.services.ledger.run(lambda tx: completion.settle_job(tx, self.job_id)):
-            job = await self._job()
-            self.tell(f"Job {self.job_id} has ended: {job.state}")
-
-    async def _change(self, state: JobState, **values: Any) -> None:
-        changed = await self.services.ledger.run(lambda tx: jobs.change_job(tx, self.job_id, state=state, **values))
+    async def _change(self, state: JobState, *, reason: str, **values: Any) -> None:
+        """Change the state of the job, unless a person did meanwhile."""
+        changed = await self.services.ledger.run(
+            lambda tx: jobs.change_job(tx, self.job_id, only_from=SENDING, state=state, reason=reason, **values)
+        )
         if changed:
-            reason = f": {values['reason']}" if values.get("reason") else ""
-            self.tell(f"Job {self.job_id} is {state}{reason}")
+            self.on_change(f"Job {self.job_id} is {state}{f': {reason}' if reason else ''}")
 
     async def _job(self) -> Job:
         return await self.services.ledger.run(lambda tx: lifecycle.get_job(tx, self.job_id))
 
-    async def _flush(self) -> None:
-        await self.books.write(self.desk if self.at_work else None)
 
-
-def _take_up(tx: Transaction, job_id: int, seen: JobState | None) -> None:
-    """Begin or go on with a job: what a dead worker left is opened again; a live one keeps it."""
-    batches.reap(tx, job_id)
+def _take(tx: Transaction, job_id: int, expected_state: JobState | None) -> None:
+    """Take a job into this process: what a dead process held is opened again, what a live one has is left."""
+    batches.reopen_abandoned(tx, job_id)
     owner = batches.running_owner(tx, job_id)
     if owner is not None:
         raise UsageError(f"Job {job_id} is being worked on already, by process {owner.split('/')[1]}")
     job = lifecycle.get_job(tx, job_id)
-    if job.is_taken:
+    if job.is_claimed:
         raise UsageError(f"Job {job_id} is being read by another process already")
     taken = jobs.change_job(
         tx,
         job_id,
-        only_from=(seen or job.state,),
+        only_from=(expected_state or job.state,),
         driver=Driver.PROCESS,
         state=JobState.RUNNING,
         reason="",
@@ -224,10 +188,4 @@ def _take_up(tx: Transaction, job_id: int, seen: JobState | None) -> None:
         started_at=job.started_at or now(),
     )
     if not taken:
-        raise UsageError(f"Job {job_id} is {job.state} by now; look at it, then resume it if need be")
-
-
-async def _finish(running: Collection[asyncio.Task[BatchEnd]]) -> None:
-    """Let the calls under way finish: nothing new is sent meanwhile."""
-    if running:
-        await asyncio.gather(*running, return_exceptions=True)
+        raise UsageError(f"Job {job_id} is {job.state} now; check it, then resume it if need be")

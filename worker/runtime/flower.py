@@ -1,4 +1,4 @@
-"""Flower, made safe before it starts: a password in any case, this machine only; and our metrics beside its own."""
+"""Make Flower safe before it starts: always a password, this machine only; and add our metrics to its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from worker import bootstrap
 from worker.metrics import JobMetrics
 
-#: What Flower reads when it starts, unless the person who starts it says otherwise.
+#: What Flower reads when it starts, unless the environment sets them.
 _DEFAULTS = {
     "FLOWER_ADDRESS": "127.0.0.1",
     "FLOWER_READ_ONLY": "true",
@@ -22,12 +22,12 @@ _SIGN_IN = ("FLOWER_BASIC_AUTH", "FLOWER_AUTH", "FLOWER_AUTH_PROVIDER")
 
 
 def prepare() -> None:
-    """Set Flower's defaults, and let its /metrics tell of jobs too."""
+    """Set Flower's defaults, and add the jobs to its /metrics."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     given = any(option.startswith(("--basic-auth", "--basic_auth", "--auth")) for option in sys.argv)
     if not given and not any(os.environ.get(name) for name in _SIGN_IN):
         password = secrets.token_urlsafe(12)
         os.environ["FLOWER_BASIC_AUTH"] = f"roster:{password}"
-        sys.stderr.write(f"Flower: no password was set, so this one holds until it ends: roster / {password}\n")
+        sys.stderr.write(f"Flower: no password was set, so this one is valid until it ends: roster / {password}\n")
     REGISTRY.register(JobMetrics(bootstrap.open_services(None)))

@@ -1,95 +1,131 @@
-"""Look into the drop folders: take what is whole, and lay aside what has ended and still lies in the way."""
+"""Open the jobs of files in drop folders that have stopped growing; archive files of ended jobs that were left."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from worker.errors import RosterError
-from worker.folders import archive, message_file, watch
-from worker.jobs import advance, lifecycle
+from worker.folders import archive, watch
+from worker.intake.accept import Origin
+from worker.jobs import advance, submission
 from worker.ledger import dropped_files, jobs
 from worker.ledger.database import now
 from worker.model import Driver
 from worker.safe_errors import place_of
 
 if TYPE_CHECKING:
-    from worker.intake.accept import Accepted
-    from worker.ledger.queue import Bell
+    from collections.abc import Callable
+
+    from worker.bootstrap import Services
+    from worker.jobs.submission import Submission
+    from worker.ledger.database import Transaction
+    from worker.ledger.queue import TaskMessage
     from worker.ledger.transactions import Ledger
-    from worker.runtime.process import Workplace
+    from worker.runtime.process import WorkerProcess
     from worker.settings import Connection, Folder
 
 log = structlog.get_logger("roster")
 
 
-def look(here: Workplace) -> None:
-    """Open the jobs of the files that are whole, folder by folder; a folder that is away stops no other one."""
-    for folder in here.services.settings.watched:
+def open_jobs(process: WorkerProcess) -> None:
+    """Open the jobs of complete files, folder by folder; a folder that cannot be reached stops no other one."""
+    for folder in process.services.settings.watched:
         try:
-            _look_into(here, folder)
+            _open_jobs_in(process, folder)
         except (RosterError, OSError) as error:
-            trouble = getattr(error, "strerror", None) or type(error).__name__
-            here.say_once(f"folder {folder.name}", "drop folder passed over", folder=folder.name, reason=trouble)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other folders go on
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            process.warn_once(f"folder {folder.name}", "drop folder skipped", folder=folder.name, reason=reason)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other folders are checked
             place = place_of(error)
-            here.say_once(f"folder {folder.name}", "drop folder passed over", folder=folder.name, place=place)
+            process.warn_once(f"folder {folder.name}", "drop folder skipped", folder=folder.name, place=place)
         else:
-            here.is_well_again(f"folder {folder.name}")
+            process.clear_warning(f"folder {folder.name}")
 
 
-def _look_into(here: Workplace, folder: Folder) -> None:
-    ledger, connection = here.ledger, here.services.connection(folder.connection)
-    sight = watch.look(Path(folder.path))
-    if sight.others:
-        files = len(sight.others)
-        here.say_once(f"others {folder.name}", "no rosters, so left alone", folder=folder.name, files=files)
-    for drop in [*watch.find_left_behind(ledger, folder.name), *_whole(ledger, folder, sight)]:
+def _open_jobs_in(process: WorkerProcess, folder: Folder) -> None:
+    ledger, connection = process.ledger, process.services.connection(folder.connection)
+    scan = watch.scan_folder(Path(folder.path))
+    if scan.others:
+        files = len(scan.others)
+        process.warn_once(f"others {folder.name}", "not a roster, left in place", folder=folder.name, files=files)
+    for drop in [*watch.find_claimed(ledger, folder.name), *_whole(ledger, folder, scan)]:
         try:
-            accepted = _take(here, folder, connection, drop)
+            submitted = _submit(process, folder, connection, drop)
         except (RosterError, OSError) as error:
-            here.say_once(f"drop {drop.id}", "file not taken yet", folder=folder.name, reason=type(error).__name__)
+            process.warn_once(
+                f"drop {drop.id}", "file not imported yet", folder=folder.name, reason=type(error).__name__
+            )
             continue
-        if accepted is not None:
-            log.info("file taken", folder=folder.name, job=accepted.job_id, twin=accepted.twin)
+        if submitted is not None:
+            job_id, duplicate = submitted.job_id, submitted.duplicate
+            log.info("file imported", folder=folder.name, job=job_id, duplicate=duplicate)
 
 
-def _take(here: Workplace, folder: Folder, connection: Connection, drop: dropped_files.Drop) -> Accepted | None:
-    claimed = drop if drop.state is dropped_files.DropState.CLAIMED else watch.claim(here.ledger, drop)
+def _submit(
+    process: WorkerProcess, folder: Folder, connection: Connection, drop: dropped_files.DroppedFile
+) -> Submission | None:
+    claimed = (
+        drop if drop.state is dropped_files.DroppedFileState.CLAIMED else watch.claim_file(process.ledger, drop)
+    )
     if claimed is None:
         return None
-    return watch.open_job(
-        here.ledger, claimed, folder, connection, store=here.services.store, adopt=lifecycle.adopt
+    return watch.submit_claimed(
+        process.ledger, claimed, folder.settle_seconds, partial(submit_file, process.services, folder, connection)
     )
 
 
-def _whole(ledger: Ledger, folder: Folder, sight: watch.Sight) -> list[dropped_files.Drop]:
-    """Note what lies there; an empty folder of which nothing is noted costs no write."""
-    if not sight.files:
+def submit_file(
+    services: Services,
+    folder: Folder,
+    connection: Connection,
+    path: Path,
+    record: Callable[[Transaction, int], None],
+) -> Submission:
+    """Open the job of a claimed file of a folder; its reports go next to the file."""
+    return submission.submit(
+        services,
+        path,
+        name=path.name,
+        connection=connection,
+        options=watch.options_of_folder(folder),
+        report_dir=path.parent,
+        origin=Origin(channel=f"folder:{folder.name}", driver=Driver.QUEUE),
+        record=lambda tx, submitted: record(tx, submitted.job_id),
+    )
+
+
+def _whole(ledger: Ledger, folder: Folder, scan: watch.FolderScan) -> list[dropped_files.DroppedFile]:
+    """Record the files of a folder and return the complete ones; an empty folder costs no write."""
+    if not scan.files:
         with ledger.read() as tx:
-            if not dropped_files.drops_of(tx, folder.name, dropped_files.DropState.SEEN):
+            if not dropped_files.files_in(tx, folder.name, dropped_files.DroppedFileState.SEEN):
                 return []
     with ledger.write() as tx:
-        return watch.find_whole(tx, folder.name, sight.files, folder.settle_seconds)
+        return watch.find_complete(tx, folder.name, scan.files, folder.settle_seconds)
 
 
-def lay_aside(here: Workplace) -> list[Bell]:
-    """Move the files of ended jobs that nobody has moved, and ring for their reports."""
-    with here.ledger.read() as tx:
-        ended = [jobs.find_job(tx, job_id) for job_id in dropped_files.ended_but_not_aside(tx)]
-    rung: list[Bell] = []
+def archive_leftovers(process: WorkerProcess) -> list[TaskMessage]:
+    """Archive the files of ended jobs that are still in the folder; return the messages for their reports."""
+    with process.ledger.read() as tx:
+        ended = [jobs.find_job(tx, job_id) for job_id in dropped_files.jobs_to_archive(tx)]
+    messages: list[TaskMessage] = []
     for job in ended:
-        if job is None or not _is_forgotten(job):
+        if job is None or not _was_left(job):
             continue
-        archive.lay_aside(here.ledger, job, tidy_up=message_file.tidy_up)
-        with here.ledger.write() as tx:
-            if all(drop.state is dropped_files.DropState.ENDED for drop in dropped_files.drops_of_job(tx, job.id)):
-                rung += advance.ring_report(tx, job.id, now())
-    return rung
+        archive.archive_files(process.ledger, job)
+        with process.ledger.write() as tx:
+            if all(
+                drop.state is dropped_files.DroppedFileState.ENDED
+                for drop in dropped_files.files_of_job(tx, job.id)
+            ):
+                messages += advance.enqueue_report(tx, job.id, now())
+    return messages
 
 
-def _is_forgotten(job: jobs.Job) -> bool:
-    """Tell whether its reports were written without its file, or nobody is going to write them."""
+def _was_left(job: jobs.Job) -> bool:
+    """Return whether its reports were written without its file, or no worker is going to write them."""
     return job.reported_at is not None or job.driver is Driver.PROCESS

@@ -1,7 +1,7 @@
-"""The work behind `roster serve` without a broker: one thread that answers the ledger's bells by itself.
+"""The worker inside `roster serve` without a broker: one thread that runs the task messages of the ledger.
 
-The same duties as the Celery tasks, in turn over the open jobs. It may be killed at any moment: what it was at
-is in the ledger, and the next one goes on with it.
+It does what the Celery tasks do. It may be killed at any moment: what it was doing is in the ledger, and the next
+process continues with it.
 """
 
 from __future__ import annotations
@@ -10,128 +10,131 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from worker.jobs import advance
 from worker.ledger import queue
 from worker.ledger.database import now
 from worker.ledger.queue import Task
-from worker.runtime import process, register, report, split, sweep
-from worker.runtime.process import Workplace
+from worker.runtime import sweep
+from worker.runtime.messages import run_message
+from worker.runtime.process import WorkerProcess, shutting_down
 from worker.safe_errors import left_to_next_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.bootstrap import Services
-    from worker.ledger.queue import Bell
+    from worker.ledger.queue import TaskMessage
 
-#: How often the ledger is asked for jobs that came in (seconds).
-LOOK_SECONDS = 0.3
-#: How often drop folders are looked into, if not oftener swept (seconds).
-ATTEND_SECONDS = 2.0
-#: Jobs that are read in, and jobs whose rows are sent, at a time.
+#: How often the ledger is asked for new jobs (seconds).
+POLL_SECONDS = 0.3
+#: How often drop folders and schedules are checked, if sweeps are less frequent (seconds).
+INCOMING_SECONDS = 2.0
+#: How many messages of each kind run at a time.
 SLOTS = {Task.SPLIT: 2, Task.REGISTER: 16, Task.REPORT: 2}
 
 
 @dataclass(slots=True)
-class Standalone:
-    """Works the jobs of the ledger off in a thread of its own, until told to end."""
+class LocalWorker:
+    """Runs the jobs of the ledger in a thread of its own, until it is stopped."""
 
     services: Services
-    _waiting: list[tuple[float, Bell]] = field(default_factory=list)
-    _at_work: dict[asyncio.Task[None], Bell] = field(default_factory=dict)
-    _ending: threading.Event = field(default_factory=threading.Event)
+    #: Messages that were published, by any thread, with the time at which each is due.
+    _published: SimpleQueue[tuple[float, TaskMessage]] = field(default_factory=SimpleQueue)
+    _waiting: list[tuple[float, TaskMessage]] = field(default_factory=list)
+    _running: dict[asyncio.Task[None], TaskMessage] = field(default_factory=dict)
+    _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
-    _attending: asyncio.Task[None] | None = None
+    _incoming: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin."""
-        self._thread = threading.Thread(target=self._run, name="standalone", daemon=True)
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="local worker", daemon=True)
         self._thread.start()
 
-    def end(self) -> None:
-        """Finish the calls under way, give the claims back, and stop."""
-        self._ending.set()
-        process.ending.set()
+    def stop(self) -> None:
+        """Finish the calls in progress, release the claims, and end the thread."""
+        self._stopping.set()
+        shutting_down.set()
         if self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        here = Workplace(self.services)
+        process = WorkerProcess(self.services)
         try:
-            here.run(self._work(here))
+            process.run(self._work(process))
         finally:
-            here.rest()
+            process.close_connections()
 
-    async def _work(self, here: Workplace) -> None:
-        swept, attended, begun = 0.0, 0.0, False
+    async def _work(self, process: WorkerProcess) -> None:
+        swept, checked, begun = 0.0, 0.0, False
         every = self.services.settings.sweep_seconds
-        while not self._ending.is_set():
+        while not self._stopping.is_set():
             if not begun:
-                with left_to_next_sweep("bells of an earlier process"):
-                    await here.ledger.run(queue.unring_all)
+                with left_to_next_sweep("messages of an earlier process"):
+                    await process.ledger.run(queue.mark_all_unsent)
                     begun = True
             if time.monotonic() - swept > every:
-                with left_to_next_sweep("what nobody did"):
-                    self._take(await asyncio.to_thread(sweep.recover, here, forgotten=False))
+                with left_to_next_sweep("lost work"):
+                    self._publish(await asyncio.to_thread(sweep.recover, process, messages_lost=False))
                 swept = time.monotonic()
-            if time.monotonic() - attended > min(every, ATTEND_SECONDS) and not self._attending:
-                self._attending = asyncio.create_task(self._attend(here))
-                attended = time.monotonic()
-            with left_to_next_sweep("jobs that came in"):
-                self._take(await _newly_come(here))
-            self._begin(here)
-            await asyncio.sleep(LOOK_SECONDS)
-        if self._attending:
-            await self._attending
-        if self._at_work:
-            await asyncio.wait(self._at_work)
+            if time.monotonic() - checked > min(every, INCOMING_SECONDS) and not self._incoming:
+                self._incoming = asyncio.create_task(self._open_incoming(process))
+                checked = time.monotonic()
+            with left_to_next_sweep("new jobs"):
+                self._publish(await _messages_of_new_jobs(process))
+            self._start_due(process)
+            await asyncio.sleep(POLL_SECONDS)
+        if self._incoming:
+            await self._incoming
+        if self._running:
+            await asyncio.wait(self._running)
 
-    async def _attend(self, here: Workplace) -> None:
-        """Look into drop folders, beside the work: a share that hangs must not hold up the jobs."""
-        with left_to_next_sweep("what comes by itself"):
-            self._take(await asyncio.to_thread(sweep.attend, here))
-        self._attending = None
+    async def _open_incoming(self, process: WorkerProcess) -> None:
+        """Check drop folders and schedules in a thread: a share that hangs must not block the jobs."""
+        with left_to_next_sweep("folders and schedules"):
+            self._publish(await asyncio.to_thread(sweep.open_incoming, process))
+        self._incoming = None
 
-    def _take(self, due: Sequence[Bell]) -> list[Bell]:
-        """Take bells in; as `ring` of a turn it says which could not be sent: none."""
-        self._waiting += [(now() + bell.seconds, bell) for bell in due]
+    def _publish(self, due: Sequence[TaskMessage]) -> list[TaskMessage]:
+        """Queue messages; as a publisher it returns those that could not be published: none."""
+        for message in due:
+            self._published.put((now() + message.countdown, message))
         return []
 
-    def _begin(self, here: Workplace) -> None:
-        """Begin what is due, the small jobs first; one turn of a job at a time."""
-        later: list[tuple[float, Bell]] = []
-        for at, bell in sorted(self._waiting, key=lambda each: (each[1].urgency, each[0])):
-            if at <= now() and self._has_room_for(bell):
-                self._answer(here, bell)
+    def _start_due(self, process: WorkerProcess) -> None:
+        """Start what is due, small jobs first; of each job one time slice at a time."""
+        while not self._published.empty():
+            self._waiting.append(self._published.get())
+        later: list[tuple[float, TaskMessage]] = []
+        for at, message in sorted(self._waiting, key=lambda each: (each[1].priority, each[0])):
+            if at <= now() and self._has_slot_for(message):
+                self._start(process, message)
             else:
-                later.append((at, bell))
+                later.append((at, message))
         self._waiting = later
 
-    def _has_room_for(self, bell: Bell) -> bool:
-        same = [other.job_id for other in self._at_work.values() if other.task is bell.task]
-        return len(same) < SLOTS[bell.task] and (bell.task is not Task.REGISTER or bell.job_id not in same)
+    def _has_slot_for(self, message: TaskMessage) -> bool:
+        same = [other.job_id for other in self._running.values() if other.task is message.task]
+        return len(same) < SLOTS[message.task] and (message.task is not Task.REGISTER or message.job_id not in same)
 
-    def _answer(self, here: Workplace, bell: Bell) -> None:
-        work = asyncio.create_task(self._duty(here, bell))
-        self._at_work[work] = bell
-        work.add_done_callback(self._at_work.pop)
+    def _start(self, process: WorkerProcess, message: TaskMessage) -> None:
+        work = asyncio.create_task(self._run_message(process, message))
+        self._running[work] = message
+        work.add_done_callback(self._running.pop)
 
-    async def _duty(self, here: Workplace, bell: Bell) -> None:
-        with left_to_next_sweep("job", job=bell.job_id):
-            if bell.task is Task.SPLIT:
-                self._take(await split.split(here, bell.id))
-            elif bell.task is Task.REGISTER:
-                await register.register(here, bell.job_id, bell.id, self._take, lambda _done, _total: None)
-            else:
-                await asyncio.to_thread(report.report, here, bell.id)
+    async def _run_message(self, process: WorkerProcess, message: TaskMessage) -> None:
+        with left_to_next_sweep("job", job=message.job_id):
+            await run_message(process, message, self._publish)
 
 
-async def _newly_come(here: Workplace) -> list[Bell]:
-    """Return the bells of jobs that were handed over since."""
-    unheard = await here.ledger.run(queue.unheard)
-    rung: list[Bell] = []
-    for job_id in unheard:
-        rung += await here.ledger.run(lambda tx, job_id=job_id: advance.go_on(tx, job_id, here.window, now()))  # type: ignore[misc]
-    return rung
+async def _messages_of_new_jobs(process: WorkerProcess) -> list[TaskMessage]:
+    """Return the messages of jobs that were submitted since."""
+    new = await process.ledger.run(queue.never_enqueued)
+    due: list[TaskMessage] = []
+    for job_id in new:
+        due += await process.ledger.run(partial(advance.advance, job_id=job_id, window=process.window, at=now()))
+    return due

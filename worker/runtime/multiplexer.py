@@ -1,9 +1,9 @@
-"""Jobs worked off beside what a process is at: short ones wait neither for a slot nor for the end of a long one.
+"""While a worker process is busy with one job, it also runs other waiting jobs, short ones first.
 
-A task of the queue has its process to itself while it lasts, and a long roster is read in for many seconds. So a
-process looks up now and then for jobs whose bell nobody has answered, and answers them beside its own work; their
-messages, when they come, find nothing left to do. Claims in the ledger see to it that nobody else does, and the
-pace lets the calls of the shortest job through first.
+A Celery task has its process to itself while it lasts, and importing a long roster takes many seconds. So a process
+asks the ledger now and then for task messages that no worker has claimed yet, and runs them next to its own work;
+when a worker receives them later, nothing is left to do. Claims in the ledger see to it that no other process does
+the same, and the rate limiter lets the calls of the shortest job through first.
 """
 
 from __future__ import annotations
@@ -12,141 +12,131 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from worker.errors import LedgerError
+from worker.intake.storage import estimate_rows
 from worker.ledger import batches, queue
 from worker.ledger.database import now
-from worker.ledger.queue import Task, Urgency
-from worker.runtime import process
-from worker.runtime import register as registering
-from worker.runtime import split as splitting
-from worker.runtime.report import report
-from worker.runtime.sending import ring_aside
+from worker.ledger.queue import Priority, Task, TaskMessage
+from worker.runtime.messages import run_message
+from worker.runtime.process import shutting_down
 from worker.runtime.sweep import sweep
 from worker.safe_errors import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
-    from worker.ledger.queue import Bell
-    from worker.runtime.process import Workplace
-    from worker.runtime.sending import Ring
+    from worker.runtime.process import WorkerProcess
+    from worker.runtime.publishing import Publisher
 
-#: How often to look (seconds), and how many jobs a process has beside its own work at most.
-LOOK_SECONDS, MOST = 0.3, 12
-#: Rosters begun to be read at one look: whoever took all that wait would leave nothing to processes that are idle.
-ROSTERS_A_LOOK = 1
-#: The same bell of a job is answered again after this (seconds).
+#: How often to ask for unclaimed messages (seconds), and how many side jobs a process has at most.
+POLL_SECONDS, MAX_SIDE_JOBS = 0.3, 12
+#: Imports started at one time: a process that took all of them would leave nothing to idle processes.
+IMPORTS_AT_ONCE = 1
+#: The same message of a job is not run again within this (seconds).
 AGAIN_SECONDS = 2.0
-#: A process that has company goes on so long after its own work has ended (seconds); then its task ends.
+#: A process with side jobs continues this long after its own work has ended (seconds); then its task ends.
 LONGER_SECONDS = 300.0
-#: When nobody has swept for so many times the interval, since every slot is taken, this process does.
-OVERDUE = 3
+#: When no process has swept for this many intervals, since every slot is taken, this one does.
+OVERDUE_INTERVALS = 3
 log = structlog.get_logger("roster")
 
 
-async def register(here: Workplace, batch_id: int, ring: Ring, progress: Callable[[int, int], None]) -> None:
-    """Work a batch off, and the job's next ones while the turn lasts (`worker.runtime.register`), in company."""
-    job_id = await here.ledger.run(lambda tx: batches.job_of(tx, batch_id))
+async def run_batch_message(
+    process: WorkerProcess, batch_id: int, publisher: Publisher, progress: Callable[[int, int], None]
+) -> None:
+    """Run a batch and, for one time slice, the job's next ones; and side jobs."""
+    job_id = await process.ledger.run(lambda tx: batches.job_of(tx, batch_id))
     if job_id is not None:
-        await Company(here, ring).beside(registering.register(here, job_id, batch_id, ring, progress), job_id)
+        message = TaskMessage(task=Task.REGISTER, id=batch_id, job_id=job_id)
+        await Multiplexer(process, publisher).run_with_side_jobs(message, progress)
 
 
-async def split(here: Workplace, job_id: int, ring: Ring) -> None:
-    """Make a job ready and ring for its first batches, in company."""
-    company = Company(here, ring, _reading_long=True)
-    await company.beside(_split(here, job_id, ring), job_id)
+async def run_split_message(process: WorkerProcess, job_id: int, publisher: Publisher) -> None:
+    """Import a job's roster and plan its batches; and run side jobs."""
+    message = TaskMessage(task=Task.SPLIT, id=job_id, job_id=job_id)
+    await Multiplexer(process, publisher, _imports_long=True).run_with_side_jobs(message)
 
 
 @dataclass(slots=True)
-class Company:
-    """The jobs beside a process's own work."""
+class Multiplexer:
+    """The jobs that a process runs next to its own work."""
 
-    here: Workplace
-    ring: Ring
-    #: Whether a long roster is read in here; two at once would take the processor from the calls.
-    _reading_long: bool = False
-    #: What was answered is not answered again before: it may be that nothing could be done.
+    process: WorkerProcess
+    publisher: Publisher
+    #: Whether a long roster is imported in this process; two at once would take the CPU from the calls.
+    _imports_long: bool = False
+    #: A message that was run is not run again before this: perhaps nothing could be done.
     _not_before: dict[tuple[Task, int], float] = field(default_factory=dict)
-    _at_work: dict[asyncio.Task[None], int] = field(default_factory=dict)
+    _side_jobs: dict[asyncio.Task[None], int] = field(default_factory=dict)
 
-    async def beside(self, own: Coroutine[Any, Any, None], job_id: int) -> None:
-        """Do a process's own work, on the job `job_id`, and other jobs beside it."""
-        main = asyncio.create_task(own)
+    async def run_with_side_jobs(
+        self, message: TaskMessage, progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> None:
+        """Run a message of this process's own, and side jobs meanwhile."""
+        main = asyncio.create_task(run_message(self.process, message, self.publisher, progress))
         until = math.inf
         try:
-            while (at_work := self._busy(main)) and time.monotonic() < until:
-                await asyncio.wait(at_work, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            while (running := self._running(main)) and time.monotonic() < until:
+                await asyncio.wait(running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if main.done():
                     until = min(until, time.monotonic() + LONGER_SECONDS)
-                await self._look_up(job_id)
+                await self._poll(message.job_id)
         finally:
-            # Nothing may be left half done on a loop that stands still.
-            await asyncio.gather(main, *self._at_work, return_exceptions=True)
+            # Nothing may be left half done on an event loop that stops.
+            await asyncio.gather(main, *self._side_jobs, return_exceptions=True)
         main.result()
 
-    async def _look_up(self, job_id: int) -> None:
+    async def _poll(self, job_id: int) -> None:
         try:
-            await self._welcome(job_id)
-            await self._sweep_if_nobody_does()
+            await self._start_side_jobs(job_id)
+            await self._sweep_if_overdue()
         except LedgerError:
-            pass  # the commits' trouble, and theirs to tell
-        except Exception as error:  # noqa: BLE001 - whatever it is, what is at work goes on
-            log.error("could not look up", place=place_of(error))  # noqa: TRY400 - a traceback may tell names
+            pass  # the commits meet it too, and report it
+        except Exception as error:  # noqa: BLE001 - whatever it is, what runs goes on
+            log.error("could not look for side jobs", place=place_of(error))  # noqa: TRY400 - a traceback may have names
 
-    def _busy(self, main: asyncio.Task[None]) -> set[asyncio.Task[None]]:
-        return {work for work in (main, *self._at_work) if not work.done()}
+    def _running(self, main: asyncio.Task[None]) -> set[asyncio.Task[None]]:
+        return {work for work in (main, *self._side_jobs) if not work.done()}
 
-    async def _welcome(self, job_id: int) -> None:
-        """Answer bells to which nobody has come, those of short jobs first; one long roster is read at a time."""
-        besides = (job_id, *self._at_work.values())
-        if len(besides) > MOST or process.ending.is_set():
+    async def _start_side_jobs(self, job_id: int) -> None:
+        """Run the messages no worker has claimed yet, shortest job first; import only one long roster at a time."""
+        taken = (job_id, *self._side_jobs.values())
+        if len(taken) > MAX_SIDE_JOBS or shutting_down.is_set():
             return
-        waiting = await self.here.ledger.look(lambda tx: queue.unanswered(tx, besides=besides))
-        due = [bell for bell in waiting if time.monotonic() > self._not_before.get((bell.task, bell.job_id), 0.0)]
-        for bell in in_turn(due)[: MOST + 1 - len(besides)]:
-            self._not_before[bell.task, bell.job_id] = time.monotonic() + AGAIN_SECONDS
-            reads_long = bell.task is Task.SPLIT and bell.urgency is Urgency.LAST
-            if not (reads_long and self._reading_long):
-                answered = asyncio.create_task(self._answer(bell, reads_long=reads_long))
-                self._at_work[answered] = bell.job_id
-                answered.add_done_callback(self._leave)
+        unclaimed = await self.process.ledger.query(lambda tx: queue.unclaimed(tx, estimate_rows, exclude=taken))
+        due = [each for each in unclaimed if time.monotonic() > self._not_before.get((each.task, each.job_id), 0.0)]
+        for message in in_order(due)[: MAX_SIDE_JOBS + 1 - len(taken)]:
+            self._not_before[message.task, message.job_id] = time.monotonic() + AGAIN_SECONDS
+            is_long = message.task is Task.SPLIT and message.priority is Priority.LOW
+            if not (is_long and self._imports_long):
+                side_job = asyncio.create_task(self._run(message, is_long=is_long))
+                self._side_jobs[side_job] = message.job_id
+                side_job.add_done_callback(self._ended)
 
-    async def _sweep_if_nobody_does(self) -> None:
-        interval = self.here.services.settings.sweep_seconds
-        if await self.here.ledger.look(queue.last_swept) < now() - OVERDUE * interval:
-            await asyncio.to_thread(sweep, self.here, self.ring, forgotten=False)
+    async def _sweep_if_overdue(self) -> None:
+        interval = self.process.services.settings.sweep_seconds
+        if await self.process.ledger.query(queue.last_swept) < now() - OVERDUE_INTERVALS * interval:
+            await asyncio.to_thread(sweep, self.process, self.publisher, messages_lost=False)
 
-    def _leave(self, answered: asyncio.Task[None]) -> None:
-        job_id = self._at_work.pop(answered)
-        if not answered.cancelled() and (error := answered.exception()):
+    def _ended(self, side_job: asyncio.Task[None]) -> None:
+        job_id = self._side_jobs.pop(side_job)
+        if not side_job.cancelled() and (error := side_job.exception()):
             log.warning("left to the next sweep", job=job_id, reason=type(error).__name__)
 
-    async def _answer(self, bell: Bell, *, reads_long: bool) -> None:
-        self._reading_long |= reads_long
+    async def _run(self, message: TaskMessage, *, is_long: bool) -> None:
+        self._imports_long |= is_long
         try:
-            await self._do(bell)
+            await run_message(self.process, message, self.publisher)
         finally:
-            self._reading_long &= not reads_long
-
-    async def _do(self, bell: Bell) -> None:
-        if bell.task is Task.REGISTER:
-            await registering.register(self.here, bell.job_id, bell.id, self.ring, lambda _settled, _total: None)
-        elif bell.task is Task.REPORT:
-            await asyncio.to_thread(report, self.here, bell.id)
-        else:
-            await _split(self.here, bell.id, self.ring)
+            self._imports_long &= not is_long
 
 
-def in_turn(due: Sequence[Bell]) -> list[Bell]:
-    """Return the bells to answer now: the most urgent first, and of rosters to be read in a few at a time."""
-    by_urgency = sorted(due, key=lambda bell: bell.urgency)
-    unread = [bell for bell in by_urgency if bell.task is Task.SPLIT]
-    return [bell for bell in by_urgency if bell not in unread[ROSTERS_A_LOOK:]]
-
-
-async def _split(here: Workplace, job_id: int, ring: Ring) -> None:
-    await ring_aside(here, await splitting.split(here, job_id), ring)
+def in_order(due: Sequence[TaskMessage]) -> list[TaskMessage]:
+    """Return the messages to run now: the most urgent first, and only a few imports."""
+    by_urgency = sorted(due, key=lambda message: message.priority)
+    imports = [message for message in by_urgency if message.task is Task.SPLIT]
+    return [message for message in by_urgency if message not in imports[IMPORTS_AT_ONCE:]]

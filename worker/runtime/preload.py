@@ -1,6 +1,6 @@
-"""Load what a worker's first jobs need before it forks: its processes share it, and no job waits for it.
+"""Import what a worker's first jobs need before it forks: its processes share the memory, and no job waits for it.
 
-Commands load these as late as they can; a worker needs all of them sooner or later.
+Commands import these as late as they can; a worker needs all of them.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 import importlib
 
 from worker import lms
-from worker.ledger import rows
 from worker.ledger.database import load_driver
 
-_LATE = (
+_LATE_IMPORTS = (
     "pace.limiter",
     "pace.stores.persistence",
     "pace.stores.redis",
@@ -23,10 +22,9 @@ _LATE = (
 
 
 def preload(ledger: str) -> None:
-    """Load what talks to LMSs, to the database at the address `ledger`, and writes reports; connect to nothing."""
+    """Import LMS clients, the driver of the database at `ledger`, and report writers; connect to nothing."""
     load_driver(ledger)
-    rows.row_type()
-    for name in _LATE:
+    for name in _LATE_IMPORTS:
         importlib.import_module(f"worker.{name}")
     for system in lms.systems():
-        lms.load(system)
+        lms.load_connector(system)

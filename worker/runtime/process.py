@@ -1,7 +1,7 @@
-"""What a worker process keeps between tasks: its event loop, a line to each account, a desk for each job.
+"""What a worker process keeps between tasks: its event loop, an LMS session per account, a session per job.
 
-A line opened anew for every batch would cost a handshake each. Everything that matters is in the ledger; this
-process may be killed at any moment.
+New connections for every batch would cost a handshake each. Everything that matters is in the ledger; the process
+may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import contextvars
 import multiprocessing
 import sys
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -25,54 +23,30 @@ from worker.errors import LedgerError
 from worker.jobs import advance, planning
 from worker.ledger import jobs
 from worker.notifications.sender import Sender
-from worker.registration.breaker import Patience
-from worker.registration.counters import Books
-from worker.registration.stop_signals import Attention
+from worker.runtime.session import open_session
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.jobs import Job
-    from worker.lms.http import Wire
-    from worker.registration.context import Desk
+    from worker.lms.http import LmsSession
+    from worker.runtime.session import JobSession
 
 Result = TypeVar("Result")
-#: So many jobs keep their desks open, each for so long after it was last used (seconds).
-MOST_DESKS, STALE_SECONDS = 64, 600.0
-#: For so long at most a thread that reads a long roster keeps the processor from the calls (seconds).
+#: Sessions of jobs that are kept open.
+MAX_SESSIONS = 64
+#: A thread that imports a long roster keeps the interpreter from the calls for up to this long (seconds).
 SWITCH_SECONDS = 0.0005
-#: Threads for what would hold up the calls: of each job at work one that reads its roster in, and others that look.
+#: Threads for what would block the calls: one for each job that imports its roster, and some for queries.
 THREADS = 40
-#: Messages under way when a process ends have so long to arrive (seconds).
-LAST_MESSAGES_SECONDS = 5.0
-#: Set in the parent when the worker is told to end; its children, forked before, see it.
-ending = multiprocessing.Event()
-_here = threading.local()
+#: Notifications that are being sent when a process ends have this long to arrive (seconds).
+LAST_NOTIFICATIONS_SECONDS = 5.0
+#: Set in the parent when the worker is to shut down; its children, forked before, see it.
+shutting_down = multiprocessing.Event()
+_current = threading.local()
 log = structlog.get_logger("roster")
 
 
-@dataclass(slots=True)
-class Place:
-    """A job's place in this process."""
-
-    desk: Desk
-    books: Books
-    attention: Attention
-    patience: Patience = field(default_factory=Patience)
-    used_at: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether what was learnt at this desk may have changed at the LMS meanwhile."""
-        return self.desk.halted or time.monotonic() - self.used_at > STALE_SECONDS
-
-    async def rest(self) -> None:
-        """Leave nothing half done before the loop stands still."""
-        await self.desk.door.wire.gate.rest()
-        await self.books.write(self.desk)
-        self.used_at = time.monotonic()
-
-
-class Workplace:
+class WorkerProcess:
     """One process of a worker."""
 
     def __init__(self, services: Services) -> None:
@@ -81,32 +55,32 @@ class Workplace:
         self.window = advance.Window(batches=services.settings.window)
         self.sender = Sender(services.ledger)
         self._loop = asyncio.Runner()
-        self._loop.get_loop().set_default_executor(ThreadPoolExecutor(THREADS, "aside"))
-        self._wires: dict[str, Wire] = {}
-        self._places: OrderedDict[int, Place] = OrderedDict()
-        self._aside: dict[str, threading.Thread] = {}
-        self._said: dict[str, tuple[str, str]] = {}
+        self._loop.get_loop().set_default_executor(ThreadPoolExecutor(THREADS, "worker"))
+        self._lms_sessions: dict[str, LmsSession] = {}
+        self._sessions: OrderedDict[int, JobSession] = OrderedDict()
+        self._threads: dict[str, threading.Thread] = {}
+        self._warnings: dict[str, tuple[str, str]] = {}
         sys.setswitchinterval(SWITCH_SECONDS)
 
-    def begin_aside(self, name: str, work: Callable[[], object]) -> None:
-        """Begin work that may hang in a thread of its own, unless the last of that name is still at it."""
-        last = self._aside.get(name)
+    def start_thread(self, name: str, work: Callable[[], object]) -> None:
+        """Start work that may hang in a thread of its own, unless the last one of that name still runs."""
+        last = self._threads.get(name)
         if last is None or not last.is_alive():
-            self._aside[name] = threading.Thread(target=work, name=name, daemon=True)
-            self._aside[name].start()
+            self._threads[name] = threading.Thread(target=work, name=name, daemon=True)
+            self._threads[name].start()
 
-    def say_once(self, about: str, event: str, **values: Any) -> None:
+    def warn_once(self, about: str, event: str, **values: Any) -> None:
         """Log a warning, unless the last one about the same was the same."""
-        if self._said.get(about) != (said := (event, repr(values))):
-            self._said[about] = said
+        if self._warnings.get(about) != (warning := (event, repr(values))):
+            self._warnings[about] = warning
             log.warning(event, **values)
 
-    def is_well_again(self, about: str) -> None:
-        """Forget what was said, so that it is said again when it comes again."""
-        self._said.pop(about, None)
+    def clear_warning(self, about: str) -> None:
+        """Forget the last warning, so that it is logged when it comes again."""
+        self._warnings.pop(about, None)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run one task's work on the loop that stays."""
+        """Run one task's work on the event loop of the process."""
         return self._loop.run(work, context=contextvars.copy_context())
 
     async def job(self, job_id: int) -> Job:
@@ -116,56 +90,52 @@ class Workplace:
             raise LedgerError(f"There is no job {job_id}")
         return job
 
-    async def place(self, job_id: int) -> Place:
-        """Return the job's place; a job that was held, or was left alone for long, gets a new one."""
-        place = self._places.get(job_id)
-        if place is None or place.is_stale:
-            place = self._places[job_id] = self._open(await self.job(job_id))
-            await planning.look_ahead(place.desk)
-            while len(self._places) > MOST_DESKS:
-                self._places.popitem(last=False)
-        self._places.move_to_end(job_id)
-        return place
+    async def session(self, job_id: int) -> JobSession:
+        """Return the job's session; a job that was held, or was not used for long, gets a new one."""
+        session = self._sessions.get(job_id)
+        if session is None or session.is_stale:
+            session = self._sessions[job_id] = self._open(await self.job(job_id))
+            await planning.update_remaining(session.context)
+            while len(self._sessions) > MAX_SESSIONS:
+                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(job_id)
+        return session
 
     def close(self) -> None:
-        """Let go of everything."""
-        self.rest()
+        """Close everything."""
+        self.close_connections()
         self.ledger.close()
 
-    def rest(self) -> None:
-        """Let go of everything but the ledger, which others of this process may use."""
-        self.run(self._close())
+    def close_connections(self) -> None:
+        """Close everything but the ledger, which other parts of this process may use."""
+        self.run(self._close_lms_sessions())
         self._loop.close()
-        self.sender.finish(LAST_MESSAGES_SECONDS)
+        self.sender.finish(LAST_NOTIFICATIONS_SECONDS)
 
-    async def _close(self) -> None:
-        for wire in self._wires.values():
-            await wire.close()
+    async def _close_lms_sessions(self) -> None:
+        for lms_session in self._lms_sessions.values():
+            await lms_session.close()
 
-    def _open(self, job: Job) -> Place:
-        services, connection = self.services, self.services.connection(job.connection)
+    def _open(self, job: Job) -> JobSession:
+        connection = self.services.connection(job.connection)
         credential = bootstrap.credential_of(connection)
-        if credential not in self._wires:
-            self._wires[credential] = bootstrap.open_wire(services, connection)
-        door = bootstrap.open_door(self._wires[credential], job.id)
-        attention = Attention(ledger=services.ledger, job_id=job.id, ending=ending.is_set)
-        desk = bootstrap.open_desk(services, connection, job.id, door, attention.stopping)
-        memory = bootstrap.pace_memory(connection)
-        books = Books(ledger=services.ledger, job_id=job.id, door=door, pace_memory=memory)
-        return Place(desk, books, attention)
+        if credential not in self._lms_sessions:
+            self._lms_sessions[credential] = bootstrap.open_lms_session(self.services, connection)
+        lms_session = self._lms_sessions[credential]
+        return open_session(self.services, connection, job.id, lms_session, ending=shutting_down.is_set)
 
 
-def here() -> Workplace:
-    """Return this process's own; opened at the first task, after the fork."""
-    workplace: Workplace | None = getattr(_here, "workplace", None)
-    if workplace is None:
-        workplace = _here.workplace = Workplace(bootstrap.open_services(None))
-    return workplace
+def current_process() -> WorkerProcess:
+    """Return this process's own WorkerProcess, opened at the first task, after the fork."""
+    process: WorkerProcess | None = getattr(_current, "process", None)
+    if process is None:
+        process = _current.process = WorkerProcess(bootstrap.open_services(None))
+    return process
 
 
-def leave() -> None:
-    """Close this process's own, if it was opened."""
-    workplace: Workplace | None = getattr(_here, "workplace", None)
-    if workplace is not None:
-        workplace.close()
-        _here.workplace = None
+def shutdown() -> None:
+    """Close this process's own WorkerProcess, if it was opened."""
+    process: WorkerProcess | None = getattr(_current, "process", None)
+    if process is not None:
+        process.close()
+        _current.process = None

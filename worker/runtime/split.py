@@ -1,4 +1,4 @@
-"""Read a roster in, find its people, cut it into batches."""
+"""Import a roster, find its people at the LMS and plan its batches, in a worker."""
 
 from __future__ import annotations
 
@@ -9,69 +9,70 @@ import structlog
 
 from worker import lms
 from worker.errors import NothingSent, RetryLater, StopJob
-from worker.intake.importing import read_in
-from worker.jobs import advance, completion, planning
+from worker.intake.importing import import_roster
+from worker.jobs import advance, lifecycle, planning
 from worker.ledger import jobs
 from worker.ledger.database import now
 from worker.ledger.leases import heartbeat
-from worker.model import AT_WORK, JobState
+from worker.model import SENDING, JobState
 from worker.registration.context import Stopped
-from worker.runtime.failures import held_on_trouble
-from worker.runtime.yielding import Courtesy
+from worker.runtime.failures import hold_on_failure
+from worker.runtime.yielding import YieldBudget
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
-    from worker.ledger.queue import Bell
-    from worker.runtime.process import Place, Workplace
+    from worker.ledger.queue import TaskMessage
+    from worker.runtime.process import WorkerProcess
+    from worker.runtime.session import JobSession
 
 log = structlog.get_logger("roster")
 
 
-async def split(here: Workplace, job_id: int) -> list[Bell]:
-    """Read a job's roster in, find its people, cut it into batches."""
-    owner = here.services.owner
-    if not await here.ledger.run(lambda tx: jobs.take_job(tx, job_id, owner)):
+async def split(process: WorkerProcess, job_id: int) -> list[TaskMessage]:
+    """Import a job's roster, find its people and plan its batches; return the messages to publish."""
+    owner = process.services.owner
+    if not await process.ledger.run(lambda tx: jobs.claim_job(tx, job_id, owner)):
         return []
     try:
         async with (
-            # Beside the commits: a piece of the roster that is being written holds the job's line.
-            heartbeat(lambda: here.ledger.aside(lambda tx: jobs.renew_job(tx, job_id, owner))),
-            held_on_trouble(here, job_id),
+            # In a transaction of its own: a chunk of the roster that is being written holds the job's row.
+            heartbeat(lambda: process.ledger.run_separately(lambda tx: jobs.renew_job(tx, job_id, owner))),
+            hold_on_failure(process, job_id),
         ):
-            await _make_ready(here, job_id)
+            await _make_ready(process, job_id)
     finally:
-        await here.ledger.run(lambda tx: jobs.leave_job(tx, job_id, owner))
-    return await here.ledger.run(lambda tx: advance.go_on(tx, job_id, here.window, now()))
+        await process.ledger.run(lambda tx: jobs.release_job(tx, job_id, owner))
+    return await process.ledger.run(lambda tx: advance.advance(tx, job_id, process.window, now()))
 
 
-async def _make_ready(here: Workplace, job_id: int) -> None:
-    job = await here.job(job_id)
-    connection = here.services.connection(job.connection)
-    if job.state in {JobState.UPLOADED, JobState.VALIDATING}:
+async def _make_ready(process: WorkerProcess, job_id: int) -> None:
+    job = await process.job(job_id)
+    connection = process.services.connection(job.connection)
+    if job.state.is_unread:
         try:
             await asyncio.to_thread(
-                read_in,
-                here.ledger,
+                import_roster,
+                process.ledger,
                 job_id,
                 lms.rules_of(connection),
-                owner=here.services.owner,
-                turn=Courtesy.of(here.ledger, job).turn,
+                owner=process.services.owner,
+                chunk_context=YieldBudget.of(process.ledger, job).chunk_slot,
             )
         except NothingSent as error:
-            log.warning("roster refused", job=job_id, reason=type(error).__name__)
+            log.warning("roster rejected", job=job_id, reason=type(error).__name__)
             return
         log.info("roster read", job=job_id, connection=job.connection)
-    await here.ledger.run(lambda tx: _begin(tx, job_id))
-    place = await here.place(job_id)
+    await process.ledger.run(lambda tx: _begin(tx, job_id))
+    session = await process.session(job_id)
     try:
-        async with place.attention.paid(in_turn=False):
-            await planning.prepare(place.desk, connection.batch_size)
+        async with session.stop_signals.watching(may_yield=False):
+            await planning.prepare(session.context, connection.batch_size)
     except Stopped:
         return
     except (RetryLater, StopJob) as trouble:
-        await _wait_or_hold(here, place, trouble)
+        await _wait_or_hold(process, session, trouble)
     finally:
-        await place.rest()
+        await session.flush()
 
 
 def _begin(tx: Transaction, job_id: int) -> None:
@@ -80,7 +81,7 @@ def _begin(tx: Transaction, job_id: int) -> None:
     jobs.change_job(
         tx,
         job_id,
-        only_from=(JobState.QUEUED, *AT_WORK),
+        only_from=(JobState.QUEUED, *SENDING),
         state=JobState.RUNNING,
         reason="",
         not_before=None,
@@ -88,22 +89,22 @@ def _begin(tx: Transaction, job_id: int) -> None:
     )
 
 
-async def _wait_or_hold(here: Workplace, place: Place, trouble: RetryLater | StopJob) -> None:
+async def _wait_or_hold(process: WorkerProcess, session: JobSession, trouble: RetryLater | StopJob) -> None:
     """Let a job whose people could not be found wait for the LMS, or hold it."""
-    job_id = place.desk.job_id
+    job_id = session.context.job_id
     try:
         if isinstance(trouble, StopJob):
             raise trouble
-        place.patience.lose(trouble, answered=place.desk.door.wire.answered)
+        session.record_failure(trouble)
     except StopJob as stop:
         reason, code = stop.message, stop.code
-        await here.ledger.run(lambda tx: completion.hold(tx, job_id, reason, code))
+        await process.ledger.run(lambda tx: lifecycle.hold(tx, job_id, reason, code))
         log.warning("job held", job=job_id, code=code)
         return
     start, reason = now() + trouble.seconds, trouble.message
-    await here.ledger.run(
+    await process.ledger.run(
         lambda tx: jobs.change_job(
-            tx, job_id, only_from=AT_WORK, state=JobState.WAITING, not_before=start, reason=reason
+            tx, job_id, only_from=SENDING, state=JobState.WAITING, not_before=start, reason=reason
         )
     )
     log.info("job waits", job=job_id, seconds=round(trouble.seconds, 1))

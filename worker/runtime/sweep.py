@@ -1,4 +1,4 @@
-"""Find what nobody was asked to do, or nobody did; and what comes in by itself."""
+"""Re-enqueue lost or unclaimed work; pick up dropped files and due schedules."""
 
 from __future__ import annotations
 
@@ -8,85 +8,87 @@ import structlog
 
 from worker.errors import SettingsError
 from worker.jobs import advance
-from worker.jobs.webhooks import settle_all
+from worker.jobs.webhooks import apply_all
 from worker.ledger import batches, key_value, queue
 from worker.ledger.database import now
-from worker.ledger.queue import SWEPT
+from worker.ledger.queue import LAST_SWEEP
 from worker.notifications import events
 from worker.runtime import folder_sweep
-from worker.runtime.sending import ring_for
+from worker.runtime.publishing import publish
 from worker.safe_errors import left_to_next_sweep
 from worker.schedules import due
-from worker.settings import read_post
+from worker.settings import read_message_settings
 
 if TYPE_CHECKING:
-    from worker.ledger.queue import Bell
-    from worker.runtime.process import Workplace
-    from worker.runtime.sending import Ring
-
-
-def tell(here: Workplace) -> None:
-    """Do both, without waiting for any receiver. Raises nothing: no job and no sweep fails for a message."""
-    with left_to_next_sweep("messages"):
-        try:
-            post = read_post(here.services.settings)
-        except SettingsError as error:
-            log.error("no message is sent", reason=str(error))  # noqa: TRY400 - our own sentence says all
-            return
-        with here.ledger.write() as tx:
-            events.put_due(tx, post)
-        here.sender.begin(post)
-
+    from worker.ledger.queue import TaskMessage
+    from worker.runtime.process import WorkerProcess
+    from worker.runtime.publishing import Publisher
 
 log = structlog.get_logger("roster")
 
 
-def sweep(here: Workplace, ring: Ring, *, forgotten: bool) -> None:
-    """Find everything that is to be done, and ring for it; `forgotten`: the broker has lost every bell.
+def sweep(process: WorkerProcess, publisher: Publisher, *, messages_lost: bool) -> None:
+    """Find everything that is to be done and publish it; `messages_lost`: the broker has lost all of them.
 
-    What comes by itself is looked for in a thread: a share that hangs must not take a slot.
+    Folders and schedules are checked in a thread: a share that hangs must not block a worker's slot.
     """
-    ring_for(here, recover(here, forgotten=forgotten), ring)
-    here.begin_aside("attend", lambda: _attend_and_ring(here, ring))
+    publish(process, recover(process, messages_lost=messages_lost), publisher)
+    process.start_thread("incoming", lambda: _publish_incoming(process, publisher))
 
 
-def _attend_and_ring(here: Workplace, ring: Ring) -> None:
-    with left_to_next_sweep("what comes by itself"):
-        ring_for(here, attend(here), ring)
+def _publish_incoming(process: WorkerProcess, publisher: Publisher) -> None:
+    with left_to_next_sweep("folders and schedules"):
+        publish(process, open_incoming(process), publisher)
 
 
-def attend(here: Workplace) -> list[Bell]:
-    """Take in what comes by itself: files in drop folders, and schedules whose time has come."""
-    rung: list[Bell] = []
+def open_incoming(process: WorkerProcess) -> list[TaskMessage]:
+    """Open the jobs of dropped files and of schedules that are due; return the messages to publish."""
+    messages: list[TaskMessage] = []
     with left_to_next_sweep("schedules"):
-        due.run_due(here.services)
+        due.run_due(process.services)
     with left_to_next_sweep("drop folders"):
-        folder_sweep.look(here)
-    with left_to_next_sweep("files in the way"):
-        rung += folder_sweep.lay_aside(here)
-    with here.ledger.read() as tx:
-        opened = queue.unheard(tx)
+        folder_sweep.open_jobs(process)
+    with left_to_next_sweep("files of ended jobs"):
+        messages += folder_sweep.archive_leftovers(process)
+    with process.ledger.read() as tx:
+        opened = queue.never_enqueued(tx)
     for job_id in opened:
-        with here.ledger.write() as tx:
-            rung += advance.go_on(tx, job_id, here.window, now())
-    return rung
+        with process.ledger.write() as tx:
+            messages += advance.advance(tx, job_id, process.window, now())
+    return messages
 
 
-def recover(here: Workplace, *, forgotten: bool) -> list[Bell]:
-    """Find what nobody was asked to do, or nobody did."""
-    with here.ledger.write() as tx:
-        if forgotten:
-            queue.unring_all(tx)
-        opened = batches.reap(tx)
-        key_value.remember(tx, SWEPT, {"at": now()})
+def recover(process: WorkerProcess, *, messages_lost: bool) -> list[TaskMessage]:
+    """Release the claims of dead workers and advance every open job; return the messages to publish."""
+    with process.ledger.write() as tx:
+        if messages_lost:
+            queue.mark_all_unsent(tx)
+        released = batches.reopen_abandoned(tx)
+        key_value.put(tx, LAST_SWEEP, {"at": now()})
         open_jobs = queue.open_jobs(tx)
     with left_to_next_sweep("webhooks"):
-        settle_all(here.ledger)
-    if opened:
-        log.warning("claims of dead workers opened again", batches=opened)
-    rung: list[Bell] = []
+        apply_all(process.ledger)
+    if released:
+        log.warning("claims of dead workers released", batches=released)
+    messages: list[TaskMessage] = []
     for job_id in open_jobs:
-        with here.ledger.write() as tx:
-            rung += advance.go_on(tx, job_id, here.window, now())
-    tell(here)
-    return rung
+        with process.ledger.write() as tx:
+            messages += advance.advance(tx, job_id, process.window, now())
+    send_notifications(process)
+    return messages
+
+
+def send_notifications(process: WorkerProcess) -> None:
+    """Queue the notifications that are due and send them in the background.
+
+    Raises nothing: no job and no sweep fails because of a notification.
+    """
+    with left_to_next_sweep("messages"):
+        try:
+            post = read_message_settings(process.services.settings)
+        except SettingsError as error:
+            log.error("no message is sent", reason=str(error))  # noqa: TRY400 - the sentence says everything
+            return
+        with process.ledger.write() as tx:
+            events.put_due(tx, post)
+        process.sender.begin(post)

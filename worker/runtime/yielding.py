@@ -1,4 +1,4 @@
-"""Reading a roster in leaves the processor to much shorter jobs at work, for a while."""
+"""A long import yields the CPU to much shorter running jobs, for a bounded time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
+from worker.intake.storage import estimate_rows
 from worker.ledger import queue
-from worker.runtime import process
+from worker.runtime.process import shutting_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,49 +18,49 @@ if TYPE_CHECKING:
     from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
 
-#: How long a reading stands back in all: so long for each of its rows, and at most (seconds).
-SECONDS_PER_ROW, MOST_SECONDS = 0.01, 20.0
-#: How often it looks whether it may go on (seconds).
-LOOK_SECONDS = 0.2
-#: Rosters of which a piece is written at the same time in one process; more would only wait, each with a line to
-#: the database.
-AT_ONCE = 2
-#: A job is short beside a roster that has so many times its rows.
-TIMES = 4
-_writing = BoundedSemaphore(AT_ONCE)
+#: How long an import yields in all: for each of its rows, and at most (seconds).
+SECONDS_PER_ROW, MAX_SECONDS = 0.01, 20.0
+#: How often it checks whether it may continue (seconds).
+POLL_SECONDS = 0.2
+#: Chunks that are written at the same time in one process; more would only wait, each with a database connection.
+MAX_WRITERS = 2
+#: An import yields to jobs that have at most its own rows divided by this.
+SHORTER_TIMES = 4
+_writers = BoundedSemaphore(MAX_WRITERS)
 
 
 @dataclass(slots=True)
-class Courtesy:
-    """How a job that is being read in gives way to short ones: for so long in all, however many come."""
+class YieldBudget:
+    """How long the import of a job yields to short jobs: in all, however many there are."""
 
     ledger: Ledger
     job_id: int
-    #: It gives way to jobs that have at most so many rows left.
-    short: int
+    #: It yields to jobs with up to this many rows left.
+    short_rows: int
     seconds_left: float
 
     @classmethod
-    def of(cls, ledger: Ledger, job: Job) -> Courtesy:
-        """Return how `job` gives way: the longer its roster, the longer; a short one not at all."""
-        rows = queue.likely_rows(job.kept_at)
-        if rows <= queue.SMALL:
+    def of(cls, ledger: Ledger, job: Job) -> YieldBudget:
+        """Return the budget of `job`: the longer its roster, the larger; a short one does not yield."""
+        rows = estimate_rows(job.stored_path)
+        if rows <= queue.SMALL_ROWS:
             return cls(ledger, job.id, 0, 0.0)
-        return cls(ledger, job.id, min(queue.SMALL, rows // TIMES), min(MOST_SECONDS, rows * SECONDS_PER_ROW))
+        short_rows = min(queue.SMALL_ROWS, rows // SHORTER_TIMES)
+        return cls(ledger, job.id, short_rows, min(MAX_SECONDS, rows * SECONDS_PER_ROW))
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Write one piece of the roster within, when nobody much shorter is at work and few others write here."""
-        self.stand_back()
-        with _writing:
+    def chunk_slot(self) -> Iterator[None]:
+        """Context for writing one chunk: waits for shorter jobs, and limits concurrent chunk writers."""
+        self.yield_to_short_jobs()
+        with _writers:
             yield
 
-    def stand_back(self) -> None:
-        """Wait until no other job at work has few rows left, or patience is used up, or the process ends."""
+    def yield_to_short_jobs(self) -> None:
+        """Wait until no other running job has few rows left, the budget is spent, or the process shuts down."""
         began = time.monotonic()
-        while time.monotonic() - began < self.seconds_left and not process.ending.is_set():
+        while time.monotonic() - began < self.seconds_left and not shutting_down.is_set():
             with self.ledger.read() as tx:
-                if not queue.short_at_work(tx, self.job_id, most=self.short):
+                if not queue.short_job_is_running(tx, self.job_id, estimate_rows, max_rows=self.short_rows):
                     break
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         self.seconds_left -= time.monotonic() - began

@@ -1,6 +1,6 @@
 """How an LMS says that it is asked too often: `Retry-After`, RateLimit headers, body. Knows no quota.
 
-Every form occurs in the wild (`reference/lms-apis.md` §5); which one Tahdah or KMI use is unknown.
+Every form occurs in the wild; which one Tahdah or KMI use is unknown.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-from worker.sandbox.wire import Answer
+from worker.sandbox.messages import Answer
 
 
 class RetryAfter(StrEnum):
-    """The forms of the header; a plain number such as `3` or `1.5` is taken too and sent as it stands."""
+    """The forms of the header; a plain number such as `3` or `1.5` is accepted too and sent unchanged."""
 
     NONE = "none"
     #: Whole seconds, rounded up.
@@ -70,8 +70,8 @@ class Style:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Where a quota stands: calls allowed, calls left, and seconds until it is fresh."""
+class QuotaUsage:
+    """The state of a quota: calls allowed, calls left, and seconds until it is fresh."""
 
     limit: int
     remaining: int
@@ -81,7 +81,7 @@ class Standing:
 
 
 def retry_after_form(text: str) -> str:
-    """Read a form of `Retry-After`: one of the names, or a number to be sent as it stands."""
+    """Read a form of `Retry-After`: one of the names, or a number that is sent unchanged."""
     if text in set(RetryAfter):
         return text
     if math.isfinite(float(text)):
@@ -90,7 +90,7 @@ def retry_after_form(text: str) -> str:
 
 
 def retry_after(form: str, wait: float, now: float) -> tuple[str | None, float | None]:
-    """Return the header and the moment (seconds since the epoch) that it names, for a wait of so many seconds."""
+    """Return the header and the moment (seconds since the epoch) that it names, for a wait of `wait` seconds."""
     whole, rounded = math.ceil(wait), float(math.ceil(now + wait))
     known: dict[str, tuple[str | None, float | None]] = {
         RetryAfter.NONE: (None, None),
@@ -103,7 +103,7 @@ def retry_after(form: str, wait: float, now: float) -> tuple[str | None, float |
     return known[form] if form in known else (form, now + max(0.0, float(form)))
 
 
-def rate_limit_headers(form: Headers, at: Standing, now: float) -> dict[bytes, bytes]:
+def rate_limit_headers(form: Headers, at: QuotaUsage, now: float) -> dict[bytes, bytes]:
     """Return the RateLimit headers in one of their forms."""
     seconds = math.ceil(at.reset)
     resets = {

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from worker.sandbox.wire import Operation, System
+from worker.sandbox.messages import Operation, System
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Journal:
         return [asdict(entry) for entry in self._entries]
 
     def by_operation(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Return the counts: system, operation, status ("dropped" where no answer was given)."""
+        """Return the counts: system, operation, status ("no_answer" where none was given)."""
         counts: dict[str, dict[str, dict[str, int]]] = {str(system): {} for system in System}
         for (system, operation, status), count in sorted(self._counts.items()):
             statuses = counts[system].setdefault(operation, {})
-            statuses[str(status) if status else "dropped"] = count
+            statuses[str(status) if status else "no_answer"] = count
         return counts

@@ -1,4 +1,4 @@
-"""KMI LMS v2 as its documentation has it: the paths, the keys, and what they lead to. Knows no quota, no bad day.
+"""KMI LMS v2 as its documentation has it: the paths, the keys, and what they lead to. Knows no quota, no fault.
 
 Documented: paths with their closing slash, headers (K-auth), paging (K-page), errors as `{"detail": …}` (K-reg).
 Assumed: the numbers of the statuses, the redirect of a path without its slash (Django does so).
@@ -11,19 +11,19 @@ from functools import partial
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from worker.sandbox import effects
+from worker.sandbox import fault_effects
 from worker.sandbox.kmi_people import People, Reference
 from worker.sandbox.kmi_registrations import Registrations
 from worker.sandbox.kmi_users import Users
+from worker.sandbox.messages import Answer, Call, Operation, Person, Route, System, header
 from worker.sandbox.options import Options
-from worker.sandbox.wire import Answer, Call, Operation, Person, Route, System, header
 
 BASE = "/api/v2/"
 
-problem = effects.in_words(System.KMI)
+problem = fault_effects.problem_texts(System.KMI)
 
 _NO_SUCH_PATH = problem(HTTPStatus.NOT_FOUND, "Not found.")
-#: A handler that is told whom or what by the path.
+#: A handler that gets whom or what from the path.
 _ByPath = Callable[[Reference, Call], Answer]
 
 
@@ -66,7 +66,7 @@ class Kmi:
     def route(self, method: str, path: str) -> Route | Answer:
         """Find out what a request asks for; `path` is not yet unquoted, so that an external id may hold a slash."""
         if not path.endswith("/"):
-            # Django sends the browser on, and whoever follows comes with GET and without the body.
+            # Django redirects, and a client that follows sends GET without the body.
             return Answer(
                 status=HTTPStatus.MOVED_PERMANENTLY, raw=b"", headers=((b"location", f"{path}/".encode("latin-1")),)
             )
@@ -100,7 +100,7 @@ class Kmi:
         return self.registrations.mails_sent
 
     def duplicates(self) -> dict[str, int]:
-        """Count the persons who stand there more than once, and the (person, course) pairs that do."""
+        """Count the persons who are there more than once, and the (person, course) pairs that do."""
         return {"persons": self.people.duplicates(), "registrations": self.registrations.duplicates()}
 
     @staticmethod

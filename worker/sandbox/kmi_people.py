@@ -31,7 +31,7 @@ BLANK = dict.fromkeys(
 )
 #: Set by the LMS, whatever a body says.
 _OURS = frozenset({"id", "createdDate", "updatedDate", "externalId"})
-#: Users who stand before the first call were made a year ago.
+#: Users who exist before the first call were made a year ago.
 _YEAR_SECONDS = 365 * 86400.0
 
 Faults = dict[str, list[str]]
@@ -160,7 +160,7 @@ class People:
         return faults or self._later_faults(body, but)
 
     def duplicates(self) -> int:
-        """Count the persons who stand there more than once: by e-mail, or by external id alone."""
+        """Count the persons who are there more than once: by e-mail, or by external id alone."""
         standing = [user for user in self.users.values() if not user.deleted]
         emails = Counter(user.email.casefold() for user in standing)
         ids = [(user, pair) for user in standing for pair in user.external_ids.items() if pair[1]]

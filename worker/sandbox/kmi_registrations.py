@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl
 
 from worker.sandbox.kmi_people import People, Reference, User, stamp
 from worker.sandbox.kmi_users import body_of, page, person, refuse
+from worker.sandbox.messages import EMPTY, Answer, Call, Person, Refused
 from worker.sandbox.options import CourseOptions, Options, Twice
-from worker.sandbox.wire import EMPTY, Answer, Call, Person, Refused
 
 
 class Status(StrEnum):

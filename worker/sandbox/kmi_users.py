@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from worker.sandbox.kmi_people import People, Reference, User, moment
+from worker.sandbox.messages import EMPTY, Answer, Call, Person, Refused
 from worker.sandbox.options import EmailTaken, Options
-from worker.sandbox.wire import EMPTY, Answer, Call, Person, Refused
 
 #: Needed to update by external id (K-ext), and to create (assumed: the page does not say).
 NEEDED = ("email", "firstName", "lastName", "loginName")

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from typing import Protocol
 
-from worker.sandbox.hints import Standing
+from worker.sandbox.hints import QuotaUsage
 from worker.sandbox.quota import Kind, Quota
 
 
@@ -25,7 +25,7 @@ class Limiter(Protocol):
     def leave(self) -> None:
         """Note that a call has ended."""
 
-    def standing(self, at: float) -> Standing:
+    def standing(self, at: float) -> QuotaUsage:
         """Return what the RateLimit headers say."""
 
 
@@ -44,18 +44,18 @@ class Bucket:
         missing = 1.0 - self.level
         return missing / self.rate if missing > 1e-9 else 0.0  # noqa: PLR2004 what adding floats may lose
 
-    def take(self, at: float) -> None:  # noqa: ARG002 a bucket is told the time by wait
+    def take(self, at: float) -> None:  # noqa: ARG002 a bucket gets the time in wait
         """Take a token."""
         self.level -= 1.0
 
     def leave(self) -> None:
         """Do nothing: a token is spent."""
 
-    def standing(self, at: float) -> Standing:
+    def standing(self, at: float) -> QuotaUsage:
         """Return the tokens left and the time until the bucket is full."""
         self.wait(at)
         full = (self.size - self.level) / self.rate
-        return Standing(
+        return QuotaUsage(
             limit=int(self.size), remaining=int(max(0, self.level)), reset=full, window=self.size / self.rate
         )
 
@@ -74,18 +74,18 @@ class Window:
             self.number, self.used = number, 0
         return 0.0 if self.used < self.quota.calls else max(0.001, (self.number + 1) * self.quota.seconds - at)
 
-    def take(self, at: float) -> None:  # noqa: ARG002 a window is told the time by wait
+    def take(self, at: float) -> None:  # noqa: ARG002 a window gets the time in wait
         """Use up one call of the window."""
         self.used += 1
 
     def leave(self) -> None:
         """Do nothing: the call is spent."""
 
-    def standing(self, at: float) -> Standing:
+    def standing(self, at: float) -> QuotaUsage:
         """Return the calls left and the time until the window ends."""
         self.wait(at)
         left, ends = self.quota.calls - self.used, (self.number + 1) * self.quota.seconds - at
-        return Standing(limit=self.quota.calls, remaining=max(0, left), reset=ends, window=self.quota.seconds)
+        return QuotaUsage(limit=self.quota.calls, remaining=max(0, left), reset=ends, window=self.quota.seconds)
 
 
 class Log:
@@ -109,12 +109,12 @@ class Log:
     def leave(self) -> None:
         """Do nothing: the call counts until it is old."""
 
-    def standing(self, at: float) -> Standing:
+    def standing(self, at: float) -> QuotaUsage:
         """Return the calls left and the time until all calls are old."""
         self.wait(at)
         reset = self.taken[-1] + self.quota.seconds - at if self.taken else 0.0
         left = max(0, self.quota.calls - len(self.taken))
-        return Standing(limit=self.quota.calls, remaining=left, reset=reset, window=self.quota.seconds)
+        return QuotaUsage(limit=self.quota.calls, remaining=left, reset=reset, window=self.quota.seconds)
 
 
 class AtOnce:
@@ -136,10 +136,10 @@ class AtOnce:
         """Give the place back."""
         self.in_flight -= 1
 
-    def standing(self, at: float) -> Standing:  # noqa: ARG002
+    def standing(self, at: float) -> QuotaUsage:  # noqa: ARG002
         """Return the places left."""
         left = max(0, self.quota.calls - self.in_flight)
-        return Standing(limit=self.quota.calls, remaining=left, reset=1.0, window=1.0)
+        return QuotaUsage(limit=self.quota.calls, remaining=left, reset=1.0, window=1.0)
 
 
 def limiter(quota: Quota) -> Limiter:

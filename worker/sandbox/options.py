@@ -1,7 +1,7 @@
 """What a pretend LMS is like: accounts, courses, and the choices that the documentation leaves open.
 
-The pages are named as in `reference/lms-apis.md` (S0, T-cand, K-reg, K-users, K-ext). Every default that no page
-gives is an assumption and says so.
+The pages of the LMSs' documentation are abbreviated: S0, T-cand, K-reg, K-users, K-ext (docs/sandbox.md). Every
+default that no page gives is an assumption and says so.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from worker.sandbox.faults import Rule
 from worker.sandbox.quota import Quota
-from worker.sandbox.scenario import Rule
 
 
 class Twice(StrEnum):
@@ -72,7 +72,7 @@ COURSES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedRegistrations:
-    """Registrations that stand before the first call: persons `first` to `last` of the seed users on one course."""
+    """Registrations that exist before the first call: persons `first` to `last` of the seed users on one course."""
 
     course_id: int
     first: int
@@ -81,7 +81,7 @@ class SeedRegistrations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Everything that may be chosen of the world; frozen, so that a reset finds the same world again."""
+    """Everything that may be chosen of the state; frozen, so that a reset finds the same state again."""
 
     #: Tahdah's bearer token; `more_tokens` are further accounts with a quota of their own.
     token: str = "sandbox-token"  # noqa: S105 the sandbox's token opens nothing
@@ -99,7 +99,7 @@ class Options:
     #: Tahdah: a known e-mail, somebody registered twice.
     email_taken: EmailTaken = EmailTaken.NEW
     tahdah_twice: Twice = Twice.CONFLICT
-    #: Tahdah: where each registration is told of by a webhook ("": nowhere), and the secret that it is signed with.
+    #: Tahdah: where a webhook reports each registration ("": nowhere), and the secret that it is signed with.
     webhook: str = ""
     webhook_secret: str = "wh_sandbox"  # noqa: S105 the sandbox's secret opens nothing
     #: KMI: key and secret; `more_api_keys` are further (key, secret) pairs with external ids of their own (K-ext).
@@ -115,12 +115,12 @@ class Options:
     update_empties: bool = False
     #: KMI: whether withdrawn registrations stay in the list ("active registrations in any status", K-reg).
     list_withdrawn: bool = True
-    #: KMI: this many users stand before the first call: `person1@example.com`, external id `P-1`, and so on.
+    #: KMI: this many users exist before the first call: `person1@example.com`, external id `P-1`, and so on.
     seed_users: int = 0
     seed_registrations: tuple[SeedRegistrations, ...] = ()
     #: How long every answer takes, in seconds; the work is done half way.
     latency: float = 0.0
-    #: What is newly written appears in look-ups and lists only after so many seconds.
+    #: What is newly written appears in look-ups and lists only after this time (seconds).
     lag: float = 0.0
     quotas: tuple[Quota, ...] = ()
     rules: tuple[Rule, ...] = ()

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from worker.sandbox import state
-from worker.sandbox.world import World
+from worker.sandbox import snapshot
+from worker.sandbox.state import SandboxState
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --card: #fff; --back: #f4f6f9;
@@ -37,9 +37,9 @@ code, pre { font: 13px/1.5 ui-monospace, monospace; }
 _LATEST = 10
 
 
-def html(world: World, base_url: str, refresh: int) -> str:
+def html(state: SandboxState, base_url: str, refresh: int) -> str:
     """Return the page; `refresh` in seconds, 0 for never."""
-    shown = state.state(world)
+    shown = snapshot.snapshot(state)
     again = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
     other = '<a href="/">stop refreshing</a>' if refresh else '<a href="/?refresh=2">refresh every 2 seconds</a>'
     return f"""<!doctype html>
@@ -49,12 +49,12 @@ def html(world: World, base_url: str, refresh: int) -> str:
 <p>A pretend LMS: Tahdah and KMI LMS v2, in memory. Nothing here is real,
 and nothing leaves this machine. {other}</p>
 {_cards(shown)}
-<h2>Registrations per course</h2>{_courses(world, shown)}
+<h2>Registrations per course</h2>{_courses(state, shown)}
 <h2>Calls</h2>{_calls(shown)}
 <h2>Quota</h2>{_quota(shown)}
 <h2>Bad days</h2>{_rules(shown)}
-<h2>Latest registrations</h2>{_latest(world)}
-<h2>Point <code>roster.toml</code> here</h2><pre>{escape(_toml(world, base_url))}</pre>
+<h2>Latest registrations</h2>{_latest(state)}
+<h2>Point <code>roster.toml</code> here</h2><pre>{escape(_toml(state, base_url))}</pre>
 <p>As JSON: <a href="/sandbox/state">state</a> · <a href="/sandbox/candidates">candidates</a> ·
 <a href="/sandbox/registrations">registrations</a> · <a href="/sandbox/journal">journal</a> ·
 <a href="/sandbox/rules">rules</a>. Change them with POST on <code>/sandbox/rules</code>,
@@ -78,8 +78,8 @@ def _cards(shown: dict[str, Any]) -> str:
     return f'<div class="cards">{"".join(each)}</div>'
 
 
-def _courses(world: World, shown: dict[str, Any]) -> str:
-    names = {str(course.id): course.name for course in world.options.courses}
+def _courses(state: SandboxState, shown: dict[str, Any]) -> str:
+    names = {str(course.id): course.name for course in state.options.courses}
     rows = [
         [system, course, names.get(course, ""), count]
         for system in ("tahdah", "kmi")
@@ -122,8 +122,8 @@ def _rules(shown: dict[str, Any]) -> str:
     return _table(["Rule", "Calls that match", "Bad days"], rows, "Every day is a good day: no rules are active.")
 
 
-def _latest(world: World) -> str:
-    newest = sorted(state.registrations(world), key=lambda each: each["created"])[-_LATEST:]
+def _latest(state: SandboxState) -> str:
+    newest = sorted(snapshot.registrations(state), key=lambda each: each["created"])[-_LATEST:]
     rows = [
         [
             each["system"],
@@ -149,8 +149,8 @@ def _table(heads: list[str], rows: Iterable[list[Any]], empty: str) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _toml(world: World, base_url: str) -> str:
-    options = world.options
+def _toml(state: SandboxState, base_url: str) -> str:
+    options = state.options
     entity = next(iter(options.legal_entities), 0)
     return f"""[connections.tahdah]
 system = "tahdah"

@@ -1,6 +1,6 @@
 """Quotas as an LMS would enforce them: their definitions. `limiters.py` counts.
 
-The kinds are those found in the wild (`reference/lms-apis.md` §5.1); what Tahdah and KMI enforce is unknown.
+The kinds are those found in the wild; what Tahdah and KMI enforce is unknown.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from worker.sandbox import hints, words
+from worker.sandbox import hints, rule_syntax
 from worker.sandbox.hints import Style
 
 
@@ -57,10 +57,10 @@ class Quota:
 
 _UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0}
 _UNITS |= {"hour": 3600.0, "day": 86400.0}
-_READERS: dict[str, words.Reader] = {
+_READERS: dict[str, rule_syntax.Reader] = {
     "burst": int,
     "share": Share,
-    "counts_refused": words.yes,
+    "counts_refused": rule_syntax.yes,
     "status": int,
     "retry_after": hints.retry_after_form,
     "headers": hints.Headers,
@@ -72,24 +72,24 @@ def _seconds(text: str) -> float:
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
     unit = text[len(number) :].strip() or "s"
     if unit not in _UNITS:
-        raise words.BadWords(f"{text!r} is no length of time; say second, 10s, minute, hour.")
+        raise rule_syntax.RuleSyntaxError(f"{text!r} is no length of time; say second, 10s, minute, hour.")
     return float(number or 1) * _UNITS[unit]
 
 
 def parse(text: str) -> Quota:
     """Read a quota: `bucket:20/second:burst=40`, `window:100/60s:retry-after=date`, `log:5/s`, `at-once:4`."""
-    plain, named = words.split(text)
+    plain, named = rule_syntax.split(text)
     try:
         kind, speed = plain
         calls, _, per = speed.partition("/")
         quota: dict[str, Any] = {"kind": Kind(kind), "calls": int(calls), "seconds": _seconds(per or "s")}
     except ValueError as problem:
-        if isinstance(problem, words.BadWords):
+        if isinstance(problem, rule_syntax.RuleSyntaxError):
             raise
-        raise words.BadWords(
+        raise rule_syntax.RuleSyntaxError(
             f"{text!r} is no quota; say bucket:20/second:burst=40, window:100/60s, log:100/10s or at-once:4."
         ) from None
-    values = words.read(named, _READERS, text)
+    values = rule_syntax.read(named, _READERS, text)
     style = {key: values.pop(key) for key in ("status", "retry_after", "headers", "body") if key in values}
     return Quota(**quota, **values, style=Style(**style))
 

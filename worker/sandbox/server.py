@@ -13,40 +13,40 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from worker.sandbox import steering
-from worker.sandbox.gate import Gate
-from worker.sandbox.world import World, make_world
+from worker.sandbox import control
+from worker.sandbox.pipeline import RequestPipeline
+from worker.sandbox.state import SandboxState, make_state
 
-__all__ = ["World", "make_app", "make_world", "running", "serve"]
+__all__ = ["SandboxState", "make_app", "make_state", "running", "serve"]
 
 #: Longer than any pause of a client, so that no idle connection is closed under a call that sets out.
 KEEP_ALIVE_SECONDS = 75
 LOOPBACK = "127.0.0.1"
 
 
-def make_app(world: World) -> Starlette:
-    """Return the ASGI application of a world."""
-    return Starlette(routes=[Mount("/api", app=Gate(world)), *steering.routes(world)])
+def make_app(state: SandboxState) -> Starlette:
+    """Return the ASGI application of a state."""
+    return Starlette(routes=[Mount("/api", app=RequestPipeline(state)), *control.routes(state)])
 
 
-def serve(host: str, port: int, world: World, *, ready: Callable[[str], None] | None = None) -> None:
-    """Serve a world until the process is told to stop; raise OSError when the port is taken.
+def serve(host: str, port: int, state: SandboxState, *, ready: Callable[[str], None] | None = None) -> None:
+    """Serve a state until the process is asked to stop; raise OSError when the port is taken.
 
     `ready` is called with the base URL once calls will be answered.
     """
     listener = _listening(host, port)
     if ready is not None:
-        # The socket listens already: whoever calls now is answered as soon as the loop runs.
+        # The socket listens already: a call that comes now is answered as soon as the loop runs.
         ready(_url(host, listener))
     with contextlib.suppress(KeyboardInterrupt):
-        _server(world, host, port).run(sockets=[listener])
+        _server(state, host, port).run(sockets=[listener])
 
 
 @contextlib.contextmanager
-def running(world: World, port: int = 0, host: str = LOOPBACK) -> Iterator[str]:
-    """Serve a world from a thread of its own; yield the base URL, without a slash at its end."""
+def running(state: SandboxState, port: int = 0, host: str = LOOPBACK) -> Iterator[str]:
+    """Serve a state from a thread of its own; yield the base URL, without a slash at its end."""
     with _listening(host, port) as listener:
-        server = _server(world, host, port)
+        server = _server(state, host, port)
         started, stop = threading.Event(), asyncio.Event()
         loop = asyncio.new_event_loop()
         thread = threading.Thread(
@@ -108,9 +108,9 @@ async def _serve_until(
     await asyncio.sleep(0)
 
 
-def _server(world: World, host: str, port: int) -> uvicorn.Server:
+def _server(state: SandboxState, host: str, port: int) -> uvicorn.Server:
     config = uvicorn.Config(
-        make_app(world),
+        make_app(state),
         host=host,
         port=port,
         access_log=False,
@@ -130,5 +130,5 @@ def _server(world: World, host: str, port: int) -> uvicorn.Server:
             if getattr(connection, "client", None) == client:
                 connection.transport.abort()
 
-    world.hang_up = hang_up
+    state.hang_up = hang_up
     return server

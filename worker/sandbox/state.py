@@ -1,104 +1,97 @@
-"""What the sandbox holds and has seen, as plain values for `/sandbox/*` and the page. Changes nothing."""
+"""All that the sandbox holds: both LMSs, their quotas, their faults and the journal, in memory. Knows no socket."""
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from worker.sandbox.kmi_registrations import Status
-from worker.sandbox.world import World
+from worker.sandbox import faults, quota, rule_syntax
+from worker.sandbox.faults import FaultPlan, Rule
+from worker.sandbox.journal import Journal
+from worker.sandbox.kmi import Kmi
+from worker.sandbox.messages import System
+from worker.sandbox.options import EmailTaken, Lookup, Options, SeedRegistrations, Twice
+from worker.sandbox.quota import Quota
+from worker.sandbox.quota_enforcement import QuotaEnforcer
+from worker.sandbox.tahdah import Tahdah
 
 
-def state(world: World) -> dict[str, Any]:
-    """Return the counts, the duplicates, the calls by operation and status, the quota figures and the rules."""
-    users = [user for user in world.kmi.people.users.values() if not user.deleted]
-    registrations = list(world.kmi.registrations.all.values())
-    standing = [each for each in registrations if each.status is not Status.WITHDRAWN]
-    by_system = {"tahdah": world.tahdah.duplicates(), "kmi": world.kmi.duplicates()}
-    return {
-        "tahdah": {
-            "candidates": len(world.tahdah.candidates),
-            "registrations": len(world.tahdah.registrations),
-            "by_course": dict(Counter(str(each.experience_id) for each in world.tahdah.registrations)),
-            "mails_sent": world.tahdah.mails_sent,
-            "webhooks": {str(status): count for status, count in world.tahdah.announcer.answers.items()},
-        },
-        "kmi": {
-            "candidates": len(users),
-            "seeded": world.options.seed_users,
-            "registrations": len(standing),
-            "withdrawn": len(registrations) - len(standing),
-            "by_course": dict(Counter(str(each.course.id) for each in standing)),
-            "by_status": dict(Counter(str(each.status) for each in registrations)),
-            "mails_sent": world.kmi.mails_sent,
-        },
-        "duplicates": {
-            "persons": sum(each["persons"] for each in by_system.values()),
-            "registrations": sum(each["registrations"] for each in by_system.values()),
-            **by_system,
-        },
-        "calls": world.journal.by_operation(),
-        "quota": world.turnstile.figures(),
-        "rules": world.scenario.figures(),
-    }
+class SandboxState:
+    """Everything that the sandbox holds; `reset` takes it back to the start."""
+
+    def __init__(self, options: Options | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.options = options or Options()
+        #: Seconds since the epoch.
+        self.clock = clock
+        #: Closes the connection of a client (host, port) without a word; the server puts it there.
+        self.hang_up: Callable[[tuple[str, int]], None] = lambda _client: None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; data, quotas and rules are again as the options have them."""
+        self.started = self.clock()
+        self.tahdah = Tahdah(self.options)
+        self.kmi = Kmi(self.options, self.started)
+        self.journal = Journal(self.options.journal_length)
+        self.set_quotas(self.options.quotas)
+        self.set_rules(self.options.rules)
+
+    def set_quotas(self, quotas: Iterable[Quota]) -> None:
+        """Replace the quotas; their figures start at zero."""
+        self.quota_enforcer = QuotaEnforcer(quotas)
+
+    def set_rules(self, rules: Iterable[Rule]) -> None:
+        """Replace the rules; they count from now."""
+        self.fault_plan = FaultPlan(rules, self.options.seed)
+
+    def credential(self, system: System, account: str) -> str:
+        """Return a name for an account that tells no secret: `tahdah#1`, `kmi#2`."""
+        accounts: list[str] = list(self.tahdah.tokens.values() if system is System.TAHDAH else self.kmi.keys)
+        return f"{system}#{accounts.index(account) + 1}"
 
 
-def candidates(world: World) -> list[dict[str, Any]]:
-    """Return everybody, of both systems; the deleted too."""
-    tahdah = [
-        {
-            "system": "tahdah",
-            "id": str(each.id),
-            "email": each.email,
-            "created": each.created,
-            "fields": each.fields,
-        }
-        for each in world.tahdah.candidates.values()
-    ]
-    kmi = [
-        {
-            "system": "kmi",
-            "id": str(each.id),
-            "email": each.email,
-            "external_ids": each.external_ids,
-            "deleted": each.deleted,
-            "created": each.created,
-            "fields": each.fields,
-        }
-        for each in world.kmi.people.users.values()
-    ]
-    return [*tahdah, *kmi]
+def seed_registrations(text: str) -> SeedRegistrations:
+    """Read registrations that exist before the first call: `58:1-100` are the seed users 1 to 100 on course 58."""
+    course, _, persons = text.partition(":")
+    first, _, last = persons.partition("-")
+    try:
+        return SeedRegistrations(course_id=int(course), first=int(first), last=int(last or first))
+    except ValueError:
+        raise rule_syntax.RuleSyntaxError(f"{text!r}: say COURSE:FIRST-LAST, such as 58:1-100.") from None
 
 
-def registrations(world: World) -> list[dict[str, Any]]:
-    """Return every registration, of both systems; the withdrawn too."""
-    tahdah = [
-        {
-            "system": "tahdah",
-            "id": str(each.id),
-            "candidate_id": str(each.candidate_id),
-            "email": world.tahdah.candidates[each.candidate_id].email,
-            "legal_entity_id": each.legal_entity_id,
-            "course_id": each.experience_id,
-            "behavior": each.behavior,
-            "registration_date": each.date,
-            "created": each.created,
-        }
-        for each in world.tahdah.registrations
-    ]
-    kmi = [
-        {
-            "system": "kmi",
-            "id": str(each.id),
-            "candidate_id": str(each.user.id),
-            "email": each.user.email,
-            "course_id": each.course.id,
-            "external_id": each.external_id,
-            "status": each.status,
-            "score": each.score,
-            "success": each.success,
-            "created": each.created,
-        }
-        for each in world.kmi.registrations.all.values()
-    ]
-    return [*tahdah, *kmi]
+_CHOICES: dict[str, rule_syntax.Reader] = {
+    "lookup": Lookup,
+    "email_taken": EmailTaken,
+    "kmi_email_taken": EmailTaken,
+    "tahdah_twice": Twice,
+    "kmi_twice": Twice,
+}
+
+
+def make_state(
+    *,
+    quotas: Iterable[str] = (),
+    bad_days: Iterable[str] = (),
+    registered: Iterable[str] = (),
+    **options: Any,
+) -> SandboxState:
+    """Make a state from the words of the command line; every further option is a field of `Options`.
+
+    `quotas` as in `bucket:20/second:burst=40`, `bad_days` as in `register:lost-after:every=7`, `registered` as in
+    `58:1-100`. Raise `BadWords` when one cannot be read.
+    """
+    for name in _CHOICES.keys() & options.keys():
+        try:
+            options[name] = _CHOICES[name](str(options[name]))
+        except ValueError as problem:
+            raise rule_syntax.RuleSyntaxError(f"{name}: {problem}.") from None
+    return SandboxState(
+        Options(
+            quotas=tuple(map(quota.parse, quotas)),
+            rules=tuple(map(faults.parse, bad_days)),
+            seed_registrations=tuple(map(seed_registrations, registered)),
+            **options,
+        )
+    )

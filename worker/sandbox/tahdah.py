@@ -1,4 +1,4 @@
-"""Tahdah as its documentation has it: create candidates, register them many at a time. Knows no quota, no bad day.
+"""Tahdah as its documentation has it: create candidates, register them many at a time. Knows no quota, no fault.
 
 Documented: the paths, the body and the answer of a registration (S0, S1), the path of Create Candidate (T-cand),
 the bearer token. Everything else is an assumption: the fields of a candidate, all refusals and their words, that a
@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
+from worker.sandbox.messages import Answer, Call, Operation, Person, Refused, Route, System, header
 from worker.sandbox.options import EmailTaken, Lookup, Options, Twice
 from worker.sandbox.tahdah_batch import body_of, listed, problem, subject, wanted_of
 from worker.sandbox.webhooks import Announcer
-from worker.sandbox.wire import Answer, Call, Operation, Person, Refused, Route, System, header
 
 _PREFIX = "/api/learningexperiences/legalentities/"
 _PARTS = 4
@@ -115,7 +115,7 @@ class Tahdah:
         return [Person(name=str(id_), email=found.email if found else "") for id_, found in known]
 
     def create_candidate(self, call: Call) -> Answer:
-        """Create a candidate and answer with the id; every call makes a new one, unless told otherwise."""
+        """Create a candidate and answer with the id; each call makes a new one, unless the options say not."""
         fields = body_of(call)
         for name in _NEEDED:
             if not isinstance(fields.get(name), str) or not fields[name].strip():

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from worker.sandbox import effects
-from worker.sandbox.wire import Call, Refused, System
+from worker.sandbox import fault_effects
+from worker.sandbox.messages import Call, Refused, System
 
 #: The two that have been seen; what they mean is unknown (S0).
 _BEHAVIORS = (1, 2)
 
-problem = effects.in_words(System.TAHDAH)
+problem = fault_effects.problem_texts(System.TAHDAH)
 
 
 def body_of(call: Call) -> dict[str, Any]:

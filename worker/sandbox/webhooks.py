@@ -1,9 +1,9 @@
-"""Tahdah's webhook "Registration Created", told to one address after each registration.
+"""Tahdah's webhook "Registration Created", sent to one address after each registration.
 
 Documented (T-wh): the headers `Webhook-Verb` and `Webhook-Signature`; the signature is HMAC-SHA256 of the raw body
 with the signing secret, as lower-case hex. **Our guess, since no page shows them**: the value of the verb, and the
 body, which is an item of the answer to Create Registrations (S0) with the two ids of its path. Whether a failed one
-is told again is not documented either; here it is not.
+is sent again is not documented either; here it is not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Announcer:
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "webhooks"))
 
     def tell(self, payload: dict[str, Any]) -> None:
-        """Tell of a registration soon, if anybody is to be told."""
+        """Send the webhook of a registration soon, if an address is configured."""
         if self.url:
             self._thread.submit(self._send, msgspec.json.encode(payload))
 

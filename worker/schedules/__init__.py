@@ -1,1 +1,1 @@
-"""Schedules: when a roster is due, where it comes from, and what the next runs will cost."""
+"""Schedules: when a roster is due, where it comes from, and how many calls the next runs need."""

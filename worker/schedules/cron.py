@@ -1,7 +1,7 @@
-"""Cron lines: what is wrong with one, and when it is due next, daylight saving included. Knows no ledger.
+"""Validate cron lines and compute when they are due next, daylight saving included. Knows no ledger.
 
-A line whose hour is `*` goes by the time that passes. Every other one goes by the clock on the wall: a time that
-the clock leaves out is due right after the gap, once; a time that it shows twice is due the first time.
+A line whose hour is `*` follows elapsed time. Every other one follows local time: a time that daylight saving skips
+is due right after the gap, once; a time that occurs twice is due the first time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIELDS = (
     (Field.MONTH, "month", "1-12 or JAN-DEC"),
     (Field.DOW, "day of the week", "0-7 or SUN-SAT, 0 and 7 Sunday"),
 )
-_WORDS = {
+_SHORTHANDS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -38,10 +38,10 @@ EXAMPLE = '"0 2 * * 1-5" is 02:00 from Monday to Friday'
 
 
 def check_cron(line: str) -> None:
-    """Raise UsageError that says which field of a cron line is wrong, and how it may be written."""
+    """Raise UsageError that says which field of a cron line is wrong and how to write it."""
     if line.strip().startswith("@"):
-        if line.strip().casefold() not in _WORDS:
-            raise UsageError(f"The cron line {line!r} is none of {', '.join(_WORDS)}")
+        if line.strip().casefold() not in _SHORTHANDS:
+            raise UsageError(f"The cron line {line!r} is not one of {', '.join(_SHORTHANDS)}")
         return
     parts = line.split()
     if len(parts) != len(_FIELDS):
@@ -50,27 +50,29 @@ def check_cron(line: str) -> None:
             f"{EXAMPLE}"
         )
     for part, (field, name, range_) in zip(parts, _FIELDS, strict=True):
-        if not _is_good(field, part):
-            raise UsageError(f"The cron line {line!r}: {part!r} is no {name} ({range_}; also *, */5, 1-5 and 1,15)")
-    _refuse_what_never_comes(line)
+        if not _is_valid(field, part):
+            raise UsageError(
+                f"The cron line {line!r}: {part!r} is not a valid {name} ({range_}; also *, */5, 1-5, 1,15)"
+            )
+    _reject_impossible_day(line)
 
 
-def _is_good(field: Field, part: str) -> bool:
+def _is_valid(field: Field, part: str) -> bool:
     try:
         return bool(field.parse(part.upper()))
     except (CronSimError, AssertionError, TypeError, ValueError):
         return False
 
 
-def _refuse_what_never_comes(line: str) -> None:
+def _reject_impossible_day(line: str) -> None:
     try:
-        next(CronSim(_by_the_wall(line), datetime(2024, 1, 1)))  # noqa: DTZ001 - any day will do
+        next(CronSim(_with_explicit_ranges(line), datetime(2024, 1, 1)))  # noqa: DTZ001 - any day is fine
     except (CronSimError, StopIteration):
-        raise UsageError(f"The cron line {line!r} names a day that never comes") from None
+        raise UsageError(f"The cron line {line!r} is for a day that does not exist") from None
 
 
 def check_zone(name: str) -> None:
-    """Raise UsageError, naming the nearest one, when there is no such time zone."""
+    """Raise UsageError, with the nearest name, when there is no such time zone."""
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -80,7 +82,7 @@ def check_zone(name: str) -> None:
 
 
 def machine_zone() -> str:
-    """Return the name of this machine's time zone. Raises UsageError when it has none by name."""
+    """Return the name of this machine's time zone. Raises UsageError when it is not known."""
     places = [os.environ.get("TZ", "").removeprefix(":")]
     link = Path("/etc/localtime")
     if link.is_symlink():
@@ -95,7 +97,7 @@ def machine_zone() -> str:
             except UsageError:
                 continue
             return name
-    raise UsageError("This machine does not say in which time zone it is; give --zone, such as Europe/Dublin")
+    raise UsageError("The time zone of this machine is not known; give --zone, such as Europe/Dublin")
 
 
 def next_run(line: str, zone: str, after: float) -> float:
@@ -104,22 +106,22 @@ def next_run(line: str, zone: str, after: float) -> float:
 
 
 def runs(line: str, zone: str, after: float) -> Iterator[float]:
-    """Yield when a checked cron line is due, each later than the one before, all later than `after`."""
+    """Yield when a checked cron line is due: increasing times, all later than `after`."""
     start = datetime.fromtimestamp(after, zoneinfo.ZoneInfo(zone))
     last = after
-    for moment in CronSim(_by_the_wall(line), start):
+    for moment in CronSim(_with_explicit_ranges(line), start):
         at = moment.timestamp()
         if at > last:
             yield at
             last = at
 
 
-def _by_the_wall(line: str) -> str:
-    """Write a line so that the library goes by the clock on the wall, unless its hour is `*`.
+def _with_explicit_ranges(line: str) -> str:
+    """Return the line with ranges for stars, so that the library follows local time unless the hour is `*`.
 
-    It does so only for minutes and hours that do not begin with a star.
+    It does that only for minutes and hours that do not begin with a star.
     """
-    line = _WORDS.get(line.strip().casefold(), line)
+    line = _SHORTHANDS.get(line.strip().casefold(), line)
     minute, hour, *days = line.split()
     if hour == "*":
         return line

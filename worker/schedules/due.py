@@ -1,6 +1,6 @@
-"""Open the jobs of the schedules whose time has come, each once, whoever looks and whoever dies meanwhile.
+"""Open a job for each due schedule exactly once, even with concurrent or crashing sweeps.
 
-A run is claimed before its roster is fetched; the job is opened in the transaction that moves the schedule on.
+A run is claimed before its roster is fetched; the job is opened in the transaction that sets the next run.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from worker.errors import LedgerError, RosterError, StaleClaim, UsageError
-from worker.intake.accept import Arrival, Options, accept
-from worker.jobs import lifecycle
+from worker.intake.accept import Origin
+from worker.intake.options import Options
+from worker.jobs import submission
 from worker.ledger import jobs, schedules
 from worker.ledger.database import now
-from worker.model import AT_WORK, TO_READ, Driver
+from worker.model import Driver
 from worker.safe_errors import left_to_next_sweep
 from worker.schedules import source
 from worker.schedules.cron import next_run
@@ -26,104 +27,107 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from worker.bootstrap import Services
-    from worker.intake.accept import Accepted
+    from worker.jobs.submission import Submission
     from worker.ledger.database import Transaction
     from worker.ledger.schedules import Schedule
 
-#: A run that begins within this of its time was not missed (seconds).
+#: A run that begins within this after its time was not missed (seconds).
 GRACE_SECONDS = 300.0
-#: A file is whole when its size and time have not changed for so long; one that grows for so long is given up.
-SETTLE_SECONDS, GIVE_UP_SECONDS = 5.0, 600.0
+#: A file is complete when it has not changed for SETTLE_SECONDS; a run fails when it grows for MAX_GROWTH_SECONDS.
+SETTLE_SECONDS, MAX_GROWTH_SECONDS = 5.0, 600.0
+SKIP = "skip"
 log = structlog.get_logger("roster")
 
 
 def run_due(services: Services) -> None:
-    """Open the jobs of what is due; a schedule that cannot run says why, and stops no other one."""
+    """Open the jobs of due schedules; one that cannot run records why and stops no other one."""
     with services.ledger.read() as tx:
         due = schedules.due(tx, now())
     for run in due:
         with left_to_next_sweep("schedule", schedule=run.name):
-            _run(services, run)
+            _run_schedule(services, run)
 
 
-def _run(services: Services, run: Schedule) -> None:
+def _run_schedule(services: Services, run: Schedule) -> None:
     at = now()
-    if run.missed == schedules.SKIP and at - run.next_at > GRACE_SECONDS:
+    if run.missed == SKIP and at - run.next_at > GRACE_SECONDS:
         when = datetime.fromtimestamp(run.next_at, ZoneInfo(run.zone))
-        _give_up(services, run, f"The run of {when:%Y-%m-%d %H:%M} was missed, since nothing was up, and skipped")
+        _record_failure(
+            services,
+            run,
+            f"The run of {when:%Y-%m-%d %H:%M} was missed (no process was running) and skipped",
+        )
         return
     with services.ledger.write() as tx:
         if not schedules.claim(tx, run, services.owner):
             return
     try:
-        look = _look(run, at)
-        if look is not None:
+        growing = _check_source(run, at)
+        if growing is not None:
             with services.ledger.write() as tx:
-                schedules.give_back(tx, run, services.owner, look)
+                schedules.release(tx, run, services.owner, growing)
             return
-        accepted = _open_job(services, run)
+        submitted = _open_job(services, run)
     except StaleClaim:
         return
     except LedgerError:
         raise
     except (RosterError, OSError) as error:
-        _give_up(services, run, str(error))
+        _record_failure(services, run, str(error))
         return
-    log.info("schedule run", schedule=run.name, job=accepted.job_id, twin=accepted.twin)
+    log.info("schedule run", schedule=run.name, job=submitted.job_id, duplicate=submitted.duplicate)
 
 
-def _look(run: Schedule, at: float) -> Mapping[str, Any] | None:
-    """Return what to look for again at the next sweep; None when the roster is whole. Raises UsageError."""
-    found = source.glimpse(source.parse(run.source))
+def _check_source(run: Schedule, at: float) -> Mapping[str, Any] | None:
+    """Return what was found, to compare at the next sweep; None when the file is complete. Raises UsageError."""
+    found = source.find_file(source.parse_source(run.source))
     if found is None:
         return None
-    seen = {"path": found.path, "size": found.size, "changed": found.changed}
-    before = dict(run.look or {})
+    seen = {"path": found.path, "size": found.size, "changed": found.modified_at}
+    before = dict(run.last_seen_file or {})
     since = before.pop("at", at)
     first = before.pop("first", at)
     if before == seen and at - since >= SETTLE_SECONDS:
         return None
-    if at - first > GIVE_UP_SECONDS:
-        raise UsageError(f"{found.path} went on growing for {GIVE_UP_SECONDS / 60:.0f} minutes")
+    if at - first > MAX_GROWTH_SECONDS:
+        raise UsageError(f"{found.path} was still growing after {MAX_GROWTH_SECONDS / 60:.0f} minutes")
     return {**seen, "at": since if before == seen else at, "first": first}
 
 
-def _open_job(services: Services, run: Schedule) -> Accepted:
+def _open_job(services: Services, run: Schedule) -> Submission:
     connection = services.connection(run.connection)
 
-    def note(tx: Transaction, accepted: Accepted) -> None:
-        error = _go_on_with(tx, accepted.job_id) if accepted.twin else ""
-        if not schedules.move_on(tx, run, _next(run), job_id=accepted.job_id, error=error):
+    def record(tx: Transaction, submitted: Submission) -> None:
+        error = _reason_it_stopped(tx, submitted) if submitted.duplicate else ""
+        if not schedules.finish_run(tx, run, _next_run_at(run), job_id=submitted.job_id, error=error):
             raise StaleClaim("Another process has run this schedule")
 
-    with source.at_hand(source.parse(run.source), services.files) as roster:
-        return accept(
-            services.ledger,
+    with source.local_copy(source.parse_source(run.source), services.files) as roster:
+        return submission.submit(
+            services,
             roster.path,
             name=roster.name,
             connection=connection,
             options=Options(**run.options),
-            store=services.store,
             report_dir=Path(run.report_dir),
-            arrival=Arrival(origin=f"schedule:{run.name}", driver=Driver.QUEUE),
-            note=note,
+            origin=Origin(channel=f"schedule:{run.name}", driver=Driver.QUEUE),
+            record=record,
         )
 
 
-def _go_on_with(tx: Transaction, job_id: int) -> str:
-    """Have the job of the same roster go on; return why it does not."""
-    told = lifecycle.adopt(tx, job_id)
-    job = jobs.find_job(tx, job_id)
-    at_work = job is not None and job.state in {*AT_WORK, *TO_READ}
-    return "" if at_work else f"Nothing new was begun: {told}"
+def _reason_it_stopped(tx: Transaction, submitted: Submission) -> str:
+    """Return why the open job of the same roster does not run; empty when it does."""
+    state = jobs.state_of(tx, submitted.job_id)
+    running = state is not None and (state.is_sending or state.is_preparing)
+    return "" if running else f"No new job was started: {submitted.message}"
 
 
-def _give_up(services: Services, run: Schedule, error: str) -> None:
+def _record_failure(services: Services, run: Schedule, error: str) -> None:
     with services.ledger.write() as tx:
-        moved = schedules.move_on(tx, run, _next(run), error=error)
+        moved = schedules.finish_run(tx, run, _next_run_at(run), error=error)
     if moved:
         log.warning("schedule opened no job", schedule=run.name)
 
 
-def _next(run: Schedule) -> float:
+def _next_run_at(run: Schedule) -> float:
     return next_run(run.cron, run.zone, max(now(), run.next_at))

@@ -1,4 +1,4 @@
-"""What the next runs of the schedules will cost, as their rosters now stand, and which get in each other's way."""
+"""Forecast the next runs of the schedules from their rosters as they are now, and find runs that overlap."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import LedgerError, RosterError
-from worker.intake.accept import Options
-from worker.intake.importing import rehearse
+from worker.intake.importing import dry_run
+from worker.intake.options import Options
 from worker.jobs.estimate import plan_of
 from worker.ledger import jobs, rows
 from worker.ledger.database import now
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one run takes: calls, at least and at most, and seconds at the known pace, if one is known."""
+    """What one run needs: calls, at least and at most, and seconds at the measured pace, if there is one."""
 
     rows: int = 0
     least: int = 0
     most: int = 0
     seconds: float | None = None
-    #: Why nothing can be said, in plain words.
-    unknown: str = ""
+    #: Why there is no estimate, in plain words.
+    unknown_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class Forecast:
     """The next runs of one schedule."""
 
     schedule: Schedule
@@ -55,15 +55,15 @@ class Outlook:
 
     @property
     def spans(self) -> Iterator[Span]:
-        """Yield when its runs use their connection; one of unknown length counts as a moment."""
+        """Yield when its runs use their connection; a run of unknown length has no duration."""
         for at in self.times:
             end = at + (self.cost.seconds or 0.0)
             yield Span(what=self.schedule.name, connection=self.schedule.connection, start=at, end=end)
 
 
-def look_ahead(services: Services, wanted: Sequence[Schedule], count: int) -> list[Outlook]:
-    """Return the next runs of each schedule, and what each will cost."""
-    return [Outlook(schedule=each, cost=_cost(services, each), times=_times(each, count)) for each in wanted]
+def forecast_runs(services: Services, wanted: Sequence[Schedule], count: int) -> list[Forecast]:
+    """Return the next `count` runs of each schedule, and what each of them needs."""
+    return [Forecast(schedule=each, cost=_cost(services, each), times=_times(each, count)) for each in wanted]
 
 
 def _times(schedule: Schedule, count: int) -> list[float]:
@@ -72,22 +72,22 @@ def _times(schedule: Schedule, count: int) -> list[float]:
 
 
 def _cost(services: Services, schedule: Schedule) -> Cost:
-    """Read the roster as it now stands, in a transaction that is rolled back."""
+    """Read the roster as it is now, in a transaction that is rolled back."""
     try:
         with (
-            source.at_hand(source.parse(schedule.source), services.files) as roster,
-            services.ledger.rehearse() as tx,
+            source.local_copy(source.parse_source(schedule.source), services.files) as roster,
+            services.ledger.dry_run() as tx,
         ):
-            return _read(tx, services, schedule, roster)
+            return _estimate(tx, services, schedule, roster)
     except LedgerError:
         raise
     except (RosterError, OSError) as error:
-        return Cost(unknown=str(error))
+        return Cost(unknown_reason=str(error))
 
 
-def _read(tx: Transaction, services: Services, schedule: Schedule, roster: source.Roster) -> Cost:
+def _estimate(tx: Transaction, services: Services, schedule: Schedule, roster: source.LocalRoster) -> Cost:
     connection = services.connection(schedule.connection)
-    job = rehearse(
+    job = dry_run(
         tx,
         roster.path,
         connection,
@@ -97,15 +97,15 @@ def _read(tx: Transaction, services: Services, schedule: Schedule, roster: sourc
     )
     plan = plan_of(tx, services, job.id, connection)
     return Cost(
-        rows=rows.tally(tx, job.id).total,
+        rows=rows.count_rows(tx, job.id).total,
         least=plan.calls.least,
         most=plan.calls.most,
         seconds=plan.seconds,
     )
 
 
-def open_spans(services: Services) -> list[Span]:
-    """Return when the jobs that have not ended use their connections, as far as that is known."""
+def job_spans(services: Services) -> list[Span]:
+    """Return when the jobs that have not ended use their connections, if that is known."""
     spans = []
     with services.ledger.read() as tx:
         for job in jobs.list_jobs(tx):
@@ -121,8 +121,8 @@ def open_spans(services: Services) -> list[Span]:
     return spans
 
 
-def clashes(spans: Sequence[Span]) -> list[tuple[Span, Span]]:
-    """Return the pairs that use one connection at the same time, by the time at which they meet."""
+def find_overlaps(spans: Sequence[Span]) -> list[tuple[Span, Span]]:
+    """Return the pairs that use one connection at the same time, ordered by the time at which they overlap."""
     found = []
     for first, second in itertools.combinations(sorted(spans, key=lambda span: (span.start, span.end)), 2):
         if first.connection == second.connection and second.start <= first.end:

@@ -1,6 +1,6 @@
 """Where a schedule's roster comes from: a file, the newest file of a folder, or an address elsewhere.
 
-An address may hold a password or a signature: no message, list or log has it, only the ledger.
+An address may contain a password or a signature: only the ledger has it, no message, list or log shows it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from worker.errors import UsageError
+from worker.folders import watch
 from worker.intake import storage
 from worker.reports.kinds import is_report
 
 if TYPE_CHECKING:
-    from worker.folders.watch import Found
+    from worker.folders.watch import FoundFile
 
 FOLDER = "folder:"
-#: No roster is larger (bytes); one that is, is not fetched to its end.
-LARGEST = 100 * 1024 * 1024
+#: A larger roster is rejected before it is completely fetched (bytes).
+MAX_BYTES = 100 * 1024 * 1024
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
-class Kind(StrEnum):
+class SourceKind(StrEnum):
     """What a source is."""
 
     FILE = "file"
@@ -39,103 +40,101 @@ class Kind(StrEnum):
 class Source:
     """Where a roster comes from."""
 
-    kind: Kind
+    kind: SourceKind
     #: A path, or the whole address.
-    place: str
+    location: str
 
     @property
-    def written(self) -> str:
-        """Return the source as the ledger keeps it."""
-        return f"{FOLDER}{self.place}" if self.kind is Kind.FOLDER else self.place
+    def stored_text(self) -> str:
+        """Return the source as it is in the ledger."""
+        return f"{FOLDER}{self.location}" if self.kind is SourceKind.FOLDER else self.location
 
     @property
-    def shown(self) -> str:
-        """Return the source without what nobody may read."""
-        return storage.redacted(self.place) if self.kind is Kind.ADDRESS else self.written
+    def display_text(self) -> str:
+        """Return the source without passwords and signatures."""
+        return storage.redacted(self.location) if self.kind is SourceKind.ADDRESS else self.stored_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Roster:
-    """A roster that can be read now, under the name that it has where it comes from."""
+class LocalRoster:
+    """A local copy of a roster, with the name that it has at its source."""
 
     path: Path
     name: str
 
 
-def parse(text: str, folders: Mapping[str, str] | None = None) -> Source:
-    """Return the source that a person named; `folders` are paths of drop folders by name. Raises UsageError."""
+def parse_source(text: str, folders: Mapping[str, str] | None = None) -> Source:
+    """Return the source that a person typed; `folders` are paths of drop folders by name. Raises UsageError."""
     scheme, found, rest = text.partition("://")
     if found and scheme.casefold() == "file":
-        return _local(Path(unquote(urlsplit(text).path)) if rest.startswith("/") else Path(rest))
+        return _local_source(Path(unquote(urlsplit(text).path)) if rest.startswith("/") else Path(rest))
     if found:
-        return _address(text)
+        return _remote_source(text)
     if text.startswith(FOLDER):
         named = text.removeprefix(FOLDER)
         if not named:
             raise UsageError("folder: needs a path, such as folder:/srv/rosters")
         path = Path((folders or {}).get(named, named)).expanduser().absolute()
-        return Source(kind=Kind.FOLDER, place=str(path))
-    return _local(Path(text).expanduser())
+        return Source(kind=SourceKind.FOLDER, location=str(path))
+    return _local_source(Path(text).expanduser())
 
 
-def _local(path: Path) -> Source:
-    return Source(kind=Kind.FOLDER if path.is_dir() else Kind.FILE, place=str(path.absolute()))
+def _local_source(path: Path) -> Source:
+    return Source(kind=SourceKind.FOLDER if path.is_dir() else SourceKind.FILE, location=str(path.absolute()))
 
 
-def _address(text: str) -> Source:
+def _remote_source(text: str) -> Source:
     scheme = storage.scheme_of(text)
     if scheme not in storage.PACKAGES or "::" in text:
         known = ", ".join(f"{each}://" for each in storage.PACKAGES)
-        raise UsageError(f"A roster cannot be fetched from {scheme}://; known are {known} and paths")
+        raise UsageError(f"A roster cannot be fetched from {scheme}://; supported are {known} and paths")
     try:
         host = urlsplit(text).hostname
     except ValueError:
         host = None
     if not host:
-        raise UsageError(f"{storage.redacted(text)} is no address: it names no host")
+        raise UsageError(f"{storage.redacted(text)} is not a valid address: it has no host")
     if scheme == "http" and host not in _LOOPBACK:
-        raise UsageError(f"{storage.redacted(text)}: http:// sends names and addresses in the clear; use https://")
-    return Source(kind=Kind.ADDRESS, place=text)
+        raise UsageError(f"{storage.redacted(text)}: http:// sends names and addresses in plain text; use https://")
+    return Source(kind=SourceKind.ADDRESS, location=text)
 
 
-def glimpse(source: Source) -> Found | None:
-    """Return the file that would be taken now, of a path or a folder; None for an address. Raises UsageError."""
-    if source.kind is Kind.ADDRESS:
+def find_file(source: Source) -> FoundFile | None:
+    """Return the file that a run would import now, of a path or folder; None for an address. Raises UsageError."""
+    if source.kind is SourceKind.ADDRESS:
         return None
-    from worker.folders import watch  # noqa: PLC0415 - a list of schedules needs nothing that reads rosters
-
-    place = Path(source.place)
+    place = Path(source.location)
     try:
-        if source.kind is Kind.FOLDER:
-            files = [file for file in watch.look(place).files if not is_report(file.name)]
+        if source.kind is SourceKind.FOLDER:
+            files = [file for file in watch.scan_folder(place).files if not is_report(file.name)]
             if not files:
                 raise UsageError(f"There is no roster in {place}")
-            return max(files, key=lambda file: (file.changed, file.name))
+            return max(files, key=lambda file: (file.modified_at, file.name))
         status = place.stat()
     except FileNotFoundError:
-        raise UsageError(f"{place} is not there") from None
+        raise UsageError(f"{place} does not exist") from None
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {error.strerror}") from None
-    return watch.Found(path=str(place), name=place.name, size=status.st_size, changed=status.st_mtime)
+    return watch.FoundFile(path=str(place), name=place.name, size=status.st_size, modified_at=status.st_mtime)
 
 
 @contextmanager
-def at_hand(source: Source, files: Path) -> Iterator[Roster]:
-    """Have the roster as a file of this machine until the block ends. Raises UsageError in plain words."""
-    found = glimpse(source)
+def local_copy(source: Source, files: Path) -> Iterator[LocalRoster]:
+    """Yield a local copy of the roster until the block ends. Raises UsageError in plain words."""
+    found = find_file(source)
     if found is not None:
-        yield Roster(path=Path(found.path), name=found.name)
+        yield LocalRoster(path=Path(found.path), name=found.name)
         return
     try:
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
         scratch = tempfile.TemporaryDirectory(dir=files, prefix=".schedule-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise UsageError(f"The roster cannot be kept in {files}: {error.strerror}") from None
+        raise UsageError(f"The roster cannot be stored in {files}: {error.strerror}") from None
     with scratch as folder:
-        name = _name_of(source.place)
+        name = _name_of(source.location)
         path = Path(folder) / f"roster{PurePosixPath(name).suffix[:10]}"
-        storage.fetch(source.place, path, largest=LARGEST)
-        yield Roster(path=path, name=name)
+        storage.fetch(source.location, path, largest=MAX_BYTES)
+        yield LocalRoster(path=path, name=name)
 
 
 def _name_of(address: str) -> str:

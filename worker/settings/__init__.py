@@ -1,11 +1,20 @@
 """The configuration, read once from roster.toml and ROSTER_*; frozen.
 
-Knows no LMS: a connection's own keys are declared by its connector, as a subclass of `Connection`.
+Knows no LMS: each connector declares its own keys in a subclass of `Connection`.
 """
 
-from worker.settings.loading import EXAMPLE, explain, load, unknown_variables
-from worker.settings.messages import Email, Event, Mail, Post, Receiver, Webhook, literal_secrets, read_post
-from worker.settings.models import Connection, Folder, Hidden, Secret, Serve, Settings, Text, is_loopback
+from worker.settings.loading import EXAMPLE, explain_validation, load, unknown_variables
+from worker.settings.messages import (
+    Email,
+    Event,
+    Mail,
+    MessageSettings,
+    Receiver,
+    Webhook,
+    literal_secrets,
+    read_message_settings,
+)
+from worker.settings.models import Connection, Folder, HiddenText, Secret, Serve, Settings, Text, is_loopback
 
 __all__ = [
     "EXAMPLE",
@@ -13,19 +22,19 @@ __all__ = [
     "Email",
     "Event",
     "Folder",
-    "Hidden",
+    "HiddenText",
     "Mail",
-    "Post",
+    "MessageSettings",
     "Receiver",
     "Secret",
     "Serve",
     "Settings",
     "Text",
     "Webhook",
-    "explain",
+    "explain_validation",
     "is_loopback",
     "literal_secrets",
     "load",
-    "read_post",
+    "read_message_settings",
     "unknown_variables",
 ]

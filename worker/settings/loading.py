@@ -1,4 +1,4 @@
-"""Read the configuration once, from roster.toml and ROSTER_*, and say plainly what is wrong with it."""
+"""Read the configuration once, from roster.toml and ROSTER_*, and report plainly what is wrong with it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from worker.errors import SettingsError
-from worker.settings.models import PREFIX, Folder, Settings, two_of_one_path
+from worker.settings.models import PREFIX, Folder, Settings, find_duplicate_folders
 
-#: Variables of ours that are no settings.
-NOT_SETTINGS = frozenset({"ROSTER_CONFIG"})
+#: ROSTER_* variables that are not settings.
+OTHER_VARIABLES = frozenset({"ROSTER_CONFIG"})
 EXAMPLE = """\
 [connections.north]
 system = "tahdah"
@@ -28,7 +28,7 @@ behavior = 1"""
 def load(config: Path | None) -> Settings:
     """Read the configuration from `config`, else $ROSTER_CONFIG, else ./roster.toml.
 
-    Relative paths in it count from the folder of the file, so that a job found from one folder is found from any.
+    Relative paths in it are relative to the folder of the file, so that every working folder finds the same ledger.
     Raises SettingsError that names the file, the key and the nearest known one.
     """
     path = _config_path(config)
@@ -36,37 +36,37 @@ def load(config: Path | None) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError(explain(error, Settings, where=str(path or "the environment"))) from None
+        raise SettingsError(explain_validation(error, Settings, where=str(path or "the environment"))) from None
     except PydanticSettingsError:
         raise SettingsError(
             "ROSTER_CONNECTIONS: set single keys, such as ROSTER_CONNECTIONS__NORTH__TOKEN"
         ) from None
     tables = ("connections", "folders", "messages")
-    settings = settings.model_copy(update={name: _joined(getattr(settings, name)) for name in tables})
-    _refuse_bad_folders(settings, where=str(path or "the environment"))
-    return _from_folder(settings, path.resolve().parent) if path else settings
+    settings = settings.model_copy(update={name: _merge_tables(getattr(settings, name)) for name in tables})
+    _check_folders(settings, where=str(path or "the environment"))
+    return _resolve_paths(settings, path.resolve().parent) if path else settings
 
 
 def unknown_variables() -> list[str]:
-    """Return a warning for each ROSTER_* variable that is no setting."""
+    """Return a warning for each ROSTER_* variable that is not a setting."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     strange = [
         name
         for name in os.environ
-        if name.startswith(PREFIX) and name.split("__")[0] not in known and name not in NOT_SETTINGS
+        if name.startswith(PREFIX) and name.split("__")[0] not in known and name not in OTHER_VARIABLES
     ]
-    return [f"the environment variable {name} is no setting of Roster{nearest(name, known)}" for name in strange]
+    return [f"the environment variable {name} is not a Roster setting{suggestion(name, known)}" for name in strange]
 
 
-def explain(error: ValidationError, model: type[BaseModel], *, where: str, table: str = "") -> str:
-    """Return a validation error as lines that name the key, what is wrong, and the nearest known key."""
+def explain_validation(error: ValidationError, model: type[BaseModel], *, where: str, table: str = "") -> str:
+    """Return a validation error as text: each key, what is wrong with it, and the nearest known key."""
     lines = []
     for problem in error.errors(include_input=False, include_context=False, include_url=False):
         key = ".".join(str(part) for part in problem["loc"])
         full = f"{table}.{key}".strip(".")
         if problem["type"] == "extra_forbidden":
             *tables, name = (str(part) for part in problem["loc"])
-            lines.append(f"unknown key {full}{nearest(name, _keys_of(model, tables))}")
+            lines.append(f"unknown key {full}{suggestion(name, _keys_of(model, tables))}")
         elif problem["type"] == "missing":
             lines.append(f"{full} is missing")
         else:
@@ -76,7 +76,7 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str, table
 
 
 def _keys_of(model: type[BaseModel], tables: list[str]) -> set[str]:
-    """Return the keys that may stand in a table, found by the names of the tables around it."""
+    """Return the keys that a table may have, found by the names of the tables around it."""
     for name in tables:
         field = model.model_fields.get(name)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
@@ -85,21 +85,21 @@ def _keys_of(model: type[BaseModel], tables: list[str]) -> set[str]:
     return {field.alias or name for name, field in model.model_fields.items()}
 
 
-def _refuse_bad_folders(settings: Settings, *, where: str) -> None:
+def _check_folders(settings: Settings, *, where: str) -> None:
     for name, table in settings.folders.items():
         if "name" in table:
-            raise SettingsError(f"{where}: unknown key folders.{name}.name; its name stands behind `folders.`")
+            raise SettingsError(f"{where}: unknown key folders.{name}.name; the name is the part after `folders.`")
         try:
             Folder(name=name, **table)
         except ValidationError as error:
-            raise SettingsError(explain(error, Folder, where=where, table=f"folders.{name}")) from None
-    twice = two_of_one_path(settings.watched)
+            raise SettingsError(explain_validation(error, Folder, where=where, table=f"folders.{name}")) from None
+    twice = find_duplicate_folders(settings.watched)
     if twice:
-        raise SettingsError(f"{where}: folders.{twice[0]} and folders.{twice[1]} are one folder; leave one out")
+        raise SettingsError(f"{where}: folders.{twice[0]} and folders.{twice[1]} are the same folder; remove one")
 
 
-def _joined(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Join what the environment (in small letters) and the file say of one name; the environment wins."""
+def _merge_tables(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Merge the tables of one name from the environment (in lower case) and the file; the environment wins."""
     names: dict[str, str] = {}
     for name in tables:
         known = names.get(name.casefold())
@@ -110,8 +110,8 @@ def _joined(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return joined
 
 
-def nearest(name: str, known: set[str]) -> str:
-    """Return the end of a sentence on an unknown name: the nearest known one, or all there are."""
+def suggestion(name: str, known: set[str]) -> str:
+    """Return the end of a sentence about an unknown name: the nearest known name, or all of them."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
 
@@ -133,7 +133,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"The configuration file {path} cannot be read: {error}") from None
 
 
-def _from_folder(settings: Settings, folder: Path) -> Settings:
+def _resolve_paths(settings: Settings, folder: Path) -> Settings:
     changes: dict[str, Any] = {}
     if "://" not in settings.files:
         changes["files"] = str(folder / settings.files)
@@ -143,8 +143,8 @@ def _from_folder(settings: Settings, folder: Path) -> Settings:
         changes["ledger"] = f"sqlite:///{folder / file}"
     for tables in ("connections", "messages"):
         named = getattr(settings, tables).items()
-        changes[tables] = {name: _table_from(folder, table) for name, table in named}
-    changes["mail"] = _table_from(folder, settings.mail)
+        changes[tables] = {name: _resolve_table(folder, table) for name, table in named}
+    changes["mail"] = _resolve_table(folder, settings.mail)
     changes["folders"] = {
         name: {**table, "path": str(folder / Path(table["path"]).expanduser())}
         for name, table in settings.folders.items()
@@ -152,11 +152,11 @@ def _from_folder(settings: Settings, folder: Path) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def _table_from(folder: Path, table: dict[str, Any]) -> dict[str, Any]:
-    return {key: _file_from(folder, value) for key, value in table.items()}
+def _resolve_table(folder: Path, table: dict[str, Any]) -> dict[str, Any]:
+    return {key: _resolve_file(folder, value) for key, value in table.items()}
 
 
-def _file_from(folder: Path, value: Any) -> Any:
+def _resolve_file(folder: Path, value: Any) -> Any:
     if isinstance(value, str) and value.startswith("file:"):
         return f"file:{folder / value.removeprefix('file:')}"
     return value

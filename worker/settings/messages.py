@@ -1,4 +1,4 @@
-"""`[messages.NAME]` and `[mail]`: who is told when a job ends or needs a person, and how mail gets there."""
+"""`[messages.NAME]` and `[mail]`: who is notified when a job ends or needs a person, and the mail server."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from worker.errors import SettingsError
-from worker.settings.loading import explain, nearest
-from worker.settings.models import Hidden, Secret, Settings, is_loopback
+from worker.settings.loading import explain_validation, suggestion
+from worker.settings.models import HiddenText, Secret, Settings, is_loopback
 
 Model = TypeVar("Model", bound=BaseModel)
 _ADDRESS = re.compile(r"[^@\s<>,;:\"]+@[^@\s<>,;:\"]+")
@@ -30,63 +30,63 @@ _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 class Event(StrEnum):
-    """What a message is about; the words that a webhook reads."""
+    """What a message is about; the value is the event name in a webhook."""
 
-    #: A job has ended, well or not.
+    #: A job has ended, successfully or not.
     ENDED = "job.ended"
-    #: A job waits for a person, or left something that only a person can settle.
+    #: A job waits for a person, or has rows that only a person can resolve.
     NEEDS_PERSON = "job.needs_person"
-    #: A job was held for something that every other job of its connection would meet too.
+    #: A job was held for a reason that concerns every job of its connection.
     TROUBLE = "connection.trouble"
-    #: A later job of the connection went through.
-    WELL = "connection.well"
-    #: Somebody tries whether messages arrive.
+    #: A later job of the connection succeeded.
+    RECOVERED = "connection.well"
+    #: A person checks whether messages arrive.
     TEST = "test"
 
 
-#: The words of the key `on`.
+#: The values of the key `on`.
 TOPICS = {
     "ended": Event.ENDED,
     "needs_person": Event.NEEDS_PERSON,
     "trouble": Event.TROUBLE,
-    "well_again": Event.WELL,
+    "well_again": Event.RECOVERED,
 }
 
 
-def _listed(value: Any) -> Any:
-    """Take a text with commas for a list, as the environment must write it."""
+def _split_list(value: Any) -> Any:
+    """Split a text at its commas, because a list in the environment is written so."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+TextList = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
 
 
 class Receiver(BaseModel):
-    """Somebody, or something, that is told."""
+    """A person or a system that gets messages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    #: The name behind `messages.` in roster.toml.
+    #: The part after `messages.` in roster.toml.
     name: str
-    #: How the message goes: `email` or `webhook`.
+    #: How the message is sent: `email` or `webhook`.
     kind: str
-    #: Of what: `ended`, `needs_person`, `trouble`, `well_again`.
-    on: Words = tuple(TOPICS)
-    #: An end is told only when more than so many per cent of the rows are not done; without it every end is.
+    #: What for: `ended`, `needs_person`, `trouble`, `well_again`.
+    on: TextList = tuple(TOPICS)
+    #: `ended` is sent only when more than this percentage of the rows is not done; without it, always.
     threshold_percent: float | None = Field(default=None, ge=0, lt=100)
-    #: Only of these connections; empty: of all.
-    connections: Words = ()
+    #: Only for these connections; empty: for all.
+    connections: TextList = ()
 
     @field_validator("on")
     @classmethod
     def _are_topics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for word in value:
             if word not in TOPICS:
-                raise ValueError(f"{word!r} is nothing that is told{nearest(word, set(TOPICS))}")
+                raise ValueError(f"{word!r} is not an event{suggestion(word, set(TOPICS))}")
         return value
 
     def wants(self, event: Event, connection: str) -> bool:
-        """Tell whether this receiver is to be told of such an event."""
+        """Return whether this receiver is to be notified of such an event."""
         if self.connections and connection.casefold() not in {name.casefold() for name in self.connections}:
             return False
         return event in {TOPICS[word] for word in self.on}
@@ -96,25 +96,25 @@ class Email(Receiver):
     """People who get an e-mail."""
 
     #: Their addresses.
-    to: Words = Field(min_length=1)
+    to: TextList = Field(min_length=1)
 
     @field_validator("to")
     @classmethod
     def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
             if not _is_address(address):
-                raise ValueError(f"{address!r} is no address such as office@example.com")
+                raise ValueError(f"{address!r} is not an e-mail address such as office@example.com")
         return value
 
 
 class Webhook(Receiver):
     """An address to which a signed message is posted."""
 
-    #: The address; also `env:NAME` or `file:/path`, since many hold a secret themselves.
-    url: Hidden = Field(repr=False)
-    #: What the message is signed with (HMAC-SHA256); the receiver knows it too.
+    #: The address; also `env:NAME` or `file:/path`, because many addresses contain a secret.
+    url: HiddenText = Field(repr=False)
+    #: The key that signs the message (HMAC-SHA256); the receiver has it too.
     secret: Secret
-    #: `http://` beyond this machine: whoever listens on the way reads the message.
+    #: Allow `http://` to another machine: the message can then be read on the network.
     allow_http: bool = False
 
     @model_validator(mode="after")
@@ -124,7 +124,7 @@ class Webhook(Receiver):
             raise ValueError("url: must be an address such as https://example.com/hooks/roster")
         if parts[0] == "http" and not self.allow_http and not is_loopback(parts[1]):
             raise ValueError(
-                "url: http:// can be read on the way and is accepted for this machine only; "
+                "url: http:// can be read on the network and is accepted for this machine only; "
                 "use https://, or set allow_http = true"
             )
         return self
@@ -136,21 +136,21 @@ class Webhook(Receiver):
 
 
 class Mail(BaseModel):
-    """The mail server, and who writes."""
+    """The mail server and the sender."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=False)
 
-    #: The server that takes our mail.
+    #: The server that sends our mail.
     host: str = Field(min_length=1)
     #: 587 with `starttls`, 465 with `tls`, 25 with `none`, unless set.
     port: int = Field(default=0, ge=0, le=65_535)
-    #: How the line is kept from being read: `starttls`, `tls`, or `none`.
+    #: How the connection is encrypted: `starttls`, `tls`, or `none`.
     security: Literal["starttls", "tls", "none"] = "starttls"
-    #: Who signs in at the server; empty: nobody does.
+    #: The account at the server; empty: no sign-in.
     user: str = ""
     #: The password that goes with `user`.
     password: Secret | None = None
-    #: Who writes: an address, or `Roster <roster@example.com>`.
+    #: The sender: an address, or `Roster <roster@example.com>`.
     sender: str = Field(alias="from")
 
     @field_validator("sender")
@@ -165,7 +165,7 @@ class Mail(BaseModel):
         if bool(self.user) != (self.password is not None):
             raise ValueError("user and password go together: set both, or neither")
         if self.user and self.security == "none" and not is_loopback(self.host):
-            raise ValueError('security: "none" sends the password in the clear; use "starttls" or "tls"')
+            raise ValueError('security: "none" sends the password in plain text; use "starttls" or "tls"')
         return self
 
     @property
@@ -175,60 +175,60 @@ class Mail(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
-    """Everybody who is told, and the mail server."""
+class MessageSettings:
+    """All receivers, and the mail server."""
 
     receivers: Mapping[str, Email | Webhook] = field(default_factory=dict)
     mail: Mail | None = None
-    #: Where the page is, for links to jobs; empty when it has no address that others reach.
+    #: The address of the page, for links to jobs; empty when receivers cannot reach it.
     public_url: str = ""
 
 
-_KINDS: dict[str, type[Email | Webhook]] = {"email": Email, "webhook": Webhook}
+_RECEIVER_KINDS: dict[str, type[Email | Webhook]] = {"email": Email, "webhook": Webhook}
 
 
-def read_post(settings: Settings) -> Post:
-    """Return who is told, as roster.toml describes it; raises SettingsError that names the key at fault."""
-    receivers = {name: _receiver(settings, name, raw) for name, raw in settings.messages.items()}
-    mail = _read(Mail, settings.mail, "mail") if settings.mail else None
+def read_message_settings(settings: Settings) -> MessageSettings:
+    """Return the receivers and the mail server of roster.toml. Raises SettingsError that names the wrong key."""
+    receivers = {name: _read_receiver(settings, name, raw) for name, raw in settings.messages.items()}
+    mail = _validate(Mail, settings.mail, "mail") if settings.mail else None
     if mail is None and any(isinstance(each, Email) for each in receivers.values()):
         raise SettingsError(
             "The configuration: [mail] is missing; e-mail needs its host and from, for example "
             'host = "mail.example.com" and from = "roster@example.com"'
         )
-    return Post(receivers=receivers, mail=mail, public_url=settings.serve.public_url)
+    return MessageSettings(receivers=receivers, mail=mail, public_url=settings.serve.public_url)
 
 
 def literal_secrets(settings: Settings) -> list[str]:
-    """Return a warning for each secret of these tables that stands in the configuration itself."""
+    """Return a warning for each secret of these tables that is written in the configuration itself."""
     tables = {f"messages.{name}.secret": raw.get("secret") for name, raw in settings.messages.items()}
     tables["mail.password"] = settings.mail.get("password")
     return [
-        f"{key} stands in the configuration itself; put it into the environment (env:NAME) or a file (file:/path)"
+        f"{key} is stored in plain text; put it into the environment (env:NAME) or a file (file:/path)"
         for key, value in tables.items()
         if value is not None and not str(value).startswith(("env:", "file:"))
     ]
 
 
-def _receiver(settings: Settings, name: str, raw: Mapping[str, Any]) -> Email | Webhook:
+def _read_receiver(settings: Settings, name: str, raw: Mapping[str, Any]) -> Email | Webhook:
     table = f"messages.{name}"
     kind = raw.get("kind")
-    if kind not in _KINDS:
-        raise SettingsError(f"{table}.kind: {kind!r} is no way to tell anybody; known are {', '.join(_KINDS)}")
-    receiver = _read(_KINDS[kind], {**raw, "name": name}, table)
+    if kind not in _RECEIVER_KINDS:
+        raise SettingsError(f"{table}.kind: {kind!r} is not supported; write one of {', '.join(_RECEIVER_KINDS)}")
+    receiver = _validate(_RECEIVER_KINDS[kind], {**raw, "name": name}, table)
     known = {connection.casefold() for connection in settings.connections}
     for connection in receiver.connections:
         if connection.casefold() not in known:
-            near = nearest(connection, set(settings.connections))
+            near = suggestion(connection, set(settings.connections))
             raise SettingsError(f"{table}.connections: there is no connection {connection!r}{near}")
     return receiver
 
 
-def _read(model: type[Model], raw: Mapping[str, Any], table: str) -> Model:
+def _validate(model: type[Model], raw: Mapping[str, Any], table: str) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError(explain(error, model, where="The configuration", table=table)) from None
+        raise SettingsError(explain_validation(error, model, where="The configuration", table=table)) from None
 
 
 def _is_address(text: str) -> bool:
@@ -236,7 +236,7 @@ def _is_address(text: str) -> bool:
 
 
 def _split(url: str) -> tuple[str, str] | None:
-    """Return scheme and host of an address to which one can post; None when it is none."""
+    """Return scheme and host of an address that takes a POST; None when it is not valid."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0

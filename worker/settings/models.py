@@ -1,4 +1,4 @@
-"""Everything in roster.toml."""
+"""The settings in roster.toml, as frozen pydantic models."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 
 class Serve(BaseModel):
-    """How `roster serve` is reached, and what it takes from whom."""
+    """How `roster serve` is reached, and its limits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    #: The address to listen on; another one than this machine's own needs an account (`roster user add`).
+    #: The address to listen on; if it is not this machine's own, an account is needed (`roster user add`).
     host: str = "127.0.0.1"
-    #: The port to listen on; 0 for any that is free.
+    #: The port to listen on; 0 for any free port.
     port: int = Field(default=8000, ge=0, le=65_535)
-    #: The address under which people reach the page, when that is not host and port: https://roster.example.com.
+    #: The address at which people open the page, if it is not host and port: https://roster.example.com.
     public_url: str = ""
-    #: The addresses of the proxies in front, with commas; their X-Forwarded headers are believed, nobody else's.
+    #: The addresses of the proxies in front, separated by commas; only their X-Forwarded headers are used.
     behind_proxy: str = ""
-    #: The largest roster that is taken (MB).
+    #: The largest roster that can be uploaded (MB).
     max_upload_mb: int = Field(default=100, ge=1, le=10_000)
-    #: So long a sign-in holds after its last use (hours).
+    #: How long a sign-in is valid after its last use (hours).
     session_hours: float = Field(default=12.0, gt=0, le=24 * 90)
-    #: So many calls of the API a client may make in a minute, spread or at once.
+    #: How many API calls a client may make in a minute, spread or at once.
     calls_per_minute: int = Field(default=6_000, ge=10)
-    #: Whether /metrics is open to whoever reaches the port, accounts or not.
+    #: Whether /metrics needs no account.
     open_metrics: bool = False
-    #: Where Flower is, for the link on the page.
+    #: The address of Flower, for the link on the page.
     flower_url: str = ""
 
     @field_validator("public_url", "flower_url")
@@ -46,7 +46,7 @@ class Serve(BaseModel):
 
 
 def _resolve_secret(value: Any) -> Any:
-    """Return the secret that `env:NAME` or `file:/path` points to; a literal as it is."""
+    """Return the secret that `env:NAME` or `file:/path` refers to; a literal unchanged."""
     if not isinstance(value, str):
         return value
     kind, _, rest = value.partition(":")
@@ -64,8 +64,8 @@ def _resolve_secret(value: Any) -> Any:
     return value
 
 
-#: An address that may hold a password: the text itself, `env:NAME` or `file:/path`.
-Hidden = Annotated[
+#: An address that may contain a password: the text itself, `env:NAME` or `file:/path`.
+HiddenText = Annotated[
     str,
     BeforeValidator(
         lambda value: (
@@ -78,33 +78,33 @@ Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(val
 
 
 class Folder(BaseModel):
-    """A folder in which rosters are dropped. The options are those of `roster run` (contract §2)."""
+    """A drop folder. The options are those of `roster run`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    #: The name behind `folders.` in roster.toml.
+    #: The part after `folders.` in roster.toml.
     name: str = Field(max_length=200)
-    #: Where it is.
+    #: The path of the folder.
     path: str = Field(min_length=1)
-    #: Through which connection its rosters go; may be left out when only one is configured.
+    #: The connection for its rosters; may be left out when only one is configured.
     connection: str | None = None
-    #: For rows that name no course: `58`, `name:Fire Safety` or `ext:C-58`.
+    #: The course for rows without one: `58`, `name:Fire Safety` or `ext:C-58`.
     course: Text | None = None
-    #: Values for the rows that leave a column empty.
+    #: Default values for empty cells, by column.
     set: dict[str, Text] = Field(default_factory=dict)
     #: Heading → column.
     map: dict[str, str] = Field(default_factory=dict)
     #: The worksheet; without it, the first visible one that has data.
     sheet: str | None = None
-    #: Of CSVs; without it, found out.
+    #: The encoding of CSVs; without it, detected.
     encoding: str | None = None
-    #: Any invalid row: nothing is sent.
+    #: Send nothing if any row is invalid.
     strict: bool = False
-    #: Register even where the ledger already knows the registration.
+    #: Register again, even if already registered.
     again: bool = False
-    #: Bring people who are on the LMS already up to date before they are registered.
+    #: Update people who already exist at the LMS before they are registered.
     update_existing: bool = False
-    #: A file is whole when its size and time have not changed for so long.
+    #: A file is imported when it has not changed for this long (seconds).
     settle_seconds: float = Field(default=5.0, ge=0, le=3600)
 
     @field_validator("path")
@@ -115,8 +115,8 @@ class Folder(BaseModel):
         return value
 
 
-def two_of_one_path(folders: Sequence[Folder]) -> tuple[str, str] | None:
-    """Return the names of two folders that are one and the same place, if there are such."""
+def find_duplicate_folders(folders: Sequence[Folder]) -> tuple[str, str] | None:
+    """Return the names of two drop folders with the same path, or None."""
     names: dict[str, str] = {}
     for folder in folders:
         place = os.path.normcase(os.path.abspath(folder.path))  # noqa: PTH100 - without following links
@@ -130,7 +130,7 @@ PREFIX = "ROSTER_"
 
 
 class Settings(BaseSettings):
-    """Everything in roster.toml; `connections` stays raw until its connector reads it."""
+    """All settings in roster.toml; `connections` stays raw until its connector reads it."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -140,29 +140,29 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    #: The SQL database that holds the truth on jobs, rows and outcomes; also `env:NAME` or `file:/path`.
-    ledger: Hidden = "sqlite:///roster.db"
-    #: Where rosters and reports are kept: a folder, or an address such as `s3://bucket/prefix`.
+    #: The SQL database with jobs, rows and outcomes; also `env:NAME` or `file:/path`.
+    ledger: HiddenText = "sqlite:///roster.db"
+    #: Where rosters and reports are stored: a folder, or an address such as `s3://bucket/prefix`.
     files: str = "roster-files"
-    #: Where uploads wait and drafts lie when `files` is an address: a folder of this machine.
+    #: Where uploads and drafts are stored if `files` is an address: a folder of this machine.
     scratch: str = "roster-scratch"
     #: `redis://host:6379/0`; also `env:NAME` or `file:/path`. Empty: this process does the work.
-    broker: Hidden = Field(default="", repr=False)
-    #: So many batches of a job are with the workers or in the broker at a time.
+    broker: HiddenText = Field(default="", repr=False)
+    #: How many batches of a job are with the workers or in the broker at a time.
     window: int = Field(default=8, ge=1, le=1000)
-    #: How often the ledger is searched for work that nobody was asked to do (seconds).
+    #: How often the ledger is searched for work without a task message (seconds).
     sweep_seconds: float = Field(default=10.0, gt=0, le=600)
     #: How workers write their log: `text` or `json`.
     log: Literal["text", "json"] = "text"
-    #: The web door: `[serve]`.
+    #: The web server: `[serve]`.
     serve: Serve = Field(default_factory=Serve)
-    #: Raw tables by name; `worker.lms.read_connection` makes them `Connection`s.
+    #: Raw tables by name; `worker.lms.read_connection` returns `Connection`s.
     connections: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
-    #: Raw tables of those who are told when a job ends or needs a person; `read_post` reads them.
+    #: Raw tables of the receivers of messages; `read_message_settings` reads them.
     messages: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
-    #: The raw table of the mail server through which e-mail goes.
+    #: The raw table of the mail server.
     mail: dict[str, Any] = Field(default_factory=dict, repr=False)
-    #: Raw tables by name; `watched` makes them `Folder`s.
+    #: Raw tables by name; `watched` returns `Folder`s.
     folders: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("files")
@@ -184,36 +184,36 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, which comes as the init values."""
+        """Let the environment override the file, whose values are the init values."""
         return env_settings, init_settings
 
 
 class Connection(BaseModel):
-    """One account on one LMS; what every system has. A connector adds its own keys."""
+    """One account on one LMS: the keys that every system has. A connector adds its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    #: The name behind `connections.` in roster.toml.
+    #: The part after `connections.` in roster.toml.
     name: str
     #: The connector: `tahdah` or `kmi`.
     system: str
-    #: Where the API stands, without the paths of its pages.
+    #: The base address of the API, without the paths of its endpoints.
     base_url: str
-    #: Rows that one task works off, and that one registering call takes where the LMS has such a call.
+    #: Rows for each task, and for each registering call if the LMS takes several.
     batch_size: int = Field(default=100, ge=1, le=10_000)
-    #: Calls at once, over all who use this credential.
+    #: Calls in flight, over all processes that use this credential.
     max_in_flight: int = Field(default=8, ge=1, le=256)
-    #: A limit somebody knows, such as `20/second`; without it the pace is found out.
+    #: A known limit, such as `20/second`; without it, the pace is measured.
     rate: str | None = None
-    #: `http://` beyond this machine: the secrets then travel in the clear.
+    #: Allow `http://` to another machine: the secrets are then sent in plain text.
     allow_http: bool = False
-    #: How long an answer may take before it counts as lost.
+    #: How long a response may take before it counts as lost.
     timeout_seconds: float = Field(default=30.0, gt=0, le=600)
-    #: So many refusals of one kind in a row put the job on hold.
+    #: How many consecutive rejections of one kind put the job on hold.
     breaker: int = Field(default=10, ge=2)
-    #: A look-up that finds nothing is believed after these pauses: an LMS may lag behind its own writes.
+    #: A look-up that finds nothing is repeated after these pauses: an LMS may lag behind its own writes (seconds).
     lookup_pauses: tuple[float, ...] = Field(default=(0.5, 2.0, 6.0), min_length=1)
-    #: The longest pause that `roster run` sits out; for a longer one the job waits and the command ends.
+    #: The longest pause that `roster run` waits for; for a longer one the job waits and the command ends (seconds).
     longest_pause_seconds: float = Field(default=6 * 3600.0, ge=0)
 
     @field_validator("base_url")
@@ -227,7 +227,7 @@ class Connection(BaseModel):
         if not good or any(character.isspace() for character in value):
             raise ValueError("must be an address such as https://lms.example.com")
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must be an address alone, without user:password@, ? or #")
+            raise ValueError("must be only an address, without user:password@, ? or #")
         return value.rstrip("/")
 
     @model_validator(mode="after")
@@ -235,14 +235,14 @@ class Connection(BaseModel):
         parts = urlsplit(self.base_url)
         if parts.scheme == "http" and not self.allow_http and not is_loopback(parts.hostname or ""):
             raise ValueError(
-                "base_url: http:// sends the secrets in the clear and is accepted for this machine only; "
+                "base_url: http:// sends the secrets in plain text and is accepted for this machine only; "
                 "use https://, or set allow_http = true"
             )
         return self
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a name or address is this machine's own."""
+    """Return whether a name or address is this machine's own."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

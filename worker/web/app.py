@@ -1,4 +1,4 @@
-"""The ASGI application: what stands behind which address."""
+"""The ASGI application: routes, middleware, error handlers and shared state."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from worker.errors import RosterError
-from worker.web import health, pages, problems, routes, webhooks
-from worker.web.events import Watching
-from worker.web.middleware import Front
+from worker.web import error_pages, health, pages, problems, routes, webhooks
+from worker.web.events import ProgressFeed
+from worker.web.middleware import RequestMiddleware
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
 
-#: Rosters that are opened, reports that are written and passwords that are checked at a time: whatever queues for
-#: these does so without one of the threads in which all others are answered.
+#: How many rosters are opened, reports written and passwords checked at a time. Further ones wait without taking
+#: a thread, so that other requests are still answered.
 HEAVY_AT_ONCE = 4
 STATIC = Path(__file__).parent / "static"
 
@@ -36,11 +36,13 @@ def make_app(services: Services) -> Starlette:
             *pages.routes,
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(Front, services=services)],
-        exception_handlers=dict.fromkeys((problems.Problem, HTTPException, RosterError), problems.handle),
+        middleware=[Middleware(RequestMiddleware, services=services)],
+        exception_handlers=dict.fromkeys(
+            (problems.HttpProblem, HTTPException, RosterError), error_pages.handle_error
+        ),
     )
     app.state.services = services
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
-    app.state.watching = Watching(services)
+    app.state.progress_feed = ProgressFeed(services)
     app.state.registry = health.registry_of(services)
     return app

@@ -1,4 +1,4 @@
-"""Requests that another site's page makes a browser send: told by their origin, and by the token they lack."""
+"""Protection from cross-site request forgery: the origin of a request and the token of its form; the cookies."""
 
 from __future__ import annotations
 
@@ -8,63 +8,66 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from worker.web import limits
-from worker.web.problems import Problem, is_for_programs
+from worker.web.problems import HttpProblem, is_api_path
 
 if TYPE_CHECKING:
     from starlette.datastructures import MutableHeaders
     from starlette.requests import Request
 
-    from worker.web.auth import Who
+    from worker.web.caller import Caller
 
 FIELD, HEADER = "csrf", "X-CSRF-Token"
 
 
 def token_of(cookie: str) -> str:
-    """Return the token that belongs to a cookie; nobody without the cookie can make it."""
+    """Return the token that belongs to a cookie; it cannot be made without the cookie."""
     return hashlib.sha256(f"csrf:{cookie}".encode()).hexdigest()
 
 
 async def check(request: Request, *, upload: bool = False) -> None:
-    """Refuse (403) what another site may have sent; with `upload` a multipart form's field is left to `matches`."""
-    who: Who = request.state.who
-    if who.by_token:
+    """Refuse (403) what another site may have sent; `receive_upload` checks the field of an `upload`."""
+    caller: Caller = request.state.caller
+    if caller.uses_api_token:
         return
     check_origin(request)
-    if _is_a_script_at_this_machine(request, who):
+    if _is_local_script(request, caller):
         return
-    kind = limits.kind_of(request)
+    kind = limits.media_type_of(request)
     if (sent := request.headers.get(HEADER)) is not None:
-        good = matches(who, sent)
-    elif kind == limits.FORM:
-        good = matches(who, str((await limits.form_of(request)).get(FIELD, "")))
+        good = matches(caller, sent)
+    elif kind == limits.URLENCODED:
+        good = matches(caller, str((await limits.read_form(request)).get(FIELD, "")))
     else:
-        good = upload and kind == limits.UPLOAD
+        good = upload and kind == limits.MULTIPART
         request.state.csrf_in_form = good
     if not good:
         refuse()
 
 
-def matches(who: Who, sent: str) -> bool:
+def matches(caller: Caller, sent: str) -> bool:
     """Tell whether a token is theirs."""
-    return bool(who.csrf) and hmac.compare_digest(who.csrf.encode(), sent.encode("utf-8", "replace"))
+    return bool(caller.csrf_token) and hmac.compare_digest(
+        caller.csrf_token.encode(), sent.encode("utf-8", "replace")
+    )
 
 
 def refuse() -> None:
-    """Refuse a request that lacks the token."""
-    raise Problem(
-        403, f"This form is out of date or comes from another site: open the page again (field {FIELD}, {HEADER})"
+    """Raise the problem of a request without a valid token."""
+    raise HttpProblem(
+        403,
+        f"This form is out of date or comes from another site. Reload the page (field {FIELD}, header {HEADER})",
     )
 
 
 def check_origin(request: Request) -> None:
-    """Refuse (403) a request that a browser sent from another site's page."""
+    """Refuse (403) a request that a browser sent from a page of another site."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
-    if site not in {None, "same-origin", "none"} or (origin is not None and not _is_ours(request, origin)):
-        raise Problem(403, "This request comes from another site")
+    if site not in {None, "same-origin", "none"} or (origin is not None and not _is_same_origin(request, origin)):
+        raise HttpProblem(403, "This request comes from another site")
 
 
-def _is_ours(request: Request, origin: str) -> bool:
+def _is_same_origin(request: Request, origin: str) -> bool:
     public = request.app.state.services.settings.serve.public_url
     try:
         return urlsplit(origin).netloc.lower() in {
@@ -75,10 +78,10 @@ def _is_ours(request: Request, origin: str) -> bool:
         return False
 
 
-def _is_a_script_at_this_machine(request: Request, who: Who) -> bool:
-    """Tell a program from a browser while nobody signs in: a browser always says where a POST comes from."""
+def _is_local_script(request: Request, caller: Caller) -> bool:
+    """Return whether this is a program while there are no accounts: a browser sends the origin of every POST."""
     named = {"origin", "sec-fetch-site"} & set(request.headers.keys())
-    return who.name == "-" and not named and is_for_programs(request.url.path)
+    return caller.name == "-" and not named and is_api_path(request.url.path)
 
 
 SESSION, VISITOR = "roster_session", "roster_visitor"
@@ -91,12 +94,12 @@ def is_secure(request: Request) -> bool:
 
 
 def set_cookie(request: Request, headers: MutableHeaders, name: str, value: str) -> None:
-    """Set a cookie that no script sees and that comes with nothing another site makes a browser send."""
+    """Set a cookie that scripts cannot read and that a browser does not send with requests of other sites."""
     secure = "; Secure" if is_secure(request) else ""
     headers.append("Set-Cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}")
 
 
-def take_cookie(request: Request, headers: MutableHeaders, name: str) -> None:
-    """Take a cookie away."""
+def delete_cookie(request: Request, headers: MutableHeaders, name: str) -> None:
+    """Delete a cookie."""
     secure = "; Secure" if is_secure(request) else ""
     headers.append("Set-Cookie", f'{name}=""; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{secure}')

@@ -1,4 +1,4 @@
-"""The files of a report for download: as they were filed, or written now when the job has changed since."""
+"""Download the files of a report, written again first when the job has changed since."""
 
 from __future__ import annotations
 
@@ -13,69 +13,71 @@ from typing import TYPE_CHECKING, Any
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
-from worker.intake.accept import own_folder
+from worker.intake.accept import report_folder
 from worker.intake.storage import is_address
 from worker.jobs import reporting
 from worker.reports import gather
 from worker.reports.kinds import ReportKind, file_name
-from worker.web.problems import Problem
+from worker.web.problems import HttpProblem
 from worker.web.summaries import job_of
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.jobs import Job
 
-#: What may differ though the job stands as it stood.
-_PASSING = {"reports", "duration_seconds"}
-#: One report of a job is written at a time.
-_turns = tuple(threading.Lock() for _ in range(16))
+#: Keys of a summary that may change though the job has not.
+_VOLATILE_KEYS = {"reports", "duration_seconds"}
+#: The report of a job is written by one thread at a time.
+_write_locks = tuple(threading.Lock() for _ in range(16))
 
 
 def report(services: Services, job_id: int, kind: ReportKind) -> FileResponse:
     """Return one file of a job's report.
 
-    Raises UnknownJob; Problem 404 when the job has no such file: no rows, none that failed, or they were purged.
+    Raises UnknownJob; HttpProblem 404 when there is no such file: no rows, no failed rows, or the job was purged.
     """
     with services.ledger.read() as tx:
         job = job_of(tx, job_id)
         summary = gather.summarise(tx, job)
     if job.purged_at is not None:
-        raise Problem(404, f"The rows of job {job_id} were purged; its counts are in its summary")
+        raise HttpProblem(
+            404, f"The rows of job {job_id} were deleted (retention period over); its summary still has the counts"
+        )
     if not summary.total:
-        raise Problem(404, f"Job {job_id} has no rows to report")
+        raise HttpProblem(404, f"Job {job_id} has no rows to report")
     if is_address(services.store):
-        return _written_now(services, job, kind)
-    folder = own_folder(services.files, job_id)
+        return _write_for_download(services, job, kind)
+    folder = report_folder(services.files, job_id)
     file = folder / file_name(job.roster, kind)
-    with _turns[job_id % len(_turns)]:
-        if not _stands(folder, job, summary.to_json()):
+    with _write_locks[job_id % len(_write_locks)]:
+        if not _is_current(folder, job, summary.to_json()):
             reporting.write_into(services.ledger, job, folder)
     if not file.is_file():
-        raise Problem(404, f"Job {job_id} has no rows that failed")
+        raise HttpProblem(404, f"Job {job_id} has no rows that failed")
     return FileResponse(file, media_type=kind.media_type, filename=file.name)
 
 
-def _written_now(services: Services, job: Job, kind: ReportKind) -> FileResponse:
-    """Return a file of the report, written for this download alone: this machine keeps none."""
+def _write_for_download(services: Services, job: Job, kind: ReportKind) -> FileResponse:
+    """Return a file of the report, written for this download only: reports are not stored on this machine."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="roster-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         reporting.write_into(services.ledger, job, folder)
         file = folder / file_name(job.roster, kind)
         if not file.is_file():
-            raise Problem(404, f"Job {job.id} has no rows that failed")
-        forget = BackgroundTask(stack.pop_all().close)
-    return FileResponse(file, media_type=kind.media_type, filename=file.name, background=forget)
+            raise HttpProblem(404, f"Job {job.id} has no rows that failed")
+        cleanup = BackgroundTask(stack.pop_all().close)
+    return FileResponse(file, media_type=kind.media_type, filename=file.name, background=cleanup)
 
 
-def _stands(folder: Path, job: Job, now: dict[str, Any]) -> bool:
-    """Tell whether the files in a folder are of the job as it stands."""
+def _is_current(folder: Path, job: Job, now: dict[str, Any]) -> bool:
+    """Return whether the files in a folder match the current state of the job."""
     try:
         filed = json.loads((folder / file_name(job.roster, ReportKind.SUMMARY)).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return job.has_ended and _lasting(filed) == _lasting(json.loads(json.dumps(now)))
+    return job.has_ended and _stable(filed) == _stable(json.loads(json.dumps(now)))
 
 
-def _lasting(summary: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in summary.items() if name not in _PASSING}
+def _stable(summary: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in summary.items() if name not in _VOLATILE_KEYS}

@@ -1,4 +1,4 @@
-"""A form's fields → the options of a roster (contract §2), by the same code as the command line's."""
+"""The fields of a form → the options of a roster, parsed by the same code as on the command line."""
 
 from __future__ import annotations
 
@@ -6,64 +6,63 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from worker.cli.submit import starting_time
 from worker.errors import UsageError
-from worker.intake.reading import roster_options
+from worker.intake.options import parse_options, parse_start_time
 from worker.web import csrf
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
-    from worker.intake.accept import Options
+    from worker.intake.options import Options
     from worker.settings import Connection
 
-#: Fields that may come once.
-TEXTS = ("connection", "course", "sheet", "use_map", "save_map", "encoding", "at")
-FLAGS = ("strict", "again", "update_existing")
-NUMBERS = ("start_row", "max_rows")
-#: What the command line calls a field otherwise, but for its hyphens.
+#: Fields that may be given once.
+TEXT_FIELDS = ("connection", "course", "sheet", "use_map", "save_map", "encoding", "at")
+FLAG_FIELDS = ("strict", "again", "update_existing")
+NUMBER_FIELDS = ("start_row", "max_rows")
+#: Other names of fields: those of the options of the command line.
 ALIASES = {"to": "connection"}
-#: Fields that may come often, and what the command line calls them.
-REPEATED = {"set": "set_values", "map": "mapping"}
-#: Of a number; no spreadsheet has more rows.
-DIGITS = 9
+#: Fields that may be repeated, and their names as parsed options.
+REPEATED_FIELDS = {"set": "set_values", "map": "mapping"}
+#: The longest number; no spreadsheet has more rows.
+MAX_DIGITS = 9
 _YES, _NO = {"1", "true", "on", "yes"}, {"", "0", "false", "off", "no"}
 Fields = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What a form asks for."""
+class JobRequest:
+    """The job that a form requests."""
 
     connection: Connection
     options: Options
-    #: Seconds since 1970; None for at once.
-    start: float | None
+    #: Seconds since 1970; None to start now.
+    start_at: float | None
 
 
-def read_options(services: Services, fields: Fields, *, also: frozenset[str] = frozenset()) -> Wanted:
-    """Return what the fields ask for; `also` are fields of the form that are somebody else's.
+def parse_fields(services: Services, fields: Fields, *, other_fields: frozenset[str] = frozenset()) -> JobRequest:
+    """Return the job that the fields request; `other_fields` of the form are ignored.
 
     Raises UsageError that names the field, SettingsError when there is no such connection.
     """
-    values = _values(fields, also)
-    start = starting_time(values["at"]).timestamp() if values["at"] else None
-    return Wanted(
+    values = _values(fields, other_fields)
+    start = parse_start_time(values["at"], dashes="").timestamp() if values["at"] else None
+    return JobRequest(
         connection=services.connection(values["connection"]),
-        options=roster_options(services, values),
-        start=start,
+        options=parse_options(services.ledger, values, dashes=""),
+        start_at=start,
     )
 
 
-def _values(fields: Fields, also: frozenset[str]) -> dict[str, Any]:
-    values: dict[str, Any] = dict.fromkeys((*TEXTS, *NUMBERS))
-    values |= dict.fromkeys(FLAGS, False) | dict.fromkeys(REPEATED.values(), ())
+def _values(fields: Fields, other_fields: frozenset[str]) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys((*TEXT_FIELDS, *NUMBER_FIELDS))
+    values |= dict.fromkeys(FLAG_FIELDS, False) | dict.fromkeys(REPEATED_FIELDS.values(), ())
     seen = set()
     for sent, text in fields:
-        if sent in also or sent == csrf.FIELD:
+        if sent in other_fields or sent == csrf.FIELD:
             continue
         name = ALIASES.get(sent, sent.replace("-", "_"))
-        if name in REPEATED:
-            values[REPEATED[name]] += (text,) if text.strip() else ()
+        if name in REPEATED_FIELDS:
+            values[REPEATED_FIELDS[name]] += (text,) if text.strip() else ()
             continue
         if name in seen:
             raise UsageError(f"The field {name} may be given once")
@@ -74,22 +73,22 @@ def _values(fields: Fields, also: frozenset[str]) -> dict[str, Any]:
 
 def _value(name: str, text: str) -> Any:
     if "\0" in text:
-        raise UsageError(f"{name}: there is a NUL in it")
-    if name in FLAGS:
+        raise UsageError(f"{name}: contains a NUL character")
+    if name in FLAG_FIELDS:
         if text.lower() not in _YES | _NO:
             raise UsageError(f"{name}: write true or false; got {text[:40]!r}")
         return text.lower() in _YES
-    if name in NUMBERS:
+    if name in NUMBER_FIELDS:
         return _number(name, text)
-    if name in TEXTS:
+    if name in TEXT_FIELDS:
         return text or None
-    known = ", ".join(sorted((*TEXTS, *FLAGS, *NUMBERS, *REPEATED)))
-    raise UsageError(f"There is no field {name[:40]!r}; known are {known}")
+    known = ", ".join(sorted((*TEXT_FIELDS, *FLAG_FIELDS, *NUMBER_FIELDS, *REPEATED_FIELDS)))
+    raise UsageError(f"There is no field {name[:40]!r}; known fields are {known}")
 
 
 def _number(name: str, text: str) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS and int(text)):
-        raise UsageError(f"{name}: write a number from 1 on; got {text[:40]!r}")
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and int(text)):
+        raise UsageError(f"{name}: write a number, 1 or larger; got {text[:40]!r}")
     return int(text)

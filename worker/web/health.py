@@ -1,4 +1,4 @@
-"""What a supervisor and Prometheus ask for: /healthz and /metrics."""
+"""`/healthz` for a supervisor and `/metrics` for Prometheus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from worker.ledger import jobs
 from worker.metrics import JobMetrics
 from worker.model import Role
-from worker.web.auth import needs
+from worker.web.auth import require_role
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 
-async def health(request: Request) -> Response:
-    """Tell whether the ledger can be read."""
+async def check_health(request: Request) -> Response:
+    """Return whether the ledger can be read."""
     reachable = await run_in_threadpool(_can_read, request.app.state.services)
     return JSONResponse({"ledger": "ok" if reachable else "away"}, status_code=200 if reachable else 503)
 
 
 async def metrics(request: Request) -> Response:
-    """Tell of jobs in Prometheus's words."""
+    """Return the metrics of jobs in the Prometheus text format."""
     if not request.app.state.services.settings.serve.open_metrics:
         return await _guarded_metrics(request)
     return await _metrics(request)
@@ -37,11 +37,11 @@ async def _metrics(request: Request) -> Response:
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-_guarded_metrics = needs(Role.VIEWER)(_metrics)
+_guarded_metrics = require_role(Role.VIEWER)(_metrics)
 
 
 def registry_of(services: Services) -> CollectorRegistry:
-    """Return the collectors that /metrics asks."""
+    """Return the registry of collectors behind /metrics."""
     registry = CollectorRegistry()
     registry.register(JobMetrics(services))
     return registry
@@ -51,6 +51,6 @@ def _can_read(services: Services) -> bool:
     try:
         with services.ledger.read() as tx:
             jobs.list_jobs(tx, 1)
-    except Exception:  # noqa: BLE001 - whatever it is, the answer is no
+    except Exception:  # noqa: BLE001 - any error means that it cannot be read
         return False
     return True

@@ -1,4 +1,4 @@
-"""Before every endpoint: may this request be here at all, and who asks; after it: the headers of every answer."""
+"""The middleware around every endpoint: caller, limits, security headers, and a response to every error."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from worker.web import auth, csrf, limits, problems
-from worker.web.limits import Limits
+from worker.web import auth, caller, csrf, error_pages, limits, problems
+from worker.web.limits import RequestRateLimit
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from worker.bootstrap import Services
 
-HEADERS = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
     ),
@@ -28,66 +28,68 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-TWO_YEARS = "max-age=63072000"
-#: Paths that tell nothing of anybody; who asks for them does not matter.
-OPEN = ("/healthz", "/static/")
+STRICT_TRANSPORT_SECURITY = "max-age=63072000"
+#: Paths without personal data, for which the caller does not matter.
+PUBLIC_PATHS = ("/healthz", "/static/")
 
 
-class Front:
-    """The outermost layer of the application; nothing that fails inside gets past it as a traceback."""
+class RequestMiddleware:
+    """The outermost layer of the application; an error inside becomes a response without a traceback."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
-        self._limits = Limits(services.settings.serve.calls_per_minute)
+        self._rate_limit = RequestRateLimit(services.settings.serve.calls_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        visitor = _new_visitor(request)
-        begun = False
+        visitor_id = _new_visitor_id(request)
+        is_started = False
 
-        async def dressed(message: Message) -> None:
-            nonlocal begun
+        async def send_with_headers(message: Message) -> None:
+            nonlocal is_started
             if message["type"] == "http.response.start":
-                begun = True
-                self._dress(request, MutableHeaders(scope=message), visitor)
+                is_started = True
+                self._add_headers(request, MutableHeaders(scope=message), visitor_id)
             await send(message)
 
         try:
-            await self._let_in(request, visitor)
-            limits.refuse_by_length(request)
-            await self._app(scope, limits.counted(request, receive), dressed)
-        except Exception as error:  # noqa: BLE001 - the last line of defence: a plain answer
-            problem = problems.as_problem(error)
-            if not begun:
-                await problems.answer(request, problem)(scope, receive, dressed)
+            await self._admit(request, visitor_id)
+            limits.check_content_length(request)
+            await self._app(scope, limits.limit_body(request, receive), send_with_headers)
+        except Exception as error:  # noqa: BLE001 - the last resort: a plain response
+            problem = problems.problem_of(error)
+            if not is_started:
+                await error_pages.respond(request, problem)(scope, receive, send_with_headers)
 
-    async def _let_in(self, request: Request, visitor: str) -> None:
-        """Say who asks; raises Problem when the request may not be here or its sender calls too often."""
-        request.state.who = auth.STRANGER
-        if request.url.path.startswith(OPEN):
+    async def _admit(self, request: Request, visitor_id: str) -> None:
+        """Identify the caller. Raises HttpProblem when the request is not allowed or there were too many."""
+        request.state.caller = caller.ANONYMOUS
+        if request.url.path.startswith(PUBLIC_PATHS):
             return
-        request.state.who = await run_in_threadpool(auth.who_asks, self._services, request, visitor)
+        request.state.caller = await run_in_threadpool(auth.identify, self._services, request, visitor_id)
         if request.url.path.startswith("/api/"):
-            self._limits.take(request)
+            self._rate_limit.check(request)
 
-    def _dress(self, request: Request, headers: MutableHeaders, visitor: str) -> None:
-        for name, value in HEADERS.items():
+    def _add_headers(self, request: Request, headers: MutableHeaders, visitor_id: str) -> None:
+        for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
         if not request.url.path.startswith("/static/"):
             headers.setdefault("Cache-Control", "no-store")
         if csrf.is_secure(request):
-            headers.setdefault("Strict-Transport-Security", TWO_YEARS)
-        if visitor:
-            csrf.set_cookie(request, headers, csrf.VISITOR, visitor)
+            headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY)
+        if visitor_id:
+            csrf.set_cookie(request, headers, csrf.VISITOR, visitor_id)
 
 
-def _new_visitor(request: Request) -> str:
-    """Return a new mark for a browser that has none, to which the tokens of its forms belong; else nothing."""
+def _new_visitor_id(request: Request) -> str:
+    """Return a new id for a browser without a cookie, for the CSRF tokens of its forms; empty for others."""
     known = request.cookies.get(csrf.VISITOR) or request.cookies.get(csrf.SESSION)
-    looks = request.method == "GET" and not problems.is_for_programs(request.url.path)
-    return secrets.token_urlsafe(24) if looks and not known and not request.url.path.startswith(OPEN) else ""
+    is_page = request.method == "GET" and not problems.is_api_path(request.url.path)
+    return (
+        secrets.token_urlsafe(24) if is_page and not known and not request.url.path.startswith(PUBLIC_PATHS) else ""
+    )

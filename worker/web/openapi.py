@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI 3.1), put together from the calls themselves."""
+"""The description of the API (OpenAPI 3.1), made from the table of operations."""
 
 from __future__ import annotations
 
@@ -11,47 +11,50 @@ from pydantic.json_schema import models_json_schema
 from worker import __version__
 from worker.web import schemas as words
 from worker.web.csrf import HEADER
-from worker.web.summaries import LARGEST
+from worker.web.summaries import MAX_ID
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from worker.web.routes import Call
+    from worker.web.operation import Operation
 
 PROBLEM = "application/problem+json"
 _REF = "#/components/schemas/"
-_MEANS = {
-    400: "The request cannot be read.",
+_STATUS_MEANINGS = {
+    400: "The request is malformed.",
     401: "Sign in, or send an API token.",
-    403: "Not with this role, or from another site.",
-    404: "There is no such thing.",
-    409: "Not in the state in which the job is.",
+    403: "The role is not sufficient, or the request comes from another site.",
+    404: "Not found.",
+    409: "Not possible in the current state of the job.",
     413: "Too large.",
     415: "Not a multipart form.",
-    422: "Something in the request must be mended; `detail` says what.",
-    429: "Too many calls; Retry-After says when to come again.",
-    507: "No room on the server.",
+    422: "The request has an error; `detail` says what to fix.",
+    429: "Too many requests; Retry-After says when to retry.",
+    507: "The server's storage is full.",
 }
-_NUMBER = {"type": "integer", "minimum": 1, "maximum": LARGEST}
-_ABOUT = (
-    "Drop a roster; everybody on it is registered on the LMS, exactly once. While nobody has an account, this "
-    "machine alone is served and nobody signs in. Otherwise send an API token (`roster user token NAME`) as "
-    f"`Authorization: Bearer`. A browser's session needs the page's CSRF token in {HEADER} for every POST."
+_POSITIVE_INTEGER = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+_INTRODUCTION = (
+    "Upload a roster; everyone on it is registered on the LMS, exactly once. While there are no accounts, only the "
+    "server's own machine is served, without sign-in. Otherwise send an API token, which an administrator can "
+    "create, as `Authorization: Bearer`. A session in a browser sends the CSRF token of the page as the header "
+    f"{HEADER} with every POST."
 )
 
 
-def description(calls: Sequence[Call]) -> dict[str, Any]:
-    """Return the description of these calls."""
+def describe_api(operations: Sequence[Operation]) -> dict[str, Any]:
+    """Return the description of these operations."""
     models: list[type[BaseModel]] = [words.ProblemDetails]
-    models += [model for call in calls for model in (call.gives, call.takes) if model and model not in models]
+    models += [
+        model for call in operations for model in (call.response, call.body) if model and model not in models
+    ]
     unique = list(dict.fromkeys(models))
     _, schemas = models_json_schema([(model, "validation") for model in unique], ref_template=f"{_REF}{{model}}")
     paths: dict[str, dict[str, Any]] = {}
-    for call in calls:
+    for call in operations:
         paths.setdefault(re.sub(r":int\}", "}", call.path), {})[call.method.lower()] = _operation(call)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Roster", "version": __version__, "description": _ABOUT},
+        "info": {"title": "Roster", "version": __version__, "description": _INTRODUCTION},
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
@@ -63,35 +66,40 @@ def description(calls: Sequence[Call]) -> dict[str, Any]:
     }
 
 
-def _operation(call: Call) -> dict[str, Any]:
-    doc = (call.endpoint.__doc__ or "").strip()
+def _operation(described: Operation) -> dict[str, Any]:
+    doc = (described.endpoint.__doc__ or "").strip()
     operation: dict[str, Any] = {
         "summary": doc.splitlines()[0],
-        "operationId": re.sub(r"\W+", "_", f"{call.method.lower()}{call.path.replace(':int', '')}").strip("_"),
-        "responses": {str(call.status): _answer(call), **_refusals(call)},
+        "operationId": re.sub(r"\W+", "_", f"{described.method.lower()}{described.path.replace(':int', '')}").strip(
+            "_"
+        ),
+        "responses": {str(described.status): _response(described), **_error_responses(described)},
     }
-    if not call.is_open:
+    if not described.is_public:
         operation["security"] = [{"token": []}, {"session": []}, {}]
-    if parameters := _parameters(call):
+    if parameters := _parameters(described):
         operation["parameters"] = parameters
-    if call.takes is not None:
-        schema = {"$ref": f"{_REF}{call.takes.__name__}"}
-        operation["requestBody"] = {"required": True, "content": {call.takes_as: {"schema": schema}}}
+    if described.body is not None:
+        schema = {"$ref": f"{_REF}{described.body.__name__}"}
+        operation["requestBody"] = {"required": True, "content": {described.body_type: {"schema": schema}}}
     return operation
 
 
-def _answer(call: Call) -> dict[str, Any]:
+def _response(operation: Operation) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
-    if call.gives is not None:
-        schema = {"$ref": f"{_REF}{call.gives.__name__}"}
-        schema = {"type": "array", "items": schema} if call.many else schema
-    elif call.media == "application/json":
+    if operation.response is not None:
+        schema = {"$ref": f"{_REF}{operation.response.__name__}"}
+        schema = {"type": "array", "items": schema} if operation.is_list else schema
+    elif operation.media_type == "application/json":
         schema = {"type": "object"}
-    said = "As asked."
-    if call.media == "text/event-stream":
-        schema, said = _event(schema), "Events until the job has ended or needs a person; the last is named `end`."
-    answer: dict[str, Any] = {"description": said, "content": {call.media: {"schema": schema}}}
-    if call.status == 202:  # noqa: PLR2004 - Accepted
+    meaning = "Success."
+    if operation.media_type == "text/event-stream":
+        schema, meaning = (
+            _event(schema),
+            "Events until the job has ended, is paused or is held; the last is named `end`.",
+        )
+    answer: dict[str, Any] = {"description": meaning, "content": {operation.media_type: {"schema": schema}}}
+    if operation.status == 202:  # noqa: PLR2004 - Accepted
         answer["headers"] = {"Location": {"schema": {"type": "string"}}}
     return answer
 
@@ -102,28 +110,31 @@ def _event(data: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": ["data"]}
 
 
-def _refusals(call: Call) -> dict[str, Any]:
-    if call.is_open and not call.path.startswith("/api/"):
-        away = {"content": {"application/json": {"schema": {"$ref": f"{_REF}Health"}}}, "description": "Away."}
-        return {"503": away, "default": _refusal("Something else is wrong.")}
-    statuses = sorted({401, 403, 429, *call.refuses})
+def _error_responses(operation: Operation) -> dict[str, Any]:
+    if operation.is_public and not operation.path.startswith("/api/"):
+        away = {
+            "content": {"application/json": {"schema": {"$ref": f"{_REF}Health"}}},
+            "description": "The database is unavailable.",
+        }
+        return {"503": away, "default": _error_response("Something else is wrong.")}
+    statuses = sorted({401, 403, 429, *operation.errors})
     return {
-        **{str(status): _refusal(_MEANS[status]) for status in statuses},
-        "default": _refusal("Something else is wrong."),
+        **{str(status): _error_response(_STATUS_MEANINGS[status]) for status in statuses},
+        "default": _error_response("Something else is wrong."),
     }
 
 
-def _refusal(said: str) -> dict[str, Any]:
-    return {"description": said, "content": {PROBLEM: {"schema": {"$ref": f"{_REF}ProblemDetails"}}}}
+def _error_response(meaning: str) -> dict[str, Any]:
+    return {"description": meaning, "content": {PROBLEM: {"schema": {"$ref": f"{_REF}ProblemDetails"}}}}
 
 
-def _parameters(call: Call) -> list[dict[str, Any]]:
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": _NUMBER, "example": 1}
-        for name in re.findall(r"\{(\w+):int\}", call.path)
+        {"name": name, "in": "path", "required": True, "schema": _POSITIVE_INTEGER, "example": 1}
+        for name in re.findall(r"\{(\w+):int\}", operation.path)
     ]
     in_query = [
         {"name": name, "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": most}}
-        for name, most in call.query.items()
+        for name, most in operation.query.items()
     ]
     return in_path + in_query

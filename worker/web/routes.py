@@ -1,144 +1,117 @@
-"""Which call of the API stands at which address, as data: the routes and the description are made of it."""
+"""The operations of the API, as data: the routes and the OpenAPI description are made from this table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from worker.control import JobAction
 from worker.model import Role
 from worker.reports.kinds import ReportKind
 from worker.web import api, health, openapi, schemas
-from worker.web.auth import needs
-from worker.web.job_actions import Act
-from worker.web.summaries import LARGEST
+from worker.web.auth import require_role
+from worker.web.operation import EVENT_STREAM, MULTIPART, Operation
+from worker.web.summaries import MAX_ID
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from starlette.requests import Request
 
     from worker.web.auth import Endpoint
 
-JSON, STREAM, FORM = "application/json", "text/event-stream", "multipart/form-data"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call: where it stands, what it takes and gives."""
-
-    method: str
-    path: str
-    endpoint: Endpoint
-    #: What it answers when all is well.
-    status: int = 200
-    media: str = JSON
-    gives: type[BaseModel] | None = None
-    many: bool = False
-    #: What it takes: a model of the body, and its media type.
-    takes: type[BaseModel] | None = None
-    takes_as: str = JSON
-    #: What else it may answer, as problem details.
-    refuses: tuple[int, ...] = ()
-    #: Numbers in the query: name → the largest.
-    query: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether strangers may call it."""
-        return not hasattr(self.endpoint, "needs")
-
-
-@needs(Role.VIEWER)
-async def describe(_: Request) -> Response:
+@require_role(Role.VIEWER)
+async def openapi_description(_: Request) -> Response:
     """Describe the API (OpenAPI 3.1)."""
-    return JSONResponse(openapi.description(CALLS))
+    return JSONResponse(openapi.describe_api(OPERATIONS))
 
 
-CALLS: tuple[Call, ...] = (
-    Call(
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
         method="POST",
         path="/api/jobs",
         endpoint=api.open_job,
         status=202,
-        gives=schemas.Created,
-        takes=schemas.NewJob,
-        takes_as=FORM,
-        refuses=(400, 409, 413, 415, 422, 507),
+        response=schemas.Created,
+        body=schemas.NewJob,
+        body_type=MULTIPART,
+        errors=(400, 409, 413, 415, 422, 507),
     ),
-    Call(
+    Operation(
         method="GET",
         path="/api/jobs",
         endpoint=api.list_jobs,
-        gives=schemas.Summary,
-        many=True,
-        refuses=(422,),
-        query={"limit": api.MOST_LISTED, "before": LARGEST},
+        response=schemas.Summary,
+        is_list=True,
+        errors=(422,),
+        query={"limit": api.MAX_LIMIT, "before": MAX_ID},
     ),
-    Call(method="GET", path="/api/jobs/{id:int}", endpoint=api.show_job, gives=schemas.Summary, refuses=(404,)),
-    Call(
+    Operation(
+        method="GET", path="/api/jobs/{id:int}", endpoint=api.show_job, response=schemas.Summary, errors=(404,)
+    ),
+    Operation(
         method="GET",
         path="/api/jobs/{id:int}/events",
-        endpoint=api.watch_job,
-        media=STREAM,
-        gives=schemas.Progress,
-        refuses=(404,),
+        endpoint=api.stream_events,
+        media_type=EVENT_STREAM,
+        response=schemas.Progress,
+        errors=(404,),
     ),
     *(
-        Call(
+        Operation(
             method="GET",
             path=f"/api/jobs/{{id:int}}/{kind}",
             endpoint=api.report_file(kind),
-            media=kind.media_type,
-            refuses=(404, 409),
+            media_type=kind.media_type,
+            errors=(404, 409),
         )
         for kind in ReportKind
         if kind.is_download
     ),
-    Call(
+    Operation(
         method="GET",
         path="/api/jobs/{id:int}/summary.json",
         endpoint=api.summary_file,
-        gives=schemas.Summary,
-        refuses=(404,),
+        response=schemas.Summary,
+        errors=(404,),
     ),
     *(
-        Call(
+        Operation(
             method="POST",
             path=f"/api/jobs/{{id:int}}/{act}",
-            endpoint=api.steer_job(act),
-            gives=schemas.Summary,
-            refuses=(404, 409),
+            endpoint=api.change_job(act),
+            response=schemas.Summary,
+            errors=(404, 409),
         )
-        for act in Act
+        for act in JobAction
     ),
-    Call(
+    Operation(
         method="POST",
         path="/api/jobs/{id:int}/rows/{row:int}/resolve",
         endpoint=api.resolve_row,
-        gives=schemas.Summary,
-        takes=schemas.Answer,
-        refuses=(400, 404, 409, 413, 422),
+        response=schemas.Summary,
+        body=schemas.RowResolution,
+        errors=(400, 404, 409, 413, 422),
     ),
-    Call(
+    Operation(
         method="GET",
         path="/api/connections",
         endpoint=api.list_connections,
-        gives=schemas.ConnectionInfo,
-        many=True,
+        response=schemas.ConnectionInfo,
+        is_list=True,
     ),
-    Call(method="GET", path="/api/openapi.json", endpoint=describe),
-    Call(method="GET", path="/healthz", endpoint=health.health, gives=schemas.Health),
-    Call(method="GET", path="/metrics", endpoint=health.metrics, media="text/plain"),
+    Operation(method="GET", path="/api/openapi.json", endpoint=openapi_description),
+    Operation(method="GET", path="/healthz", endpoint=health.check_health, response=schemas.Health),
+    Operation(method="GET", path="/metrics", endpoint=health.metrics, media_type="text/plain"),
 )
 
 
 def _routes() -> list[BaseRoute]:
-    """Return a route for each address: one that takes several methods names them all when it refuses another."""
+    """Return one route per path, with all its methods, so that a 405 names them all in `Allow`."""
     paths: dict[str, dict[str, Endpoint]] = {}
-    for call in CALLS:
+    for call in OPERATIONS:
         paths.setdefault(call.path, {})[call.method] = call.endpoint
     return [Route(path, _by_method(endpoints), methods=list(endpoints)) for path, endpoints in paths.items()]
 

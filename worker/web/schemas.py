@@ -1,4 +1,4 @@
-"""What the API says, as models: its description is made of them, and a test holds its answers against them."""
+"""The models of the API's requests and responses; the OpenAPI description is made from them."""
 
 from __future__ import annotations
 
@@ -9,68 +9,68 @@ from pydantic import BaseModel, ConfigDict, Field
 from worker.model import JobState
 
 
-class Said(BaseModel):
-    """Something that the API says or takes; it has these keys and no others."""
+class ApiModel(BaseModel):
+    """A request or response body; it has these keys and no others."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Created(Said):
-    """The job that was opened for a roster, or the one that works on it already."""
+class Created(ApiModel):
+    """The job that was opened for a roster, or the open job that already has the same roster."""
 
     id: int
 
 
-class Summary(Said):
-    """Where a job stands; `total` is the sum over `by_status`, always."""
+class Summary(ApiModel):
+    """The state of a job; `total` is always the sum over `by_status`."""
 
     job: int
-    roster: str = Field(description="The file's name as it was dropped.")
+    roster: str = Field(description="The name of the uploaded file.")
     connection: str
     state: JobState
     total: int
     by_status: dict[str, int] = Field(description="Every status, zeros included.")
     candidates_created: int
     registrations_created: int
-    calls: dict[str, int] = Field(description="Calls to the LMS by operation.")
-    rate_limited: int = Field(description="Answers by which the LMS asked to slow down.")
+    calls: dict[str, int] = Field(description="Calls to the LMS, by operation.")
+    rate_limited: int = Field(description="Responses in which the LMS asked to slow down.")
     waited_seconds: float
     bisected_batches: int
     started_at: str | None
     finished_at: str | None
     duration_seconds: float | None
-    reports: list[str] = Field(description="Addresses of the files of its report.")
-    reason: str | None = Field(description="Why the job is where it is, in a plain sentence.")
-    not_before: str | None = Field(description="When a waiting job goes on.")
+    reports: list[str] = Field(description="Addresses of the report's files.")
+    reason: str | None = Field(description="Why the job is in this state, in a sentence.")
+    not_before: str | None = Field(description="When a waiting or scheduled job continues.")
     warnings: list[str]
-    verified: dict[str, int] | None = Field(description="What reading the done rows back at the LMS showed.")
+    verified: dict[str, int] | None = Field(description="The result of verifying the done rows at the LMS.")
 
 
 class Progress(Summary):
-    """A summary as the events tell it."""
+    """The summary in an event."""
 
-    rate: float | None = Field(description="Calls a second that are configured or held last.")
+    rate: float | None = Field(description="Calls per second, configured or measured.")
     rows_per_second: float | None
     seconds_left: int | None
 
 
-class ConnectionInfo(Said):
+class ConnectionInfo(ApiModel):
     """A connection of roster.toml, without its secrets."""
 
     name: str
     system: str
     base_url: str | None
-    actions: list[str] = Field(description="What a row may ask for.")
-    problem: str | None = Field(description="What must be mended before it can be used.")
+    actions: list[str] = Field(description="The actions that a row may request.")
+    problem: str | None = Field(description="What to fix before it can be used.")
 
 
-class Health(Said):
-    """Whether the ledger can be read."""
+class Health(ApiModel):
+    """Whether the ledger (the database) can be read."""
 
     ledger: Literal["ok", "away"]
 
 
-class Answer(Said):
+class RowResolution(ApiModel):
     """What a person found at the LMS for a row in doubt; exactly one of the three."""
 
     candidate_id: str | None = Field(default=None, min_length=1, max_length=200)
@@ -87,25 +87,25 @@ class ProblemDetails(BaseModel):
     detail: str
 
 
-class NewJob(Said):
-    """A roster and how it is to be read and sent; `set` and `map` may be repeated."""
+class NewJob(ApiModel):
+    """A roster and its options; `set` and `map` may be repeated."""
 
-    connection: str | None = Field(default=None, description="May be left out when only one is configured.")
+    connection: str | None = Field(default=None, description="Optional when only one is configured.")
     course: str | None = Field(
-        default=None, description="For rows that name no course: 58, name:Fire Safety or ext:C-58."
+        default=None, description="The default course, for rows without one: 58, name:Fire Safety or ext:C-58."
     )
-    set: list[str] | None = Field(default=None, description="COLUMN=VALUE for rows that leave that column empty.")
+    set: list[str] | None = Field(default=None, description="COLUMN=VALUE: a default value for empty cells.")
     sheet: str | None = None
     map: list[str] | None = Field(default=None, description="Heading=column.")
     use_map: str | None = None
     save_map: str | None = None
     encoding: str | None = None
-    strict: bool | None = Field(default=None, description="Any invalid row: nothing is sent.")
+    strict: bool | None = Field(default=None, description="All or nothing: send nothing if any row has an error.")
     again: bool | None = None
     update_existing: bool | None = None
     start_row: int | None = Field(default=None, ge=1)
     max_rows: int | None = Field(default=None, ge=1)
-    at: str | None = Field(default=None, description="When to begin.")
+    at: str | None = Field(default=None, description="When to start; now if left out.")
     file: bytes = Field(
         description="The roster.", json_schema_extra={"contentMediaType": "application/octet-stream"}
     )

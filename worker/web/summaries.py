@@ -1,4 +1,4 @@
-"""Jobs as the API tells of them: the contract's summary, with addresses in place of this machine's paths."""
+"""The summaries of jobs in the API: those of `summary.json`, with addresses in place of paths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from worker.jobs import lifecycle
 from worker.ledger import jobs
 from worker.reports import gather
 from worker.reports.kinds import ReportKind
-from worker.reports.labels import NOT_DONE_IN_FAILED
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
 
-#: What ids and row numbers may be in both databases.
-LARGEST = 2**31 - 1
+#: The largest id and row number in both databases.
+MAX_ID = 2**31 - 1
 
 
 def job_of(tx: Transaction, job_id: int) -> Job:
-    """Return a job; raises UnknownJob, also for numbers that no job can have."""
-    if job_id > LARGEST:
+    """Return a job. Raises UnknownJob, also for a number that is too large."""
+    if job_id > MAX_ID:
         raise UnknownJob(f"There is no job {job_id}")
     return lifecycle.get_job(tx, job_id)
 
@@ -35,8 +34,7 @@ def summary_of(services: Services, job: Job | int, tx: Transaction | None = None
             return summary_of(services, job, own)
     job = job_of(tx, job) if isinstance(job, int) else job
     summary = gather.summarise(tx, job)
-    told = summary.to_json()
-    return {**told, "reports": [f"/api/jobs/{job.id}/{kind}" for kind in _kinds_of(job, summary)]}
+    return {**summary.to_json(), "reports": [f"/api/jobs/{job.id}/{kind}" for kind in _kinds_of(job, summary)]}
 
 
 def _kinds_of(job: Job, summary: Summary) -> list[ReportKind]:
@@ -44,7 +42,7 @@ def _kinds_of(job: Job, summary: Summary) -> list[ReportKind]:
     if not summary.total or job.purged_at is not None:
         return []
     kinds = [kind for kind in ReportKind if not kind.is_partial]
-    if any(summary.by_status.get(status) for status in NOT_DONE_IN_FAILED):
+    if summary.not_done:
         kinds.insert(kinds.index(ReportKind.SUMMARY), ReportKind.FAILED)
     return kinds
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.folders.names import free_name, is_being_fetched, is_passing, is_roster
+from worker.folders.names import free_name, is_download_placeholder, is_roster, is_temporary
 
 NAMES = st.from_regex(r"[a-zA-ZäÖé0-9 ._-]{1,12}\.(csv|xlsx|CSV)", fullmatch=True)
 
@@ -12,7 +12,7 @@ NAMES = st.from_regex(r"[a-zA-ZäÖé0-9 ._-]{1,12}\.(csv|xlsx|CSV)", fullmatch=
 @pytest.mark.parametrize(
     "name", ["a.csv", "A.XLSX", "b.tsv", "c.txt", "d.ods", "e.xls", "f.xlsb", "tmp.csv", "part.xlsm"]
 )
-def test_what_intake_reads_is_taken(name: str) -> None:
+def test_what_intake_reads_is_imported(name: str) -> None:
     assert is_roster(name)
 
 
@@ -29,8 +29,8 @@ def test_what_intake_reads_is_taken(name: str) -> None:
         ".~lock.a.csv#",
     ],
 )
-def test_what_is_still_being_written_is_not_taken_and_not_told(name: str) -> None:
-    assert is_passing(name)
+def test_a_temporary_file_is_neither_imported_nor_reported(name: str) -> None:
+    assert is_temporary(name)
     assert not is_roster(name)
 
 
@@ -39,10 +39,10 @@ def test_everything_else_is_left_alone(name: str) -> None:
     assert not is_roster(name)
 
 
-def test_an_empty_file_beside_its_download_keeps_its_place() -> None:
-    assert is_being_fetched("a.csv", 0, {"a.csv", "a.csv.part"})
-    assert not is_being_fetched("a.csv", 5, {"a.csv", "a.csv.part"})
-    assert not is_being_fetched("a.csv", 0, {"a.csv"})
+def test_an_empty_file_next_to_its_download_is_a_placeholder() -> None:
+    assert is_download_placeholder("a.csv", 0, {"a.csv", "a.csv.part"})
+    assert not is_download_placeholder("a.csv", 5, {"a.csv", "a.csv.part"})
+    assert not is_download_placeholder("a.csv", 0, {"a.csv"})
 
 
 def test_a_name_is_numbered_when_the_file_or_a_report_of_it_is_in_the_way() -> None:
@@ -61,7 +61,7 @@ def test_a_name_that_is_too_long_to_be_numbered_is_shortened() -> None:
 
 
 @given(st.lists(NAMES, max_size=15))
-def test_names_that_are_given_out_one_after_the_other_never_meet(names: list[str]) -> None:
+def test_names_that_are_chosen_one_after_the_other_never_collide(names: list[str]) -> None:
     taken: list[str] = []
     for name in names:
         taken.append(free_name(name, taken))

@@ -9,7 +9,7 @@ import pytest
 
 from worker.intake.headers import match_headings
 from worker.intake.roster_file import RosterFile, open_roster
-from worker.intake.rows import ParsedRow, read_rows
+from worker.intake.rows import ParsedRow, parse_rows
 from worker.model import RowRules
 
 TAHDAH = RowRules(needs_behavior=True, needs_legal_entity=True, defaults={"legal_entity_id": "42", "behavior": "1"})
@@ -32,7 +32,7 @@ def open_bytes(tmp_path: Path) -> OpenBytes:
 def read(open_bytes: OpenBytes) -> ReadText:
     def read_text(text: str, *, rules: RowRules = TAHDAH, **options) -> list[ParsedRow]:
         file = open_bytes(text.encode())
-        return list(read_rows(file, match_headings(file.headings), rules=rules, **options))
+        return list(parse_rows(file, match_headings(file.headings), rules=rules, **options))
 
     return read_text
 

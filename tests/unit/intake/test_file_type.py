@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from worker.errors import NothingSent, UnreadableRoster
 from worker.intake.headers import match_headings
-from worker.intake.rows import read_rows
+from worker.intake.rows import parse_rows
 from worker.model import RowRules
 
 
@@ -30,7 +30,7 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
         (b"\n\n , \n", "no rows"),
         (b"<html><table><tr><td>email</td></tr></table></html>", "web page"),
         ("\ufeff<HTML>".encode("utf-16"), "web page"),
-        (b'<?xml version="1.0"?><Workbook/>', "XML Spreadsheet of 2003"),
+        (b'<?xml version="1.0"?><Workbook/>', "XML Spreadsheet 2003"),
         (b"%PDF-1.7", "PDF"),
         (b"\x1f\x8b\x08rest", "archive"),
         (OLE + b"\0" * 600, "damaged"),
@@ -40,7 +40,7 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
         (archive(word__document_xml=b"<x/>"), "text document"),
         (archive(xl__workbook_xml=b"<workbook/>"), "workbook"),
         (archive(xl__workbook_xml=b"<w/>", xl__worksheets__sheet1_xml=b" " * 20_000_000), "unpacks to far more"),
-        (bytes(range(256)) * 4, "neither a spreadsheet"),
+        (bytes(range(256)) * 4, "neither a supported spreadsheet"),
     ],
 )
 def test_what_is_no_roster_is_refused_in_plain_words(open_bytes, content, said):
@@ -52,7 +52,7 @@ def test_what_is_no_roster_is_refused_in_plain_words(open_bytes, content, said):
 def read_all(open_bytes, content: bytes, name: str) -> None:
     with contextlib.suppress(NothingSent):
         file = open_bytes(content, name)
-        list(read_rows(file, match_headings(file.headings), rules=RowRules()))
+        list(parse_rows(file, match_headings(file.headings), rules=RowRules()))
 
 
 soup = st.binary(max_size=200) | st.builds(

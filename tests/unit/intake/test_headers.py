@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from worker.errors import MissingColumns, RosterError, UnreadableRoster, UsageError
 from worker.intake.columns import ALIASES, COLUMNS
-from worker.intake.headers import fold, letter, match_headings
+from worker.intake.headers import column_letter, match_headings, normalize_heading
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_any_headings_are_matched_or_refused_in_plain_words(headings):
     assert len(columns) == len(set(columns))
 
 
-def test_a_near_miss_is_named_with_the_option_that_mends_it():
+def test_a_near_miss_is_named_with_the_option_that_fixes_it():
     found = match_headings(["email", "Frist name"])
     assert found.columns[1] is None
     assert 'did you mean first_name? If so: --map "Frist name=first_name"' in found.warnings[0]
@@ -79,14 +79,14 @@ def test_two_equal_claims_are_an_error_that_names_both():
 
 
 def test_the_same_heading_twice_is_an_error():
-    with pytest.raises(UnreadableRoster, match="Two headings claim the column email"):
+    with pytest.raises(UnreadableRoster, match="Two headings match the column email"):
         match_headings(["Email", "email"])
 
 
 def test_a_columns_own_name_wins_over_an_alias_and_says_so():
     found = match_headings(["Login", "login_name", "email"])
     assert found.columns == (None, "login_name", "email")
-    assert '"Login" is not used' in found.warnings[0]
+    assert '"Login" is not imported' in found.warnings[0]
 
 
 def test_a_secondary_email_counts_only_when_there_is_no_other():
@@ -101,7 +101,7 @@ def test_user_id_is_not_matched_and_the_warning_names_the_option():
     assert '--map "user_id=candidate_id"' in found.warnings[0]
 
 
-def test_a_roster_with_user_id_alone_is_told_to_map_it():
+def test_a_roster_with_user_id_alone_must_map_it():
     with pytest.raises(MissingColumns, match='--map "user_id=external_id"'):
         match_headings(["user_id", "first_name"])
 
@@ -114,7 +114,7 @@ def test_a_mapping_wins_over_a_columns_own_name():
 @pytest.mark.parametrize(
     ("mapping", "said"),
     [
-        ({"Colour": "email"}, 'it has "Mail", "Mobile"'),
+        ({"Colour": "email"}, 'its headings are "Mail", "Mobile"'),
         ({"Mobile": "emial"}, "did you mean email"),
         ({"Mobile": "email", "Mail": "E-mail"}, "two headings"),
     ],
@@ -129,7 +129,7 @@ def test_headings_that_are_no_roster_are_listed_with_what_is_missing():
         match_headings(["Delegate", "Lunch"])
 
 
-def test_a_file_without_headings_is_told_so():
+def test_a_file_without_headings_is_reported():
     with pytest.raises(MissingColumns, match="row of headings above"):
         match_headings(["ann@example.com", "Ann", "Lee"])
 
@@ -140,17 +140,17 @@ def test_invisible_characters_in_a_heading_are_passed_over_and_warned_of():
     assert "invisible" in found.warnings[0]
 
 
-def test_a_heading_is_given_back_as_it_stands_in_the_file():
+def test_a_heading_is_returned_as_it_is_in_the_file():
     assert match_headings(["E-Mail Address*"]).heading_of("email") == "E-Mail Address*"
     assert match_headings(["email"]).heading_of("behavior") == "behavior"
 
 
 def test_columns_have_the_letters_of_a_spreadsheet():
-    assert [letter(at) for at in (0, 25, 26, 701, 702)] == ["A", "Z", "AA", "ZZ", "AAA"]
+    assert [column_letter(at) for at in (0, 25, 26, 701, 702)] == ["A", "Z", "AA", "ZZ", "AAA"]
 
 
 def test_aliases_are_written_folded():
-    assert [alias for alias in ALIASES if fold(alias) != alias] == []
+    assert [alias for alias in ALIASES if normalize_heading(alias) != alias] == []
 
 
 def test_a_heading_that_is_mapped_to_nothing_is_kept_and_not_used() -> None:

@@ -6,15 +6,15 @@ import pytest
 
 from worker.errors import MissingColumns, UnreadableRoster, UsageError
 from worker.intake.headers import match_headings
-from worker.intake.rows import read_rows
-from worker.intake.text import guard
+from worker.intake.rows import parse_rows
+from worker.intake.text import escape_formula
 from worker.model import Action, Course, RowRules
 
 TAHDAH = RowRules(needs_behavior=True, needs_legal_entity=True, defaults={"legal_entity_id": "42", "behavior": "1"})
 KMI = RowRules(
     actions=frozenset(Action),
     course_columns=frozenset({"course_id", "course_name", "course_external_id"}),
-    to_create=(),
+    required_to_create=(),
 )
 NAMING = replace(KMI, finds_by_external_id=True)
 HEAD = "Email,Forename,Surname,course_id"
@@ -108,7 +108,7 @@ def test_a_bad_value_has_a_code_and_a_sentence(read, column, value, code):
         ("zip", "01234", "01234"),
     ],
 )
-def test_a_value_is_cleaned_of_what_nobody_sees_and_of_nothing_else(read, column, value, read_as):
+def test_a_value_is_cleaned_of_invisible_characters_and_nothing_else(read, column, value, read_as):
     row = {"email": "a@x.example", "course_id": "58"} | {column: value}
     (parsed,) = read(f"{','.join(row)}\n{','.join(row.values())}\n", rules=KMI)
     assert parsed.problems == ()
@@ -116,13 +116,13 @@ def test_a_value_is_cleaned_of_what_nobody_sees_and_of_nothing_else(read, column
 
 
 def test_the_guard_of_a_report_comes_off_the_value_and_stays_in_the_cell(read):
-    (parsed,) = read(f"email,course_id,first_name\na@x.example,58,{guard('+Ann')}\n", rules=KMI)
+    (parsed,) = read(f"email,course_id,first_name\na@x.example,58,{escape_formula('+Ann')}\n", rules=KMI)
     assert parsed.row.candidate.first_name == "+Ann"
     assert parsed.raw.cells[2] == "'+Ann"
-    assert guard(parsed.raw.cells[2]) == "'+Ann"
+    assert escape_formula(parsed.raw.cells[2]) == "'+Ann"
 
 
-def test_a_row_that_names_nobody_says_so_once(read):
+def test_a_row_without_a_person_says_so_once(read):
     parsed = read("email,external_id,course_id,city\n,,58,Ulm\n", rules=KMI)
     assert problems(parsed) == [[("email", "missing_value")]]
 
@@ -136,7 +136,7 @@ def test_a_registration_that_is_there_may_be_named_by_its_external_id_alone(read
     assert [row.row.course for row in parsed] == [None, Course(course_id="58"), None]
 
 
-def test_whoever_is_to_be_registered_or_changed_is_named_all_the_same(read):
+def test_a_person_to_register_or_change_must_be_identified_all_the_same(read):
     text = "registration_external_id,action\nR-1,register\nR-1,update\n,complete\n"
     parsed = read(text, rules=NAMING)
     assert problems(parsed) == [
@@ -148,7 +148,7 @@ def test_whoever_is_to_be_registered_or_changed_is_named_all_the_same(read):
     assert said == [False, False, True]
 
 
-def test_where_external_ids_name_no_registration_the_row_names_nobody(read):
+def test_a_row_has_no_person_where_external_ids_identify_no_registration(read):
     (parsed,) = read("registration_external_id,action,email,course_id\nR-1,complete,,\n", rules=KMI)
     assert problems([parsed]) == [[("email", "missing_value"), ("course_id", "course_missing")]]
 
@@ -298,10 +298,10 @@ def test_an_excel_serial_is_read_and_warned_of(read):
 def test_signs_of_lost_zeros_are_warned_of_once_a_column(open_bytes, ids, warned):
     file = open_bytes(("external_id,course_id\n" + "".join(f"{value},58\n" for value in ids)).encode())
     warnings: list[str] = []
-    list(read_rows(file, match_headings(file.headings), rules=KMI, warnings=warnings))
+    list(parse_rows(file, match_headings(file.headings), rules=KMI, warnings=warnings))
     assert len(warnings) == warned
 
 
 def test_a_file_that_is_mostly_garbage_stops(read):
-    with pytest.raises(UnreadableRoster, match="29 of 30 rows name nobody"):
+    with pytest.raises(UnreadableRoster, match="29 of 30 rows do not identify a person"):
         read(f"{HEAD}\na@x.example,Ann,Lee,58\n" + ",garbage,,\n" * 29)

@@ -6,17 +6,17 @@ import pytest
 from worker.errors import MissingColumns
 from worker.intake.headers import match_headings
 from worker.intake.roster_file import open_roster
-from worker.intake.rows import read_rows
+from worker.intake.rows import parse_rows
 from worker.model import RowRules
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 TAHDAH = RowRules(needs_behavior=True, needs_legal_entity=True, defaults={"legal_entity_id": "42"})
-KMI = RowRules(course_columns=frozenset({"course_id", "course_name", "course_external_id"}), to_create=())
+KMI = RowRules(course_columns=frozenset({"course_id", "course_name", "course_external_id"}), required_to_create=())
 
 
 def parsed(name, rules=TAHDAH):
     file = open_roster(SAMPLES / name, name=name)
-    return list(read_rows(file, match_headings(file.headings), rules=rules))
+    return list(parse_rows(file, match_headings(file.headings), rules=rules))
 
 
 @pytest.mark.parametrize(

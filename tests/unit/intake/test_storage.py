@@ -17,7 +17,7 @@ def test_what_is_put_can_be_had_again_and_removed(tmp_path: Path) -> None:
     mine.write_text("email\n")
 
     storage.put(mine, address)
-    with storage.at_hand(address) as path:
+    with storage.local_copy(address) as path:
         again = path.read_text()
         suffix = path.suffix
     storage.remove(address)
@@ -27,7 +27,7 @@ def test_what_is_put_can_be_had_again_and_removed(tmp_path: Path) -> None:
     assert list((tmp_path / "there").iterdir()) == []
 
 
-def test_what_is_put_again_stands_whole_and_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_put_again_is_whole_and_has_no_leftovers(tmp_path: Path) -> None:
     mine, address = tmp_path / "mine.csv", f"local://{tmp_path}/there/roster.csv"
     for text in ("first", "second"):
         mine.write_text(text)
@@ -37,8 +37,8 @@ def test_what_is_put_again_stands_whole_and_alone(tmp_path: Path) -> None:
     assert there.read_text() == "second"
 
 
-def test_a_file_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not there"), storage.at_hand(f"local://{tmp_path}/no.csv"):
+def test_a_file_that_does_not_exist_is_reported_plainly(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"), storage.local_copy(f"local://{tmp_path}/no.csv"):
         pass
 
 
@@ -55,7 +55,7 @@ def test_brackets_in_a_name_are_no_pattern(tmp_path: Path) -> None:
 
 
 def test_a_path_is_at_hand_as_it_is(tmp_path: Path) -> None:
-    with storage.at_hand(str(tmp_path / "x.csv")) as path:
+    with storage.local_copy(str(tmp_path / "x.csv")) as path:
         assert path == tmp_path / "x.csv"
 
 

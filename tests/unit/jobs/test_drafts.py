@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from worker.errors import UsageError
-from worker.intake.accept import Options
+from worker.intake.options import Options
 from worker.jobs import drafts
 from worker.ledger.database import now
-from worker.web.pages.draft_form import options_of, starting_time
-from worker.web.pages.preview import Heading, Look
+from worker.web.pages.draft_form import options_of, start_time
+from worker.web.pages.preview import Preview, PreviewColumn
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def services(tmp_path: Path) -> Any:
 def kept(services: Any, tmp_path: Path) -> drafts.Draft:
     upload = tmp_path / "upload.csv"
     upload.write_text("email\n", encoding="utf-8")
-    return drafts.keep(services, upload, name="spring.csv", connection="north", by="ana")
+    return drafts.create(services, upload, name="spring.csv", connection="north", by="ana")
 
 
 def test_a_draft_is_found_again_with_its_file_and_for_its_owner_alone(services: Any, tmp_path: Path) -> None:
@@ -46,20 +46,20 @@ def test_what_is_no_id_finds_no_draft(services: Any, draft_id: str) -> None:
 
 def test_what_was_understood_is_forgotten_with_a_change(services: Any, tmp_path: Path) -> None:
     draft = kept(services, tmp_path)
-    seen = Look(looked_at=1.0, first_rows=[(2, ["a"])], headings=[heading("email", "email")])
-    drafts.note_look(services, draft, seen)
-    assert drafts.find_look(services, draft, Look) == seen
+    seen = Preview(made_at=1.0, sample_rows=[(2, ["a"])], columns=[heading("email", "email")])
+    drafts.save_preview(services, draft, seen)
+    assert drafts.find_preview(services, draft, Preview) == seen
 
     changed = replace(draft, options=Options(mapping={"Contact": "email"}))
     drafts.change(services, draft, changed)
 
-    assert drafts.find_look(services, draft, Look) is None
+    assert drafts.find_preview(services, draft, Preview) is None
     assert drafts.find(services, draft.id) == changed
 
 
 def test_a_draft_of_yesterday_goes_when_the_next_one_comes(services: Any, tmp_path: Path) -> None:
     old, other = kept(services, tmp_path), kept(services, tmp_path)
-    long_ago = now() - drafts.KEPT_SECONDS - 1
+    long_ago = now() - drafts.MAX_AGE_SECONDS - 1
     os.utime(drafts.folder(services) / old.id, (long_ago, long_ago))
 
     kept(services, tmp_path)
@@ -68,9 +68,9 @@ def test_a_draft_of_yesterday_goes_when_the_next_one_comes(services: Any, tmp_pa
     assert drafts.find(services, other.id) == other
 
 
-def heading(name: str, column: str, by_itself: str | None = None) -> Heading:
-    return Heading(
-        name=name, letter="A", column=column, by_itself=column if by_itself is None else by_itself, examples=[]
+def heading(name: str, column: str, by_itself: str | None = None) -> PreviewColumn:
+    return PreviewColumn(
+        name=name, letter="A", column=column, detected=column if by_itself is None else by_itself, examples=[]
     )
 
 
@@ -86,19 +86,19 @@ def heading(name: str, column: str, by_itself: str | None = None) -> Heading:
 def test_a_heading_is_mapped_only_when_the_form_says_otherwise(
     form: Mapping[str, str], mapping: dict[str, str]
 ) -> None:
-    seen = Look(looked_at=0.0, headings=[heading("E-mail", "email"), heading("Contact", "")])
+    seen = Preview(made_at=0.0, columns=[heading("E-mail", "email"), heading("Contact", "")])
 
     assert options_of(form, Options(), seen).mapping == mapping
 
 
 def test_a_heading_goes_back_to_what_it_says_itself() -> None:
-    seen = Look(looked_at=0.0, headings=[heading("E-mail", "", "email")])
+    seen = Preview(made_at=0.0, columns=[heading("E-mail", "", "email")])
 
     assert options_of({"column-0": "email"}, Options(mapping={"E-mail": ""}), seen).mapping == {}
 
 
 def test_the_form_as_it_is_shown_changes_nothing() -> None:
-    seen = Look(looked_at=0.0, sheet="Spring", headings=[heading("E-mail", "", "email"), heading("Mail", "email")])
+    seen = Preview(made_at=0.0, sheet="Spring", columns=[heading("E-mail", "", "email"), heading("Mail", "email")])
 
     assert options_of({"sheet": "Spring", "column-0": "", "column-1": "email"}, Options(), seen) == Options()
 
@@ -115,16 +115,16 @@ def test_the_form_as_it_is_shown_changes_nothing() -> None:
 )
 def test_what_cannot_be_is_said_with_its_field(form: Mapping[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        options_of(form, Options(), Look(looked_at=0.0))
+        options_of(form, Options(), Preview(made_at=0.0))
 
 
 def test_a_time_is_that_of_the_browser() -> None:
-    assert starting_time({}) is None
+    assert start_time({}) is None
     with pytest.raises(UsageError, match="no time"):
-        starting_time({"at": "soon"})
+        start_time({"at": "soon"})
     with pytest.raises(UsageError, match="has passed"):
-        starting_time({"at": "2020-01-01T09:30", "zone_minutes": "-540"})
+        start_time({"at": "2020-01-01T09:30", "zone_minutes": "-540"})
     with pytest.raises(UsageError, match="more than a year"):
-        starting_time({"at": "9999-01-01T09:30", "zone_minutes": "0"})
+        start_time({"at": "9999-01-01T09:30", "zone_minutes": "0"})
     with pytest.raises(UsageError, match="no time"):
-        starting_time({"at": "2030-01-01T09:30", "zone_minutes": "inf"})
+        start_time({"at": "2030-01-01T09:30", "zone_minutes": "inf"})

@@ -12,22 +12,22 @@ from tests.builders import (
     a_course,
     a_job_of,
     a_row,
-    change_lines,
+    change_records,
     claimed,
-    lines_of,
+    items_of,
     open_batches_of,
+    records_of,
     reported,
     state_of,
     statuses_of,
-    works_of,
 )
 from worker.errors import UsageError
-from worker.jobs import completion, lifecycle
-from worker.jobs.lifecycle import Answer
+from worker.jobs import completion, lifecycle, resolve
+from worker.jobs.resolve import Resolution
 from worker.ledger import batches, intents, jobs, resolutions, rows, schema
 from worker.ledger.database import now
-from worker.ledger.intents import Outcome
-from worker.model import AT_WORK, DONE, ENDED, CandidateState, JobState, RegistrationState, RowStatus
+from worker.ledger.intents import RowOutcome
+from worker.model import DONE, ENDED, SENDING, CandidateState, JobState, RegistrationState, RowStatus
 from worker.registration.context import CourseStopped
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ OPEN = sorted(set(JobState) - ENDED)
 NOT_DONE = sorted(set(RowStatus) - DONE - {RowStatus.SKIPPED})
 
 
-def steered(ledger: Ledger, what: Any, *arguments: Any) -> Any:
+def applied(ledger: Ledger, what: Any, *arguments: Any) -> Any:
     with ledger.write() as tx:
         return what(tx, *arguments)
 
@@ -49,7 +49,7 @@ def a_job_in(ledger: Ledger, state: JobState, *roster: Any) -> int:
 @pytest.mark.parametrize("what", [lifecycle.pause, lifecycle.cancel, lifecycle.reopen, lifecycle.get_job])
 def test_a_job_that_does_not_exist_says_how_to_list_those_that_do(ledger: Ledger, what: Any) -> None:
     with pytest.raises(UsageError, match="There is no job 99; `roster jobs` lists"):
-        steered(ledger, what, 99)
+        applied(ledger, what, 99)
 
 
 # Pause
@@ -59,7 +59,7 @@ def test_a_job_that_does_not_exist_says_how_to_list_those_that_do(ledger: Ledger
 def test_a_job_that_has_not_ended_can_be_paused(ledger: Ledger, state: JobState) -> None:
     job_id = a_job_in(ledger, state)
 
-    assert f"roster resume {job_id}" in steered(ledger, lifecycle.pause, job_id)
+    assert f"roster resume {job_id}" in applied(ledger, lifecycle.pause, job_id)
 
     assert state_of(ledger, job_id) is JobState.PAUSED
 
@@ -72,16 +72,16 @@ def test_a_job_that_has_ended_can_be_neither_paused_nor_cancelled(
     job_id = a_job_in(ledger, state)
 
     with pytest.raises(UsageError, match=rf"has ended \({state}\)"):
-        steered(ledger, what, job_id)
+        applied(ledger, what, job_id)
 
     assert state_of(ledger, job_id) is state
 
 
-def test_pausing_does_not_call_a_cancellation_back(ledger: Ledger) -> None:
+def test_pausing_does_not_revert_a_cancellation(ledger: Ledger) -> None:
     job_id = a_job_in(ledger, JobState.CANCELLING)
 
     with pytest.raises(UsageError):
-        steered(ledger, lifecycle.pause, job_id)
+        applied(ledger, lifecycle.pause, job_id)
 
     assert state_of(ledger, job_id) is JobState.CANCELLING
 
@@ -90,29 +90,29 @@ def test_pausing_does_not_call_a_cancellation_back(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("state", OPEN)
-def test_a_job_at_which_nobody_is_at_work_is_cancelled_at_once_and_tells_the_truth(
+def test_a_job_that_no_process_runs_is_cancelled_at_once_and_its_counts_are_right(
     ledger: Ledger, state: JobState
 ) -> None:
     job_id = a_job_in(ledger, state, a_row(2), a_row(3), a_row(4))
     with ledger.write() as tx:
         tx.execute(schema.row.update().where(schema.row.c.row == 2).values(status=RowStatus.REGISTERED))
 
-    said = steered(ledger, lifecycle.cancel, job_id)
+    message = applied(ledger, lifecycle.cancel, job_id)
 
-    assert "1 rows had an outcome, 2 never sent" in said
+    assert "1 rows had an outcome, 2 never sent" in message
     assert state_of(ledger, job_id) is JobState.CANCELLED
     assert open_batches_of(ledger, job_id) == []
     assert [reported(ledger, job_id, number).code for number in (2, 3, 4)] == ["", "cancelled", "cancelled"]
-    assert lines_of(ledger, schema.job)[0].finished_at is not None
+    assert records_of(ledger, schema.job)[0].finished_at is not None
 
 
-def test_a_job_at_which_somebody_is_at_work_is_cancelling_until_the_calls_under_way_are_over(
+def test_a_job_that_a_process_runs_is_cancelling_until_its_calls_have_finished(
     ledger: Ledger,
 ) -> None:
     job_id = a_job_in(ledger, JobState.RUNNING)
     claim = claimed(ledger, job_id)
 
-    assert "calls under way finish" in steered(ledger, lifecycle.cancel, job_id)
+    assert "calls in progress finish" in applied(ledger, lifecycle.cancel, job_id)
     assert state_of(ledger, job_id) is JobState.CANCELLING
 
     with ledger.write() as tx:
@@ -122,32 +122,33 @@ def test_a_job_at_which_somebody_is_at_work_is_cancelling_until_the_calls_under_
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.NOT_ATTEMPTED}
 
 
-def test_cancelling_a_job_whose_worker_died_does_not_wait_for_it_and_names_what_is_in_doubt(ledger: Ledger) -> None:
+def test_cancelling_a_job_whose_worker_died_does_not_wait_for_it_and_marks_what_is_in_doubt(ledger: Ledger) -> None:
     job_id = a_job_in(ledger, JobState.RUNNING)
     claim = claimed(ledger, job_id, ELSEWHERE)
     with ledger.write() as tx:
-        for write in intents.sending_registration(claim, works_of_in(tx, claim)):
+        work = works_of_in(tx, claim)
+        for write in intents.intent_to_create(claim, work, work.registration):
             tx.execute(write.statement, write.values)
-    change_lines(ledger, schema.batch, lease_until=now() - 1)
+    change_records(ledger, schema.batch, lease_until=now() - 1)
 
-    steered(ledger, lifecycle.cancel, job_id)
+    applied(ledger, lifecycle.cancel, job_id)
 
     assert state_of(ledger, job_id) is JobState.CANCELLED
     assert sorted(statuses_of(ledger, job_id).values()) == [RowStatus.IN_DOUBT, RowStatus.NOT_ATTEMPTED]
 
 
 def works_of_in(tx: Any, claim: Any) -> Any:
-    return intents.load_work(tx, claim)[0]
+    return intents.load_items(tx, claim)[0]
 
 
 def test_cancelling_twice_finishes_what_the_first_could_not(ledger: Ledger) -> None:
     job_id = a_job_in(ledger, JobState.RUNNING)
     claimed(ledger, job_id, ELSEWHERE)
-    steered(ledger, lifecycle.cancel, job_id)
+    applied(ledger, lifecycle.cancel, job_id)
     assert state_of(ledger, job_id) is JobState.CANCELLING
-    change_lines(ledger, schema.batch, lease_until=now() - 1)
+    change_records(ledger, schema.batch, lease_until=now() - 1)
 
-    steered(ledger, lifecycle.cancel, job_id)
+    applied(ledger, lifecycle.cancel, job_id)
 
     assert state_of(ledger, job_id) is JobState.CANCELLED
 
@@ -155,7 +156,7 @@ def test_cancelling_twice_finishes_what_the_first_could_not(ledger: Ledger) -> N
 # Retry
 
 
-def with_every_status(ledger: Ledger, state: JobState) -> int:
+def a_job_with_every_status(ledger: Ledger, state: JobState) -> int:
     job_id = a_job_in(ledger, state, *(a_row(number) for number in range(2, 2 + len(RowStatus))))
     for number, status in enumerate(sorted(RowStatus), start=2):
         with ledger.write() as tx:
@@ -167,53 +168,51 @@ def with_every_status(ledger: Ledger, state: JobState) -> int:
 def test_retry_sends_again_only_rows_whose_status_says_that_nothing_was_done(
     ledger: Ledger, state: JobState
 ) -> None:
-    job_id = with_every_status(ledger, state)
+    job_id = a_job_with_every_status(ledger, state)
     before = statuses_of(ledger, job_id)
 
-    assert steered(ledger, lifecycle.reopen, job_id) == 2
+    assert applied(ledger, lifecycle.reopen, job_id) == 2
 
     assert state_of(ledger, job_id) is JobState.QUEUED
     after = statuses_of(ledger, job_id)
     changed = {before[number] for number in before if before[number] is not after[number]}
     assert changed == {RowStatus.REJECTED}
-    assert lines_of(ledger, schema.job)[0].finished_at is None
+    assert records_of(ledger, schema.job)[0].finished_at is None
 
 
 @pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.SCHEDULED])
-def test_retry_of_a_job_that_stands_still_opens_its_rows_and_leaves_its_state(
-    ledger: Ledger, state: JobState
-) -> None:
-    job_id = with_every_status(ledger, state)
+def test_retry_of_a_stopped_job_opens_its_rows_and_leaves_its_state(ledger: Ledger, state: JobState) -> None:
+    job_id = a_job_with_every_status(ledger, state)
 
-    assert steered(ledger, lifecycle.reopen, job_id) == 2
+    assert applied(ledger, lifecycle.reopen, job_id) == 2
     assert state_of(ledger, job_id) is state
 
 
 @pytest.mark.parametrize("state", sorted(set(OPEN) - {JobState.PAUSED, JobState.HELD, JobState.SCHEDULED}))
-def test_retry_of_a_job_at_work_says_to_resume_it(ledger: Ledger, state: JobState) -> None:
-    job_id = with_every_status(ledger, state)
+def test_retry_of_a_running_job_says_to_resume_it(ledger: Ledger, state: JobState) -> None:
+    job_id = a_job_with_every_status(ledger, state)
     before = statuses_of(ledger, job_id)
 
     with pytest.raises(UsageError, match=f"roster resume {job_id}"):
-        steered(ledger, lifecycle.reopen, job_id)
+        applied(ledger, lifecycle.reopen, job_id)
 
     assert statuses_of(ledger, job_id) == before
 
 
-def test_retry_of_a_job_whose_roster_must_be_mended_says_so(ledger: Ledger) -> None:
+def test_retry_of_a_job_whose_roster_must_be_fixed_says_so(ledger: Ledger) -> None:
     job_id = a_job_in(ledger, JobState.INVALID)
 
-    with pytest.raises(UsageError, match="drop the mended file"):
-        steered(ledger, lifecycle.reopen, job_id)
+    with pytest.raises(UsageError, match="upload the fixed file"):
+        applied(ledger, lifecycle.reopen, job_id)
 
 
-def test_retried_rows_are_planned_anew_and_leave_their_old_batch(ledger: Ledger) -> None:
+def test_retried_rows_are_planned_again_and_leave_their_old_batch(ledger: Ledger) -> None:
     job_id = a_job_in(ledger, JobState.COMPLETED_WITH_ERRORS)
-    change_lines(ledger, schema.row, status=RowStatus.REJECTED)
+    change_records(ledger, schema.row, status=RowStatus.REJECTED)
     with ledger.write() as tx:
         batches.close_batches(tx, job_id)
 
-    steered(ledger, lifecycle.reopen, job_id)
+    applied(ledger, lifecycle.reopen, job_id)
 
     with ledger.read() as tx:
         assert len(batches.rows_to_plan(tx, job_id)) == 2
@@ -232,23 +231,23 @@ def in_doubt(ledger: Ledger, what: str) -> int:
 
 
 def doubt_row(ledger: Ledger, what: str) -> None:
-    change_lines(ledger, schema.row, status=RowStatus.IN_DOUBT, error="lost", error_code="answer_lost")
+    change_records(ledger, schema.row, status=RowStatus.IN_DOUBT, error="lost", error_code="answer_lost")
     if what == "candidate":
-        change_lines(ledger, schema.candidate, state=CandidateState.IN_DOUBT)
+        change_records(ledger, schema.candidate, state=CandidateState.IN_DOUBT)
     else:
-        change_lines(ledger, schema.candidate, state=CandidateState.KNOWN, lms_id="7")
-        change_lines(ledger, schema.registration, state=RegistrationState.IN_DOUBT)
+        change_records(ledger, schema.candidate, state=CandidateState.KNOWN, lms_id="7")
+        change_records(ledger, schema.registration, state=RegistrationState.IN_DOUBT)
 
 
 def resolved(ledger: Ledger, job_id: int, **answer: Any) -> str:
-    return str(steered(ledger, lifecycle.resolve, job_id, 2, Answer(**answer)))
+    return str(applied(ledger, resolve.resolve_row, job_id, 2, Resolution(**answer)))
 
 
 def lines(ledger: Ledger) -> tuple[Any, Any]:
-    return lines_of(ledger, schema.candidate)[0], lines_of(ledger, schema.registration)[0]
+    return records_of(ledger, schema.candidate)[0], records_of(ledger, schema.registration)[0]
 
 
-def test_a_candidate_who_is_there_is_known_and_the_row_goes_on(ledger: Ledger) -> None:
+def test_a_candidate_who_is_there_is_known_and_the_row_is_still_to_be_registered(ledger: Ledger) -> None:
     job_id = in_doubt(ledger, "candidate")
 
     assert f"roster resume {job_id}" in resolved(ledger, job_id, candidate_id="7")
@@ -313,7 +312,7 @@ def test_exactly_one_answer_must_be_given(ledger: Ledger, answer: dict[str, Any]
 @pytest.mark.parametrize("status", sorted(set(RowStatus) - {RowStatus.IN_DOUBT}))
 def test_only_a_row_in_doubt_is_resolved(ledger: Ledger, status: RowStatus) -> None:
     job_id = in_doubt(ledger, "candidate")
-    change_lines(ledger, schema.row, status=status)
+    change_records(ledger, schema.row, status=status)
 
     with pytest.raises(UsageError, match=f"is not in doubt; it is {status}"):
         resolved(ledger, job_id, absent=True)
@@ -323,10 +322,10 @@ def test_a_row_that_does_not_exist_is_not_resolved(ledger: Ledger) -> None:
     job_id = in_doubt(ledger, "candidate")
 
     with pytest.raises(UsageError, match="has no row 99"):
-        steered(ledger, lifecycle.resolve, job_id, 99, Answer(absent=True))
+        applied(ledger, resolve.resolve_row, job_id, 99, Resolution(absent=True))
 
 
-def test_absent_said_of_somebody_who_was_found_meanwhile_does_not_make_them_unknown(ledger: Ledger) -> None:
+def test_absent_for_a_person_who_was_found_meanwhile_does_not_make_them_unknown(ledger: Ledger) -> None:
     """Two jobs wait for one candidate; a person settles one job's row, then hastily answers for the other."""
     first, second = (in_doubt(ledger, "candidate") for _ in range(2))
     doubt_row(ledger, "candidate")
@@ -350,47 +349,47 @@ async def test_an_answer_on_one_row_of_a_registered_candidate_and_course_does_no
     assert lines(ledger)[1].state == RegistrationState.REGISTERED
 
 
-# Settle
+# Completion
 
 
-@pytest.mark.parametrize("state", AT_WORK)
+@pytest.mark.parametrize("state", SENDING)
 async def test_a_job_whose_rows_are_all_done_has_succeeded(ledger: Ledger, state: JobState) -> None:
     job_id = a_job_in(ledger, state)
     claim = claimed(ledger, job_id)
-    for work in works_of(ledger, claim):
-        await ledger.commit(*intents.registered(claim, work, Outcome(status=RowStatus.REGISTERED)))
+    for work in items_of(ledger, claim):
+        await ledger.commit(*intents.registered(claim, work, RowOutcome(status=RowStatus.REGISTERED)))
 
-    assert not steered(ledger, completion.settle_job, job_id)
+    assert not applied(ledger, completion.close_if_done, job_id)
     with ledger.write() as tx:
         batches.release(tx, claim, closed=True)
 
-    assert steered(ledger, completion.settle_job, job_id)
-    assert not steered(ledger, completion.settle_job, job_id)
+    assert applied(ledger, completion.close_if_done, job_id)
+    assert not applied(ledger, completion.close_if_done, job_id)
     assert state_of(ledger, job_id) is JobState.SUCCEEDED
-    assert lines_of(ledger, schema.job)[0].finished_at is not None
+    assert records_of(ledger, schema.job)[0].finished_at is not None
 
 
 @pytest.mark.parametrize("status", sorted(DONE | {RowStatus.SKIPPED}))
 def test_every_kind_of_done_is_success(ledger: Ledger, status: RowStatus) -> None:
-    assert settled_with(ledger, status) is JobState.SUCCEEDED
+    assert closed_with(ledger, status) is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("status", NOT_DONE)
 def test_one_row_that_is_not_done_is_an_error(ledger: Ledger, status: RowStatus) -> None:
-    assert settled_with(ledger, status) is JobState.COMPLETED_WITH_ERRORS
+    assert closed_with(ledger, status) is JobState.COMPLETED_WITH_ERRORS
 
 
-def settled_with(ledger: Ledger, status: RowStatus) -> JobState:
+def closed_with(ledger: Ledger, status: RowStatus) -> JobState:
     job_id = a_job_in(ledger, JobState.RUNNING)
-    change_lines(ledger, schema.row, status=RowStatus.REGISTERED)
+    change_records(ledger, schema.row, status=RowStatus.REGISTERED)
     with ledger.write() as tx:
         tx.execute(schema.row.update().where(schema.row.c.row == 2).values(status=status))
         batches.close_batches(tx, job_id)
-        assert completion.settle_job(tx, job_id)
+        assert completion.close_if_done(tx, job_id)
     return state_of(ledger, job_id)
 
 
-@pytest.mark.parametrize("state", sorted(set(JobState) - set(AT_WORK)))
+@pytest.mark.parametrize("state", sorted(set(JobState) - set(SENDING)))
 def test_a_job_that_a_person_or_the_breaker_stopped_does_not_close_by_itself(
     ledger: Ledger, state: JobState
 ) -> None:
@@ -398,7 +397,7 @@ def test_a_job_that_a_person_or_the_breaker_stopped_does_not_close_by_itself(
     with ledger.write() as tx:
         batches.close_batches(tx, job_id)
 
-        assert not completion.settle_job(tx, job_id)
+        assert not completion.close_if_done(tx, job_id)
 
     assert state_of(ledger, job_id) is state
 
@@ -407,7 +406,7 @@ def test_a_course_that_is_given_up_leaves_the_others_open_and_says_why(ledger: L
     ana = a_candidate()
     job_id = a_job_in(ledger, JobState.RUNNING, a_row(2, ana), a_row(3, ana, course=a_course("59")))
 
-    steered(
+    applied(
         ledger, completion.give_up_course, job_id, CourseStopped(a_course("59").key, "course_stopped", "No course.")
     )
 
@@ -419,64 +418,64 @@ def test_a_course_that_is_given_up_leaves_the_others_open_and_says_why(ledger: L
         "Not sent: No course.",
     )
     with ledger.read() as tx:
-        assert rows.tally(tx, job_id).total == 2
+        assert rows.count_rows(tx, job_id).total == 2
         job = jobs.find_job(tx, job_id)
     assert job is not None
     assert not job.has_ended
 
 
-# Handed to the background
+# Handed to the workers
 
 
-def test_a_planned_job_that_is_paused_begins_when_it_was_planned_to(ledger: Ledger) -> None:
+def test_a_scheduled_job_that_was_paused_starts_when_it_was_scheduled_to(ledger: Ledger) -> None:
     tomorrow = now() + 86_400
     job_id = a_job_in(ledger, JobState.SCHEDULED)
-    change_lines(ledger, schema.job, not_before=tomorrow, headings=[])
+    change_records(ledger, schema.job, not_before=tomorrow, headings=[])
 
-    steered(ledger, lifecycle.pause, job_id)
-    told = steered(ledger, lifecycle.hand_to_queue, job_id)
+    applied(ledger, lifecycle.pause, job_id)
+    message = applied(ledger, lifecycle.hand_to_queue, job_id)
 
-    line = lines_of(ledger, schema.job)[0]
+    line = records_of(ledger, schema.job)[0]
     assert (line.state, line.not_before) == (JobState.SCHEDULED, tomorrow)
-    assert "planned" in told
+    assert "scheduled" in message
 
 
 @pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.SCHEDULED])
-def test_a_job_that_was_never_read_is_read_when_it_goes_on(ledger: Ledger, state: JobState) -> None:
+def test_a_job_that_was_never_imported_is_imported_when_it_is_resumed(ledger: Ledger, state: JobState) -> None:
     job_id = a_job_in(ledger, state)
-    change_lines(ledger, schema.job, headings=[])
+    change_records(ledger, schema.job, headings=[])
 
-    steered(ledger, lifecycle.resume, job_id)
+    applied(ledger, lifecycle.resume, job_id)
 
     assert state_of(ledger, job_id) is JobState.UPLOADED
 
 
-def test_a_job_cancelled_before_it_was_read_is_read_when_it_is_tried_again(ledger: Ledger) -> None:
+def test_a_job_cancelled_before_it_was_imported_is_imported_when_it_is_retried(ledger: Ledger) -> None:
     job_id = a_job_in(ledger, JobState.CANCELLED)
-    change_lines(ledger, schema.job, headings=[])
+    change_records(ledger, schema.job, headings=[])
 
-    steered(ledger, lifecycle.reopen, job_id)
+    applied(ledger, lifecycle.reopen, job_id)
 
     assert state_of(ledger, job_id) is JobState.UPLOADED
 
 
-def test_nothing_goes_on_with_a_job_that_has_ended_and_has_nothing_open(ledger: Ledger) -> None:
+def test_a_job_that_has_ended_and_has_nothing_open_cannot_be_resumed(ledger: Ledger) -> None:
     job_id = a_job_in(ledger, JobState.SUCCEEDED)
-    change_lines(ledger, schema.row, status=RowStatus.REGISTERED)
+    change_records(ledger, schema.row, status=RowStatus.REGISTERED)
 
-    with pytest.raises(UsageError, match="nothing to go on with"):
-        steered(ledger, lifecycle.hand_to_queue, job_id)
+    with pytest.raises(UsageError, match="nothing is left to do"):
+        applied(ledger, lifecycle.hand_to_queue, job_id)
 
     assert state_of(ledger, job_id) is JobState.SUCCEEDED
 
 
-def test_rows_whose_calls_are_under_way_are_not_tried_again(ledger: Ledger) -> None:
+def test_rows_whose_calls_are_in_progress_are_not_retried(ledger: Ledger) -> None:
     job_id = a_job_in(ledger, JobState.RUNNING, a_row(2))
     claimed(ledger, job_id)
-    change_lines(ledger, schema.job, state=JobState.HELD)
+    change_records(ledger, schema.job, state=JobState.HELD)
 
-    with pytest.raises(UsageError, match="under way"):
-        steered(ledger, lifecycle.reopen, job_id)
+    with pytest.raises(UsageError, match="in progress"):
+        applied(ledger, lifecycle.reopen, job_id)
 
 
 def test_absent_does_not_undo_a_registration_that_was_confirmed_meanwhile(ledger: Ledger) -> None:
@@ -484,7 +483,7 @@ def test_absent_does_not_undo_a_registration_that_was_confirmed_meanwhile(ledger
     with ledger.read() as tx:
         seen = resolutions.find_row(tx, job_id, 2)
     assert seen is not None
-    change_lines(ledger, schema.registration, state=RegistrationState.REGISTERED)
+    change_records(ledger, schema.registration, state=RegistrationState.REGISTERED)
 
     with pytest.raises(UsageError, match="settled just now"), ledger.write() as tx:
-        resolutions.record(tx, job_id, seen, candidate_id=None, registration_id=None)
+        resolutions.save_resolution(tx, job_id, seen, candidate_id=None, registration_id=None)

@@ -16,18 +16,18 @@ from tests.builders import (
     a_job,
     a_row,
     as_new,
-    change_lines,
+    change_records,
     claimed,
+    items_of,
     open_batches_of,
     statuses_of,
-    works_of,
 )
 from worker.jobs import advance
 from worker.jobs.estimate import estimate
-from worker.jobs.planning import canary_size, cut, plan_batches
+from worker.jobs.planning import canary_size, cut_batches, plan_batches
 from worker.ledger import batches, importing, schema
 from worker.ledger.batches import OpenBatch
-from worker.ledger.importing import within
+from worker.ledger.importing import inside
 from worker.model import STAGES, Action, CandidateState, RosterRow, RowRules, RowStatus
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def a_read_job(ledger: Ledger, *roster: RosterRow) -> int:
     """Open a job whose rows are in no batch yet."""
     with ledger.write() as tx:
         job_id = a_job(tx)
-        importing.add_rows(within(tx), job_id, "north", map(as_new, roster), again=False)
+        importing.add_rows(inside(tx), job_id, "north", map(as_new, roster), again=False)
     return job_id
 
 
@@ -50,7 +50,7 @@ SIZES = st.integers(1, 60)
 def test_every_row_is_in_exactly_one_batch_in_roster_order(count: int, rows_per_call: int, times: int) -> None:
     row_ids = list(range(count))
 
-    planned = cut("58", row_ids, batch_size=rows_per_call * times, rows_per_call=rows_per_call)
+    planned = cut_batches("58", row_ids, batch_size=rows_per_call * times, rows_per_call=rows_per_call)
 
     assert [row_id for plan in planned for row_id in plan.row_ids] == row_ids
     assert [plan.canary for plan in planned] == [True] + [False] * (len(planned) - 1)
@@ -60,7 +60,7 @@ def test_every_row_is_in_exactly_one_batch_in_roster_order(count: int, rows_per_
 
 @given(COUNTS, SIZES, st.integers(1, 5))
 def test_the_batches_take_no_call_more_than_the_rows_need(count: int, rows_per_call: int, times: int) -> None:
-    planned = cut("58", range(count), batch_size=rows_per_call * times, rows_per_call=rows_per_call)
+    planned = cut_batches("58", range(count), batch_size=rows_per_call * times, rows_per_call=rows_per_call)
 
     calls = sum(math.ceil(len(plan.row_ids) / rows_per_call) for plan in planned)
 
@@ -84,7 +84,7 @@ def test_each_course_has_batches_of_its_own(ledger: Ledger) -> None:
     planned = open_batches_of(ledger, job_id)
     assert [batch.course_key for batch in planned if batch.canary] == [a_course("58").key, a_course("59").key]
     for place, batch in enumerate(planned):
-        works = works_of(ledger, claimed(ledger, job_id, place=place))
+        works = items_of(ledger, claimed(ledger, job_id, place=place))
         assert {work.row.course.key for work in works if work.row.course} == {batch.course_key}
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_planned_for_rows_that_are_done_or_invalid(ledger: Ledger) ->
     with ledger.write() as tx:
         plan_batches(tx, job_id, batch_size=5, rows_per_call=5)
 
-    (work,) = works_of(ledger, claimed(ledger, job_id))
+    (work,) = items_of(ledger, claimed(ledger, job_id))
     assert work.row.row == 5
 
 
@@ -143,7 +143,7 @@ def test_one_person_on_several_courses_is_created_once_and_each_course_has_its_c
 
 def test_people_whom_the_ledger_knows_cost_no_call(ledger: Ledger) -> None:
     job_id = a_read_job(ledger, a_row(2), a_row(3))
-    change_lines(ledger, schema.candidate, state=CandidateState.KNOWN)
+    change_records(ledger, schema.candidate, state=CandidateState.KNOWN)
 
     with ledger.read() as tx:
         assert estimate(tx, job_id, RowRules(rows_per_call=100)).most == 1
@@ -151,7 +151,7 @@ def test_people_whom_the_ledger_knows_cost_no_call(ledger: Ledger) -> None:
 
 def test_a_job_that_is_done_takes_no_more_calls(ledger: Ledger) -> None:
     job_id = a_read_job(ledger, a_row(2))
-    change_lines(ledger, schema.row, status=RowStatus.REGISTERED)
+    change_records(ledger, schema.row, status=RowStatus.REGISTERED)
 
     with ledger.read() as tx:
         for lists_people in (True, False):
@@ -182,7 +182,7 @@ def test_a_batch_starts_alone_after_its_canary_and_not_before_its_time(
 ) -> None:
     running = [batch for batch in open_batches if batch.running][:at_once]
 
-    started = advance.ready(open_batches, running, at_once=at_once, at=10.0)
+    started = advance.startable(open_batches, running, at_once=at_once, at=10.0)
 
     assert len(running) + len(started) <= max(at_once, len(running))
     assert all(one.id < other.id for one, other in pairwise(started))
@@ -196,7 +196,7 @@ def test_a_batch_starts_alone_after_its_canary_and_not_before_its_time(
 def test_of_a_course_whose_canary_is_through_several_start_at_once() -> None:
     waiting = [a_batch(1), a_batch(2), a_batch(3), a_batch(4, "59", canary=True), a_batch(5, "59")]
 
-    started = advance.ready(waiting, [], at_once=9, at=0.0)
+    started = advance.startable(waiting, [], at_once=9, at=0.0)
 
     assert [batch.id for batch in started] == [1, 2, 3, 4]
 
@@ -226,9 +226,9 @@ def test_an_action_waits_until_all_that_comes_before_it_is_done() -> None:
     )
     at_work = a_batch(1, Action.REGISTER, running=True)
 
-    assert advance.ready([registering, approving, completing], (), at_once=3, at=0.0) == [registering]
-    assert advance.ready([at_work, approving, completing], [at_work], at_once=3, at=0.0) == []
-    assert advance.ready([approving, completing], (), at_once=3, at=0.0) == [approving]
+    assert advance.startable([registering, approving, completing], (), at_once=3, at=0.0) == [registering]
+    assert advance.startable([at_work, approving, completing], [at_work], at_once=3, at=0.0) == []
+    assert advance.startable([approving, completing], (), at_once=3, at=0.0) == [approving]
 
 
 def test_another_action_on_the_same_registration_is_no_duplicate(ledger: Ledger) -> None:

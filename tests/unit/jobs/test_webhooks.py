@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.builders import NORTH, a_job_of, a_row, change_lines, lines_of, reported, state_of
-from worker.jobs.webhooks import keep, settle_all
+from tests.builders import NORTH, a_job_of, a_row, change_records, records_of, reported, state_of
+from worker.jobs.webhooks import apply_all, store
 from worker.ledger import batches, schema, webhooks
 from worker.ledger.candidates import id_key_of
 from worker.ledger.database import now
-from worker.lms.contract import Notice
+from worker.lms.contract import WebhookEvent
 from worker.model import CandidateState, JobState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ def job(ledger: Ledger) -> int:
     job_id = a_job_of(ledger, a_row(2), state=JobState.COMPLETED_WITH_ERRORS)
     with ledger.write() as tx:
         batches.close_batches(tx, job_id)
-    change_lines(ledger, schema.row, status=RowStatus.IN_DOUBT, error="lost", error_code="answer_lost")
-    change_lines(ledger, schema.candidate, state=CandidateState.KNOWN, lms_id="7", id_key=id_key_of("7"))
-    change_lines(ledger, schema.registration, state=RegistrationState.IN_DOUBT, job_id=job_id, sent_at=now())
+    change_records(ledger, schema.row, status=RowStatus.IN_DOUBT, error="lost", error_code="answer_lost")
+    change_records(ledger, schema.candidate, state=CandidateState.KNOWN, lms_id="7", id_key=id_key_of("7"))
+    change_records(ledger, schema.registration, state=RegistrationState.IN_DOUBT, job_id=job_id, sent_at=now())
     return job_id
 
 
 def told(ledger: Ledger, connection: str = NORTH, mark: str = "m", **changes: Any) -> int:
-    notice = Notice(**{"candidate_id": "7", "course_id": "58", "registration_id": "900", **changes})
-    keep(ledger, connection, mark, [notice])
-    return settle_all(ledger)
+    notice = WebhookEvent(**{"candidate_id": "7", "course_id": "58", "registration_id": "900", **changes})
+    store(ledger, connection, mark, [notice])
+    return apply_all(ledger)
 
 
 def fates(ledger: Ledger) -> list[str]:
-    return [line.fate for line in lines_of(ledger, schema.notice)]
+    return [event.status for event in records_of(ledger, schema.webhook_event)]
 
 
 def test_a_doubt_is_settled_and_the_job_reads_succeeded(ledger: Ledger, job: int) -> None:
@@ -50,7 +50,7 @@ def test_a_doubt_is_settled_and_the_job_reads_succeeded(ledger: Ledger, job: int
 
 
 def test_a_row_of_another_job_than_the_one_that_sent_it_was_registered_already(ledger: Ledger, job: int) -> None:
-    change_lines(ledger, schema.registration, job_id=job + 1)
+    change_records(ledger, schema.registration, job_id=job + 1)
 
     told(ledger)
 
@@ -69,27 +69,27 @@ def test_what_is_about_somebody_or_something_else_settles_nothing(ledger: Ledger
 
 
 def test_while_somebody_is_at_work_on_it_it_waits(ledger: Ledger, job: int) -> None:
-    change_lines(ledger, schema.registration, claimed_by="1:1")
+    change_records(ledger, schema.registration, claimed_by="1:1")
     assert told(ledger) == 0
 
-    change_lines(ledger, schema.registration, claimed_by=None)
+    change_records(ledger, schema.registration, claimed_by=None)
 
-    assert settle_all(ledger) == 1
+    assert apply_all(ledger) == 1
     assert reported(ledger, job, 2).status is RowStatus.REGISTERED
 
 
 @pytest.mark.parametrize("state", [RegistrationState.NEW, RegistrationState.SENDING, RegistrationState.WITHDRAWN])
 def test_a_registration_in_any_other_state_is_left_as_it_is(ledger: Ledger, job: int, state: Any) -> None:
-    change_lines(ledger, schema.registration, state=state)
+    change_records(ledger, schema.registration, state=state)
 
     assert told(ledger) == 0
 
-    (line,) = lines_of(ledger, schema.registration)
+    (line,) = records_of(ledger, schema.registration)
     assert (line.state, line.lms_id) == (state, None)
 
 
 def test_what_came_before_our_call_was_about_something_else(ledger: Ledger, job: int) -> None:
-    change_lines(ledger, schema.registration, sent_at=now() + 10 * webhooks.CLOCKS_SECONDS)
+    change_records(ledger, schema.registration, sent_at=now() + 10 * webhooks.CLOCK_SKEW_SECONDS)
 
     assert told(ledger) == 0
 
@@ -97,30 +97,30 @@ def test_what_came_before_our_call_was_about_something_else(ledger: Ledger, job:
 
 
 def test_another_id_confirms_nothing_and_the_same_does(ledger: Ledger, job: int) -> None:
-    change_lines(ledger, schema.registration, state=RegistrationState.REGISTERED, lms_id="900")
-    change_lines(ledger, schema.row, status=RowStatus.REGISTERED, error="", error_code="")
+    change_records(ledger, schema.registration, state=RegistrationState.REGISTERED, lms_id="900")
+    change_records(ledger, schema.row, status=RowStatus.REGISTERED, error="", error_code="")
 
     told(ledger, registration_id="901", mark="one")
-    assert lines_of(ledger, schema.row)[0].verified is None
+    assert records_of(ledger, schema.row)[0].verified is None
     told(ledger, mark="two")
 
-    assert lines_of(ledger, schema.row)[0].verified == "confirmed"
+    assert records_of(ledger, schema.row)[0].verified == "confirmed"
     assert fates(ledger) == ["waiting", "confirmed"]
 
 
 def test_what_matched_nothing_for_a_week_is_ignored_and_in_the_end_forgotten(ledger: Ledger, job: int) -> None:
     told(ledger, candidate_id="8")
-    change_lines(ledger, schema.notice, at=now() - webhooks.WAITING_SECONDS - 1)
-    settle_all(ledger)
+    change_records(ledger, schema.webhook_event, received_at=now() - webhooks.WAITING_SECONDS - 1)
+    apply_all(ledger)
     assert fates(ledger) == ["ignored"]
 
-    change_lines(ledger, schema.notice, at=now() - webhooks.KEPT_SECONDS - 1)
-    settle_all(ledger)
+    change_records(ledger, schema.webhook_event, received_at=now() - webhooks.RETENTION_SECONDS - 1)
+    apply_all(ledger)
 
     assert fates(ledger) == []
 
 
 def test_the_same_one_is_kept_once(ledger: Ledger) -> None:
-    assert keep(ledger, NORTH, "m", []) is True
-    assert keep(ledger, NORTH, "m", []) is False
+    assert store(ledger, NORTH, "m", []) is True
+    assert store(ledger, NORTH, "m", []) is False
     assert fates(ledger) == ["ignored"]

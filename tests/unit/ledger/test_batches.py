@@ -16,22 +16,22 @@ from tests.builders import (
     a_course,
     a_job_of,
     a_row,
-    change_lines,
+    change_records,
     claimed,
-    line_of,
-    lines_of,
+    items_of,
     open_batches_of,
     open_ledger,
     plan,
+    record_of,
+    records_of,
     reported,
     statuses_of,
-    works_of,
 )
 from worker.errors import StaleClaim
 from worker.ledger import batches, intents, schema
-from worker.ledger.batches import CUT_OFF
+from worker.ledger.batches import INTERRUPTED
 from worker.ledger.database import now
-from worker.ledger.intents import Outcome
+from worker.ledger.intents import RowOutcome
 from worker.ledger.leases import LEASE_SECONDS, is_alive, owner_name
 from worker.model import CandidateState, JobState, RegistrationState, RowStatus
 
@@ -62,7 +62,7 @@ time.sleep(600)
 
 @pytest.fixture
 def worker_process(ledger: Ledger) -> Iterator[object]:
-    """Start a real process that claims a batch, notes that it is sending, and then hangs."""
+    """Start a real process that claims a batch, records that it is sending, and then blocks."""
     started: list[subprocess.Popen[str]] = []
 
     def start(batch_id: int) -> subprocess.Popen[str]:
@@ -84,14 +84,14 @@ def worker_process(ledger: Ledger) -> Iterator[object]:
 
 def reap(ledger: Ledger, job_id: int | None = None) -> int:
     with ledger.write() as tx:
-        return batches.reap(tx, job_id)
+        return batches.reopen_abandoned(tx, job_id)
 
 
 def let_the_lease_end(ledger: Ledger) -> None:
-    change_lines(ledger, schema.batch, lease_until=now() - 1)
+    change_records(ledger, schema.batch, lease_until=now() - 1)
 
 
-def test_of_two_that_want_a_batch_only_one_gets_it(ledger: Ledger) -> None:
+def test_of_two_workers_that_claim_a_batch_only_one_gets_it(ledger: Ledger) -> None:
     batch_id = open_batches_of(ledger, a_job_of(ledger, a_row(2)))[0].id
 
     with ledger.write() as tx:
@@ -103,7 +103,9 @@ def test_of_two_that_want_a_batch_only_one_gets_it(ledger: Ledger) -> None:
     assert lost is None
 
 
-def test_of_many_that_want_a_batch_at_the_same_moment_only_one_gets_it(ledger: Ledger, tmp_path: Path) -> None:
+def test_of_many_workers_that_claim_a_batch_at_the_same_moment_only_one_gets_it(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     batch_id = open_batches_of(ledger, a_job_of(ledger, a_row(2)))[0].id
     ledgers = [open_ledger(tmp_path) for _ in range(6)]
 
@@ -119,7 +121,7 @@ def test_of_many_that_want_a_batch_at_the_same_moment_only_one_gets_it(ledger: L
     assert won.count(True) == 1
 
 
-def test_a_claim_counts_epochs_and_holds_its_candidates_and_registrations(ledger: Ledger) -> None:
+def test_a_claim_counts_epochs_and_claims_its_candidates_and_registrations(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2), a_row(3))
     first = claimed(ledger, job_id)
     with ledger.write() as tx:
@@ -129,29 +131,31 @@ def test_a_claim_counts_epochs_and_holds_its_candidates_and_registrations(ledger
 
     assert (first.epoch, second.epoch) == (1, 2)
     held = {
-        line.claimed_by for table in (schema.candidate, schema.registration) for line in lines_of(ledger, table)
+        record.claimed_by
+        for table in (schema.candidate, schema.registration)
+        for record in records_of(ledger, table)
     }
     assert held == {second.token}
 
 
-def test_a_batch_whose_time_has_not_come_cannot_be_claimed(ledger: Ledger) -> None:
+def test_a_batch_that_is_not_due_cannot_be_claimed(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
     claim = claimed(ledger, job_id)
     with ledger.write() as tx:
         batches.release(tx, claim, closed=False, not_before=now() + 60)
         assert batches.claim_batch(tx, claim.batch_id, owner_name()) is None
 
-    change_lines(ledger, schema.batch, not_before=now() - 1)
+    change_records(ledger, schema.batch, not_before=now() - 1)
 
     with ledger.write() as tx:
         assert batches.claim_batch(tx, claim.batch_id, owner_name()) is not None
 
 
 @pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.CANCELLING, JobState.SUCCEEDED])
-def test_a_batch_of_a_job_that_is_not_at_work_cannot_be_claimed(ledger: Ledger, state: JobState) -> None:
+def test_a_batch_of_a_job_that_is_not_running_cannot_be_claimed(ledger: Ledger, state: JobState) -> None:
     job_id = a_job_of(ledger, a_row(2))
     (batch,) = open_batches_of(ledger, job_id)
-    change_lines(ledger, schema.job, state=state)
+    change_records(ledger, schema.job, state=state)
 
     with ledger.write() as tx:
         assert batches.claim_batch(tx, batch.id, owner_name()) is None
@@ -168,21 +172,21 @@ def test_a_candidate_that_another_batch_holds_is_not_taken_from_it(ledger: Ledge
 
     first, second = claimed(ledger, job_id, place=0), claimed(ledger, job_id, place=1)
 
-    assert works_of(ledger, first)[0].candidate.mine
-    assert not works_of(ledger, second)[0].candidate.mine
-    assert works_of(ledger, second)[0].registration.mine
+    assert items_of(ledger, first)[0].candidate.is_claimed
+    assert not items_of(ledger, second)[0].candidate.is_claimed
+    assert items_of(ledger, second)[0].registration.is_claimed
 
 
-def test_holding_again_takes_what_has_been_let_go_meanwhile(ledger: Ledger) -> None:
+def test_claiming_records_again_takes_those_released_meanwhile(ledger: Ledger) -> None:
     ana = a_candidate()
     job_id = a_job_of(ledger, a_row(2, ana), a_row(3, ana, course=a_course("59")), size=1)
     first, second = claimed(ledger, job_id, place=0), claimed(ledger, job_id, place=1)
 
     with ledger.write() as tx:
         batches.release(tx, first, closed=True)
-        batches.hold(tx, second)
+        batches.claim_records(tx, second)
 
-    assert works_of(ledger, second)[0].candidate.mine
+    assert items_of(ledger, second)[0].candidate.is_claimed
 
 
 def test_a_released_batch_is_open_again_from_the_given_time_on(ledger: Ledger) -> None:
@@ -195,7 +199,7 @@ def test_a_released_batch_is_open_again_from_the_given_time_on(ledger: Ledger) -
     (batch,) = open_batches_of(ledger, job_id)
     assert not batch.running
     assert batch.not_before == pytest.approx(now() + 60, abs=5)
-    assert {line.claimed_by for line in lines_of(ledger, schema.candidate)} == {None}
+    assert {record.claimed_by for record in records_of(ledger, schema.candidate)} == {None}
 
 
 def test_a_closed_batch_is_never_claimed_again(ledger: Ledger) -> None:
@@ -208,21 +212,21 @@ def test_a_closed_batch_is_never_claimed_again(ledger: Ledger) -> None:
     assert open_batches_of(ledger, job_id) == []
 
 
-def test_what_was_being_sent_when_a_claim_is_given_back_is_in_doubt(ledger: Ledger) -> None:
+def test_what_was_being_sent_when_a_claim_is_released_is_in_doubt(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
     claim = claimed(ledger, job_id)
-    (work,) = works_of(ledger, claim)
+    (work,) = items_of(ledger, claim)
     with ledger.write() as tx:
-        for write in intents.sending_registration(claim, work):
+        for write in intents.intent_to_create(claim, work, work.registration):
             tx.execute(write.statement, write.values)
 
         batches.release(tx, claim, closed=False)
 
-    assert line_of(ledger, schema.registration, work.registration.id).state == RegistrationState.IN_DOUBT
+    assert record_of(ledger, schema.registration, work.registration.id).state == RegistrationState.IN_DOUBT
     assert reported(ledger, job_id, 2).status is RowStatus.IN_DOUBT
 
 
-def test_a_lease_is_renewed_only_by_who_holds_the_claim(ledger: Ledger) -> None:
+def test_a_lease_is_renewed_only_by_the_holder_of_the_claim(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
     claim = claimed(ledger, job_id, ELSEWHERE)
     let_the_lease_end(ledger)
@@ -254,7 +258,7 @@ def test_a_claim_on_another_machine_holds_until_its_lease_ends(ledger: Ledger) -
 def test_a_lease_lasts_long_enough_for_two_missed_heartbeats(ledger: Ledger) -> None:
     claimed(ledger, a_job_of(ledger, a_row(2)), ELSEWHERE)
 
-    (batch,) = lines_of(ledger, schema.batch)
+    (batch,) = records_of(ledger, schema.batch)
 
     assert batch.lease_until - now() == pytest.approx(LEASE_SECONDS, abs=5)
 
@@ -279,17 +283,17 @@ def test_a_killed_process_loses_its_claim_at_once_and_what_it_was_sending_is_in_
     process.wait()
 
     assert reap(ledger) == 1
-    assert {line.state for line in lines_of(ledger, schema.candidate)} == {CandidateState.IN_DOUBT}
-    assert {line.state for line in lines_of(ledger, schema.registration)} == {RegistrationState.IN_DOUBT}
+    assert {record.state for record in records_of(ledger, schema.candidate)} == {CandidateState.IN_DOUBT}
+    assert {record.state for record in records_of(ledger, schema.registration)} == {RegistrationState.IN_DOUBT}
     assert set(statuses_of(ledger, job_id).values()) == {RowStatus.IN_DOUBT}
-    line = reported(ledger, job_id, 2)
-    assert (line.error, line.code) == (CUT_OFF, "answer_lost")
+    record = reported(ledger, job_id, 2)
+    assert (record.error, record.code) == (INTERRUPTED, "answer_lost")
     assert reap(ledger) == 0
     again = claimed(ledger, job_id)
-    assert all(work.candidate.mine and work.registration.mine for work in works_of(ledger, again))
+    assert all(work.candidate.is_claimed and work.registration.is_claimed for work in items_of(ledger, again))
 
 
-def test_a_process_that_has_ended_and_whose_number_was_given_to_another_is_dead() -> None:
+def test_a_process_that_has_ended_and_whose_process_id_was_reused_is_dead() -> None:
     host, pid, started = owner_name().rsplit("/", 2)
 
     assert is_alive(f"{host}/{pid}/{started}")
@@ -298,7 +302,7 @@ def test_a_process_that_has_ended_and_whose_number_was_given_to_another_is_dead(
     assert is_alive(f"{host}-2/{pid}/{started}") is None
 
 
-def test_reaping_one_job_leaves_the_others_alone(ledger: Ledger) -> None:
+def test_reopening_abandoned_batches_of_one_job_leaves_the_others_alone(ledger: Ledger) -> None:
     mine, theirs = a_job_of(ledger, a_row(2)), a_job_of(ledger, a_row(3))
     for job_id in (mine, theirs):
         claimed(ledger, job_id, ELSEWHERE)
@@ -308,73 +312,75 @@ def test_reaping_one_job_leaves_the_others_alone(ledger: Ledger) -> None:
     assert [open_batches_of(ledger, job_id)[0].running for job_id in (mine, theirs)] == [False, True]
 
 
-def test_a_dead_workers_candidate_that_was_not_being_sent_stays_as_it_was(ledger: Ledger) -> None:
+def test_a_dead_workers_candidate_that_was_not_being_sent_keeps_its_state(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
     claimed(ledger, job_id, ELSEWHERE)
     let_the_lease_end(ledger)
 
     reap(ledger)
 
-    (candidate,) = lines_of(ledger, schema.candidate)
+    (candidate,) = records_of(ledger, schema.candidate)
     assert (candidate.state, candidate.claimed_by) == (CandidateState.NEW, None)
     assert reported(ledger, job_id, 2).status is RowStatus.NOT_ATTEMPTED
 
 
 WRITES = {
-    "sending a candidate": intents.sending_candidate,
+    "sending a candidate": lambda claim, work: intents.intent_to_create(claim, work, work.candidate),
     "a candidate created": lambda claim, work: intents.candidate_created(claim, work, "7"),
     "a candidate found": lambda claim, work: intents.candidate_found(claim, work, "7"),
-    "a candidate in doubt": lambda claim, work: intents.candidate_turned(claim, work, CandidateState.IN_DOUBT),
-    "a creation taken back": lambda claim, work: intents.candidate_turned(
-        claim, work, CandidateState.NEW, unsent=True
+    "a candidate in doubt": lambda claim, work: intents.state_changed(
+        claim, work, work.candidate, CandidateState.IN_DOUBT
     ),
-    "sending a registration": intents.sending_registration,
-    "a registration in doubt": lambda claim, work: intents.registration_turned(
-        claim, work, RegistrationState.IN_DOUBT
+    "a creation taken back": lambda claim, work: intents.state_changed(
+        claim, work, work.candidate, CandidateState.NEW, unsent=True
     ),
-    "a registration taken back": lambda claim, work: intents.registration_turned(
-        claim, work, RegistrationState.NEW, unsent=True
+    "sending a registration": lambda claim, work: intents.intent_to_create(claim, work, work.registration),
+    "a registration in doubt": lambda claim, work: intents.state_changed(
+        claim, work, work.registration, RegistrationState.IN_DOUBT
+    ),
+    "a registration taken back": lambda claim, work: intents.state_changed(
+        claim, work, work.registration, RegistrationState.NEW, unsent=True
     ),
     "registered": lambda claim, work: intents.registered(
-        claim, work, Outcome(status=RowStatus.REGISTERED, registration_id="R")
+        claim, work, RowOutcome(status=RowStatus.REGISTERED, registration_id="R")
     ),
     "an outcome alone": lambda claim, work: (
-        intents.settled(claim, work, Outcome(status=RowStatus.REJECTED, error="late", code="refused")),
+        intents.row_outcome(claim, work, RowOutcome(status=RowStatus.REJECTED, error="late", code="refused")),
     ),
 }
 
 
 @pytest.mark.parametrize("what", WRITES)
-async def test_a_zombies_write_is_void_and_nothing_of_it_is_written(ledger: Ledger, what: str) -> None:
+async def test_the_writes_of_a_lost_claim_fail_as_a_whole(ledger: Ledger, what: str) -> None:
     """A worker that hung past its lease wakes up when another has taken its batch over."""
     job_id = a_job_of(ledger, a_row(2))
-    zombie = claimed(ledger, job_id, ELSEWHERE)
-    (work,) = works_of(ledger, zombie)
+    stale = claimed(ledger, job_id, ELSEWHERE)
+    (work,) = items_of(ledger, stale)
     let_the_lease_end(ledger)
     reap(ledger)
     claimed(ledger, job_id)
-    before = [lines_of(ledger, table) for table in (schema.candidate, schema.registration, schema.row)]
+    before = [records_of(ledger, table) for table in (schema.candidate, schema.registration, schema.row)]
 
     with pytest.raises(StaleClaim):
-        await ledger.commit(*WRITES[what](zombie, work))
+        await ledger.commit(*WRITES[what](stale, work))
 
-    assert [lines_of(ledger, table) for table in (schema.candidate, schema.registration, schema.row)] == before
+    assert [records_of(ledger, table) for table in (schema.candidate, schema.registration, schema.row)] == before
 
 
-def test_a_zombie_that_gives_its_claim_back_disturbs_nobody(ledger: Ledger) -> None:
+def test_releasing_a_lost_claim_changes_nothing(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
-    zombie = claimed(ledger, job_id, ELSEWHERE)
+    stale = claimed(ledger, job_id, ELSEWHERE)
     let_the_lease_end(ledger)
     reap(ledger)
     heir = claimed(ledger, job_id)
 
     with ledger.write() as tx:
-        batches.release(tx, zombie, closed=True)
+        batches.release(tx, stale, closed=True)
 
     assert open_batches_of(ledger, job_id)[0].running
-    (work,) = works_of(ledger, heir)
-    assert work.candidate.mine
-    assert work.registration.mine
+    (work,) = items_of(ledger, heir)
+    assert work.candidate.is_claimed
+    assert work.registration.is_claimed
 
 
 def test_a_plan_takes_waiting_rows_once(ledger: Ledger) -> None:
@@ -385,7 +391,7 @@ def test_a_plan_takes_waiting_rows_once(ledger: Ledger) -> None:
         assert len(plan(tx, job_id)) == 3
 
 
-def test_rows_in_doubt_and_unsent_rows_of_a_closed_batch_are_planned_anew(ledger: Ledger) -> None:
+def test_rows_in_doubt_and_unsent_rows_of_a_closed_batch_are_planned_again(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2), a_row(3), a_row(4))
     with ledger.write() as tx:
         tx.execute(schema.row.update().where(schema.row.c.row == 2).values(status=RowStatus.IN_DOUBT))
@@ -411,17 +417,17 @@ def test_closing_a_course_leaves_the_other_courses_and_running_batches_alone(led
     assert left[1].id == running.batch_id
 
 
-def test_work_is_what_has_no_outcome_yet_in_roster_order(ledger: Ledger) -> None:
+def test_work_items_are_the_rows_without_an_outcome_in_roster_order(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, *(a_row(number) for number in (2, 3, 4, 5)))
     with ledger.write() as tx:
         tx.execute(schema.row.update().where(schema.row.c.row == 3).values(status=RowStatus.REGISTERED))
         tx.execute(schema.row.update().where(schema.row.c.row == 4).values(status=RowStatus.IN_DOUBT))
 
-    works = works_of(ledger, claimed(ledger, job_id))
+    works = items_of(ledger, claimed(ledger, job_id))
 
     assert [work.row.row for work in works] == [2, 4, 5]
 
 
-def test_a_process_is_told_from_its_successor_by_when_it_started() -> None:
+def test_a_process_is_distinguished_from_its_successor_by_its_start_time() -> None:
     assert owner_name() == owner_name()
     assert time.time() - float(owner_name().rsplit("/", 1)[1]) < 24 * 3600

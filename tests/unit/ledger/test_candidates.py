@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import StaticPool, create_engine
 
-from tests.builders import NORTH, a_candidate, a_job, a_job_of, a_row, as_new, counts, lines_of, statuses_of
+from tests.builders import NORTH, a_candidate, a_job, a_job_of, a_row, as_new, counts, records_of, statuses_of
 from worker.ledger import importing, rows, schema
-from worker.ledger.candidates import Directory, hashed, identify
+from worker.ledger.candidates import CandidateIndex, hash_identifier, identify
 from worker.ledger.database import _prepare_sqlite
-from worker.ledger.importing import within
+from worker.ledger.importing import inside
 from worker.ledger.transactions import Ledger
 from worker.model import Candidate, CandidateState, RegistrationState, RosterRow, RowStatus
 
@@ -29,7 +29,7 @@ def who(email: str | None = None, external_id: str | None = None, candidate_id: 
 def candidates_of(ledger: Ledger, *people: Candidate) -> list[int | None]:
     """Read the people in as one roster and return each row's candidate."""
     job_id = a_job_of(ledger, *(a_row(number, person) for number, person in enumerate(people, start=2)))
-    return [line.candidate_id for line in lines_of(ledger, schema.row) if line.job_id == job_id]
+    return [record.candidate_id for record in records_of(ledger, schema.row) if record.job_id == job_id]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def candidates_of(ledger: Ledger, *people: Candidate) -> list[int | None]:
 def test_the_key_is_the_candidate_id_else_the_external_id_else_the_folded_email(
     person: Candidate, kind: str, value: str
 ) -> None:
-    assert identify(person).key == hashed(kind, value)
+    assert identify(person).key == hash_identifier(kind, value)
 
 
 def test_a_candidate_without_any_identifier_has_no_key() -> None:
@@ -53,12 +53,12 @@ def test_a_candidate_without_any_identifier_has_no_key() -> None:
         _ = identify(who()).key
 
 
-def test_an_empty_identifier_is_none_at_all() -> None:
+def test_an_empty_identifier_is_none() -> None:
     assert identify(who("", "", "")) == identify(who())
 
 
-def test_identifiers_of_different_kinds_never_meet() -> None:
-    assert len({hashed(kind, "7") for kind in ("id", "ext", "mail", "login")}) == 4
+def test_identifiers_of_different_kinds_never_match() -> None:
+    assert len({hash_identifier(kind, "7") for kind in ("id", "ext", "mail", "login")}) == 4
 
 
 def test_the_same_email_in_another_case_is_the_same_candidate(ledger: Ledger) -> None:
@@ -97,7 +97,7 @@ def test_the_same_external_id_with_different_candidate_ids_is_different_people(l
     assert one != two
 
 
-def test_an_external_id_learnt_later_is_adopted_and_tells_others_apart(ledger: Ledger) -> None:
+def test_an_external_id_given_later_is_saved_and_distinguishes_others(ledger: Ledger) -> None:
     (first,) = candidates_of(ledger, who("home@x.org"))
     (second,) = candidates_of(ledger, who("home@x.org", "E-1"))
     (third,) = candidates_of(ledger, who("home@x.org", "E-2"))
@@ -107,33 +107,33 @@ def test_an_external_id_learnt_later_is_adopted_and_tells_others_apart(ledger: L
     assert third != first
 
 
-def test_a_candidate_id_learnt_later_is_adopted_and_makes_the_candidate_known(ledger: Ledger) -> None:
+def test_a_candidate_id_given_later_is_saved_and_makes_the_candidate_known(ledger: Ledger) -> None:
     candidates_of(ledger, who("a@x.org"))
     candidates_of(ledger, who("a@x.org", None, "7"))
 
-    (line,) = lines_of(ledger, schema.candidate)
+    (record,) = records_of(ledger, schema.candidate)
 
-    assert (line.lms_id, line.state) == ("7", CandidateState.KNOWN)
+    assert (record.lms_id, record.state) == ("7", CandidateState.KNOWN)
 
 
 def test_a_candidate_id_in_the_roster_is_known_from_the_start(ledger: Ledger) -> None:
     candidates_of(ledger, who(None, None, "7"))
 
-    (line,) = lines_of(ledger, schema.candidate)
+    (record,) = records_of(ledger, schema.candidate)
 
-    assert (line.lms_id, line.state) == ("7", CandidateState.KNOWN)
+    assert (record.lms_id, record.state) == ("7", CandidateState.KNOWN)
 
 
-def test_a_candidate_id_given_for_somebody_in_doubt_settles_the_doubt(ledger: Ledger) -> None:
-    """Contract §4: with a candidate_id the candidate is not created; whoever types it in has looked."""
+def test_a_candidate_id_given_for_a_candidate_in_doubt_resolves_it(ledger: Ledger) -> None:
+    """With a candidate_id the candidate is not created: a person has looked it up at the LMS."""
     candidates_of(ledger, who("a@x.org"))
     with ledger.write() as tx:
         tx.execute(schema.candidate.update().values(state=CandidateState.IN_DOUBT))
 
     candidates_of(ledger, who("a@x.org", None, "7"))
 
-    (line,) = lines_of(ledger, schema.candidate)
-    assert (line.lms_id, line.state) == ("7", CandidateState.KNOWN)
+    (record,) = records_of(ledger, schema.candidate)
+    assert (record.lms_id, record.state) == ("7", CandidateState.KNOWN)
 
 
 def test_an_email_that_two_people_have_is_ambiguous_and_the_row_says_so(ledger: Ledger) -> None:
@@ -145,10 +145,10 @@ def test_an_email_that_two_people_have_is_ambiguous_and_the_row_says_so(ledger: 
     )
 
     with ledger.read() as tx:
-        line = list(rows.reported_rows(tx, job_id))[2]
+        record = list(rows.reported_rows(tx, job_id))[2]
 
-    assert (line.status, line.code, line.column) == (RowStatus.INVALID, "ambiguous_candidate", "email")
-    assert "external_id or candidate_id" in line.error
+    assert (record.status, record.code, record.column) == (RowStatus.INVALID, "ambiguous_candidate", "email")
+    assert "external_id or candidate_id" in record.error
 
 
 def test_connections_know_nothing_of_each_others_candidates(ledger: Ledger) -> None:
@@ -158,8 +158,8 @@ def test_connections_know_nothing_of_each_others_candidates(ledger: Ledger) -> N
     assert counts(ledger) == {"candidate": 2, "registration": 2}
 
 
-def test_somebody_of_whom_more_was_learnt_is_still_one_person_two_thousand_rows_later(ledger: Ledger) -> None:
-    """Rows are read in pieces of 2,000; what one piece has learnt must not make a twin in the next."""
+def test_a_candidate_with_a_new_identifier_is_still_one_person_two_thousand_rows_later(ledger: Ledger) -> None:
+    """Rows are saved in chunks; an identifier given in one chunk must not create a second record in the next."""
     others = [who(f"p{number}@x.org") for number in range(1_998)]
 
     found = candidates_of(ledger, who("ana@x.org"), who("ana@x.org", "E-1"), *others, who("ana@x.org"))
@@ -196,7 +196,7 @@ def _emptied(ledger: Ledger) -> Ledger:
 
 @settings(max_examples=60, deadline=None)
 @given(rosters=ROSTERS, shuffled=st.randoms(use_true_random=False))
-def test_in_any_order_and_over_any_rosters_nobody_gets_two_lines_and_every_row_is_accounted_for(
+def test_in_any_order_and_over_any_rosters_each_person_has_one_record_and_every_row_is_accounted_for(
     memory: Ledger, rosters: list[list[Candidate]], shuffled: Random
 ) -> None:
     ledger = _emptied(memory)
@@ -206,36 +206,36 @@ def test_in_any_order_and_over_any_rosters_nobody_gets_two_lines_and_every_row_i
 
         assert set(statuses_of(ledger, job_id)) == set(range(2, len(people) + 2))
         with ledger.read() as tx:
-            assert rows.tally(tx, job_id).total == len(people)
+            assert rows.count_rows(tx, job_id).total == len(people)
 
-    lines = lines_of(ledger, schema.candidate)
-    _assert_one_line_each(lines)
-    _assert_rows_point_at_who_they_name(ledger)
+    records = records_of(ledger, schema.candidate)
+    _assert_one_record_each(records)
+    _assert_rows_are_linked_to_their_candidates(ledger)
 
 
-def _assert_one_line_each(lines: Iterable[object]) -> None:
+def _assert_one_record_each(records: Iterable[object]) -> None:
     strongest: dict[str, int] = {}
-    for line in lines:
-        key = line.id_key or line.external_key or line.email_key
+    for record in records:
+        key = record.id_key or record.external_key or record.email_key
         agreeing = [
             other
-            for other in lines
-            if (other.id_key or other.external_key or other.email_key) == key and other.id != line.id
+            for other in records
+            if (other.id_key or other.external_key or other.email_key) == key and other.id != record.id
         ]
-        assert not agreeing, (line, agreeing)
-        strongest[key] = line.id
-        if line.id_key:
-            assert [other.id for other in lines if other.id_key == line.id_key] == [line.id]
+        assert not agreeing, (record, agreeing)
+        strongest[key] = record.id
+        if record.id_key:
+            assert [other.id for other in records if other.id_key == record.id_key] == [record.id]
 
 
-def _assert_rows_point_at_who_they_name(ledger: Ledger) -> None:
-    by_id = {line.id: line for line in lines_of(ledger, schema.candidate)}
-    for line in lines_of(ledger, schema.row):
-        if line.candidate_id is None:
-            assert (line.status, line.error_code) == (RowStatus.INVALID, "ambiguous_candidate")
+def _assert_rows_are_linked_to_their_candidates(ledger: Ledger) -> None:
+    by_id = {record.id: record for record in records_of(ledger, schema.candidate)}
+    for record in records_of(ledger, schema.row):
+        if record.candidate_id is None:
+            assert (record.status, record.error_code) == (RowStatus.INVALID, "ambiguous_candidate")
             continue
-        named = identify(rows.read_row(line.parsed).candidate)
-        held = by_id[line.candidate_id]
+        named = identify(rows.read_row(record.parsed).candidate)
+        held = by_id[record.candidate_id]
         assert named.by_id in {None, held.id_key}
         assert named.by_id or named.by_external in {None, held.external_key}
         if named.key == named.by_email:
@@ -244,32 +244,32 @@ def _assert_rows_point_at_who_they_name(ledger: Ledger) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(people=st.lists(PEOPLE, min_size=1, max_size=8))
-def test_the_second_reading_of_the_same_people_finds_everybody_again(
+def test_the_second_import_of_the_same_people_finds_all_of_them_again(
     memory: Ledger, people: list[Candidate]
 ) -> None:
     ledger = _emptied(memory)
     with ledger.write() as tx:
-        first = Directory(NORTH)
+        first = CandidateIndex(NORTH)
         for person in people:
             first.find(identify(person), person.candidate_id)
         first.save(tx)
         before = len(list(tx.execute(schema.candidate.select())))
 
-        second = Directory(NORTH)
+        second = CandidateIndex(NORTH)
         second.load(tx, [identify(person) for person in people])
         for person in people:
             second.find(identify(person), person.candidate_id)
 
-        assert second.fresh == []
+        assert second.new == []
         assert len(list(tx.execute(schema.candidate.select()))) == before
 
 
-def test_a_row_without_course_still_has_its_line(ledger: Ledger) -> None:
+def test_a_row_without_course_still_has_its_registration(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
         row = RosterRow(row=2, candidate=a_candidate())
-        importing.add_rows(within(tx), job_id, NORTH, [as_new(row)], again=False)
+        importing.add_rows(inside(tx), job_id, NORTH, [as_new(row)], again=False)
 
-    (line,) = lines_of(ledger, schema.registration)
+    (record,) = records_of(ledger, schema.registration)
 
-    assert (line.course_key, line.state) == ("", RegistrationState.NEW)
+    assert (record.course_key, record.state) == ("", RegistrationState.NEW)

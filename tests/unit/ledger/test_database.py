@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event, text
 
-from tests.builders import a_job, a_job_of, a_row, claimed, lines_of, open_ledger, reported, works_of
+from tests.builders import a_job, a_job_of, a_row, claimed, items_of, open_ledger, records_of, reported
 from worker.errors import LedgerError, RosterError, SettingsError
 from worker.ledger import intents, schema
 from worker.ledger.database import open_engine
-from worker.ledger.intents import Outcome
+from worker.ledger.intents import RowOutcome
 from worker.model import RowStatus
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def full(ledger: Ledger) -> None:
     with ledger.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     ledger.engine.dispose()
-    listen_for_full(ledger, pages)
+    fail_as_full(ledger, pages)
 
 
-def listen_for_full(ledger: Ledger, pages: int) -> None:
+def fail_as_full(ledger: Ledger, pages: int) -> None:
     @event.listens_for(ledger.engine, "connect")
     def _limit(connection: sqlite3.Connection, _: object) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")
@@ -55,19 +55,21 @@ def test_a_full_disk_is_a_plain_message_that_says_what_is_safe_and_what_to_do(le
     assert "resume the job" in message
     assert "INSERT" not in message
     assert "sqlalche" not in message
-    assert lines_of(ledger, schema.job) == []
+    assert records_of(ledger, schema.job) == []
 
 
 async def test_a_full_disk_in_mid_job_fails_the_commit_and_what_was_recorded_stays(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, *(a_row(number) for number in range(2, 8)))
     claim = claimed(ledger, job_id)
-    works = works_of(ledger, claim)
-    await ledger.commit(intents.settled(claim, works[0], Outcome(status=RowStatus.REJECTED, error="first")))
+    works = items_of(ledger, claim)
+    await ledger.commit(intents.row_outcome(claim, works[0], RowOutcome(status=RowStatus.REJECTED, error="first")))
     full(ledger)
 
     results = await asyncio.gather(
         *(
-            ledger.commit(intents.settled(claim, work, Outcome(status=RowStatus.REJECTED, error="x" * 50_000)))
+            ledger.commit(
+                intents.row_outcome(claim, work, RowOutcome(status=RowStatus.REJECTED, error="x" * 50_000))
+            )
             for work in works[1:]
         ),
         return_exceptions=True,
@@ -90,7 +92,7 @@ def test_a_ledger_can_be_read_where_it_cannot_be_written(ledger: Ledger) -> None
         a_job(tx)
     make_read_only(ledger)
 
-    assert len(lines_of(ledger, schema.job)) == 1
+    assert len(records_of(ledger, schema.job)) == 1
 
 
 def test_a_message_of_the_ledger_never_shows_what_was_to_be_written(ledger: Ledger) -> None:
@@ -104,7 +106,7 @@ def test_a_message_of_the_ledger_never_shows_what_was_to_be_written(ledger: Ledg
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nosuch://x", "postgresql+nosuch://x/y", ""])
-def test_an_address_that_is_none_is_named_in_the_message(url: str) -> None:
+def test_an_invalid_address_is_named_in_the_message(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^ledger: "):
         open_engine(url)
 
@@ -121,14 +123,14 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
         open_engine(f"sqlite:///{tmp_path / 'nowhere' / 'roster.db'}")
 
 
-def test_a_file_that_is_no_database_is_a_plain_message(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_a_plain_message(tmp_path: Path) -> None:
     (tmp_path / "roster.db").write_bytes(b"This is a letter, not a database." * 100)
 
     with pytest.raises(RosterError, match="cannot be opened"):
         open_ledger(tmp_path)
 
 
-def test_a_ledger_of_a_newer_program_is_refused_in_plain_words_and_left_alone(tmp_path: Path) -> None:
+def test_a_ledger_of_a_newer_version_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     with ledger.write() as tx:
         tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -138,7 +140,7 @@ def test_a_ledger_of_a_newer_program_is_refused_in_plain_words_and_left_alone(tm
         open_ledger(tmp_path)
 
 
-def test_a_ledger_writes_ahead_syncs_every_commit_and_keeps_its_references(ledger: Ledger) -> None:
+def test_a_ledger_uses_write_ahead_logging_syncs_every_commit_and_enforces_references(ledger: Ledger) -> None:
     with ledger.read() as tx:
         found = [
             tx.exec_driver_sql(f"PRAGMA {name}").scalar_one()

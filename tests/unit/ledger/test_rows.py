@@ -16,19 +16,19 @@ from tests.builders import (
     a_job_of,
     a_row,
     as_new,
-    change_lines,
+    change_records,
     claimed,
     counts,
     invalid,
-    lines_of,
+    items_of,
     open_ledger,
+    records_of,
     reported,
     statuses_of,
-    works_of,
 )
 from worker.ledger import importing, intents, resolutions, rows, schema
-from worker.ledger.importing import within
-from worker.ledger.intents import Outcome
+from worker.ledger.importing import inside
+from worker.ledger.intents import RowOutcome
 from worker.model import RegistrationState, RosterRow, RowStatus
 
 if TYPE_CHECKING:
@@ -39,38 +39,38 @@ if TYPE_CHECKING:
 
 async def register_all(ledger: Ledger, job_id: int) -> None:
     claim = claimed(ledger, job_id)
-    for work in works_of(ledger, claim):
-        outcome = Outcome(status=RowStatus.REGISTERED, registration_id=f"R{work.row_id}", http_status=200)
+    for work in items_of(ledger, claim):
+        outcome = RowOutcome(status=RowStatus.REGISTERED, registration_id=f"R{work.row_id}", http_status=200)
         await ledger.commit(*intents.registered(claim, work, outcome))
 
 
-def test_a_row_comes_back_as_it_was_understood(ledger: Ledger) -> None:
+def test_a_row_is_loaded_as_it_was_parsed(ledger: Ledger) -> None:
     row = a_row(7, a_candidate(fields={"shoe": "44"}), registration_external_id="X-1")
     a_job_of(ledger, row)
 
-    (line,) = lines_of(ledger, schema.row)
+    (record,) = records_of(ledger, schema.row)
 
-    assert rows.read_row(line.parsed) == row
+    assert rows.read_row(record.parsed) == row
 
 
 def test_a_new_row_is_not_attempted(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
 
-    line = reported(ledger, job_id, 2)
+    record = reported(ledger, job_id, 2)
 
-    assert (line.status, line.attempts, line.created, line.error) == (RowStatus.NOT_ATTEMPTED, 0, False, "")
+    assert (record.status, record.attempts, record.created, record.error) == (RowStatus.NOT_ATTEMPTED, 0, False, "")
 
 
-def test_a_row_that_was_not_understood_is_invalid_and_keeps_its_reasons(ledger: Ledger) -> None:
+def test_a_row_that_could_not_be_parsed_is_invalid_and_keeps_its_errors(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
-        importing.add_rows(within(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
+        importing.add_rows(inside(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
 
-    line = reported(ledger, job_id, 2)
+    record = reported(ledger, job_id, 2)
 
-    assert (line.status, line.error, line.code, line.column) == (
+    assert (record.status, record.error, record.code, record.column) == (
         RowStatus.INVALID,
-        "Nobody.",
+        "No candidate.",
         "missing_value",
         "email",
     )
@@ -119,8 +119,8 @@ async def test_what_the_ledger_knows_as_registered_is_not_sent_again(ledger: Led
 
     second = a_job_of(ledger, a_row(2), a_row(3))
 
-    line = reported(ledger, second, 2)
-    assert (line.status, line.registration_id) == (RowStatus.ALREADY_REGISTERED, "R1")
+    record = reported(ledger, second, 2)
+    assert (record.status, record.registration_id) == (RowStatus.ALREADY_REGISTERED, "R1")
     assert reported(ledger, second, 3).status is RowStatus.NOT_ATTEMPTED
 
 
@@ -137,7 +137,7 @@ async def test_again_sends_a_known_registration_under_the_next_number_of_its_ser
 
     second = a_job_of(ledger, a_row(2), again=True)
 
-    (registration,) = lines_of(ledger, schema.registration)
+    (registration,) = records_of(ledger, schema.registration)
     assert (registration.state, registration.series) == (RegistrationState.NEW, 1)
     assert reported(ledger, second, 2).status is RowStatus.NOT_ATTEMPTED
 
@@ -149,30 +149,30 @@ async def test_again_leaves_duplicates_within_the_roster_skipped(ledger: Ledger)
     second = a_job_of(ledger, a_row(2, ana), a_row(3, ana), again=True)
 
     assert list(statuses_of(ledger, second).values()) == [RowStatus.NOT_ATTEMPTED, RowStatus.SKIPPED]
-    assert [line.series for line in lines_of(ledger, schema.registration)] == [1]
+    assert [record.series for record in records_of(ledger, schema.registration)] == [1]
 
 
-async def test_reading_a_roster_with_again_twice_counts_the_series_once(ledger: Ledger) -> None:
+async def test_importing_a_roster_with_again_twice_counts_the_series_once(ledger: Ledger) -> None:
     await register_all(ledger, a_job_of(ledger, a_row(2)))
     second = a_job_of(ledger, a_row(2), again=True)
 
     with ledger.write() as tx:
-        importing.add_rows(within(tx), second, NORTH, [as_new(a_row(2))], again=True)
+        importing.add_rows(inside(tx), second, NORTH, [as_new(a_row(2))], again=True)
 
-    assert [line.series for line in lines_of(ledger, schema.registration)] == [1]
+    assert [record.series for record in records_of(ledger, schema.registration)] == [1]
 
 
-def test_reading_a_roster_again_after_a_crash_replaces_the_rows_of_the_first_reading(ledger: Ledger) -> None:
+def test_importing_a_roster_again_after_a_crash_replaces_the_rows_of_the_first_import(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2), a_row(3), a_row(4))
 
     with ledger.write() as tx:
-        importing.add_rows(within(tx), job_id, NORTH, [as_new(a_row(2)), as_new(a_row(3))], again=False)
+        importing.add_rows(inside(tx), job_id, NORTH, [as_new(a_row(2)), as_new(a_row(3))], again=False)
 
     assert sorted(statuses_of(ledger, job_id)) == [2, 3]
     assert counts(ledger) == {"candidate": 3, "registration": 3}
 
 
-def test_a_reading_that_breaks_off_leaves_nothing_behind(ledger: Ledger) -> None:
+def test_an_import_that_fails_leaves_nothing_behind(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
 
     def breaks() -> object:
@@ -180,29 +180,29 @@ def test_a_reading_that_breaks_off_leaves_nothing_behind(ledger: Ledger) -> None
         raise RuntimeError("the file ended")
 
     with pytest.raises(RuntimeError), ledger.write() as tx:
-        importing.add_rows(within(tx), job_id, NORTH, breaks(), again=False)
+        importing.add_rows(inside(tx), job_id, NORTH, breaks(), again=False)
 
     assert list(statuses_of(ledger, job_id)) == [2]
     assert counts(ledger) == {"candidate": 1, "registration": 1}
 
 
-def test_a_roster_longer_than_a_statement_holds_is_read_whole(ledger: Ledger) -> None:
+def test_a_roster_longer_than_a_statement_allows_is_imported_completely(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
         importing.add_rows(
-            within(tx), job_id, NORTH, (as_new(a_row(number)) for number in range(2, 6_502)), again=False
+            inside(tx), job_id, NORTH, (as_new(a_row(number)) for number in range(2, 6_502)), again=False
         )
 
     with ledger.read() as tx:
-        assert rows.tally(tx, job_id).by_status[RowStatus.NOT_ATTEMPTED] == 6_500
+        assert rows.count_rows(tx, job_id).by_status[RowStatus.NOT_ATTEMPTED] == 6_500
     assert counts(ledger) == {"candidate": 6_500, "registration": 6_500}
 
 
 def test_an_empty_roster_has_no_rows(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
-        importing.add_rows(within(tx), job_id, NORTH, [], again=False)
-        assert rows.tally(tx, job_id).total == 0
+        importing.add_rows(inside(tx), job_id, NORTH, [], again=False)
+        assert rows.count_rows(tx, job_id).total == 0
 
 
 def test_rows_come_out_in_roster_order_whatever_order_they_went_in(ledger: Ledger) -> None:
@@ -238,10 +238,10 @@ def test_a_reason_is_written_on_the_unsent_rows_of_one_course_only(ledger: Ledge
     assert [reported(ledger, job_id, number).code for number in (2, 3)] == ["", "course_stopped"]
 
 
-def test_only_a_row_that_was_understood_can_be_found_for_an_answer(ledger: Ledger) -> None:
+def test_only_a_valid_row_can_be_found_for_a_resolution(ledger: Ledger) -> None:
     with ledger.write() as tx:
         job_id = a_job(tx)
-        importing.add_rows(within(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
+        importing.add_rows(inside(tx), job_id, NORTH, [invalid(2), as_new(a_row(3))], again=False)
 
     with ledger.read() as tx:
         assert resolutions.find_row(tx, job_id, 2) is None
@@ -261,17 +261,17 @@ STATUSES = st.lists(st.sampled_from(sorted(RowStatus)), max_size=30)
 
 @settings(max_examples=40, deadline=None)
 @given(wanted=STATUSES)
-def test_the_tally_counts_every_row_once_and_names_every_status(shared: Ledger, wanted: list[str]) -> None:
+def test_every_row_is_counted_once_and_every_status_is_listed(shared: Ledger, wanted: list[str]) -> None:
     with shared.write() as tx:
         job_id = a_job(tx)
         importing.add_rows(
-            within(tx), job_id, NORTH, (invalid(number) for number in range(len(wanted))), again=False
+            inside(tx), job_id, NORTH, (invalid(number) for number in range(len(wanted))), again=False
         )
         for number, status in enumerate(wanted):
             mine = schema.row.update().where(schema.row.c.job_id == job_id, schema.row.c.row == number)
             tx.execute(mine.values(status=status))
 
-        tally = rows.tally(tx, job_id)
+        tally = rows.count_rows(tx, job_id)
 
     assert tally.by_status == {status: wanted.count(status) for status in RowStatus}
     assert tally.total == len(wanted)
@@ -280,10 +280,10 @@ def test_the_tally_counts_every_row_once_and_names_every_status(shared: Ledger, 
 
 def test_candidates_created_are_counted_by_row(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2), a_row(3))
-    change_lines(ledger, schema.row, created=True)
+    change_records(ledger, schema.row, created=True)
 
     with ledger.read() as tx:
-        assert rows.tally(tx, job_id).candidates_created == 2
+        assert rows.count_rows(tx, job_id).candidates_created == 2
 
 
 PARSED = st.builds(
@@ -298,5 +298,5 @@ PARSED = st.builds(
 
 
 @given(PARSED)
-def test_whatever_a_row_says_is_kept_and_read_again_without_loss(row: RosterRow) -> None:
-    assert rows.read_row(rows.dump_row(row)) == row
+def test_every_value_of_a_row_is_stored_and_loaded_without_loss(row: RosterRow) -> None:
+    assert rows.read_row(rows._ROW.dump_json(row).decode()) == row

@@ -17,18 +17,18 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import StaticPool, create_engine
 
-from tests.builders import NORTH, a_candidate, a_course, a_job, a_row, as_new, lines_of, open_batches_of, plan
+from tests.builders import NORTH, a_candidate, a_course, a_job, a_row, as_new, open_batches_of, plan, records_of
 from worker.errors import StaleClaim
 from worker.ledger import batches, importing, intents, rows, schema
 from worker.ledger.database import _prepare_sqlite, now
-from worker.ledger.importing import within
-from worker.ledger.intents import Outcome
-from worker.ledger.transactions import Ledger, Write, _Waiting
+from worker.ledger.importing import inside
+from worker.ledger.intents import RowOutcome
+from worker.ledger.transactions import Ledger, Write, _PendingWork
 from worker.model import CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from worker.ledger.batches import Claim
-    from worker.ledger.intents import Work
+    from worker.ledger.intents import WorkItem
 
 ROSTERS = st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["58", "59"])), min_size=1, max_size=5)
 SENDING = {CandidateState.SENDING, RegistrationState.SENDING}
@@ -49,7 +49,7 @@ class Worker:
     """One worker with its claim, what it loaded when it took it, and whether it was killed, or reaped as dead."""
 
     claim: Claim
-    works: dict[int, Work]
+    works: dict[int, WorkItem]
     dead: bool = False
     reaped: bool = False
     ended: bool = False
@@ -59,7 +59,7 @@ class Worker:
 
 
 class Roster(RuleBasedStateMachine):
-    """Workers over one ledger. `people` and `standing` are what the ledger must know of each line."""
+    """Workers over one ledger. `people` and `registrations` are what the ledger must know of each record."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Roster(RuleBasedStateMachine):
                 tx.execute(table.delete())
         self.workers: list[Worker] = []
         self.people: dict[int, CandidateState] = {}
-        self.standing: dict[int, RegistrationState] = {}
+        self.registrations: dict[int, RegistrationState] = {}
         self.ids: dict[int, str] = {}
         self.rows: dict[int, int] = {}
 
@@ -86,15 +86,15 @@ class Roster(RuleBasedStateMachine):
         ]
         with self.ledger.write() as tx:
             job_id = a_job(tx)
-            importing.add_rows(within(tx), job_id, NORTH, map(as_new, read), again=False)
+            importing.add_rows(inside(tx), job_id, NORTH, map(as_new, read), again=False)
             plan(tx, job_id, size)
         self.rows[job_id] = len(read)
         for table, known, new in (
             (schema.candidate, self.people, CandidateState.NEW),
-            (schema.registration, self.standing, RegistrationState.NEW),
+            (schema.registration, self.registrations, RegistrationState.NEW),
         ):
-            for line in lines_of(self.ledger, table):
-                known.setdefault(line.id, new)
+            for record in records_of(self.ledger, table):
+                known.setdefault(record.id, new)
 
     @rule(data=st.data())
     def claim(self, data: st.DataObject) -> None:
@@ -104,21 +104,21 @@ class Roster(RuleBasedStateMachine):
         batch = data.draw(st.sampled_from(free))
         with self.ledger.write() as tx:
             claim = batches.claim_batch(tx, batch.id, f"host-{len(self.workers)}/1/1.0")
-            works = {work.row_id: work for work in intents.load_work(tx, claim)} if claim else {}
+            works = {work.row_id: work for work in intents.load_items(tx, claim)} if claim else {}
         assert (claim is None) == batch.running
         if claim is not None:
             self.workers.append(Worker(claim, works))
 
     @rule(data=st.data(), reload=st.booleans())
     def send_a_creation(self, data: st.DataObject, *, reload: bool) -> None:
-        """Commit the intent as the core does: only for somebody who is new and held by this claim."""
+        """Commit the intent as the program does: only for a candidate that is new and held by this claim."""
         worker, work = self._some_work(data, reload=reload)
         if work is None or worker is None:
             return
         person = work.candidate
-        if not person.mine or person.state is not CandidateState.NEW or person.id in worker.creating:
+        if not person.is_claimed or person.state is not CandidateState.NEW or person.id in worker.creating:
             return
-        if self._commit(worker, intents.sending_candidate(worker.claim, work)):
+        if self._commit(worker, intents.intent_to_create(worker.claim, work, work.candidate)):
             assert self.people[person.id] is CandidateState.NEW, "sent while it was known, under way or in doubt"
             self.people[person.id] = CandidateState.SENDING
             worker.creating.add(person.id)
@@ -132,8 +132,14 @@ class Roster(RuleBasedStateMachine):
         worker.creating.discard(person)
         writes, state = {
             "created": (intents.candidate_created(claim, work, f"L{person}"), CandidateState.KNOWN),
-            "lost": (intents.candidate_turned(claim, work, CandidateState.IN_DOUBT), CandidateState.IN_DOUBT),
-            "refused": (intents.candidate_turned(claim, work, CandidateState.NEW, unsent=True), CandidateState.NEW),
+            "lost": (
+                intents.state_changed(claim, work, work.candidate, CandidateState.IN_DOUBT),
+                CandidateState.IN_DOUBT,
+            ),
+            "refused": (
+                intents.state_changed(claim, work, work.candidate, CandidateState.NEW, unsent=True),
+                CandidateState.NEW,
+            ),
         }[what]
         if self._commit(worker, writes):
             assert self.people[person] is CandidateState.SENDING
@@ -146,35 +152,37 @@ class Roster(RuleBasedStateMachine):
         worker, work = self._some_work(data, reload=reload)
         if work is None or worker is None:
             return
-        line = work.registration
-        ready = line.mine and line.state is RegistrationState.NEW and line.id not in worker.registering
-        if ready and self._commit(worker, intents.sending_registration(worker.claim, work)):
-            assert self.standing[line.id] is RegistrationState.NEW, "sent while registered, under way or in doubt"
-            self.standing[line.id] = RegistrationState.SENDING
-            worker.registering.add(line.id)
+        record = work.registration
+        ready = record.is_claimed and record.state is RegistrationState.NEW and record.id not in worker.registering
+        if ready and self._commit(worker, intents.intent_to_create(worker.claim, work, work.registration)):
+            assert self.registrations[record.id] is RegistrationState.NEW, (
+                "sent while registered, being sent or in doubt"
+            )
+            self.registrations[record.id] = RegistrationState.SENDING
+            worker.registering.add(record.id)
 
     @rule(data=st.data(), what=st.sampled_from(["registered", "lost", "refused"]))
     def a_registration_ends(self, data: st.DataObject, what: str) -> None:
         worker, work = self._some_work(data, reload=False)
         if work is None or worker is None or work.registration.id not in worker.registering:
             return
-        line, claim = work.registration.id, worker.claim
-        worker.registering.discard(line)
-        outcome = Outcome(status=RowStatus.REGISTERED, registration_id=f"R{line}")
+        record, claim = work.registration.id, worker.claim
+        worker.registering.discard(record)
+        outcome = RowOutcome(status=RowStatus.REGISTERED, registration_id=f"R{record}")
         writes, state = {
             "registered": (intents.registered(claim, work, outcome), RegistrationState.REGISTERED),
             "lost": (
-                intents.registration_turned(claim, work, RegistrationState.IN_DOUBT),
+                intents.state_changed(claim, work, work.registration, RegistrationState.IN_DOUBT),
                 RegistrationState.IN_DOUBT,
             ),
             "refused": (
-                intents.registration_turned(claim, work, RegistrationState.NEW, unsent=True),
+                intents.state_changed(claim, work, work.registration, RegistrationState.NEW, unsent=True),
                 RegistrationState.NEW,
             ),
         }[what]
         if self._commit(worker, writes):
-            assert self.standing[line] is RegistrationState.SENDING
-            self.standing[line] = state
+            assert self.registrations[record] is RegistrationState.SENDING
+            self.registrations[record] = state
 
     @rule(data=st.data(), there=st.booleans())
     def a_doubt_is_settled(self, data: st.DataObject, *, there: bool) -> None:
@@ -182,19 +190,19 @@ class Roster(RuleBasedStateMachine):
         if work is None or worker is None:
             return
         claim, person = worker.claim, work.candidate
-        if person.mine and person.state is CandidateState.IN_DOUBT:
+        if person.is_claimed and person.state is CandidateState.IN_DOUBT:
             found = intents.candidate_found(claim, work, f"L{person.id}")
-            absent = intents.candidate_turned(claim, work, CandidateState.NEW)
+            absent = intents.state_changed(claim, work, work.candidate, CandidateState.NEW)
             if self._commit(worker, found if there else absent):
                 self.people[person.id] = CandidateState.KNOWN if there else CandidateState.NEW
                 if there:
                     self.ids[person.id] = f"L{person.id}"
-        if work.registration.mine and work.registration.state is RegistrationState.IN_DOUBT:
-            outcome = Outcome(status=RowStatus.REGISTERED, registration_id="R")
-            absent = intents.registration_turned(claim, work, RegistrationState.NEW)
+        if work.registration.is_claimed and work.registration.state is RegistrationState.IN_DOUBT:
+            outcome = RowOutcome(status=RowStatus.REGISTERED, registration_id="R")
+            absent = intents.state_changed(claim, work, work.registration, RegistrationState.NEW)
             if self._commit(worker, intents.registered(claim, work, outcome) if there else absent):
                 state = RegistrationState.REGISTERED if there else RegistrationState.NEW
-                self.standing[work.registration.id] = state
+                self.registrations[work.registration.id] = state
 
     @rule(data=st.data(), closed=st.booleans())
     def give_back(self, data: st.DataObject, *, closed: bool) -> None:
@@ -209,7 +217,7 @@ class Roster(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def kill(self, data: st.DataObject) -> None:
-        """Stop the heartbeat: the lease runs out. The worker itself may wake up later, as a zombie."""
+        """Stop the heartbeat: the lease runs out. The worker itself may wake up later, with a lost claim."""
         worker = self._some_worker(data)
         if worker is None or worker.reaped:
             return
@@ -222,39 +230,39 @@ class Roster(RuleBasedStateMachine):
     def reap(self) -> None:
         dying = [worker for worker in self.workers if worker.dead and not worker.reaped and not worker.ended]
         with self.ledger.write() as tx:
-            assert batches.reap(tx) == len(dying)
+            assert batches.reopen_abandoned(tx) == len(dying)
         for worker in dying:
             self._let_go(worker)
             worker.reaped = True
 
     @invariant()
     def the_ledger_knows_what_happened_and_nothing_known_is_lost(self) -> None:
-        people = {line.id: line for line in lines_of(self.ledger, schema.candidate)}
-        assert {id_: CandidateState(line.state) for id_, line in people.items()} == self.people
-        assert {id_: line.lms_id for id_, line in people.items() if line.lms_id} == self.ids
-        lines = lines_of(self.ledger, schema.registration)
-        assert {line.id: RegistrationState(line.state) for line in lines} == self.standing
+        people = {record.id: record for record in records_of(self.ledger, schema.candidate)}
+        assert {id_: CandidateState(record.state) for id_, record in people.items()} == self.people
+        assert {id_: record.lms_id for id_, record in people.items() if record.lms_id} == self.ids
+        records = records_of(self.ledger, schema.registration)
+        assert {record.id: RegistrationState(record.state) for record in records} == self.registrations
 
     @invariant()
     def what_is_being_sent_is_held_by_a_claim_that_was_not_reaped(self) -> None:
         live = {worker.claim.token for worker in self.workers if not worker.reaped and not worker.ended}
         for table in (schema.candidate, schema.registration):
-            for line in lines_of(self.ledger, table):
-                assert line.claimed_by is None or line.claimed_by in live
-                if line.state in SENDING:
-                    assert line.claimed_by is not None
+            for record in records_of(self.ledger, table):
+                assert record.claimed_by is None or record.claimed_by in live
+                if record.state in SENDING:
+                    assert record.claimed_by is not None
 
     @invariant()
     def the_books_balance(self) -> None:
         with self.ledger.read() as tx:
             for job_id, count in self.rows.items():
-                assert rows.tally(tx, job_id).total == count
+                assert rows.count_rows(tx, job_id).total == count
 
     def _some_worker(self, data: st.DataObject) -> Worker | None:
         at_work = [worker for worker in self.workers if not worker.ended]
         return data.draw(st.sampled_from(at_work)) if at_work else None
 
-    def _some_work(self, data: st.DataObject, *, reload: bool) -> tuple[Worker | None, Work | None]:
+    def _some_work(self, data: st.DataObject, *, reload: bool) -> tuple[Worker | None, WorkItem | None]:
         """Choose a row of a worker, as it was loaded, or as the ledger has it now."""
         worker = self._some_worker(data)
         if worker is None or not worker.works:
@@ -262,29 +270,29 @@ class Roster(RuleBasedStateMachine):
         row_id = data.draw(st.sampled_from(sorted(worker.works)))
         if reload:
             with self.ledger.read() as tx:
-                worker.works[row_id] = intents.load_row(tx, worker.claim, row_id)
+                worker.works[row_id] = intents.load_item(tx, worker.claim, row_id)
         return worker, worker.works[row_id]
 
     def _commit(self, worker: Worker, writes: tuple[Write, ...]) -> bool:
-        """Commit as the core does. What a claim holds it may write; a reaped one never, and it learns so."""
-        (outcome,) = self.ledger._commit_together([_Waiting(writes)])
+        """Commit as the program does. What a claim holds it may write; a reaped one never, and it learns so."""
+        (outcome,) = self.ledger._commit_together([_PendingWork(writes)])
         if worker.reaped:
             assert isinstance(outcome, StaleClaim)
             return False
         assert outcome is None
         for row_id in worker.works:
             with self.ledger.read() as tx:
-                worker.works[row_id] = intents.load_row(tx, worker.claim, row_id)
+                worker.works[row_id] = intents.load_item(tx, worker.claim, row_id)
         return True
 
     def _let_go(self, worker: Worker) -> None:
         for person in worker.creating:
             self.people[person] = CandidateState.IN_DOUBT
-        for line in worker.registering:
-            self.standing[line] = RegistrationState.IN_DOUBT
+        for record in worker.registering:
+            self.registrations[record] = RegistrationState.IN_DOUBT
 
 
-def test_nothing_is_sent_in_doubt_nothing_known_is_lost_and_the_books_balance() -> None:
+def test_nothing_is_sent_in_doubt_nothing_known_is_lost_and_the_counts_agree() -> None:
     run_state_machine_as_test(
         Roster,
         settings=settings(

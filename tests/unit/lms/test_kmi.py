@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.builders import a_candidate, a_deed_of
-from worker.lms.kmi.courses import completion
-from worker.lms.kmi.people import differing, needed, whole
+from tests.builders import a_candidate, an_action_request
+from worker.lms.kmi.courses import completion_body
+from worker.lms.kmi.people import changed_fields, required_fields, writable_fields
 from worker.model import Action
 
 SHOWN = {
@@ -30,7 +30,9 @@ SHOWN = {
 
 
 def an_update(**changes: Any) -> dict[str, Any]:
-    return differing(a_deed_of(Action.UPDATE, "58", row={"candidate": a_candidate(1, **changes)}), SHOWN)
+    return changed_fields(
+        an_action_request(Action.UPDATE, "58", row={"candidate": a_candidate(1, **changes)}), SHOWN
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,17 +54,17 @@ def test_only_what_differs_is_sent(changes: dict[str, Any], sent: dict[str, Any]
     assert an_update(**changes) == sent
 
 
-def test_what_an_update_must_have_goes_along_as_the_lms_has_it() -> None:
-    assert set(needed(SHOWN)) == {"email", "firstName", "lastName", "loginName"}
-    assert needed(SHOWN | {"loginName": ""}) == {
+def test_the_required_fields_of_an_update_are_sent_as_the_lms_has_them() -> None:
+    assert set(required_fields(SHOWN)) == {"email", "firstName", "lastName", "loginName"}
+    assert required_fields(SHOWN | {"loginName": ""}) == {
         "email": "Person1@Example.org",
         "firstName": "Ana",
         "lastName": "Ní 1",
     }
 
 
-def test_a_user_as_a_whole_is_without_the_id_and_the_dates_of_the_lms() -> None:
-    assert set(SHOWN) - set(whole(SHOWN)) == {"id", "createdDate", "updatedDate", "externalId", "zip"}
+def test_the_writable_fields_of_a_user_exclude_the_id_and_the_dates_of_the_lms() -> None:
+    assert set(SHOWN) - set(writable_fields(SHOWN)) == {"id", "createdDate", "updatedDate", "externalId", "zip"}
 
 
 @pytest.mark.parametrize(
@@ -74,8 +76,10 @@ def test_a_user_as_a_whole_is_without_the_id_and_the_dates_of_the_lms() -> None:
         ({"score": Decimal("1E+2")}, {"score": 100}),
     ],
 )
-def test_success_is_a_text_and_a_whole_score_has_no_point(row: dict[str, Any], body: dict[str, Any]) -> None:
-    found = completion(a_deed_of(Action.COMPLETE, "7", row=row))
+def test_success_is_a_string_and_a_whole_score_has_no_decimal_point(
+    row: dict[str, Any], body: dict[str, Any]
+) -> None:
+    found = completion_body(an_action_request(Action.COMPLETE, "7", row=row))
 
     assert found == body
     assert [type(value) for value in found.values()] == [type(value) for value in body.values()]

@@ -1,4 +1,4 @@
-"""What an answer means, over the whole table of statuses; and the LMS's own words in whatever shape they come."""
+"""What a response means for every status, and the LMS's own error message in every form."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import AnswerLost, LmsError, RateLimited, Refused, StopJob
-from worker.lms.responses import LONGEST_TEXT, LONGEST_WORDS, Answer, as_id, judge, parse, says_already, words
+from worker.lms.responses import (
+    MAX_MESSAGE_LENGTH,
+    MAX_TEXT_LENGTH,
+    LmsResponse,
+    as_id,
+    check_response,
+    error_message,
+    is_conflict,
+    parse,
+)
 from worker.pace.hints.response import Hints, read_hints
 
 STATUSES = range(200, 600)
 DONE = object()
 
 
-def an_answer(status: int = 400, body: Any = None, text: str | None = None, **headers: str) -> Answer:
+def an_answer(status: int = 400, body: Any = None, text: str | None = None, **headers: str) -> LmsResponse:
     content = text if text is not None else ("" if body is None else json.dumps(body))
     return parse(status, headers, content.encode())
 
@@ -25,14 +34,14 @@ def an_answer(status: int = 400, body: Any = None, text: str | None = None, **he
 def meaning(status: int, hints: Hints, *, changes: bool) -> Any:
     answer = an_answer(status, {"detail": "words"})
     try:
-        assert judge(answer, hints, changes=changes) is answer
+        assert check_response(answer, hints, changes=changes) is answer
     except LmsError as error:
         return type(error)
     return DONE
 
 
 def meant(status: int, *, changes: bool) -> Any:
-    """Return what a status means when nothing is said about limits (lms-apis.md §3, classes of failure)."""
+    """Return what a status means when the response says nothing about limits."""
     if status < 300:
         return DONE
     if status < 400:
@@ -54,18 +63,18 @@ def test_every_status_means_one_thing(*, changes: bool) -> None:
 
 
 @pytest.mark.parametrize("changes", [True, False])
-def test_what_was_refused_for_speed_was_not_done_whatever_its_status(*, changes: bool) -> None:
+def test_a_rate_limited_call_was_not_done_with_any_status(*, changes: bool) -> None:
     hints = Hints(throttled=True, retry_after=3)
 
     assert {meaning(status, hints, changes=changes) for status in STATUSES} == {RateLimited}
 
 
-def test_a_429_is_always_a_pause() -> None:
+def test_a_429_always_means_rate_limited() -> None:
     assert meaning(429, read_hints(429, {}, "", now=0.0), changes=True) is RateLimited
 
 
 @pytest.mark.parametrize("status", [401, 400, 404, 500, 502])
-def test_words_about_limits_make_no_throttle_of_other_statuses(status: int) -> None:
+def test_a_message_about_limits_with_another_status_is_not_rate_limiting(status: int) -> None:
     hints = read_hints(status, {"Retry-After": "3"}, "too many requests", now=0.0)
 
     assert meaning(status, hints, changes=True) is not RateLimited
@@ -80,25 +89,27 @@ def test_words_about_limits_make_no_throttle_of_other_statuses(status: int) -> N
         (403, {}, "Rate limit exceeded", 0),
     ],
 )
-def test_a_throttle_says_when_to_come_back(status: int, headers: dict[str, str], body: str, seconds: float) -> None:
+def test_rate_limiting_says_when_to_come_back(
+    status: int, headers: dict[str, str], body: str, seconds: float
+) -> None:
     hints = read_hints(status, headers, body, now=0.0)
 
     with pytest.raises(RateLimited) as raised:
-        judge(an_answer(status, text=body), hints, changes=True)
+        check_response(an_answer(status, text=body), hints, changes=True)
 
     assert raised.value.seconds == pytest.approx(seconds, abs=1)
 
 
-def test_a_503_that_gives_no_time_is_perhaps_done() -> None:
+def test_a_503_without_a_time_may_have_been_done() -> None:
     hints = read_hints(503, {}, "Service Unavailable", now=0.0)
 
     with pytest.raises(AnswerLost):
-        judge(an_answer(503), hints, changes=True)
+        check_response(an_answer(503), hints, changes=True)
 
 
-def test_refused_credentials_say_what_to_check_and_how_to_go_on() -> None:
+def test_refused_credentials_say_what_to_check_and_how_to_continue() -> None:
     with pytest.raises(StopJob, match="check this connection's token or key, then resume") as raised:
-        judge(an_answer(401, {"detail": "Invalid token."}), Hints(), changes=False)
+        check_response(an_answer(401, {"detail": "Invalid token."}), Hints(), changes=False)
 
     assert (raised.value.code, raised.value.status) == ("credentials_refused", 401)
     assert "Invalid token." in str(raised.value)
@@ -106,24 +117,23 @@ def test_refused_credentials_say_what_to_check_and_how_to_go_on() -> None:
 
 def test_a_redirect_says_where_to_and_what_to_set() -> None:
     with pytest.raises(StopJob, match=r"redirects to https://new\.example\.org; set base_url") as raised:
-        judge(an_answer(301, location="https://new.example.org"), Hints(), changes=True)
+        check_response(an_answer(301, location="https://new.example.org"), Hints(), changes=True)
 
     assert raised.value.code == "redirected"
 
 
-def test_a_refusal_keeps_the_words_and_the_text_but_not_without_end() -> None:
+def test_a_refusal_keeps_a_limited_length_of_message_and_text() -> None:
     with pytest.raises(Refused) as raised:
-        judge(an_answer(400, {"detail": "x" * 100_000}), Hints(), changes=True)
+        check_response(an_answer(400, {"detail": "x" * 100_000}), Hints(), changes=True)
 
-    assert len(raised.value.message) == LONGEST_WORDS
-    assert len(raised.value.text) == LONGEST_TEXT
+    assert len(raised.value.message) == MAX_MESSAGE_LENGTH
+    assert len(raised.value.text) == MAX_TEXT_LENGTH
 
 
 HINTS = st.builds(
     Hints,
     throttled=st.booleans(),
     concurrency=st.booleans(),
-    unavailable=st.booleans(),
     retry_after=st.none() | st.floats(0, 1e9),
 )
 JSON = st.recursive(
@@ -148,22 +158,22 @@ CONTENT = (
         st.sampled_from(["location", "retry-after", "date", "content-type"]), st.text(max_size=20)
     ),
 )
-def test_no_answer_raises_anything_but_our_errors(
+def test_any_response_raises_only_our_errors(
     status: int, content: bytes, hints: Hints, headers: dict[str, str], *, changes: bool
 ) -> None:
     answer = parse(status, headers, content)
 
-    told = ""
+    message = ""
     try:
-        judge(answer, hints, changes=changes)
+        check_response(answer, hints, changes=changes)
     except LmsError as error:
-        told = str(error)
+        message = str(error)
 
-    assert "\n" not in told or "location" in headers
-    assert len(told) < 2_000
-    said = words(answer)
+    assert "\n" not in message or "location" in headers
+    assert len(message) < 2_000
+    said = error_message(answer)
     assert said
-    assert len(said) <= LONGEST_WORDS
+    assert len(said) <= MAX_MESSAGE_LENGTH
     assert said == " ".join(said.split())
 
 
@@ -176,23 +186,23 @@ def test_no_answer_raises_anything_but_our_errors(
     ),
     body=st.text(max_size=100),
 )
-def test_no_header_and_no_body_breaks_the_reading_of_hints(status: int, headers: dict[str, str], body: str) -> None:
+def test_any_headers_and_body_can_be_read_for_hints(status: int, headers: dict[str, str], body: str) -> None:
     answer = parse(status, headers, body.encode("utf-8", "replace"))
 
     hints = read_hints(status, headers, answer.text, now=0.0)
 
     if not hints.throttled and status < 300:
-        assert judge(answer, hints, changes=True) is answer
+        assert check_response(answer, hints, changes=True) is answer
 
 
 @pytest.mark.parametrize("depth", [400, 900, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), [(b'{"a":', b"}"), (b"[", b"]")])
-def test_a_body_nested_without_end_is_an_answer_like_another(depth: int, opening: bytes, closing: bytes) -> None:
-    """A parser gives up at some depth with RecursionError, which is no ValueError."""
+def test_an_endlessly_nested_body_is_a_response_without_json(depth: int, opening: bytes, closing: bytes) -> None:
+    """A parser fails at some depth with RecursionError, which is not a ValueError."""
     answer = parse(400, {}, opening * depth + b"1" + closing * depth)
 
     with pytest.raises(Refused):
-        judge(answer, Hints(), changes=True)
+        check_response(answer, Hints(), changes=True)
 
 
 @pytest.mark.parametrize(
@@ -225,8 +235,8 @@ def test_a_body_nested_without_end_is_an_answer_like_another(depth: int, opening
         ({"detail": "Two\n lines\tand more  spaces"}, "Two lines and more spaces"),
     ],
 )
-def test_the_lmss_words_are_found_in_every_usual_shape(body: Any, said: str) -> None:
-    assert words(an_answer(400, body)) == said
+def test_the_error_message_is_found_in_every_usual_json_form(body: Any, said: str) -> None:
+    assert error_message(an_answer(400, body)) == said
 
 
 @pytest.mark.parametrize(
@@ -234,26 +244,26 @@ def test_the_lmss_words_are_found_in_every_usual_shape(body: Any, said: str) -> 
     [
         ("<html><head><title>502 Bad Gateway</title></head><body>much</body></html>", "502 Bad Gateway"),
         ("<HTML><TITLE lang='en'>\n Bad\n Gateway </TITLE>", "Bad Gateway"),
-        ("<html><body>no title</body></html>", "no words"),
+        ("<html><body>no title</body></html>", "no message"),
         ("plain words", "plain words"),
-        ("", "no words"),
-        ("   \n ", "no words"),
+        ("", "no message"),
+        ("   \n ", "no message"),
         ("\x00\x01", "\x00\x01"),
     ],
 )
-def test_the_words_of_what_is_no_json_are_its_title_or_its_text(text: str, said: str) -> None:
-    assert words(an_answer(502, text=text)) == said
+def test_the_error_message_of_other_bodies_is_the_title_or_the_text(text: str, said: str) -> None:
+    assert error_message(an_answer(502, text=text)) == said
 
 
-def test_a_huge_page_is_cut_and_costs_no_time() -> None:
+def test_a_huge_page_is_cut_quickly() -> None:
     for text in ("x" * 5_000_000, json.dumps({"detail": "y" * 5_000_000}), json.dumps(["z"] * 200_000)):
-        assert len(words(an_answer(500, text=text))) == LONGEST_WORDS
+        assert len(error_message(an_answer(500, text=text))) == MAX_MESSAGE_LENGTH
 
 
 def test_a_body_that_is_not_utf8_is_still_read() -> None:
     answer = parse(400, {}, "Straße ungültig".encode("latin-1"))
 
-    assert "ung" in words(answer)
+    assert "ung" in error_message(answer)
 
 
 IDS = st.integers(0, 10**15)
@@ -267,7 +277,7 @@ def test_an_id_is_the_same_as_number_text_and_whole_float(number: int) -> None:
 
 
 @given(st.text(max_size=12))
-def test_an_id_is_its_own_id_once_read(text: str) -> None:
+def test_reading_an_id_twice_changes_nothing(text: str) -> None:
     once = as_id(text)
 
     assert once is None or as_id(once) == once
@@ -282,12 +292,12 @@ def test_different_ids_stay_different(one: int, other: int) -> None:
 @pytest.mark.parametrize(
     "nothing", [None, True, False, "", "  ", 7.5, float("nan"), float("inf"), [], {}, [7], {"id": 7}, b"7"]
 )
-def test_what_is_no_id_is_none(nothing: Any) -> None:
+def test_other_values_are_not_ids(nothing: Any) -> None:
     assert as_id(nothing) is None
 
 
 @pytest.mark.parametrize("text", ["ID10-05113", "7.5", "7.", "a.0", "1.0.0", "0007", "-7"])
-def test_an_id_that_is_no_number_is_kept_as_it_stands(text: str) -> None:
+def test_an_id_that_is_not_a_number_is_unchanged(text: str) -> None:
     assert as_id(text) == text
 
 
@@ -303,7 +313,5 @@ def test_an_id_that_is_no_number_is_kept_as_it_stands(text: str) -> None:
         (None, "already", False),
     ],
 )
-def test_what_is_there_already_is_told_by_409_or_by_the_word(
-    status: int | None, message: str, *, already: bool
-) -> None:
-    assert says_already(Refused("refused", status, message)) is already
+def test_a_conflict_is_a_409_or_says_already(status: int | None, message: str, *, already: bool) -> None:
+    assert is_conflict(Refused("refused", status, message)) is already

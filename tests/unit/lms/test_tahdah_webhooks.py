@@ -1,4 +1,4 @@
-"""What a webhook of Tahdah says for certain, whatever its body looks like."""
+"""The events that a webhook of Tahdah states for certain, whatever its body looks like."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.lms.contract import Notice
-from worker.lms.tahdah.webhooks import TahdahHook
+from worker.lms.contract import WebhookEvent
+from worker.lms.tahdah.webhooks import TahdahWebhookReader
 
-HOOK = TahdahHook("wh_secret")
+HOOK = TahdahWebhookReader("wh_secret")
 BODY = b'{"a": 1}'
 NAMES = (
     "candidateId",
@@ -25,11 +25,11 @@ NAMES = (
 )
 
 
-def read(body: Any, verb: str = "Registration Created") -> list[Notice]:
+def read(body: Any, verb: str = "Registration Created") -> list[WebhookEvent]:
     return HOOK.read({"webhook-verb": verb}, json.dumps(body).encode())
 
 
-ONE = Notice(candidate_id="7", course_id="58", legal_entity_id="42", registration_id="900")
+ONE = WebhookEvent(candidate_id="7", course_id="58", legal_entity_id="42", registration_id="900")
 
 
 @pytest.mark.parametrize(
@@ -57,23 +57,23 @@ def test_ids_are_found_under_the_names_of_the_api(body):
     assert read(body) == [ONE]
 
 
-def test_several_registrations_may_be_told_at_once():
-    told = read({"experienceId": 58, "items": [{"candidateId": 7}, {"candidateId": 8}, {"candidateId": 7}]})
+def test_several_registrations_may_come_at_once():
+    events = read({"experienceId": 58, "items": [{"candidateId": 7}, {"candidateId": 8}, {"candidateId": 7}]})
 
-    assert [each.candidate_id for each in told] == ["7", "8"]
+    assert [each.candidate_id for each in events] == ["7", "8"]
 
 
 @pytest.mark.parametrize(
     "verb", ["", "CandidateCreated", "RegistrationDeleted", "Registration Updated", "Ledger Entry"]
 )
-def test_another_verb_says_nothing(verb):
+def test_another_verb_yields_no_event(verb):
     assert read({"candidateId": 7, "experienceId": 58}, verb) == []
 
 
 @pytest.mark.parametrize(
     "verb", ["Registration Created", "registration.created", "RegistrationCreated", "REGISTRATION_CREATED"]
 )
-def test_the_verb_is_known_however_its_words_are_joined(verb):
+def test_the_verb_is_recognised_however_its_words_are_joined(verb):
     assert len(read({"candidateId": 7, "experienceId": 58}, verb)) == 1
 
 
@@ -85,19 +85,19 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_no_body_breaks_it_and_what_it_says_names_one_person_and_one_course(body):
-    for told in HOOK.read({"webhook-verb": "RegistrationCreated"}, json.dumps(body).encode()):
-        assert told.candidate_id
-        assert told.course_id
+def test_any_body_is_read_without_error_and_an_event_has_one_person_and_one_course(body):
+    for event in HOOK.read({"webhook-verb": "RegistrationCreated"}, json.dumps(body).encode()):
+        assert event.candidate_id
+        assert event.course_id
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_break_it(body):
+def test_any_bytes_are_read_without_error(body):
     assert HOOK.read({"webhook-verb": "RegistrationCreated"}, body) == []
 
 
 @given(st.text(max_size=80))
-def test_no_other_text_passes_for_the_signature(text):
+def test_no_other_text_is_accepted_as_the_signature(text):
     assert not HOOK.is_genuine({"webhook-signature": text}, BODY)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.message_receivers import SECRET, Hook, MailServer, a_hook, a_mail_server
-from worker.settings import Post, Settings, read_post
+from worker.settings import MessageSettings, Settings, read_message_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,15 +24,15 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def post(hook: Hook, mail_server: MailServer) -> Callable[..., Post]:
+def post(hook: Hook, mail_server: MailServer) -> Callable[..., MessageSettings]:
     """Read a configuration with a webhook and a mail receiver; the changes are made to both."""
 
-    def read(*, mail: dict[str, Any] | None = None, **changes: Any) -> Post:
+    def read(*, mail: dict[str, Any] | None = None, **changes: Any) -> MessageSettings:
         messages = {
             "hook": {"kind": "webhook", "url": hook.url, "secret": SECRET, **changes},
             "office": {"kind": "email", "to": ["office@example.com"], **changes},
         }
         server = {"host": "127.0.0.1", "port": mail_server.port, "security": "none", "from": "roster@example.com"}
-        return read_post(Settings(messages=messages, mail={**server, **(mail or {})}))
+        return read_message_settings(Settings(messages=messages, mail={**server, **(mail or {})}))
 
     return read

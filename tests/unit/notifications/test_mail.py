@@ -18,7 +18,7 @@ from worker.notifications import mail, templates, webhook
 from worker.notifications.content import JobNews, News, one_line
 from worker.notifications.delivery import Patience, Undelivered
 from worker.reports.lines import Summary
-from worker.settings import Email, Event, Mail, Post
+from worker.settings import Email, Event, Mail, MessageSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def on_the_wire(news: News) -> Any:
         (Event.ENDED, "Roster: spring.xlsx: 412 of 430 registered, 18 need you"),
         (Event.NEEDS_PERSON, "Roster: spring.xlsx waits for you: 412 of 430 registered, 18 need you"),
         (Event.TROUBLE, "Roster: north is in trouble: The LMS refused the credentials"),
-        (Event.WELL, "Roster: north is well again: spring.xlsx: 412 of 430 registered, 18 need you"),
+        (Event.RECOVERED, "Roster: north is well again: spring.xlsx: 412 of 430 registered, 18 need you"),
     ],
 )
 def test_the_subject_says_it_all(event: Event, subject: str) -> None:
@@ -107,14 +107,14 @@ def test_the_text_has_the_counts_what_to_do_and_the_link() -> None:
 
 
 def test_who_hears_that_it_is_well_again_hears_which_jobs_are_still_held() -> None:
-    text = on_the_wire(some_news(Event.WELL)).get_content()
+    text = on_the_wire(some_news(Event.RECOVERED)).get_content()
 
     assert "job 5 is still held: `roster resume 5`" in text
     assert "roster resume 6" in text
 
 
 def test_no_word_of_an_lms_and_no_note_on_a_row_is_told() -> None:
-    for event in (Event.ENDED, Event.NEEDS_PERSON, Event.TROUBLE, Event.WELL):
+    for event in (Event.ENDED, Event.NEEDS_PERSON, Event.TROUBLE, Event.RECOVERED):
         told = bytes(mail.message_of(SERVER, OFFICE, some_news(event))) + webhook.body_of(some_news(event))
         assert b"Wilhelmina" not in told
 
@@ -157,7 +157,7 @@ def test_a_mail_server_that_asks_for_a_password_gets_it() -> None:
 
 
 def test_an_address_that_the_server_does_not_know_keeps_nothing_from_the_others(
-    post: Callable[..., Post], mail_server: MailServer
+    post: Callable[..., MessageSettings], mail_server: MailServer
 ) -> None:
     server = post().mail
     assert server is not None
@@ -172,7 +172,7 @@ def test_an_address_that_the_server_does_not_know_keeps_nothing_from_the_others(
 
 
 def test_a_server_that_takes_no_mail_is_told_by_its_number_alone(
-    post: Callable[..., Post], mail_server: MailServer
+    post: Callable[..., MessageSettings], mail_server: MailServer
 ) -> None:
     server = post().mail
     assert server is not None
@@ -185,7 +185,7 @@ def test_a_server_that_takes_no_mail_is_told_by_its_number_alone(
 
 
 def test_a_server_without_starttls_gets_no_mail_in_the_clear(
-    post: Callable[..., Post], mail_server: MailServer
+    post: Callable[..., MessageSettings], mail_server: MailServer
 ) -> None:
     server = post(mail={"security": "starttls"}).mail
     assert server is not None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.builders import a_job_of, a_row, change_lines, lines_of
+from tests.builders import a_job_of, a_row, change_records, records_of
 from tests.conftest import wait_until
 from tests.message_receivers import CERTIFICATE, HANG, SECRET, Hook, MailServer, a_hook
 from worker.ledger import jobs, outbox, schema
@@ -17,7 +17,7 @@ from worker.model import Driver, JobState
 from worker.notifications import delivery, events, sender
 from worker.notifications import http as webhooks
 from worker.notifications.sender import Sender
-from worker.settings import Post
+from worker.settings import MessageSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def end_a_job(ledger: Ledger, state: JobState = JobState.SUCCEEDED, **changes: A
     return a_job_of(ledger, *rows, state=state, driver=Driver.QUEUE, **changes)
 
 
-def sweep(ledger: Ledger, post: Post, *, only_find: bool = False) -> None:
+def sweep(ledger: Ledger, post: MessageSettings, *, only_find: bool = False) -> None:
     """Find what is due, send it, and wait until the senders have come back."""
     with ledger.write() as tx:
         events.put_due(tx, post)
@@ -43,7 +43,7 @@ def sweep(ledger: Ledger, post: Post, *, only_find: bool = False) -> None:
 
 def make_due(ledger: Ledger) -> None:
     """Let the pause, or the lease, of every message be over."""
-    change_lines(ledger, schema.message, not_before=now() - 1)
+    change_records(ledger, schema.message, not_before=now() - 1)
 
 
 def states_of(ledger: Ledger) -> dict[str, tuple[str, int, str]]:
@@ -53,7 +53,7 @@ def states_of(ledger: Ledger) -> dict[str, tuple[str, int, str]]:
 
 
 def test_a_webhook_and_a_mail_are_sent_once(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook, mail_server: MailServer
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
 ) -> None:
     job_id = end_a_job(ledger)
 
@@ -66,7 +66,7 @@ def test_a_webhook_and_a_mail_are_sent_once(
 
 
 def test_a_webhook_is_signed_over_its_time_and_its_bytes(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     end_a_job(ledger, roster="früh.csv")
     sweep(ledger, post())
@@ -81,7 +81,7 @@ def test_a_webhook_is_signed_over_its_time_and_its_bytes(
 
 
 def test_a_hundred_ends_at_once_are_all_told_by_one_sweep(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     ended = [end_a_job(ledger) for _ in range(100)]
     only_hook = replace(post(), receivers={"hook": post().receivers["hook"]})
@@ -98,7 +98,7 @@ def test_a_hundred_ends_at_once_are_all_told_by_one_sweep(
 
 @pytest.mark.parametrize("answer", [500, 503, 404, 301, 307])
 def test_a_receiver_that_refuses_gets_the_same_message_again_later(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook, answer: int
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook, answer: int
 ) -> None:
     hook.answers = [answer]
     end_a_job(ledger)
@@ -116,7 +116,9 @@ def test_a_receiver_that_refuses_gets_the_same_message_again_later(
     assert states_of(ledger)["hook"] == ("sent", 2, "")
 
 
-def test_a_receiver_that_is_gone_is_asked_no_more(ledger: Ledger, post: Callable[..., Post], hook: Hook) -> None:
+def test_a_receiver_that_is_gone_is_asked_no_more(
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
+) -> None:
     hook.answers = [410]
     end_a_job(ledger)
     sweep(ledger, post())
@@ -128,12 +130,12 @@ def test_a_receiver_that_is_gone_is_asked_no_more(ledger: Ledger, post: Callable
 
 
 def test_what_could_not_be_sent_for_a_day_is_given_up(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     hook.answers = [500]
     end_a_job(ledger)
     sweep(ledger, post(), only_find=True)
-    change_lines(ledger, schema.message, at=now() - delivery.GIVE_UP_SECONDS)
+    change_records(ledger, schema.message, at=now() - delivery.GIVE_UP_SECONDS)
 
     sweep(ledger, post())
 
@@ -149,7 +151,7 @@ def test_pauses_grow_to_hours_and_stay_there() -> None:
 
 
 def test_a_receiver_that_hangs_holds_up_nobody_elses_messages(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook, mail_server: MailServer
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
 ) -> None:
     hook.answers = [HANG] * 20
     for _ in range(5):
@@ -185,7 +187,7 @@ def test_a_webhook_goes_to_nobody_but_whom_the_certificate_names(monkeypatch: py
 
 
 def test_what_a_process_had_claimed_when_it_died_is_sent_by_another(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     end_a_job(ledger)
     sweep(ledger, post(), only_find=True)
@@ -202,7 +204,7 @@ def test_what_a_process_had_claimed_when_it_died_is_sent_by_another(
 
 
 def test_what_is_true_no_more_is_passed_over(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook, mail_server: MailServer
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
 ) -> None:
     job_id = end_a_job(ledger, JobState.HELD)
     sweep(ledger, post(), only_find=True)
@@ -216,15 +218,15 @@ def test_what_is_true_no_more_is_passed_over(
 
 
 def test_trouble_that_is_over_before_it_could_be_told_is_passed_over(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     job_id = end_a_job(ledger, JobState.RUNNING)
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, state=JobState.HELD, reason_code="unreachable")
     sweep(ledger, post(), only_find=True)
     with ledger.write() as tx:
-        (trouble,) = outbox.troubles(tx)
-        outbox.end_trouble(tx, trouble)
+        (trouble,) = outbox.open_incidents(tx)
+        outbox.close_incident(tx, trouble)
 
     sweep(ledger, post())
 
@@ -232,12 +234,12 @@ def test_trouble_that_is_over_before_it_could_be_told_is_passed_over(
 
 
 def test_a_receiver_that_was_taken_out_of_the_configuration_is_told_no_more(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     end_a_job(ledger)
     sweep(ledger, post(), only_find=True)
 
-    sweep(ledger, Post())
+    sweep(ledger, MessageSettings())
 
     assert hook.posted == []
     assert states_of(ledger)["hook"] == ("given up", 1, "the receiver is no longer in roster.toml")
@@ -254,7 +256,7 @@ def test_an_address_where_nobody_listens_is_told_without_the_address() -> None:
 
 
 def test_an_error_that_nobody_foresaw_leaves_the_message_to_a_later_sweep(
-    ledger: Ledger, post: Callable[..., Post], hook: Hook
+    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     end_a_job(ledger)
     sweep(ledger, post(), only_find=True)
@@ -266,4 +268,4 @@ def test_an_error_that_nobody_foresaw_leaves_the_message_to_a_later_sweep(
     sender.send_claimed(ledger, replace(claimed, event="unheard.of"), post())
 
     assert hook.posted == []
-    assert lines_of(ledger, schema.message)[0].ended_at is None
+    assert records_of(ledger, schema.message)[0].ended_at is None

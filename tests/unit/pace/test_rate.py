@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from worker.pace.estimator import pace
 from worker.pace.rate import Rate, parse_rate
-from worker.pace.state import Bounds
+from worker.pace.state import Limits
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_rate_is_read_in_the_forms_people_write(text, calls, per_seconds):
 
 
 @pytest.mark.parametrize("text", ["", "20", "20/fortnight", "-1/s", "0/s", "20/0s", "fast", "20/ms", "1e9/s"])
-def test_what_is_no_rate_is_refused(text):
+def test_a_text_that_is_not_a_rate_is_refused(text):
     with pytest.raises(ValueError, match="rate"):
         parse_rate(text)
 
@@ -49,14 +49,14 @@ def test_the_message_on_a_wrong_rate_names_the_forms():
 )
 def test_no_stretch_ever_holds_more_calls_than_the_rate(calls, per_seconds, gaps):
     rate = Rate(calls=calls, per_seconds=per_seconds)
-    state = pace.begin(Bounds(max_in_flight=10_000, rate=rate))
+    state = pace.begin(Limits(max_in_flight=10_000, rate=rate))
     state = _with_room(state)
     sent, now = [], 1_700_000_000.0
     for gap in gaps:
         now += gap
         for _ in range(30):
             state, turn = pace.reserve(state, now)
-            if turn.sent is None:
+            if turn.grant is None:
                 now += turn.seconds + 1e-6
             else:
                 sent.append(now)
@@ -67,13 +67,13 @@ def test_no_stretch_ever_holds_more_calls_than_the_rate(calls, per_seconds, gaps
 
 def test_a_rate_is_used_to_98_percent():
     rate = Rate(calls=20, per_seconds=1)
-    state = _with_room(pace.begin(Bounds(max_in_flight=8, rate=rate)))
+    state = _with_room(pace.begin(Limits(max_in_flight=8, rate=rate)))
     now, sent = 1_700_000_000.0, 0
     while now < 1_700_000_060:
         state, turn = pace.reserve(state, now)
-        if turn.sent is None:
+        if turn.grant is None:
             now += turn.seconds + 0.004
-        sent += turn.sent is not None
+        sent += turn.grant is not None
 
     assert sent >= 0.98 * 20 * 60
 
@@ -85,4 +85,4 @@ def test_calls_and_seconds_must_be_above_zero():
 
 
 def _with_room(state):
-    return replace(state, flow=replace(state.flow, allowed_in_flight=10**9))
+    return replace(state, limiter=replace(state.limiter, allowed_in_flight=10**9))

@@ -10,7 +10,7 @@ import pytest
 from tests.benchmarks import pace_simulation as simulation
 from tests.benchmarks.pace_simulation import AtOnce, Bucket, Case, Log, NoLimit, Window
 from worker.pace.rate import Rate
-from worker.pace.state import Found
+from worker.pace.state import Estimate
 
 WHOLE, FRACTION, NONE = "whole", "fraction", "none"
 UNKNOWN_LIMITS = [
@@ -62,7 +62,7 @@ WHOLE_SECONDS = [
 
 
 @pytest.mark.parametrize("case", WHOLE_SECONDS, ids=lambda case: case.label)
-def test_where_refusals_are_dear_few_are_needed_to_find_the_limit(case):
+def test_where_refusals_are_costly_few_are_needed_to_find_the_limit(case):
     results = [simulation.run(fresh(case, seed=seed)) for seed in range(1, 6)]
 
     # The mean of five dice: one unlucky refusal is 3 % of such a run.
@@ -74,7 +74,7 @@ def test_where_refusals_are_dear_few_are_needed_to_find_the_limit(case):
 
 @pytest.mark.parametrize("retry_after", [WHOLE, FRACTION, NONE])
 @pytest.mark.parametrize("most", [3, 10])
-def test_too_many_at_once_is_told_from_too_fast_when_nobody_says_so(most, retry_after):
+def test_too_many_at_once_is_distinguished_from_too_fast_when_the_lms_does_not_say(most, retry_after):
     limit = AtOnce(most, 0.02, "slow down")
     case = Case(label="", limit=limit, latency=0.02, retry_after=retry_after, seconds=30, max_in_flight=16)
     results = [simulation.run(fresh(case, seed=seed)) for seed in range(1, 6)]
@@ -84,7 +84,7 @@ def test_too_many_at_once_is_told_from_too_fast_when_nobody_says_so(most, retry_
 
 
 @pytest.mark.parametrize("case", UNKNOWN_LIMITS, ids=lambda case: case.label)
-def test_a_limit_that_nobody_knows_is_found_out_and_used(case):
+def test_an_unknown_limit_is_found_and_used(case):
     result = simulation.run(fresh(case))
 
     assert result.used >= 0.85
@@ -95,7 +95,7 @@ def test_a_limit_that_nobody_knows_is_found_out_and_used(case):
 
 @pytest.mark.parametrize("seed", range(2, 6))
 @pytest.mark.parametrize("case", UNKNOWN_LIMITS, ids=lambda case: case.label)
-def test_with_other_dice_it_is_nearly_as_good_and_a_named_time_is_always_kept(case, seed):
+def test_with_another_seed_it_is_nearly_as_good_and_a_named_time_is_always_kept(case, seed):
     result = simulation.run(fresh(case, seed=seed))
 
     assert result.used >= 0.75
@@ -110,7 +110,7 @@ def test_without_a_limit_the_pace_hardly_hinders(latency, loss):
     assert result.used >= 1 - loss
 
 
-def test_a_level_held_too_low_is_left_upwards_without_flying_past_the_limit():
+def test_a_level_held_too_low_is_raised_without_overshooting_the_limit():
     result = simulation.run(Case(label="", limit=Window(20, 1), latency=0.1, calls=2000))
 
     assert result.used >= 0.85
@@ -127,8 +127,8 @@ def test_a_known_rate_is_used_to_98_percent_without_a_refusal():
     assert result.accepted >= 0.98 * 20 * 60
 
 
-def test_what_is_remembered_spares_the_second_run_the_search():
-    remembered = Found(rate=19.5, ceiling=19.5, sure=True, calls_per_slot=0.0, probe_at=simulation.START + 20)
+def test_a_remembered_rate_spares_the_second_run_the_search():
+    remembered = Estimate(rate=19.5, ceiling=19.5, sure=True, calls_per_slot=0.0, probe_at=simulation.START + 20)
     limit = Bucket(20, 5)
     result = simulation.run(Case(label="", limit=limit, latency=0.1, calls=300, found=remembered))
 

@@ -5,19 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from worker.intake.problems import ProblemCode
-from worker.model import DONE, JobState, RowStatus
+from worker.model import JobState, RowStatus
 from worker.reports.codes import CODES, explain
-from worker.reports.labels import NOT_DONE_IN_FAILED, STATE_MEANS, STATUS_MEANS, next_steps
-from worker.reports.workbook_format import FILLS
-
-
-def test_every_status_and_state_is_explained():
-    assert set(STATUS_MEANS) == set(FILLS) == set(RowStatus)
-    assert set(STATE_MEANS) == set(JobState)
-
-
-def test_a_row_that_repeats_another_is_not_to_be_dropped_again():
-    assert set(RowStatus) - NOT_DONE_IN_FAILED == DONE | {RowStatus.SKIPPED}
+from worker.reports.labels import next_steps
 
 
 @pytest.mark.parametrize("code", ProblemCode)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 from openpyxl.utils.escape import unescape
 
-from worker.intake.text import guard, unguard
+from worker.intake.text import escape_formula, unescape_formula
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
 from worker.reports.write import write_reports
@@ -63,8 +63,8 @@ def test_cells_of_a_csv_come_back_as_they_stood(cells):
         _, line = list(csv.reader(file, strict=True))
 
     # A cell that already had the guard keeps the one it had; its value is the same before and after.
-    assert line[: len(cells)] == [guard(cell) for cell in cells]
-    assert [unguard(cell) for cell in line[: len(cells)]] == [unguard(cell) for cell in cells]
+    assert line[: len(cells)] == [escape_formula(cell) for cell in cells]
+    assert [unescape_formula(cell) for cell in line[: len(cells)]] == [unescape_formula(cell) for cell in cells]
 
 
 @settings(max_examples=40, deadline=None)

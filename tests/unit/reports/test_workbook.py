@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from worker import errors
-from worker.model import DONE, JobState, RowStatus
+from worker.model import JobState, RowStatus
+from worker.reports.labels import STATUS_INFO
 from worker.reports.lines import OUR_COLUMNS
-from worker.reports.workbook_format import AT_FAULT, FILLS, checked, fitting
+from worker.reports.workbook_format import AT_FAULT, checked, fitting
 
 
 def fill(cell):
@@ -64,8 +65,8 @@ def test_each_status_has_its_fill_and_its_word(written, a_line, status):
     row = written(a_line("a", "b", status=status)).book()["Results"][2]
 
     assert row[3].value == status
-    assert fill(row[3]) == FILLS[status]
-    assert fill(row[0]) == (None if status in DONE else FILLS[status])
+    assert fill(row[3]) == STATUS_INFO[status].fill
+    assert fill(row[0]) == (None if status.is_done else STATUS_INFO[status].fill)
 
 
 def test_the_cells_at_fault_stand_out_even_when_empty(written, a_line):

@@ -1,4 +1,4 @@
-"""What one process of a worker keeps between tasks."""
+"""What a worker process keeps between tasks."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from worker.bootstrap import Services
-from worker.runtime.multiplexer import MOST
-from worker.runtime.process import Workplace
+from worker.runtime.multiplexer import MAX_SIDE_JOBS
+from worker.runtime.process import WorkerProcess
 from worker.settings import Settings
 
 if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
 
 
-def test_as_many_rosters_as_a_process_reads_may_stand_back_and_looks_go_on(ledger: Ledger) -> None:
-    go_on = Event()
+def test_all_imports_of_a_process_may_wait_and_queries_still_run(ledger: Ledger) -> None:
+    may_continue = Event()
 
-    async def look_beside_readings() -> int:
-        readings = [asyncio.create_task(asyncio.to_thread(go_on.wait, 20)) for _ in range(MOST + 1)]
+    async def query_next_to_imports() -> int:
+        imports = [asyncio.create_task(asyncio.to_thread(may_continue.wait, 20)) for _ in range(MAX_SIDE_JOBS + 1)]
         await asyncio.sleep(0)
         try:
-            return await asyncio.wait_for(ledger.look(lambda _tx: 7), 10)
+            return await asyncio.wait_for(ledger.query(lambda _tx: 7), 10)
         finally:
-            go_on.set()
-            await asyncio.gather(*readings)
+            may_continue.set()
+            await asyncio.gather(*imports)
 
-    services = Services(settings=Settings(), ledger=ledger, owner="here/1/1.0")
-    with closing(Workplace(services)) as workplace:
-        assert workplace.run(look_beside_readings()) == 7
+    services = Services(settings=Settings(), ledger=ledger, owner="host/1/1.0")
+    with closing(WorkerProcess(services)) as process:
+        assert process.run(query_next_to_imports()) == 7

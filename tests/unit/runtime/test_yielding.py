@@ -1,4 +1,4 @@
-"""Reading a long roster in stands back for short jobs at work, and not for ever."""
+"""A long import yields to short running jobs, for a bounded time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders import a_candidate, a_job, a_job_of, a_row, change_lines
-from worker.intake.importing import read_in
+from tests.builders import a_candidate, a_job, a_job_of, a_row, change_records
+from worker.intake import storage
+from worker.intake.importing import import_roster
 from worker.ledger import jobs, queue, schema
 from worker.ledger.database import now
-from worker.ledger.importing import PIECE_ROWS
+from worker.ledger.importing import CHUNK_ROWS
 from worker.ledger.leases import owner_name
 from worker.model import Driver, JobState, RowRules, RowStatus
-from worker.runtime.yielding import AT_ONCE, Courtesy
+from worker.runtime.yielding import MAX_WRITERS, YieldBudget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,68 +27,70 @@ if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
 
 
-def a_job_at_work(ledger: Ledger, rows: int = 3, **changes: object) -> int:
+def a_running_job(ledger: Ledger, rows: int = 3, **changes: object) -> int:
     roster = (a_row(number, a_candidate(email=f"p{number}@example.com")) for number in range(2, rows + 2))
     return a_job_of(ledger, *roster, **{"driver": Driver.QUEUE, **changes})
 
 
-def a_roster_to_read(ledger: Ledger, folder: Path, rows: int) -> Job:
+def an_import_of(ledger: Ledger, folder: Path, rows: int) -> Job:
     kept = folder / "kept.csv"
-    kept.write_bytes(b"x" * rows * queue.BYTES_PER_ROW)
+    kept.write_bytes(b"x" * rows * storage.BYTES_PER_ROW)
     with ledger.write() as tx:
-        job_id = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE, kept_at=str(kept))
+        job_id = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE, stored_path=str(kept))
         job = jobs.find_job(tx, job_id)
     assert job is not None
     return job
 
 
-def test_a_long_roster_waits_for_a_short_job_and_goes_on_when_that_is_done(ledger: Ledger, tmp_path: Path) -> None:
-    a_job_at_work(ledger)
-    courtesy = Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, 20_000))
-    reading = Thread(target=courtesy.stand_back)
-    reading.start()
-    reading.join(0.5)
-    waited = reading.is_alive()
+def test_a_long_import_waits_for_a_short_job_and_continues_when_that_is_done(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    a_running_job(ledger)
+    budget = YieldBudget.of(ledger, an_import_of(ledger, tmp_path, 20_000))
+    importing = Thread(target=budget.yield_to_short_jobs)
+    importing.start()
+    importing.join(0.5)
+    waited = importing.is_alive()
 
-    change_lines(ledger, schema.row, status=RowStatus.REGISTERED)
-    reading.join(10)
+    change_records(ledger, schema.row, status=RowStatus.REGISTERED)
+    importing.join(10)
 
     assert waited
-    assert not reading.is_alive()
+    assert not importing.is_alive()
 
 
 @pytest.mark.parametrize(("rows", "seconds"), [(100, 0), (300, 3), (1_000, 10), (20_000, 20)])
-def test_the_longer_a_roster_the_longer_it_waits_for_short_ones(
+def test_the_longer_a_roster_the_longer_its_import_waits_for_short_jobs(
     ledger: Ledger, tmp_path: Path, rows: int, seconds: float
 ) -> None:
-    assert Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, rows)).seconds_left == pytest.approx(seconds)
+    assert YieldBudget.of(ledger, an_import_of(ledger, tmp_path, rows)).seconds_left == pytest.approx(seconds)
 
 
-def test_a_roster_of_a_few_hundred_waits_for_nobody_but_much_shorter_ones(ledger: Ledger, tmp_path: Path) -> None:
-    a_job_at_work(ledger, rows=120)
+def test_an_import_of_a_few_hundred_rows_waits_only_for_much_shorter_jobs(ledger: Ledger, tmp_path: Path) -> None:
+    a_running_job(ledger, rows=120)
     began = time.monotonic()
 
-    Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, 400)).stand_back()
-    beside_a_like_one = time.monotonic() - began
-    Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, 500)).stand_back()
+    YieldBudget.of(ledger, an_import_of(ledger, tmp_path, 400)).yield_to_short_jobs()
+    next_to_a_similar_one = time.monotonic() - began
+    YieldBudget.of(ledger, an_import_of(ledger, tmp_path, 500)).yield_to_short_jobs()
 
-    assert beside_a_like_one < 2
+    assert next_to_a_similar_one < 2
     assert time.monotonic() - began >= 5
 
 
-def test_its_patience_is_for_all_its_pieces_together(ledger: Ledger, tmp_path: Path) -> None:
-    a_job_at_work(ledger)
-    courtesy = Courtesy(ledger, a_roster_to_read(ledger, tmp_path, 20_000).id, short=3, seconds_left=0.4)
+def test_the_budget_is_for_all_chunks_together(ledger: Ledger, tmp_path: Path) -> None:
+    a_running_job(ledger)
+    budget = YieldBudget(ledger, an_import_of(ledger, tmp_path, 20_000).id, short_rows=3, seconds_left=0.4)
     began = time.monotonic()
 
     for _ in range(40):
-        courtesy.stand_back()
+        budget.yield_to_short_jobs()
 
     assert 0.4 <= time.monotonic() - began < 40 * 0.4 / 2
 
 
 @pytest.mark.parametrize(
-    ("changes", "stands_back"),
+    ("changes", "yields"),
     [
         ({}, True),
         ({"rows": 201}, False),
@@ -97,74 +100,74 @@ def test_its_patience_is_for_all_its_pieces_together(ledger: Ledger, tmp_path: P
     ],
     ids=["few rows left", "many rows left", "paused", "waiting", "another process's"],
 )
-def test_for_whom_a_reading_stands_back(ledger: Ledger, changes: dict[str, object], *, stands_back: bool) -> None:
-    a_job_at_work(ledger, **changes)  # type: ignore[arg-type]
+def test_to_which_jobs_an_import_yields(ledger: Ledger, changes: dict[str, object], *, yields: bool) -> None:
+    a_running_job(ledger, **changes)  # type: ignore[arg-type]
     with ledger.write() as tx:
         mine = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE)
 
-        assert queue.short_at_work(tx, mine) is stands_back
+        assert queue.short_job_is_running(tx, mine, storage.estimate_rows) is yields
 
 
-def test_a_short_roster_that_is_being_read_in_comes_first_too(ledger: Ledger, tmp_path: Path) -> None:
-    short = a_roster_to_read(ledger, tmp_path, 20)
+def test_an_import_yields_to_the_import_of_a_short_roster(ledger: Ledger, tmp_path: Path) -> None:
+    short = an_import_of(ledger, tmp_path, 20)
     with ledger.write() as tx:
         mine = a_job(tx, JobState.VALIDATING, driver=Driver.QUEUE)
-        just_come = queue.short_at_work(tx, mine)
+        new = queue.short_job_is_running(tx, mine, storage.estimate_rows)
         jobs.change_job(tx, short.id, created_at=now() - 60)
-        nobody_comes = queue.short_at_work(tx, mine)
-        jobs.take_job(tx, short.id, owner_name())
+        unclaimed = queue.short_job_is_running(tx, mine, storage.estimate_rows)
+        jobs.claim_job(tx, short.id, owner_name())
 
-        assert just_come
-        assert not nobody_comes
-        assert queue.short_at_work(tx, mine)
-        assert not queue.short_at_work(tx, short.id)
+        assert new
+        assert not unclaimed
+        assert queue.short_job_is_running(tx, mine, storage.estimate_rows)
+        assert not queue.short_job_is_running(tx, short.id, storage.estimate_rows)
 
 
-def turns_to_read(ledger: Ledger, folder: Path, rows: int) -> int:
-    kept, turns, me = folder / f"{rows}.csv", [], owner_name()
+def chunk_slots_of(ledger: Ledger, folder: Path, rows: int) -> int:
+    kept, slots, me = folder / f"{rows}.csv", [], owner_name()
     people = [f"p{number}@example.com,Ana,A,58" for number in range(rows)]
     kept.write_text("\n".join(["email,first_name,last_name,course_id", *people]))
     with ledger.write() as tx:
-        job_id = a_job(tx, JobState.UPLOADED, driver=Driver.QUEUE, kept_at=str(kept))
-        jobs.take_job(tx, job_id, me)
+        job_id = a_job(tx, JobState.UPLOADED, driver=Driver.QUEUE, stored_path=str(kept))
+        jobs.claim_job(tx, job_id, me)
 
     @contextmanager
-    def turn() -> Iterator[None]:
-        turns.append(rows)
+    def slot() -> Iterator[None]:
+        slots.append(rows)
         yield
 
-    read_in(ledger, job_id, RowRules(), owner=me, turn=turn)
-    return len(turns)
+    import_roster(ledger, job_id, RowRules(), owner=me, chunk_context=slot)
+    return len(slots)
 
 
-def test_each_piece_of_a_roster_is_written_in_a_turn_of_its_own(ledger: Ledger, tmp_path: Path) -> None:
-    short = turns_to_read(ledger, tmp_path, 10)
+def test_each_chunk_of_a_roster_is_written_in_a_slot_of_its_own(ledger: Ledger, tmp_path: Path) -> None:
+    short = chunk_slots_of(ledger, tmp_path, 10)
 
-    assert turns_to_read(ledger, tmp_path, 2 * PIECE_ROWS + 10) == short + 2
+    assert chunk_slots_of(ledger, tmp_path, 2 * CHUNK_ROWS + 10) == short + 2
 
 
-def test_a_few_rosters_are_written_at_once_and_the_others_hold_no_line_to_the_database(
+def test_a_few_chunks_are_written_at_once_and_the_others_hold_no_database_connection(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     writing, most, gate = [], [], Event()
-    courtesies = [Courtesy.of(ledger, a_roster_to_read(ledger, tmp_path, 10)) for _ in range(6)]
+    budgets = [YieldBudget.of(ledger, an_import_of(ledger, tmp_path, 10)) for _ in range(6)]
 
-    def write(courtesy: Courtesy) -> None:
-        with courtesy.turn():
-            writing.append(courtesy)
+    def write(budget: YieldBudget) -> None:
+        with budget.chunk_slot():
+            writing.append(budget)
             most.append(len(writing))
             gate.wait(5)
-            writing.remove(courtesy)
+            writing.remove(budget)
 
-    readings = [Thread(target=write, args=(courtesy,)) for courtesy in courtesies]
-    for reading in readings:
-        reading.start()
+    imports = [Thread(target=write, args=(budget,)) for budget in budgets]
+    for importing in imports:
+        importing.start()
     time.sleep(0.3)
     at_once = len(writing)
     gate.set()
-    for reading in readings:
-        reading.join(10)
+    for importing in imports:
+        importing.join(10)
 
-    assert at_once == AT_ONCE
-    assert max(most) == AT_ONCE
-    assert len(most) == len(courtesies)
+    assert at_once == MAX_WRITERS
+    assert max(most) == MAX_WRITERS
+    assert len(most) == len(budgets)

@@ -1,4 +1,4 @@
-"""A due run opens one job, whoever looks and whoever dies; a run that cannot be says why."""
+"""A due run opens one job, with concurrent and crashing sweeps; a run that fails records why."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.builders import ELSEWHERE, change_lines, lines_of
+from tests.builders import ELSEWHERE, change_records, records_of
 from worker.errors import StaleClaim
-from worker.intake.accept import Options
+from worker.intake.options import Options
 from worker.ledger import jobs, schedules, schema
 from worker.ledger.database import now
 from worker.model import JobState
@@ -52,8 +52,12 @@ def look_twice(services: Services) -> None:
     """Look, let the file settle, look again."""
     run_due(services)
     found = the(services)
-    if found.look is not None:
-        change_lines(services.ledger, schema.schedule, look={**found.look, "at": now() - SETTLE_SECONDS - 1})
+    if found.last_seen_file is not None:
+        change_records(
+            services.ledger,
+            schema.schedule,
+            last_seen_file={**found.last_seen_file, "at": now() - SETTLE_SECONDS - 1},
+        )
     run_due(services)
 
 
@@ -70,7 +74,7 @@ def test_a_due_run_opens_a_job_and_the_next_one_is_due_later(services: Services,
     look_twice(services)
     look_twice(services)
 
-    (job,) = lines_of(services.ledger, schema.job)
+    (job,) = records_of(services.ledger, schema.job)
     assert (job.origin, job.driver, job.state, job.roster) == ("schedule:nightly", "queue", "uploaded", "hr.csv")
     assert the(services).next_at > now()
     assert (the(services).last_job_id, the(services).last_error) == (job.id, "")
@@ -82,26 +86,30 @@ def test_a_file_that_still_grows_is_waited_for(services: Services, roster: Path)
     roster.write_text(ROSTER * 2)
     run_due(services)
     run_due(services)
-    assert lines_of(services.ledger, schema.job) == []
+    assert records_of(services.ledger, schema.job) == []
 
     look_twice(services)
 
-    assert len(lines_of(services.ledger, schema.job)) == 1
+    assert len(records_of(services.ledger, schema.job)) == 1
 
 
-def test_a_file_that_never_stops_growing_is_given_up(services: Services, roster: Path) -> None:
+def test_a_run_fails_when_its_file_never_stops_growing(services: Services, roster: Path) -> None:
     a_schedule(services, roster)
     run_due(services)
-    change_lines(services.ledger, schema.schedule, look={**(the(services).look or {}), "first": now() - 3600})
+    change_records(
+        services.ledger,
+        schema.schedule,
+        last_seen_file={**(the(services).last_seen_file or {}), "first": now() - 3600},
+    )
     roster.write_text(ROSTER * 2)
 
     run_due(services)
 
-    assert "went on growing" in the(services).last_error
+    assert "was still growing after 10 minutes" in the(services).last_error
     assert the(services).next_at > now()
 
 
-def test_of_two_that_run_a_schedule_one_opens_the_job(services: Services, roster: Path) -> None:
+def test_one_of_two_processes_that_run_a_schedule_opens_the_job(services: Services, roster: Path) -> None:
     run = a_schedule(services, roster)
 
     due._open_job(services, run)
@@ -111,7 +119,7 @@ def test_of_two_that_run_a_schedule_one_opens_the_job(services: Services, roster
     with pytest.raises(StaleClaim):
         due._open_job(services, run)
 
-    assert len(lines_of(services.ledger, schema.job)) == 1
+    assert len(records_of(services.ledger, schema.job)) == 1
 
 
 def test_a_run_that_another_process_fetches_is_left_to_it_and_taken_over_when_it_dies(
@@ -122,11 +130,11 @@ def test_a_run_that_another_process_fetches_is_left_to_it_and_taken_over_when_it
         assert schedules.claim(tx, run, ELSEWHERE)
 
     look_twice(services)
-    assert lines_of(services.ledger, schema.job) == []
-    change_lines(services.ledger, schema.schedule, lease_until=now() - 1)
+    assert records_of(services.ledger, schema.job) == []
+    change_records(services.ledger, schema.schedule, lease_until=now() - 1)
     look_twice(services)
 
-    assert len(lines_of(services.ledger, schema.job)) == 1
+    assert len(records_of(services.ledger, schema.job)) == 1
 
 
 @pytest.mark.parametrize(("missed", "count"), [("once", 1), ("skip", 0)])
@@ -138,7 +146,7 @@ def test_a_run_that_was_missed_is_caught_up_once_or_skipped(
     for _ in range(3):
         look_twice(services)
 
-    assert len(lines_of(services.ledger, schema.job)) == count
+    assert len(records_of(services.ledger, schema.job)) == count
     assert the(services).next_at > now()
     assert ("missed" in the(services).last_error) == (missed == "skip")
 
@@ -148,19 +156,19 @@ def test_a_run_that_is_a_little_late_was_not_missed(services: Services, roster: 
 
     look_twice(services)
 
-    assert len(lines_of(services.ledger, schema.job)) == 1
+    assert len(records_of(services.ledger, schema.job)) == 1
 
 
 @pytest.mark.parametrize(
     ("source", "changes", "said"),
     [
-        ("nowhere.csv", {}, "is not there"),
-        ("folder:nowhere", {}, "is not there"),
+        ("nowhere.csv", {}, "does not exist"),
+        ("folder:nowhere", {}, "does not exist"),
         ("sftp://user:secret@host/x.csv", {}, "paramiko"),
         ("hr.csv", {"connection": "west"}, "no connection 'west'"),
     ],
 )
-def test_a_run_that_cannot_be_says_why_and_the_next_one_is_due(
+def test_a_run_that_fails_records_why_and_the_next_one_is_due(
     services: Services, roster: Path, source: str, changes: dict[str, Any], said: str
 ) -> None:
     a_schedule(services, roster if source == "hr.csv" else source, **changes)
@@ -170,7 +178,7 @@ def test_a_run_that_cannot_be_says_why_and_the_next_one_is_due(
     assert said in the(services).last_error
     assert "secret" not in the(services).last_error
     assert the(services).next_at > now()
-    assert lines_of(services.ledger, schema.job) == []
+    assert records_of(services.ledger, schema.job) == []
 
 
 def test_one_schedule_that_fails_stops_no_other_one(services: Services, roster: Path) -> None:
@@ -184,7 +192,7 @@ def test_one_schedule_that_fails_stops_no_other_one(services: Services, roster: 
     with services.ledger.read() as tx:
         hourly = schedules.find(tx, "hourly")
     assert hourly is not None
-    assert hourly.look is not None
+    assert hourly.last_seen_file is not None
 
 
 def the_named(services: Services, name: str) -> Schedule:
@@ -199,7 +207,7 @@ def test_the_newest_file_of_a_folder_stays_where_it_is(services: Services, roste
 
     look_twice(services)
 
-    assert lines_of(services.ledger, schema.job)[0].roster == "hr.csv"
+    assert records_of(services.ledger, schema.job)[0].roster == "hr.csv"
     assert roster.exists()
 
 
@@ -208,13 +216,13 @@ def test_a_roster_whose_job_waits_for_a_person_opens_no_other_one_and_says_so(
 ) -> None:
     a_schedule(services, roster)
     look_twice(services)
-    (job,) = lines_of(services.ledger, schema.job)
+    (job,) = records_of(services.ledger, schema.job)
     with services.ledger.write() as tx:
         jobs.change_job(tx, job.id, state=JobState.HELD, reason="refused", report_dir="elsewhere")
-    change_lines(services.ledger, schema.schedule, next_at=now() - 1)
+    change_records(services.ledger, schema.schedule, next_at=now() - 1)
 
     look_twice(services)
 
     assert f"`roster resume {job.id}`" in the(services).last_error
-    (job,) = lines_of(services.ledger, schema.job)
+    (job,) = records_of(services.ledger, schema.job)
     assert job.report_dir == "elsewhere"

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import a_job_of, a_row, lines_of
+from tests.builders import a_job_of, a_row, records_of
 from tests.unit.schedules.test_due import ROSTER, a_schedule
 from worker.ledger import schema
 from worker.ledger.database import now
 from worker.model import JobState
-from worker.schedules.forecast import Span, clashes, look_ahead, open_spans
+from worker.schedules.forecast import Span, find_overlaps, forecast_runs, job_spans
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,31 +28,33 @@ SPANS = st.lists(
 )
 
 
-def test_the_next_runs_and_their_cost_are_told_and_nothing_is_kept(services: Services, tmp_path: Path) -> None:
+def test_the_next_runs_and_their_cost_are_forecast_and_nothing_is_stored(
+    services: Services, tmp_path: Path
+) -> None:
     roster = tmp_path / "hr.csv"
     roster.write_text(ROSTER + "ben@example.org,Ben,Ó,58\n")
     schedule = a_schedule(services, roster, next_at=now() + 60)
 
-    (ahead,) = look_ahead(services, [schedule], 3)
+    (ahead,) = forecast_runs(services, [schedule], 3)
 
     assert (ahead.cost.rows, ahead.cost.most, ahead.cost.seconds) == (2, 3, 0.3)
     assert len(ahead.times) == 3
     assert ahead.times[0] == schedule.next_at
-    assert lines_of(services.ledger, schema.job) == []
-    assert lines_of(services.ledger, schema.candidate) == []
+    assert records_of(services.ledger, schema.job) == []
+    assert records_of(services.ledger, schema.candidate) == []
 
 
-def test_without_a_known_pace_calls_are_told_and_no_time(services: Services, tmp_path: Path) -> None:
+def test_without_a_measured_pace_there_are_calls_but_no_time(services: Services, tmp_path: Path) -> None:
     (tmp_path / "hr.csv").write_text(ROSTER)
-    (ahead,) = look_ahead(services, [a_schedule(services, tmp_path / "hr.csv", connection="south")], 1)
+    (ahead,) = forecast_runs(services, [a_schedule(services, tmp_path / "hr.csv", connection="south")], 1)
 
     assert (ahead.cost.most, ahead.cost.seconds) == (2, None)
 
 
-def test_what_cannot_be_read_now_is_told_and_its_times_too(services: Services) -> None:
-    (ahead,) = look_ahead(services, [a_schedule(services, "nowhere.csv")], 2)
+def test_a_source_that_cannot_be_read_has_a_reason_and_times(services: Services) -> None:
+    (ahead,) = forecast_runs(services, [a_schedule(services, "nowhere.csv")], 2)
 
-    assert "is not there" in ahead.cost.unknown
+    assert "does not exist" in ahead.cost.unknown_reason
     assert len(ahead.times) == 2
 
 
@@ -60,7 +62,7 @@ def test_open_jobs_use_their_connection_until_they_will_have_ended(services: Ser
     a_job_of(services.ledger, *(a_row(number) for number in range(2, 22)), state=JobState.RUNNING)
     a_job_of(services.ledger, a_row(2), state=JobState.SUCCEEDED)
 
-    (span,) = open_spans(services)
+    (span,) = job_spans(services)
 
     assert span.connection == "north"
     assert span.end > span.start
@@ -70,18 +72,18 @@ def test_jobs_for_later_begin_then(services: Services) -> None:
     later = now() + 500
     a_job_of(services.ledger, a_row(2), state=JobState.SCHEDULED, not_before=later)
 
-    assert [span.start for span in open_spans(services)] == [later]
+    assert [span.start for span in job_spans(services)] == [later]
 
 
 @given(SPANS)
-def test_two_clash_when_a_moment_of_one_connection_is_in_both(spans: list[Span]) -> None:
+def test_two_runs_overlap_when_a_moment_of_one_connection_is_in_both(spans: list[Span]) -> None:
     wanted = 0
     for number, one in enumerate(spans):
         for other in spans[:number]:
             common = max(one.start, other.start) <= min(one.end, other.end)
             wanted += one.connection == other.connection and common
 
-    found = clashes(spans)
+    found = find_overlaps(spans)
 
     assert len(found) == wanted
     assert all(first.start <= second.start <= first.end for first, second in found)

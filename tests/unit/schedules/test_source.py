@@ -12,7 +12,7 @@ from worker.errors import UsageError
 from worker.intake.storage import redacted
 from worker.reports.kinds import MESSAGE, ReportKind
 from worker.schedules import source
-from worker.schedules.source import Kind, parse
+from worker.schedules.source import SourceKind, parse_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,28 +55,28 @@ def host() -> Iterator[str]:
 
 
 def test_a_source_is_a_file_a_folder_or_an_address(tmp_path: Path) -> None:
-    assert parse(str(tmp_path / "a.csv")).kind is Kind.FILE
-    assert parse(str(tmp_path)).written == f"folder:{tmp_path}"
-    assert parse(f"folder:{tmp_path}/x") == parse("folder:inbox", {"inbox": f"{tmp_path}/x"})
-    assert parse(f"file://{tmp_path}/a%20b.csv").place == f"{tmp_path}/a b.csv"
-    assert parse("s3://bucket/x.csv").kind is Kind.ADDRESS
-    assert parse(parse(f"folder:{tmp_path}").written).kind is Kind.FOLDER
+    assert parse_source(str(tmp_path / "a.csv")).kind is SourceKind.FILE
+    assert parse_source(str(tmp_path)).stored_text == f"folder:{tmp_path}"
+    assert parse_source(f"folder:{tmp_path}/x") == parse_source("folder:inbox", {"inbox": f"{tmp_path}/x"})
+    assert parse_source(f"file://{tmp_path}/a%20b.csv").location == f"{tmp_path}/a b.csv"
+    assert parse_source("s3://bucket/x.csv").kind is SourceKind.ADDRESS
+    assert parse_source(parse_source(f"folder:{tmp_path}").stored_text).kind is SourceKind.FOLDER
 
 
 @pytest.mark.parametrize(
     "text",
     ["http://example.com/x", "ftp://host/x", "simplecache::https://h/x", "https:///x", "memory://x", "folder:"],
 )
-def test_what_is_no_source_is_refused(text: str) -> None:
+def test_a_wrong_source_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
-        parse(text)
+        parse_source(text)
 
 
-def test_nobody_sees_the_password_of_an_address() -> None:
+def test_the_password_of_an_address_is_never_shown() -> None:
     shown = redacted("sftp://user:secret@host:2222/a/b.csv?sig=secret#secret")
 
     assert shown == "sftp://***@host:2222/a/b.csv?***"
-    assert "secret" not in parse("https://h/x?token=secret").shown
+    assert "secret" not in parse_source("https://h/x?token=secret").display_text
 
 
 def test_the_newest_roster_of_a_folder_is_taken_and_no_report(tmp_path: Path) -> None:
@@ -85,23 +85,23 @@ def test_the_newest_roster_of_a_folder_is_taken_and_no_report(tmp_path: Path) ->
         (tmp_path / name).write_text("email\n")
         os.utime(tmp_path / name, (1000 + at, 1000 + at))
 
-    found = source.glimpse(parse(f"folder:{tmp_path}"))
+    found = source.find_file(parse_source(f"folder:{tmp_path}"))
 
     assert found is not None
     assert found.name == "new.csv"
 
 
-def test_what_is_not_there_is_said_plainly(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not there"):
-        source.glimpse(parse(str(tmp_path / "x.csv")))
-    with pytest.raises(UsageError, match="is not there"):
-        source.glimpse(parse(f"folder:{tmp_path}/x"))
+def test_a_source_that_does_not_exist_is_reported_plainly(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        source.find_file(parse_source(str(tmp_path / "x.csv")))
+    with pytest.raises(UsageError, match="does not exist"):
+        source.find_file(parse_source(f"folder:{tmp_path}/x"))
     with pytest.raises(UsageError, match="no roster in"):
-        source.glimpse(parse(str(tmp_path)))
+        source.find_file(parse_source(str(tmp_path)))
 
 
 def fetched(address: str, files: Path) -> str:
-    with source.at_hand(parse(address), files) as roster:
+    with source.local_copy(parse_source(address), files) as roster:
         return f"{roster.name}: {roster.path.read_text()}"
 
 
@@ -112,9 +112,9 @@ def test_an_address_is_fetched_for_as_long_as_it_is_needed(host: str, tmp_path: 
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("gone.csv", "is not there"), ("forbidden.csv", "answered 403"), ("large.csv", "larger than 100 MB")],
+    [("gone.csv", "does not exist"), ("forbidden.csv", "answered 403"), ("large.csv", "larger than 100 MB")],
 )
-def test_what_cannot_be_fetched_is_said_without_the_secret(host: str, tmp_path: Path, path: str, said: str) -> None:
+def test_a_failed_fetch_is_reported_without_the_secret(host: str, tmp_path: Path, path: str, said: str) -> None:
     with pytest.raises(UsageError) as raised:
         fetched(f"{host}/{path}?token=secret", tmp_path)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import SettingsError
-from worker.folders.watch import options_of
+from worker.folders.watch import options_of_folder
 from worker.settings import load
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_its_options_are_those_of_a_roster(config: Path) -> None:
     text = '[folders.a]\npath = "/x"\ncourse = 58\nset = {behavior = 1}\nmap = {"Staff no" = "external_id"}\n'
     (folder,) = load(written(config, f"{text}again = true\n")).watched
 
-    options = options_of(folder)
+    options = options_of_folder(folder)
 
     assert (options.course, options.set_values, options.mapping) == (
         "58",
@@ -63,7 +63,7 @@ def test_the_environment_wins(config: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ),
         ("[folders.a]\nstrict = true", "folders.a.path is missing"),
         ('[folders.a]\npath = "x"\nsettle_seconds = -1', "folders.a.settle_seconds"),
-        ('[folders.a]\npath = "x"\n[folders.b]\npath = "./x/"', "folders.a and folders.b are one folder"),
+        ('[folders.a]\npath = "x"\n[folders.b]\npath = "./x/"', "folders.a and folders.b are the same folder"),
         ('[folders.a]\npath = "x"\nname = "b"', "unknown key folders.a.name"),
         ("[folders.a]\npath = 7", "folders.a.path"),
         ('folders = "x"', "folders"),

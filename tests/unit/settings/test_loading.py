@@ -60,7 +60,7 @@ def connection_of(read: Settings, name: str | None = None) -> Connection:
 
 
 def said(config: Path, name: str | None = None) -> str:
-    """Return what a person reads of a configuration that must be mended."""
+    """Return the message for a configuration with an error."""
     with pytest.raises(SettingsError) as raised:
         connection_of(load(config), name)
     return str(raised.value)
@@ -241,7 +241,7 @@ def test_a_secret_in_the_environment_is_taken_to_the_letter(
     assert connection_of(load(config), "kmi").api_secret.get_secret_value() == secret  # type: ignore[attr-defined]
 
 
-def test_a_whole_connection_may_stand_in_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_connection_may_be_in_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in {"SYSTEM": "kmi", "BASE_URL": "https://x.org", "API_KEY": "k", "API_SECRET": "s"}.items():
         monkeypatch.setenv(f"ROSTER_CONNECTIONS__KMI__{key}", value)
 
@@ -547,7 +547,7 @@ def test_settings_are_frozen(config: Path) -> None:
 
 def test_secrets_are_secret_in_every_connector() -> None:
     for system in lms.systems():
-        model = lms.load(system).Settings
+        model = lms.load_connector(system).Settings
         secret = [name for name, field in model.model_fields.items() if field.annotation is SecretStr]
         assert secret, system
         for name in secret:

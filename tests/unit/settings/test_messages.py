@@ -8,36 +8,45 @@ from typing import Any
 import pytest
 
 from worker.errors import SettingsError
-from worker.settings import Email, Event, Post, Settings, Webhook, literal_secrets, load, read_post
+from worker.settings import (
+    Email,
+    Event,
+    MessageSettings,
+    Settings,
+    Webhook,
+    literal_secrets,
+    load,
+    read_message_settings,
+)
 
 HOOK = {"kind": "webhook", "url": "https://example.com/hooks/1", "secret": "s3"}
 OFFICE = {"kind": "email", "to": ["office@example.com"]}
 MAIL = {"host": "mail.example.com", "from": "roster@example.com"}
 
 
-def read(*, mail: dict[str, Any] | None = None, **receivers: dict[str, Any]) -> Post:
-    return read_post(Settings(messages=receivers, mail=mail or {}, connections={"north": {}}))
+def read(*, mail: dict[str, Any] | None = None, **receivers: dict[str, Any]) -> MessageSettings:
+    return read_message_settings(Settings(messages=receivers, mail=mail or {}, connections={"north": {}}))
 
 
 def said(**tables: Any) -> str:
-    """Return what a person reads of tables that must be mended."""
+    """Return the message for tables with an error."""
     with pytest.raises(SettingsError) as raised:
         read(**tables)
     return str(raised.value)
 
 
-def test_without_a_table_nobody_is_told() -> None:
-    assert read() == Post()
+def test_without_a_table_there_are_no_receivers() -> None:
+    assert read() == MessageSettings()
 
 
-def test_receivers_are_told_of_everything_unless_they_say_otherwise() -> None:
+def test_receivers_want_every_event_unless_they_say_otherwise() -> None:
     post = read(hook=HOOK, office=OFFICE, mail=MAIL)
 
     hook, office = post.receivers["hook"], post.receivers["office"]
     assert isinstance(hook, Webhook)
     assert isinstance(office, Email)
-    told = (Event.ENDED, Event.NEEDS_PERSON, Event.TROUBLE, Event.WELL)
-    assert all(each.wants(event, "north") for each in (hook, office) for event in told)
+    events = (Event.ENDED, Event.NEEDS_PERSON, Event.TROUBLE, Event.RECOVERED)
+    assert all(each.wants(event, "north") for each in (hook, office) for event in events)
     assert (hook.threshold_percent, hook.host) == (None, "example.com")
 
 
@@ -73,12 +82,12 @@ def test_a_receiver_may_choose() -> None:
         ({"mail": {**MAIL, "user": "roster"}}, ["user and password go together"]),
         (
             {"mail": {**MAIL, "user": "u", "password": "p4ss", "security": "none"}},
-            ["security", "in the clear", "starttls"],
+            ["security", "in plain text", "starttls"],
         ),
         ({"mail": {**MAIL, "security": "ssl"}}, ["mail.security", "starttls"]),
     ],
 )
-def test_what_must_be_mended_is_named_with_its_key(tables: dict[str, Any], words: list[str]) -> None:
+def test_an_error_is_named_with_its_key(tables: dict[str, Any], words: list[str]) -> None:
     text = said(**tables)
 
     assert [word for word in words if word not in text] == [], text
@@ -110,7 +119,7 @@ def test_an_address_with_a_secret_in_it_is_never_shown(monkeypatch: pytest.Monke
     assert "s3" not in repr(hook)
 
 
-def test_the_environment_and_files_beside_the_configuration_count(
+def test_the_environment_and_files_next_to_the_configuration_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "roster.toml"
@@ -124,7 +133,7 @@ def test_the_environment_and_files_beside_the_configuration_count(
     monkeypatch.setenv("ROSTER_MESSAGES__OFFICE__TO", "b@example.com, c@example.com")
     monkeypatch.setenv("ROSTER_MAIL__HOST", "two.example.com")
 
-    post = read_post(load(config))
+    post = read_message_settings(load(config))
 
     hook, office = post.receivers["Hook"], post.receivers["office"]
     assert isinstance(hook, Webhook)
@@ -135,10 +144,10 @@ def test_the_environment_and_files_beside_the_configuration_count(
     assert post.mail.host == "two.example.com"
 
 
-def test_a_secret_in_the_configuration_itself_earns_a_warning() -> None:
+def test_a_secret_in_plain_text_earns_a_warning() -> None:
     settings = Settings(messages={"hook": HOOK}, mail={**MAIL, "user": "u", "password": "env:X"})
 
     (warning,) = literal_secrets(settings)
 
-    assert warning.startswith("messages.hook.secret stands in the configuration itself")
+    assert warning.startswith("messages.hook.secret is stored in plain text")
     assert "s3" not in warning

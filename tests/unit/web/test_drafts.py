@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.web.conftest import form_in
-from worker.cli import purge
+from worker.cli import show
 from worker.ledger import jobs
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ async def test_a_roster_that_may_not_be_sent_keeps_its_time_too(browser: Browser
 async def test_look_again_looks_again_even_when_nothing_was_changed(browser: Browser) -> None:
     draft = await browser.drop(ROSTER)
     fields = await held(browser, draft)
-    (look,) = (browser.services.files / "drafts").glob("*/look.json")
+    (look,) = (browser.services.files / "drafts").glob("*/preview.json")
     before = look.read_bytes()
     assert await held(browser, draft) == fields
     assert look.read_bytes() == before
@@ -105,12 +105,12 @@ async def test_a_purge_takes_the_drafts_that_nobody_sent_for_a_day(browser: Brow
     draft = await browser.drop(ROSTER)
     await browser.get(draft)
 
-    purge.purge(browser.services, "90d")
+    show.purge_jobs(browser.services, "90d")
     assert "0 jobs purged. " in capsys.readouterr().out
     await browser.get(draft)
 
     make_old(browser, 25)
-    purge.purge(browser.services, "90d")
-    assert "0 jobs purged, 1 unsent drafts" in capsys.readouterr().out
+    show.purge_jobs(browser.services, "90d")
+    assert "0 jobs purged, 1 unsent upload" in capsys.readouterr().out
     assert not list((browser.services.files / "drafts").iterdir())
     assert (await browser.client.get(draft)).status_code == 404

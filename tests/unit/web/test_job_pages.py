@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders import a_job, a_job_of, a_row, change_lines, lines_of, state_of
+from tests.builders import a_job, a_job_of, a_row, change_records, records_of, state_of
 from tests.unit.web.conftest import form_in
 from worker.ledger import batches, key_value, schedules, schema
 from worker.ledger.database import now
-from worker.ledger.queue import SWEPT
+from worker.ledger.queue import LAST_SWEEP
 from worker.model import JobState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def doubt(browser: Browser) -> int:
     job_id = a_job_of(ledger, a_row(2), a_row(3), state=JobState.COMPLETED_WITH_ERRORS)
     with ledger.write() as tx:
         batches.close_batches(tx, job_id)
-    change_lines(ledger, schema.row, status=RowStatus.IN_DOUBT, error="lost", error_code="answer_lost")
-    change_lines(ledger, schema.registration, state=RegistrationState.IN_DOUBT, job_id=job_id, sent_at=now())
+    change_records(ledger, schema.row, status=RowStatus.IN_DOUBT, error="lost", error_code="answer_lost")
+    change_records(ledger, schema.registration, state=RegistrationState.IN_DOUBT, job_id=job_id, sent_at=now())
     return job_id
 
 
@@ -76,7 +76,7 @@ async def test_an_answer_that_is_refused_stands_with_its_reason_in_the_form_of_i
 
 async def test_an_answer_for_a_row_without_doubt_is_refused_above_the_rows(browser: Browser, doubt: int) -> None:
     fields = form_in(await browser.get(f"/jobs/{doubt}"), f"/jobs/{doubt}/rows/3/resolve#answer-3")
-    change_lines(browser.services.ledger, schema.row, status=RowStatus.REGISTERED)
+    change_records(browser.services.ledger, schema.row, status=RowStatus.REGISTERED)
 
     refused = await browser.post(f"/jobs/{doubt}/rows/3/resolve", {**fields, "found": "absent"})
 
@@ -124,7 +124,7 @@ async def test_it_is_said_when_nobody_works_behind_the_page(browser: Browser) ->
     assert "has not shown itself lately" in browser.said(await browser.get("/"))
 
     with browser.services.ledger.write() as tx:
-        key_value.remember(tx, SWEPT, {"at": now()})
+        key_value.put(tx, LAST_SWEEP, {"at": now()})
 
     assert browser.said(await browser.get("/")) == ""
 
@@ -148,9 +148,9 @@ async def test_a_schedule_is_removed_only_after_asking_back(browser: Browser) ->
 
     asked = await browser.get(address)
     assert "Remove schedule each night?" in asked
-    assert len(lines_of(ledger, schema.schedule)) == 1
+    assert len(records_of(ledger, schema.schedule)) == 1
     removed = await browser.post(address, form_in(asked, address))
 
     assert removed.headers["location"] == "/schedules?told=removed"
-    assert lines_of(ledger, schema.schedule) == []
+    assert records_of(ledger, schema.schedule) == []
     assert (await browser.client.get(address)).status_code == 404

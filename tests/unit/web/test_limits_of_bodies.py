@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ORIGIN = {"Origin": "http://127.0.0.1"}
-FORM = {**ORIGIN, "Content-Type": limits.FORM}
+FORM = {**ORIGIN, "Content-Type": limits.URLENCODED}
 
 
 class Endless:
@@ -59,7 +59,7 @@ def account(browser: httpx.AsyncClient) -> None:
 
 async def test_a_stranger_who_pretends_to_sign_in_is_refused_by_the_length(browser: httpx.AsyncClient) -> None:
     account(browser)
-    long = await browser.post("/sign-in", content=b"name=" + b"a" * limits.LARGEST_SAYING, headers=FORM)
+    long = await browser.post("/sign-in", content=b"name=" + b"a" * limits.MAX_SMALL_BODY_BYTES, headers=FORM)
 
     assert long.status_code == 413
 
@@ -93,16 +93,16 @@ async def test_another_sites_form_to_sign_in_is_not_even_read(browser: httpx.Asy
 
 @pytest.mark.parametrize("path", ["/drafts/none", "/jobs/1/pause", "/drafts"])
 async def test_a_form_of_the_page_has_its_limit(browser: httpx.AsyncClient, path: str) -> None:
-    long = await browser.post(path, content=b"a" * (limits.LARGEST_FORM + 1), headers=FORM)
-    fields = await browser.post(path, content=b"a=1&" * (limits.MOST_FIELDS + 1), headers=FORM)
-    field = await browser.post(path, content=b"a=" + b"b" * (limits.LONGEST_FIELD + 1), headers=FORM)
+    long = await browser.post(path, content=b"a" * (limits.MAX_FORM_BYTES + 1), headers=FORM)
+    fields = await browser.post(path, content=b"a=1&" * (limits.MAX_FIELDS + 1), headers=FORM)
+    field = await browser.post(path, content=b"a=" + b"b" * (limits.MAX_FIELD_BYTES + 1), headers=FORM)
 
     assert [long.status_code, fields.status_code, field.status_code] == [413, 400, 400]
 
 
 async def test_a_call_of_the_api_has_its_limit(browser: httpx.AsyncClient) -> None:
     address = "/api/jobs/1/rows/2/resolve"
-    long = await browser.post(address, content=b'"' + b"a" * limits.LARGEST_SAYING + b'"')
+    long = await browser.post(address, content=b'"' + b"a" * limits.MAX_SMALL_BODY_BYTES + b'"')
     body = Endless()
     endless = await browser.post(address, content=body)
     nested = await browser.post(address, content=b"[" * 60_000)

@@ -11,10 +11,10 @@ import pytest
 
 from tests.parsing import parse
 from worker.intake.columns import COLUMNS
-from worker.model import JobState, RowStatus
 from worker.reports.codes import CODES
-from worker.web.pages.labels import COLUMN_GROUPS, STATES, STATUSES, for_the_page
-from worker.web.pages.rendering import counted, duration, number, ticked, when
+from worker.web.labels import COLUMN_GROUPS
+from worker.web.pages.rendering import code_spans, count, duration, number, when
+from worker.web.wording import for_page
 
 WORKER = Path(__file__).parents[3] / "worker"
 #: Whatever these say may be shown on a page; words.py of the reports is for those who read files.
@@ -46,23 +46,21 @@ def messages(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", SPEAKERS, ids=lambda path: str(path.relative_to(WORKER)))
 def test_a_message_shown_on_the_page_names_no_command(path: Path) -> None:
-    left = [told for text in messages(path) if " " in text and COMMANDS.search(told := for_the_page(text))]
+    left = [told for text in messages(path) if " " in text and COMMANDS.search(told := for_page(text))]
     assert left == []
 
 
 def test_the_explanation_of_a_code_names_no_command() -> None:
-    left = [code.code for code in CODES.values() if COMMANDS.search(for_the_page(f"{code.meaning} {code.remedy}"))]
+    left = [code.code for code in CODES.values() if COMMANDS.search(for_page(f"{code.meaning} {code.remedy}"))]
     assert left == []
 
 
-def test_every_state_status_and_column_has_its_words() -> None:
-    assert set(STATES) == set(JobState)
-    assert set(STATUSES) == set(RowStatus)
+def test_every_column_has_a_label() -> None:
     assert {column for _, columns in COLUMN_GROUPS for column, _ in columns} == set(COLUMNS)
 
 
 def test_a_sentence_is_escaped_and_its_ticks_set_apart() -> None:
-    assert ticked("<b> `a&b`") == "&lt;b&gt; <code>a&amp;b</code>"
+    assert code_spans("<b> `a&b`") == "&lt;b&gt; <code>a&amp;b</code>"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +81,7 @@ def test_durations_are_told_as_people_do(seconds: float | None, said: str) -> No
 
 def test_numbers_and_times_are_told_as_people_do() -> None:
     assert number(1234567) == "1,234,567"
-    assert counted(1, "row") == "1 row"
-    assert counted(2, "person", "people") == "2 people"
+    assert count(1, "row") == "1 row"
+    assert count(2, "person", "people") == "2 people"
     assert when(0) == '<time datetime="1970-01-01T00:00:00Z">01 Jan 1970, 00:00 UTC</time>'
     assert when(None, "never") == "never"

@@ -14,7 +14,7 @@ from worker.model import Role
 from worker.settings import Settings
 from worker.web import openapi, pages
 from worker.web.app import make_app
-from worker.web.routes import CALLS, routes
+from worker.web.routes import OPERATIONS, routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +32,10 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 
 def test_every_call_of_the_api_says_who_may_make_it() -> None:
-    assert {call.path for call in CALLS if call.is_open} == OPEN
-    for call in CALLS:
-        if not call.is_open:
-            needed = call.endpoint.needs  # type: ignore[attr-defined]
+    assert {call.path for call in OPERATIONS if call.is_public} == OPEN
+    for call in OPERATIONS:
+        if not call.is_public:
+            needed = call.endpoint.required_role  # type: ignore[attr-defined]
             assert needed is (Role.VIEWER if call.method == "GET" else Role.OPERATOR), call.path
 
 
@@ -43,7 +43,9 @@ def test_every_page_says_who_may_see_it() -> None:
     open_pages = [
         route.path
         for route in pages.routes
-        if isinstance(route, Route) and not hasattr(route.endpoint, "needs") and not hasattr(route.app, "needs")
+        if isinstance(route, Route)
+        and not hasattr(route.endpoint, "required_role")
+        and not hasattr(route.app, "required_role")
     ]
     assert open_pages == []
 
@@ -65,5 +67,5 @@ def test_every_operation_has_a_summary_and_a_name_of_its_own() -> None:
 
 
 def _described() -> dict[str, dict[str, dict[str, object]]]:
-    paths: dict[str, dict[str, dict[str, object]]] = openapi.description(CALLS)["paths"]
+    paths: dict[str, dict[str, dict[str, object]]] = openapi.describe_api(OPERATIONS)["paths"]
     return paths

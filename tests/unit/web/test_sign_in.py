@@ -29,7 +29,7 @@ GOOD = "a long and quiet evening"
 
 
 async def _form(request: Request) -> Response:
-    return PlainTextResponse(request.state.who.csrf)
+    return PlainTextResponse(request.state.caller.csrf)
 
 
 async def _enter(request: Request) -> Response:
@@ -113,10 +113,10 @@ async def test_another_site_can_sign_nobody_in(browser: httpx.AsyncClient) -> No
 
 
 async def test_a_wrong_password_is_refused_and_guessing_locked_out(browser: httpx.AsyncClient) -> None:
-    wrong = [await fill_in(browser, "wrong") for _ in range(guessing.FREE_OF_A_NAME)]
+    wrong = [await fill_in(browser, "wrong") for _ in range(guessing.FREE_FAILURES_PER_NAME)]
     locked = await fill_in(browser)
 
     assert {answer.status_code for answer in wrong} == {403}
     assert locked.status_code == 429
-    assert 0 < int(locked.headers["retry-after"]) <= guessing.FIRST_WAIT
+    assert 0 < int(locked.headers["retry-after"]) <= guessing.FIRST_WAIT_SECONDS
     assert "roster_session" not in browser.cookies

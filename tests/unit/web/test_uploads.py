@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from worker.web.problems import Problem
-from worker.web.uploads import LONGEST_NAME, display_name, take_upload
+from worker.web.problems import HttpProblem
+from worker.web.uploads import MAX_NAME, display_name, receive_upload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ async def test_a_form_is_the_same_however_it_is_cut(
     edges = sorted({0, len(whole), *(min(cut, len(whole)) for cut in cuts)})
     chunks = [whole[start:end] for start, end in itertools.pairwise(edges)]
 
-    upload = await take_upload(request_of(chunks), into=tmp_path / "files" / "uploads", limit=10_000)
+    upload = await receive_upload(request_of(chunks), into=tmp_path / "files" / "uploads", limit=10_000)
 
     assert upload.path.read_bytes() == content
     assert upload.fields == fields
@@ -82,10 +82,10 @@ async def test_the_limit_is_counted_to_the_byte_and_nothing_is_left(tmp_path: Pa
     into = tmp_path / "files" / "uploads"
     chunks = [form(b"x" * size, [])]
     if size == 100:
-        assert (await take_upload(request_of(chunks), into=into, limit=100)).path.stat().st_size == 100
+        assert (await receive_upload(request_of(chunks), into=into, limit=100)).path.stat().st_size == 100
         return
-    with pytest.raises(Problem) as caught:
-        await take_upload(request_of(chunks), into=into, limit=100)
+    with pytest.raises(HttpProblem) as caught:
+        await receive_upload(request_of(chunks), into=into, limit=100)
 
     assert caught.value.status == 413
     assert list(into.iterdir()) == []
@@ -95,7 +95,7 @@ async def test_the_limit_is_counted_to_the_byte_and_nothing_is_left(tmp_path: Pa
 def test_a_shown_name_has_no_folders_no_control_characters_and_an_end(name: str) -> None:
     shown = display_name(name)
 
-    assert 0 < len(shown) <= LONGEST_NAME
+    assert 0 < len(shown) <= MAX_NAME
     assert not set(shown) & {"/", "\\"}
     assert shown.strip(".")
     assert all(unicodedata.category(letter)[0] != "C" for letter in shown)

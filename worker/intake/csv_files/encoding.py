@@ -1,6 +1,6 @@
-"""The encoding of a text file: certain, or asked for; never guessed in silence.
+"""Find the encoding of a text file: certain, or given with --encoding; never guessed silently.
 
-In order: byte order mark, UTF-16 without one, strict UTF-8 over the whole file, then what detectors.py finds out.
+In order: byte order mark, UTF-16 without one, strict UTF-8 over the whole file, then detectors.py.
 """
 
 from __future__ import annotations
@@ -11,60 +11,64 @@ from pathlib import Path
 
 from worker.errors import UncertainEncoding, UnreadableRoster, UsageError
 
-_MARKS = (
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CHUNK = 2**20
-_HEAD = 4096
+_CHUNK_BYTES = 2**20
+_HEAD_BYTES = 4096
 _ZEROS_OF_UTF16 = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """A codec's name, and how we came by it."""
+    """A codec's name, and how it was found."""
 
     name: str
-    #: For the notes of the file: "by its byte order mark", "as --encoding says", …
-    because: str
+    #: For the notes of the file, such as "from its byte order mark"; empty for plain UTF-8.
+    evidence: str = ""
+
+    def __str__(self) -> str:
+        """Return both, for a message."""
+        return f"{self.name} ({self.evidence})" if self.evidence else self.name
 
 
-def find_encoding(path: Path, *, name: str, asked: str | None = None) -> Encoding:
+def find_encoding(path: Path, *, name: str, requested: str | None = None) -> Encoding:
     """Return the encoding of a text file.
 
-    Raises UnreadableRoster when it is not certain, listing names as each candidate reads them, or when the file
-    cannot be decoded; UsageError when `asked` is no encoding.
+    Raises UncertainEncoding, which lists names as each candidate decodes them, when it is not certain;
+    UnreadableRoster when the file cannot be decoded; UsageError when `requested` is not an encoding.
     """
-    codec = _known(asked) if asked is not None else None
+    codec = _codec_name(requested) if requested is not None else None
     with path.open("rb") as file:
-        head = file.read(_HEAD)
-    found = _marked(head) or (Encoding(codec, "as --encoding says") if codec else _utf16(head))
+        head = file.read(_HEAD_BYTES)
+    found = _from_byte_order_mark(head) or (Encoding(codec, "from --encoding") if codec else _unmarked_utf16(head))
     if found:
-        if not decodes(path, found.name):
+        if not can_decode(path, found.name):
             raise UnreadableRoster(
-                f"{name}: the file cannot be read as {found.name} ({found.because}): some bytes are none of its "
-                "letters. Give its true encoding with --encoding NAME, or save it as CSV UTF-8."
+                f"{name}: the file cannot be read as {found}: some bytes are not valid in "
+                "this encoding. Give the right encoding with --encoding NAME, or save the file as CSV UTF-8."
             )
         return found
-    if decodes(path, "utf-8"):
-        return Encoding("utf-8", "every byte of it is valid")
-    return _find_out(path, name=name)
+    if can_decode(path, "utf-8"):
+        return Encoding("utf-8")
+    return _detect(path, name=name)
 
 
-def looks_unicode(head: bytes) -> bool:
-    """Tell whether the first bytes of a file say that it is UTF-8 with a mark, UTF-16 or UTF-32."""
-    return (_marked(head) or _utf16(head[:_HEAD])) is not None
+def is_unicode(head: bytes) -> bool:
+    """Return whether the first bytes of a file show UTF-8 with a byte order mark, UTF-16 or UTF-32."""
+    return (_from_byte_order_mark(head) or _unmarked_utf16(head[:_HEAD_BYTES])) is not None
 
 
-def decodes(path: Path, encoding: str) -> bool:
-    """Tell whether the whole file can be decoded."""
+def can_decode(path: Path, encoding: str) -> bool:
+    """Return whether the whole file can be decoded."""
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     with path.open("rb") as file:
         try:
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(_CHUNK_BYTES):
                 decoder.decode(chunk)
             decoder.decode(b"", final=True)
         except UnicodeError:
@@ -72,45 +76,46 @@ def decodes(path: Path, encoding: str) -> bool:
     return True
 
 
-def _known(asked: str) -> str:
+def _codec_name(requested: str) -> str:
     try:
-        "a,b".encode(asked)
-        codecs.getincrementaldecoder(asked)
-        return codecs.lookup(asked).name
+        "a,b".encode(requested)
+        codecs.getincrementaldecoder(requested)
+        return codecs.lookup(requested).name
     except (LookupError, ValueError) as error:
         raise UsageError(
-            f'--encoding: "{asked}" is not an encoding; common ones are utf-8, cp1252 (Western Windows), '
+            f'--encoding: "{requested}" is not an encoding; common ones are utf-8, cp1252 (Western Windows), '
             "mac-roman, cp1250, cp1251, cp932, gb18030, utf-16."
         ) from error
 
 
-def _marked(head: bytes) -> Encoding | None:
+def _from_byte_order_mark(head: bytes) -> Encoding | None:
     return next(
-        (Encoding(codec, "by its byte order mark") for mark, codec in _MARKS if head.startswith(mark)), None
+        (Encoding(codec, "from its byte order mark") for mark, codec in _BYTE_ORDER_MARKS if head.startswith(mark)),
+        None,
     )
 
 
-def _utf16(head: bytes) -> Encoding | None:
-    """Spot UTF-16 without a mark: more than a fifth of every other byte is zero, and none of those between."""
+def _unmarked_utf16(head: bytes) -> Encoding | None:
+    """Detect UTF-16 without a mark: more than a fifth of every other byte is zero, and none of those between."""
     even, odd = head[::2], head[1::2]
     for zeros, letters, codec in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
         if zeros.count(0) * _ZEROS_OF_UTF16 > len(zeros) and not letters.count(0):
-            return Encoding(codec, "every other byte is zero")
+            return Encoding(codec, "detected")
     return None
 
 
-def _find_out(path: Path, *, name: str) -> Encoding:
+def _detect(path: Path, *, name: str) -> Encoding:
     from worker.intake.csv_files import detectors  # noqa: PLC0415 - few files need them, and they are slow to load
 
     with path.open("rb") as file:
         fields, raw = detectors.sample(file)
-    found = detectors.agree(fields, raw)
-    if found and decodes(path, found):
-        return Encoding(found, "found out, and two ways of finding out agree")
-    readings = detectors.readings(fields, raw)
+    found = detectors.detect_encoding(fields, raw)
+    if found and can_decode(path, found):
+        return Encoding(found, "detected")
+    readings = detectors.decode_samples(fields, raw)
     listed = "\n".join(f"  {codec}: {names}" for codec, names in readings.items()) or "  (none can be shown)"
     raise UncertainEncoding(
-        f"{name}: the encoding of the file is not certain. Look which of these names are right:\n"
-        f"{listed}\nThen give it with --encoding NAME, or save the file as CSV UTF-8.",
+        f"{name}: the encoding of the file is not certain. Check in which line the names look right:\n"
+        f"{listed}\nGive that encoding with --encoding NAME, or save the file as CSV UTF-8.",
         readings,
     )

@@ -1,7 +1,7 @@
-"""A CSV, TSV or text file → records, numbered as a spreadsheet would show them.
+"""Read a CSV, TSV or text file as records, numbered as a spreadsheet would show them.
 
-A record is a row: a quoted cell with line breaks in it makes no further rows, a blank line is one. A `sep=;` line
-is an instruction to Excel and no row.
+A record is a row: a quoted cell with line breaks is part of one row, and a blank line is a row. A `sep=;` line is
+an instruction to Excel, not a row.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UnreadableRoster
-from worker.intake.csv_files.encoding import find_encoding, looks_unicode
+from worker.intake.csv_files.encoding import find_encoding, is_unicode
 from worker.intake.headers import count_known
 
 DELIMITERS = (",", ";", "\t", "|")
-#: How many lines of a file decide.
-HEAD_LINES = 300
+#: How many lines decide the delimiter.
+SAMPLE_LINES = 300
 _SEP_LINE = re.compile(r'\ufeff?"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
 
 
 def declared_delimiter(line: str) -> str | None:
-    """Return the delimiter of a `sep=;` line, with which Excel is told; None when the line is another."""
+    """Return the delimiter of a `sep=;` line, which is for Excel; None for any other line."""
     found = _SEP_LINE.fullmatch(line)
     return found[1] if found else None
 
 
 def find_delimiter(lines: Sequence[str]) -> str:
     """Return the delimiter of a file from its first lines; a comma when it has one column."""
-    return max(DELIMITERS, key=lambda delimiter: _evenness(lines, delimiter))
+    return max(DELIMITERS, key=lambda delimiter: _delimiter_score(lines, delimiter))
 
 
-def _evenness(lines: Sequence[str], delimiter: str) -> tuple[int, float, int]:
-    """Return how many headings are known, the share of rows of the commonest width, and that width."""
+def _delimiter_score(lines: Sequence[str], delimiter: str) -> tuple[int, float, int]:
+    """Return the number of known headings, the share of rows that have the most common width, and that width."""
     rows: list[list[str]] = []
     try:
         rows.extend(row for row in csv.reader(lines, delimiter=delimiter) if any(row))
@@ -51,16 +51,16 @@ def _evenness(lines: Sequence[str], delimiter: str) -> tuple[int, float, int]:
 
 
 _END_OF_FILE = "\x1a"
-_HEAD = 2**16
-#: A text file has hardly any control characters; one in so many, and it is no text file.
-_CONTROLS_OF_BINARIES = 20
+_HEAD_BYTES = 2**16
+#: A text file has hardly any control characters; with more than one in 20 it is not a text file.
+_CONTROL_SHARE = 20
 _ORDINARY_CONTROLS = "\t\n\v\f\r\x1a"
-_SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_FEWEST_DELIMITERS = 2
+_SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+_MIN_DELIMITERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CsvText:
+class CsvFile:
     """A text file whose encoding and delimiter are known."""
 
     path: Path
@@ -73,14 +73,14 @@ class CsvText:
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each record with its number, blank ones included; raise UnreadableRoster for broken quoting."""
         with self.path.open(encoding=self.encoding, newline="") as file:
-            lines = _without_end_mark(itertools.islice(file, int(self.has_sep_line), None))
+            lines = _without_ctrl_z(itertools.islice(file, int(self.has_sep_line), None))
             reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
             for number in itertools.count(1):
                 began = reader.line_num + 1 + self.has_sep_line
                 try:
                     record = next(reader, None)
                 except csv.Error as error:
-                    raise self._broken(number, began, str(error)) from error
+                    raise self._broken_quoting(number, began, str(error)) from error
                 if record is None:
                     return
                 self._check(record, number, began)
@@ -90,73 +90,73 @@ class CsvText:
         for cell in record:
             if "\0" in cell:
                 raise UnreadableRoster(
-                    f"{self.name}, row {number}: a cell holds a NUL character, which no roster has. Export the "
-                    "file again, or save it as CSV UTF-8."
+                    f"{self.name}, row {number}: a cell contains a NUL character. Export the file again, or save "
+                    "it as CSV UTF-8."
                 )
-            if "\n" in cell and self._swallowed(cell, width=len(record)):
-                raise self._broken(number, line, "a cell holds what looks like whole rows")
+            if "\n" in cell and self._spans_rows(cell, width=len(record)):
+                raise self._broken_quoting(number, line, "a cell contains what looks like whole rows")
 
-    def _swallowed(self, cell: str, *, width: int) -> bool:
-        """Tell whether two lone quotation marks have made one cell of several rows."""
-        wanted = max(width - 1, _FEWEST_DELIMITERS)
+    def _spans_rows(self, cell: str, *, width: int) -> bool:
+        """Return whether two single quotation marks have turned several rows into one cell."""
+        wanted = max(width - 1, _MIN_DELIMITERS)
         return any(line.count(self.delimiter) >= wanted for line in cell.splitlines()[1:])
 
-    def _broken(self, number: int, line: int, error: str) -> UnreadableRoster:
+    def _broken_quoting(self, number: int, line: int, error: str) -> UnreadableRoster:
         what = f"the quotation marks of a cell are broken ({error})"
         if "end of data" in error or "field limit" in error:
-            what = "a quotation mark opens a cell and none closes it"
+            what = "a quotation mark opens a cell and no other one closes it"
         return UnreadableRoster(
             f"{self.name}, row {number} (it begins in line {line}): {what}. Put quotation marks around the whole "
-            'cell, and write one within it twice (""); or save the file as an Excel workbook.'
+            'cell, and double any within it (""); or save the file as an Excel workbook.'
         )
 
 
-def open_csv(path: Path, *, name: str, encoding: str | None = None) -> CsvText:
-    """Find out the encoding and the delimiter of a text file.
+def open_csv(path: Path, *, name: str, encoding: str | None = None) -> CsvFile:
+    """Find the encoding and the delimiter of a text file.
 
-    Raises UnreadableRoster when it is no text or its encoding is not certain, UsageError for an unknown encoding.
+    Raises UnreadableRoster when it is not text or its encoding is not certain, UsageError for an unknown encoding.
     """
     with path.open("rb") as file:
-        head = file.read(_HEAD)
-    if encoding is None and not looks_unicode(head):
-        _refuse_binary(head.decode("latin-1"), name=name)
-    found = find_encoding(path, name=name, asked=encoding)
+        head = file.read(_HEAD_BYTES)
+    if encoding is None and not is_unicode(head):
+        _reject_binary(head.decode("latin-1"), name=name)
+    found = find_encoding(path, name=name, requested=encoding)
     with path.open(encoding=found.name, newline="") as file:
-        lines = list(itertools.islice(_short_lines(file, name=name), HEAD_LINES))
-    _refuse_binary("".join(lines)[:_HEAD], name=name)
+        lines = list(itertools.islice(_limit_lines(file, name=name), SAMPLE_LINES))
+    _reject_binary("".join(lines)[:_HEAD_BYTES], name=name)
     declared = declared_delimiter(lines[0]) if lines else None
     delimiter = declared or find_delimiter(lines)
     separator = _SEPARATOR_NAMES.get(delimiter, f'"{delimiter}"')
-    return CsvText(
+    return CsvFile(
         path=path,
         name=name,
         encoding=found.name,
         delimiter=delimiter,
         has_sep_line=declared is not None,
-        notes=(f"Read as text: encoding {found.name} ({found.because}), cells parted by {separator}.",),
+        notes=(f"CSV: {found}, {separator}-separated.",),
     )
 
 
-def _short_lines(lines: Iterable[str], *, name: str) -> Iterator[str]:
+def _limit_lines(lines: Iterable[str], *, name: str) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if len(line) > csv.field_size_limit() * 16:
             raise UnreadableRoster(
-                f"{name}, line {number}: the line is far too long for a roster; is it a text file?"
+                f"{name}, line {number}: the line is far too long for a roster. Is it a text file?"
             )
         yield line
 
 
-def _refuse_binary(text: str, *, name: str) -> None:
+def _reject_binary(text: str, *, name: str) -> None:
     odd = sum(letter < " " and letter not in _ORDINARY_CONTROLS for letter in text)
-    if odd * _CONTROLS_OF_BINARIES > len(text) and odd > 1:
+    if odd * _CONTROL_SHARE > len(text) and odd > 1:
         raise UnreadableRoster(
-            f"{name}: this is neither a spreadsheet that we know nor a text file. Save the roster as an Excel "
+            f"{name}: this is neither a supported spreadsheet nor a text file. Save the roster as an Excel "
             "workbook (.xlsx) or as CSV UTF-8."
         )
 
 
-def _without_end_mark(lines: Iterable[str]) -> Iterator[str]:
-    """Drop the Ctrl-Z with which DOS programs end a file."""
+def _without_ctrl_z(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines without the Ctrl-Z with which DOS programs end a file."""
     held: str | None = None
     for line in lines:
         if held is not None:

@@ -1,1 +1,1 @@
-"""Read rosters in workbooks, in a process of their own."""
+"""Read rosters in workbooks, in a separate process."""

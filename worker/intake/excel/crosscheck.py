@@ -1,7 +1,7 @@
-"""What openpyxl sees in an XLSX workbook and calamine does not show: leading zeros, errors, formulas without value.
+"""Add what openpyxl reads in an XLSX workbook and calamine does not: leading zeros, errors, formulas without value.
 
-It takes ten times as long, so `glance` tells first whether there is anything to see. The rows stay calamine's:
-openpyxl's are held against them cell by cell, because some workbooks it reads in part and says nothing.
+It takes ten times as long, so `scan_workbook` checks first whether that is needed. The rows stay calamine's:
+openpyxl's are compared with them cell by cell, because it reads some workbooks only in part, without an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import cast
 from openpyxl import load_workbook
 from openpyxl.cell.read_only import EMPTY_CELL, EmptyCell, ReadOnlyCell
 
-from worker.intake.excel.cells import Shown, show, with_zeros, zero_format
+from worker.intake.excel.cells import RowTexts, format_cell, format_with_zeros, zero_format
 from worker.intake.problems import ProblemCode
 from worker.intake.text import is_blank
 
@@ -23,21 +23,23 @@ _Cell = ReadOnlyCell | EmptyCell
 _Row = tuple[_Cell, ...]
 
 
-class Unsure(ValueError):
-    """The two readers of a workbook have read different things."""
+class ReadersDisagree(ValueError):
+    """The two readers of a workbook have read different cells."""
 
 
-def correct(rows: Iterable[Shown], path: Path, sheet: str, *, left: int, gaps: bool) -> Iterator[Shown]:
-    """Yield calamine's rows with what openpyxl sees in them; the rows lack the `left` blank columns before them.
+def correct(
+    rows: Iterable[RowTexts], path: Path, sheet: str, *, left: int, missing_values: bool
+) -> Iterator[RowTexts]:
+    """Yield calamine's rows with what openpyxl adds to them; the rows lack the `left` blank columns before them.
 
-    Only with `gaps` are formulas without value looked for, since openpyxl reads the sheet once more for them.
-    Raises Unsure when openpyxl does not see the same cells.
+    Formulas without value are searched for only with `missing_values`, because openpyxl then reads the sheet twice.
+    Raises ReadersDisagree when openpyxl does not read the same cells.
     """
-    for shown, seen in zip_longest(rows, _read(path, sheet, gaps=gaps)):
+    for shown, seen in zip_longest(rows, _read(path, sheet, missing_values=missing_values)):
         texts, flaws = shown or ([], {})
         values, formulas = seen or ((), ())
         if not all(map(_is_blank, values[:left])):
-            raise Unsure
+            raise ReadersDisagree
         corrected = [
             _correct(text or "", value or EMPTY_CELL, formula or EMPTY_CELL)
             for text, value, formula in zip_longest(texts, values[left:], formulas[left:])
@@ -46,16 +48,20 @@ def correct(rows: Iterable[Shown], path: Path, sheet: str, *, left: int, gaps: b
         yield [text for text, _ in corrected], flaws
 
 
-def _read(path: Path, sheet: str, *, gaps: bool) -> Iterator[tuple[_Row, _Row]]:
-    """Yield each row with its values and with its formulas; twice with its values unless there are gaps."""
+def _read(path: Path, sheet: str, *, missing_values: bool) -> Iterator[tuple[_Row, _Row]]:
+    """Yield each row's values and its formulas; the values twice unless formulas without value are searched for."""
     values = _rows(path, sheet, data_only=True)
-    return zip(values, _rows(path, sheet, data_only=False), strict=True) if gaps else ((row, row) for row in values)
+    return (
+        zip(values, _rows(path, sheet, data_only=False), strict=True)
+        if missing_values
+        else ((row, row) for row in values)
+    )
 
 
 def _rows(path: Path, sheet: str, *, data_only: bool) -> Iterator[_Row]:
     with closing(load_workbook(path, read_only=True, data_only=data_only, keep_links=False)) as book:
         found = book[sheet]
-        # The size that a workbook states may be wrong, and openpyxl would leave out what lies beyond it.
+        # The size that a workbook states may be wrong, and openpyxl would leave out the cells beyond it.
         found.reset_dimensions()
         yield from cast("Iterator[_Row]", found.rows)
 
@@ -71,7 +77,7 @@ def _correct(text: str, cell: _Cell, formula: _Cell) -> tuple[str, str | None]:
     if not text and value is None and formula.data_type == "f" and cell.data_type != "str":
         return "", ProblemCode.FORMULA_WITHOUT_VALUE.value
     if is_blank(text) != _is_blank(cell):
-        raise Unsure
+        raise ReadersDisagree
     if cell.data_type != "n" or not isinstance(value, int | float):
         return text, None
     return _with_zeros(text, float(value), cell.number_format), None
@@ -81,9 +87,9 @@ def _with_zeros(text: str, number: float, number_format: str) -> str:
     code = zero_format(number_format)
     if not code:
         return text
-    if text != show(number)[0]:
-        raise Unsure
-    return with_zeros(int(number), code) if number.is_integer() else text
+    if text != format_cell(number)[0]:
+        raise ReadersDisagree
+    return format_with_zeros(int(number), code) if number.is_integer() else text
 
 
 def _is_blank(cell: _Cell) -> bool:

@@ -1,7 +1,7 @@
-"""What the child that reads a spreadsheet writes and the parent reads: rows in a spool file, one answer on a pipe.
+"""Messages between the process that reads a spreadsheet and its parent: rows in a spool file, a response on a pipe.
 
-msgspec and not pickle, because the child has read a file that may be hostile. The spool is what lets the parent go
-over the rows as often as it likes for the price of one reading.
+msgspec and not pickle, because the child has read a file that may be hostile. The spool lets the parent read the
+rows any number of times, while the workbook is read once.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from itertools import islice
 
 import msgspec
 
-#: Of the length before each frame.
-_LENGTH = 4
+#: The size of the length field before each frame.
+_LENGTH_BYTES = 4
 ROWS_PER_FRAME = 500
 
 
@@ -26,7 +26,7 @@ class SpoolRow(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SheetRead(msgspec.Struct, tag=True, frozen=True):
-    """The child's answer: all rows are in the spool."""
+    """The child's response: all rows are in the spool."""
 
     sheet: str
     #: Other sheets with data, and hidden ones.
@@ -34,12 +34,12 @@ class SheetRead(msgspec.Struct, tag=True, frozen=True):
     hidden: tuple[str, ...]
     #: The greatest number of cells in a row.
     width: int
-    #: Positions of the columns that hold numbers whose looks we cannot know.
-    bare_numbers: tuple[int, ...]
+    #: Positions of the columns with numbers whose number format is not known.
+    unformatted_columns: tuple[int, ...]
 
 
 class SheetFailed(msgspec.Struct, tag=True, frozen=True):
-    """The child's answer: a plain sentence that says why there are no rows."""
+    """The child's response: a sentence that says why there are no rows."""
 
     message: str
 
@@ -54,14 +54,14 @@ def write_rows(descriptor: int, rows: Iterable[SpoolRow]) -> None:
     with os.fdopen(descriptor, "wb") as spool:
         while frame := list(islice(rows, ROWS_PER_FRAME)):
             body = _ENCODE.encode(frame)
-            spool.write(len(body).to_bytes(_LENGTH))
+            spool.write(len(body).to_bytes(_LENGTH_BYTES))
             spool.write(body)
 
 
 def read_rows(descriptor: int) -> Iterator[SpoolRow]:
-    """Read the rows of a spool from its beginning, beside anybody else who reads it."""
+    """Read the rows of a spool from its beginning, independently of any other reader."""
     at = 0
-    while length := os.pread(descriptor, _LENGTH, at):
+    while length := os.pread(descriptor, _LENGTH_BYTES, at):
         size = int.from_bytes(length)
-        yield from _DECODE.decode(os.pread(descriptor, size, at + _LENGTH))
-        at += _LENGTH + size
+        yield from _DECODE.decode(os.pread(descriptor, size, at + _LENGTH_BYTES))
+        at += _LENGTH_BYTES + size

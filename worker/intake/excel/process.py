@@ -1,8 +1,8 @@
-"""The process that reads one spreadsheet, so that a hostile one can end nobody else.
+"""Read one spreadsheet in a process of its own, so that a hostile one cannot end the worker.
 
-`python -I -m worker.intake.excel.process PATH KIND SPOOL SHEET`: the spool is a descriptor; an empty sheet means
+`python -I -m worker.intake.excel.process PATH TYPE SPOOL SHEET`: the spool is a descriptor; an empty sheet means
 the first visible one with data. Rows go to the spool, a `SheetRead` or `SheetFailed` to standard output. A process
-that wants too much memory dies without an answer, which is one too.
+that needs too much memory ends without a response, and the parent reports that.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ from pathlib import Path
 import msgspec
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError
 
-from worker.intake.excel.cells import Shown, show
+from worker.intake.excel.cells import RowTexts, format_cell
 from worker.intake.excel.ipc import SheetFailed, SheetRead, SpoolRow, write_rows
-from worker.intake.excel.scan import glance
-from worker.intake.excel.sheets import NoSuchSheet, choose_sheet
-from worker.intake.file_type import Kind
+from worker.intake.excel.scan import scan_workbook
+from worker.intake.excel.sheets import SheetNotFound, choose_sheet
+from worker.intake.file_type import FileType
 from worker.intake.text import is_blank
 
-MOST_MEMORY = 2 * 2**30
-LARGEST_SPOOL = 4 * 2**30
-_LOCKED = "it is protected by a password; save it without one."
-_SAVE_ANEW = "open it in a spreadsheet program and save it as an ordinary Excel workbook (.xlsx)"
-#: What openpyxl, or the comparison with it, ends in when a workbook is not laid out as Excel does it.
-_UNCERTAIN = (LookupError, ValueError, TypeError, AttributeError, OverflowError, SyntaxError)
+MAX_MEMORY_BYTES = 2 * 2**30
+MAX_SPOOL_BYTES = 4 * 2**30
+_LOCKED = "it is password-protected; save it without a password."
+_SAVE_AGAIN = "open it in a spreadsheet program and save it as an ordinary Excel workbook (.xlsx)"
+#: The errors of openpyxl, and of the comparison with it, for a workbook that is not structured as Excel does it.
+_UNUSUAL_LAYOUT = (LookupError, ValueError, TypeError, AttributeError, OverflowError, SyntaxError)
 
 
 @dataclass(slots=True)
-class Reading:
-    """The rows of one sheet on their way to the spool, and what was learnt on the way."""
+class SheetReader:
+    """Read the rows of one sheet, and collect the width and the columns with numbers."""
 
     sheet: CalamineSheet
     width: int = 0
-    #: Positions of the columns in which a number came without its looks.
-    numbers: set[int] = field(default_factory=set)
+    #: Positions of the columns in which a number came without its number format.
+    number_columns: set[int] = field(default_factory=set)
 
-    def shown(self) -> Iterator[Shown]:
-        """Yield every row as calamine shows it."""
+    def rows(self) -> Iterator[RowTexts]:
+        """Yield every row as calamine reads it."""
         for values in self.sheet.iter_rows():
             texts, flaws = [], {}
             for column, value in enumerate(values):
-                text, flaw = show(value)
+                text, flaw = format_cell(value)
                 texts.append(text)
                 if flaw:
                     flaws[column] = flaw
                 if text and isinstance(value, int | float):
-                    self.numbers.add(column)
+                    self.number_columns.add(column)
             yield texts, flaws
 
-    def keep(self, rows: Iterable[Shown]) -> Iterator[SpoolRow]:
-        """Yield the rows with data under the spreadsheet's own numbers."""
+    def spool_rows(self, rows: Iterable[RowTexts]) -> Iterator[SpoolRow]:
+        """Yield the rows with data, with the spreadsheet's row numbers."""
         for number, (texts, flaws) in enumerate(rows, start=1):
             if flaws or not all(map(is_blank, texts)):
                 while texts and not texts[-1] and len(texts) - 1 not in flaws:
@@ -64,55 +64,55 @@ class Reading:
                 yield SpoolRow(number, tuple(texts), flaws)
 
 
-def read_sheet(path: Path, kind: Kind, spool: int, wanted: str) -> SheetRead:
+def read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> SheetRead:
     """Read a sheet into the spool."""
     sheet, others, hidden = choose_sheet(CalamineWorkbook.from_path(path), wanted)
-    reading = Reading(sheet)
-    rows = reading.shown()
-    if kind is Kind.XLSX:
-        rows = _look_again(rows, path, sheet)
-    write_rows(spool, reading.keep(rows))
+    reading = SheetReader(sheet)
+    rows = reading.rows()
+    if kind is FileType.XLSX:
+        rows = _crosscheck(rows, path, sheet)
+    write_rows(spool, reading.spool_rows(rows))
     return SheetRead(
         sheet=sheet.name,
         others=others,
         hidden=hidden,
         width=reading.width,
-        bare_numbers=() if kind is Kind.XLSX else tuple(sorted(reading.numbers)),
+        unformatted_columns=() if kind is FileType.XLSX else tuple(sorted(reading.number_columns)),
     )
 
 
-def _look_again(rows: Iterator[Shown], path: Path, sheet: CalamineSheet) -> Iterator[Shown]:
-    seen = glance(path)
+def _crosscheck(rows: Iterator[RowTexts], path: Path, sheet: CalamineSheet) -> Iterator[RowTexts]:
+    seen = scan_workbook(path)
     if not any(seen):
         return rows
     from worker.intake.excel import crosscheck  # noqa: PLC0415 - few workbooks need openpyxl, and it is slow to load
 
     left = (sheet.start or (0, 0))[1]
-    return crosscheck.correct(rows, path, sheet.name, left=left, gaps=seen.gaps)
+    return crosscheck.correct(rows, path, sheet.name, left=left, missing_values=seen.missing_values)
 
 
-def answer(path: Path, kind: Kind, spool: int, wanted: str) -> SheetRead | SheetFailed:
-    """Read a sheet, or say in plain words why not."""
+def try_read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> SheetRead | SheetFailed:
+    """Read a sheet, or return in plain words why it cannot be read."""
     try:
         return read_sheet(path, kind, spool, wanted)
-    except NoSuchSheet as why:
+    except SheetNotFound as why:
         return SheetFailed(f"{why}.")
     except CalamineError as error:
         locked = isinstance(error, PasswordError)
-        return SheetFailed(_LOCKED if locked else f"the workbook is damaged, or is none; {_SAVE_ANEW}.")
-    except _UNCERTAIN:
-        return SheetFailed(f"the workbook is laid out in a way that we cannot read with certainty; {_SAVE_ANEW}.")
+        return SheetFailed(_LOCKED if locked else f"the workbook is damaged, or not a workbook; {_SAVE_AGAIN}.")
+    except _UNUSUAL_LAYOUT:
+        return SheetFailed(f"the workbook has a structure that cannot be read with certainty; {_SAVE_AGAIN}.")
     except BaseException as error:  # noqa: BLE001 - a panic of the reader is a BaseException; this process ends anyway
-        return SheetFailed(f"the workbook cannot be read ({type(error).__name__}); {_SAVE_ANEW}.")
+        return SheetFailed(f"the workbook cannot be read ({type(error).__name__}); {_SAVE_AGAIN}.")
 
 
 def main() -> None:
     """Read the sheet that the command line names."""
     path, kind, spool, wanted = sys.argv[1:]
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_SPOOL, LARGEST_SPOOL))
-    os.write(1, msgspec.json.encode(answer(Path(path), Kind(kind), int(spool), wanted)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_SPOOL_BYTES, MAX_SPOOL_BYTES))
+    os.write(1, msgspec.json.encode(try_read_sheet(Path(path), FileType(kind), int(spool), wanted)))
 
 
 if __name__ == "__main__":

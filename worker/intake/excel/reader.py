@@ -1,7 +1,7 @@
-"""A spreadsheet → its rows, read by a child process under limits of memory and time.
+"""Read the rows of a spreadsheet in a child process with limits of memory and time.
 
-A child and not a thread: some files of two kilobytes make the reader ask for hundreds of gigabytes and abort the
-whole interpreter. Started anew and not forked, because the parent has threads and an event loop.
+A process and not a thread: some files of two kilobytes make the reader request hundreds of gigabytes, which aborts
+the whole interpreter. It is started and not forked, because the parent has threads and an event loop.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import msgspec
 
 from worker.errors import UnreadableRoster
 from worker.intake.excel import ipc
-from worker.intake.file_type import Kind
+from worker.intake.file_type import FileType
 
-LONGEST_SECONDS = 120.0
-_ANSWER = msgspec.json.Decoder(ipc.SheetRead | ipc.SheetFailed)
-_TOO_MUCH = (
-    "the sheet needs too much memory: is there a stray cell far below the last row, or far to the right? Copy the "
-    "rows that count into a new workbook and save that."
+TIMEOUT_SECONDS = 120.0
+_RESPONSE = msgspec.json.Decoder(ipc.SheetRead | ipc.SheetFailed)
+_TOO_MUCH_MEMORY = (
+    "the sheet needs too much memory. Is there a cell far below the last row, or far to the right? Copy the rows "
+    "that you need into a new workbook and save that."
 )
 
 
 class Spreadsheet:
-    """A sheet's rows in a spool file that vanishes with the object."""
+    """A sheet's rows in a spool file that is deleted with the object."""
 
-    def __init__(self, spool: BinaryIO, read: ipc.SheetRead, *, kind: Kind) -> None:
+    def __init__(self, spool: BinaryIO, read: ipc.SheetRead, *, kind: FileType) -> None:
         self._spool = spool
         weakref.finalize(self, spool.close)
         self.width = read.width
-        self.bare_numbers = frozenset(read.bare_numbers)
+        self.unformatted_columns = frozenset(read.unformatted_columns)
         self.notes = tuple(_notes(read, kind))
         self.sheet, self.other_sheets = read.sheet, (*read.others, *read.hidden)
 
@@ -44,15 +44,15 @@ class Spreadsheet:
         yield from ipc.read_rows(self._spool.fileno())
 
 
-def open_spreadsheet(path: Path, kind: Kind, *, name: str, sheet: str | None = None) -> Spreadsheet:
-    """Read one sheet of a workbook; raise UnreadableRoster when it cannot be done, or not within the limits."""
+def open_spreadsheet(path: Path, kind: FileType, *, name: str, sheet: str | None = None) -> Spreadsheet:
+    """Read one sheet of a workbook; raise UnreadableRoster when it cannot be read within the limits."""
     spool = tempfile.TemporaryFile(prefix="roster-")  # noqa: SIM115 - it lives as long as the Spreadsheet
     try:
         with tempfile.TemporaryDirectory(prefix="roster-") as folder:
-            # Calamine tells the kinds apart by extension; a stored copy may have any, or a wrong one.
+            # Calamine detects the type by the extension; that of a stored copy may be wrong.
             link = Path(folder) / f"roster.{kind}"
             link.symlink_to(path.resolve())
-            answer = _run_child(link, kind, spool.fileno(), sheet or "", name=name)
+            answer = _run_reader(link, kind, spool.fileno(), sheet or "", name=name)
     except BaseException:
         spool.close()
         raise
@@ -62,7 +62,9 @@ def open_spreadsheet(path: Path, kind: Kind, *, name: str, sheet: str | None = N
     return Spreadsheet(spool, answer, kind=kind)
 
 
-def _run_child(path: Path, kind: Kind, spool: int, sheet: str, *, name: str) -> ipc.SheetRead | ipc.SheetFailed:
+def _run_reader(
+    path: Path, kind: FileType, spool: int, sheet: str, *, name: str
+) -> ipc.SheetRead | ipc.SheetFailed:
     command = [sys.executable, "-I", "-m", "worker.intake.excel.process", str(path), kind.value, str(spool), sheet]
     try:
         done = subprocess.run(  # noqa: S603 - our own module; the sheet's name is an argument, no shell sees it
@@ -70,33 +72,33 @@ def _run_child(path: Path, kind: Kind, spool: int, sheet: str, *, name: str) -> 
             stdin=subprocess.DEVNULL,
             capture_output=True,
             pass_fds=(spool,),
-            timeout=LONGEST_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise UnreadableRoster(
-            f"{name}: reading took longer than {LONGEST_SECONDS:.0f} s. As CSV UTF-8 it is read sooner; or "
-            f"{_TOO_MUCH}"
+            f"{name}: reading took longer than {TIMEOUT_SECONDS:.0f} seconds. Save it as CSV UTF-8, which is read "
+            f"faster; or {_TOO_MUCH_MEMORY}"
         ) from None
     except (OSError, ValueError) as error:
         raise UnreadableRoster(
             f"{name}: the process that reads spreadsheets cannot be started ({error})."
         ) from error
     if done.returncode < 0:
-        raise UnreadableRoster(f"{name}: {_TOO_MUCH}")
+        raise UnreadableRoster(f"{name}: {_TOO_MUCH_MEMORY}")
     try:
-        answer: ipc.SheetRead | ipc.SheetFailed = _ANSWER.decode(done.stdout)
+        answer: ipc.SheetRead | ipc.SheetFailed = _RESPONSE.decode(done.stdout)
     except msgspec.DecodeError:
         raise UnreadableRoster(
-            f"{name}: the process that reads spreadsheets ended without an answer (exit {done.returncode}). Is "
+            f"{name}: the process that reads spreadsheets ended without a response (exit {done.returncode}). Is "
             "Roster installed for this Python? Otherwise save the roster as CSV UTF-8."
         ) from None
     return answer
 
 
-def _notes(read: ipc.SheetRead, kind: Kind) -> Iterator[str]:
-    yield f'Read as {kind.upper()}: sheet "{read.sheet}".'
-    for sheets, what in ((read.others, "Not read"), (read.hidden, "Not read, because hidden")):
+def _notes(read: ipc.SheetRead, kind: FileType) -> Iterator[str]:
+    yield f'{kind.upper()}: sheet "{read.sheet}".'
+    for sheets, what in ((read.others, "Sheets not read"), (read.hidden, "Hidden sheets not read")):
         if sheets:
             listed = ", ".join(f'"{sheet}"' for sheet in sheets)
-            yield f"{what}: {listed}; use --sheet for one of them."
+            yield f"{what}: {listed}; use --sheet to read one of them."

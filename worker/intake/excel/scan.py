@@ -1,7 +1,6 @@
-"""Two cheap questions to an XLSX workbook: whether it holds what calamine does not show.
+"""Scan the bytes of an XLSX workbook for content that calamine does not return, in less time than calamine takes.
 
-Asked of the bytes of its parts, in less time than calamine itself takes, so that few workbooks wait for openpyxl. A
-yes too many costs time and nothing else.
+Only such workbooks are then cross-checked with openpyxl. A false positive costs only time.
 """
 
 from __future__ import annotations
@@ -19,31 +18,31 @@ from worker.intake.excel.cells import zero_format
 _FORMAT = re.compile(rb"""formatCode\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _ERROR = re.compile(rb"""t\s*=\s*["']e["']""")
 _DOCUMENT_TYPE = b"<!DOCTYPE"
-#: The end of a cell, or an empty value.
-_NOTHING = rb"\s*<(?:/(?:\w+:)?c>|(?:\w+:)?v(?:\s*/>|>\s*</))"
-#: A formula, or any empty element, before it. Two patterns, since only one that begins with a literal is quick.
-_PERHAPS_A_GAP = (re.compile(rb"f>" + _NOTHING), re.compile(rb"/>" + _NOTHING))
-#: The whole cell, and none of type "str": the value of that is a text, which may be empty.
-_GAP = re.compile(
+#: What follows a formula without value: the end of the cell, or an empty value.
+_EMPTY_VALUE = rb"\s*<(?:/(?:\w+:)?c>|(?:\w+:)?v(?:\s*/>|>\s*</))"
+#: A formula, or any empty element, before it. Two patterns, since only those that begin with a literal are fast.
+_MAYBE_MISSING_VALUE = (re.compile(rb"f>" + _EMPTY_VALUE), re.compile(rb"/>" + _EMPTY_VALUE))
+#: The whole cell, unless it is of type "str": the value of that is a text, which may be empty.
+_MISSING_VALUE = re.compile(
     rb"""<(?:\w+:)?c\b(?![^<>]*\bt\s*=\s*["']str["'])[^<>]*>\s*<(?:\w+:)?f\b[^<>]*>[^<]*(?:</(?:\w+:)?f>)?"""
-    + _NOTHING
+    + _EMPTY_VALUE
 )
 _CHUNK = 2**20
-#: More than the longest cell with a formula: Excel allows one 8192 characters.
+#: More than the longest cell with a formula: Excel allows 8192 characters in one.
 _OVERLAP = 2**16
 
 
-class Glance(NamedTuple):
-    """What a workbook holds that calamine does not show, whichever sheet is read."""
+class ScanResult(NamedTuple):
+    """What a workbook contains, in any of its sheets, that calamine does not return."""
 
-    #: Number formats with leading zeros, error cells, or a document type: calamine passes over its entities.
-    unseen: bool = False
+    #: Number formats with leading zeros, error cells, or a document type, whose entities calamine ignores.
+    hidden_content: bool = False
     #: Formulas whose value was not saved.
-    gaps: bool = False
+    missing_values: bool = False
 
 
-def glance(path: Path) -> Glance:
-    """Look through the parts of a workbook for what calamine does not show."""
+def scan_workbook(path: Path) -> ScanResult:
+    """Scan the parts of a workbook for content that calamine does not return."""
     unseen = gaps = False
     with zipfile.ZipFile(path) as archive:
         for part in archive.namelist():
@@ -53,8 +52,8 @@ def glance(path: Path) -> Glance:
             elif name.endswith(".xml") and name != "sharedstrings.xml":
                 for chunk in _chunks(archive, part):
                     unseen = unseen or _DOCUMENT_TYPE in chunk or bool(_ERROR.search(chunk))
-                    gaps = gaps or _has_gap(chunk)
-    return Glance(unseen, gaps)
+                    gaps = gaps or _has_missing_value(chunk)
+    return ScanResult(unseen, gaps)
 
 
 def _has_zero_format(styles: bytes) -> bool:
@@ -62,12 +61,12 @@ def _has_zero_format(styles: bytes) -> bool:
     return any(zero_format(unescape(code.decode(errors="replace"))) for code in codes)
 
 
-def _has_gap(chunk: bytes) -> bool:
-    return any(pattern.search(chunk) for pattern in _PERHAPS_A_GAP) and bool(_GAP.search(chunk))
+def _has_missing_value(chunk: bytes) -> bool:
+    return any(pattern.search(chunk) for pattern in _MAYBE_MISSING_VALUE) and bool(_MISSING_VALUE.search(chunk))
 
 
 def _chunks(archive: zipfile.ZipFile, part: str) -> Iterator[bytes]:
-    """Yield a part in pieces that overlap."""
+    """Yield a part in overlapping chunks."""
     tail = b""
     with archive.open(part) as xml:
         while chunk := xml.read(_CHUNK):

@@ -1,7 +1,7 @@
 """Tahdah: candidates are created one by one, then registered on an experience many at a time.
 
 Pages: Create Candidate (developers.tahdah.me, 15830528e0), Create Registrations and Register Learners (15830274e0).
-The pages say nothing of limits, errors, look-ups or the body of a candidate; what is assumed is marked so.
+The pages say nothing of limits, errors, look-ups or the body of a candidate; assumptions are marked as such.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pydantic import BeforeValidator, Field
 
 from worker.errors import AnswerLost, Refused, StopJob
 from worker.lms.contract import (
-    Deed,
-    Done,
+    ActionRequest,
+    ActionResult,
+    CandidateLookup,
     Enrolment,
-    FoundCandidate,
-    FoundRegistration,
     Intent,
-    Registered,
-    Seen,
-    Unfound,
+    LookupMiss,
+    RegistrationLookup,
+    RemoteRegistration,
+    RemoteState,
 )
-from worker.lms.http import Door
-from worker.lms.responses import Answer, as_id, recoded
-from worker.lms.tahdah.webhooks import TahdahHook
+from worker.lms.http import LmsClient
+from worker.lms.responses import LmsResponse, as_id, with_report_code
+from worker.lms.tahdah.webhooks import TahdahWebhookReader
 from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
 from worker.settings import Connection, Secret, Text
 
@@ -47,14 +47,14 @@ CANDIDATE_FIELDS = {
     "country": "country",
     "expiration_date": "expirationDate",
 }
-#: A path that answers so to a GET has no look-up; it says nothing about who is registered.
-NO_LOOKUP = frozenset({400, 403, 404, 405, 501})
-#: A list of just so many may be the first page of more.
-ROUND_LENGTHS = frozenset({10, 20, 25, 50, 100, 200, 250, 500, 1000})
+#: Statuses of a GET that mean that the path has no look-up; they say nothing about who is registered.
+NO_LOOKUP_STATUSES = frozenset({400, 403, 404, 405, 501})
+#: A list of one of these lengths may be the first page of more.
+PAGE_LIKE_LENGTHS = frozenset({10, 20, 25, 50, 100, 200, 250, 500, 1000})
 _NOT_FOUND = 404
 _LINK = re.compile(r"/candidates/(\d+)", re.IGNORECASE)
 
-#: The environment gives numbers as text.
+#: Environment variables are strings.
 Behavior = Annotated[Literal[1, 2], BeforeValidator(lambda value: int(value) if str(value).isdigit() else value)]
 
 
@@ -69,117 +69,127 @@ class TahdahConnection(Connection):
     legal_entity_id: Text | None = None
     #: The last segment of the path: `registrations`, or `learners` on the older one.
     registration_path: Literal["registrations", "learners"] = "registrations"
-    #: 1 or 2, for rows that say nothing. No default: its meaning is documented nowhere.
+    #: 1 or 2, for rows that do not say. No default: its meaning is not documented.
     behavior: Behavior | None = None
     #: Roster column → field of a candidate, to add to or change the defaults; "" leaves a column out.
     candidate_fields: Mapping[str, str] = Field(default_factory=dict)
-    #: The signing secret of its webhooks, which `roster serve` takes at /hooks/NAME; without it none is taken.
+    #: The signing secret of its webhooks, which `roster serve` accepts at /hooks/NAME; without it none is accepted.
     webhook_secret: Secret | None = None
 
 
 class Tahdah:
     """One Tahdah account."""
 
-    def __init__(self, connection: TahdahConnection, door: Door) -> None:
+    def __init__(self, connection: TahdahConnection, client: LmsClient) -> None:
         self.connection = connection
-        self.door = door
+        self.client = client
         self.rules = rules(connection)
         self._fields = {
             name: field for name, field in (CANDIDATE_FIELDS | dict(connection.candidate_fields)).items() if field
         }
 
-    async def create(self, candidate: Candidate, intent: Intent) -> str:
+    async def create_candidate(self, candidate: Candidate, intent: Intent) -> str:
         """Create a candidate, linked to the legal entity of the key (Create Candidate)."""
         try:
-            answer = await self.door.change(
-                "create_candidate", "POST", "/api/candidates", self._body(candidate), intent
+            response = await self.client.change(
+                "create_candidate", "POST", "/api/candidates", self._candidate_body(candidate), intent
             )
         except Refused as refused:
-            raise recoded(refused, already="candidate_exists", otherwise="candidate_refused") from None
-        candidate_id = _new_id(answer)
+            raise with_report_code(refused, already="candidate_exists", otherwise="candidate_refused") from None
+        candidate_id = _candidate_id_of(response)
         if candidate_id is None:
-            raise AnswerLost("The LMS answered without the candidate's id; perhaps it was created", answer.status)
+            raise AnswerLost(
+                "The LMS answered without the candidate's id; the candidate may have been created", response.status
+            )
         return candidate_id
 
-    async def register(self, enrolments: Sequence[Enrolment], intent: Intent) -> Mapping[int, Registered]:
+    async def register_batch(
+        self, enrolments: Sequence[Enrolment], intent: Intent
+    ) -> Mapping[int, RemoteRegistration]:
         """Register many candidates on one experience (Create Registrations); one path, one call."""
-        body = {"candidateIds": [self._item(enrolment) for enrolment in enrolments]}
+        body = {"candidateIds": [self._registration_item(enrolment) for enrolment in enrolments]}
         try:
-            answer = await self.door.change("register", "POST", self._path(enrolments[0].course), body, intent)
+            response = await self.client.change(
+                "register", "POST", self._path(enrolments[0].course), body, intent, completes_rows=True
+            )
         except Refused as refused:
-            raise self._as_registration(refused) from None
-        found = dict(_registrations(answer))
+            raise self._registration_error(refused) from None
+        found = dict(_registrations(response))
         return {who.row_id: found[who.candidate_id] for who in enrolments if who.candidate_id in found}
 
-    async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> FoundCandidate:
-        """Say that nobody can be looked up: no page documents it."""
-        return Unfound.NO_LOOKUP
+    async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> CandidateLookup:
+        """Return that candidates cannot be looked up: no page documents it."""
+        return LookupMiss.NO_LOOKUP
 
-    async def find_registrations(self, enrolments: Sequence[Enrolment]) -> Mapping[int, FoundRegistration]:
+    async def find_registrations(self, enrolments: Sequence[Enrolment]) -> Mapping[int, RegistrationLookup]:
         """Look registrations up with a GET on the registrations path, where the LMS has one.
 
-        A candidate in the list is registered; one missing from it is absent only when the list is whole.
+        A candidate in the list is registered; a missing one is absent only when the list is complete.
         """
-        listed, nothing = await self._listed(enrolments[0].course)
+        listed, nothing = await self._list_course(enrolments[0].course)
         found = dict(listed)
         return {who.row_id: found.get(who.candidate_id, nothing) for who in enrolments}
 
-    async def find_named(self, row: RosterRow) -> Unfound:
-        """Say that there is no such look-up: no page shows external ids of registrations."""
-        return Unfound.NO_LOOKUP
+    async def find_by_external_id(self, row: RosterRow) -> LookupMiss:
+        """Return that there is no such look-up: no page shows external ids of registrations."""
+        return LookupMiss.NO_LOOKUP
 
-    async def look(self, deeds: Sequence[Deed]) -> Mapping[int, Seen | Unfound | Refused]:
-        """Look registrations up in the list of their course; of anything else no page documents a look."""
-        course = deeds[0].row.course
-        if deeds[0].action is not Action.REGISTER or course is None:
-            return {deed.row_id: Unfound.NO_LOOKUP for deed in deeds}
-        listed, nothing = await self._listed(course)
-        by_candidate: dict[str, list[Registered]] = {}
+    async def read_states(
+        self, requests: Sequence[ActionRequest]
+    ) -> Mapping[int, RemoteState | LookupMiss | Refused]:
+        """Read registrations from the list of their course; no page documents reading anything else."""
+        course = requests[0].row.course
+        if requests[0].action is not Action.REGISTER or course is None:
+            return {request.row_id: LookupMiss.NO_LOOKUP for request in requests}
+        listed, nothing = await self._list_course(course)
+        by_candidate: dict[str, list[RemoteRegistration]] = {}
         for candidate_id, there in listed:
             by_candidate.setdefault(candidate_id, []).append(there)
-        return {deed.row_id: _as_seen(by_candidate.get(deed.candidate_id, []), nothing) for deed in deeds}
+        return {
+            request.row_id: _state_of(by_candidate.get(request.candidate_id, []), nothing) for request in requests
+        }
 
-    async def _listed(self, course: Course) -> tuple[list[tuple[str, Registered]], Unfound]:
-        """Return (candidate id, registration) of the list of a course, and what it means not to be in it."""
+    async def _list_course(self, course: Course) -> tuple[list[tuple[str, RemoteRegistration]], LookupMiss]:
+        """Return (candidate id, registration) of the list of a course, and what a missing candidate means."""
         try:
-            answer = await self.door.read("list_registrations", self._path(course))
+            response = await self.client.read("list_registrations", self._path(course))
         except Refused as refused:
-            if refused.status in NO_LOOKUP:
-                return [], Unfound.NO_LOOKUP
+            if refused.status in NO_LOOKUP_STATUSES:
+                return [], LookupMiss.NO_LOOKUP
             raise
-        listed = _registrations(answer)
-        return listed, Unfound.ABSENT if _is_whole(answer, len(listed)) else Unfound.NO_LOOKUP
+        listed = _registrations(response)
+        return listed, LookupMiss.ABSENT if _is_complete(response, len(listed)) else LookupMiss.NO_LOOKUP
 
-    async def act(
-        self, deeds: Sequence[Deed], seen: Mapping[int, Seen], intent: Intent
-    ) -> Mapping[int, Done | Refused]:
-        """Do nothing: no page documents approve, complete, withdraw, or the body of an update."""
-        nothing = Refused("action_not_supported", None, "This LMS offers no such action through its interface")
-        return {deed.row_id: nothing for deed in deeds}
+    async def apply(
+        self, requests: Sequence[ActionRequest], states: Mapping[int, RemoteState], intent: Intent
+    ) -> Mapping[int, ActionResult | Refused]:
+        """Refuse every action: no page documents approve, complete, withdraw, or the body of an update."""
+        nothing = Refused("action_not_supported", None, "This LMS offers no such action through its API")
+        return {request.row_id: nothing for request in requests}
 
-    async def count_people(self, at_least: int) -> bool | None:
-        """Say that nobody is listed: no page documents it."""
+    async def has_more_people_than(self, at_least: int) -> bool | None:
+        """Return None: no page documents a list of people."""
         return None
 
     async def list_people(self, updated_after: float | None) -> AsyncIterator[Sequence[Person]]:
-        """List nobody."""
+        """Yield nothing: no page documents a list of people."""
         return
         yield
 
-    async def list_registered(self, course: Course, pages: int) -> Mapping[str, str] | None:
-        """Say nothing: the GET is listed in the menu, its path and paging are not documented."""
+    async def list_registrations(self, course: Course, pages: int) -> Mapping[str, str] | None:
+        """Return None: the GET is in the menu of the pages, but its path and paging are not documented."""
         return None
 
     async def probe(self) -> str:
-        """Read the registrations of experience 0, which shows whether the key is taken."""
+        """Read the registrations of experience 0, which shows whether the key is accepted."""
         course = Course(course_id="0", legal_entity_id=self.connection.legal_entity_id or "0")
         try:
-            await self.door.read("probe", self._path(course))
+            await self.client.read("probe", self._path(course))
         except Refused as refused:
-            return f"answered {refused.status} to a harmless read; the token was not refused"
-        return "answered a harmless read"
+            return f"Connection works; token not refused (status {refused.status} for a harmless read)"
+        return "Connection works; credentials accepted"
 
-    def _body(self, candidate: Candidate) -> dict[str, Any]:
+    def _candidate_body(self, candidate: Candidate) -> dict[str, Any]:
         values = {field: getattr(candidate, name, None) for name, field in self._fields.items()}
         named = {
             field: value.isoformat() if hasattr(value, "isoformat") else value
@@ -194,7 +204,7 @@ class Tahdah:
             f"/api/learningexperiences/{entity}/experiences/{course.course_id}/{self.connection.registration_path}"
         )
 
-    def _item(self, enrolment: Enrolment) -> dict[str, Any]:
+    def _registration_item(self, enrolment: Enrolment) -> dict[str, Any]:
         """Return one candidate of the call; without a date in the roster it is registered as of today."""
         day = enrolment.row.registration_date or datetime.now(UTC).date()
         who = enrolment.candidate_id
@@ -204,27 +214,27 @@ class Tahdah:
             "registrationDate": day.isoformat(),
         }
 
-    def _as_registration(self, refused: Refused) -> Exception:
+    def _registration_error(self, refused: Refused) -> Exception:
         path_missing = 405
         if refused.status == path_missing:
             return StopJob(
                 "path_missing",
-                f"The LMS takes no registrations on …/{self.connection.registration_path} ({refused.status}); "
+                f"The LMS accepts no registrations at …/{self.connection.registration_path} ({refused.status}); "
                 "set registration_path to the other of `registrations` and `learners`, then resume the job",
                 refused.status,
             )
         if refused.status == _NOT_FOUND:
             refused.message += "; or the path is the other of the two: see registration_path"
-        return recoded(refused, already="already_registered", otherwise="registration_refused")
+        return with_report_code(refused, already="already_registered", otherwise="registration_refused")
 
 
 def rules(connection: TahdahConnection) -> RowRules:
-    """Return what this connection asks of a row. Approve, complete and withdraw are documented nowhere."""
+    """Return what this connection requires of a row. Approve, complete and withdraw are not documented."""
     defaults = {"legal_entity_id": connection.legal_entity_id, "behavior": connection.behavior}
     return RowRules(
         actions=frozenset({Action.REGISTER}),
         course_columns=frozenset({"course_id"}),
-        to_create=("email", "first_name", "last_name"),
+        required_to_create=("email", "first_name", "last_name"),
         needs_behavior=True,
         needs_legal_entity=True,
         rows_per_call=connection.batch_size,
@@ -232,13 +242,13 @@ def rules(connection: TahdahConnection) -> RowRules:
     )
 
 
-def _new_id(answer: Answer) -> str | None:
-    """Return the id of a new candidate. Its field is documented nowhere: look in the places such ids stand."""
-    body = answer.body
+def _candidate_id_of(response: LmsResponse) -> str | None:
+    """Return the id of a new candidate. Its field is not documented: search the usual ones."""
+    body = response.body
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     found = _id_in(body)
-    link = _LINK.search(answer.headers.get("location", ""))
+    link = _LINK.search(response.headers.get("location", ""))
     return found or (link.group(1) if link else None)
 
 
@@ -255,21 +265,27 @@ def _id_in(body: Any) -> str | None:
     return None
 
 
-def _registrations(answer: Answer) -> list[tuple[str, Registered]]:
-    """Return (candidate id, registration) of each item of an answer, in whatever order and types it comes."""
+def _registrations(response: LmsResponse) -> list[tuple[str, RemoteRegistration]]:
+    """Return (candidate id, registration) of each item of a response, in any order and of any types."""
     found = []
-    for item in _items(answer.body):
+    for item in _items(response.body):
         registration_id = as_id(item.get("candidateExperienceId"))
         if candidate_id := as_id(item.get("candidateId")):
-            found.append((candidate_id, Registered(registration_id=registration_id, http_status=answer.status)))
+            found.append(
+                (candidate_id, RemoteRegistration(registration_id=registration_id, http_status=response.status))
+            )
     return found
 
 
-def _as_seen(theirs: Sequence[Registered], nothing: Unfound) -> Seen | Unfound:
-    """Return what the list of a course shows of one candidate."""
+def _state_of(theirs: Sequence[RemoteRegistration], nothing: LookupMiss) -> RemoteState | LookupMiss:
+    """Return the state of one candidate in the list of a course."""
     if len(theirs) > 1:
-        return Unfound.SEVERAL
-    return Seen(lms_id=theirs[0].registration_id or "", reached=True, shown="registered") if theirs else nothing
+        return LookupMiss.AMBIGUOUS
+    return (
+        RemoteState(lms_id=theirs[0].registration_id or "", is_done=True, description="registered")
+        if theirs
+        else nothing
+    )
 
 
 def _items(body: Any) -> list[dict[str, Any]]:
@@ -278,22 +294,22 @@ def _items(body: Any) -> list[dict[str, Any]]:
     return [item for item in body if isinstance(item, dict)] if isinstance(body, list) else []
 
 
-def _is_whole(answer: Answer, length: int) -> bool:
-    """Tell whether a list shows no sign of being one page of several."""
-    paged = any(name in answer.headers for name in ("link", "x-total-count", "x-pagination"))
-    return isinstance(answer.body, list) and not paged and length not in ROUND_LENGTHS
+def _is_complete(response: LmsResponse, length: int) -> bool:
+    """Return whether a list shows no sign of being one page of several."""
+    paged = any(name in response.headers for name in ("link", "x-total-count", "x-pagination"))
+    return isinstance(response.body, list) and not paged and length not in PAGE_LIKE_LENGTHS
 
 
-#: What stands under `connections.<name>` in roster.toml, and the connector of an account.
+#: The keys under `connections.<name>` in roster.toml, and the connector of an account.
 Settings, connect = TahdahConnection, Tahdah
 
 
 def headers(connection: TahdahConnection) -> dict[str, str]:
-    """Return what every call carries (Create Registrations: bearer token)."""
+    """Return the headers of every call (Create Registrations: bearer token)."""
     return {"Authorization": f"Bearer {connection.token.get_secret_value()}"}
 
 
-def hook(connection: TahdahConnection) -> TahdahHook | None:
-    """Return how its webhooks are read, where a secret is configured."""
+def webhook_reader(connection: TahdahConnection) -> TahdahWebhookReader | None:
+    """Return the reader of its webhooks, where a secret is configured."""
     secret = connection.webhook_secret
-    return TahdahHook(secret.get_secret_value()) if secret is not None else None
+    return TahdahWebhookReader(secret.get_secret_value()) if secret is not None else None

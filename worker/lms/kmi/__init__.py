@@ -1,1 +1,1 @@
-"""What KMI's connector is made of: the shapes of its bodies, and what is done to what is there."""
+"""Parts of KMI's connector: its JSON, and reading and changing registrations and users."""

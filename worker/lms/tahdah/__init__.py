@@ -1,1 +1,1 @@
-"""What Tahdah's connector is made of beside its calls: what its webhooks say."""
+"""Parts of Tahdah's connector: its webhooks."""

@@ -1,4 +1,4 @@
-"""The level of a cycle that a dear refusal ended. Knows numbers alone."""
+"""Estimate the rate from a cycle that a costly refusal ended: the bucket model. Knows numbers alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAME_QUOTA = 0.08
 LEAST_SHORT = 0.66
 LEAST_LONG = 0.9
 OPTIMISTIC_BURSTS = 3
-#: A bucket holds at least what flows in within so many seconds.
+#: A bucket holds at least what flows in within this time (seconds).
 SMALLEST = 0.1
 #: A cycle's rate began at no less than this share of where it ended.
 SLOWEST_BEGIN = 0.05
@@ -30,7 +30,7 @@ def refilled(calls: int, seconds: float, pause: float, *, bucket: float) -> floa
 
 
 def believed(cycle: Cycle, *, first_calls: float, first_seconds: float) -> float:
-    """Return the level of a dear cycle: a small bucket's; of what may be a quota not much below what was tried.
+    """Estimate the sustainable rate after a costly refusal: bucket model, floored near the tried rate for a quota.
 
     A quota is not saved up, so that a bucket of its size explains its refusals by too low a rate.
     """

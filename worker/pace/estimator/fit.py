@@ -15,22 +15,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from worker.pace.state import Found
+from worker.pace.state import Estimate
 
-#: A pause of so many seconds is the rest of a window: a bucket's next call comes sooner.
+#: A pause of this length (seconds) is the rest of a window: a bucket's next call comes sooner.
 WINDOW_PAUSE = 3.0
-#: So many accepted calls measure a rate well enough.
+#: Accepted calls that measure a rate well enough.
 ENOUGH_CALLS = 20
 #: Fewer accepted calls than this measure nothing by themselves.
 FEWEST_CALLS = 3
 #: The shortest time that is measured, in seconds.
 SHORTEST = 0.02
-#: The smallest bucket keeps so many calls, or what flows in within so many seconds, over a pause.
+#: What the smallest bucket keeps over a pause: calls, or what flows in within this time (seconds).
 KEPT_CALLS = 4.4
 KEPT_SECONDS = 0.12
 #: A cycle that took less than this share of what the bucket held at first found it not refilled.
 REFILLED = 0.7
-#: Exact cycles before the last count for so much less, each.
+#: Weight of each earlier exact cycle.
 FADE = 0.5
 #: Shares of the tried rate that are kept when the bucket may have overflowed, by the number of bursts; the first
 #: where the lower bound is below `WIDE` of it.
@@ -38,15 +38,16 @@ FALL_TO = (0.75, 0.75, 0.82, 0.85, 0.92, 0.95)
 WIDE = 0.6
 #: A lower bound above this share of what was tried leaves little to find out.
 TIGHT = 0.85
-#: A rate above so many times of what was accepted in a window was tried for a part of it only: no measure of it.
+#: A rate above this multiple of what was accepted in a window was tried for a part of it only.
 OVERFLOWN = 1.3
 #: Share of the level of a window at which it is held.
 HELD = 0.98
 #: A rate that was refused is tried at this share of it at most.
 BELOW_TRIED = 0.97
-#: A pause of at least so many seconds is dear, and short of a window's.
-DEAR = 0.9
-#: After a first burst within a dear pause the guess is this share of its calls, as if they were a quota per pause.
+#: A pause from this length (seconds) up to that of a window makes a refusal costly.
+COSTLY_SECONDS = 0.9
+#: After a first burst within a costly pause the guess is this share of its calls, as if they were a quota per
+#: pause.
 FIRST_BELOW = 0.95
 #: Seconds that a cycle must last to be sure of anything.
 LONG_ENOUGH = 2.0
@@ -62,7 +63,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycle:
-    """`calls` accepted in `seconds` at the rate `tried`, after `pause`; ended by the so-manieth of the `bursts`."""
+    """`calls` accepted in `seconds` at the rate `tried`, after `pause`; ended by refusal burst number `bursts`."""
 
     calls: int
     seconds: float
@@ -87,14 +88,14 @@ class Fit:
     exact: bool = False
 
 
-def first_guess(calls: float, seconds: float, pause: float, *, dear: bool) -> float:
+def first_guess(calls: float, seconds: float, pause: float, *, costly: bool) -> float:
     """Guess the rate from the first refusal: the mean by ratio of what it is at least and at most.
 
     After a pause of `WINDOW_PAUSE` and more, the least is the rate.
     """
     least = max(calls, 1.0) / max(SHORTEST, seconds + pause)
     most = max(calls, 1.0) / max(SHORTEST, seconds)
-    if dear and seconds < pause:
+    if costly and seconds < pause:
         return FIRST_BELOW * max(calls, 1.0) / pause
     return least if pause >= WINDOW_PAUSE else math.sqrt(least * most)
 
@@ -131,10 +132,10 @@ def _spanned(cycle: Cycle, kept: Measured) -> Fit:
     )
 
 
-def is_dear(found: Found) -> bool:
+def is_costly(found: Estimate) -> bool:
     """Return whether a refusal costs much for what it tells: about a second, which the LMS rounded up."""
     pause = found.cycle_from - found.refused_from
-    return found.rounded and DEAR <= pause < WINDOW_PAUSE and not found.header_level
+    return found.rounded and COSTLY_SECONDS <= pause < WINDOW_PAUSE and not found.header_level
 
 
 def _rate(cycle: Cycle, least: float, exact: Measured | None, first_calls: float) -> tuple[float, float]:

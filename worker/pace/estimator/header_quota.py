@@ -1,24 +1,26 @@
-"""Heed what the LMS says in so many words: what is left, and too many at once. Measures nothing."""
+"""Apply what the LMS states: what is left of a quota, and too many calls at once. Measures nothing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.pace.estimator.growth import LONGEST_PATIENCE, PATIENCE
+from worker.pace.estimator.growth import HOLD_SECONDS, LONGEST_HOLD_SECONDS
 from worker.pace.hints.response import Hints
 from worker.pace.rate import SHARE
-from worker.pace.state import Flow, Found, Sent
+from worker.pace.state import Estimate, Grant, LimiterState
 
-#: A reset in whole seconds is up to a second late; below so many seconds that is too much to wait for.
+#: A reset in whole seconds is up to a second late; below this (seconds) that is too much to wait for.
 SHORTEST_WHOLE_RESET = 2.0
-#: Seconds for which a word from the headers holds.
-FRESH = 10.0
+#: How long a header's statement holds (seconds).
+HEADER_SECONDS = 10.0
 
 
-def heeded(found: Found, flow: Flow, sent: Sent, hints: Hints, *, now: float) -> tuple[Found, Flow]:
-    """Take the headers of an answer into account."""
+def apply_headers(
+    found: Estimate, flow: LimiterState, sent: Grant, hints: Hints, *, now: float
+) -> tuple[Estimate, LimiterState]:
+    """Return estimate and limiter state with the headers of an answer applied."""
     if hints.remaining is None or hints.reset_in is None:
-        if found.header_level and now - found.header_at > FRESH:
+        if found.header_level and now - found.header_at > HEADER_SECONDS:
             found = replace(found, header_rate=0.0, header_level=0.0)
         return found, flow
     left = hints.remaining - (flow.sent - sent.number)
@@ -34,10 +36,12 @@ def heeded(found: Found, flow: Flow, sent: Sent, hints: Hints, *, now: float) ->
     return replace(found, header_rate=rate, header_level=level, header_window=window, header_at=now), flow
 
 
-def fewer_at_once(found: Found, sent: Sent, out: int, now: float) -> Found:
+def lower_concurrency(found: Estimate, sent: Grant, out: int, now: float) -> Estimate:
     """Take one slot away for each call of a burst that was one too many of `out`; the rate is not to blame."""
-    if sent.at < found.answered_until and found.most_at_once:
-        return replace(found, most_at_once=max(1, found.most_at_once - 1))
-    patience = min(LONGEST_PATIENCE, 2 * found.widen_patience) if found.most_at_once else PATIENCE
+    if sent.at < found.answered_until and found.max_concurrency:
+        return replace(found, max_concurrency=max(1, found.max_concurrency - 1))
+    patience = min(LONGEST_HOLD_SECONDS, 2 * found.widen_hold_seconds) if found.max_concurrency else HOLD_SECONDS
     fewer = max(1, out - 1)
-    return replace(found, most_at_once=fewer, widen_at=now + patience, widen_patience=patience, answered_until=now)
+    return replace(
+        found, max_concurrency=fewer, widen_at=now + patience, widen_hold_seconds=patience, answered_until=now
+    )

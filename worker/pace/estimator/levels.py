@@ -5,26 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worker.pace.estimator import drain, fit
-from worker.pace.estimator.growth import LONGEST_PATIENCE, PATIENCE, SURE_BURSTS
-from worker.pace.state import Found, Sent
+from worker.pace.estimator.growth import HOLD_SECONDS, LONGEST_HOLD_SECONDS, SURE_BURSTS
+from worker.pace.state import Estimate, Grant
 
-#: Share of a rate that somebody or a header named that is kept when the LMS refuses for the first time.
-KNOWN_FALL = 0.85
+#: Share of a configured rate, or one that a header named, that is kept when the LMS refuses for the first time.
+KNOWN_RATE_KEPT = 0.85
 #: Slots that are kept after the first burst (a share), and accepted calls for each further slot.
 SLOTS_KEPT = 0.75
 CALLS_PER_SLOT = 4.0
-#: Share of the level that a dear refusal shows with which to go on: the next one would cost about 4 % of half a
-#: minute. Levels that differ by less than this share are the same one; it, and one of a long cycle, is held for so
-#: many seconds.
+#: Share of the level that a costly refusal shows which is used next: another refusal would cost about 4 % of half a
+#: minute. Levels that differ by less than SAME_LEVEL are the same one; it, and one of a long cycle, is held for
+#: COSTLY_HOLD_SECONDS.
 BELOW_LEVEL = 0.955
 SAME_LEVEL = 0.1
-DEAR_PATIENCE = 60.0
+COSTLY_HOLD_SECONDS = 60.0
 #: A level above this share of what was tried may be a quota's after a short cycle; the next cycle tells.
 NOT_SURE_ABOVE = 0.7
-#: Share of the rate kept when a dear refusal came too soon to tell more than that answers jitter.
+#: Share of the rate kept when a costly refusal came too soon to tell more than that answers jitter.
 JITTER_KEEPS = 0.88
-#: Refused within so many seconds of a cycle, at less than one in so many of a rate that held for so many seconds:
-#: that was too many calls at once. This share of them goes on; with so many or fewer out it was the rate after all.
+#: Refused within SUDDEN seconds of a cycle, at less than 1/NO_RATE of a rate that held for PROVING seconds: that
+#: was too many calls at once. The share FEWER of them is kept; with FEWEST_OUT or fewer in flight it was the rate
+#: after all.
 SUDDEN = 0.3
 NO_RATE = 2.0
 PROVING = 1.0
@@ -32,35 +33,39 @@ FEWER = 0.75
 FEWEST_OUT = 2
 
 
-def next_level(found: Found, cycle: fit.Cycle, *, dear: bool, ago: float) -> Found:
-    """Return what to go on with after a cycle; the call that ended it went out so many seconds `ago`."""
+def next_level(found: Estimate, cycle: fit.Cycle, *, costly: bool, ago: float) -> Estimate:
+    """Return what to go on with after a cycle; the call that ended it was sent `ago` seconds before."""
     lasted = max(fit.SHORTEST, cycle.seconds + cycle.pause)
     found = replace(found, cycle_seconds=lasted)
-    if found.out > FEWEST_OUT and cycle.seconds < SUDDEN and found.proven > NO_RATE * cycle.calls / lasted:
-        return _must_be_fewer(found)
+    if (
+        found.in_flight_at_burst > FEWEST_OUT
+        and cycle.seconds < SUDDEN
+        and found.proven > NO_RATE * cycle.calls / lasted
+    ):
+        return _concurrency_lowered(found)
     if cycle.seconds >= PROVING:
         found = replace(found, proven=max(found.proven, (cycle.calls - found.first_calls) / cycle.seconds))
-    if not dear:
-        return _fallen(found, cycle)
+    if not costly:
+        return _reduced(found, cycle)
     tried = drain.tried_at(cycle.tried, cycle.calls - cycle.late, cycle.seconds, ago)
     return _drained(found, replace(cycle, tried=tried))
 
 
-def _must_be_fewer(found: Found) -> Found:
+def _concurrency_lowered(found: Estimate) -> Estimate:
     """Lower the calls at once: far more a second were accepted before, so that the rate is not to blame."""
-    few = max(1, int(FEWER * found.most_out))
+    few = max(1, int(FEWER * found.most_in_flight))
     return replace(
         found,
-        most_at_once=few,
-        most_out=few,
-        widen_at=found.cycle_from + DEAR_PATIENCE,
-        widen_patience=DEAR_PATIENCE,
+        max_concurrency=few,
+        most_in_flight=few,
+        widen_at=found.cycle_from + COSTLY_HOLD_SECONDS,
+        widen_hold_seconds=COSTLY_HOLD_SECONDS,
         proven=found.proven if few >= FEWEST_OUT else 0.0,
     )
 
 
-def _drained(found: Found, cycle: fit.Cycle) -> Found:
-    """Fall to the rate at which the bucket was just empty, and stay a little below it: the next refusal is dear."""
+def _drained(found: Estimate, cycle: fit.Cycle) -> Estimate:
+    """Reduce to the rate at which the bucket was just empty, and stay a little below it: a refusal is costly."""
     if max(cycle.calls - cycle.late, cycle.seconds * cycle.tried) < drain.FEWEST_SURE:
         return replace(found, rate=JITTER_KEEPS * found.rate)
     level = drain.believed(cycle, first_calls=found.first_calls, first_seconds=found.first_seconds)
@@ -69,26 +74,26 @@ def _drained(found: Found, cycle: fit.Cycle) -> Found:
     sure = enough and not (quota and cycle.bursts <= SURE_BURSTS and cycle.seconds < fit.LONG_ENOUGH)
     again = found.sure and abs(level - found.ceiling) < SAME_LEVEL * found.ceiling
     known = again or cycle.calls - cycle.late >= fit.ENOUGH_CALLS
-    patience = min(LONGEST_PATIENCE, max(DEAR_PATIENCE, 2 * found.patience)) if known else 0.0
+    patience = min(LONGEST_HOLD_SECONDS, max(COSTLY_HOLD_SECONDS, 2 * found.hold_seconds)) if known else 0.0
     return replace(
         found,
         rate=BELOW_LEVEL * min(level, cycle.tried),
         ceiling=level if sure or not enough else cycle.tried,
         sure=sure,
-        patience=patience,
+        hold_seconds=patience,
         probe_at=found.cycle_from + patience,
         calls_per_slot=0.0 if enough else found.calls_per_slot,
     )
 
 
-def _fallen(found: Found, cycle: fit.Cycle) -> Found:
-    """Fall to the rate that explains the refusals, and hold it when it is sure."""
+def _reduced(found: Estimate, cycle: fit.Cycle) -> Estimate:
+    """Reduce to the rate that explains the refusals, and hold it when it is sure."""
     kept = fit.Measured(calls=found.measured_calls, seconds=found.measured_seconds)
     best = _not_too_low(found, cycle, fit.fitted(cycle, kept, first_calls=found.first_calls))
     sure = best.sure or (found.bursts >= SURE_BURSTS and cycle.seconds >= cycle.pause / 2)
-    patience = PATIENCE
+    patience = HOLD_SECONDS
     if sure:
-        again = min(LONGEST_PATIENCE, 2 * found.patience) if found.sure else PATIENCE
+        again = min(LONGEST_HOLD_SECONDS, 2 * found.hold_seconds) if found.sure else HOLD_SECONDS
         patience = max(again, 2 * (cycle.seconds + cycle.pause))
     return replace(
         found,
@@ -97,13 +102,13 @@ def _fallen(found: Found, cycle: fit.Cycle) -> Found:
         sure=sure,
         measured_calls=best.measured.calls,
         measured_seconds=best.measured.seconds,
-        patience=patience,
+        hold_seconds=patience,
         probe_at=found.cycle_from + patience,
         calls_per_slot=0.0 if sure else found.calls_per_slot,
     )
 
 
-def _not_too_low(found: Found, cycle: fit.Cycle, best: fit.Fit) -> fit.Fit:
+def _not_too_low(found: Estimate, cycle: fit.Cycle, best: fit.Fit) -> fit.Fit:
     """Raise a mean to what the end of a cycle tells: a small bucket overflowed while the rate was low."""
     if not best.exact or cycle.calls - cycle.late < fit.FEWEST_CALLS:
         return best
@@ -112,30 +117,30 @@ def _not_too_low(found: Found, cycle: fit.Cycle, best: fit.Fit) -> fit.Fit:
     return replace(best, rate=rate, ceiling=max(best.ceiling, level))
 
 
-def first(found: Found, sent: Sent, calls: int, *, spent: float, not_before: float, now: float) -> Found:
+def first(found: Estimate, sent: Grant, calls: int, *, spent: float, not_before: float, now: float) -> Estimate:
     """Guess the rate from the first burst; it is at most about twice what the calls in flight came to."""
     seconds, pause = max(0.0, sent.at - found.cycle_from), not_before - sent.at
-    started = begun(found, sent, calls, not_before)
+    started = next_cycle(found, sent, calls, not_before)
     window = pause >= fit.WINDOW_PAUSE
     if window and calls < fit.ENOUGH_CALLS and not found.cycle_seconds:
         # Somebody else may have used up most of the window before us: only the next one tells.
         return replace(started, bursts=0, cycle_calls=found.cycle_calls, cycle_seconds=pause)
-    guess = fit.first_guess(calls, seconds, pause, dear=fit.is_dear(started))
-    most = max(calls / max(fit.SHORTEST, seconds), 2 * sent.abreast / max(fit.SHORTEST, now - sent.at))
+    guess = fit.first_guess(calls, seconds, pause, costly=fit.is_costly(started))
+    most = max(calls / max(fit.SHORTEST, seconds), 2 * sent.concurrency / max(fit.SHORTEST, now - sent.at))
     return replace(
         started,
-        rate=min(spent, max(guess, KNOWN_FALL * spent)) if spent else guess,
+        rate=min(spent, max(guess, KNOWN_RATE_KEPT * spent)) if spent else guess,
         ceiling=found.ceiling if found.sure else most,
         first_calls=calls,
         first_seconds=seconds,
-        slots=max(2.0, SLOTS_KEPT * sent.abreast),
+        slots=max(2.0, SLOTS_KEPT * sent.concurrency),
         calls_per_slot=CALLS_PER_SLOT,
         cycle_seconds=pause if window else 0.0,
     )
 
 
-def begun(found: Found, sent: Sent, calls: int, not_before: float) -> Found:
-    """Return what is known when the next cycle begins after one of so many accepted calls."""
+def next_cycle(found: Estimate, sent: Grant, calls: int, not_before: float) -> Estimate:
+    """Return what is known when the next cycle begins after one of `calls` accepted calls."""
     return replace(
         found,
         bursts=found.bursts + 1,
@@ -145,6 +150,6 @@ def begun(found: Found, sent: Sent, calls: int, not_before: float) -> Found:
         cycle_calls=calls,
         accepted_before=found.accepted_before + calls,
         late_calls=0,
-        most_out=max(sent.abreast, found.most_out),
-        lone=0,
+        most_in_flight=max(sent.concurrency, found.most_in_flight),
+        single_refusals=0,
     )

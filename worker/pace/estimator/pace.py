@@ -1,7 +1,7 @@
-"""The pace as arithmetic: leave for a call, and what its answer changes. Knows no storage, no waiting and no clock.
+"""The pace as arithmetic: granting a call, and what its answer changes. Knows no storage, no waiting and no clock.
 
-Every function takes the state and the time and returns a new state. `reserve` touches `Flow` alone and is a dozen
-comparisons, so that a store for many processes can do the same in one atomic script.
+Every function takes the state and the time and returns a new state. `reserve` touches `LimiterState` alone and is a
+dozen comparisons, so that a store for many processes can do the same in one atomic script.
 """
 
 from __future__ import annotations
@@ -10,57 +10,57 @@ from dataclasses import replace
 
 from worker.pace.estimator import growth, header_quota, refusals
 from worker.pace.hints.response import Hints
-from worker.pace.state import Bounds, Found, PaceState, Sent, Turn, Why
+from worker.pace.state import Decision, Estimate, Grant, Limits, PaceState, Reason
 
-#: Lateness that may be made up when the rate was found out, in seconds: an event loop wakes late by about as much.
+#: Lateness that may be made up when the rate was measured, in seconds: an event loop wakes late by about as much.
 SLACK_SECONDS = 0.02
 
-#: The headers' own rate is trusted to this share for so many bursts of refusals; then what was measured counts.
+#: Share of the headers' own rate that is used for the first TRUSTING_BURSTS bursts; then what was measured counts.
 HEADER_SHARE = 0.9
 TRUSTING_BURSTS = 8
 
-#: Nobody asked for a call for so long: what was measured across the gap would be our idleness, not the limit.
+#: Without a call for this long (seconds), what is measured across the gap would be idleness, not the limit.
 IDLE_SECONDS = 2.0
 
 
-def begin(bounds: Bounds, found: Found | None = None) -> PaceState:
-    """Return the state before the first call, with what an earlier run had found out."""
-    return settled(PaceState(found=found or Found()), bounds, 0.0)
+def begin(bounds: Limits, found: Estimate | None = None) -> PaceState:
+    """Return the state before the first call, with what an earlier run had measured."""
+    return synchronized(PaceState(estimate=found or Estimate()), bounds, 0.0)
 
 
-def reserve(state: PaceState, now: float) -> tuple[PaceState, Turn]:
-    """Give one call leave to go now, or say why not and when to ask again."""
-    flow = state.flow
+def reserve(state: PaceState, now: float) -> tuple[PaceState, Decision]:
+    """Grant one call now, or return why not and when to ask again."""
+    flow = state.limiter
     if flow.not_before > now:
-        return state, Turn(why=Why.PAUSE, seconds=flow.not_before - now)
+        return state, Decision(reason=Reason.PAUSE, seconds=flow.not_before - now)
     if flow.in_flight >= flow.allowed_in_flight:
-        return state, Turn(why=Why.FULL)
+        return state, Decision(reason=Reason.FULL)
     if flow.left < 1 and flow.left_until > now:
-        return state, Turn(why=Why.PAUSE, seconds=flow.left_until - now)
+        return state, Decision(reason=Reason.PAUSE, seconds=flow.left_until - now)
     due = max(flow.next_at, now - flow.slack)
     if due > now:
-        return state, Turn(why=Why.PACE, seconds=due - now)
+        return state, Decision(reason=Reason.PACE, seconds=due - now)
     idle = flow.in_flight == 0 and now - max(flow.last_at, flow.not_before) > max(IDLE_SECONDS, 3 * flow.interval)
-    sent = Sent(at=now, number=flow.sent + 1, abreast=flow.in_flight + 1)
+    sent = Grant(at=now, number=flow.sent + 1, concurrency=flow.in_flight + 1)
     flow = replace(
         flow,
         next_at=due + flow.interval,
-        in_flight=sent.abreast,
+        in_flight=sent.concurrency,
         sent=sent.number,
         last_at=now,
         left=flow.left - 1,
         fresh_from=now if idle else flow.fresh_from,
     )
-    return replace(state, flow=flow), Turn(why=Why.GO, sent=sent)
+    return replace(state, limiter=flow), Decision(reason=Reason.GO, grant=sent)
 
 
-def report(state: PaceState, bounds: Bounds, sent: Sent, hints: Hints | None, now: float) -> PaceState:
-    """Take in the answer to a call that had leave; `hints` None when no answer came."""
-    flow = replace(state.flow, in_flight=max(0, state.flow.in_flight - 1))
+def report(state: PaceState, bounds: Limits, sent: Grant, hints: Hints | None, now: float) -> PaceState:
+    """Apply the answer to a granted call; `hints` is None when no answer came."""
+    flow = replace(state.limiter, in_flight=max(0, state.limiter.in_flight - 1))
     counts = state.counts
     if hints is None:
-        return replace(state, flow=flow, counts=replace(counts, lost=counts.lost + 1))
-    found = growth.restarted(state.found, flow.fresh_from, counts.accepted)
+        return replace(state, limiter=flow, counts=replace(counts, lost=counts.lost + 1))
+    found = growth.cycle_reset(state.estimate, flow.fresh_from, counts.accepted)
     if hints.throttled:
         counts = replace(counts, refused=counts.refused + 1)
         found, not_before = refusals.refused(
@@ -69,7 +69,7 @@ def report(state: PaceState, bounds: Bounds, sent: Sent, hints: Hints | None, no
             hints,
             spent=1 / flow.interval if flow.interval else 0.0,
             taken=counts.accepted,
-            out=state.flow.in_flight,
+            out=state.limiter.in_flight,
             not_before=flow.not_before,
             now=now,
         )
@@ -78,17 +78,17 @@ def report(state: PaceState, bounds: Bounds, sent: Sent, hints: Hints | None, no
         counts = replace(counts, accepted=counts.accepted + 1)
         busy = flow.interval > 0 and flow.next_at > now - 2 * flow.interval
         found = growth.accepted(found, sent, busy=busy, now=now)
-    found, flow = header_quota.heeded(found, flow, sent, hints, now=now)
-    return settled(PaceState(flow=flow, found=found, counts=counts), bounds, now)
+    found, flow = header_quota.apply_headers(found, flow, sent, hints, now=now)
+    return synchronized(PaceState(limiter=flow, estimate=found, counts=counts), bounds, now)
 
 
-def withdraw(state: PaceState, sent: Sent) -> PaceState:
-    """Take back the leave of a call that was not made: its slot, and its turn when nobody was given a later one."""
-    flow = state.flow
+def withdraw(state: PaceState, sent: Grant) -> PaceState:
+    """Cancel an unused grant: free the slot; rewind the schedule if no later call was granted."""
+    flow = state.limiter
     last = flow.sent == sent.number
     return replace(
         state,
-        flow=replace(
+        limiter=replace(
             flow,
             in_flight=max(0, flow.in_flight - 1),
             next_at=flow.next_at - flow.interval if last else flow.next_at,
@@ -97,8 +97,8 @@ def withdraw(state: PaceState, sent: Sent) -> PaceState:
     )
 
 
-def rate_of(found: Found, bounds: Bounds) -> float:
-    """Return the calls per second to spend; 0 when nobody set one or found one out."""
+def rate_of(found: Estimate, bounds: Limits) -> float:
+    """Return the calls per second to spend; 0 when none is configured or measured."""
     found_out = (
         max(found.rate, HEADER_SHARE * found.header_level if found.bursts <= TRUSTING_BURSTS else 0.0)
         if found.rate
@@ -110,18 +110,18 @@ def rate_of(found: Found, bounds: Bounds) -> float:
     return min(known, default=0.0)
 
 
-def settled(state: PaceState, bounds: Bounds, now: float) -> PaceState:
-    """Bring the part that `reserve` reads in line with what was found out."""
-    found = state.found
+def synchronized(state: PaceState, bounds: Limits, now: float) -> PaceState:
+    """Update the part that `reserve` reads from what was measured."""
+    found = state.estimate
     rate = rate_of(found, bounds)
     interval = 1 / rate if rate else 0.0
     slack = bounds.rate.slack if bounds.rate else SLACK_SECONDS
     allowed = growth.allowed_in_flight(found, bounds.max_in_flight, state.counts.accepted, now)
-    flow = state.flow
+    flow = state.limiter
     if (interval, slack, allowed) == (flow.interval, flow.slack, flow.allowed_in_flight):
         return state
     # A call that was due by a slower rate is due sooner by a faster one.
     next_at = min(flow.next_at, flow.last_at + interval) if interval < flow.interval else flow.next_at
     return replace(
-        state, flow=replace(flow, next_at=next_at, interval=interval, slack=slack, allowed_in_flight=allowed)
+        state, limiter=replace(flow, next_at=next_at, interval=interval, slack=slack, allowed_in_flight=allowed)
     )

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from worker.pace.estimator.fit import WINDOW_PAUSE
-from worker.pace.state import Found, Sent
+from worker.pace.state import Estimate, Grant
 
 #: Pauses that the LMS does not name, in seconds: the first, and the longest.
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 60.0
 #: Lengths that windows have, in seconds: people choose round numbers.
 ROUND = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
-#: A window is over so much later than by its length: seconds for the way of a call, and a share of the length.
+#: A window is over this much later than by its length: seconds for the way of a call, and a share of the length.
 LATE_SECONDS = 0.1
 LATE_SHARE = 0.01
 #: A probe is moved to the end of a round window when that changes its pause by no more than these factors.
 MOVED = (0.6, 1.7)
 
 
-def until(found: Found, now: float) -> float:
+def until(found: Estimate, now: float) -> float:
     """Return until when to pause after a refusal that named no time."""
     pause = found.own_pause or FIRST_PAUSE
     if not found.probing:
@@ -35,7 +35,7 @@ def until(found: Found, now: float) -> float:
     )
 
 
-def window(found: Found, sent: Sent) -> float:
+def window(found: Estimate, sent: Grant) -> float:
     """Return how long a window lasts, now that a probe was accepted; as before when the pause was a short one."""
     pause = sent.at - found.refused_from
     if pause < WINDOW_PAUSE:

@@ -1,7 +1,7 @@
 """Headers of an answer that speak of limits, as numbers in seconds and calls. Knows no status and no body.
 
-Forms and units are those of lms-apis.md §5.3: X-RateLimit-*, X-Rate-Limit-*, RateLimit-* (drafts up to 06) and the
-structured RateLimit and RateLimit-Policy (drafts from 07). What cannot be read is as if it were absent.
+Forms: X-RateLimit-*, X-Rate-Limit-*, RateLimit-* (IETF draft-ietf-httpapi-ratelimit-headers up to 06) and the
+structured RateLimit and RateLimit-Policy (from 07). What cannot be read counts as absent.
 """
 
 from __future__ import annotations

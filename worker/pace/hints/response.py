@@ -1,7 +1,7 @@
-"""What an answer says about limits: status, headers and body in; one frozen value out. Knows no pace.
+"""What an answer says about limits: status, headers and body in, one frozen value out. Knows no pace.
 
-A 403 and a 503 can be throttles, a 401 never is (architecture.md §4). A 503 that neither names a time nor speaks of
-limits is `unavailable`: nobody knows whether the call was carried out; its caller must treat it as a lost answer.
+A 403 and a 503 can be throttles, a 401 never is. A 503 that neither names a time nor speaks of limits is no
+throttle: the call may have been carried out, so its caller must treat it as a lost answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from http import HTTPStatus
 from worker.pace.hints import headers as read
 from worker.pace.rate import UNITS
 
-#: Only so much of a body is searched; a refusal is short, a list of ten thousand people is not.
+#: How many characters of a body are searched; a refusal is short, a list of ten thousand people is not.
 SEARCHED_CHARACTERS = 4096
 
 _THROTTLE = re.compile(r"rate.?limit|throttl|too many requests|quota", re.IGNORECASE)
@@ -42,8 +42,6 @@ class Hints:
     throttled: bool = False
     #: The refusal speaks of too many calls at once, not of too many in a time.
     concurrency: bool = False
-    #: A 503 that does not say why: perhaps carried out.
-    unavailable: bool = False
     #: The refusal itself named this wait, by Retry-After, in its body, or by a reset.
     retry_after: float | None = None
     limit: float | None = None
@@ -53,7 +51,7 @@ class Hints:
 
 
 #: An answer that said nothing; most answers are this one.
-NOTHING = Hints()
+NO_HINTS = Hints()
 
 
 def read_hints(status: int, headers: Mapping[str, str], body: str, *, now: float) -> Hints:
@@ -62,7 +60,7 @@ def read_hints(status: int, headers: Mapping[str, str], body: str, *, now: float
     body = body[:SEARCHED_CHARACTERS]
     limits = {name: text for name, text in lowered.items() if "limit" in name}
     if status < HTTPStatus.BAD_REQUEST and not limits and _REFUSED_IN_A_SUCCESS not in body.lower():
-        return NOTHING
+        return NO_HINTS
     date = read.seconds_of_date(lowered["date"]) if "date" in lowered else None
     server_now = now if date is None else date
     quota = _quota(limits, now=server_now)
@@ -71,7 +69,6 @@ def read_hints(status: int, headers: Mapping[str, str], body: str, *, now: float
     return Hints(
         throttled=throttled,
         concurrency=throttled and bool(_CONCURRENCY.search(body)),
-        unavailable=status == HTTPStatus.SERVICE_UNAVAILABLE and not throttled,
         retry_after=_wait(stated, body, quota) if throttled else None,
         limit=quota.get("limit"),
         remaining=quota.get("remaining"),

@@ -1,7 +1,7 @@
-"""Where the pace of a credential is kept: memory for one process. Knows the arithmetic by name; does not wait.
+"""Where the pace of a credential is kept: the interface, and memory for one process. Does not wait.
 
-A store for many processes keeps the same `PaceState`. Its `reserve` is one atomic script over `Flow` with the
-server's clock; its `report` reads the state, calls `adaptive.report` and sets the state if nobody else did so
+A store for many processes keeps the same `PaceState`. Its `reserve` is one atomic script over `LimiterState` with
+the server's clock; its `report` reads the state, calls `adaptive.report` and sets the state if nobody else did so
 meanwhile (else again); and it lowers `in_flight` for the calls of a process that died, when their lease is over.
 """
 
@@ -14,17 +14,17 @@ from typing import Any, Protocol
 from worker.pace.estimator import pace
 from worker.pace.hints.response import Hints
 from worker.pace.rate import Clock, SystemClock
-from worker.pace.state import Bounds, Found, PaceState, Sent, Turn
+from worker.pace.state import Decision, Estimate, Grant, Limits, PaceState
 
-#: What still has to be awaited, when a store could not do it at once.
-Unfinished = Coroutine[Any, Any, None] | None
+#: What is still to be awaited, when a store could not do it at once.
+Pending = Coroutine[Any, Any, None] | None
 
 
 class PaceStore(Protocol):
-    """The pace of one credential, shared by all who hold a store of it."""
+    """The pace of one credential, shared by all stores of it."""
 
     @property
-    def bounds(self) -> Bounds:
+    def limits(self) -> Limits:
         """Return what the settings allow."""
         ...
 
@@ -37,19 +37,19 @@ class PaceStore(Protocol):
         """Return unix seconds by the clock of the state."""
         ...
 
-    async def reserve(self, length: int = 0) -> Turn:
-        """Give one call leave to go now, changing the state; or say when to ask again, changing nothing.
+    async def reserve(self, length: int = 0) -> Decision:
+        """Grant one call now and change the state; or return when to ask again and change nothing.
 
-        `length`: how much the shortest job that asks has left; another process's much shorter one goes first.
+        `length`: how many rows the shortest waiting job has left; a much shorter one of another process goes first.
         """
         ...
 
-    def report(self, sent: Sent, hints: Hints | None) -> Unfinished:
-        """Take in the answer to a call that had leave; None for `hints` when there was no answer."""
+    def report(self, sent: Grant, hints: Hints | None) -> Pending:
+        """Apply the answer to a granted call; None for `hints` when there was no answer."""
         ...
 
-    def withdraw(self, sent: Sent) -> Unfinished:
-        """Take back the leave of a call that was not made."""
+    def withdraw(self, sent: Grant) -> Pending:
+        """Cancel the grant of a call that was not made."""
         ...
 
 
@@ -57,15 +57,15 @@ class MemoryStore:
     """The pace of one credential within one process."""
 
     def __init__(
-        self, bounds: Bounds, *, found: Found | None = None, not_before: float = 0.0, clock: Clock | None = None
+        self, bounds: Limits, *, found: Estimate | None = None, not_before: float = 0.0, clock: Clock | None = None
     ) -> None:
         self._bounds = bounds
         self._clock = clock or SystemClock()
         begun = pace.begin(bounds, found)
-        self._state = replace(begun, flow=replace(begun.flow, not_before=not_before))
+        self._state = replace(begun, limiter=replace(begun.limiter, not_before=not_before))
 
     @property
-    def bounds(self) -> Bounds:
+    def limits(self) -> Limits:
         """Return what the settings allow."""
         return self._bounds
 
@@ -78,17 +78,17 @@ class MemoryStore:
         """Return unix seconds."""
         return self._clock.now()
 
-    async def reserve(self, length: int = 0) -> Turn:  # noqa: ARG002 - one process has its line for that
-        """Give one call leave to go now, or say when to ask again."""
+    async def reserve(self, length: int = 0) -> Decision:  # noqa: ARG002 - one process has its own queue
+        """Grant one call now, or return when to ask again."""
         self._state, turn = pace.reserve(self._state, self._clock.now())
         return turn
 
-    def report(self, sent: Sent, hints: Hints | None) -> Unfinished:
-        """Take in the answer to a call that had leave."""
+    def report(self, sent: Grant, hints: Hints | None) -> Pending:
+        """Apply the answer to a granted call."""
         self._state = pace.report(self._state, self._bounds, sent, hints, self._clock.now())
         return None
 
-    def withdraw(self, sent: Sent) -> Unfinished:
-        """Take back the leave of a call that was not made."""
+    def withdraw(self, sent: Grant) -> Pending:
+        """Cancel the grant of a call that was not made."""
         self._state = pace.withdraw(self._state, sent)
         return None

@@ -1,7 +1,7 @@
-"""The pace of one credential in Redis, shared by many processes; each on its own while Redis is away.
+"""The pace of one credential in Redis, shared by many processes; each uses its own share while Redis is away.
 
-One script at a time gives leave, by the server's clock; what was found out is written by whoever read its newest
-version. Calls that are out are leases: those of a dead process run out by themselves.
+One script at a time grants calls, by the server's clock; the estimate is written by compare and set of its version.
+Calls in flight are leases: those of a dead process expire by themselves.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from worker.pace.estimator import pace
-from worker.pace.priority_queue import IN_TURN
-from worker.pace.state import Bounds, Counts, Flow, Found, PaceState, Sent, Turn, Why
+from worker.pace.priority_queue import ROUND_ROBIN_EVERY
+from worker.pace.state import Counts, Decision, Estimate, Grant, LimiterState, Limits, PaceState, Reason
 from worker.pace.stores import fallback
 
 if TYPE_CHECKING:
@@ -27,54 +27,54 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from worker.pace.hints.response import Hints
-    from worker.pace.stores.memory import Unfinished
+    from worker.pace.stores.memory import Pending
 
-#: What is known of a credential nobody used is forgotten after this (seconds).
-KEPT_SECONDS = 30 * 86400
+#: The state of an unused credential expires after this (seconds).
+EXPIRY_SECONDS = 30 * 86400
 #: An unanswered command counts as Redis being away after this (seconds).
-PATIENCE_SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0
 _INTEGERS = ("sent", "allowed_in_flight")
-_FLOATS = tuple(name for name in Flow.__dataclass_fields__ if name not in {"in_flight", *_INTEGERS})
+_FLOATS = tuple(name for name in LimiterState.__dataclass_fields__ if name not in {"in_flight", *_INTEGERS})
 
 
 def open_redis(url: str) -> Redis:
-    """Return a client that gives up soon: whoever waits here keeps a call waiting."""
+    """Return a client with a short time-out: waiting for Redis keeps a call waiting."""
     return Redis.from_url(
         url,
-        socket_timeout=PATIENCE_SECONDS,
-        socket_connect_timeout=PATIENCE_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
         socket_keepalive=True,
         health_check_interval=10,
     )
 
 
-class Record:
+class RedisRecord:
     """What Redis keeps of one credential; the keys carry its hash, nothing else that names it."""
 
     def __init__(self, redis: Redis, credential: str) -> None:
         self._redis = redis
         base = f"roster:pace:{{{credential}}}"
         self.flow, self.out, self.asking, self.waiting = base, f"{base}:out", f"{base}:asking", f"{base}:waiting"
-        self._reserve, self._settle, self._withdraw = (
-            redis.register_script(_script(name)) for name in ("reserve", "settle", "withdraw")
+        self._reserve, self._write, self._withdraw = (
+            redis.register_script(_script(name)) for name in ("reserve", "write", "withdraw")
         )
 
     async def reserve(
         self, process: str, mine: int, lease_seconds: float, length: int
     ) -> tuple[str, float, list[bytes]]:
-        """Ask for leave; return why or why not, the server's time, and what `reserve.lua` says of each."""
-        arguments = (process, mine, lease_seconds, pace.IDLE_SECONDS, length, IN_TURN)
+        """Ask for a grant; return the reason, the server's time, and what `reserve.lua` returns with it."""
+        arguments = (process, mine, lease_seconds, pace.IDLE_SECONDS, length, ROUND_ROBIN_EVERY)
         why, now, *rest = await self._reserve(keys=(self.flow, self.out, self.asking, self.waiting), args=arguments)
         return why.decode(), float(now), rest
 
     async def write_first(self, state: PaceState) -> None:
         """Write a state where there is none yet."""
-        first = {**asdict(state.flow), "version": 1, "learnt": _learnt(state)}
+        first = {**asdict(state.limiter), "version": 1, "learnt": _learnt(state)}
         del first["in_flight"]
         async with self._redis.pipeline(transaction=True) as pipe:
             for name, value in first.items():
                 pipe.hsetnx(self.flow, name, repr(value) if isinstance(value, float) else value)
-            pipe.expire(self.flow, KEPT_SECONDS)
+            pipe.expire(self.flow, EXPIRY_SECONDS)
             await pipe.execute()
 
     async def read(self) -> tuple[int, PaceState] | None:
@@ -85,21 +85,21 @@ class Record:
             raw, out = await pipe.execute()
         return (int(raw[b"version"]), _state_of(raw, out)) if b"version" in raw else None
 
-    async def settle(self, version: int, before: PaceState, after: PaceState, answered: Iterable[int]) -> bool:
-        """Write what these calls' answers have taught; False when somebody else wrote since `version` was read."""
-        flow = after.flow
-        changed = (flow.left, flow.left_until) != (before.flow.left, before.flow.left_until)
-        quota = (flow.left, flow.left_until, before.flow.sent) if changed else ("", "", "")
+    async def write(self, version: int, before: PaceState, after: PaceState, answered: Iterable[int]) -> bool:
+        """Write what these calls' answers changed; False when another process wrote since `version` was read."""
+        flow = after.limiter
+        changed = (flow.left, flow.left_until) != (before.limiter.left, before.limiter.left_until)
+        quota = (flow.left, flow.left_until, before.limiter.sent) if changed else ("", "", "")
         learnt = (_learnt(after), flow.not_before, flow.interval, flow.slack, flow.allowed_in_flight)
-        arguments = (version, *learnt, *quota, KEPT_SECONDS, *answered)
-        return bool(await self._settle(keys=(self.flow, self.out), args=arguments))
+        arguments = (version, *learnt, *quota, EXPIRY_SECONDS, *answered)
+        return bool(await self._write(keys=(self.flow, self.out), args=arguments))
 
     async def withdraw(self, number: int) -> None:
-        """Take back the leave of a call that was not made."""
+        """Cancel the grant of a call that was not made."""
         await self._withdraw(keys=(self.flow, self.out), args=(number,))
 
     async def pause_until(self, moment: float) -> None:
-        """Let nobody call before this moment of the server's clock."""
+        """Set the time before which no call may go, by the server's clock."""
         await self._redis.hset(self.flow, "not_before", repr(moment))
 
 
@@ -108,18 +108,20 @@ def _script(name: str) -> str:
 
 
 def _learnt(state: PaceState) -> str:
-    return json.dumps({"found": asdict(state.found), "counts": asdict(state.counts)})
+    return json.dumps({"found": asdict(state.estimate), "counts": asdict(state.counts)})
 
 
 def _state_of(raw: dict[bytes, bytes], out: int) -> PaceState:
     learnt = json.loads(raw[b"learnt"])
     flow: dict[str, Any] = {name: float(raw[name.encode()]) for name in _FLOATS}
     flow |= {name: int(float(raw[name.encode()])) for name in _INTEGERS}
-    found = {name: value for name, value in learnt["found"].items() if name in Found.__dataclass_fields__}
-    return PaceState(flow=Flow(**flow, in_flight=out), found=Found(**found), counts=Counts(**learnt["counts"]))
+    found = {name: value for name, value in learnt["found"].items() if name in Estimate.__dataclass_fields__}
+    return PaceState(
+        limiter=LimiterState(**flow, in_flight=out), estimate=Estimate(**found), counts=Counts(**learnt["counts"])
+    )
 
 
-__all__ = ["SharedStore", "open_redis"]
+__all__ = ["RedisStore", "open_redis"]
 
 #: While Redis is away it is tried again this often (seconds).
 TRY_AGAIN_SECONDS = 2.0
@@ -128,123 +130,123 @@ _GONE = (RedisError, OSError, asyncio.TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """An answer that is still to be taken in."""
+    """An answer that is still to be applied."""
 
-    sent: Sent
+    grant: Grant
     hints: Hints | None
 
 
-class SharedStore:
-    """The pace of one credential, as all processes of a Redis know it."""
+class RedisStore:
+    """The pace of one credential, shared by all processes of a Redis."""
 
     def __init__(
         self,
         redis: Redis,
         credential: str,
-        bounds: Bounds,
+        bounds: Limits,
         *,
         process: str,
         lease_seconds: float,
-        found: Found | None = None,
+        found: Estimate | None = None,
         not_before: float = 0.0,
-        tell: Callable[[str], None] = lambda _: None,
+        on_change: Callable[[str], None] = lambda _: None,
     ) -> None:
         begun = pace.begin(bounds, found)
-        self._state = replace(begun, flow=replace(begun.flow, not_before=not_before))
+        self._state = replace(begun, limiter=replace(begun.limiter, not_before=not_before))
         self._bounds, self._process, self._lease = bounds, process, lease_seconds
-        self._record, self._tell = Record(redis, credential), tell
-        self._mine: set[int] = set()
-        #: The number of the last call that this process was given leave for.
+        self._record, self._report_change = RedisRecord(redis, credential), on_change
+        self._own_calls: set[int] = set()
+        #: The number of the last call that was granted to this process.
         self._highest = 0
         self._answers: list[_Answer] = []
-        self._settling = asyncio.Lock()
-        self._sharers, self._ahead, self._joined = 1, 0.0, False
-        self._alone: fallback.Alone | None = None
+        self._write_lock = asyncio.Lock()
+        self._sharers, self._clock_offset, self._joined = 1, 0.0, False
+        self._fallback: fallback.LocalFallback | None = None
 
     @property
-    def bounds(self) -> Bounds:
+    def limits(self) -> Limits:
         """Return what the settings allow."""
         return self._bounds
 
     @property
     def state(self) -> PaceState:
         """Return the state as last seen."""
-        return self._alone.state if self._alone else self._state
+        return self._fallback.state if self._fallback else self._state
 
     def now(self) -> float:
         """Return unix seconds by the clock of Redis."""
-        return time.time() + self._ahead
+        return time.time() + self._clock_offset
 
-    async def reserve(self, length: int = 0) -> Turn:
-        """Give one call leave to go now, or say when to ask again."""
-        if self._alone is not None and time.monotonic() < self._alone.try_again_at:
-            return self._alone.reserve(self.now())
+    async def reserve(self, length: int = 0) -> Decision:
+        """Grant one call now, or return when to ask again."""
+        if self._fallback is not None and time.monotonic() < self._fallback.try_again_at:
+            return self._fallback.reserve(self.now())
         try:
-            turn = await self._ask(length)
+            turn = await self._reserve(length)
         except _GONE:
-            return self._go_alone().reserve(self.now())
+            return self._use_fallback().reserve(self.now())
         return turn
 
-    def report(self, sent: Sent, hints: Hints | None) -> Unfinished:
-        """Take in the answer to a call that had leave."""
+    def report(self, sent: Grant, hints: Hints | None) -> Pending:
+        """Apply the answer to a granted call."""
         if sent.number < 0:
-            if self._alone is not None:
-                self._alone.report(sent, hints, self.now())
+            if self._fallback is not None:
+                self._fallback.report(sent, hints, self.now())
             return None
-        self._mine.discard(sent.number)
+        self._own_calls.discard(sent.number)
         self._answers.append(_Answer(sent, hints))
-        return self._take_in()
+        return self._write_answers()
 
-    def withdraw(self, sent: Sent) -> Unfinished:
-        """Take back the leave of a call that was not made."""
+    def withdraw(self, sent: Grant) -> Pending:
+        """Cancel the grant of a call that was not made."""
         if sent.number < 0:
-            if self._alone is not None:
-                self._alone.withdraw(sent)
+            if self._fallback is not None:
+                self._fallback.withdraw(sent)
             return None
-        self._mine.discard(sent.number)
-        return self._take_back(sent)
+        self._own_calls.discard(sent.number)
+        return self._withdraw(sent)
 
-    async def _ask(self, length: int) -> Turn:
-        if not self._joined or self._alone is not None:
+    async def _reserve(self, length: int) -> Decision:
+        if not self._joined or self._fallback is not None:
             await self._join()
-        why, now, rest = await self._record.reserve(self._process, len(self._mine), self._lease, length)
-        self._ahead = now - time.time()
+        why, now, rest = await self._record.reserve(self._process, len(self._own_calls), self._lease, length)
+        self._clock_offset = now - time.time()
         if why == "unknown":
-            # Redis was emptied: what this process knew is where all go on.
-            flow = replace(self._state.flow, sent=max(self._state.flow.sent, self._highest))
-            await self._record.write_first(replace(self._state, flow=flow))
-            return Turn(why=Why.PACE, seconds=0.0)
+            # Redis was emptied: all continue from what this process knew.
+            flow = replace(self._state.limiter, sent=max(self._state.limiter.sent, self._highest))
+            await self._record.write_first(replace(self._state, limiter=flow))
+            return Decision(reason=Reason.PACE, seconds=0.0)
         self._sharers = int(rest[-1])
-        if why != Why.GO:
-            return Turn(why=Why(why), seconds=float(rest[0]))
-        sent = Sent(at=now, number=int(float(rest[0])), abreast=int(rest[1]))
-        self._mine.add(sent.number)
+        if why != Reason.GO:
+            return Decision(reason=Reason(why), seconds=float(rest[0]))
+        sent = Grant(at=now, number=int(float(rest[0])), concurrency=int(rest[1]))
+        self._own_calls.add(sent.number)
         self._highest = max(self._highest, sent.number)
-        return Turn(why=Why.GO, sent=sent)
+        return Decision(reason=Reason.GO, grant=sent)
 
     async def _join(self) -> None:
-        """Begin, or go on, with what the others know, under this process's bounds and pauses it was asked for."""
+        """Start or continue with the shared state, under this process's limits and the pauses it was asked for."""
         await self._record.write_first(self._state)
         while not await self._write(()):
             pass
         self._joined = True
-        if self._alone is not None:
-            pause = self._alone.state.flow.not_before
-            if pause > self._state.flow.not_before:
+        if self._fallback is not None:
+            pause = self._fallback.state.limiter.not_before
+            if pause > self._state.limiter.not_before:
                 await self._record.pause_until(pause)
-            self._tell("Redis is back: the pace is shared again")
-            self._alone = None
+            self._report_change("Redis is back: the pace is shared again")
+            self._fallback = None
 
-    async def _take_in(self) -> None:
-        """Write what the answers taught; those that came meanwhile go along."""
-        async with self._settling:
+    async def _write_answers(self) -> None:
+        """Write what the answers changed; those that arrive meanwhile are included."""
+        async with self._write_lock:
             while self._answers:
                 due, self._answers = self._answers, []
                 try:
                     while not await self._write(due):
                         pass
                 except _GONE:
-                    self._learn_alone(due)
+                    self._report_to_fallback(due)
 
     async def _write(self, answers: Sequence[_Answer]) -> bool:
         read = await self._record.read()
@@ -254,28 +256,30 @@ class SharedStore:
         version, before = read
         after, now = before, self.now()
         for answer in answers:
-            after = pace.report(after, self._bounds, answer.sent, answer.hints, now)
-        after = pace.settled(after, self._bounds, now)
-        written = await self._record.settle(version, before, after, (answer.sent.number for answer in answers))
+            after = pace.report(after, self._bounds, answer.grant, answer.hints, now)
+        after = pace.synchronized(after, self._bounds, now)
+        written = await self._record.write(version, before, after, (answer.grant.number for answer in answers))
         if written:
             self._state = after
         return written
 
-    async def _take_back(self, sent: Sent) -> None:
+    async def _withdraw(self, sent: Grant) -> None:
         try:
             await self._record.withdraw(sent.number)
         except _GONE:
-            self._go_alone()
+            self._use_fallback()
 
-    def _go_alone(self) -> fallback.Alone:
-        """Go on at this process's share of what was known, until Redis is back."""
-        if self._alone is None:
-            self._tell("Redis is away: calling on at this process's own share of the pace")
-            self._alone = fallback.Alone(self._state, self._bounds, sharers=self._sharers, now=self.now())
-        self._alone.try_again_at = time.monotonic() + TRY_AGAIN_SECONDS
-        return self._alone
+    def _use_fallback(self) -> fallback.LocalFallback:
+        """Continue at this process's share of what was known, until Redis is back."""
+        if self._fallback is None:
+            self._report_change("Redis is away: continuing at this process's own share of the pace")
+            self._fallback = fallback.LocalFallback(
+                self._state, self._bounds, sharers=self._sharers, now=self.now()
+            )
+        self._fallback.try_again_at = time.monotonic() + TRY_AGAIN_SECONDS
+        return self._fallback
 
-    def _learn_alone(self, answers: Sequence[_Answer]) -> None:
-        mine = self._go_alone()
+    def _report_to_fallback(self, answers: Sequence[_Answer]) -> None:
+        mine = self._use_fallback()
         for answer in answers:
-            mine.report(answer.sent, answer.hints, self.now())
+            mine.report(answer.grant, answer.hints, self.now())

@@ -8,23 +8,23 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from worker.web.pages import connections, drafts, home, jobs, schedules, sign_in
-from worker.web.pages.rendering import page
+from worker.web.pages.rendering import render_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from worker.web.problems import Problem
+    from worker.web.problems import HttpProblem
 
 _SIGN_IN, _SEE_OTHER = 401, 303
 
 
-def error_page(request: Request, problem: Problem) -> Response:
-    """Return the page that says what went wrong; a stranger's 401 leads to the sign-in page."""
+def error_page(request: Request, problem: HttpProblem) -> Response:
+    """Return the page of a problem; 401 redirects to the sign-in page."""
     if problem.status == _SIGN_IN:
-        wanted = {"next": request.url.path} if request.method == "GET" and request.url.path != "/" else {}
-        return RedirectResponse(f"/sign-in{'?' + urlencode(wanted) if wanted else ''}", _SEE_OTHER)
-    shown = page(request, "problem.html", status=problem.status, problem=problem)
+        query = {"next": request.url.path} if request.method == "GET" and request.url.path != "/" else {}
+        return RedirectResponse(f"/sign-in{'?' + urlencode(query) if query else ''}", _SEE_OTHER)
+    shown = render_page(request, "problem.html", status=problem.status, problem=problem)
     shown.headers.update(problem.headers)
     return shown
 
@@ -36,5 +36,5 @@ routes: list[BaseRoute] = [
     *schedules.routes,
     *connections.routes,
 ]
-#: Open to those who have not signed in.
+#: For callers who are not signed in.
 sign_in_routes: list[BaseRoute] = sign_in.routes

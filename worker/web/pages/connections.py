@@ -1,4 +1,4 @@
-"""Connections: how they are, and a call to see whether one answers."""
+"""Connections: their health and speed, and a check whether the LMS answers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from worker import bootstrap, diagnostics, lms
 from worker.errors import RosterError
 from worker.ledger import jobs, key_value
 from worker.ledger.database import now
-from worker.model import AT_WORK, JobState, Role
-from worker.web.auth import needs
-from worker.web.pages.rendering import page
+from worker.model import JobState, Role
+from worker.web.auth import require_role
+from worker.web.pages.rendering import render_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
-#: So many of the newest jobs are looked through for what a connection does.
-LOOKED_THROUGH = 200
+#: How many of the newest jobs are searched for those of a connection.
+MAX_JOBS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,44 +36,44 @@ class ConnectionView:
     name: str
     system: str
     host: str
-    #: What is wrong with its configuration; empty when nothing is.
+    #: The error in its configuration; empty when there is none.
     error: str = ""
     warnings: tuple[str, ...] = ()
-    #: Calls a second, and whether somebody configured them or they were found out.
+    #: Calls per second, and whether they are configured or measured.
     rate: float | None = None
     rate_is_configured: bool = False
-    most_at_once: int = 0
+    max_in_flight: int = 0
     last_used: float | None = None
-    #: Until when the LMS asked for a pause, if that is still ahead.
-    pauses_until: float | None = None
-    at_work: int = 0
-    in_line: int = 0
-    #: The newest job that was refused for speed, or that stopped itself.
-    refused_job: int | None = None
-    refused_calls: int = 0
+    #: The end of the pause that the LMS asked for, if that is in the future.
+    paused_until: float | None = None
+    running: int = 0
+    queued: int = 0
+    #: The newest job that was rate limited, and the newest that is held.
+    rate_limited_job: int | None = None
+    rate_limited_calls: int = 0
     held_job: int | None = None
     held_reason: str = ""
     lists_people: bool = False
-    people_read: float | None = None
+    people_updated: float | None = None
 
     @property
     def health(self) -> tuple[str, str, str]:
-        """Return tone, sign and words of how it is."""
+        """Return the tone, sign and label of its health."""
         if self.error:
-            return "bad", "!", "Not configured well"
+            return "bad", "!", "Configuration error"
         if self.held_job:
-            return "bad", "!", "Needs you"
-        if self.pauses_until:
-            return "warn", "◷", "The LMS asked for a pause"
-        if self.at_work:
-            return "busy", "▸", "At work"
+            return "bad", "!", "Action needed"
+        if self.paused_until:
+            return "warn", "◷", "Paused by the LMS"
+        if self.running:
+            return "busy", "▸", "Running"
         return ("good", "✓", "Ready") if self.last_used else ("quiet", "○", "Not used yet")
 
 
 def views_of(services: Services) -> list[ConnectionView]:
     """Return all connections, by name."""
     with services.ledger.read() as tx:
-        newest = jobs.list_jobs(tx, LOOKED_THROUGH)
+        newest = jobs.list_jobs(tx, MAX_JOBS)
         return [_view(services, tx, name, newest) for name in sorted(services.settings.connections)]
 
 
@@ -84,12 +84,12 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
         warnings = tuple(lms.literal_secrets(connection, raw))
     except RosterError as error:
         return ConnectionView(name=name, system=str(raw.get("system", "")), host="", error=str(error))
-    mine = [job for job in newest if job.connection == connection.name]
-    memory = bootstrap.pace_memory(connection)
-    remembered = key_value.recall(tx, memory) or {}
-    not_before = float(remembered.get("not_before") or 0)
-    refused = next((job for job in mine if job.rate_limited), None)
-    held = next((job for job in mine if job.state is JobState.HELD), None)
+    own_jobs = [job for job in newest if job.connection == connection.name]
+    pace_key = bootstrap.pace_key(connection)
+    pace = key_value.get(tx, pace_key) or {}
+    not_before = float(pace.get("not_before") or 0)
+    rate_limited = next((job for job in own_jobs if job.rate_limited), None)
+    held = next((job for job in own_jobs if job.state is JobState.HELD), None)
     people = f"people:{connection.name}"
     return ConnectionView(
         name=connection.name,
@@ -98,37 +98,37 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
         warnings=warnings,
         rate=services.known_rate(tx, connection),
         rate_is_configured=connection.rate is not None,
-        most_at_once=connection.max_in_flight,
-        last_used=key_value.remembered_at(tx, memory),
-        pauses_until=not_before if not_before > now() else None,
-        at_work=sum(job.state in AT_WORK for job in mine),
-        in_line=sum(job.state is JobState.QUEUED for job in mine),
-        refused_job=refused.id if refused else None,
-        refused_calls=refused.rate_limited if refused else 0,
+        max_in_flight=connection.max_in_flight,
+        last_used=key_value.updated_at(tx, pace_key),
+        paused_until=not_before if not_before > now() else None,
+        running=sum(job.state.is_sending for job in own_jobs),
+        queued=sum(job.state is JobState.QUEUED for job in own_jobs),
+        rate_limited_job=rate_limited.id if rate_limited else None,
+        rate_limited_calls=rate_limited.rate_limited if rate_limited else 0,
         held_job=held.id if held else None,
         held_reason=held.reason if held else "",
         lists_people=lms.rules_of(connection).lists_people,
-        people_read=key_value.remembered_at(tx, people),
+        people_updated=key_value.updated_at(tx, people),
     )
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
     """Show all connections."""
-    return await _shown(request)
+    return await _connections_page(request)
 
 
-@needs(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def check(request: Request) -> Response:
-    """Make one harmless call and say how it went."""
+    """Make one read-only call to the LMS and show the result."""
     services: Services = request.app.state.services
-    good, told = await run_in_threadpool(diagnostics.check_connection, services, request.path_params["name"])
-    return await _shown(request, told=told, good=good)
+    result = await run_in_threadpool(diagnostics.check_connection, services, request.path_params["name"])
+    return await _connections_page(request, notice=result.text, is_good=result.is_ok)
 
 
-async def _shown(request: Request, *, told: str = "", good: bool = True) -> Response:
+async def _connections_page(request: Request, *, notice: str = "", is_good: bool = True) -> Response:
     views = await run_in_threadpool(views_of, request.app.state.services)
-    return page(request, "connections.html", connections=views, told=told, good=good)
+    return render_page(request, "connections.html", connections=views, notice=notice, is_good=is_good)
 
 
 routes: list[BaseRoute] = [

@@ -1,4 +1,4 @@
-"""The form of a draft → how the roster is to be read and sent."""
+"""The form of a draft → the options and start time of its job."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from worker.errors import UsageError
-from worker.intake.accept import Options
 from worker.intake.headers import check_column
+from worker.intake.options import Options
 from worker.ledger.database import now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from worker.jobs.drafts import Draft
-    from worker.web.pages.preview import Look
+    from worker.web.pages.preview import Preview
 
-#: So many further values for all rows may be given.
-MOST_VALUES = 4
-#: A time that has passed by no more than this means at once (seconds).
-_LATE_SECONDS = 90.0
-_FARTHEST_DAYS = 366
+#: How many default values the form has fields for.
+MAX_DEFAULTS = 4
+#: A start time that is past by no more than this means now (seconds).
+MAX_LATE_SECONDS = 90.0
+MAX_DAYS_AHEAD = 366
 
 
 def fields_of(draft: Draft) -> dict[str, str]:
-    """Return what the form holds when it shows a draft as it is kept; headings and sheet are those of its look."""
+    """Return the fields of the form for a saved draft; its columns and sheet come from the preview."""
     options = draft.options
     texts = {"course": options.course, "encoding": options.encoding}
     numbers = {"start_row": options.start_row, "max_rows": options.max_rows}
@@ -37,8 +37,8 @@ def fields_of(draft: Draft) -> dict[str, str]:
     return fields
 
 
-def options_of(form: Mapping[str, str], now: Options, look: Look) -> Options:
-    """Return the options that a form asks for, those of `now` where it changes nothing of what `look` shows.
+def options_of(form: Mapping[str, str], now: Options, preview: Preview) -> Options:
+    """Return the options of a form; those of `now` where it leaves what `preview` shows unchanged.
 
     Raises UsageError that says what is wrong with which field.
     """
@@ -46,19 +46,19 @@ def options_of(form: Mapping[str, str], now: Options, look: Look) -> Options:
     return Options(
         course=_text(form, "course"),
         set_values=_values(form),
-        sheet=now.sheet if sheet == look.sheet else sheet,
-        mapping=_mapping(form, now, look),
+        sheet=now.sheet if sheet == preview.sheet else sheet,
+        mapping=_mapping(form, now, preview),
         encoding=_text(form, "encoding"),
         strict="strict" in form,
         again="again" in form,
         update_existing="update_existing" in form,
-        start_row=_number(form, "start_row", "First row to send"),
-        max_rows=_number(form, "max_rows", "At most so many rows"),
+        start_row=_number(form, "start_row", "Start at row"),
+        max_rows=_number(form, "max_rows", "Maximum number of rows"),
     )
 
 
-def starting_time(form: Mapping[str, str]) -> float | None:
-    """Return when a job is to begin (seconds since 1970), None for at once. Raises UsageError."""
+def start_time(form: Mapping[str, str]) -> float | None:
+    """Return the start time of a job (seconds since 1970), None to start now. Raises UsageError."""
     text = _text(form, "at")
     if text is None:
         return None
@@ -66,22 +66,22 @@ def starting_time(form: Mapping[str, str]) -> float | None:
         ahead = timedelta(minutes=float(form.get("zone_minutes") or 0))
         at = (datetime.fromisoformat(text).replace(tzinfo=UTC) + ahead).timestamp()
     except (ValueError, OverflowError):
-        raise UsageError("Begin at: this is no time; choose a day and an hour") from None
-    if at < now() - _LATE_SECONDS:
-        raise UsageError("Begin at: this time has passed; choose a later one, or leave it empty to begin at once")
-    if at > now() + _FARTHEST_DAYS * 86_400:
-        raise UsageError("Begin at: this is more than a year away; choose an earlier time")
+        raise UsageError("Start: this is not a time; choose a date and a time") from None
+    if at < now() - MAX_LATE_SECONDS:
+        raise UsageError("Start: this time is in the past; choose a later one, or leave it empty to start now")
+    if at > now() + MAX_DAYS_AHEAD * 86_400:
+        raise UsageError("Start: this is more than a year away; choose an earlier time")
     return at
 
 
-def _mapping(form: Mapping[str, str], now: Options, look: Look) -> dict[str, str]:
-    """Return what the form says of headings otherwise than they say themselves."""
+def _mapping(form: Mapping[str, str], now: Options, preview: Preview) -> dict[str, str]:
+    """Return the columns whose import differs from the one that their heading is matched to automatically."""
     mapping = dict(now.mapping)
-    for at, heading in enumerate(look.headings):
+    for at, heading in enumerate(preview.columns):
         column = form.get(f"column-{at}", heading.column)
         if not heading.name or column == heading.column:
             continue
-        if column == heading.by_itself:
+        if column == heading.detected:
             mapping.pop(heading.name, None)
         else:
             mapping[heading.name] = column
@@ -90,19 +90,19 @@ def _mapping(form: Mapping[str, str], now: Options, look: Look) -> dict[str, str
 
 def _values(form: Mapping[str, str]) -> dict[str, str]:
     values = {}
-    for at in range(MOST_VALUES):
+    for at in range(MAX_DEFAULTS):
         column, value = _text(form, f"set-column-{at}"), _text(form, f"set-value-{at}")
         if value and not column:
-            raise UsageError(f"A value for all rows: choose the column of “{value[:40]}”")
+            raise UsageError(f"Default values: choose the column for “{value[:40]}”")
         if column and value:
-            values[check_column(column, option="A value for all rows")] = value
+            values[check_column(column, option="Default values")] = value
     return values
 
 
 def _text(form: Mapping[str, str], name: str) -> str | None:
     text = form.get(name, "").strip()
     if "\0" in text:
-        raise UsageError("There is a character in this form that no text has; write it anew")
+        raise UsageError("The form contains an invalid character; type the text again")
     return text or None
 
 
@@ -111,5 +111,5 @@ def _number(form: Mapping[str, str], name: str, label: str) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and 0 < int(text[:12]) < 10**9):
-        raise UsageError(f"{label}: write a whole number from 1 on")
+        raise UsageError(f"{label}: write a whole number, 1 or larger")
     return int(text)

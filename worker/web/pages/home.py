@@ -1,4 +1,4 @@
-"""The first page: drop a roster, see the newest jobs and how the connections are."""
+"""The start page: upload a roster, the newest jobs, the health of the connections."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from starlette.routing import BaseRoute, Route
 from worker import control
 from worker.model import Role
 from worker.reports.codes import CODES
-from worker.web.auth import needs
+from worker.web.auth import require_role
 from worker.web.pages.connections import views_of
-from worker.web.pages.jobs import newest
-from worker.web.pages.rendering import page
+from worker.web.pages.jobs import newest_jobs
+from worker.web.pages.rendering import render_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,29 +22,28 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 NEWEST = 8
-_TOLD = {"thrown_away": "The roster was thrown away; nothing was sent.", "signed_out": "You are signed out."}
+_NOTICES = {"discarded": "Discarded. Nothing was sent."}
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def home(request: Request) -> Response:
-    """Show the first page."""
+    """Show the start page."""
     services: Services = request.app.state.services
-    return page(
+    return render_page(
         request,
         "home.html",
-        told=_TOLD.get(request.query_params.get("told", ""), ""),
-        views=await run_in_threadpool(newest, services, NEWEST),
+        notice=_NOTICES.get(request.query_params.get("notice", ""), ""),
+        views=await run_in_threadpool(newest_jobs, services, NEWEST),
         connections=await run_in_threadpool(views_of, services),
-        most_mb=services.settings.serve.max_upload_mb,
-        by_workers=bool(services.settings.broker),
-        nobody_at_work=not await run_in_threadpool(control.anybody_at_work, services),
+        max_upload_mb=services.settings.serve.max_upload_mb,
+        has_worker=await run_in_threadpool(control.has_background_process, services),
     )
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def codes(request: Request) -> Response:
-    """Explain every code that a report may hold."""
-    return page(request, "codes.html", codes=sorted(CODES.values(), key=lambda each: each.code))
+    """Explain the error codes of reports."""
+    return render_page(request, "codes.html", codes=sorted(CODES.values(), key=lambda each: each.code))
 
 
 routes: list[BaseRoute] = [Route("/", home), Route("/codes", codes)]

@@ -1,4 +1,4 @@
-"""Jobs: the list, one of them with its rows, live; and what a person may do to it."""
+"""Jobs: the list, a job with its rows and live progress, and the actions on a job."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from worker import control
+from worker.control import JobAction
 from worker.errors import RosterError, UsageError
-from worker.jobs import lifecycle
+from worker.jobs.resolve import Resolution
 from worker.ledger import jobs
-from worker.model import JobState, Role
-from worker.web import job_actions, limits
-from worker.web.auth import needs
-from worker.web.job_actions import Act
+from worker.model import JobState, Role, RowStatus
+from worker.web import limits
+from worker.web.auth import require_role
 from worker.web.pages.job_rows import RowPage, rows_of
 from worker.web.pages.job_view import JobView, view_of
-from worker.web.pages.rendering import page
-from worker.web.problems import Problem
-from worker.web.summaries import LARGEST, job_of
+from worker.web.pages.rendering import render_page
+from worker.web.problems import HttpProblem
+from worker.web.summaries import MAX_ID, job_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,30 +32,30 @@ if TYPE_CHECKING:
 
 SEE_OTHER, BAD_REQUEST = 303, 400
 JOBS_A_PAGE = 50
-LONGEST_ID = 200
-#: Acts that are asked back about before they are done.
-_ASKED_BACK = (Act.CANCEL, Act.UNDO)
+MAX_ID_LENGTH = 200
+#: Actions that ask for confirmation.
+_CONFIRMED = (JobAction.CANCEL, JobAction.UNDO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """An answer on a row in doubt that was not taken, and why."""
+class RefusedResolution:
+    """A resolution of a row in doubt that was refused, and why."""
 
     row: int
     found: str
     lms_id: str
-    told: str
+    message: str
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def list_jobs(request: Request) -> Response:
     """List the jobs, newest first."""
     services: Services = request.app.state.services
     text = request.query_params.get("before", "")
-    before = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST)) else None
-    before = min(before, LARGEST) if before is not None else None
-    views = await run_in_threadpool(newest, services, JOBS_A_PAGE + 1, before)
-    return page(
+    before = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID)) else None
+    before = min(before, MAX_ID) if before is not None else None
+    views = await run_in_threadpool(newest_jobs, services, JOBS_A_PAGE + 1, before)
+    return render_page(
         request,
         "jobs.html",
         views=views[:JOBS_A_PAGE],
@@ -63,40 +64,40 @@ async def list_jobs(request: Request) -> Response:
     )
 
 
-def newest(services: Services, most: int, before: int | None = None) -> list[JobView]:
+def newest_jobs(services: Services, limit: int, before: int | None = None) -> list[JobView]:
     """Return the newest jobs; the newest older than the job `before`, when that is given."""
     with services.ledger.read() as tx:
-        return [view_of(services, tx, job, brief=True) for job in jobs.list_jobs(tx, most, before=before)]
+        return [view_of(services, tx, job, brief=True) for job in jobs.list_jobs(tx, limit, before=before)]
 
 
-@needs(Role.VIEWER)
+@require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
-    """Show a job with its rows; `part=now` only where it stands, for the page's own script."""
-    return await _shown(request)
+    """Show a job with its rows; with `part=progress` only its progress, for the script of the page."""
+    return await _job_page(request)
 
 
-async def _shown(
-    request: Request, *, told: str = "", status: int = 200, refused: Refusal | None = None
+async def _job_page(
+    request: Request, *, notice: str = "", status: int = 200, refused: RefusedResolution | None = None
 ) -> Response:
-    """Show a job; with what was `refused` the row that it is about, its form holding what was typed."""
+    """Show a job; after a `refused` resolution with its row, whose form has what was typed."""
     services: Services = request.app.state.services
     job_id, query = request.path_params["job"], {"row": str(refused.row)} if refused else request.query_params
-    if request.query_params.get("part") == "now":
+    if request.query_params.get("part") == "progress":
         view = await run_in_threadpool(_read, services, job_id)
-        return page(request, "job_now.html", status=status, view=view)
+        return render_page(request, "job_progress.html", status=status, view=view)
     view, rows = await run_in_threadpool(_read_rows, services, job_id, query)
-    if refused and not any(line.row == refused.row and line.choices for line in rows.lines):
-        told = refused.told
-    return page(
+    if refused and not any(line.row == refused.row and line.choices for line in rows.page_rows):
+        notice = refused.message
+    return render_page(
         request,
         "job.html",
         status=status,
         view=view,
         rows=rows,
-        told=told or _told(request),
+        notice=notice or _notice(request, view),
         is_refused=status >= BAD_REQUEST,
         refused=refused,
-        longest_id=LONGEST_ID,
+        longest_id=MAX_ID_LENGTH,
     )
 
 
@@ -111,87 +112,95 @@ def _read_rows(services: Services, job_id: int, query: Mapping[str, str]) -> tup
         return view, rows_of(tx, view.job, view.summary.by_status, query)
 
 
-#: What the page says after an act; by a name, since anybody may write an address.
-_TOLD = {
-    "twin": "This very roster is at work already: this is its job. Nothing was sent twice.",
-    "pause": "Paused: calls under way finish, nothing more is sent.",
-    "resume": "The job goes on.",
-    "cancel": "Cancelled: calls under way finish, the rest is never sent.",
-    "retry": "The rows for which nothing was done are sent again.",
-    "undo": "This job withdraws what the other one registered, and leaves what was there before.",
-    "resolve": "Noted. When all rows in doubt have their answer, press “Go on” or “Send again”, if it is there.",
+#: What the page says after an action; by name, since the query of a link can be forged.
+_NOTICES = {
+    "duplicate": "This file is already job {job} ({state}). Nothing was sent twice.",
+    "pause": "Paused. Calls in progress finish; nothing more is sent.",
+    "resume": "Resumed.",
+    "cancel": "Cancelled. Calls in progress finish; the remaining rows are not sent.",
+    "retry": "Retrying the rows for which nothing was done.",
+    "undo": "This job withdraws the registrations of the other job. Older registrations are kept.",
+    "resolve": "Saved. {left}",
 }
 
 
-def _told(request: Request) -> str:
-    return _TOLD.get(request.query_params.get("told", ""), "")
+def _notice(request: Request, view: JobView) -> str:
+    text = _NOTICES.get(request.query_params.get("notice", ""), "")
+    return text.format(job=view.job.id, state=view.info.label.lower(), left=_left_to_resolve(view))
 
 
-@needs(Role.OPERATOR)
-async def ask_back(request: Request) -> Response:
-    """Say what an act will do before it is done."""
+def _left_to_resolve(view: JobView) -> str:
+    """Return how many rows are still in doubt, and what to do after the last of them."""
+    count = view.summary.by_status.get(RowStatus.IN_DOUBT, 0)
+    then = f"{'Then s' if count else 'S'}elect Resume." if JobAction.RESUME in view.actions else ""
+    return f"{f'{count:,} left.' if count else 'No unconfirmed rows left.'} {then}".strip()
+
+
+@require_role(Role.OPERATOR)
+async def confirm(request: Request) -> Response:
+    """Ask for confirmation: show what an action will do."""
     services: Services = request.app.state.services
-    what = _act(request)
+    action = _action_of(request)
     view = await run_in_threadpool(_read, services, request.path_params["job"])
-    begins_early = what is Act.RESUME and view.job.state is JobState.SCHEDULED
-    if what not in _ASKED_BACK and not begins_early:
+    starts_early = action is JobAction.RESUME and view.job.state is JobState.SCHEDULED
+    if action not in _CONFIRMED and not starts_early:
         return RedirectResponse(f"/jobs/{view.job.id}", SEE_OTHER)
-    return page(request, "confirm.html", view=view, act=what)
+    return render_page(request, "confirm.html", view=view, action=action)
 
 
-@needs(Role.OPERATOR)
-async def act(request: Request) -> Response:
+@require_role(Role.OPERATOR)
+async def perform(request: Request) -> Response:
     """Pause, resume, cancel, retry or undo a job."""
     services: Services = request.app.state.services
-    what, job_id = _act(request), request.path_params["job"]
+    action, job_id = _action_of(request), request.path_params["job"]
     try:
-        told = await run_in_threadpool(job_actions.act, services, request.state.who, what, job_id)
+        result = await run_in_threadpool(control.perform, services, action, job_id, actor=request.state.caller.name)
     except UsageError as error:
-        return await _shown(request, told=str(error), status=409)
-    return RedirectResponse(f"/jobs/{told.job_id}?told={what}", SEE_OTHER)
+        return await _job_page(request, notice=str(error), status=409)
+    return RedirectResponse(f"/jobs/{result.job_id}?notice={action}", SEE_OTHER)
 
 
-def _act(request: Request) -> Act:
+def _action_of(request: Request) -> JobAction:
     try:
-        return Act(request.path_params["act"])
+        return JobAction(request.path_params["action"])
     except ValueError:
-        raise Problem(404, "There is nothing at this address") from None
+        raise HttpProblem(404, "There is no page at this address") from None
 
 
-@needs(Role.OPERATOR)
+@require_role(Role.OPERATOR)
 async def resolve(request: Request) -> Response:
-    """Take a person's answer on a row in doubt."""
+    """Save the resolution of a row in doubt."""
     services: Services = request.app.state.services
     job_id, row = request.path_params["job"], request.path_params["row"]
-    if max(job_id, row) > LARGEST:
-        raise Problem(404, f"Job {job_id} has no row {row}")
-    form = await limits.form_of(request)
+    if max(job_id, row) > MAX_ID:
+        raise HttpProblem(404, f"Job {job_id} has no row {row}")
+    form = await limits.read_form(request)
     found, lms_id = (str(form.get(name, "")).strip() for name in ("found", "id"))
     try:
-        answer = _answer(found, lms_id)
-        await run_in_threadpool(job_actions.resolve, services, request.state.who, job_id, row, answer)
+        resolution = _resolution_of(found, lms_id)
+        await run_in_threadpool(control.resolve, services, job_id, row, resolution, actor=request.state.caller.name)
     except RosterError as error:
-        refused = Refusal(row=row, found=found, lms_id=lms_id, told=str(error))
-        return await _shown(request, status=409, refused=refused)
-    return RedirectResponse(f"/jobs/{job_id}?status=in_doubt&told=resolve", SEE_OTHER)
+        refused = RefusedResolution(row=row, found=found, lms_id=lms_id, message=str(error))
+        return await _job_page(request, status=409, refused=refused)
+    return RedirectResponse(f"/jobs/{job_id}?status=in_doubt&notice=resolve", SEE_OTHER)
 
 
-def _answer(found: str, lms_id: str) -> lifecycle.Answer:
+def _resolution_of(found: str, lms_id: str) -> Resolution:
     if found == "absent":
-        return lifecycle.Answer(absent=True)
+        return Resolution(absent=True)
     if found not in {"candidate", "registration"}:
-        raise UsageError("Say what you found in the LMS: choose one of the answers")
-    if not lms_id or len(lms_id) > LONGEST_ID or not lms_id.isprintable():
-        raise UsageError("Write the id that the LMS shows for it")
+        raise UsageError("Choose what you found in the LMS")
+    if not lms_id or len(lms_id) > MAX_ID_LENGTH or not lms_id.isprintable():
+        raise UsageError("Enter the ID that the LMS shows")
     if found == "candidate":
-        return lifecycle.Answer(candidate_id=lms_id)
-    return lifecycle.Answer(registration_id=lms_id)
+        return Resolution(candidate_id=lms_id)
+    return Resolution(registration_id=lms_id)
 
 
 routes: list[BaseRoute] = [
     Route("/jobs", list_jobs),
     Route("/jobs/{job:int}", show),
     Route("/jobs/{job:int}/rows/{row:int}/resolve", resolve, methods=["POST"]),
-    Route("/jobs/{job:int}/{act}", ask_back),
-    Route("/jobs/{job:int}/{act}", act, methods=["POST"]),
+    Route("/jobs/{job:int}/{action}", confirm),
+    Route("/jobs/{job:int}/{action}", perform, methods=["POST"]),
 ]

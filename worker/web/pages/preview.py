@@ -1,4 +1,4 @@
-"""What was understood of a dropped roster, for its page: headings, problems, who is known, what it will cost."""
+"""The preview of an uploaded roster: its columns, problems, known people, calls and time, from a dry run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import NothingSent, UncertainEncoding
-from worker.intake.accept import open_as
-from worker.intake.headers import claimed_column, letter
-from worker.intake.importing import rehearse
+from worker.intake.accept import open_with_options
+from worker.intake.headers import column_letter, column_of_heading
+from worker.intake.importing import dry_run
 from worker.intake.roster_file import open_roster
 from worker.intake.text import clean
 from worker.jobs import drafts
 from worker.jobs.estimate import plan_of
-from worker.ledger.rows import outlook, some_rows
+from worker.ledger.rows import count_people_to_register, count_remaining, page_of_rows
 from worker.model import RowStatus
 from worker.reports import gather
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
 
-FIRST_ROWS, SHOWN_ROWS, EXAMPLES = 5, 50, 3
-_LONGEST_CELL = 60
+SAMPLE_ROWS, SHOWN_ROWS, SAMPLE_CELLS = 5, 50, 3
+MAX_CELL = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heading:
-    """A heading of the file, what it is taken for, and a few of its cells."""
+class PreviewColumn:
+    """A column of the file, how it is imported, and a few of its cells."""
 
     name: str
     letter: str
-    #: Our column, or empty when it is not used.
+    #: The column it is imported as; empty when it is not imported.
     column: str
-    #: What it would be by its own name.
-    by_itself: str
+    #: The column that its heading is matched to automatically.
+    detected: str
     examples: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A row about which there is something to say."""
+class RowMessage:
+    """A row with a message."""
 
     row: int
     error: str
@@ -58,28 +58,29 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What was understood."""
+class Preview:
+    """The preview of a draft."""
 
-    looked_at: float
-    #: Why the file cannot be read as it is; empty when it can.
+    made_at: float
+    #: Why the file cannot be imported as it is; empty when it can.
     error: str = ""
-    #: Names as each candidate encoding reads them, when the encoding must be said.
+    #: Names as each possible encoding reads them, when a person must choose one.
     readings: dict[str, str] = field(default_factory=dict)
     is_text: bool = False
     sheet: str = ""
     sheets: list[str] = field(default_factory=list)
-    headings: list[Heading] = field(default_factory=list)
-    first_rows: list[tuple[int, list[str]]] = field(default_factory=list)
+    columns: list[PreviewColumn] = field(default_factory=list)
+    sample_rows: list[tuple[int, list[str]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    invalid: list[Line] = field(default_factory=list)
-    repeated: list[Line] = field(default_factory=list)
-    known: list[int] = field(default_factory=list)
-    #: Rows to be registered by course, people whom the ledger does not know, and rows of other actions.
+    invalid: list[RowMessage] = field(default_factory=list)
+    duplicates: list[RowMessage] = field(default_factory=list)
+    already_registered: list[int] = field(default_factory=list)
+    #: Rows to be registered by course, their people, how many of these are new, and rows of other actions.
     courses: dict[str, int] = field(default_factory=dict)
+    people: int = 0
     new_people: int = 0
-    deeds: int = 0
+    other_actions: int = 0
     calls: str = ""
     rate: float | None = None
     seconds: float | None = None
@@ -95,88 +96,90 @@ class Look:
         return self.counts.get(RowStatus.NOT_ATTEMPTED, 0)
 
 
-def look_at(services: Services, draft: Draft) -> Look:
-    """Return what was understood of a draft, looking at it when nobody has since its last change."""
-    kept = drafts.find_look(services, draft, Look)
-    if kept is None:
-        kept = _look(services, draft)
-        drafts.note_look(services, draft, kept)
-    return kept
+def preview_of(services: Services, draft: Draft) -> Preview:
+    """Return the preview of a draft, made again when the draft has changed."""
+    saved = drafts.find_preview(services, draft, Preview)
+    if saved is None:
+        saved = _make_preview(services, draft)
+        drafts.save_preview(services, draft, saved)
+    return saved
 
 
-def _look(services: Services, draft: Draft) -> Look:
+def _make_preview(services: Services, draft: Draft) -> Preview:
     path = drafts.path_of(services, draft)
-    seen = Look(looked_at=time.time())
+    preview = Preview(made_at=time.time())
     try:
         file = open_roster(path, name=draft.name, sheet=draft.options.sheet, encoding=draft.options.encoding)
-        seen = _file_seen(seen, file, draft)
-        return _rehearsed(services, draft, path, seen)
+        preview = _with_file(preview, file, draft)
+        return _with_dry_run(services, draft, path, preview)
     except UncertainEncoding as error:
-        return replace(seen, error=str(error), readings=dict(error.readings), is_text=True)
+        return replace(preview, error=str(error), readings=dict(error.readings), is_text=True)
     except NothingSent as error:
-        return replace(seen, error=str(error))
+        return replace(preview, error=str(error))
 
 
-def _file_seen(seen: Look, file: RosterFile, draft: Draft) -> Look:
-    """Return what is seen of the file itself, whatever its headings mean."""
-    first = list(itertools.islice(file.rows(), FIRST_ROWS))
+def _with_file(preview: Preview, file: RosterFile, draft: Draft) -> Preview:
+    """Return the preview with the content of the file, before its columns are matched."""
+    first = list(itertools.islice(file.rows(), SAMPLE_ROWS))
     mapping = draft.options.mapping
-    headings = [
-        Heading(
+    columns = [
+        PreviewColumn(
             name=clean(name),
-            letter=letter(at),
-            column=mapping.get(clean(name), claimed_column(name)),
-            by_itself=claimed_column(name),
-            examples=[_short(row.cells[at]) for row in first[:EXAMPLES] if at < len(row.cells) and row.cells[at]],
+            letter=column_letter(at),
+            column=mapping.get(clean(name), column_of_heading(name)),
+            detected=column_of_heading(name),
+            examples=[
+                _shorten(row.cells[at]) for row in first[:SAMPLE_CELLS] if at < len(row.cells) and row.cells[at]
+            ],
         )
         for at, name in enumerate(file.headings)
     ]
     return replace(
-        seen,
+        preview,
         is_text=not file.sheet,
         sheet=file.sheet,
         sheets=[file.sheet, *file.other_sheets] if file.sheet else [],
-        headings=headings,
-        first_rows=[(row.row, [_short(cell) for cell in row.cells]) for row in first],
+        columns=columns,
+        sample_rows=[(row.row, [_shorten(cell) for cell in row.cells]) for row in first],
         notes=list(file.notes),
     )
 
 
-def _rehearsed(services: Services, draft: Draft, path: Path, seen: Look) -> Look:
-    """Return what the real run would find; the file is opened before, so that the ledger is held but shortly."""
-    opened = open_as(path, draft.name, draft.options)
+def _with_dry_run(services: Services, draft: Draft, path: Path, preview: Preview) -> Preview:
+    """Return the preview with the result of a dry run. The file is opened first, to keep the transaction short."""
+    opened = open_with_options(path, draft.name, draft.options)
     connection = services.connection(draft.connection)
     rules = lms.rules_of(connection)
-    with services.ledger.rehearse() as tx:
-        job = rehearse(tx, path, connection, draft.options, rules=rules, name=draft.name, opened=opened)
+    with services.ledger.dry_run() as tx:
+        job = dry_run(tx, path, connection, draft.options, rules=rules, name=draft.name, opened=opened)
         plan = plan_of(tx, services, job.id, connection)
-        seen = _rows_seen(tx, job, gather.summarise(tx, job), seen)
-    used = [
-        replace(heading, column=column or "")
-        for heading, column in zip(seen.headings, opened[1].columns, strict=True)
+        preview = _with_rows(tx, job, gather.summarise(tx, job), preview)
+    columns = [
+        replace(each, column=column or "") for each, column in zip(preview.columns, opened[1].columns, strict=True)
     ]
-    return replace(seen, headings=used, calls=plan.span, rate=plan.rate, seconds=plan.seconds)
+    return replace(preview, columns=columns, calls=plan.span, rate=plan.rate, seconds=plan.seconds)
 
 
-def _rows_seen(tx: Transaction, job: Job, summary: Summary, seen: Look) -> Look:
-    ahead = outlook(tx, job.id)
+def _with_rows(tx: Transaction, job: Job, summary: Summary, preview: Preview) -> Preview:
+    ahead = count_remaining(tx, job.id)
     return replace(
-        seen,
+        preview,
         notes=list(job.notes),
         counts={status.value: count for status, count in summary.by_status.items()},
-        invalid=_lines(tx, job, RowStatus.INVALID),
-        repeated=_lines(tx, job, RowStatus.SKIPPED),
-        known=[line.row for line in _lines(tx, job, RowStatus.ALREADY_REGISTERED)],
+        invalid=_messages(tx, job, RowStatus.INVALID),
+        duplicates=_messages(tx, job, RowStatus.SKIPPED),
+        already_registered=[each.row for each in _messages(tx, job, RowStatus.ALREADY_REGISTERED)],
         courses=dict(ahead.rows_by_course),
+        people=count_people_to_register(tx, job.id),
         new_people=ahead.new_candidates,
-        deeds=ahead.deeds,
+        other_actions=ahead.actions,
     )
 
 
-def _lines(tx: Transaction, job: Job, status: RowStatus) -> list[Line]:
-    rows = some_rows(tx, job.id, statuses=(status,), limit=SHOWN_ROWS)
-    return [Line(row=row.row, error=row.error, code=row.code, column=row.column) for row in rows]
+def _messages(tx: Transaction, job: Job, status: RowStatus) -> list[RowMessage]:
+    rows = page_of_rows(tx, job.id, statuses=(status,), limit=SHOWN_ROWS)
+    return [RowMessage(row=row.row, error=row.error, code=row.code, column=row.column) for row in rows]
 
 
-def _short(cell: str) -> str:
-    return cell if len(cell) <= _LONGEST_CELL else f"{cell[:_LONGEST_CELL]}…"
+def _shorten(cell: str) -> str:
+    return cell if len(cell) <= MAX_CELL else f"{cell[:MAX_CELL]}…"

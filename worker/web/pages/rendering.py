@@ -1,4 +1,4 @@
-"""Templates → pages: what every page shows, and how numbers, times and durations read."""
+"""Render templates to pages: the values that every page gets, and the format of numbers, times and durations."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from worker.web.pages.labels import column_label, for_the_page
+from worker.web.labels import column_label
+from worker.web.wording import for_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-#: Below this a duration is told in seconds, minutes or hours; above it in the next larger unit.
-_TWICE = 2
+#: From this many of a unit on, a duration is shown in that unit.
+_MIN_UNITS = 2
+#: Rates from here on are shown without decimals.
+_WHOLE_FROM = 10
 
 
 def number(value: float) -> str:
@@ -25,13 +28,13 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def count(count: int, one: str, many: str = "") -> str:
     """Return a count with its noun: `1 row`, `1,204 rows`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def when(at: float | datetime | None, otherwise: str = "") -> Markup | str:
-    """Return a time that the page's script turns into the browser's zone; in UTC without it."""
+    """Return a time in UTC, which the page's script shows in the browser's time zone."""
     if at is None:
         return otherwise
     moment = at.astimezone(UTC) if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
@@ -40,25 +43,37 @@ def when(at: float | datetime | None, otherwise: str = "") -> Markup | str:
 
 
 def duration(seconds: float | None, otherwise: str = "") -> str:
-    """Return a duration as people say it: `40 seconds`, `12 minutes`, `3 hours`."""
+    """Return a duration: `under a second`, `40 seconds`, `12 minutes`, `3 hours`."""
     if seconds is None:
         return otherwise
     if seconds < 1:
-        return "less than a second"
+        return "under a second"
     for unit, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
-        if seconds >= _TWICE * unit:
-            return counted(round(seconds / unit), name)
-    return counted(round(seconds), "second")
+        if seconds >= _MIN_UNITS * unit:
+            return count(round(seconds / unit), name)
+    return count(round(seconds), "second")
 
 
-def ticked(text: str) -> Markup:
-    """Return a sentence with its `words in ticks` set apart."""
+def about(seconds: float) -> str:
+    """Return an estimated duration: `about 12 minutes`."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+
+
+def calls_per_time(per_second: float) -> str:
+    """Return a rate of calls: `19 calls per second`, `2.5 calls per second`, `6 calls per minute`."""
+    value, unit = (per_second, "second") if per_second >= 1 else (per_second * _MINUTE, "minute")
+    digits = f"{value:,.0f}" if value >= _WHOLE_FROM else f"{round(value, 1):g}"
+    return f"{digits} {'call' if digits == '1' else 'calls'} per {unit}"
+
+
+def code_spans(text: str) -> Markup:
+    """Return a sentence with its `words in backticks` as code."""
     pieces = text.split("`")
     marked = (Markup("<code>{}</code>") if at % 2 else Markup("{}") for at in range(len(pieces)))
     return Markup().join(mark.format(piece) for mark, piece in zip(marked, pieces, strict=True))
 
 
-def _environment() -> Environment:
+def _make_environment() -> Environment:
     folder = Path(__file__).parent.parent / "templates"
     made = Environment(
         loader=FileSystemLoader(folder),
@@ -71,26 +86,28 @@ def _environment() -> Environment:
         "number": number,
         "when": when,
         "duration": duration,
-        "plain": for_the_page,
-        "counted": counted,
+        "for_page": for_page,
+        "count": count,
         "column_label": column_label,
-        "ticked": ticked,
+        "code_spans": code_spans,
+        "about": about,
+        "calls_per_time": calls_per_time,
     }
     return made
 
 
-_TEMPLATES = _environment()
+_TEMPLATES = _make_environment()
 
 
-def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+def render_page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page."""
     services = request.app.state.services
-    who = getattr(request.state, "who", None)
+    caller = getattr(request.state, "caller", None)
     serve = getattr(services.settings, "serve", None)
     text = _TEMPLATES.get_template(template).render(
         path=request.url.path,
-        who=who,
-        csrf=getattr(who, "csrf", ""),
+        caller=caller,
+        csrf=getattr(caller, "csrf_token", ""),
         flower_url=getattr(serve, "flower_url", ""),
         **values,
     )

@@ -1,4 +1,4 @@
-"""Sign in and out."""
+"""The sign-in page."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from worker.web import csrf, limits, login
-from worker.web.pages.rendering import page
-from worker.web.problems import Problem
+from worker.web.pages.rendering import render_page
+from worker.web.problems import HttpProblem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 SEE_OTHER = 303
-#: Of the form to sign in, which strangers may send.
+#: Limits of the sign-in form, which anonymous callers may send.
 MOST_FIELDS, LONGEST_FIELD = 10, 4096
 
 
 async def show(request: Request) -> Response:
-    """Show the form to sign in; somebody who is signed in already goes to the first page."""
-    if request.state.who.role is not None:
+    """Show the sign-in form; a caller who is signed in already goes to the start page."""
+    if request.state.caller.role is not None:
         return RedirectResponse("/", SEE_OTHER)
-    return page(request, "sign_in.html", told="", name="", next_path=_path(request.query_params.get("next", "")))
+    return render_page(
+        request, "sign_in.html", notice="", name="", next_path=_local_path(request.query_params.get("next", ""))
+    )
 
 
 async def sign_in(request: Request) -> Response:
-    """Sign in and go where the person wanted to."""
+    """Sign in and go to the page that was requested."""
     csrf.check_origin(request)
-    form = await limits.form_of(request, most_fields=MOST_FIELDS, longest_field=LONGEST_FIELD)
-    name, next_path = str(form.get("name", "")), _path(str(form.get("next", "")))
+    form = await limits.read_form(request, max_fields=MOST_FIELDS, max_field_bytes=LONGEST_FIELD)
+    name, next_path = str(form.get("name", "")), _local_path(str(form.get("next", "")))
     answer = RedirectResponse(next_path, SEE_OTHER)
     try:
         await login.sign_in(request, name, str(form.get("password", "")), answer)
-    except Problem as problem:
-        shown = page(
-            request, "sign_in.html", status=problem.status, told=problem.detail, name=name, next_path=next_path
+    except HttpProblem as problem:
+        shown = render_page(
+            request, "sign_in.html", status=problem.status, notice=problem.detail, name=name, next_path=next_path
         )
         shown.headers.update(problem.headers)
         return shown
@@ -51,11 +53,11 @@ async def sign_out(request: Request) -> Response:
     return answer
 
 
-def _path(wanted: str) -> str:
-    """Return where to go afterwards: a path of ours, never another site."""
-    parts = urlsplit(wanted)
-    ours = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
-    return wanted if ours and wanted.isprintable() else "/"
+def _local_path(path: str) -> str:
+    """Return where to go after signing in: a path of this site, never another site."""
+    parts = urlsplit(path)
+    is_local = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    return path if is_local and path.isprintable() else "/"
 
 
 routes: list[BaseRoute] = [

@@ -44,7 +44,7 @@ def test_ctrl_z_at_the_end_is_no_row(open_bytes):
 
 
 def test_a_nul_is_refused_with_its_row(open_bytes):
-    with pytest.raises(UnreadableRoster, match="row 3: a cell holds a NUL"):
+    with pytest.raises(UnreadableRoster, match="row 3: a cell contains a NUL"):
         rows(open_bytes(b"email,city\na@x.example,Ulm\nb@x.example,U\x00m\n"))
 
 
@@ -70,7 +70,7 @@ def test_short_rows_are_padded_and_blank_surplus_is_cut(open_bytes):
 def test_headings_below_a_title_are_found_and_said(open_bytes):
     file = open_bytes(b"Autumn intake,,\n,,\nEmail,Forename,Surname\na@x.example,Ann,Lee\n")
     assert (file.heading_row, file.headings[0]) == (3, "Email")
-    assert "The headings stand in row 3; what is above them was not read." in file.notes
+    assert "The headings are in row 3; the rows above them were not read." in file.notes
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

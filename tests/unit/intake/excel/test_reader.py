@@ -61,7 +61,7 @@ def test_cells_are_text_as_the_spreadsheet_shows_it(open_bytes):
     ]
 
 
-def test_rows_keep_their_numbers_when_blank_rows_and_columns_stand_before_them(open_bytes):
+def test_rows_keep_their_numbers_when_there_are_blank_rows_and_columns_before_them(open_bytes):
     book = openpyxl.Workbook()
     for place, value in {
         "C3": "email",
@@ -160,7 +160,7 @@ def test_the_first_visible_sheet_with_data_is_read_and_the_others_are_named(open
     file = open_bytes(content)
     assert cells(file) == [("People@x.example",)]
     assert any('"More"' in note for note in file.notes)
-    assert any('hidden: "Secret", "Very"' in note for note in file.notes)
+    assert any('Hidden sheets not read: "Secret", "Very"' in note for note in file.notes)
     assert cells(open_bytes(content, sheet=" more")) == [("More@x.example",)]
     assert cells(open_bytes(content, sheet="Secret")) == [("Secret@x.example",)]
 
@@ -170,7 +170,7 @@ def test_a_wrong_sheet_names_those_there_are(open_bytes):
         open_bytes(workbook(["email"], More=[]), sheet="People")
 
 
-def test_unlabelled_cells_beside_the_headings_are_kept(open_bytes):
+def test_unlabelled_cells_next_to_the_headings_are_kept(open_bytes):
     file = open_bytes(workbook(["email"], ["a@x.example"], ["b@x.example", None, "call her"]))
     assert file.headings == ("email", "", "")
     assert cells(file) == [("a@x.example", "", ""), ("b@x.example", "", "call her")]
@@ -198,7 +198,7 @@ def test_a_cell_far_away_is_refused_and_ends_nothing_else(open_bytes):
     book = openpyxl.Workbook()
     book.active.append(["email"])
     book.active["XFD1048576"] = "x"
-    with pytest.raises(UnreadableRoster, match="stray cell far below"):
+    with pytest.raises(UnreadableRoster, match="cell far below"):
         open_bytes(saved(book))
 
 
@@ -220,7 +220,7 @@ def test_the_content_and_not_the_name_decides(open_bytes):
     assert cells(open_bytes(b"email\na@x.example\n", "roster.xlsx")) == [("a@x.example",)]
 
 
-def test_ods_is_read_and_bare_numbers_are_remembered(open_bytes):
+def test_ods_is_read_and_its_unformatted_numbers_are_noted(open_bytes):
     namespaces = " ".join(
         f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
     )
@@ -241,7 +241,7 @@ def test_ods_is_read_and_bare_numbers_are_remembered(open_bytes):
         parts.writestr("META-INF/manifest.xml", manifest)
     file = open_bytes(archive.getvalue())
     assert cells(file) == [("58",)]
-    assert file.bare_numbers == {0}
+    assert file.unformatted_columns == {0}
 
 
 def zeros(*numbers):
@@ -269,7 +269,7 @@ def test_rows_that_openpyxl_would_lose_are_refused(open_bytes, rewrite):
         first, second = re.findall(rb'<row r="[23]".*?</row>', xml)
         return xml.replace(first + second, second + first)
 
-    with pytest.raises(UnreadableRoster, match="cannot read with certainty"):
+    with pytest.raises(UnreadableRoster, match="cannot be read with certainty"):
         open_bytes(rewrite(zeros(1, 2), "xl/worksheets/sheet1.xml", turned))
 
 
@@ -301,7 +301,7 @@ def test_a_last_row_of_nothing_but_formulas_without_value_is_not_lost(open_bytes
     assert flaws(file) == [{}, {0: "formula_without_value", 1: "formula_without_value"}]
 
 
-def test_leading_zeros_errors_and_formulas_are_told_apart_in_one_row(open_bytes, rewrite):
+def test_leading_zeros_errors_and_formulas_are_distinguished_in_one_row(open_bytes, rewrite):
     book = openpyxl.Workbook()
     book.active.append([None, "external_id", "city", "email", "score"])
     book.active.append([])

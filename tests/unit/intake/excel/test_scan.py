@@ -5,45 +5,45 @@ import zipfile
 import openpyxl
 import pytest
 
-from worker.intake.excel.scan import Glance, glance
+from worker.intake.excel.scan import ScanResult, scan_workbook
 
 
 @pytest.fixture
-def look(tmp_path):
-    def write_and_look(part, xml):
+def scan_part(tmp_path):
+    def write_and_scan(part, xml):
         path = tmp_path / "roster.xlsx"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(part, xml)
-        return glance(path)
+        return scan_workbook(path)
 
-    return write_and_look
+    return write_and_scan
 
 
 @pytest.mark.parametrize(
     ("cell", "seen"),
     [
-        ('<c r="A1" t="e"><v>#N/A</v></c>', Glance(unseen=True)),
-        ("<x:c t = 'e'><x:v>#N/A</x:v></x:c>", Glance(unseen=True)),
-        ('<c r="A1"><f>B1</f></c>', Glance(gaps=True)),
-        ('<c r="A1"><f>B1</f><v/></c>', Glance(gaps=True)),
-        ('<c r="A1" t="b"><f>B1&gt;2</f> <v> </v></c>', Glance(gaps=True)),
-        ('<c r="A1" s="2"><f t="shared" si="0"/></c>', Glance(gaps=True)),
-        ('<c r="A1"><f t="shared" si="0"/><v></v></c>', Glance(gaps=True)),
-        ("<x:c><x:f>B1</x:f><x:v></x:v></x:c>", Glance(gaps=True)),
-        ('<c r="A1" t="str"><f>B1</f><v></v></c>', Glance()),
-        ('<c r="A1" t="str"><f>B1</f><v></v></c><c r="B1"><f>A1</f></c>', Glance(gaps=True)),
-        ('<c r="A1"><f>B1</f><v>1</v></c><c r="B1" s="1"/>', Glance()),
-        ('<c r="A1"><v/></c><c r="B1" t="inlineStr"><is/></c>', Glance()),
+        ('<c r="A1" t="e"><v>#N/A</v></c>', ScanResult(hidden_content=True)),
+        ("<x:c t = 'e'><x:v>#N/A</x:v></x:c>", ScanResult(hidden_content=True)),
+        ('<c r="A1"><f>B1</f></c>', ScanResult(missing_values=True)),
+        ('<c r="A1"><f>B1</f><v/></c>', ScanResult(missing_values=True)),
+        ('<c r="A1" t="b"><f>B1&gt;2</f> <v> </v></c>', ScanResult(missing_values=True)),
+        ('<c r="A1" s="2"><f t="shared" si="0"/></c>', ScanResult(missing_values=True)),
+        ('<c r="A1"><f t="shared" si="0"/><v></v></c>', ScanResult(missing_values=True)),
+        ("<x:c><x:f>B1</x:f><x:v></x:v></x:c>", ScanResult(missing_values=True)),
+        ('<c r="A1" t="str"><f>B1</f><v></v></c>', ScanResult()),
+        ('<c r="A1" t="str"><f>B1</f><v></v></c><c r="B1"><f>A1</f></c>', ScanResult(missing_values=True)),
+        ('<c r="A1"><f>B1</f><v>1</v></c><c r="B1" s="1"/>', ScanResult()),
+        ('<c r="A1"><v/></c><c r="B1" t="inlineStr"><is/></c>', ScanResult()),
     ],
 )
-def test_errors_and_formulas_without_value_are_seen(look, cell, seen):
-    assert look("xl/worksheets/sheet1.xml", f"<row>{cell}</row>") == seen
+def test_errors_and_formulas_without_value_are_seen(scan_part, cell, seen):
+    assert scan_part("xl/worksheets/sheet1.xml", f"<row>{cell}</row>") == seen
 
 
-def test_a_formula_is_seen_wherever_a_piece_of_the_part_ends(look):
+def test_a_formula_is_seen_wherever_a_piece_of_the_part_ends(scan_part):
     cell = f'<c r="A1"><f>{"A1+" * 2000}1</f><v></v></c>'
     for before in range(2**20 - len(cell) - 2, 2**20 + 2, 97):
-        assert look("xl/worksheets/sheet1.xml", " " * before + cell + " " * 2**10).gaps
+        assert scan_part("xl/worksheets/sheet1.xml", " " * before + cell + " " * 2**10).missing_values
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,10 @@ def test_a_formula_is_seen_wherever_a_piece_of_the_part_ends(look):
         ('formatCode="yyyy\\-mm\\-dd"', False),
     ],
 )
-def test_number_formats_with_leading_zeros_are_seen(look, style, unseen):
-    assert look("xl/styles.xml", f'<numFmts><numFmt numFmtId="164" {style}/></numFmts>').unseen is unseen
+def test_number_formats_with_leading_zeros_are_seen(scan_part, style, unseen):
+    assert (
+        scan_part("xl/styles.xml", f'<numFmts><numFmt numFmtId="164" {style}/></numFmts>').hidden_content is unseen
+    )
 
 
 def test_openpyxl_is_guarded_and_is_not_loaded_before_it_is_needed():

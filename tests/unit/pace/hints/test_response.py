@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pace.hints.response import NOTHING, read_hints
+from worker.pace.hints.response import NO_HINTS, read_hints
 
 NOW = 1_700_000_000.0
 
@@ -74,29 +74,28 @@ def test_the_header_goes_before_the_body():
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "throttled", "unavailable"),
+    ("status", "headers", "body", "throttled"),
     [
-        (429, {}, "", True, False),
-        (403, {}, "403 Forbidden (Rate Limit Exceeded)", True, False),
-        (403, {"X-Rate-Limit-Remaining": "0.0"}, "", True, False),
-        (403, {"X-Rate-Limit-Remaining": "412.7"}, "no permission", False, False),
-        (403, {}, "You may not do this", False, False),
-        (401, {"Retry-After": "3"}, "too many requests", False, False),
-        (503, {"Retry-After": "3"}, "", True, False),
-        (503, {}, "Too many requests", True, False),
-        (503, {}, "Service Unavailable", False, True),
-        (503, {"Retry-After": "whenever"}, "", False, True),
-        (200, {}, '{"error":"rate_limit_exceeded","ok":false}', True, False),
-        (200, {}, '{"name": "The quota of throttles"}', False, False),
-        (500, {}, "quota", False, False),
+        (429, {}, "", True),
+        (403, {}, "403 Forbidden (Rate Limit Exceeded)", True),
+        (403, {"X-Rate-Limit-Remaining": "0.0"}, "", True),
+        (403, {"X-Rate-Limit-Remaining": "412.7"}, "no permission", False),
+        (403, {}, "You may not do this", False),
+        (401, {"Retry-After": "3"}, "too many requests", False),
+        (503, {"Retry-After": "3"}, "", True),
+        (503, {}, "Too many requests", True),
+        (503, {}, "Service Unavailable", False),
+        (503, {"Retry-After": "whenever"}, "", False),
+        (200, {}, '{"error":"rate_limit_exceeded","ok":false}', True),
+        (200, {}, '{"name": "The quota of throttles"}', False),
+        (500, {}, "quota", False),
     ],
 )
-def test_a_refusal_is_told_by_status_headers_and_words(status, headers, body, throttled, unavailable):
-    hints = read(status, headers, body)
-    assert (hints.throttled, hints.unavailable) == (throttled, unavailable)
+def test_a_refusal_is_recognised_by_status_headers_and_words(status, headers, body, throttled):
+    assert read(status, headers, body).throttled is throttled
 
 
-def test_too_many_at_once_is_told_from_too_many_in_a_time():
+def test_too_many_at_once_is_distinguished_from_too_many_in_a_time():
     assert read(body="Too many concurrent requests").concurrency
     assert read(body="Only 3 simultaneous calls allowed").concurrency
     assert not read(body="Too many requests").concurrency
@@ -115,13 +114,13 @@ def test_too_many_at_once_is_told_from_too_many_in_a_time():
         ("900000", None),
     ],
 )
-def test_the_unit_of_a_reset_is_told_by_its_size(reset, seconds):
+def test_the_unit_of_a_reset_is_recognised_by_its_size(reset, seconds):
     headers = {"X-RateLimit-Limit": "120", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
     hints = read(headers=headers)
     assert (hints.limit, hints.remaining, hints.reset_in, hints.retry_after) == (120, 0, seconds, seconds)
 
 
-def test_a_reset_is_no_wait_where_retry_after_stands():
+def test_a_reset_is_not_a_wait_where_there_is_a_retry_after():
     headers = {"Retry-After": "2", "RateLimit-Remaining": "0", "RateLimit-Reset": "50"}
     assert read(headers=headers).retry_after == 2
 
@@ -144,8 +143,8 @@ def test_the_families_of_headers_are_read_and_the_tightest_policy_taken(headers,
     assert (hints.limit, hints.remaining, hints.reset_in, hints.window) == expected
 
 
-def test_an_answer_without_a_word_on_limits_says_nothing():
-    assert read(200, {"Content-Type": "application/json"}, "{}") is NOTHING
+def test_an_answer_that_does_not_mention_limits_gives_no_hints():
+    assert read(200, {"Content-Type": "application/json"}, "{}") is NO_HINTS
 
 
 words = st.one_of(st.text(max_size=40), st.floats().map(str), st.integers().map(str), st.datetimes().map(str))

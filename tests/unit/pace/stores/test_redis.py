@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests import servers
 from worker.pace.estimator import pace
 from worker.pace.hints.response import Hints
-from worker.pace.limiter import Gate
-from worker.pace.priority_queue import IN_TURN
+from worker.pace.limiter import RateLimiter
+from worker.pace.priority_queue import ROUND_ROBIN_EVERY
 from worker.pace.rate import parse_rate
-from worker.pace.state import Bounds, Flow, PaceState, Why
-from worker.pace.stores.redis import SharedStore, open_redis
+from worker.pace.state import LimiterState, Limits, PaceState, Reason
+from worker.pace.stores.redis import RedisStore, open_redis
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ async def redis(server):
 
 
 def store(redis, process="one", *, rate=None, most=8, lease=30.0, told=None):
-    bounds = Bounds(max_in_flight=most, rate=parse_rate(rate) if rate else None)
+    bounds = Limits(max_in_flight=most, rate=parse_rate(rate) if rate else None)
     tell = told.append if told is not None else lambda _: None
-    return SharedStore(redis, "account", bounds, process=process, lease_seconds=lease, tell=tell)
+    return RedisStore(redis, "account", bounds, process=process, lease_seconds=lease, on_change=tell)
 
 
 async def answered(one, turn, **hints):
-    await one.report(turn.sent, Hints(**hints))
+    await one.report(turn.grant, Hints(**hints))
 
 
 moments = st.one_of(st.just(0.0), st.floats(-5, 5))
@@ -63,31 +63,31 @@ flows = st.builds(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=flows)
-async def test_the_script_gives_leave_as_the_arithmetic_does(server, values):
+async def test_the_script_grants_calls_as_the_arithmetic_does(server, values):
     redis = open_redis(server.connection_url)
     await redis.flushall()
     base, out = time.time(), values.pop("out")
     times = {"next_at", "last_at", "not_before", "left_until"}
-    flow = Flow(**{name: base + value if name in times else value for name, value in values.items()})
+    flow = LimiterState(**{name: base + value if name in times else value for name, value in values.items()})
     one = store(redis)
-    await one._record.write_first(PaceState(flow=flow))
+    await one._record.write_first(PaceState(limiter=flow))
     if out:
         await redis.zadd(one._record.out, {f"other-{number}": base + 60 for number in range(out)})
     one._joined = True
 
     turn = await one.reserve()
 
-    now = turn.sent.at if turn.sent else None
+    now = turn.grant.at if turn.grant else None
     raw = await redis.hgetall(one._record.flow)
-    expected, wanted = pace.reserve(PaceState(flow=replace(flow, in_flight=out)), now or one.now())
-    if turn.why is not wanted.why:
+    expected, wanted = pace.reserve(PaceState(limiter=replace(flow, in_flight=out)), now or one.now())
+    if turn.reason is not wanted.reason:
         # Some moment lies between the two looks at the clock.
         assert min(abs(now_ - one.now()) for now_ in (flow.next_at, flow.not_before, flow.left_until)) < 0.5
-    elif turn.sent:
-        assert (turn.sent.number, turn.sent.abreast) == (wanted.sent.number, wanted.sent.abreast)
+    elif turn.grant:
+        assert (turn.grant.number, turn.grant.concurrency) == (wanted.grant.number, wanted.grant.concurrency)
         for name in ("next_at", "sent", "last_at", "left", "fresh_from"):
-            assert float(raw[name.encode()]) == pytest.approx(asdict(expected.flow)[name], abs=1e-5), name
-    elif turn.why is not Why.FULL:
+            assert float(raw[name.encode()]) == pytest.approx(asdict(expected.limiter)[name], abs=1e-5), name
+    elif turn.reason is not Reason.FULL:
         assert turn.seconds == pytest.approx(wanted.seconds, abs=0.05)
     await redis.aclose()
 
@@ -100,8 +100,8 @@ async def test_two_processes_spend_one_rate_together(redis):
     async def call(one):
         while time.monotonic() < until:
             turn = await one.reserve()
-            if turn.sent:
-                gone.append((turn.sent.at, one))
+            if turn.grant:
+                gone.append((turn.grant.at, one))
                 await answered(one, turn)
             else:
                 await asyncio.sleep(turn.seconds)
@@ -113,7 +113,7 @@ async def test_two_processes_spend_one_rate_together(redis):
     assert {one for _, one in gone} == set(stores)
 
 
-async def test_what_one_process_is_told_all_heed(redis):
+async def test_a_pause_asked_of_one_process_holds_for_all(redis):
     one, two = store(redis), store(redis, "two")
     turn = await one.reserve()
     await two.reserve()
@@ -122,7 +122,7 @@ async def test_what_one_process_is_told_all_heed(redis):
 
     for each in (one, two):
         turn = await each.reserve()
-        assert turn.why is Why.PAUSE
+        assert turn.reason is Reason.PAUSE
         assert turn.seconds == pytest.approx(7.0, abs=0.5)
 
 
@@ -132,7 +132,7 @@ async def test_no_answer_is_lost_when_processes_report_at_the_same_time(redis):
     async def call(one):
         for _ in range(40):
             turn = await one.reserve()
-            while turn.sent is None:
+            while turn.grant is None:
                 await asyncio.sleep(turn.seconds)
                 turn = await one.reserve()
             await answered(one, turn)
@@ -141,91 +141,91 @@ async def test_no_answer_is_lost_when_processes_report_at_the_same_time(redis):
 
     _, state = await stores[0]._record.read()
     assert state.counts.accepted == 4 * 2 * 40
-    assert (state.flow.sent, state.flow.in_flight) == (320, 0)
+    assert (state.limiter.sent, state.limiter.in_flight) == (320, 0)
 
 
 async def test_the_slots_of_a_process_that_died_are_free_again_after_their_lease(redis):
     dead, alive = store(redis, "dead", most=2, lease=1.2), store(redis, "alive", most=2)
-    assert (await dead.reserve()).sent
-    assert (await dead.reserve()).sent
+    assert (await dead.reserve()).grant
+    assert (await dead.reserve()).grant
 
-    assert (await alive.reserve()).why is Why.FULL
+    assert (await alive.reserve()).reason is Reason.FULL
     await asyncio.sleep(1.3)
-    assert (await alive.reserve()).sent
+    assert (await alive.reserve()).grant
 
 
 async def test_a_process_that_holds_its_share_leaves_the_next_slot_to_the_others(redis):
     greedy, other = store(redis, "greedy", most=4), store(redis, "other", most=4)
     first = [await greedy.reserve() for _ in range(2)]
-    assert all(turn.sent for turn in first)
-    assert (await other.reserve()).sent
+    assert all(turn.grant for turn in first)
+    assert (await other.reserve()).grant
 
-    assert (await greedy.reserve()).why is Why.FULL
-    assert (await other.reserve()).sent
+    assert (await greedy.reserve()).reason is Reason.FULL
+    assert (await other.reserve()).grant
 
 
 async def when_due(turn):
-    assert turn.why is Why.PACE
+    assert turn.reason is Reason.PACE
     await asyncio.sleep(turn.seconds)
 
 
-async def test_a_long_job_leaves_the_next_turn_to_a_much_shorter_one_of_another_process(redis):
+async def test_a_long_job_leaves_the_next_call_to_a_much_shorter_one_of_another_process(redis):
     long, short = store(redis, "long", rate="30/minute", most=9), store(redis, "short", rate="30/minute", most=9)
-    assert (await long.reserve(length=20_000)).sent
+    assert (await long.reserve(length=20_000)).grant
     await when_due(await short.reserve(length=20))
 
-    assert (await long.reserve(length=20_000)).why is Why.PACE
-    assert (await short.reserve(length=20)).sent
+    assert (await long.reserve(length=20_000)).reason is Reason.PACE
+    assert (await short.reserve(length=20)).grant
 
 
-async def test_a_turn_that_the_shorter_job_does_not_take_is_taken_while_it_can_be_made_up(redis):
+async def test_a_call_that_the_shorter_job_does_not_make_is_made_while_the_delay_can_be_made_up(redis):
     long, short = store(redis, "long", rate="30/minute", most=9), store(redis, "short", rate="30/minute", most=9)
-    assert (await long.reserve(length=20_000)).sent
+    assert (await long.reserve(length=20_000)).grant
     await when_due(await short.reserve(length=20))
-    assert (await long.reserve(length=20_000)).why is Why.PACE
+    assert (await long.reserve(length=20_000)).reason is Reason.PACE
 
-    await asyncio.sleep((await long._record.read())[1].flow.slack)
+    await asyncio.sleep((await long._record.read())[1].limiter.slack)
 
-    assert (await long.reserve(length=20_000)).sent
+    assert (await long.reserve(length=20_000)).grant
 
 
 async def test_a_job_about_as_short_as_another_does_not_wait_for_it(redis):
     one, two = store(redis, "one", rate="30/minute", most=9), store(redis, "two", rate="30/minute", most=9)
-    assert (await one.reserve(length=24)).sent
+    assert (await one.reserve(length=24)).grant
     await when_due(await two.reserve(length=20))
 
-    assert (await one.reserve(length=24)).sent
+    assert (await one.reserve(length=24)).grant
 
 
-async def test_of_eight_turns_one_goes_to_whoever_comes_so_that_a_long_job_moves(redis):
+async def test_every_eighth_call_goes_to_any_job_so_that_a_long_one_moves(redis):
     long, short = (store(redis, name, rate="120/minute", most=99) for name in ("long", "short"))
-    while (turn := await short.reserve(length=20)).sent:
+    while (turn := await short.reserve(length=20)).grant:
         await answered(short, turn)
     taken = []
-    for _ in range(IN_TURN):
+    for _ in range(ROUND_ROBIN_EVERY):
         await when_due(turn)
         for each, length in ((long, 20_000), (short, 20)):
-            if (turn := await each.reserve(length)).sent:
+            if (turn := await each.reserve(length)).grant:
                 taken.append(each)
                 await answered(each, turn)
                 break
         turn = await short.reserve(length=20)
 
     assert taken.count(long) == 1
-    assert taken.count(short) == IN_TURN - 1
+    assert taken.count(short) == ROUND_ROBIN_EVERY - 1
 
 
-async def test_leave_that_is_withdrawn_gives_its_slot_and_its_turn_back(redis):
+async def test_a_withdrawn_grant_frees_its_slot_and_rewinds_the_schedule(redis):
     one = store(redis, rate="1/minute", most=1)
     turn = await one.reserve()
-    assert (await one.reserve()).why is Why.FULL
+    assert (await one.reserve()).reason is Reason.FULL
 
-    await one.withdraw(turn.sent)
+    await one.withdraw(turn.grant)
 
-    assert (await one.reserve()).sent
+    assert (await one.reserve()).grant
 
 
-async def test_a_redis_that_was_emptied_goes_on_with_what_the_processes_know(redis):
+async def test_an_emptied_redis_continues_with_what_the_processes_know(redis):
     one = store(redis)
     turn = await one.reserve()
     await answered(one, turn, throttled=True, retry_after=9.0)
@@ -233,20 +233,20 @@ async def test_a_redis_that_was_emptied_goes_on_with_what_the_processes_know(red
     await redis.flushall()
 
     turn = await one.reserve()
-    while turn.why is Why.PACE:
+    while turn.reason is Reason.PACE:
         turn = await one.reserve()
-    assert turn.why is Why.PAUSE
+    assert turn.reason is Reason.PAUSE
     assert turn.seconds == pytest.approx(9.0, abs=0.5)
 
 
-async def test_without_redis_a_process_calls_at_its_share_and_finds_back(tmp_path):
+async def test_without_redis_a_process_calls_at_its_share_and_returns_to_the_shared_pace(tmp_path):
     port, told = servers.free_port(), []
     server = servers.open_redis(port, tmp_path / "redis")
     redis = open_redis(server.connection_url)
     one, two = store(redis, rate="100/second", most=8, told=told), store(redis, "two", rate="100/second", most=8)
     for each in (one, two, one):
         turn = await each.reserve()
-        while turn.sent is None:
+        while turn.grant is None:
             await asyncio.sleep(turn.seconds)
             turn = await each.reserve()
         await answered(each, turn)
@@ -255,9 +255,9 @@ async def test_without_redis_a_process_calls_at_its_share_and_finds_back(tmp_pat
     gone, until = 0, time.monotonic() + 1.0
     while time.monotonic() < until:
         turn = await one.reserve()
-        if turn.sent:
+        if turn.grant:
             gone += 1
-            assert one.report(turn.sent, Hints()) is None
+            assert one.report(turn.grant, Hints()) is None
         else:
             await asyncio.sleep(turn.seconds)
     assert 25 < gone <= 50
@@ -265,12 +265,12 @@ async def test_without_redis_a_process_calls_at_its_share_and_finds_back(tmp_pat
     server = servers.open_redis(port, tmp_path / "redis")
     await asyncio.sleep(2.1)
     turn = await one.reserve()
-    while turn.sent is None:
+    while turn.grant is None:
         await asyncio.sleep(turn.seconds)
         turn = await one.reserve()
-    assert turn.sent.number > 0
+    assert turn.grant.number > 0
     assert told == [
-        "Redis is away: calling on at this process's own share of the pace",
+        "Redis is away: continuing at this process's own share of the pace",
         "Redis is back: the pace is shared again",
     ]
     await redis.aclose()
@@ -285,28 +285,28 @@ async def test_a_pause_that_was_asked_for_while_redis_was_away_holds_when_it_is_
     await answered(one, await one.reserve())
     server.stop()
     turn = await one.reserve()
-    one.report(turn.sent, Hints(throttled=True, retry_after=20.0))
+    one.report(turn.grant, Hints(throttled=True, retry_after=20.0))
 
     server = servers.open_redis(port, tmp_path / "redis")
     await asyncio.sleep(2.1)
 
-    assert (await one.reserve()).why is Why.PAUSE
-    assert (await store(redis, "two").reserve()).why is Why.PAUSE
+    assert (await one.reserve()).reason is Reason.PAUSE
+    assert (await store(redis, "two").reserve()).reason is Reason.PAUSE
     await redis.aclose()
     server.stop()
 
 
-async def test_calls_that_are_out_when_redis_is_emptied_may_all_come_back(redis):
-    gates = [Gate(store(redis, name, most=20), max_in_flight=20) for name in ("one", "two")]
-    out = [(gate, await gate.enter()) for gate in gates for _ in range(2)]
+async def test_calls_in_flight_when_redis_is_emptied_may_all_be_reported(redis):
+    gates = [RateLimiter(store(redis, name, most=20), max_in_flight=20) for name in ("one", "two")]
+    out = [(gate, await gate.acquire()) for gate in gates for _ in range(2)]
 
     await redis.flushall()
-    out += [(gate, await gate.enter()) for gate in gates for _ in range(2)]
+    out += [(gate, await gate.acquire()) for gate in gates for _ in range(2)]
 
     for gate, pass_ in out:
-        gate.leave(pass_, Hints())
-        await gate.rest()
+        gate.release(pass_, Hints())
+        await gate.flush()
     _, state = await store(redis)._record.read()
-    assert state.flow.in_flight == 0
+    assert state.limiter.in_flight == 0
     for gate in gates:
         await gate.close()

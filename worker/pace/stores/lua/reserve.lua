@@ -1,10 +1,10 @@
--- Leave for one call of a credential: one script at a time, by the clock of the server.
--- The arithmetic is that of `adaptive.reserve`; a test holds the two together.
+-- Grant one call of a credential: one script at a time, by the clock of the server.
+-- The arithmetic is that of `estimator.pace.reserve`; a test compares the two.
 --
 -- KEYS  flow (hash) · out (sorted set: call → when its lease ends)
---       asking (sorted set: process → when it last asked, or will again) · waiting (sorted set: process → what the shortest job it asks for has left)
--- ARGV  process · its calls that are out · lease in seconds · seconds of idleness that begin a cycle ·
---       what the shortest job that asks has left · of so many calls one goes to whoever comes
+--       asking (sorted set: process → when it last asked, or will again) · waiting (sorted set: process → rows that its shortest waiting job has left)
+-- ARGV  process · its calls in flight · lease in seconds · seconds of idleness that begin a cycle ·
+--       rows that its shortest waiting job has left · every n-th call goes to any job
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 
@@ -29,7 +29,7 @@ local asking = redis.call('ZCARD', KEYS[3])
 local in_flight = redis.call('ZCARD', KEYS[2])
 
 local function later(why, seconds)
-  -- Whoever waits asks again when that time is over, and counts until a second later.
+  -- A process that waits asks again after that time, and counts until a second later.
   redis.call('ZADD', KEYS[3], exact(now + math.min(seconds, 5)), ARGV[1])
   redis.call('ZADD', KEYS[4], ARGV[5], ARGV[1])
   redis.call('EXPIRE', KEYS[4], 60)
@@ -39,7 +39,7 @@ end
 if flow.not_before > now then
   return later('pause', flow.not_before - now)
 end
--- Whoever holds their share already leaves the next slot to the others who ask.
+-- A process that has its share leaves the next slot to the others.
 local share = math.ceil(flow.allowed_in_flight / asking)
 if in_flight >= flow.allowed_in_flight or (asking > 1 and tonumber(ARGV[2]) >= share) then
   return later('full', 0.03)

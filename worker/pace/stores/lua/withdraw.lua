@@ -1,4 +1,4 @@
--- The leave of a call that was not made, taken back: its slot, and its turn when nobody was given a later one.
+-- Cancel the grant of a call that was not made: free its slot; rewind the schedule if no later call was granted.
 --
 -- KEYS  flow (hash) · out (sorted set)
 -- ARGV  the call

@@ -1,0 +1,125 @@
+"""`roster` and `celery` as people start them: every command is an interpreter of its own.
+
+The commands of all other tests are forks of a process that has imported everything (tests/fork_server.py). These
+show that nothing depends on it.
+"""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from tests.conftest import LONGEST_SECONDS
+from worker import __version__
+
+pytestmark = pytest.mark.console_script
+PEOPLE = 20
+
+
+@pytest.fixture
+def lms(sandbox):
+    return sandbox()
+
+
+@pytest.fixture
+def desk(office, lms):
+    desk = office(lms, batch_size=5, max_in_flight=4)
+    desk.people("roster.csv", PEOPLE)
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--version", f"roster, version {__version__}\n"), ("--help", "Usage: roster")]
+)
+def test_it_says_what_it_is(office, option, said):
+    result = office().type(option)
+
+    assert result.code == 0
+    assert result.out.startswith(said)
+    assert result.err == ""
+
+
+def test_a_run_in_which_all_goes_well_ends_with_0(desk):
+    result = desk.run("roster.csv")
+
+    assert (result.code, result.counts) == (0, {"registered": PEOPLE})
+
+
+def test_a_run_with_a_row_that_was_refused_ends_with_1(desk, lms):
+    lms.rules("create_candidate:reject:nth=3")
+
+    result = desk.run("roster.csv")
+
+    assert result.code == 1
+    assert result.counts["registered"] == PEOPLE - 1
+
+
+def test_a_run_that_cannot_begin_ends_with_2(desk, lms):
+    result = desk.type("run", "missing.csv")
+
+    assert result.code == 2
+    assert "missing.csv" in result.err
+    assert lms.calls() == 0
+
+
+def test_a_run_that_is_interrupted_ends_with_130(desk, lms):
+    lms.answer_after(0.2)
+    running = desk.start("run", "roster.csv", "--json")
+    lms.until(lambda lms: lms.calls() > 3, "calls")
+
+    running.interrupt()
+
+    assert desk.balanced(running.result()).code == 130
+    lms.answer_after(0)
+    assert desk.resume(1).counts == {"registered": PEOPLE}
+
+
+def test_a_run_that_is_killed_is_gone_on_with(desk, lms):
+    lms.answer_after(0.2)
+    running = desk.start("run", "roster.csv")
+    lms.until(lambda lms: lms.calls() > 3, "calls")
+
+    running.kill()
+
+    assert running.process.returncode == -9
+    lms.answer_after(0)
+    result = desk.resume(1)
+    assert sum(result.counts.values()) == PEOPLE
+    assert result.counts.get("in_doubt", 0) <= 4
+
+
+def test_the_server_serves_until_it_is_told_to_end(desk, door):
+    served = door(desk)
+
+    assert served.done(desk.folder / "roster.csv")["by_status"]["registered"] == PEOPLE
+
+    served.running.process.terminate()
+    assert served.running.over_within(LONGEST_SECONDS)
+    assert served.running.process.returncode == 0
+
+
+def test_the_sandbox_serves_until_it_is_interrupted(office, wait_until):
+    running = office().start("sandbox", "--port", 0)
+    said = []
+    wait_until(
+        lambda: said.extend(re.findall(r"http://[\d.:]+", running.out.read_text("utf-8"))) or said, "its address"
+    )
+
+    assert httpx.get(f"{said[0]}/sandbox/state").status_code == 200
+
+    running.interrupt()
+    assert running.over_within(LONGEST_SECONDS)
+
+
+def test_workers_and_beat_work_off_what_is_submitted(desk, queue):
+    line = queue(desk)
+    line.beat()
+    worker = line.worker()
+
+    (result,) = line.ended(line.submit("roster.csv"))
+
+    assert (result.code, result.counts) == (0, {"registered": PEOPLE})
+    assert worker.end() < LONGEST_SECONDS
+    assert worker.process.returncode == 0

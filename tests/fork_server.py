@@ -1,0 +1,268 @@
+"""The process that imports everything once and forks for each command of the tests.
+
+A forked command has its own pid, streams, folder, environment, arguments and signals. It runs the console script
+itself and ends with the exit code that the interpreter would give. Two things differ from the console script: the
+seed of `hash()` is the server's, and modules that a command would import late are there already.
+
+`tests.fork_client` starts this program and speaks to it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import multiprocessing
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+PACKAGES = ("worker", "tasks")
+#: What commands and Celery import when they are called, not when they are imported.
+LATE = (
+    "alembic.command",
+    "alembic.config",
+    "celery.__main__",
+    "celery.apps.beat",
+    "celery.apps.worker",
+    "celery.bin.celery",
+    "celery.concurrency.prefork",
+    "celery.fixups.django",
+    "celery.loaders.app",
+    "kombu.transport.redis",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.asyncio",
+    "uvicorn.protocols.http.httptools_impl",
+)
+#: A request: the length of what follows, with the file descriptors of the command attached.
+HEAD = struct.Struct("!I")
+#: An answer: a pid when the command is about to begin, then its return code as `subprocess` has it.
+ANSWER = struct.Struct("!i")
+#: The exit code of an interpreter that could not write what stood in its standard output.
+UNFLUSHED = 120
+STREAMS = ("stdin", "stdout", "stderr")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is to be run, and where."""
+
+    script: str
+    words: list[str]
+    folder: str
+    environment: dict[str, str]
+    new_session: bool
+
+
+def preload() -> None:
+    """Import all that is ours and what it imports, so that a fork finds it there."""
+    for package in PACKAGES:
+        path = importlib.import_module(package).__path__
+        for module in pkgutil.walk_packages(path, f"{package}."):
+            if "migrations" not in module.name:
+                importlib.import_module(module.name)
+    for name in LATE:
+        importlib.import_module(name)
+
+
+def serve(requests: socket.socket) -> tuple[Command, list[int], socket.socket]:
+    """Fork for each request; return only in the child, with its streams and the line to the test process.
+
+    Ends when the test process has closed its end or is no more.
+    """
+    children: dict[int, socket.socket] = {}
+    woken, wakes = socket.socketpair()
+    for each in (woken, wakes):
+        each.setblocking(False)
+    signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, _noted)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    poll = select.poll()
+    for each in (requests, woken):
+        poll.register(each, select.POLLIN)
+    while True:
+        ready = {number for number, _ in poll.poll()}
+        if woken.fileno() in ready:
+            woken.recv(4096)
+            reap(children)
+        if requests.fileno() in ready:
+            asked = receive(requests)
+            if asked is None:
+                end(children)
+            else:
+                _, streams, answers = asked
+                pid = os.fork()
+                if pid == 0:
+                    return asked
+                children[pid] = answers
+                for stream in streams:
+                    os.close(stream)
+
+
+def receive(requests: socket.socket) -> tuple[Command, list[int], socket.socket] | None:
+    """Return the next request, or None when no more will come."""
+    head, streams, _, _ = socket.recv_fds(requests, HEAD.size, len(STREAMS) + 1)
+    if len(head) < HEAD.size:
+        return None
+    packed = requests.recv(*HEAD.unpack(head), socket.MSG_WAITALL)
+    *streams, answers = streams
+    return Command(**json.loads(packed)), streams, socket.socket(fileno=answers)
+
+
+def reap(children: dict[int, socket.socket]) -> None:
+    """Tell the test process of every child that has ended."""
+    for pid in list(children):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            answers = children.pop(pid)
+            # The test process may have stopped listening.
+            with answers:
+                answers.send(ANSWER.pack(os.waitstatus_to_exitcode(status)), socket.MSG_NOSIGNAL)
+
+
+def end(children: dict[int, socket.socket]) -> None:
+    """Kill what still runs, with the sessions that it leads, and end."""
+    for pid in children:
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)
+    os._exit(0)
+
+
+def become(command: Command, streams: list[int]) -> None:
+    """Make this process what `command` would be, had an interpreter of its own been started for it."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if command.new_session:
+        os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.chdir(command.folder)
+    os.environ.clear()
+    os.environ.update(command.environment)
+    time.tzset()
+    open_streams()
+    sys.warnoptions[:] = filter(None, os.environ.get("PYTHONWARNINGS", "").split(","))
+    for option in sys.warnoptions:
+        warnings._setoption(option.strip())  # type: ignore[attr-defined] # as the interpreter itself does
+    sys.argv[:] = [command.script, *command.words]
+    sys.path[0] = str(Path(command.script).parent)
+    forget()
+
+
+def open_streams() -> None:
+    """Open the standard streams as an interpreter does that starts with these file descriptors."""
+    for number, name in enumerate(STREAMS):
+        first: TextIOWrapper = getattr(sys, f"__{name}__")
+        # PYTHONUNBUFFERED, which the server was started with or without.
+        unbuffered = first.write_through
+        mode = "wb" if number else "rb"
+        opened = open(number, mode, buffering=0 if number and unbuffered else -1, closefd=False)  # noqa: SIM115
+        getattr(opened, "raw", opened).name = f"<{name}>"
+        stream = TextIOWrapper(
+            opened,
+            encoding=first.encoding,
+            errors=first.errors,
+            newline="\n",
+            line_buffering=not unbuffered and (name == "stderr" or opened.isatty()),
+            write_through=unbuffered,
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def forget() -> None:
+    """Let the modules that were imported before the fork know nothing of the server and of the other commands."""
+    from worker import workplace  # noqa: PLC0415 - imported in the server
+
+    # Made when the module is imported, and shared by all forks: a worker that ends would end every other.
+    workplace.ending = multiprocessing.Event()
+    tempfile.tempdir = None
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """Handle SIGCHLD: that there is a handler lets the signal wake the server."""
+
+
+def main() -> None:
+    """Serve; in a child, run the console script until the interpreter ends it."""
+    requests = socket.socket(fileno=int(sys.argv[1]))
+    gc.disable()
+    preload()
+    gc.freeze()
+    command, streams, answers = serve(requests)
+    become(command, streams)
+    answers.send(ANSWER.pack(os.getpid()), socket.MSG_NOSIGNAL)
+    answers.detach()
+    requests.detach()
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    gc.enable()
+    leave(run(command.script))
+
+
+def run(script: str) -> BaseException | None:
+    """Run a console script and return what ended it."""
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what the interpreter would meet
+        return error
+    return None
+
+
+def leave(error: BaseException | None) -> NoReturn:
+    """End this process as an interpreter ends, but leave what was imported as it is: freeing it takes 0.1 s."""
+    code = code_of(error)
+    threading._shutdown()  # type: ignore[attr-defined] # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    del error
+    gc.collect()
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as lost:
+        code = code or UNFLUSHED
+        print(f"Exception ignored in: {sys.stdout!r}\n{type(lost).__name__}: {lost}", file=sys.stderr)  # noqa: T201
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    if code == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code & 0xFF)
+
+
+def code_of(error: BaseException | None) -> int:
+    """Return the exit code that the interpreter gives for what ended a script, and say what it would say."""
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
+        return 1
+    sys.excepthook(type(error), error, error.__traceback__)
+    return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+
+
+if __name__ == "__main__":
+    main()

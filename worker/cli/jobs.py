@@ -1,0 +1,192 @@
+"""The commands on jobs. Declares commands and options; the bodies are imported when a command is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli.context import with_services
+from worker.cli.options import json_option, output_options, report_option, roster_options
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Services
+
+FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+JOB = click.argument("job", type=int)
+
+
+@click.command()
+@FILES
+@roster_options
+@output_options
+@click.option("--dry-run", is_flag=True, help="The same as `roster check`.")
+@with_services
+def run(services: Services, files: tuple[Path, ...], *, dry_run: bool, **options: Any) -> int:
+    """Run rosters in this process; no services needed.
+
+    Example: roster run spring-intake.xlsx --to north --course 58
+    """
+    from worker.cli.run import check_files, run_files
+
+    return (check_files if dry_run else run_files)(services, files, options)
+
+
+@click.command()
+@FILES
+@roster_options
+@output_options
+@with_services
+def check(services: Services, files: tuple[Path, ...], **options: Any) -> int:
+    """Read, validate and plan as `run` would; send nothing.
+
+    Example: roster check spring-intake.xlsx --to north
+    """
+    from worker.cli.run import check_files
+
+    return check_files(services, files, options)
+
+
+@click.command()
+@FILES
+@roster_options
+@report_option
+@json_option
+@click.option("--at", metavar="TIME", help='When to start: "2026-12-01 06:00", or 06:00.')
+@with_services
+def submit(services: Services, files: tuple[Path, ...], **options: Any) -> int:
+    """Submit rosters to the queue; workers run them in the background.
+
+    Example: roster submit spring-intake.xlsx --to north
+    """
+    from worker.cli.submit import submit_files
+
+    return submit_files(services, files, options)
+
+
+@click.command()
+@JOB
+@output_options
+@with_services
+def resume(services: Services, job: int, **options: Any) -> int:
+    """Resume a job that was paused, held, interrupted or killed.
+
+    Example: roster resume 7
+    """
+    from worker.cli.run import resume_job
+
+    return resume_job(services, job, options)
+
+
+@click.command()
+@JOB
+@output_options
+@with_services
+def retry(services: Services, job: int, **options: Any) -> int:
+    """Retry the rows that were not sent or were rejected.
+
+    Example: roster retry 7
+    """
+    from worker.cli.run import retry_job
+
+    return retry_job(services, job, options)
+
+
+@click.command()
+@JOB
+@output_options
+@with_services
+def undo(services: Services, job: int, **options: Any) -> int:
+    """Withdraw the registrations that a job made; earlier ones are kept.
+
+    Example: roster undo 7
+    """
+    from worker.cli.run import undo_job
+
+    return undo_job(services, job, options)
+
+
+@click.command()
+@json_option
+@with_services
+def jobs(services: Services, *, as_json: bool) -> None:
+    """List the jobs, newest first.
+
+    Example: roster jobs
+    """
+    from worker.cli.show import list_jobs
+
+    list_jobs(services, as_json=as_json)
+
+
+@click.command()
+@JOB
+@click.option("--watch", is_flag=True, help="Print each change until the job stops.")
+@json_option
+@with_services
+def status(services: Services, job: int, *, watch: bool, as_json: bool) -> None:
+    """Show the state of a job.
+
+    Example: roster status 7 --watch
+    """
+    from worker.cli.show import show_status
+
+    show_status(services, job, watch=watch, as_json=as_json)
+
+
+@click.command()
+@JOB
+@report_option
+@json_option
+@with_services
+def report(services: Services, job: int, *, report: Path | None, as_json: bool) -> None:
+    """Write the reports of a job again, with its current outcomes.
+
+    Example: roster report 7 --report ./reports
+    """
+    from worker.cli.show import write_report
+
+    write_report(services, job, report, as_json=as_json)
+
+
+@click.command()
+@JOB
+@with_services
+def pause(services: Services, job: int) -> None:
+    """Pause a job: calls in progress finish, nothing more is sent.
+
+    Example: roster pause 7
+    """
+    from worker import control
+
+    click.echo(control.pause(services, job).message)
+
+
+@click.command()
+@JOB
+@with_services
+def cancel(services: Services, job: int) -> None:
+    """Cancel a job: calls in progress finish, the rest is never sent.
+
+    Example: roster cancel 7
+    """
+    from worker import control
+
+    click.echo(control.cancel(services, job).message)
+
+
+@click.command()
+@click.option("--older-than", required=True, metavar="PERIOD", help="How long ago the jobs ended: 90d, 12w.")
+@with_services
+def purge(services: Services, *, older_than: str) -> int:
+    """Delete the personal data of jobs that ended long ago; counts, and who was registered, are kept.
+
+    Example: roster purge --older-than 90d
+    """
+    from worker.cli.show import purge_jobs
+
+    return purge_jobs(services, older_than)
+
+
+COMMANDS = (run, check, submit, resume, retry, undo, jobs, status, report, pause, cancel, purge)

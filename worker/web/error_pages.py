@@ -1,0 +1,28 @@
+"""Responses to errors: problem details for programs, a page for people."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from worker.web import pages
+from worker.web.problems import HttpProblem, is_api_path, problem_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+
+def respond(request: Request, problem: HttpProblem) -> Response:
+    """Return the response to a problem: problem details for a program, a page for a person."""
+    if not is_api_path(request.url.path):
+        return pages.error_page(request, problem)
+    body = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
+    text = json.dumps({**body, **problem.extra}, ensure_ascii=False)
+    return Response(text, problem.status, problem.headers, "application/problem+json")
+
+
+async def handle_error(request: Request, error: Exception) -> Response:
+    """Return the response to an error; Starlette's handler of all of them."""
+    return respond(request, problem_of(error))

@@ -1,0 +1,111 @@
+"""Rewrite messages that name commands and options: with buttons and labels for the page, fields for the API."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from worker.intake.columns import PERSON_COLUMNS
+from worker.web.labels import COLUMN_LABELS, column_label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
+
+_LABELS_OF_PEOPLE = [column_label(column) for column in reversed(PERSON_COLUMNS)]
+_PERSON_COLUMNS = f"{', '.join(_LABELS_OF_PEOPLE[:-1])} or {_LABELS_OF_PEOPLE[-1]}"
+#: Names that are no words; others, such as `state`, are left as they are.
+_NAMES = "|".join(sorted((name for name in COLUMN_LABELS if "_" in name), key=len, reverse=True))
+
+
+def _as_label(before: str, after: str = "") -> Callable[[re.Match[str]], str]:
+    """Return a replacement with the label of the matched `column` between two texts, which may name groups."""
+    return lambda match: f"{match.expand(before)}“{column_label(match['column'])}”{after}"
+
+
+def _rules(*pairs: tuple[str, str | Callable[[re.Match[str]], str]]) -> tuple[Rule, ...]:
+    return tuple((re.compile(pattern, re.DOTALL), replacement) for pattern, replacement in pairs)
+
+
+_COLUMN = r"(?P<column>[\w:]+)"
+_PAGE_RULES = _rules(
+    # Columns.
+    (
+        r": the headings are .*\. One of [^;]* is needed; rename one of them, or match one with --map \"[^\"]*\"",
+        f". Match one column to {_PERSON_COLUMNS}",
+    ),
+    (
+        r"use --map \"[^\"]*=external_id\"; if it is the LMS's, (?:--map \"[^\"]*)?=candidate_id\"?",
+        f"import it as “{column_label('external_id')}”; if it is the LMS's, as “{column_label('candidate_id')}”",
+    ),
+    (rf"choose one with --map \"Heading={_COLUMN}\"", _as_label("import only one of them as ")),
+    (rf"\? If so: --map \"[^\"]*={_COLUMN}\"", _as_label("? If so, import it as ")),
+    (rf"--map \"(?P<heading>[^\"]*)={_COLUMN}\"", _as_label(r"“\g<heading>” as ")),
+    (r"--map(?=:)", "Columns"),
+    # Sheets and encodings.
+    (r"; use --sheet to read one of them", "; to read another one, choose it under “Sheet”"),
+    (r",? or give one with --sheet", ", or choose one under “Sheet”"),
+    (r"Give one of them with --sheet", "Choose one of them under “Sheet”"),
+    (r"Give (that|the right) encoding with --encoding NAME", r"Choose \1 encoding below"),
+    (r"from --encoding", "as chosen"),
+    # Options.
+    (r"or give --course|name one for all such rows with `--course`", "or set a default course"),
+    (r"give every row a value with `--set COLUMN=VALUE`", "set a default value"),
+    (rf"--set {_COLUMN}", _as_label("Default value for ")),
+    (r"--strict: ", ""),
+    (r"(?:leave )`?--strict`? out", "clear “All or nothing”"),
+    (r"`?--strict`? was (?:given|used)", "“All or nothing” was selected"),
+    (r"--update-existing(?=:)", "“Update people who already exist”"),
+    (r"leave the option out", "clear the option"),
+    (r"leave --at out", "leave it empty"),
+    (r"--at(?= )", "Start:"),
+    (r"with `--again`", "and select “Register again, even if already registered”"),
+    # Rows in doubt.
+    (r"--absent if it was not", "“Not done” if it was not"),
+    (r"--absent if it does not", "“Not registered” if it does not"),
+    (r"give (?:--registration-id|--candidate-id) if", "enter the ID if"),
+    # Buttons.
+    (r"`roster resolve(?: [^`]*)?`", "the form in its row"),
+    (r"`roster jobs` lists (?:those there are|all jobs)", "“Jobs” lists all jobs"),
+    (r"; its counts are in `roster status[^`]*`", "; its counts are above"),
+    (r"run `roster report[^`]*`", "download the report again"),
+    (r"`roster (resume|retry|pause|cancel|undo|verify)(?: [^`]*)?`", lambda match: f"“{match[1].capitalize()}”"),
+    # What remains.
+    (r"`?--course`?", "Default course"),
+    (r"`?--encoding`?", "Encoding"),
+    (r"`?--sheet`?", "Sheet"),
+    (r"`?--candidate-id`?", "the person's ID"),
+    (r"`?--registration-id`?", "the registration's ID"),
+    (r"`?--absent`?", "“Not registered”"),
+    # Columns by their labels, except in quotes.
+    (rf"(?<![\w\"“`=:])(?P<column>{_NAMES})(?![\w\"”`=])", lambda match: column_label(match["column"])),
+)
+_ACTIONS = "resume|retry|pause|cancel|undo"
+_API_RULES = _rules(
+    (rf"`roster ({_ACTIONS}) (\d+)`", r"`POST /api/jobs/\2/\1`"),
+    (rf"`roster ({_ACTIONS})(?: [^`]*)?`", r"the call `\1`"),
+    (r"`roster resolve(?: [^`]*)?`", "the call `resolve`"),
+    (r"`roster jobs`", "`GET /api/jobs`"),
+    (r"`roster status (\d+)`", r"`GET /api/jobs/\1`"),
+    (r"run `roster report (\d+)`", r"download `/api/jobs/\1/results.csv` again"),
+    (r"--to NAME", "the field `connection`"),
+    (r"with --encoding NAME", "in the field `encoding`"),
+    (r"`?(?<![\w-])--([a-z]+(?:-[a-z]+)*)`?", lambda match: f"`{match[1].replace('-', '_')}`"),
+)
+
+
+def for_page(text: str) -> str:
+    """Return a message in the words of the page, where there are buttons and labels."""
+    return _rewrite(text, _PAGE_RULES)
+
+
+def for_api(text: str) -> str:
+    """Return a message in the words of the API, where there are calls and fields."""
+    return _rewrite(text, _API_RULES)
+
+
+def _rewrite(text: str, rules: tuple[Rule, ...]) -> str:
+    for pattern, replacement in rules:
+        text = pattern.sub(replacement, text)
+    return text
