@@ -27,12 +27,12 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from worker.ledger.access import Ledger
-from worker.ledger.engine import open_engine
 
 from tests import servers
 from tests.fork_client import Forked, ForkServer
-from worker.ledger import bells
+from worker.ledger import queue as task_queue
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
 
 ROSTER = Path(sys.executable).with_name("roster")
 SECRETS = {
@@ -214,7 +214,7 @@ def wait_for_sweeps(ledger: str, count: int, or_until: Callable[[], bool] = lamb
 
     def are_over() -> bool:
         with opened.read() as tx:
-            swept.add(bells.last_swept(tx))
+            swept.add(task_queue.last_swept(tx))
         return len(swept) > count or or_until()
 
     wait_until(are_over, f"{count} sweeps")
@@ -461,7 +461,7 @@ def _tls() -> ssl.SSLContext:
 
 @pytest.fixture
 def sandbox(_tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
-    """Start pretend LMSs; the options are those of `make_world`. At the end nobody may be there twice."""
+    """Start pretend LMSs; the options are those of `make_state`. At the end nobody may be there twice."""
     from worker.sandbox.server import make_state, running  # noqa: PLC0415 - most tests need no web server
 
     with ExitStack() as stack:

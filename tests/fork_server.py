@@ -195,10 +195,10 @@ def open_streams() -> None:
 
 def forget() -> None:
     """Let the modules that were imported before the fork know nothing of the server and of the other commands."""
-    from worker import workplace  # noqa: PLC0415 - imported in the server
+    from worker.runtime import process  # noqa: PLC0415 - imported in the server
 
     # Made when the module is imported, and shared by all forks: a worker that ends would end every other.
-    workplace.ending = multiprocessing.Event()
+    process.shutting_down = multiprocessing.Event()
     tempfile.tempdir = None
 
 

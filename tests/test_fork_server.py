@@ -217,7 +217,7 @@ for name, module in sorted(sys.modules.items()):
     for _ in range(2):
         begun = start(script(code))
         begun.process.wait(LONGEST_SECONDS)
-        assert begun.out.read_text("utf-8") == "worker.workplace ending False\n"
+        assert begun.out.read_text("utf-8") == "worker.runtime.process ending False\n"
 
 
 def test_the_server_has_one_thread_when_it_forks(start, script):

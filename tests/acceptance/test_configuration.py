@@ -187,7 +187,7 @@ def test_the_doctor_finds_a_wrong_credential(lms, office, name):
     result = desk.type("doctor")
 
     assert result.code == 2
-    assert f"mend  {name}" in result.out
+    assert f"FIX   {name}" in result.out
     assert lms.changes.total() == 0
 
 

@@ -31,8 +31,8 @@ PORT = 8977
 URL = f"http://127.0.0.1:{PORT}"
 IN_FLIGHT, BATCH, ROUNDS, LATENCY = 8, 50, 5, 0.01
 SANDBOX = f"""
-from worker.sandbox.server import make_world, serve
-serve("127.0.0.1", {PORT}, make_world(latency={{latency}}))
+from worker.sandbox.server import make_state, serve
+serve("127.0.0.1", {PORT}, make_state(latency={{latency}}))
 """
 
 

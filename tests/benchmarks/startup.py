@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from worker.sandbox.server import make_world, running
+from worker.sandbox.server import make_state, running
 
 ROSTER = Path(sys.executable).with_name("roster")
 ROUNDS = 15
@@ -39,7 +39,7 @@ def main(rounds: int = ROUNDS) -> None:
     """Print the medians and their ratios."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with running(make_world()) as url:
+        with running(make_state()) as url:
             (folder / "roster.toml").write_text(CONNECTION.format(url=url), encoding="utf-8")
             (folder / "roster.csv").write_text(
                 "email,first_name,last_name,course_id\na@example.com,A,B,58\n", "utf-8"

@@ -62,7 +62,7 @@ def enter(ledger: Ledger, job_id: int, state: JobState, **values: Any) -> None:
 def sweep(ledger: Ledger, post: MessageSettings = EVERYTHING) -> list[str]:
     """Sweep once and return the events of all messages in the outbox, in order."""
     with ledger.write() as tx:
-        events.put_due(tx, post)
+        events.enqueue_due(tx, post)
     return events_of(ledger)
 
 
@@ -441,6 +441,6 @@ def test_messages_that_ended_long_ago_are_deleted(ledger: Ledger) -> None:
     a_queued_job(ledger, JobState.SUCCEEDED)
     sweep(ledger)
     deliver(ledger)
-    change_records(ledger, schema.message, ended_at=now() - events.KEPT_SECONDS - 1)
+    change_records(ledger, schema.message, ended_at=now() - events.RETENTION_SECONDS - 1)
 
     assert sweep(ledger) == []

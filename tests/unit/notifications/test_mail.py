@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.message_receivers import CERTIFICATE, PASSWORD, MailServer, a_mail_server
 from worker.model import JobState, RowStatus
 from worker.notifications import mail, templates, webhook
-from worker.notifications.content import JobNews, News, one_line
-from worker.notifications.delivery import Patience, Undelivered
+from worker.notifications.content import JobContent, Notification, one_line
+from worker.notifications.delivery import DeliveryError, Timeouts
 from worker.reports.lines import Summary
 from worker.settings import Email, Event, Mail, MessageSettings
 
@@ -28,7 +28,7 @@ OFFICE = Email(name="office", kind="email", to=("office@example.com", "deputy@ex
 SERVER = Mail.model_validate({"host": "127.0.0.1", "security": "none", "from": "Roster <roster@example.com>"})
 
 
-def some_news(event: Event = Event.ENDED, roster: str = "spring.xlsx", **changes: Any) -> News:
+def some_news(event: Event = Event.ENDED, roster: str = "spring.xlsx", **changes: Any) -> Notification:
     """Return news of a job in which 412 of 430 are registered."""
     counts = {RowStatus.REGISTERED: 400, RowStatus.ALREADY_REGISTERED: 12, RowStatus.REJECTED: 18}
     summary = Summary(
@@ -47,11 +47,11 @@ def some_news(event: Event = Event.ENDED, roster: str = "spring.xlsx", **changes
         "reason": "",
         "link": "https://roster.example.com/jobs/7",
     }
-    told = JobNews(summary=summary, needs_person=False, not_done_percent=4.19, **{**job, **changes})
-    return News(event=event, delivery="d" * 32, at=AT, connection="north", job=told, held=(5, 6))
+    told = JobContent(summary=summary, needs_person=False, not_done_percent=4.19, **{**job, **changes})
+    return Notification(event=event, delivery="d" * 32, at=AT, connection="north", job=told, held=(5, 6))
 
 
-def on_the_wire(news: News) -> Any:
+def on_the_wire(news: Notification) -> Any:
     return message_from_bytes(bytes(mail.message_of(SERVER, OFFICE, news)), policy=policy.default)
 
 
@@ -149,7 +149,7 @@ def test_a_mail_server_that_asks_for_a_password_gets_it() -> None:
 
         mail.look(good)
         mail.send(good, OFFICE, some_news())
-        with pytest.raises(Undelivered, match=r"refused user and password \(535\)") as raised:
+        with pytest.raises(DeliveryError, match=r"refused user and password \(535\)") as raised:
             mail.send(wrong, OFFICE, some_news())
 
     assert len(server.taken) == 1
@@ -166,7 +166,7 @@ def test_an_address_that_the_server_does_not_know_keeps_nothing_from_the_others(
     assert mail_server.recipients == [["office@example.com"]]
 
     mail_server.unknown |= {"office@example.com"}
-    with pytest.raises(Undelivered) as raised:
+    with pytest.raises(DeliveryError) as raised:
         mail.send(server, OFFICE, some_news())
     assert str(raised.value) == "the mail server refused every address (550)"
 
@@ -178,7 +178,7 @@ def test_a_server_that_takes_no_mail_is_told_by_its_number_alone(
     assert server is not None
     mail_server.refusals = ["451 greylisted office@example.com"]
 
-    with pytest.raises(Undelivered) as raised:
+    with pytest.raises(DeliveryError) as raised:
         mail.send(server, OFFICE, some_news())
 
     assert str(raised.value) == "the mail server refused the message (451)"
@@ -190,7 +190,7 @@ def test_a_server_without_starttls_gets_no_mail_in_the_clear(
     server = post(mail={"security": "starttls"}).mail
     assert server is not None
 
-    with pytest.raises(Undelivered, match="STARTTLS"):
+    with pytest.raises(DeliveryError, match="STARTTLS"):
         mail.send(server, OFFICE, some_news())
 
     assert mail_server.taken == []
@@ -199,8 +199,8 @@ def test_a_server_without_starttls_gets_no_mail_in_the_clear(
 def test_a_server_that_hangs_is_cut_off() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         hanging = SERVER.model_copy(update={"port": listening.getsockname()[1]})
-        with pytest.raises(Undelivered, match="did not answer in time"):
-            mail.send(hanging, OFFICE, some_news(), Patience(step=0.3))
+        with pytest.raises(DeliveryError, match="did not answer in time"):
+            mail.send(hanging, OFFICE, some_news(), Timeouts(step=0.3))
 
 
 def test_a_server_that_dawdles_for_ever_is_cut_off_too() -> None:
@@ -222,8 +222,8 @@ def test_a_server_that_dawdles_for_ever_is_cut_off_too() -> None:
         dawdling.start()
         slow = SERVER.model_copy(update={"port": listening.getsockname()[1]})
         try:
-            with pytest.raises(Undelivered):
-                mail.send(slow, OFFICE, some_news(), Patience(longest=0.5))
+            with pytest.raises(DeliveryError):
+                mail.send(slow, OFFICE, some_news(), Timeouts(total=0.5))
         finally:
             over.set()
             dawdling.join()
@@ -235,7 +235,7 @@ def test_mail_goes_over_a_line_that_nobody_reads(security: str, monkeypatch: pyt
         raw = {"host": "localhost", "port": server.port, "security": security, "from": "roster@example.com"}
         safe = Mail.model_validate({**raw, "user": "roster", "password": PASSWORD})
 
-        with pytest.raises(Undelivered, match="certificate is not valid"):
+        with pytest.raises(DeliveryError, match="certificate is not valid"):
             mail.send(safe, OFFICE, some_news())
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
         mail.send(safe, OFFICE, some_news())

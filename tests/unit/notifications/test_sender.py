@@ -34,11 +34,11 @@ def end_a_job(ledger: Ledger, state: JobState = JobState.SUCCEEDED, **changes: A
 def sweep(ledger: Ledger, post: MessageSettings, *, only_find: bool = False) -> None:
     """Find what is due, send it, and wait until the senders have come back."""
     with ledger.write() as tx:
-        events.put_due(tx, post)
+        events.enqueue_due(tx, post)
     if not only_find:
         sending = Sender(ledger)
-        sending.begin(post)
-        sending.finish(45)
+        sending.start(post)
+        sending.stop(45)
 
 
 def make_due(ledger: Ledger) -> None:
@@ -86,12 +86,12 @@ def test_a_hundred_ends_at_once_are_all_told_by_one_sweep(
     ended = [end_a_job(ledger) for _ in range(100)]
     only_hook = replace(post(), receivers={"hook": post().receivers["hook"]})
     with ledger.write() as tx:
-        events.put_due(tx, only_hook)
+        events.enqueue_due(tx, only_hook)
     sending = Sender(ledger)
-    sending.begin(only_hook)
+    sending.start(only_hook)
 
     wait_until(lambda: len(hook.posted) == 100, "the last message")
-    sending.finish(45)
+    sending.stop(45)
 
     assert sorted(job for _, job in hook.events) == ended
 
@@ -143,11 +143,11 @@ def test_what_could_not_be_sent_for_a_day_is_given_up(
 
 
 def test_pauses_grow_to_hours_and_stay_there() -> None:
-    pauses = [delivery.pause_after(attempts) for attempts in range(1, 40)]
+    pauses = [delivery.retry_delay(attempts) for attempts in range(1, 40)]
 
     assert 24 <= pauses[0] <= 36
-    assert max(pauses) <= delivery.LONGEST_PAUSE_SECONDS * 1.2
-    assert min(pauses[12:]) >= delivery.LONGEST_PAUSE_SECONDS * 0.8
+    assert max(pauses) <= delivery.MAX_DELAY_SECONDS * 1.2
+    assert min(pauses[12:]) >= delivery.MAX_DELAY_SECONDS * 0.8
 
 
 def test_a_receiver_that_hangs_holds_up_nobody_elses_messages(
@@ -160,25 +160,25 @@ def test_a_receiver_that_hangs_holds_up_nobody_elses_messages(
     sending = Sender(ledger)
 
     def all_mails_came() -> bool:
-        sending.begin(post())
+        sending.start(post())
         return len(mail_server.taken) == 5
 
     wait_until(all_mails_came, "the last mail")
-    assert len(hook.posted) <= sender.AT_ONCE_EACH
+    assert len(hook.posted) <= sender.MAX_SENDING_EACH
     hook.released.set()
-    sending.finish(45)
+    sending.stop(45)
 
 
 def test_a_receiver_that_hangs_is_cut_off(hook: Hook) -> None:
     hook.answers = [HANG]
 
-    with pytest.raises(delivery.Undelivered, match="did not answer in time"):
-        webhooks.post(hook.url, b"{}", {}, delivery.Patience(longest=0.3))
+    with pytest.raises(delivery.DeliveryError, match="did not answer in time"):
+        webhooks.post(hook.url, b"{}", {}, delivery.Timeouts(total=0.3))
 
 
 def test_a_webhook_goes_to_nobody_but_whom_the_certificate_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_hook(tls=True) as safe:
-        with pytest.raises(delivery.Undelivered, match="certificate is not valid"):
+        with pytest.raises(delivery.DeliveryError, match="certificate is not valid"):
             webhooks.post(safe.url, b"{}", {})
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
         assert webhooks.post(safe.url, b"{}", {}) == 204
@@ -249,7 +249,7 @@ def test_an_address_where_nobody_listens_is_told_without_the_address() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}/services/T0/secret-part"
-        with pytest.raises(delivery.Undelivered) as raised:
+        with pytest.raises(delivery.DeliveryError) as raised:
             webhooks.post(url, b"{}", {})
 
     assert str(raised.value) == "the receiver cannot be reached"

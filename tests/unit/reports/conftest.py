@@ -11,7 +11,7 @@ from openpyxl import load_workbook
 from openpyxl.utils.escape import unescape
 
 from worker.model import JobState, RowStatus
-from worker.reports.lines import OUR_COLUMNS, ReportLine, Summary
+from worker.reports.lines import REPORT_COLUMNS, ReportLine, Summary
 from worker.reports.write import write_reports
 
 HEADINGS = ("email", "course_id")
@@ -84,4 +84,4 @@ def written(tmp_path):
 @pytest.fixture
 def ours():
     """Take a line of a table apart: our columns by name."""
-    return lambda cells: dict(zip(OUR_COLUMNS, cells[-len(OUR_COLUMNS) :], strict=True))
+    return lambda cells: dict(zip(REPORT_COLUMNS, cells[-len(REPORT_COLUMNS) :], strict=True))

@@ -12,7 +12,7 @@ import pytest
 
 from worker import errors
 from worker.model import RowStatus
-from worker.reports.lines import OUR_COLUMNS
+from worker.reports.lines import REPORT_COLUMNS
 from worker.reports.write import write_reports
 
 #: Writes reports of rows that compress badly, with less and less room per file; prints what went well.
@@ -123,4 +123,4 @@ def test_an_earlier_report_of_the_same_name_is_replaced(written, a_line):
     assert [row[0] for row in report.table()] == ["email", "e"]
     assert [row[0] for row in report.table("failed.csv")] == ["email", "e"]
     assert report.sheet()[1][0] == "e"
-    assert report.table()[0][-len(OUR_COLUMNS) :] == list(OUR_COLUMNS)
+    assert report.table()[0][-len(REPORT_COLUMNS) :] == list(REPORT_COLUMNS)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from worker.model import JobState, RowStatus
-from worker.reports.lines import OUR_COLUMNS, stamp
+from worker.reports.lines import REPORT_COLUMNS, utc_text
 
 
 def test_a_summary_whose_books_do_not_balance_cannot_exist(a_summary):
@@ -58,12 +58,12 @@ def test_a_waiting_job_says_why_and_until_when(a_summary):
 def test_times_are_written_in_utc_with_a_z():
     summer_in_amsterdam = datetime(2026, 7, 1, 0, 30, 5, 900_000, tzinfo=timezone(timedelta(hours=2)))
 
-    assert stamp(summer_in_amsterdam) == "2026-06-30T22:30:05Z"
+    assert utc_text(summer_in_amsterdam) == "2026-06-30T22:30:05Z"
 
 
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(ValueError, match="zone"):
-        stamp(datetime(2026, 7, 1))  # noqa: DTZ001 - the point of the test
+        utc_text(datetime(2026, 7, 1))  # noqa: DTZ001 - the point of the test
 
 
 def test_our_columns_stand_in_the_contracts_order(a_line):
@@ -81,7 +81,7 @@ def test_our_columns_stand_in_the_contracts_order(a_line):
         http_status=404,
     )
 
-    assert dict(zip(OUR_COLUMNS, line.ours, strict=True)) == {
+    assert dict(zip(REPORT_COLUMNS, line.ours, strict=True)) == {
         "_row": 42,
         "_status": "rejected",
         "_error": "No such course.",
@@ -99,4 +99,4 @@ def test_our_columns_stand_in_the_contracts_order(a_line):
 def test_what_is_not_known_is_empty(a_line):
     line = a_line(status=RowStatus.NOT_ATTEMPTED, when=None)
 
-    assert line.ours[2:] == ("", "", "", "", "", "false", 0, "", "")
+    assert line.report_cells[2:] == ("", "", "", "", "", "false", 0, "", "")

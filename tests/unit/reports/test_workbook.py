@@ -7,8 +7,8 @@ import pytest
 from worker import errors
 from worker.model import JobState, RowStatus
 from worker.reports.labels import STATUS_INFO
-from worker.reports.lines import OUR_COLUMNS
-from worker.reports.workbook_format import AT_FAULT, checked, fitting
+from worker.reports.lines import REPORT_COLUMNS
+from worker.reports.workbook_format import ERROR_FILL, check_result, fit_cell
 
 
 def fill(cell):
@@ -23,7 +23,7 @@ def test_the_summary_comes_first_and_the_results_after(written, a_line):
     report = written(a_line("a@x.org", "7"))
 
     assert report.book().sheetnames == ["Summary", "Results"]
-    assert report.sheet()[0] == ["email", "course_id", *OUR_COLUMNS]
+    assert report.sheet()[0] == ["email", "course_id", *REPORT_COLUMNS]
     assert report.sheet()[1][:4] == ["a@x.org", "7", 2, "registered"]
 
 
@@ -76,7 +76,7 @@ def test_the_cells_at_fault_stand_out_even_when_empty(written, a_line):
 
     first, second = report.book()["Results"].iter_rows(min_row=2, max_col=2)
 
-    assert [fill(cell) for cell in first] == [AT_FAULT, AT_FAULT]
+    assert [fill(cell) for cell in first] == [ERROR_FILL, ERROR_FILL]
     assert [cell.value for cell in first] == [None, "=7"]
     assert [fill(cell) for cell in second] == [None, None]
 
@@ -98,7 +98,7 @@ def test_past_a_sheets_last_row_the_results_go_on_in_a_further_sheet(written, a_
         f"p{n}" for n in range(2, 9)
     ]
     for name, ref in (("Results 2", "A1:M4"), ("Results 3", "A1:M2")):
-        assert report.sheet(name)[0] == ["email", "course_id", *OUR_COLUMNS]
+        assert report.sheet(name)[0] == ["email", "course_id", *REPORT_COLUMNS]
         assert book[name].auto_filter.ref == ref
         assert book[name].freeze_panes == "A2"
 
@@ -123,13 +123,13 @@ def test_text_too_long_for_a_cell_is_cut_and_says_so(written, a_line, letter):
 
 
 def test_text_that_just_fits_is_left_alone():
-    assert fitting("x" * 32_767) == "x" * 32_767
-    assert fitting("😀" * 16_383) == "😀" * 16_383
+    assert fit_cell("x" * 32_767) == "x" * 32_767
+    assert fit_cell("😀" * 16_383) == "😀" * 16_383
 
 
 def test_whatever_xlsxwriter_refuses_stops_the_report():
     with pytest.raises(errors.RosterError, match="refused a cell"):
-        checked(-1)
+        check_result(-1)
 
 
 def test_a_roster_wider_than_a_worksheet_is_whole_in_the_csv_and_says_so(written, a_line):
@@ -139,7 +139,7 @@ def test_a_roster_wider_than_a_worksheet_is_whole_in_the_csv_and_says_so(written
     assert report.table()[1][: len(headings)] == headings
     first = report.sheet()[0]
     assert len(first) == 16_384
-    assert first[-len(OUR_COLUMNS) :] == list(OUR_COLUMNS)
+    assert first[-len(REPORT_COLUMNS) :] == list(REPORT_COLUMNS)
     assert "see spring-intake.results.csv for its last 7 columns" in words(report, "Summary")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from worker import errors
 from worker.model import JobState, RowStatus
-from worker.reports.lines import OUR_COLUMNS
+from worker.reports.lines import REPORT_COLUMNS
 from worker.reports.write import write_reports
 
 BOM = b"\xef\xbb\xbf"
@@ -22,7 +22,7 @@ def test_every_row_has_its_line_in_the_rosters_order(written, a_line, ours):
 
     headings, *rows = report.table()
 
-    assert headings == ["email", "course_id", *OUR_COLUMNS]
+    assert headings == ["email", "course_id", *REPORT_COLUMNS]
     assert [row[0] for row in rows] == ["z@x.org", "a@x.org", "m@x.org"]
     assert [ours(row)["_row"] for row in rows] == ["2", "3", "5"]
     assert [ours(row)["_status"] for row in rows] == ["registered", "invalid", "skipped"]
@@ -47,7 +47,7 @@ def test_the_failed_rows_stand_in_a_file_that_can_be_dropped_again(written, a_li
 
     headings, *rows = report.table("failed.csv")
 
-    assert headings == ["Id*", "Course", "Ünused", *OUR_COLUMNS]
+    assert headings == ["Id*", "Course", "Ünused", *REPORT_COLUMNS]
     assert [row[:3] for row in rows] == [[" 007", "a;b", "x,\ny"], ["first", "", ""]]
 
 
@@ -89,7 +89,7 @@ def test_the_failed_file_of_an_earlier_run_is_removed(written, a_line):
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_an_earlier_failed_file_is_known_even_after_excel_has_saved_it(written, a_line, tmp_path, delimiter):
     saved = tmp_path / "spring-intake.failed.csv"
-    saved.write_text(delimiter.join(["Straße", *OUR_COLUMNS]) + "\r\nx", "cp1252")
+    saved.write_text(delimiter.join(["Straße", *REPORT_COLUMNS]) + "\r\nx", "cp1252")
 
     written(a_line("a@x.org", "7"))
 
