@@ -41,14 +41,20 @@ LATE = (
     "alembic.command",
     "alembic.config",
     "celery.__main__",
+    "celery.app.amqp",
+    "celery.app.events",
+    "celery.app.routes",
     "celery.apps.beat",
     "celery.apps.worker",
     "celery.bin.celery",
     "celery.concurrency.prefork",
     "celery.fixups.django",
     "celery.loaders.app",
+    "certifi.core",
+    "encodings.utf_8_sig",
     "kombu.transport.redis",
     "psycopg",
+    "rich._emoji_codes",
     "sqlalchemy.dialects.postgresql.psycopg",
     "uvicorn.lifespan.on",
     "uvicorn.loops.asyncio",
@@ -198,7 +204,10 @@ def forget() -> None:
     from worker.runtime import process  # noqa: PLC0415 - imported in the server
 
     # Made when the module is imported, and shared by all forks: a worker that ends would end every other.
-    process.shutting_down = multiprocessing.Event()
+    shared, own = process.shutting_down, multiprocessing.Event()
+    for module in [each for name, each in sys.modules.items() if name.startswith(("worker", "tasks"))]:
+        for name in [name for name, value in vars(module).items() if value is shared]:
+            setattr(module, name, own)
     tempfile.tempdir = None
 
 

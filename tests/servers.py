@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg
@@ -52,9 +52,9 @@ def _is_locked_by_us(port: int) -> bool:
 
 
 @cache
-def _open_ports() -> IO[bytes]:
-    # Never closed: that would free every port of this process.
-    return (Path(tempfile.gettempdir()) / f"roster-ports-{os.getuid()}.lock").open("ab")
+def _open_ports() -> int:
+    """Open the file of locks and return its descriptor; closing it would free every port of this process."""
+    return os.open(Path(tempfile.gettempdir()) / f"roster-ports-{os.getuid()}.lock", os.O_CREAT | os.O_RDWR, 0o600)
 
 
 def open_redis(port: int, folder: Path, **config: Any) -> ValkeyServer:

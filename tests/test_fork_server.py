@@ -212,12 +212,15 @@ for name, module in sorted(sys.modules.items()):
         for key, value in vars(module).items():
             if isinstance(value, shared):
                 print(name, key, value.is_set())
-                value.set()
+from worker.runtime import process
+process.shutting_down.set()
 """
     for _ in range(2):
         begun = start(script(code))
         begun.process.wait(LONGEST_SECONDS)
-        assert begun.out.read_text("utf-8") == "worker.runtime.process ending False\n"
+        seen = begun.out.read_text("utf-8").splitlines()
+        assert "worker.runtime.process shutting_down False" in seen
+        assert {tuple(line.split()[1:]) for line in seen} == {("shutting_down", "False")}
 
 
 def test_the_server_has_one_thread_when_it_forks(start, script):

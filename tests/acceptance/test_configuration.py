@@ -1,4 +1,4 @@
-"""roster.toml, the environment, and what is told about them: what, where, and how to mend it."""
+"""roster.toml and the environment, and what is reported about them: what, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_the_doctor_finds_everything_in_order(lms, desk):
     result = desk.type("doctor")
 
     assert result.code == 0
-    assert "mend" not in result.out
+    assert "FIX" not in result.out
     assert lms.changes.total() == 0
 
 
@@ -187,7 +187,7 @@ def test_the_doctor_finds_a_wrong_credential(lms, office, name):
     result = desk.type("doctor")
 
     assert result.code == 2
-    assert f"FIX   {name}" in result.out
+    assert f"FIX  {name}" in result.out
     assert lms.changes.total() == 0
 
 

@@ -67,7 +67,7 @@ def test_doctor_and_submit_warn_of_a_worker_py(desk):
     doctor = desk.type("doctor")
     submit = desk.type("submit", desk.people("roster.csv", 1))
 
-    assert f"FIX   queue: {warning}" in doctor.out.splitlines()
+    assert f"FIX  queue: {warning}" in doctor.out.splitlines()
     assert submit.code == 0
     assert f"Warning: {warning}" in submit.err.splitlines()
 

@@ -136,8 +136,8 @@ def test_invalid_forms_are_refused(served):
     long = f'{disposition}name="course"\r\n\r\n{"x" * 70_000}'
     many = [f'{disposition}name="set"\r\n\r\na{n}=b' for n in range(501)]
 
-    assert "has no file" in problem(send(served, form()), 422)
-    assert "has no file" in problem(send(served, form(f'{disposition}name="file"; filename=""\r\n\r\n')), 422)
+    assert "No file selected" in problem(send(served, form()), 422)
+    assert "No file selected" in problem(send(served, form(f'{disposition}name="file"; filename=""\r\n\r\n')), 422)
     assert "several files" in problem(send(served, form(file, file)), 422)
     assert "field file" in problem(send(served, form(file.replace('"file"', '"roster"'))), 422)
     assert "too long" in problem(send(served, form(long, file)), 413)

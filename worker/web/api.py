@@ -21,6 +21,7 @@ from worker.web.forms import JobRequest, parse_fields
 from worker.web.problems import HttpProblem
 from worker.web.summaries import MAX_ID, summaries, summary_of
 from worker.web.uploads import Upload, receive_upload
+from worker.web.wording import for_api
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -179,7 +180,7 @@ def _describe_connection(services: Services, name: str) -> dict[str, Any]:
     try:
         connection = services.connection(name)
     except RosterError as error:
-        return {**described, "problem": str(error)}
+        return {**described, "problem": for_api(str(error))}
     return {
         **described,
         "base_url": connection.base_url,

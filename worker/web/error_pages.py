@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from worker.web import pages
 from worker.web.problems import HttpProblem, is_api_path, problem_of
+from worker.web.wording import for_api
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -18,8 +19,8 @@ def respond(request: Request, problem: HttpProblem) -> Response:
     """Return the response to a problem: problem details for a program, a page for a person."""
     if not is_api_path(request.url.path):
         return pages.error_page(request, problem)
-    body = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
-    text = json.dumps({**body, **problem.extra}, ensure_ascii=False)
+    body = {"type": "about:blank", "title": problem.title, "status": problem.status}
+    text = json.dumps({**body, "detail": for_api(problem.detail), **problem.extra}, ensure_ascii=False)
     return Response(text, problem.status, problem.headers, "application/problem+json")
 
 

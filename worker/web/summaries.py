@@ -9,6 +9,7 @@ from worker.jobs import lifecycle
 from worker.ledger import jobs
 from worker.reports import gather
 from worker.reports.kinds import ReportKind
+from worker.web.wording import for_api
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -34,7 +35,12 @@ def summary_of(services: Services, job: Job | int, tx: Transaction | None = None
             return summary_of(services, job, own)
     job = job_of(tx, job) if isinstance(job, int) else job
     summary = gather.summarise(tx, job)
-    return {**summary.to_json(), "reports": [f"/api/jobs/{job.id}/{kind}" for kind in _kinds_of(job, summary)]}
+    return {
+        **summary.to_json(),
+        "reason": for_api(summary.reason) if summary.reason else None,
+        "warnings": [for_api(warning) for warning in summary.warnings],
+        "reports": [f"/api/jobs/{job.id}/{kind}" for kind in _kinds_of(job, summary)],
+    }
 
 
 def _kinds_of(job: Job, summary: Summary) -> list[ReportKind]:

@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 _LABELS_OF_PEOPLE = [column_label(column) for column in reversed(PERSON_COLUMNS)]
 _PERSON_COLUMNS = f"{', '.join(_LABELS_OF_PEOPLE[:-1])} or {_LABELS_OF_PEOPLE[-1]}"
-#: Names that are no words; others, such as `state`, are left as they are.
-_NAMES = "|".join(sorted((name for name in COLUMN_LABELS if "_" in name), key=len, reverse=True))
+_ALL_NAMES = "|".join(sorted(COLUMN_LABELS, key=len, reverse=True))
+#: Names that are no English words; others, such as `state`, are only replaced in a list of columns.
+_NAMES = "|".join(name for name in _ALL_NAMES.split("|") if "_" in name)
+_LIST_OF_NAMES = rf"\b(?:{_ALL_NAMES})(?:(?:, | or )(?:{_ALL_NAMES}))+\b"
 
 
-def _as_label(before: str, after: str = "") -> Callable[[re.Match[str]], str]:
-    """Return a replacement with the label of the matched `column` between two texts, which may name groups."""
-    return lambda match: f"{match.expand(before)}“{column_label(match['column'])}”{after}"
+def _as_label(before: str) -> Callable[[re.Match[str]], str]:
+    """Return a replacement: a text, which may refer to groups, and the label of the matched `column`."""
+    return lambda match: f"{match.expand(before)}“{column_label(match['column'])}”"
+
+
+def _label(match: re.Match[str]) -> str:
+    return column_label(match[0])
 
 
 def _rules(*pairs: tuple[str, str | Callable[[re.Match[str]], str]]) -> tuple[Rule, ...]:
@@ -35,6 +41,7 @@ _PAGE_RULES = _rules(
         r": the headings are .*\. One of [^;]* is needed; rename one of them, or match one with --map \"[^\"]*\"",
         f". Match one column to {_PERSON_COLUMNS}",
     ),
+    (r": the headings are .*\. One of [^;]* is needed", f". Match one column to {_PERSON_COLUMNS}"),
     (
         r"use --map \"[^\"]*=external_id\"; if it is the LMS's, (?:--map \"[^\"]*)?=candidate_id\"?",
         f"import it as “{column_label('external_id')}”; if it is the LMS's, as “{column_label('candidate_id')}”",
@@ -50,9 +57,9 @@ _PAGE_RULES = _rules(
     (r"Give (that|the right) encoding with --encoding NAME", r"Choose \1 encoding below"),
     (r"from --encoding", "as chosen"),
     # Options.
-    (r"or give --course|name one for all such rows with `--course`", "or set a default course"),
+    (r"give --course|name one for all such rows with `--course`", "set a default course"),
     (r"give every row a value with `--set COLUMN=VALUE`", "set a default value"),
-    (rf"--set {_COLUMN}", _as_label("Default value for ")),
+    (r"--set (?P<column>(?:field:)?[^:]+)(?=:|$)", _as_label("Default value for ")),
     (r"--strict: ", ""),
     (r"(?:leave )`?--strict`? out", "clear “All or nothing”"),
     (r"`?--strict`? was (?:given|used)", "“All or nothing” was selected"),
@@ -60,10 +67,11 @@ _PAGE_RULES = _rules(
     (r"leave the option out", "clear the option"),
     (r"leave --at out", "leave it empty"),
     (r"--at(?= )", "Start:"),
+    (r" with --to NAME", ""),
     (r"with `--again`", "and select “Register again, even if already registered”"),
     # Rows in doubt.
-    (r"--absent if it was not", "“Not done” if it was not"),
-    (r"--absent if it does not", "“Not registered” if it does not"),
+    (r"--absent if it was not", "choose “Not done” if it was not"),
+    (r"--absent if it does not", "choose “Not registered” if it does not"),
     (r"give (?:--registration-id|--candidate-id) if", "enter the ID if"),
     # Buttons.
     (r"`roster resolve(?: [^`]*)?`", "the form in its row"),
@@ -79,7 +87,9 @@ _PAGE_RULES = _rules(
     (r"`?--registration-id`?", "the registration's ID"),
     (r"`?--absent`?", "“Not registered”"),
     # Columns by their labels, except in quotes.
-    (rf"(?<![\w\"“`=:])(?P<column>{_NAMES})(?![\w\"”`=])", lambda match: column_label(match["column"])),
+    (_LIST_OF_NAMES, lambda match: re.sub(_ALL_NAMES, _label, match[0])),
+    (rf"\b(?:{_ALL_NAMES})(?= is missing)", _label),
+    (rf"(?<![\w\"“`=:])(?:{_NAMES})(?![\w\"”`=])", _label),
 )
 _ACTIONS = "resume|retry|pause|cancel|undo"
 _API_RULES = _rules(

@@ -1,4 +1,4 @@
-"""The pages in this process, as a browser without scripts meets them at this machine."""
+"""The pages in this process, as a browser without scripts on this machine sees them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def form_in(text: str, wanted: str) -> dict[str, str]:
 
 @dataclass
 class Browser:
-    """Somebody at this machine, and the server's parts behind them."""
+    """A browser on this machine, and the services of the server."""
 
     client: httpx.AsyncClient
     services: Services
@@ -72,18 +72,18 @@ class Browser:
     async def post(self, path: str, fields: dict[str, str]) -> httpx.Response:
         return await self.client.post(path, data=fields)
 
-    async def drop(self, text: str) -> str:
-        """Drop a roster and return the address of its draft."""
-        token = form_in(await self.get("/"), "drop")["csrf"]
+    async def upload(self, text: str) -> str:
+        """Upload a roster and return the address of its draft."""
+        token = form_in(await self.get("/"), "upload")["csrf"]
         answer = await self.client.post(
             "/drafts", data={"csrf": token, "connection": "north"}, files={"file": ("a.csv", text.encode())}
         )
         assert answer.status_code == 303, answer.text
         return answer.headers["location"]
 
-    def said(self, text: str) -> str:
-        """Return what a page says of the last act."""
-        found = re.search(r'<p class="told \w+" role="(?:alert|status)">(.*?)</p>', text)
+    def notice(self, text: str) -> str:
+        """Return the notice of a page."""
+        found = re.search(r'<p class="notice \w+" role="(?:alert|status)">(.*?)</p>', text)
         return found[1] if found else ""
 
 

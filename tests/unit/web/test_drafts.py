@@ -1,4 +1,4 @@
-"""A draft keeps what was said about it: what was typed stands there again, and to look again is to look."""
+"""A draft keeps its settings: what was typed is shown again, and updating the preview makes a new one."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ ROSTER = "email,first name,last name,course_id,Team\na@example.com,Ann,One,58,Re
 TOMORROW = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}T09:30"
 
 
-async def held(browser: Browser, draft: str) -> dict[str, str]:
+async def fields_of(browser: Browser, draft: str) -> dict[str, str]:
     return form_in(await browser.get(draft), "draft")
 
 
 @pytest.mark.parametrize("zone", ["0", "-540"])
-async def test_the_time_to_begin_stays_when_something_else_is_changed(browser: Browser, zone: str) -> None:
-    draft = await browser.drop(ROSTER)
-    fields = await held(browser, draft)
+async def test_the_start_time_is_kept_when_something_else_is_changed(browser: Browser, zone: str) -> None:
+    draft = await browser.upload(ROSTER)
+    fields = await fields_of(browser, draft)
 
-    looked = await browser.post(draft, {**fields, "at": TOMORROW, "zone_minutes": zone, "do": "look"})
-    assert looked.status_code == 303
-    again = await held(browser, draft)
+    updated = await browser.post(draft, {**fields, "at": TOMORROW, "zone_minutes": zone, "do": "preview"})
+    assert updated.status_code == 303
+    again = await fields_of(browser, draft)
     assert (again["at"], again["zone_minutes"]) == (TOMORROW, zone)
 
-    changed = await browser.post(draft, {**again, "course": "59", "do": "go"})
-    assert "nothing was sent yet" in browser.said(changed.text)
+    changed = await browser.post(draft, {**again, "course": "59", "do": "send"})
+    assert "Nothing was sent yet" in browser.notice(changed.text)
     shown = form_in(changed.text, "draft")
     assert (shown["at"], shown["zone_minutes"], shown["course"]) == (TOMORROW, zone, "59")
 
-    sent = await browser.post(draft, {**shown, "do": "go"})
+    sent = await browser.post(draft, {**shown, "do": "send"})
     with browser.services.ledger.read() as tx:
         job = jobs.find_job(tx, int(sent.headers["location"].rpartition("/")[2]))
     begins = datetime.fromisoformat(TOMORROW).replace(tzinfo=UTC) + timedelta(minutes=int(zone))
@@ -46,9 +46,9 @@ async def test_the_time_to_begin_stays_when_something_else_is_changed(browser: B
     assert job.not_before == begins.timestamp()
 
 
-async def test_what_was_typed_stands_there_again_when_some_of_it_must_be_mended(browser: Browser) -> None:
-    draft = await browser.drop(ROSTER)
-    fields = await held(browser, draft)
+async def test_what_was_typed_is_shown_again_when_some_of_it_is_wrong(browser: Browser) -> None:
+    draft = await browser.upload(ROSTER)
+    fields = await fields_of(browser, draft)
     typed = {
         **fields,
         "column-4": "city",
@@ -61,38 +61,38 @@ async def test_what_was_typed_stands_there_again_when_some_of_it_must_be_mended(
         "max_rows": "7",
     }
 
-    refused = await browser.post(draft, {**typed, "do": "go"})
+    refused = await browser.post(draft, {**typed, "do": "send"})
 
     assert refused.status_code == 422
-    assert "First row to send" in browser.said(refused.text)
+    assert "Start at row" in browser.notice(refused.text)
     assert form_in(refused.text, "draft") == typed
     assert "start_row" in typed
-    assert (await held(browser, draft)) == fields
+    assert (await fields_of(browser, draft)) == fields
 
 
-async def test_a_roster_that_may_not_be_sent_keeps_its_time_too(browser: Browser) -> None:
-    draft = await browser.drop(f"{ROSTER}nobody,Cem,Three,58,Red\n")
-    await browser.post(draft, {**await held(browser, draft), "strict": "on", "do": "look"})
+async def test_a_roster_that_cannot_be_sent_keeps_its_start_time_too(browser: Browser) -> None:
+    draft = await browser.upload(f"{ROSTER}nobody,Cem,Three,58,Red\n")
+    await browser.post(draft, {**await fields_of(browser, draft), "strict": "on", "do": "preview"})
 
-    refused = await browser.post(draft, {**await held(browser, draft), "at": TOMORROW, "do": "go"})
+    refused = await browser.post(draft, {**await fields_of(browser, draft), "at": TOMORROW, "do": "send"})
 
     assert refused.status_code == 422
     assert form_in(refused.text, "draft")["at"] == TOMORROW
 
 
-async def test_look_again_looks_again_even_when_nothing_was_changed(browser: Browser) -> None:
-    draft = await browser.drop(ROSTER)
-    fields = await held(browser, draft)
-    (look,) = (browser.services.files / "drafts").glob("*/preview.json")
-    before = look.read_bytes()
-    assert await held(browser, draft) == fields
-    assert look.read_bytes() == before
+async def test_update_preview_makes_a_new_preview_even_when_nothing_was_changed(browser: Browser) -> None:
+    draft = await browser.upload(ROSTER)
+    fields = await fields_of(browser, draft)
+    (preview,) = (browser.services.files / "drafts").glob("*/preview.json")
+    before = preview.read_bytes()
+    assert await fields_of(browser, draft) == fields
+    assert preview.read_bytes() == before
 
-    await browser.post(draft, {**fields, "do": "look"})
+    await browser.post(draft, {**fields, "do": "preview"})
 
-    assert not look.exists()
-    assert await held(browser, draft) == fields
-    assert look.read_bytes() != before
+    assert not preview.exists()
+    assert await fields_of(browser, draft) == fields
+    assert preview.read_bytes() != before
 
 
 def make_old(browser: Browser, hours: float) -> None:
@@ -101,8 +101,8 @@ def make_old(browser: Browser, hours: float) -> None:
         os.utime(each, (then, then))
 
 
-async def test_a_purge_takes_the_drafts_that_nobody_sent_for_a_day(browser: Browser, capsys: Any) -> None:
-    draft = await browser.drop(ROSTER)
+async def test_a_purge_removes_the_drafts_that_were_not_sent_for_a_day(browser: Browser, capsys: Any) -> None:
+    draft = await browser.upload(ROSTER)
     await browser.get(draft)
 
     show.purge_jobs(browser.services, "90d")

@@ -1,4 +1,4 @@
-"""A job's page when an act is refused or asked back about, and the list of jobs and schedules."""
+"""A job's page when an action is refused or asks for confirmation, and the lists of jobs and schedules."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from tests.unit.web.conftest import Browser
 
 
-async def press(browser: Browser, job: int, act: str) -> str:
-    token = form_in(await browser.get("/"), "drop")["csrf"]
-    return (await browser.post(f"/jobs/{job}/{act}", {"csrf": token})).text
+async def press(browser: Browser, job: int, action: str) -> str:
+    token = form_in(await browser.get("/"), "upload")["csrf"]
+    return (await browser.post(f"/jobs/{job}/{action}", {"csrf": token})).text
 
 
 @pytest.fixture
-def doubt(browser: Browser) -> int:
-    """Leave a job with two rows, the registration of each in doubt."""
+def job_in_doubt(browser: Browser) -> int:
+    """Return a job with two rows whose registrations are in doubt."""
     ledger = browser.services.ledger
     job_id = a_job_of(ledger, a_row(2), a_row(3), state=JobState.COMPLETED_WITH_ERRORS)
     with ledger.write() as tx:
@@ -36,72 +36,77 @@ def doubt(browser: Browser) -> int:
 
 
 def links(text: str) -> list[str]:
-    """Return where a page's content leads."""
+    """Return the targets of the links in a page's content."""
     return re.findall(r'(?:href|url)="?=?([^"]*)"', text.partition("<main")[2])
 
 
-async def test_from_the_page_of_a_refused_act_every_link_leads_somewhere(browser: Browser, doubt: int) -> None:
-    refused = await press(browser, doubt, "pause")
+async def test_every_link_of_the_page_of_a_refused_action_leads_somewhere(
+    browser: Browser, job_in_doubt: int
+) -> None:
+    refused = await press(browser, job_in_doubt, "pause")
 
-    assert re.search(r'<p class="told bad" role="alert">', refused)
+    assert re.search(r'<p class="notice bad" role="alert">', refused)
     leading = [link for link in links(refused) if "status=" in link]
     assert leading
     for link in leading:
-        assert link.startswith(f"/jobs/{doubt}?")
+        assert link.startswith(f"/jobs/{job_in_doubt}?")
         assert "<h1>" in await browser.get(link)
 
 
-async def test_a_job_that_is_refused_nothing_tells_it_in_a_quiet_tone(browser: Browser, doubt: int) -> None:
-    told = await browser.get(f"/jobs/{doubt}?told=resolve")
+async def test_a_notice_after_a_successful_action_has_a_quiet_tone(browser: Browser, job_in_doubt: int) -> None:
+    text = await browser.get(f"/jobs/{job_in_doubt}?notice=resolve")
 
-    assert 'class="told info" role="status"' in told
+    assert 'class="notice info" role="status"' in text
+    assert browser.notice(text) == "Saved. 2 left."
 
 
-async def test_an_answer_that_is_refused_stands_with_its_reason_in_the_form_of_its_row(
-    browser: Browser, doubt: int
+async def test_a_refused_resolution_is_shown_with_its_reason_in_the_form_of_its_row(
+    browser: Browser, job_in_doubt: int
 ) -> None:
-    shown = await browser.get(f"/jobs/{doubt}")
-    action = f"/jobs/{doubt}/rows/3/resolve#answer-3"
+    shown = await browser.get(f"/jobs/{job_in_doubt}")
+    action = f"/jobs/{job_in_doubt}/rows/3/resolve#answer-3"
     fields = form_in(shown, action)
 
     refused = await browser.post(action, {**fields, "found": "registration", "id": ""})
 
     assert refused.status_code == 409
     form = refused.text.partition(action)[2].partition("</form>")[0]
-    assert "Write the id that the LMS shows for it" in form
-    assert refused.text.count("Write the id that the LMS shows for it") == 1
+    assert "Enter the ID that the LMS shows" in form
+    assert refused.text.count("Enter the ID that the LMS shows") == 1
     assert form_in(refused.text, action)["found"] == "registration"
     assert "/rows/2/resolve" not in refused.text
 
 
-async def test_an_answer_for_a_row_without_doubt_is_refused_above_the_rows(browser: Browser, doubt: int) -> None:
-    fields = form_in(await browser.get(f"/jobs/{doubt}"), f"/jobs/{doubt}/rows/3/resolve#answer-3")
+async def test_a_resolution_of_a_row_that_is_not_in_doubt_is_refused_above_the_rows(
+    browser: Browser, job_in_doubt: int
+) -> None:
+    fields = form_in(await browser.get(f"/jobs/{job_in_doubt}"), f"/jobs/{job_in_doubt}/rows/3/resolve#answer-3")
     change_records(browser.services.ledger, schema.row, status=RowStatus.REGISTERED)
 
-    refused = await browser.post(f"/jobs/{doubt}/rows/3/resolve", {**fields, "found": "absent"})
+    refused = await browser.post(f"/jobs/{job_in_doubt}/rows/3/resolve", {**fields, "found": "absent"})
 
     assert refused.status_code == 409
-    assert browser.said(refused.text)
+    assert browser.notice(refused.text)
 
 
-async def test_a_planned_job_begins_early_only_after_asking_back(browser: Browser) -> None:
+async def test_a_scheduled_job_starts_early_only_after_confirmation(browser: Browser) -> None:
     ledger = browser.services.ledger
     with ledger.write() as tx:
         job = a_job(tx, JobState.SCHEDULED, connection="north", not_before=now() + 86_400)
 
     page = await browser.get(f"/jobs/{job}")
-    assert "Go on" not in page
-    assert f'href="/jobs/{job}/resume">Begin now …' in page
+    assert "Resume" not in page
+    assert f'href="/jobs/{job}/resume">Start now …' in page
     asked = await browser.get(f"/jobs/{job}/resume")
-    assert f"Begin job {job} now?" in asked
-    assert "is planned for" in asked
+    assert f"Start job {job} now?" in asked
+    assert "is scheduled for" in asked
     assert state_of(ledger, job) is JobState.SCHEDULED
 
     await browser.post(f"/jobs/{job}/resume", form_in(asked, f"/jobs/{job}/resume"))
     assert state_of(ledger, job) is not JobState.SCHEDULED
 
 
-async def test_older_jobs_can_be_come_to(browser: Browser) -> None:
+async def test_older_jobs_can_be_reached(browser: Browser) -> None:
     with browser.services.ledger.write() as tx:
         made = [a_job(tx, JobState.SUCCEEDED, roster=f"r{number}.csv") for number in range(120)]
 
@@ -120,16 +125,16 @@ async def test_older_jobs_can_be_come_to(browser: Browser) -> None:
         assert "<h1>Jobs</h1>" in await browser.get(f"/jobs?before={nonsense}")
 
 
-async def test_it_is_said_when_nobody_works_behind_the_page(browser: Browser) -> None:
-    assert "has not shown itself lately" in browser.said(await browser.get("/"))
+async def test_a_notice_says_when_no_worker_is_online(browser: Browser) -> None:
+    assert "No worker is online" in browser.notice(await browser.get("/"))
 
     with browser.services.ledger.write() as tx:
         key_value.put(tx, LAST_SWEEP, {"at": now()})
 
-    assert browser.said(await browser.get("/")) == ""
+    assert browser.notice(await browser.get("/")) == ""
 
 
-async def test_a_schedule_is_removed_only_after_asking_back(browser: Browser) -> None:
+async def test_a_schedule_is_removed_only_after_confirmation(browser: Browser) -> None:
     ledger = browser.services.ledger
     with ledger.write() as tx:
         schedules.add(
@@ -151,6 +156,6 @@ async def test_a_schedule_is_removed_only_after_asking_back(browser: Browser) ->
     assert len(records_of(ledger, schema.schedule)) == 1
     removed = await browser.post(address, form_in(asked, address))
 
-    assert removed.headers["location"] == "/schedules?told=removed"
+    assert removed.headers["location"] == "/schedules?notice=removed"
     assert records_of(ledger, schema.schedule) == []
     assert (await browser.client.get(address)).status_code == 404

@@ -1,4 +1,4 @@
-"""Every address behind the web door has its guard, and the API's description leaves nothing out."""
+"""Every route requires a role, and the API's description is complete."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: What strangers may ask for; /metrics asks by itself unless it is opened in [serve].
-OPEN = {"/healthz", "/metrics"}
+#: Operations for anonymous callers; /metrics checks the role itself unless [serve] opens it.
+PUBLIC = {"/healthz", "/metrics"}
 
 
 @pytest.fixture
@@ -31,15 +31,15 @@ def services(tmp_path: Path) -> Iterator[Services]:
     ledger.close()
 
 
-def test_every_call_of_the_api_says_who_may_make_it() -> None:
-    assert {call.path for call in OPERATIONS if call.is_public} == OPEN
-    for call in OPERATIONS:
-        if not call.is_public:
-            needed = call.endpoint.required_role  # type: ignore[attr-defined]
-            assert needed is (Role.VIEWER if call.method == "GET" else Role.OPERATOR), call.path
+def test_every_operation_of_the_api_requires_a_role() -> None:
+    assert {operation.path for operation in OPERATIONS if operation.is_public} == PUBLIC
+    for operation in OPERATIONS:
+        if not operation.is_public:
+            needed = operation.endpoint.required_role  # type: ignore[attr-defined]
+            assert needed is (Role.VIEWER if operation.method == "GET" else Role.OPERATOR), operation.path
 
 
-def test_every_page_says_who_may_see_it() -> None:
+def test_every_page_requires_a_role() -> None:
     open_pages = [
         route.path
         for route in pages.routes
@@ -50,7 +50,7 @@ def test_every_page_says_who_may_see_it() -> None:
     assert open_pages == []
 
 
-def test_the_application_answers_every_described_address(services: Services) -> None:
+def test_the_application_has_a_route_for_every_described_path(services: Services) -> None:
     paths = {route.path for route in make_app(services).routes if isinstance(route, Route)}
     described = {path.replace("{id}", "{id:int}").replace("{row}", "{row:int}") for path in _described()}
 
@@ -58,8 +58,8 @@ def test_the_application_answers_every_described_address(services: Services) -> 
     assert {route.path for route in routes if isinstance(route, Route)} == described
 
 
-def test_every_operation_has_a_summary_and_a_name_of_its_own() -> None:
-    operations = [call for path in _described().values() for call in path.values()]
+def test_every_operation_has_a_summary_and_a_unique_id() -> None:
+    operations = [each for path in _described().values() for each in path.values()]
 
     assert all(operation["summary"].endswith(".") for operation in operations)
     assert len({operation["operationId"] for operation in operations}) == len(operations)

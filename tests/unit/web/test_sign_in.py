@@ -1,4 +1,4 @@
-"""Sign in and out as the sign-in page does it."""
+"""Signing in and out, as the sign-in page does it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ GOOD = "a long and quiet evening"
 
 
 async def _form(request: Request) -> Response:
-    return PlainTextResponse(request.state.caller.csrf)
+    return PlainTextResponse(request.state.caller.csrf_token)
 
 
-async def _enter(request: Request) -> Response:
+async def _sign_in(request: Request) -> Response:
     form = await request.form()
     response = PlainTextResponse("in")
     await sign_in(request, str(form.get("name", "")), str(form.get("password", "")), response)
     return response
 
 
-async def _leave(request: Request) -> Response:
+async def _sign_out(request: Request) -> Response:
     response = PlainTextResponse("out")
     await sign_out(request, response)
     return response
@@ -52,8 +52,8 @@ def app(tmp_path: Path) -> Iterator[Starlette]:
     made = make_app(Services(settings=Settings(files=str(tmp_path)), ledger=ledger, owner="a/1/1"))
     pages = [
         Route("/try", _form),
-        Route("/try/in", _enter, methods=["POST"]),
-        Route("/try/out", _leave, methods=["POST"]),
+        Route("/try/in", _sign_in, methods=["POST"]),
+        Route("/try/out", _sign_out, methods=["POST"]),
     ]
     made.router.routes[:0] = pages
     yield made
@@ -77,7 +77,7 @@ async def fill_in(browser: httpx.AsyncClient, password: str = GOOD, **headers: s
     )
 
 
-async def test_who_signs_in_may_look_until_they_sign_out(browser: httpx.AsyncClient) -> None:
+async def test_a_signed_in_viewer_has_access_until_they_sign_out(browser: httpx.AsyncClient) -> None:
     assert (await browser.get("/api/jobs")).status_code == 401
 
     entered = await fill_in(browser)
@@ -103,7 +103,7 @@ async def test_a_stolen_cookie_is_worth_nothing_after_signing_out(browser: httpx
     assert stolen.status_code == 401
 
 
-async def test_another_site_can_sign_nobody_in(browser: httpx.AsyncClient) -> None:
+async def test_another_site_cannot_sign_anyone_in(browser: httpx.AsyncClient) -> None:
     without_token = await browser.post("/try/in", data={"name": "ana", "password": GOOD})
 
     assert without_token.status_code == 403
@@ -112,7 +112,7 @@ async def test_another_site_can_sign_nobody_in(browser: httpx.AsyncClient) -> No
     assert "roster_session" not in browser.cookies
 
 
-async def test_a_wrong_password_is_refused_and_guessing_locked_out(browser: httpx.AsyncClient) -> None:
+async def test_a_wrong_password_is_refused_and_guessing_is_locked_out(browser: httpx.AsyncClient) -> None:
     wrong = [await fill_in(browser, "wrong") for _ in range(guessing.FREE_FAILURES_PER_NAME)]
     locked = await fill_in(browser)
 

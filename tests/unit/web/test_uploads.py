@@ -1,4 +1,4 @@
-"""A form's parts come in whatever pieces the network makes of them."""
+"""An upload is received in chunks of any size."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CONTENT = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=CONTENT, fields=FIELDS, cuts=st.lists(st.integers(0, 700), max_size=12))
-async def test_a_form_is_the_same_however_it_is_cut(
+async def test_a_form_is_the_same_however_it_is_divided_into_chunks(
     tmp_path: Path, content: bytes, fields: list[tuple[str, str]], cuts: list[int]
 ) -> None:
     if b"\r\n--xyz" in content or content.startswith(b"--xyz"):
@@ -78,7 +78,7 @@ async def test_a_form_is_the_same_however_it_is_cut(
 
 
 @pytest.mark.parametrize("size", [100, 101])
-async def test_the_limit_is_counted_to_the_byte_and_nothing_is_left(tmp_path: Path, size: int) -> None:
+async def test_the_limit_is_exact_to_the_byte_and_no_file_is_left(tmp_path: Path, size: int) -> None:
     into = tmp_path / "files" / "uploads"
     chunks = [form(b"x" * size, [])]
     if size == 100:
@@ -92,7 +92,7 @@ async def test_the_limit_is_counted_to_the_byte_and_nothing_is_left(tmp_path: Pa
 
 
 @given(st.text())
-def test_a_shown_name_has_no_folders_no_control_characters_and_an_end(name: str) -> None:
+def test_a_display_name_has_no_folders_no_control_characters_and_a_limited_length(name: str) -> None:
     shown = display_name(name)
 
     assert 0 < len(shown) <= MAX_NAME

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 from worker.intake.text import clean
 from worker.ledger import resolutions, rows
-from worker.model import CandidateState, RegistrationState, RowStatus
-from worker.reports.lines import SEVERAL
+from worker.model import Action, CandidateState, RegistrationState, RowStatus
+from worker.reports.lines import SEPARATOR
 from worker.web.labels import status_info
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
+    from worker.ledger.resolutions import RowInDoubt
     from worker.ledger.rows import ReportedRow
     from worker.reports.labels import StatusInfo
 
@@ -48,8 +49,9 @@ class PageRow:
     candidate_id: str
     registration_id: str
     changed_at: float | None
-    #: The possible resolutions of a row in doubt: some of `registration`, `candidate`, `absent`.
-    choices: tuple[str, ...] = ()
+    #: What to ask about a row in doubt, and the possible resolutions with their labels.
+    question: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,19 +136,23 @@ def _number(text: str) -> int | None:
 
 
 def _page_row(tx: Transaction, job: Job, row: ReportedRow) -> PageRow:
+    name = " ".join(_cells(job, row.cells, _NAME))
+    address = next(iter(_cells(job, row.cells, _ADDRESS)), "")
+    in_doubt = resolutions.find_row(tx, job.id, row.row) if row.status is RowStatus.IN_DOUBT else None
     return PageRow(
         row=row.row,
-        name=" ".join(_cells(job, row.cells, _NAME)),
-        address=next(iter(_cells(job, row.cells, _ADDRESS)), ""),
+        name=name,
+        address=address,
         course=next(iter(_cells(job, row.cells, _COURSE)), "") or str(job.options.get("course") or ""),
         info=status_info(row.status, is_moving=job.state.is_moving),
         error=row.error,
-        codes=[code for code in row.code.split(SEVERAL) if code],
+        codes=[code for code in row.code.split(SEPARATOR) if code],
         columns=row.column,
         candidate_id=row.candidate_id or "",
         registration_id=row.registration_id or "",
         changed_at=row.changed_at,
-        choices=_choices(tx, job.id, row.row) if row.status is RowStatus.IN_DOUBT else (),
+        question=_question(in_doubt.action, name or address or f"row {row.row}") if in_doubt else "",
+        choices=_choices(in_doubt) if in_doubt else (),
     )
 
 
@@ -156,15 +162,19 @@ def _cells(job: Job, cells: Sequence[str], columns: Sequence[str]) -> list[str]:
     return [clean(cells[at]) for at in places if at < len(cells) and clean(cells[at])]
 
 
-def _choices(tx: Transaction, job_id: int, number: int) -> tuple[str, ...]:
-    doubtful = resolutions.find_row(tx, job_id, number)
-    if doubtful is None:
-        return ()
-    if doubtful.action.is_about_person:
-        return ("candidate", "absent")
-    if (
-        doubtful.registration_state is RegistrationState.IN_DOUBT
-        or doubtful.candidate_state is CandidateState.KNOWN
-    ):
-        return ("registration", "absent")
-    return ("registration", "candidate", "absent")
+def _question(action: Action, person: str) -> str:
+    if action is Action.REGISTER:
+        return f"Is {person} registered?"
+    return f"Was “{action}” done for {person}?"
+
+
+def _choices(row: RowInDoubt) -> tuple[tuple[str, str], ...]:
+    """Return the possible resolutions: where something was found or done, and at the end that nothing was."""
+    if row.action.is_about_person:
+        return (("candidate", "Done"), ("absent", "Not done"))
+    if row.action is not Action.REGISTER:
+        return (("registration", "Done"), ("absent", "Not done"))
+    registered, absent = ("registration", "Registered"), ("absent", "Not registered")
+    if row.registration_state is RegistrationState.IN_DOUBT or row.candidate_state is CandidateState.KNOWN:
+        return (registered, absent)
+    return (registered, ("candidate", "Not registered, but in the LMS"), ("absent", "Not in the LMS"))

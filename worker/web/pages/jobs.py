@@ -97,7 +97,7 @@ async def _job_page(
         notice=notice or _notice(request, view),
         is_refused=status >= BAD_REQUEST,
         refused=refused,
-        longest_id=MAX_ID_LENGTH,
+        max_id_length=MAX_ID_LENGTH,
     )
 
 

@@ -1,22 +1,22 @@
-// What the page does by itself when scripts are allowed; everything works without.
+// What the pages do when scripts are allowed; everything works without them.
 "use strict";
 
-const times = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const timeOfDay = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
-/** Write times in the zone of this browser. */
-function localise(within) {
+/** Show times in the time zone of this browser. */
+function localiseTimes(within) {
   for (const time of within.querySelectorAll("time[datetime]:not([title])")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
     time.title = time.textContent;
-    const today = at.toDateString() === new Date().toDateString();
-    time.textContent = today ? clock.format(at) : times.format(at);
+    const isToday = at.toDateString() === new Date().toDateString();
+    time.textContent = isToday ? timeOfDay.format(at) : dateAndTime.format(at);
   }
 }
 
-/** Show the dropped file at once, and say that it is on its way. */
-function dropping(form) {
+/** Upload a file as soon as it is chosen, and show that it is being uploaded. */
+function enhanceUpload(form) {
   const zone = form.querySelector(".zone");
   const file = form.querySelector("input[type=file]");
   const button = form.querySelector("button");
@@ -25,163 +25,164 @@ function dropping(form) {
   for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
   file.addEventListener("change", () => file.files.length && form.requestSubmit(button));
   form.addEventListener("submit", () => {
-    button.textContent = "Reading it …";
+    button.textContent = "Uploading …";
   });
   addEventListener("pageshow", () => { button.textContent = label; });
 }
 
-/** Say when the draft was changed, and in which zone its time is. */
-function drafting(form) {
+/** Mark a draft as changed, and send the time zone of its start time. */
+function enhanceDraft(form) {
   form.addEventListener("input", () => form.classList.add("changed"));
   const at = form.querySelector("[name=at]");
   const zone = form.querySelector("[data-zone]");
   const name = form.querySelector("[data-zone-name]");
   name.textContent = `in your time zone (${Intl.DateTimeFormat().resolvedOptions().timeZone})`;
-  const note = () => { zone.value = (at.value ? new Date(at.value) : new Date()).getTimezoneOffset(); };
-  note();
-  at.addEventListener("change", note);
+  const setZone = () => { zone.value = (at.value ? new Date(at.value) : new Date()).getTimezoneOffset(); };
+  setZone();
+  at.addEventListener("change", setZone);
 }
 
-/** Ask for the id of what was found, where something was. */
-function answering(choice) {
+/** Require an ID unless nothing was found. */
+function requireId(choice) {
   choice.form.elements.namedItem("id").required = choice.value !== "absent";
 }
 
-/** Send a form once, however often its button is pressed. */
-function sending(form) {
-  // After the submission was put together, for a disabled button is not part of it.
+/** Submit a form only once, however often its button is pressed. */
+function disableButtons(form) {
+  // After the form data was collected, which leaves disabled buttons out.
   setTimeout(() => {
     for (const each of form.elements) if (each.localName === "button") each.disabled = true;
   }, 0);
 }
 
-/** Take one of the few lines on which pages of this browser listen; null when all are taken.
+/** Return a function that releases one of the few slots for event streams; null when all are in use.
  *
- * A browser opens six lines to a host at a time: were each page to hold one, the seventh could not even be loaded.
+ * A browser opens up to six connections to a host: if each page had a stream, the seventh page could not be loaded.
  */
-async function takeLine() {
-  for (const line of navigator.locks ? ["roster-1", "roster-2", "roster-3"] : []) {
-    const taken = await new Promise((resolve) => {
-      navigator.locks.request(line, { ifAvailable: true }, (lock) => {
+async function acquireStreamSlot() {
+  for (const slot of navigator.locks ? ["roster-1", "roster-2", "roster-3"] : []) {
+    const release = await new Promise((resolve) => {
+      navigator.locks.request(slot, { ifAvailable: true }, (lock) => {
         if (!lock) return resolve(null);
-        return new Promise((giveBack) => resolve(giveBack));
+        return new Promise((unlock) => resolve(unlock));
       });
     });
-    if (taken) return taken;
+    if (release) return release;
   }
   return null;
 }
 
-/** Follow a job: whenever the server tells of a change, fetch how it stands; at most so often (milliseconds). */
-function following(place) {
-  const OFTEN = 1000, POLLED = 2000, SELDOM = 5000, SPOKEN = 10000;
-  const said = document.getElementById("said");
-  let asked = 0, waiting = null, spoken = 0, state = place.firstElementChild.dataset.state;
+/** Follow a job: fetch its progress whenever the server sends an event, with a minimum interval (milliseconds). */
+function followJob(place) {
+  const MIN_INTERVAL = 1000, POLL_INTERVAL = 2000, RETRY_INTERVAL = 5000, ANNOUNCE_INTERVAL = 10000;
+  const announcement = document.getElementById("announcement");
+  let requestedAt = 0, scheduled = null, announcedAt = 0, state = place.firstElementChild.dataset.state;
 
-  async function fetchNow() {
-    waiting = null;
-    asked = Date.now();
-    const answer = await fetch(`/jobs/${place.dataset.job}?part=now`, { headers: { Accept: "text/html" } }).catch(() => null);
-    if (!answer || !answer.ok || answer.redirected) return again(SELDOM);
+  async function fetchProgress() {
+    scheduled = null;
+    requestedAt = Date.now();
+    const address = `/jobs/${place.dataset.job}?part=progress`;
+    const response = await fetch(address, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (!response || !response.ok || response.redirected) return schedule(RETRY_INTERVAL);
     const focused = document.activeElement && place.contains(document.activeElement) ? document.activeElement.id : "";
-    const open = place.querySelector("details[open]") !== null;
-    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const isOpen = place.querySelector("details[open]") !== null;
+    const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
     place.replaceChildren(...parsed.body.children);
-    localise(place);
-    if (open) place.querySelector("details")?.setAttribute("open", "");
+    localiseTimes(place);
+    if (isOpen) place.querySelector("details")?.setAttribute("open", "");
     if (focused) (document.getElementById(focused) || document.getElementById("main")).focus({ preventScroll: true });
     const now = place.firstElementChild.dataset;
-    if (now.state !== state || Date.now() - spoken > SPOKEN) {
-      said.textContent = now.said;
-      spoken = Date.now();
+    if (now.state !== state || Date.now() - announcedAt > ANNOUNCE_INTERVAL) {
+      announcement.textContent = now.announcement;
+      announcedAt = Date.now();
     }
     if (now.state !== state) await renewRows();
     state = now.state;
-    if (now.moves === "yes") again(source ? SELDOM : POLLED);
-    else end();
+    if (now.moving === "yes") schedule(source ? RETRY_INTERVAL : POLL_INTERVAL);
+    else stop();
   }
 
-  function again(later) {
-    const due = Math.max(asked + OFTEN, Date.now() + later) - Date.now();
-    if (waiting && waiting.at <= Date.now() + due) return;
-    if (waiting) clearTimeout(waiting.id);
-    waiting = { at: Date.now() + due, id: setTimeout(fetchNow, due) };
+  function schedule(later) {
+    const delay = Math.max(requestedAt + MIN_INTERVAL, Date.now() + later) - Date.now();
+    if (scheduled && scheduled.at <= Date.now() + delay) return;
+    if (scheduled) clearTimeout(scheduled.id);
+    scheduled = { at: Date.now() + delay, id: setTimeout(fetchProgress, delay) };
   }
 
   async function renewRows() {
     const rows = document.getElementById("rows");
     const isInUse = () => rows.contains(document.activeElement) || rows.classList.contains("changed");
     if (isInUse()) return;
-    // Not the address of this page: it may be that of an act which was refused.
-    const answer = await fetch(rows.dataset.here).catch(() => null);
-    if (!answer || !answer.ok) return;
-    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("rows");
+    // Not the URL of this page: it may be that of an action that was refused.
+    const response = await fetch(rows.dataset.url).catch(() => null);
+    if (!response || !response.ok) return;
+    const parsed = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("rows");
     if (parsed && !isInUse()) {
       rows.replaceWith(parsed);
-      localise(parsed);
+      localiseTimes(parsed);
     }
   }
 
-  let source = null, giveBack = null;
-  const ring = () => again(0);
-  async function listen() {
-    if (document.hidden || place.firstElementChild.dataset.moves !== "yes") return;
-    again(SELDOM);
-    if (giveBack) return;
-    giveBack = () => {};
-    giveBack = await takeLine();
-    if (!giveBack) return again(POLLED);
-    if (document.hidden) return end();
+  let source = null, release = null;
+  const refresh = () => schedule(0);
+  async function start() {
+    if (document.hidden || place.firstElementChild.dataset.moving !== "yes") return;
+    schedule(RETRY_INTERVAL);
+    if (release) return;
+    release = () => {};
+    release = await acquireStreamSlot();
+    if (!release) return schedule(POLL_INTERVAL);
+    if (document.hidden) return stop();
     source = new EventSource(`/api/jobs/${place.dataset.job}/events`);
-    source.onmessage = ring;
-    source.addEventListener("end", ring);
+    source.onmessage = refresh;
+    source.addEventListener("end", refresh);
   }
-  function end() {
+  function stop() {
     if (source) source.close();
-    if (giveBack) giveBack();
-    if (waiting) clearTimeout(waiting.id);
-    source = giveBack = waiting = null;
+    if (release) release();
+    if (scheduled) clearTimeout(scheduled.id);
+    source = release = scheduled = null;
   }
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return end();
-    listen();
-    if (place.firstElementChild.dataset.moves === "yes") ring();
+    if (document.hidden) return stop();
+    start();
+    if (place.firstElementChild.dataset.moving === "yes") refresh();
   });
-  listen();
+  start();
 }
 
-/** Fetch a list of jobs anew while one of them moves and somebody looks. */
-function listing(place) {
-  const OFTEN = 3000;
-  async function fetchNow() {
-    const here = document.getElementById(place.id);
-    if (document.hidden || here.dataset.moves !== "yes" || here.contains(document.activeElement)) return;
-    const answer = await fetch(location.href);
-    if (!answer.ok || answer.redirected) return;
-    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(place.id);
+/** Fetch a list of jobs again while one of them is moving and the page is visible. */
+function followList(place) {
+  const INTERVAL = 3000;
+  async function fetchList() {
+    const list = document.getElementById(place.id);
+    if (document.hidden || list.dataset.moving !== "yes" || list.contains(document.activeElement)) return;
+    const response = await fetch(location.href);
+    if (!response.ok || response.redirected) return;
+    const parsed = new DOMParser().parseFromString(await response.text(), "text/html").getElementById(place.id);
     if (!parsed) return;
-    here.replaceWith(parsed);
-    localise(parsed);
+    list.replaceWith(parsed);
+    localiseTimes(parsed);
   }
-  // The next question is put when the last one was answered: a slow server is asked less, not more.
-  const again = () => setTimeout(() => fetchNow().catch(() => null).finally(again), OFTEN);
-  again();
+  // The next request follows the response to the last one: a slow server gets fewer requests, not more.
+  const schedule = () => setTimeout(() => fetchList().catch(() => null).finally(schedule), INTERVAL);
+  schedule();
 }
 
-localise(document);
-document.addEventListener("change", (event) => event.target.name === "found" && answering(event.target));
-document.querySelectorAll("[name=found]:checked").forEach(answering);
+localiseTimes(document);
+document.addEventListener("change", (event) => event.target.name === "found" && requireId(event.target));
+document.querySelectorAll("[name=found]:checked").forEach(requireId);
 document.addEventListener("input", (event) => event.target.closest("#rows")?.classList.add("changed"));
-document.addEventListener("submit", (event) => event.target.method === "post" && sending(event.target));
-// On a page that comes back out of the browser's memory everything can be pressed again.
+document.addEventListener("submit", (event) => event.target.method === "post" && disableButtons(event.target));
+// A page that comes from the browser's back/forward cache has its buttons enabled again.
 addEventListener("pageshow", () => {
   for (const each of document.querySelectorAll("button:disabled")) each.disabled = false;
 });
-const drop = document.getElementById("drop");
-if (drop) dropping(drop);
+const upload = document.getElementById("upload");
+if (upload) enhanceUpload(upload);
 const draft = document.getElementById("draft");
-if (draft) drafting(draft);
-const now = document.getElementById("now");
+if (draft) enhanceDraft(draft);
+const progress = document.getElementById("progress");
 const list = document.getElementById("list");
-if (list) listing(list);
-if (now && now.firstElementChild.dataset.moves === "yes") following(now);
+if (list) followList(list);
+if (progress && progress.firstElementChild.dataset.moving === "yes") followJob(progress);

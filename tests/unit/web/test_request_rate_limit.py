@@ -1,4 +1,4 @@
-"""So many calls a minute, at once or spread."""
+"""The limit of requests per minute of a client, in a burst or spread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from worker.web import limits
 from worker.web.limits import RequestRateLimit
 
 
-def test_a_minutes_calls_may_come_at_once_and_then_one_by_one() -> None:
+def test_the_requests_of_a_minute_may_come_in_a_burst_and_then_one_by_one() -> None:
     bucket = RequestRateLimit(60)
 
     assert [bucket.seconds_to_wait("ana", 0.0) for _ in range(60)] == [0.0] * 60
@@ -16,7 +16,7 @@ def test_a_minutes_calls_may_come_at_once_and_then_one_by_one() -> None:
     assert bucket.seconds_to_wait("ana", 1.0) == 1.0
 
 
-def test_one_clients_calls_are_not_anothers() -> None:
+def test_the_requests_of_one_client_do_not_count_for_another() -> None:
     bucket = RequestRateLimit(10)
     for _ in range(10):
         bucket.seconds_to_wait("ana", 0.0)
@@ -25,7 +25,7 @@ def test_one_clients_calls_are_not_anothers() -> None:
     assert bucket.seconds_to_wait("bea", 0.0) == 0
 
 
-def test_clients_that_were_away_longest_are_forgotten_first() -> None:
+def test_the_least_recently_seen_clients_are_forgotten_first() -> None:
     bucket = RequestRateLimit(10)
     for number in range(limits.MAX_CLIENTS + 5):
         bucket.seconds_to_wait(str(number), 0.0)

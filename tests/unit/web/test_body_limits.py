@@ -1,4 +1,4 @@
-"""Nobody fills memory or disk with what is no roster: it is refused by its length, or once it is too long."""
+"""Bodies that are not uploads are limited: refused by their Content-Length, or as soon as they are too long."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORM = {**ORIGIN, "Content-Type": limits.URLENCODED}
 
 
 class Endless:
-    """A body that never ends, and says how much of it was taken."""
+    """A body that never ends; `taken` is how much of it was read (bytes)."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -57,14 +57,14 @@ def account(browser: httpx.AsyncClient) -> None:
     )
 
 
-async def test_a_stranger_who_pretends_to_sign_in_is_refused_by_the_length(browser: httpx.AsyncClient) -> None:
+async def test_a_long_sign_in_form_is_refused_by_its_length(browser: httpx.AsyncClient) -> None:
     account(browser)
     long = await browser.post("/sign-in", content=b"name=" + b"a" * limits.MAX_SMALL_BODY_BYTES, headers=FORM)
 
     assert long.status_code == 413
 
 
-async def test_a_stranger_whose_form_never_ends_is_cut_off(browser: httpx.AsyncClient) -> None:
+async def test_a_sign_in_form_that_never_ends_is_cut_off(browser: httpx.AsyncClient) -> None:
     account(browser)
     body = Endless()
     cut = await browser.post("/sign-in", content=body, headers=FORM)
@@ -75,14 +75,14 @@ async def test_a_stranger_whose_form_never_ends_is_cut_off(browser: httpx.AsyncC
     assert many.status_code == 400
 
 
-async def test_a_stranger_leaves_no_file_with_the_sign_in_form(browser: httpx.AsyncClient) -> None:
+async def test_the_sign_in_form_takes_no_files(browser: httpx.AsyncClient) -> None:
     account(browser)
     with_file = await browser.post("/sign-in", files={"name": ("a.csv", b"email\n")}, headers=ORIGIN)
 
     assert with_file.status_code == 415
 
 
-async def test_another_sites_form_to_sign_in_is_not_even_read(browser: httpx.AsyncClient) -> None:
+async def test_a_sign_in_form_of_another_site_is_not_even_read(browser: httpx.AsyncClient) -> None:
     account(browser)
     foreign = await browser.post(
         "/sign-in", files={"name": ("a.csv", b"x")}, headers={"Origin": "https://evil.example"}
@@ -92,7 +92,7 @@ async def test_another_sites_form_to_sign_in_is_not_even_read(browser: httpx.Asy
 
 
 @pytest.mark.parametrize("path", ["/drafts/none", "/jobs/1/pause", "/drafts"])
-async def test_a_form_of_the_page_has_its_limit(browser: httpx.AsyncClient, path: str) -> None:
+async def test_a_form_of_the_page_is_limited(browser: httpx.AsyncClient, path: str) -> None:
     long = await browser.post(path, content=b"a" * (limits.MAX_FORM_BYTES + 1), headers=FORM)
     fields = await browser.post(path, content=b"a=1&" * (limits.MAX_FIELDS + 1), headers=FORM)
     field = await browser.post(path, content=b"a=" + b"b" * (limits.MAX_FIELD_BYTES + 1), headers=FORM)
@@ -100,7 +100,7 @@ async def test_a_form_of_the_page_has_its_limit(browser: httpx.AsyncClient, path
     assert [long.status_code, fields.status_code, field.status_code] == [413, 400, 400]
 
 
-async def test_a_call_of_the_api_has_its_limit(browser: httpx.AsyncClient) -> None:
+async def test_a_body_of_the_api_is_limited(browser: httpx.AsyncClient) -> None:
     address = "/api/jobs/1/rows/2/resolve"
     long = await browser.post(address, content=b'"' + b"a" * limits.MAX_SMALL_BODY_BYTES + b'"')
     body = Endless()
