@@ -21,6 +21,14 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path, _empty_ledger: Pa
     return str(request.getfixturevalue("database"))
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of a database in which there is nothing, not even the tables of a ledger."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'roster.db'}"
+    return str(request.getfixturevalue("empty_database"))
+
+
 @pytest.fixture
 def ledger(ledger_url: str) -> Iterator[Ledger]:
     """Open a ledger."""

@@ -197,9 +197,9 @@ def renamed(table: str, record: dict[str, Any]) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in record.items()}
 
 
-def test_standard_names_keep_every_value_of_an_older_ledger(ledger_url: str) -> None:
-    old = build(ledger_url, "0004")
-    engine = create_engine(ledger_url)
+def test_standard_names_keep_every_value_of_an_older_ledger(empty_url: str) -> None:
+    old = build(empty_url, "0004")
+    engine = create_engine(empty_url)
     before = {
         NEW_TABLES.get(table.name, table.name): [renamed(table.name, each) for each in records(engine, table)]
         for table in old.sorted_tables
@@ -207,8 +207,9 @@ def test_standard_names_keep_every_value_of_an_older_ledger(ledger_url: str) -> 
     }
     engine.dispose()
 
-    upgraded = databases.open_engine(ledger_url)
+    upgraded = databases.open_engine(empty_url)
 
+    assert NEW_TABLES.keys() < old.tables.keys()
     assert before.keys() == schema.metadata.tables.keys()
     assert {name: len(found) for name, found in before.items()} == dict.fromkeys(before, 3)
     for name, table in schema.metadata.tables.items():
@@ -218,10 +219,10 @@ def test_standard_names_keep_every_value_of_an_older_ledger(ledger_url: str) -> 
     upgraded.dispose()
 
 
-def test_records_are_added_to_an_upgraded_ledger_after_those_that_it_has(ledger_url: str) -> None:
-    build(ledger_url, "0004")
+def test_records_are_added_to_an_upgraded_ledger_after_those_that_it_has(empty_url: str) -> None:
+    build(empty_url, "0004")
 
-    upgraded = databases.open_engine(ledger_url)
+    upgraded = databases.open_engine(empty_url)
 
     with upgraded.begin() as tx:
         for table in schema.metadata.sorted_tables:
