@@ -13,6 +13,6 @@ from worker.runtime.process import current_process
 
 @shared_task(name="roster.sweep", bind=True)
 def sweep(self: Task) -> None:
-    """Re-enqueue lost or unclaimed work; pick up dropped files and due schedules."""
+    """Re-enqueue lost or unclaimed work; import files of drop folders and run due schedules."""
     publisher = partial(dispatch.publish, self.app)
     sweeping.sweep(current_process(), publisher, messages_lost=dispatch.has_lost_messages(self.app))

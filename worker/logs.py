@@ -11,8 +11,8 @@ from typing import Literal
 
 import structlog
 
-#: They log the addresses of calls, in which an e-mail address or an external id may stand.
-_TALKATIVE = ("httpx", "httpcore", "aiohttp", "alembic")
+#: They log the URLs of calls, which may contain an e-mail address or an external id.
+_NOISY = ("httpx", "httpcore", "aiohttp", "alembic")
 
 
 def configure(style: Literal["text", "json"], level: int = logging.INFO) -> None:
@@ -43,5 +43,5 @@ def configure(style: Literal["text", "json"], level: int = logging.INFO) -> None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in _TALKATIVE:
+    for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -20,54 +20,54 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
-#: Jobs that ended longer ago are told no more, so that the series do not grow for ever (seconds).
-TOLD_SECONDS = 24 * 3600.0
-#: At most so many jobs are told, the newest first.
-MOST_JOBS = 200
+#: Jobs that ended longer ago are not reported, so that the series do not grow for ever (seconds).
+REPORTED_SECONDS = 24 * 3600.0
+#: How many jobs are reported, the newest first.
+MAX_JOBS = 200
 
 
 class JobMetrics:
-    """Collects what the ledger knows of the jobs at work and of those that ended in the last day."""
+    """Collects what the ledger knows of the running jobs and of those that ended in the last day."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
-        told = _Told()
+        families = _Families()
         try:
             with self._services.ledger.read() as tx:
-                for job in jobs.list_jobs(tx, MOST_JOBS):
-                    if not job.has_ended or (job.finished_at or 0) > now() - TOLD_SECONDS:
-                        self._tell(tx, told, job)
+                for job in jobs.list_jobs(tx, MAX_JOBS):
+                    if not job.has_ended or (job.finished_at or 0) > now() - REPORTED_SECONDS:
+                        self._add_job(tx, families, job)
                 for each, count in webhooks.count_events(tx).items():
-                    told.hooks.add_metric(each, count)
+                    families.hooks.add_metric(each, count)
         except RosterError:
-            told.up.add_metric((), 0)
+            families.up.add_metric((), 0)
         else:
-            told.up.add_metric((), 1)
-        yield from told.all()
+            families.up.add_metric((), 1)
+        yield from families.all()
 
-    def _tell(self, tx: Transaction, told: _Told, job: Job) -> None:
+    def _add_job(self, tx: Transaction, families: _Families, job: Job) -> None:
         name = (str(job.id), job.connection)
-        told.state.add_metric((*name, job.state), 1)
+        families.state.add_metric((*name, job.state), 1)
         for status, count in rows.count_rows(tx, job.id).by_status.items():
-            told.rows.add_metric((*name, status), count)
+            families.rows.add_metric((*name, status), count)
         for operation, count in jobs.calls_of(tx, job.id).items():
-            told.calls.add_metric((*name, operation), count)
-        told.refused.add_metric(name, job.rate_limited)
-        told.waited.add_metric(name, job.waited_seconds)
+            families.calls.add_metric((*name, operation), count)
+        families.refused.add_metric(name, job.rate_limited)
+        families.waited.add_metric(name, job.waited_seconds)
         if not job.has_ended:
-            self._tell_pace(tx, told, job, name)
+            self._tell_pace(tx, families, job, name)
 
-    def _tell_pace(self, tx: Transaction, told: _Told, job: Job, name: tuple[str, str]) -> None:
+    def _tell_pace(self, tx: Transaction, families: _Families, job: Job, name: tuple[str, str]) -> None:
         ahead = time_left(self._services, tx, job)
         if ahead is not None:
-            told.pace.add_metric(name, ahead.rate)
-            told.left.add_metric(name, ahead.seconds)
+            families.pace.add_metric(name, ahead.rate)
+            families.left.add_metric(name, ahead.seconds)
 
 
-class _Told:
+class _Families:
     """The families of metrics that one collection fills."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class _Told:
         self.pace = GaugeMetricFamily("roster_pace", "Calls a second that are configured or held last", labels=job)
         self.left = GaugeMetricFamily("roster_seconds_left", "Seconds that a job still takes", labels=job)
         self.hooks = GaugeMetricFamily(
-            "roster_webhooks", "What LMSs told by webhooks in the last 30 days", labels=("connection", "fate")
+            "roster_webhooks", "Webhook events of LMSs in the last 30 days", labels=("connection", "fate")
         )
 
     def all(self) -> tuple[Metric, ...]:
