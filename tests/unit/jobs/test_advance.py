@@ -234,7 +234,7 @@ def test_a_job_with_few_rows_left_has_a_high_priority(rows: int, priority: Prior
 
 def test_a_job_yields_to_a_shorter_unclaimed_job_and_to_no_other(ledger: Ledger) -> None:
     large, small = a_queued_job(ledger, rows=230), a_queued_job(ledger, rows=3)
-    long_ago = now() - queue.LONG_SECONDS - 1
+    long_ago = now() - queue.BUSY_SECONDS - 1
 
     with ledger.write() as tx:
         assert not queue.shorter_job_waits(tx, large, estimate_rows)

@@ -485,5 +485,5 @@ def test_absent_does_not_undo_a_registration_that_was_confirmed_meanwhile(ledger
     assert seen is not None
     change_records(ledger, schema.registration, state=RegistrationState.REGISTERED)
 
-    with pytest.raises(UsageError, match="settled just now"), ledger.write() as tx:
+    with pytest.raises(UsageError, match="confirmed just now"), ledger.write() as tx:
         resolutions.save_resolution(tx, job_id, seen, candidate_id=None, registration_id=None)
