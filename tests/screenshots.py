@@ -20,7 +20,7 @@ from worker.sandbox.server import make_state, running
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "screenshots"
-DESK, PHONE = {"width": 1100, "height": 760}, {"width": 390, "height": 780}
+DESKTOP, PHONE = {"width": 1100, "height": 760}, {"width": 390, "height": 780}
 FIRST = ("Ana", "Piotr", "Gráinne", "Amara", "Sofia", "Hiroshi", "Lena", "Yara", "Oleg", "Fatima")
 LAST = ("Walsh", "Zieliński", "Nwosu", "Ito", "Vogel", "Costa", "Bondar", "Marchetti", "Kovač", "Ní Bhriain")
 CONFIGURATION = """
@@ -52,7 +52,7 @@ def main() -> int:
 
 @contextmanager
 def a_page(folder: Path, sandbox: str) -> Iterator[str]:
-    """Let `roster serve` serve a folder and yield its address."""
+    """Run `roster serve` in a folder and yield its address."""
     (folder / "roster.toml").write_text(CONFIGURATION.format(url=sandbox), encoding="utf-8")
     port = free_port()
     command = [str(ROSTER), "serve", "--port", str(port)]
@@ -66,7 +66,7 @@ def a_page(folder: Path, sandbox: str) -> Iterator[str]:
 
 
 def intake(folder: Path) -> Path:
-    """Write a roster as offices have them: 300 people, a few cells to mend, a duplicate, a heading nobody knows."""
+    """Write a typical roster: 300 people, two rows with errors, a duplicate, an unknown heading."""
     path = folder / "spring-intake.csv"
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
@@ -81,34 +81,34 @@ def intake(folder: Path) -> Path:
 
 
 def take(browser: Browser, url: str, roster: Path) -> None:
-    """Walk the main path and take a picture at each stop."""
-    page = browser.new_context(viewport=DESK, locale="en-GB").new_page()
+    """Take a picture at each step of the main path."""
+    page = browser.new_context(viewport=DESKTOP, locale="en-GB").new_page()
     page.goto(url)
-    snap(page, "drop")
+    snap(page, "upload")
     page.locator("#file").set_input_files(roster)
     page.wait_for_url("**/drafts/*")
     page.get_by_label("Course", exact=True).select_option("course_id")
-    page.get_by_role("button", name="Look again").click()
+    page.get_by_role("button", name="Update preview").click()
     snap(page, "draft")
     draft = page.url
     phone = browser.new_context(viewport=PHONE, locale="en-GB", color_scheme="light").new_page()
     phone.goto(draft)
     snap(phone, "phone")
-    page.locator("#go").click()
+    page.locator("#send").click()
     page.wait_for_url("**/jobs/*")
     page.wait_for_function("() => parseInt(document.querySelector('.counts b')?.textContent || '0') > 100")
     snap(page, "running")
-    page.wait_for_selector("[data-moves=no]", timeout=120_000)
+    page.wait_for_selector("[data-moving=no]", timeout=120_000)
     page.set_viewport_size({"width": 1100, "height": 960})
     page.goto(f"{url}/jobs/1?status=open")
     snap(page, "finished")
-    dark = browser.new_context(viewport=DESK, locale="en-GB", color_scheme="dark").new_page()
+    dark = browser.new_context(viewport=DESKTOP, locale="en-GB", color_scheme="dark").new_page()
     dark.goto(f"{url}/jobs/1")
     snap(dark, "dark")
 
 
 def snap(page: Page, name: str) -> None:
-    """Take one picture, once the page has settled."""
+    """Take a picture once the page has loaded."""
     page.wait_for_load_state("networkidle" if name != "running" else "load")
     page.screenshot(path=PICTURES / f"{name}.png")
 

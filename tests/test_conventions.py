@@ -219,6 +219,21 @@ def test_every_setting_is_explained_where_it_stands() -> None:
     assert silent == []
 
 
+def test_every_file_that_the_pages_about_the_code_name_exists() -> None:
+    """Those pages name modules from worker/ on; the page of renamed files has the new path last."""
+    pages = [ROOT / "docs" / name for name in ("architecture.md", "glossary.md")]
+    named = {
+        path
+        for page in pages
+        for path in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.[a-z]+|(?:[a-z_]+/)+)`", page.read_text("utf-8"))
+    } - {"done/", "failed/", "processing/"}
+    renames = (ROOT / "docs" / "renames.md").read_text("utf-8")
+    named |= set(re.findall(r"\| `([^`]+)` \|$", renames, re.MULTILINE))
+    assert (
+        sorted(path for path in named if not any((base / path).exists() for base in (ROOT / "worker", ROOT))) == []
+    )
+
+
 def test_every_link_to_a_file_leads_somewhere() -> None:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "samples" / "README.md"]
     broken = [

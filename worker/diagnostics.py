@@ -22,7 +22,7 @@ from worker.ledger import dropped_files, jobs, key_value, outbox, queue, schedul
 from worker.ledger.database import now
 from worker.ledger.dropped_files import DroppedFileState
 from worker.notifications import mail
-from worker.notifications.delivery import Undelivered
+from worker.notifications.delivery import DeliveryError
 from worker.reports.labels import STATE_INFO, counted
 from worker.settings import literal_secrets, read_message_settings
 from worker.shadowing import shadowing_warning
@@ -258,6 +258,6 @@ def _check_mail_server(server: Mail) -> Check:
     about = "mail: {}:{}".format(*server.address)
     try:
         mail.check_login(server)
-    except Undelivered as failure:
+    except DeliveryError as failure:
         return Check(is_ok=False, text=f"{about}: {failure}")
     return Check(is_ok=True, text=f"{about} accepts our messages")

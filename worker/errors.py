@@ -1,23 +1,23 @@
-"""Every error of Roster, sorted by what to do next; the class is the decision.
+"""Every error of Roster, by what to do next: the class decides.
 
 RosterError
-├── NothingSent             mend it, then try again; nothing was sent (exit 2)
-│   ├── UnreadableRoster    the file must be mended
+├── NothingSent             nothing was sent; fix it, then try again (exit 2)
+│   ├── UnreadableRoster    the file must be fixed
 │   │   ├── MissingColumns
 │   │   └── UncertainEncoding
-│   ├── SettingsError       the configuration must be mended
-│   └── UsageError          the options or the request must be mended
-│       └── UnknownJob      there is no job of that number
+│   ├── SettingsError       the configuration must be fixed
+│   └── UsageError          the options or the request must be fixed
+│       └── UnknownJob      there is no job with this number
 ├── LmsError
-│   ├── RetryLater          nothing was done; ask again at .seconds
+│   ├── RetryLater          nothing was done; try again after .seconds
 │   │   ├── RateLimited     the LMS asked for a pause
 │   │   └── LmsUnavailable  no connection could be opened, or the LMS says that it is down
 │   ├── Refused             the LMS did nothing and will not; record the reason
-│   ├── AnswerLost          perhaps done: in doubt; look up, never send again blindly
-│   └── StopJob             every row would fail; wait for a person (exit 3)
+│   ├── AnswerLost          perhaps done: in doubt; look it up before sending it again
+│   └── StopJob             every row would fail; a person must fix something (exit 3)
 └── LedgerError             the ledger cannot be read or written
-    ├── LedgerAway          its server is away, or two transactions collided: the same again may succeed in a moment
-    └── StaleClaim          another worker has taken this batch over
+    ├── LedgerUnavailable   its server is unavailable, or two transactions conflicted: a retry may succeed
+    └── StaleClaim          another worker has taken over this batch
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from dataclasses import dataclass
 
 
 class RosterError(Exception):
-    """Something that Roster can say in plain words."""
+    """An error with a message for people."""
 
 
 class NothingSent(RosterError):
-    """Something must be mended first; nothing was sent."""
+    """Nothing was sent; something must be fixed first."""
 
 
 class UnreadableRoster(NothingSent):
-    """The roster cannot be read; mend the file."""
+    """The roster cannot be read; the file must be fixed."""
 
 
 class MissingColumns(UnreadableRoster):
@@ -43,7 +43,7 @@ class MissingColumns(UnreadableRoster):
 
 
 class UncertainEncoding(UnreadableRoster):
-    """The encoding of the file must be said; `readings` are names as each candidate encoding reads them."""
+    """The encoding of the file must be given; `readings` are sample names in each possible encoding."""
 
     def __init__(self, message: str, readings: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -51,34 +51,34 @@ class UncertainEncoding(UnreadableRoster):
 
 
 class SettingsError(NothingSent):
-    """The configuration must be mended."""
+    """The configuration must be fixed."""
 
 
 class UsageError(NothingSent):
-    """The options or the request must be mended."""
+    """The options or the request must be fixed."""
 
 
 class Unreachable(UsageError):
-    """A host elsewhere does not answer; the same may go well later."""
+    """A remote host does not respond; a retry may succeed later."""
 
 
 class UnknownJob(UsageError):
-    """There is no job of that number."""
+    """There is no job with this number."""
 
 
 class LmsError(RosterError):
-    """A call to the LMS did not give what was asked for."""
+    """A call to the LMS failed."""
 
 
 @dataclass
 class RetryLater(LmsError):
-    """Nothing was done; ask again after `seconds`."""
+    """Nothing was done; try again after `seconds`."""
 
     seconds: float
     message: str
 
     def __str__(self) -> str:
-        """Return the plain sentence."""
+        """Return the message."""
         return self.message
 
 
@@ -92,10 +92,10 @@ class LmsUnavailable(RetryLater):
 
 @dataclass
 class Refused(LmsError):
-    """The LMS did nothing and will not: the reason is for the report.
+    """The LMS did nothing and will not: the reason goes into the report.
 
-    `code` is one of the report's codes, `status` the HTTP status, `message` the LMS's words in one plain line,
-    `text` the whole answer, in which the ids of the refused candidates may stand.
+    `code` is one of the report's codes, `status` the HTTP status, `message` the LMS's message in one line, `text`
+    the whole response, which may contain the ids of the rejected candidates.
     """
 
     code: str
@@ -104,33 +104,33 @@ class Refused(LmsError):
     text: str = ""
 
     def __str__(self) -> str:
-        """Return the plain sentence."""
+        """Return the message."""
         return self.message
 
 
 @dataclass
 class AnswerLost(LmsError):
-    """The call perhaps had its effect: it is in doubt and must be looked up."""
+    """The call may have had its effect: it is in doubt and must be looked up."""
 
     message: str
     status: int | None = None
     code: str = "answer_lost"
 
     def __str__(self) -> str:
-        """Return the plain sentence."""
+        """Return the message."""
         return self.message
 
 
 @dataclass
 class StopJob(LmsError):
-    """Every row would fail; a person must do something first."""
+    """Every row would fail; a person must fix something first."""
 
     code: str
     message: str
     status: int | None = None
 
     def __str__(self) -> str:
-        """Return the plain sentence."""
+        """Return the message."""
         return self.message
 
 
@@ -138,9 +138,9 @@ class LedgerError(RosterError):
     """The ledger cannot be read or written."""
 
 
-class LedgerAway(LedgerError):
-    """The same transaction may succeed in a moment."""
+class LedgerUnavailable(LedgerError):
+    """A retry of the same transaction may succeed."""
 
 
 class StaleClaim(LedgerError):
-    """Another worker has taken this batch over; what this one still holds is void."""
+    """Another worker has taken over this batch; the claim of this one is void."""

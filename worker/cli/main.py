@@ -12,7 +12,7 @@ from worker import __version__
 from worker.cli import jobs, messages, rows, schedules, services, users
 from worker.cli.exit_codes import ExitCode
 from worker.errors import NothingSent, RosterError
-from worker.safe_errors import place_of
+from worker.safe_errors import location_of
 
 OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
@@ -55,6 +55,6 @@ def main() -> None:
 def _unexpected(error: Exception) -> str:
     """Return the message for an unexpected error; its own text may hold personal data and is left out."""
     return (
-        f"Unexpected error: {place_of(error)}. Recorded outcomes are safe; `roster jobs` lists the job, and "
+        f"Unexpected error: {location_of(error)}. Recorded outcomes are safe; `roster jobs` lists the job, and "
         "`roster resume JOB` continues it. Please report this"
     )

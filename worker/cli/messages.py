@@ -13,7 +13,7 @@ from worker.cli.context import with_services
 from worker.cli.exit_codes import ExitCode
 from worker.cli.options import json_option
 from worker.errors import UsageError
-from worker.reports.lines import stamp
+from worker.reports.lines import utc_text
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -42,7 +42,7 @@ def list_(services: Services, *, most: int, as_json: bool) -> None:
         click.echo(json.dumps([_as_json(each) for each in found]))
         return
     for each in found:
-        line = (stamp(_time(each.created_at)), f"{each.state:<11}", f"{each.receiver:<12}", f"{each.event:<18}")
+        line = (utc_text(_time(each.created_at)), f"{each.state:<11}", f"{each.receiver:<12}", f"{each.event:<18}")
         click.echo("  ".join([*line, f"job {each.job_id}{_error(each)}"]))
     if not found:
         click.echo("There are no messages yet. Configure receivers in roster.toml under [messages.NAME]")
@@ -56,8 +56,8 @@ def send_test(services: Services, receiver: str) -> int:
 
     Example: roster message test office
     """
-    from worker.notifications.content import News
-    from worker.notifications.delivery import Undelivered
+    from worker.notifications.content import Notification
+    from worker.notifications.delivery import DeliveryError
     from worker.notifications.sender import deliver
     from worker.settings import Event, read_message_settings
 
@@ -68,8 +68,10 @@ def send_test(services: Services, receiver: str) -> int:
         remedy = f"configured: {names}" if names else "none is configured; add a table [messages.NAME]"
         raise UsageError(f"There is no receiver {receiver!r} in roster.toml; {remedy}")
     try:
-        deliver(settings, known, News(event=Event.TEST, delivery=secrets.token_hex(16), at=datetime.now(UTC)))
-    except Undelivered as failure:
+        deliver(
+            settings, known, Notification(event=Event.TEST, delivery=secrets.token_hex(16), at=datetime.now(UTC))
+        )
+    except DeliveryError as failure:
         click.echo(f"{known}: the test message was not delivered: {failure}", err=True)
         return ExitCode.NOTHING_SENT
     click.echo(f"{known}: the test message was accepted")
@@ -78,21 +80,21 @@ def send_test(services: Services, receiver: str) -> int:
 
 def _error(each: Message) -> str:
     is_pending = each.ended_at is None and each.attempts
-    retry = f"; next attempt at {stamp(_time(each.not_before))}" if is_pending else ""
+    retry = f"; next attempt at {utc_text(_time(each.not_before))}" if is_pending else ""
     return f"  ({each.error}{retry})" if each.error else ""
 
 
 def _as_json(each: Message) -> dict[str, Any]:
     return {
         "message": each.id,
-        "at": stamp(_time(each.created_at)),
+        "at": utc_text(_time(each.created_at)),
         "state": each.state,
         "receiver": each.receiver,
         "event": each.event,
         "connection": each.connection,
         "job": each.job_id,
         "attempts": each.attempts,
-        "not_before": stamp(_time(each.not_before)) if each.ended_at is None else None,
+        "not_before": utc_text(_time(each.not_before)) if each.ended_at is None else None,
         "error": each.error or None,
     }
 

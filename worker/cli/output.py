@@ -69,7 +69,8 @@ def print_summary(summary: Summary, *, as_json: bool) -> None:
     _print_counts(summary, STATUS_INFO)
     if summary.verified is not None:
         click.echo(f"  compared with the LMS: {verdict_counts(summary.verified)}")
-    click.echo(f"  {_activity(summary)}")
+    if activity := _activity(summary):
+        click.echo(f"  {activity}")
     for path in summary.reports:
         click.echo(f"  {path}")
     ending = f".{ReportKind.FAILED}"
@@ -90,18 +91,19 @@ def _print_counts(summary: Summary, infos: Mapping[RowStatus, StatusInfo]) -> No
     for status, count in summary.by_status.items():
         if count:
             click.secho(f"  {count:>7}  {infos[status].label}", fg=infos[status].colour)
-    click.echo(f"  {summary.total:>7}  {'row' if summary.total == 1 else 'rows'} in total")
+    if summary.total:
+        click.echo(f"  {summary.total:>7}  {'row' if summary.total == 1 else 'rows'} in total")
 
 
 def _activity(summary: Summary) -> str:
-    parts = [
-        counted(sum(summary.calls.values()), "call"),
-        f"{counted(summary.candidates_created, 'person')} created",
+    """Return what the job did, without zeros: `15 calls, 12 people created, rate limited 3 times, 3.2 s`."""
+    counts = [
+        (sum(summary.calls.values()), "call", "{}"),
+        (summary.candidates_created, "person", "{} created"),
+        (summary.rate_limited, "time", "rate limited {}"),
+        (summary.bisected_batches, "batch", "{} split to isolate rejected rows"),
     ]
-    if summary.rate_limited:
-        parts.append(f"rate limited {counted(summary.rate_limited, 'time')}")
-    if summary.bisected_batches:
-        parts.append(f"{counted(summary.bisected_batches, 'batch')} split to isolate rejected rows")
+    parts = [text.format(counted(count, noun)) for count, noun, text in counts if count]
     if summary.duration_seconds is not None:
         parts.append(duration_text(summary.duration_seconds))
     return ", ".join(parts)

@@ -131,7 +131,7 @@ def _export(services: Services, job: int, path: Path) -> None:
     with services.ledger.read() as tx:
         exported = lifecycle.get_unpurged_job(tx, job)
     count = csv_report.write_unconfirmed(
-        path, exported.headings, lambda: gather.lines_of(services.ledger, exported)
+        path, exported.headings, lambda: gather.report_lines(services.ledger, exported)
     )
     click.echo(
         f"{path}: {counted(count, 'unconfirmed row')}. Look up each person in the LMS and fill in {RESOLVE} "

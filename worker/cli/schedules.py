@@ -14,7 +14,7 @@ from worker.cli.context import REPORTS, connection_of, with_services
 from worker.cli.options import json_option, report_option, roster_options
 from worker.errors import UsageError
 from worker.reports.labels import STATE_INFO, counted, duration_text
-from worker.reports.lines import stamp
+from worker.reports.lines import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -279,7 +279,7 @@ def _hour(each: Schedule, at: float) -> str:
 
 
 def _utc(at: float) -> str:
-    return stamp(datetime.fromtimestamp(at, UTC))
+    return utc_text(datetime.fromtimestamp(at, UTC))
 
 
 def _unknown(name: str, known: Sequence[Schedule]) -> str:

@@ -18,7 +18,7 @@ from worker.cli.options import json_option
 from worker.errors import UsageError
 from worker.model import Role
 from worker.reports.labels import counted
-from worker.reports.lines import stamp
+from worker.reports.lines import utc_text
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -171,7 +171,7 @@ def audit(services: Services, *, job: int | None, limit: int, as_json: bool) -> 
 
 
 def _as_json(entry: AuditEntry) -> dict[str, object]:
-    at = stamp(datetime.fromtimestamp(entry.at, UTC))
+    at = utc_text(datetime.fromtimestamp(entry.at, UTC))
     return {"at": at, "who": entry.actor, "act": entry.action, "job": entry.job_id, "detail": entry.detail}
 
 

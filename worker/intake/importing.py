@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.errors import LedgerAway, NothingSent, StaleClaim, Unreachable, UnreadableRoster, UsageError
+from worker.errors import LedgerUnavailable, NothingSent, StaleClaim, Unreachable, UnreadableRoster, UsageError
 from worker.intake import storage
 from worker.intake.accept import create_job, open_with_options
 from worker.intake.options import options_of_job
@@ -67,7 +67,7 @@ def import_roster(
     except Unreachable as error:
         with fenced() as tx:
             jobs.change_job(tx, job_id, only_from=UNREAD, reason=str(error))
-        raise LedgerAway(str(error)) from None
+        raise LedgerUnavailable(str(error)) from None
     except NothingSent as error:
         with fenced() as tx:
             importing.delete_rows(tx, job_id)

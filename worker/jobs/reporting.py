@@ -88,7 +88,7 @@ def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
         files = {path.name: path for path in folder.iterdir()}
         for name, path in files.items():
             storage.put(path, storage.join_address(place, name))
-    for name in write.names_of(job.roster):
+    for name in write.report_file_names(job.roster):
         if name not in files:
             storage.remove(storage.join_address(place, name))
     return summary
@@ -102,5 +102,5 @@ def write_into(ledger: Ledger, job: Job, folder: Path, *, shown: str = "") -> Su
     with ledger.read() as tx:
         summary = gather.summarise(tx, job)
     return write.write_reports(
-        folder, job.roster, job.headings, lambda: gather.lines_of(ledger, job), summary, shown=shown
+        folder, job.roster, job.headings, lambda: gather.report_lines(ledger, job), summary, shown=shown
     )

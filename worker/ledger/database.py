@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, make_url, select, text
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from worker.errors import LedgerAway, LedgerError, SettingsError
+from worker.errors import LedgerError, LedgerUnavailable, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,9 +68,11 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except exc.TimeoutError:
-        raise LedgerAway("The ledger is too busy: no connection was free in time; try again in a moment") from None
+        raise LedgerUnavailable(
+            "The ledger is too busy: no connection was free in time; try again in a moment"
+        ) from None
     except exc.DBAPIError as error:
-        kind = LedgerAway if _is_transient(error) else LedgerError
+        kind = LedgerUnavailable if _is_transient(error) else LedgerError
         raise kind(
             f"The ledger cannot be read or written: {_primary_message(error)}. What was recorded is safe; "
             "fix the cause (disk space, permissions, the database server) and resume the job"

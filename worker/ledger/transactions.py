@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from worker.errors import LedgerAway, StaleClaim
+from worker.errors import LedgerUnavailable, StaleClaim
 from worker.ledger import database as databases
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Ledger:
             try:
                 with self.write() as tx:
                     return self._execute_together(tx, due)
-            except LedgerAway as away:
+            except LedgerUnavailable as away:
                 if time.monotonic() > deadline:
                     return [away] * len(due)
                 time.sleep(random.uniform(0.02, RETRY_PAUSE_SECONDS))  # noqa: S311 - spreads retries, guards nothing

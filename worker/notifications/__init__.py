@@ -1,5 +1,5 @@
-"""Messages when a job ends or needs a person: what is due, what it says, and how it gets there.
+"""Notifications when a job ends or needs a person: which are due, their content, and their delivery.
 
-Nothing here can fail a job: what is told is read from the ledger afterwards, and what cannot be sent waits in the
-outbox. No row, no person and no word of an LMS goes into a message.
+Nothing here can fail a job: the content is read from the ledger afterwards, and what cannot be sent waits in the
+outbox. No row, no person and no text of an LMS goes into a message.
 """

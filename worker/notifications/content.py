@@ -1,4 +1,4 @@
-"""What a message says, read from the ledger at the moment it is sent: counts and names of files, nobody's name."""
+"""The content of a message, read from the ledger when it is sent: counts and file names, no names of people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker.ledger import jobs, outbox, rows
 from worker.notifications import events
-from worker.notifications.reasons import why
+from worker.notifications.reasons import reason_of
 from worker.reports import gather
 from worker.settings import Event
 
@@ -23,41 +23,41 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobNews:
-    """What is told of a job."""
+class JobContent:
+    """The content about a job."""
 
     summary: Summary
-    #: The file's name as it can be shown on one line.
+    #: The file name, fit for one line.
     roster: str
     reason_code: str | None
     reason: str
     needs_person: bool
     not_done_percent: float
-    #: The job's page; empty when the page has no address that others reach.
+    #: The job's page; empty without a public address.
     link: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
-    """What one message says."""
+class Notification:
+    """The content of one message."""
 
     event: Event
-    #: The same when the message is sent again, so that a receiver can tell a repeat.
+    #: The same when the message is sent again, so that a receiver can detect a duplicate.
     delivery: str
     at: datetime
     connection: str = ""
-    job: JobNews | None = None
+    job: JobContent | None = None
     #: The jobs of the connection that wait for a person.
     held: Sequence[int] = ()
 
 
-def read_news(tx: Transaction, message: Message, public_url: str) -> News | None:
-    """Return what a message has to say now; None when it is true no more, since things have moved on."""
+def read_notification(tx: Transaction, message: Message, public_url: str) -> Notification | None:
+    """Return the content of a message now; None when it is outdated."""
     job = None if message.job_id is None else jobs.find_job(tx, message.job_id)
     event = Event(message.event)
-    if job is None or _is_overtaken(tx, message, event, job):
+    if job is None or _is_outdated(tx, message, event, job):
         return None
-    return News(
+    return Notification(
         event=event,
         delivery=hashlib.sha256(f"{message.receiver}/{message.dedup_key}".encode()).hexdigest()[:32],
         at=datetime.fromtimestamp(message.created_at, UTC),
@@ -68,31 +68,31 @@ def read_news(tx: Transaction, message: Message, public_url: str) -> News | None
 
 
 def one_line(name: str) -> str:
-    """Return a file's name without line ends and characters that hide, and not too long."""
+    """Return a file name without line ends and unprintable characters, cut to a maximum length."""
     shown = " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
-    return shown if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}…"
+    return shown if len(shown) <= _MAX_NAME else f"{shown[:_MAX_NAME]}…"
 
 
-_LONGEST_NAME = 120
+_MAX_NAME = 120
 
 
-def _is_overtaken(tx: Transaction, message: Message, event: Event, job: Job) -> bool:
-    troubles = [each for each in outbox.open_incidents(tx) if each.connection == message.connection]
+def _is_outdated(tx: Transaction, message: Message, event: Event, job: Job) -> bool:
+    incidents = [each for each in outbox.open_incidents(tx) if each.connection == message.connection]
     if event is Event.TROUBLE:
-        return message.dedup_key not in {events.mark_of_trouble(trouble) for trouble in troubles}
+        return message.dedup_key not in {events.incident_key(incident) for incident in incidents}
     if event is Event.RECOVERED:
-        return bool(troubles)
-    return message.dedup_key != events.mark_of(job)
+        return bool(incidents)
+    return message.dedup_key != events.dedup_key_of(job)
 
 
-def _read_job(tx: Transaction, job: Job, public_url: str) -> JobNews:
-    tally = rows.count_rows(tx, job.id)
-    return JobNews(
+def _read_job(tx: Transaction, job: Job, public_url: str) -> JobContent:
+    counts = rows.count_rows(tx, job.id)
+    return JobContent(
         summary=gather.summarise(tx, job),
         roster=one_line(job.roster),
         reason_code=job.reason_code,
-        reason=why(job),
-        needs_person=events.needs_person(job, tally),
-        not_done_percent=round(events.percent_not_done(tally), 2),
+        reason=reason_of(job),
+        needs_person=events.needs_person(job, counts),
+        not_done_percent=round(events.percent_not_done(counts), 2),
         link=f"{public_url}/jobs/{job.id}" if public_url else "",
     )

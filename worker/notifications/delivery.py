@@ -1,4 +1,4 @@
-"""What becomes of an attempt to deliver a message, and when it is tried again."""
+"""Time limits of an attempt to deliver a message, its failure, and the delay before the next attempt."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from dataclasses import dataclass
 
 from worker.errors import RosterError
 
-#: What is claimed is nobody else's for so long: an attempt is over by then, or its process dead (seconds).
+#: No other process sends a claimed message for this long; the attempt is over by then (seconds).
 LEASE_SECONDS = 60.0
-#: The pause after the first failed attempt; each further one is twice as long, up to the longest (seconds).
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 4 * 3600.0
-#: What could not be delivered for so long is given up (seconds).
+#: The delay after the first failed attempt; it doubles with each further one, up to the maximum (seconds).
+FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 30.0, 4 * 3600.0
+#: Delivery is given up after this (seconds).
 GIVE_UP_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a receiver is waited for: in one step of an attempt, and in all of it (seconds)."""
+class Timeouts:
+    """Time limits of an attempt: of one step, and in total (seconds)."""
 
     step: float = 10.0
-    longest: float = 20.0
+    total: float = 20.0
 
 
-PATIENCE = Patience()
+TIMEOUTS = Timeouts()
 
 
-class Undelivered(RosterError):
-    """The message did not reach its receiver; `final`: trying again would change nothing.
+class DeliveryError(RosterError):
+    """The message did not reach its receiver; `final`: another attempt would fail too.
 
-    Its text is ours: no word of the receiver's answer, no address with a secret in it.
+    Its text has nothing from the receiver's response, and no address, which may contain a secret.
     """
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
@@ -37,7 +37,7 @@ class Undelivered(RosterError):
         self.final = final
 
 
-def pause_after(attempts: int) -> float:
-    """Return how long to wait after so many failed attempts, a little uneven so that receivers see no herd."""
-    pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(attempts - 1, 20), LONGEST_PAUSE_SECONDS)
-    return pause * random.uniform(0.8, 1.2)  # noqa: S311 - spreads herds, guards nothing
+def retry_delay(attempts: int) -> float:
+    """Return the delay after `attempts` failed attempts, with jitter."""
+    delay = min(FIRST_DELAY_SECONDS * 2.0 ** min(attempts - 1, 20), MAX_DELAY_SECONDS)
+    return delay * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not security

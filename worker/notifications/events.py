@@ -1,4 +1,4 @@
-"""Who is to be told of what: read from the states of the jobs, put into the outbox once."""
+"""Decide which notifications are due, from the states of the jobs, and add each to the outbox once."""
 
 from __future__ import annotations
 
@@ -17,98 +17,102 @@ if TYPE_CHECKING:
     from worker.ledger.rows import RowCounts
     from worker.settings import MessageSettings, Receiver
 
-#: What was sent, or given up, is forgotten after this (seconds).
-KEPT_SECONDS = 30 * 24 * 3600.0
+#: Messages that were sent or given up are deleted after this (seconds).
+RETENTION_SECONDS = 30 * 24 * 3600.0
 
 
-def put_due(tx: Transaction, post: MessageSettings) -> None:
-    """Put into the outbox what happened since the last time; one process at a time."""
+def enqueue_due(tx: Transaction, settings: MessageSettings) -> None:
+    """Add to the outbox what happened since the last call; one process at a time."""
     take_lock(tx, "messages")
     for job in outbox.jobs_to_notify(tx):
         if outbox.mark_notified(tx, job):
-            _put_job(tx, post, job)
-    for trouble in outbox.open_incidents(tx):
-        _put_well(tx, post, trouble)
-    outbox.delete_before(tx, now() - KEPT_SECONDS)
+            _enqueue_for_job(tx, settings, job)
+    for incident in outbox.open_incidents(tx):
+        _enqueue_recovered(tx, settings, incident)
+    outbox.delete_before(tx, now() - RETENTION_SECONDS)
 
 
-def mark_of(job: Job) -> str:
-    """Return what tells this state of a job apart from an earlier one."""
+def dedup_key_of(job: Job) -> str:
+    """Return the deduplication key of a job's current state."""
     return f"job-{job.id}-{job.state_at!r}"
 
 
-def mark_of_trouble(trouble: Incident) -> str:
-    """Return what tells this trouble apart from an earlier one of the same connection."""
-    return f"trouble-{trouble.job_id}-{trouble.since!r}"
+def incident_key(incident: Incident) -> str:
+    """Return the deduplication key of an incident."""
+    return f"trouble-{incident.job_id}-{incident.since!r}"
 
 
-def needs_person(job: Job, tally: RowCounts) -> bool:
-    """Tell whether nothing more happens unless a person does something."""
-    return job.state.needs_person or job.state is JobState.WAITING or bool(tally.by_status[RowStatus.IN_DOUBT])
+def needs_person(job: Job, counts: RowCounts) -> bool:
+    """Return whether nothing more happens unless a person does something."""
+    return job.state.needs_person or job.state is JobState.WAITING or bool(counts.by_status[RowStatus.IN_DOUBT])
 
 
-def percent_not_done(tally: RowCounts) -> float:
-    """Return how many per cent of the rows are not done; all of them where nothing could be read."""
-    not_done = sum(count for status, count in tally.by_status.items() if status.is_open)
-    return 100.0 * not_done / tally.total if tally.total else 100.0
+def percent_not_done(counts: RowCounts) -> float:
+    """Return the percentage of rows that are not done; 100 when no row could be read."""
+    not_done = sum(count for status, count in counts.by_status.items() if status.is_open)
+    return 100.0 * not_done / counts.total if counts.total else 100.0
 
 
-def _put_job(tx: Transaction, post: MessageSettings, job: Job) -> None:
-    tally = rows.count_rows(tx, job.id)
-    trouble, fresh = _note_trouble(tx, job)
-    for name, receiver in post.receivers.items():
+def _enqueue_for_job(tx: Transaction, settings: MessageSettings, job: Job) -> None:
+    counts = rows.count_rows(tx, job.id)
+    incident, is_new = _find_incident(tx, job)
+    for name, receiver in settings.receivers.items():
         if job.has_ended:
-            event = _event_of_end(tx, receiver, job, tally)
+            event = _event_of_end(tx, receiver, job, counts)
         else:
-            event = _event_of_stop(receiver, job, trouble, fresh=fresh)
+            event = _event_of_stop(receiver, job, incident, is_new=is_new)
         if event is not None:
-            mark = mark_of_trouble(trouble) if event is Event.TROUBLE and trouble else mark_of(job)
-            outbox.add(tx, receiver=name, event=event, connection=job.connection, dedup_key=mark, job_id=job.id)
+            key = incident_key(incident) if event is Event.TROUBLE and incident else dedup_key_of(job)
+            outbox.add(tx, receiver=name, event=event, connection=job.connection, dedup_key=key, job_id=job.id)
 
 
-def _note_trouble(tx: Transaction, job: Job) -> tuple[Incident | None, bool]:
-    """Return the trouble that a job was held for, and whether it is the first to meet it."""
-    if job.state is not JobState.HELD or job.reason_code is None or job.reason_code not in reasons.TROUBLE:
+def _find_incident(tx: Transaction, job: Job) -> tuple[Incident | None, bool]:
+    """Return the incident for which a job is held, and whether this job is the first with it."""
+    if (
+        job.state is not JobState.HELD
+        or job.reason_code is None
+        or job.reason_code not in reasons.CONNECTION_REASONS
+    ):
         return None, False
-    for standing in outbox.open_incidents(tx):
-        if standing.connection == job.connection:
-            return standing, False
-    trouble = Incident(connection=job.connection, since=job.state_at or now(), job_id=job.id, code=job.reason_code)
-    outbox.open_incident(tx, trouble)
-    return trouble, True
+    for known in outbox.open_incidents(tx):
+        if known.connection == job.connection:
+            return known, False
+    incident = Incident(connection=job.connection, since=job.state_at or now(), job_id=job.id, code=job.reason_code)
+    outbox.open_incident(tx, incident)
+    return incident, True
 
 
-def _event_of_end(tx: Transaction, receiver: Receiver, job: Job, tally: RowCounts) -> Event | None:
+def _event_of_end(tx: Transaction, receiver: Receiver, job: Job, counts: RowCounts) -> Event | None:
     limit = receiver.threshold_percent
-    bad = limit is None or percent_not_done(tally) > limit
-    if bad and receiver.wants(Event.ENDED, job.connection):
+    is_bad = limit is None or percent_not_done(counts) > limit
+    if is_bad and receiver.wants(Event.ENDED, job.connection):
         return Event.ENDED
-    if needs_person(job, tally) and receiver.wants(Event.NEEDS_PERSON, job.connection):
+    if needs_person(job, counts) and receiver.wants(Event.NEEDS_PERSON, job.connection):
         return Event.NEEDS_PERSON
-    if not bad and job.state.went_through and receiver.wants(Event.RECOVERED, job.connection):
+    if not is_bad and job.state.went_through and receiver.wants(Event.RECOVERED, job.connection):
         seen = (Event.ENDED, Event.TROUBLE, Event.RECOVERED)
         last = outbox.last_event(tx, receiver.name, job.connection, seen)
         return Event.RECOVERED if last == Event.ENDED else None
     return None
 
 
-def _event_of_stop(receiver: Receiver, job: Job, trouble: Incident | None, *, fresh: bool) -> Event | None:
-    if trouble is not None and receiver.wants(Event.TROUBLE, job.connection):
-        if fresh:
+def _event_of_stop(receiver: Receiver, job: Job, incident: Incident | None, *, is_new: bool) -> Event | None:
+    if incident is not None and receiver.wants(Event.TROUBLE, job.connection):
+        if is_new:
             return Event.TROUBLE
-        if trouble.job_id != job.id and trouble.code == job.reason_code:
+        if incident.job_id != job.id and incident.code == job.reason_code:
             return None
     return Event.NEEDS_PERSON if receiver.wants(Event.NEEDS_PERSON, job.connection) else None
 
 
-def _put_well(tx: Transaction, post: MessageSettings, trouble: Incident) -> None:
-    """Tell those who heard of a trouble that it is over, once a job has gone through."""
-    job = outbox.first_success_since(tx, trouble)
+def _enqueue_recovered(tx: Transaction, settings: MessageSettings, incident: Incident) -> None:
+    """Notify the receivers of an incident that it is over, once a job has completed."""
+    job = outbox.first_success_since(tx, incident)
     if job is None:
         return
-    outbox.close_incident(tx, trouble)
-    told = mark_of_trouble(trouble)
-    for name, receiver in post.receivers.items():
+    outbox.close_incident(tx, incident)
+    told = incident_key(incident)
+    for name, receiver in settings.receivers.items():
         if receiver.wants(Event.RECOVERED, job.connection) and outbox.was_attempted(tx, name, told):
             mark = f"well-{told}"
             outbox.add(

@@ -1,4 +1,4 @@
-"""A message in plain words: a line for the subject, and a text for the mail."""
+"""The texts of a message: a subject, and the body of the e-mail."""
 
 from __future__ import annotations
 
@@ -6,74 +6,80 @@ from typing import TYPE_CHECKING
 
 from worker.model import RowStatus
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import STATE_INFO, next_steps
-from worker.reports.lines import stamp
+from worker.reports.labels import STATE_INFO, STATUS_INFO, next_steps
+from worker.reports.lines import utc_text
 from worker.settings import Event
 
 if TYPE_CHECKING:
-    from worker.notifications.content import JobNews, News
+    from worker.notifications.content import JobContent, Notification
     from worker.reports.lines import Summary
 
-_TEST = "This is a test. Messages of Roster arrive here."
+_TEST = "This is a test message. Messages from Roster arrive here."
 
 
-def subject(news: News) -> str:
-    """Return what the message says, in a line."""
-    if news.job is None:
+def subject(notification: Notification) -> str:
+    """Return the subject line."""
+    job, connection = notification.job, notification.connection
+    if job is None:
         return "Roster: a test message"
-    told = f"{news.job.roster}: {counts(news.job.summary)}"
+    outcome = counts(job.summary)
     return {
-        Event.ENDED: f"Roster: {told}",
-        Event.NEEDS_PERSON: f"Roster: {news.job.roster} waits for you: {counts(news.job.summary)}",
-        Event.TROUBLE: f"Roster: {news.connection} is in trouble: {news.job.reason.partition('. ')[0].rstrip('.')}",
-        Event.RECOVERED: f"Roster: {news.connection} is well again: {told}",
-    }[news.event]
+        Event.ENDED: f"Roster: {job.roster}: {outcome}",
+        Event.NEEDS_PERSON: f"Roster: {job.roster} needs attention: {outcome}",
+        Event.TROUBLE: f"Roster: {connection} is not working: {job.reason.partition('. ')[0].rstrip('.')}",
+        Event.RECOVERED: f"Roster: {connection} works again: {job.roster}: {outcome}",
+    }[notification.event]
 
 
 def counts(summary: Summary) -> str:
-    """Return how many rows are done and how many need a person: `412 of 430 registered, 18 need you`."""
+    """Return how many rows are done and how many are not: `412 of 430 registered, 18 need attention`."""
     if not summary.total:
-        return f"{summary.state}, no row was read"
+        return f"{STATE_INFO[summary.state].label}, no rows were read"
     by_status = summary.by_status
     registered = by_status.get(RowStatus.REGISTERED, 0) + by_status.get(RowStatus.ALREADY_REGISTERED, 0)
     text = f"{summary.done:,} of {summary.total:,} {'registered' if registered == summary.done else 'done'}"
     left = summary.not_done
     if not left:
         return text
-    return f"{text}, {left:,} {'needs' if left == 1 else 'need'} you"
+    return f"{text}, {left:,} {'needs' if left == 1 else 'need'} attention"
 
 
-def text(news: News) -> str:
-    """Return the message as the text of a mail."""
-    if news.job is None:
+def text(notification: Notification) -> str:
+    """Return the body of the e-mail."""
+    if notification.job is None:
         return f"{_TEST}\n"
-    blocks = [_opening(news, news.job), _table(news.job.summary), *_what_to_do(news, news.job), news.job.link]
+    blocks = [
+        _opening(notification, notification.job),
+        _table(notification.job.summary),
+        *_what_to_do(notification, notification.job),
+        notification.job.link,
+    ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _opening(news: News, job: JobNews) -> str:
+def _opening(notification: Notification, job: JobContent) -> str:
     summary = job.summary
-    lines = [f"{job.roster} for {summary.connection}, job {summary.job}: {summary.state}."]
-    if news.event is Event.TROUBLE:
-        lines = [f"Jobs of {news.connection} cannot go on: {job.reason}", *lines]
-    elif news.event is Event.RECOVERED:
-        lines = [f"{news.connection} is well again: a job has gone through.", *lines]
+    lines = [f"{job.roster} for {summary.connection}, job {summary.job}: {STATE_INFO[summary.state].label}."]
+    if notification.event is Event.TROUBLE:
+        lines = [f"Jobs of {notification.connection} cannot continue: {job.reason}", *lines]
+    elif notification.event is Event.RECOVERED:
+        lines = [f"{notification.connection} works again: a job has completed.", *lines]
     else:
         lines.append(job.reason or STATE_INFO[summary.state].meaning)
     if summary.not_before is not None:
-        lines.append(f"It goes on at {stamp(summary.not_before)}.")
+        lines.append(f"The job resumes at {utc_text(summary.not_before)}.")
     return "\n".join(lines)
 
 
 def _table(summary: Summary) -> str:
-    lines = [f"{count:>9,}  {status}" for status, count in summary.by_status.items() if count]
-    return "\n".join([*lines, f"{summary.total:>9,}  rows in all"])
+    lines = [f"{count:>9,}  {STATUS_INFO[status].label}" for status, count in summary.by_status.items() if count]
+    return "\n".join([*lines, f"{summary.total:>9,}  rows in total"])
 
 
-def _what_to_do(news: News, job: JobNews) -> list[str]:
-    if news.event is Event.RECOVERED:
+def _what_to_do(notification: Notification, job: JobContent) -> list[str]:
+    if notification.event is Event.RECOVERED:
         waiting = "\n".join(
-            f"* job {number} is still held: `roster resume {number}` lets it go on" for number in news.held
+            f"* job {number} is still held; resume it with `roster resume {number}`" for number in notification.held
         )
         return [waiting]
     steps = next_steps(job.summary, file_name(job.roster, ReportKind.FAILED))

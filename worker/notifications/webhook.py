@@ -1,4 +1,4 @@
-"""A message as a webhook: its body, its signature, and what an answer means."""
+"""Send a message as a webhook: body, signature, and the meaning of the response."""
 
 from __future__ import annotations
 
@@ -9,59 +9,59 @@ from typing import TYPE_CHECKING, Any
 
 from worker import __version__
 from worker.model import RowStatus
-from worker.notifications.delivery import Undelivered
+from worker.notifications.delivery import DeliveryError
 from worker.notifications.http import post
-from worker.reports.lines import stamp
+from worker.reports.lines import utc_text
 
 if TYPE_CHECKING:
-    from worker.notifications.content import JobNews, News
+    from worker.notifications.content import JobContent, Notification
     from worker.settings import Webhook
 
 _OK, _REDIRECT, _GONE = 200, 300, 410
 
 
-def send(receiver: Webhook, news: News, at: float) -> None:
-    """Post a message at the time `at`; raises Undelivered unless the answer says that it was taken (2xx)."""
-    body = body_of(news)
-    status = post(receiver.url, body, headers_of(news, body, receiver.secret.get_secret_value(), at))
+def send(receiver: Webhook, notification: Notification, at: float) -> None:
+    """Post a message at the time `at`; raises DeliveryError unless the response is 2xx."""
+    body = body_of(notification)
+    status = post(receiver.url, body, headers_of(notification, body, receiver.secret.get_secret_value(), at))
     if status == _GONE:
-        raise Undelivered("the receiver answered 410: it wants no more of this", final=True)
+        raise DeliveryError("the receiver responded 410: it accepts no more messages", final=True)
     if not _OK <= status < _REDIRECT:
-        raise Undelivered(f"the receiver answered {status}")
+        raise DeliveryError(f"the receiver responded {status}")
 
 
-def headers_of(news: News, body: bytes, secret: str, at: float) -> dict[str, str]:
-    """Return the headers that tell what this is, and prove who wrote it and when."""
+def headers_of(notification: Notification, body: bytes, secret: str, at: float) -> dict[str, str]:
+    """Return the headers: event, delivery, time, and the signature."""
     timestamp = str(int(at))
     return {
         "Content-Type": "application/json",
         "User-Agent": f"roster/{__version__}",
-        "Roster-Event": news.event,
-        "Roster-Delivery": news.delivery,
+        "Roster-Event": notification.event,
+        "Roster-Delivery": notification.delivery,
         "Roster-Timestamp": timestamp,
         "Roster-Signature": f"sha256={sign(secret, timestamp, body)}",
     }
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
-    """Return the HMAC-SHA256 of timestamp, a point, and the body, in hexadecimal."""
+    """Return the HMAC-SHA256 of timestamp, a dot, and the body, in hexadecimal."""
     return hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def body_of(news: News) -> bytes:
+def body_of(notification: Notification) -> bytes:
     """Return the message as JSON."""
-    told: dict[str, Any] = {
-        "event": news.event,
-        "delivery": news.delivery,
-        "at": stamp(news.at),
-        "connection": news.connection or None,
-        "job": _job(news.job) if news.job else None,
-        "held_jobs": list(news.held),
+    content: dict[str, Any] = {
+        "event": notification.event,
+        "delivery": notification.delivery,
+        "at": utc_text(notification.at),
+        "connection": notification.connection or None,
+        "job": _job(notification.job) if notification.job else None,
+        "held_jobs": list(notification.held),
     }
-    return json.dumps(told, ensure_ascii=False).encode()
+    return json.dumps(content, ensure_ascii=False).encode()
 
 
-def _job(job: JobNews) -> dict[str, Any]:
+def _job(job: JobContent) -> dict[str, Any]:
     summary = job.summary
     return {
         "id": summary.job,
@@ -77,8 +77,8 @@ def _job(job: JobNews) -> dict[str, Any]:
         "needs_person": job.needs_person,
         "reason": job.reason or None,
         "reason_code": job.reason_code,
-        "not_before": None if summary.not_before is None else stamp(summary.not_before),
-        "started_at": None if summary.started_at is None else stamp(summary.started_at),
-        "finished_at": None if summary.finished_at is None else stamp(summary.finished_at),
+        "not_before": None if summary.not_before is None else utc_text(summary.not_before),
+        "started_at": None if summary.started_at is None else utc_text(summary.started_at),
+        "finished_at": None if summary.finished_at is None else utc_text(summary.finished_at),
         "link": job.link or None,
     }

@@ -1,4 +1,4 @@
-"""Files stand whole or not at all: written aside, forced to disk, then renamed. Does not know what is in them."""
+"""Write files atomically: complete or not at all. Written to a scratch folder, synced to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY}
 
 @contextmanager
 def staging(folder: Path, *, job: int) -> Iterator[Path]:
-    """Give a scratch folder within `folder`, gone afterwards; a failing disk becomes a plain sentence.
+    """Yield a scratch folder within `folder`, removed afterwards. Raises RosterError when the disk fails.
 
-    Within the folder itself, so that a rename out of it is atomic: it never crosses file systems.
+    It is within the folder itself, so that a rename out of it is atomic: it never crosses file systems.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        _remove_leftovers(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=_PREFIX, ignore_cleanup_errors=True) as scratch:
             yield Path(scratch)
     except OSError as error:
@@ -37,8 +37,8 @@ def staging(folder: Path, *, job: int) -> Iterator[Path]:
         ) from error
 
 
-def publish(files: Mapping[Path, Path]) -> None:
-    """Move each staged file to its place, in order, after all of them are on the disk."""
+def move_into_place(files: Mapping[Path, Path]) -> None:
+    """Move each staged file to its place, in order, after all of them are synced to disk."""
     for staged in files:
         with staged.open("r+b") as file:
             os.fsync(file.fileno())
@@ -49,7 +49,7 @@ def publish(files: Mapping[Path, Path]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force the renames to disk, where the system can: Windows opens no folders, some network disks sync none."""
+    """Sync the renames to disk, where the system can: Windows opens no folders, some network disks sync none."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -58,8 +58,8 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a killed process left here: it holds names and addresses."""
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the scratch folders of killed processes: they have names and addresses in them."""
     for left in folder.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _A_DAY:
@@ -70,7 +70,5 @@ def _remedy(error: OSError) -> str:
     if error.errno in _FULL:
         return "free some space"
     if error.errno in _FORBIDDEN:
-        return (
-            "close the file where it is open in another program, or allow writing there or choose `--report DIR`,"
-        )
-    return "mend that or choose another folder with `--report DIR`"
+        return "close the file if another program has it open, allow writing there or choose `--report DIR`,"
+    return "fix that or choose another folder with `--report DIR`"

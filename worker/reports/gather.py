@@ -1,4 +1,4 @@
-"""Ledger → report lines and totals, in roster order. Reads; changes nothing."""
+"""Read report lines and totals from the ledger, in roster order."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 def summarise(tx: Transaction, job: Job) -> Summary:
-    """Return a job's totals as they are now; they balance, or the summary cannot be made."""
-    tally = rows.count_rows(tx, job.id)
+    """Return a job's current totals. Raises ValueError when they do not add up."""
+    counted = rows.count_rows(tx, job.id)
     ended = job.finished_at or now()
     return Summary(
         job=job.id,
         roster=job.roster,
         connection=job.connection,
         state=job.state,
-        total=tally.total,
-        by_status=tally.by_status,
-        candidates_created=tally.candidates_created,
-        registrations_created=tally.registrations_created,
+        total=counted.total,
+        by_status=counted.by_status,
+        candidates_created=counted.candidates_created,
+        registrations_created=counted.registrations_created,
         calls=jobs.calls_of(tx, job.id),
         rate_limited=job.rate_limited,
         waited_seconds=round(job.waited_seconds, 3),
@@ -46,7 +46,7 @@ def summarise(tx: Transaction, job: Job) -> Summary:
     )
 
 
-def lines_of(ledger: Ledger, job: Job) -> Iterator[ReportLine]:
+def report_lines(ledger: Ledger, job: Job) -> Iterator[ReportLine]:
     """Yield one line per roster row."""
     with ledger.read() as tx:
         for row in rows.reported_rows(tx, job.id):

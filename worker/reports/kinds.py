@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-#: File names may have 255 bytes; the longest of our endings and a margin for others' prefixes go off.
+#: File names may have 255 bytes; the longest ending and a margin for prefixes are subtracted.
 MAX_BYTES = 200
 _NOT_IN_NAMES = re.compile(r'[<>:"|?*]')
-#: Windows takes these for devices, whatever the ending.
+#: Windows treats these as devices, with any ending.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-#: Line ends, control characters, halves of characters, and what turns the reading direction around.
+#: Unicode categories of line ends, control characters and lone surrogates; and characters that change direction.
 _HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def report_name(roster: str) -> str:
@@ -29,16 +29,16 @@ def report_name(roster: str) -> str:
 
 
 def _is_hidden(letter: str) -> bool:
-    return letter in _TURNS or unicodedata.category(letter) in _HIDDEN
+    return letter in _DIRECTION_MARKS or unicodedata.category(letter) in _HIDDEN
 
 
 def _shortened(name: str) -> str:
-    """Cut a name that is too long; a few letters of its hash keep two long names apart."""
+    """Cut a name that is too long; a part of its hash keeps two long names distinct."""
     raw = name.encode()
     if len(raw) <= MAX_BYTES:
         return name
-    mark = f"-{hashlib.sha256(raw).hexdigest()[:8]}"
-    return raw[: MAX_BYTES - len(mark)].decode(errors="ignore") + mark
+    suffix = f"-{hashlib.sha256(raw).hexdigest()[:8]}"
+    return raw[: MAX_BYTES - len(suffix)].decode(errors="ignore") + suffix
 
 
 _CSV = "text/csv; charset=utf-8"

@@ -1,4 +1,4 @@
-"""What people read for a row's status and a job's state, and what to do next. The one table of both."""
+"""How a row's status and a job's state are shown, and what to do next. The one table of both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from worker.model import JobState, RowStatus, Verdict
 from worker.reports.kinds import ReportKind
-from worker.reports.lines import Summary, stamp
+from worker.reports.lines import Summary, utc_text
 
 #: A class of the page's style sheet.
 Tone = Literal["good", "bad", "warn", "busy", "quiet"]
@@ -127,7 +127,7 @@ def next_steps(summary: Summary, failed_csv: str) -> tuple[str, ...]:
 def _for_the_job(summary: Summary) -> list[str]:
     job = summary.job
     if summary.state is JobState.WAITING and summary.not_before is not None:
-        return [f"Nothing yet: the job resumes automatically at {stamp(summary.not_before)}."]
+        return [f"Nothing yet: the job resumes automatically at {utc_text(summary.not_before)}."]
     if summary.state.is_moving:
         return [f"Nothing yet: the job has not ended. Run `roster report {job}` to write the report again."]
     if summary.state is JobState.HELD:

@@ -1,4 +1,4 @@
-"""What a report says: one line per roster row, and the summary. Knows neither the ledger nor any file format."""
+"""The content of a report: one line for each row, and the summary. Uses neither the ledger nor a file format."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from worker.model import JobState, RowStatus, Verdict
 
-#: Our columns, after the roster's own. The reader ignores headings that begin with `_`.
-OUR_COLUMNS = (
+#: The columns after the roster's own. The importer ignores headings that begin with `_`.
+REPORT_COLUMNS = (
     "_row",
     "_status",
     "_error",
@@ -23,30 +23,30 @@ OUR_COLUMNS = (
     "_when",
 )
 
-#: Stands between two codes in `_error_code` and two headings in `_column` when a row has several problems.
-SEVERAL = "; "
+#: Separates codes in `_error_code` and headings in `_column` when a row has several problems.
+SEPARATOR = "; "
 
 
-def stamp(when: datetime) -> str:
-    """Return a time as the reports write it: ISO 8601, UTC, whole seconds (`2026-03-01T09:30:00Z`)."""
+def utc_text(when: datetime) -> str:
+    """Return a time as reports write it: ISO 8601, UTC, whole seconds (`2026-03-01T09:30:00Z`)."""
     if when.tzinfo is None:
-        raise ValueError("a time without a zone says nothing")
+        raise ValueError("a time needs a time zone")
     return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportLine:
-    """What became of one row of the roster."""
+    """The outcome of one row of the roster."""
 
-    #: The roster's own cells, their text as it stood; may be more or fewer than the headings.
+    #: The roster's own cells, their text as in the file; may be more or fewer than the headings.
     cells: tuple[str, ...]
     row: int
     status: RowStatus
     #: All problems of the row, in plain sentences.
     error: str = ""
-    #: Codes of `codes.py`; several stand with `SEPARATOR` between them.
+    #: Codes of `codes.py`, separated by `SEPARATOR`.
     error_code: str = ""
-    #: The headings at fault as they stand in the roster; several likewise.
+    #: The headings with errors, as in the roster, separated likewise.
     column: str = ""
     candidate_id: str = ""
     registration_id: str = ""
@@ -55,12 +55,12 @@ class ReportLine:
     attempts: int = 0
     http_status: int | None = None
     when: datetime | None = None
-    #: Whether `roster verify` found it otherwise at the LMS.
+    #: Whether `roster verify` found that the LMS differs.
     differs: bool = False
 
     @property
-    def ours(self) -> tuple[str | int, ...]:
-        """Return the values of `OUR_COLUMNS`; the numbers are those that a workbook may add up."""
+    def report_cells(self) -> tuple[str | int, ...]:
+        """Return the values of `REPORT_COLUMNS`; numbers are those that a workbook may add up."""
         return (
             self.row,
             self.status.value,
@@ -72,13 +72,13 @@ class ReportLine:
             "true" if self.created else "false",
             self.attempts,
             "" if self.http_status is None else self.http_status,
-            "" if self.when is None else stamp(self.when),
+            "" if self.when is None else utc_text(self.when),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What became of a job; refuses to exist when the books do not balance."""
+    """The totals of a job. Raises ValueError when they do not add up."""
 
     job: int
     #: The uploaded file's name.
@@ -86,13 +86,13 @@ class Summary:
     connection: str
     state: JobState
     total: int
-    #: Statuses left out count zero.
+    #: A status that is not in it has no rows.
     by_status: Mapping[RowStatus, int]
     candidates_created: int = 0
     registrations_created: int = 0
     #: By operation: `create_candidate`, `register`, …
     calls: Mapping[str, int] = field(default_factory=dict)
-    #: Answers by which the LMS asked us to slow down.
+    #: Rate-limit responses of the LMS.
     rate_limited: int = 0
     waited_seconds: float = 0.0
     bisected_batches: int = 0
@@ -103,17 +103,17 @@ class Summary:
     reports: tuple[str, ...] = ()
     #: Why the job is held, waiting, failed, …: a plain sentence.
     reason: str = ""
-    #: When a waiting job goes on.
+    #: When a waiting job resumes.
     not_before: datetime | None = None
-    #: What was noticed on the way and stopped nothing.
+    #: Notes about the file and the import.
     warnings: tuple[str, ...] = ()
-    #: What `roster verify` found of the rows that are done; None when it was never asked.
+    #: The verdicts of `roster verify` on the rows that are done; None when it was never run.
     verified: Mapping[Verdict, int] | None = None
 
     def __post_init__(self) -> None:
         rows = sum(self.by_status.values())
         if rows != self.total:
-            raise ValueError(f"the books do not balance: {self.total} rows, {rows} outcomes")
+            raise ValueError(f"the counts do not add up: {self.total} rows, {rows} outcomes")
 
     @property
     def done(self) -> int:
@@ -126,7 +126,7 @@ class Summary:
         return sum(count for status, count in self.by_status.items() if status.is_open)
 
     def to_json(self) -> dict[str, object]:
-        """Return the summary as the contract has it: its keys, in its order, then those that we add."""
+        """Return the summary as JSON: its documented keys, in their order."""
         return {
             "job": self.job,
             "roster": self.roster,
@@ -140,54 +140,56 @@ class Summary:
             "rate_limited": self.rate_limited,
             "waited_seconds": round(self.waited_seconds, 3),
             "bisected_batches": self.bisected_batches,
-            "started_at": _stamp_or_none(self.started_at),
-            "finished_at": _stamp_or_none(self.finished_at),
+            "started_at": _utc_text_or_none(self.started_at),
+            "finished_at": _utc_text_or_none(self.finished_at),
             "duration_seconds": None if self.duration_seconds is None else round(self.duration_seconds, 3),
             "reports": list(self.reports),
             "reason": self.reason or None,
-            "not_before": _stamp_or_none(self.not_before),
+            "not_before": _utc_text_or_none(self.not_before),
             "warnings": list(self.warnings),
             "verified": self.verified and {verdict.value: self.verified.get(verdict, 0) for verdict in Verdict},
         }
 
 
-def _stamp_or_none(when: datetime | None) -> str | None:
-    return None if when is None else stamp(when)
+def _utc_text_or_none(when: datetime | None) -> str | None:
+    return None if when is None else utc_text(when)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """The columns of one report."""
 
-    #: The headings of the roster's own columns; empty over cells that stand beyond the last heading.
-    own: tuple[str, ...]
-    #: Where each of these stands in a row of the roster.
-    places: tuple[int, ...]
+    #: The headings of the roster's own columns; empty over cells beyond the last heading.
+    roster_headings: tuple[str, ...]
+    #: The position of each of these in a row of the roster.
+    positions: tuple[int, ...]
 
     @property
     def headings(self) -> tuple[str, ...]:
-        """Return all headings: the roster's own, then ours."""
-        return self.own + OUR_COLUMNS
+        """Return all headings: the roster's own, then the report's."""
+        return self.roster_headings + REPORT_COLUMNS
 
-    def own_cells(self, cells: Sequence[str]) -> list[str]:
+    def roster_cells(self, cells: Sequence[str]) -> list[str]:
         """Return a row's cells under the roster's own headings, short rows filled up with empty text."""
-        there = len(cells)
-        return [cells[place] if place < there else "" for place in self.places]
+        count = len(cells)
+        return [cells[position] if position < count else "" for position in self.positions]
 
 
 def lay_out(headings: Sequence[str], lines: Iterable[ReportLine]) -> Layout:
-    """Find the columns: wide enough for the widest row, without what an earlier report of ours had added.
+    """Return the columns: wide enough for the widest row, without those that an earlier report added.
 
-    Only our own headings are left out. Others that begin with `_` are the user's: ignored on reading, yet kept.
+    Only the report's own headings are left out. Others that begin with `_` are the user's, and are kept.
     """
     width = max((_width(line.cells, len(headings)) for line in lines), default=len(headings))
     padded = [*headings, *[""] * (width - len(headings))]
-    kept = [(place, heading) for place, heading in enumerate(padded) if heading.strip() not in OUR_COLUMNS]
-    return Layout(own=tuple(heading for _, heading in kept), places=tuple(place for place, _ in kept))
+    kept = [(position, heading) for position, heading in enumerate(padded) if heading.strip() not in REPORT_COLUMNS]
+    return Layout(
+        roster_headings=tuple(heading for _, heading in kept), positions=tuple(position for position, _ in kept)
+    )
 
 
 def _width(cells: Sequence[str], least: int) -> int:
-    """Count the cells of a row up to the last one that says something."""
+    """Return the number of cells of a row up to the last one that is not empty."""
     width = len(cells)
     while width > least and not cells[width - 1]:
         width -= 1

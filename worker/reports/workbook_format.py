@@ -1,4 +1,4 @@
-"""Text into the cells of a workbook, never as a formula, and nothing lost without a word."""
+"""Write cells of a workbook: text never as a formula, errors never ignored; and the formats of cells."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from worker import errors
 #: Excel's limit for one cell, in UTF-16 units.
 MAX_TEXT = 32_767
 
-#: Halves of characters, and the two that no XML file may hold: with them in it Excel calls the workbook damaged.
+#: Lone surrogates, and the two characters that XML forbids: Excel reports a workbook with them as damaged.
 _NOT_IN_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 
-def write_text(sheet: Worksheet, row: int, column: int, text: str, look: Format | None = None) -> None:
+def write_text(sheet: Worksheet, row: int, column: int, text: str, style: Format | None = None) -> None:
     """Write text as text."""
-    text = fitting(text)
+    text = fit_cell(text)
     if not text:
-        checked(sheet.write_blank(row, column, None, look))
+        check_result(sheet.write_blank(row, column, None, style))
     elif text.startswith("<r>") and text.endswith("</r>"):
-        # XlsxWriter takes such text for XML of its own and puts it into the file as it is; in pieces it does not.
+        # XlsxWriter writes such text unescaped, as its own XML; split into pieces, it is escaped.
         pieces = [text[:1], text[1:2], text[2:]]
-        checked(sheet.write_rich_string(row, column, *pieces, *([look] if look else [])))
+        check_result(sheet.write_rich_string(row, column, *pieces, *([style] if style else [])))
     else:
-        checked(sheet.write_string(row, column, text, look))
+        check_result(sheet.write_string(row, column, text, style))
 
 
-def write_number(sheet: Worksheet, row: int, column: int, number: float, look: Format | None = None) -> None:
+def write_number(sheet: Worksheet, row: int, column: int, number: float, style: Format | None = None) -> None:
     """Write a number as a number."""
-    checked(sheet.write_number(row, column, number, look))
+    check_result(sheet.write_number(row, column, number, style))
 
 
-def checked(code: int | None) -> None:
-    """Stop when XlsxWriter has left something out: it says so by a return code alone."""
+def check_result(code: int | None) -> None:
+    """Raise RosterError when XlsxWriter rejected a cell: it reports that only by a return code."""
     if code:
         raise errors.RosterError(
-            f"The workbook could not be written: XlsxWriter refused a cell (code {code}). "
-            "This is a mistake in Roster; please report it. The outcomes are safe in the ledger."
+            f"The workbook could not be written: XlsxWriter rejected a cell (code {code}). "
+            "This is a bug in Roster; please report it. The outcomes are safe in the ledger."
         )
 
 
-def fitting(text: str) -> str:
-    """Return the text as a cell can hold it; what is too long is cut, and says so."""
-    # Nearly every text, and all that needs no slow look.
+def fit_cell(text: str) -> str:
+    """Return the text as a cell can hold it; a text that is too long is cut, with a note."""
+    # The fast path, for nearly every text.
     if text.isascii() and len(text) <= MAX_TEXT:
         return text
     text = _NOT_IN_XML.sub("\ufffd", text)
@@ -58,11 +58,11 @@ def fitting(text: str) -> str:
     return raw[: 2 * (MAX_TEXT - len(note))].decode("utf-16-le", errors="ignore") + note
 
 
-#: A cell at fault; strong, for it may be empty and must be seen all the same.
-AT_FAULT = "#FF9C9C"
+#: A cell with an error; a strong colour, since the cell may be empty.
+ERROR_FILL = "#FF9C9C"
 
 
-class Looks:
+class Formats:
     """The formats of one workbook, each made once."""
 
     def __init__(self, book: Workbook) -> None:
@@ -73,13 +73,13 @@ class Looks:
         self.wrapped = book.add_format({"text_wrap": True, "valign": "top"})
         self.count = book.add_format({"num_format": "#,##0", "valign": "top"})
         self.total = book.add_format({"num_format": "#,##0", "bold": True, "top": 1})
-        self.own_heading = self._heading("#1F3864")
-        self.our_heading = self._heading("#595959")
+        self.roster_heading = self._heading("#1F3864")
+        self.report_heading = self._heading("#595959")
 
     def cell(self, fill: str | None, *, quoted: bool = False, strong: bool = False) -> Format | None:
-        """Return the look of a cell of the results.
+        """Return the format of a cell of the results.
 
-        `quoted` marks text that would run as a formula if somebody edited the cell; its text stays as it is.
+        `quoted` is for text that would run as a formula if someone edited the cell; the text itself is unchanged.
         """
         key = (fill, quoted, strong)
         if key not in self._cells:
@@ -93,41 +93,41 @@ class Looks:
         )
 
 
-class Sink:
-    """A file that fails once, and from then on takes everything and keeps nothing.
+class FailOnceFile:
+    """A file that raises its first error, and discards everything written after it.
 
-    An archive that could not be written tries to write its end when it is thrown away; on a full disk or a closed
-    file that would put a second traceback on the user's terminal, after the plain sentence.
+    An archive that could not be written tries to write its end when it is garbage-collected; on a full disk that
+    would print a second traceback on the terminal, after the plain sentence.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
-        self._lost = False
+        self._has_failed = False
 
     def write(self, data: bytes) -> int:
         """Write as a file does."""
-        if self._lost:
+        if self._has_failed:
             return len(data)
         try:
             return self._file.write(data)
         except OSError:
-            self._lost = True
+            self._has_failed = True
             raise
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Seek as a file does."""
-        return 0 if self._lost else self._file.seek(offset, whence)
+        return 0 if self._has_failed else self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Tell as a file does."""
-        return 0 if self._lost else self._file.tell()
+        """Return the position as a file does."""
+        return 0 if self._has_failed else self._file.tell()
 
     def flush(self) -> None:
         """Flush as a file does."""
-        if not self._lost:
+        if not self._has_failed:
             self._file.flush()
 
     def close(self) -> None:
-        """Close the file; what comes later is lost."""
-        self._lost = True
+        """Close the file; later writes are discarded."""
+        self._has_failed = True
         self._file.close()

@@ -1,4 +1,4 @@
-"""Write the reports of a job: report lines → CSV, workbook, JSON. Does not know the ledger."""
+"""Write the reports of a job: report lines to CSV, workbook and JSON. Does not use the ledger."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pathlib import Path
 
 from worker import errors
 from worker.model import RowStatus
-from worker.reports.atomic_write import publish, staging
-from worker.reports.csv_report import csv_report, is_ours
+from worker.reports.atomic_write import move_into_place, staging
+from worker.reports.csv_report import csv_report, is_own_report
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.lines import SEVERAL, Layout, ReportLine, Summary, lay_out
+from worker.reports.lines import SEPARATOR, Layout, ReportLine, Summary, lay_out
 
 
 @dataclass(frozen=True, slots=True)
-class _Tally:
-    """What was written, counted."""
+class _Written:
+    """Counts of what was written."""
 
     by_status: Counter[RowStatus] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
-    #: The files that have only some of the rows, and have any.
-    some: set[ReportKind] = field(default_factory=set)
+    #: The kinds of file with only some of the rows that got at least one.
+    partial: set[ReportKind] = field(default_factory=set)
 
     def add(self, line: ReportLine) -> None:
         self.by_status[line.status] += 1
         if line.error_code:
-            self.codes.update(set(line.error_code.split(SEVERAL)))
+            self.codes.update(set(line.error_code.split(SEPARATOR)))
 
 
 def write_reports(
@@ -43,8 +43,8 @@ def write_reports(
 ) -> Summary:
     """Write the reports of a job into `folder` and return its summary with their paths, those in `shown` if given.
 
-    `lines` is asked twice: for the widest row, and to write. Each file stands whole, or the one that stood
-    there before still does. Raises RosterError when the disk refuses or the lines do not add up to the summary.
+    `lines` is called twice: for the widest row, and to write. Each file is complete, or the earlier one is kept.
+    Raises RosterError when the disk fails or the lines do not add up to the summary.
     """
     folder = folder.absolute()
     layout = lay_out(headings, lines())
@@ -59,14 +59,14 @@ def write_reports(
             summary, reports=tuple(f"{shown}/{path.name}" if shown else str(path) for path in final.values())
         )
         _write_summary(staged[ReportKind.SUMMARY], summary)
-        publish(final)
+        move_into_place(final)
         for kind in empty:
-            if is_ours(stale := folder / file_name(roster, kind)):
+            if is_own_report(stale := folder / file_name(roster, kind)):
                 stale.unlink()
     return summary
 
 
-def names_of(roster: str) -> list[str]:
+def report_file_names(roster: str) -> list[str]:
     """Return the names that the files of a roster's report may have."""
     return [file_name(roster, kind) for kind in ReportKind]
 
@@ -79,10 +79,10 @@ def _write_lines(
     rows_per_sheet: int | None,
 ) -> tuple[Summary, set[ReportKind]]:
     """Write every line into each file it belongs to, in one pass; return the summary and the partial files used."""
-    # Late, for XlsxWriter takes its time and most commands write no report.
+    # Imported late: XlsxWriter is slow to load, and most commands write no report.
     from worker.reports.workbook import ROWS_PER_SHEET, results_workbook  # noqa: PLC0415
 
-    tally = _Tally()
+    tally = _Written()
     with (
         csv_report(staged[ReportKind.RESULTS], layout.headings) as results,
         csv_report(staged[ReportKind.FAILED], layout.headings) as failed,
@@ -93,41 +93,41 @@ def _write_lines(
     ):
         for line in lines():
             tally.add(line)
-            own = layout.own_cells(line.cells)
-            results.write(own, line.ours)
+            own = layout.roster_cells(line.cells)
+            results.write(own, line.report_cells)
             book.write(own, line)
             if line.status.is_open:
-                failed.write(own, line.ours)
-                tally.some.add(ReportKind.FAILED)
+                failed.write(own, line.report_cells)
+                tally.partial.add(ReportKind.FAILED)
             if line.differs:
-                differing.write(own, line.ours)
-                tally.some.add(ReportKind.DIFFERS)
+                differing.write(own, line.report_cells)
+                tally.partial.add(ReportKind.DIFFERS)
         summary = _balanced(summary, tally.by_status)
         book.finish(summary, tally.codes)
-    return summary, tally.some
+    return summary, tally.partial
 
 
 def _balanced(summary: Summary, written: Counter[RowStatus]) -> Summary:
-    """Return the summary with the counts of the lines written; refuse when the two cannot be of one job.
+    """Return the summary with the counts of the lines written. Raises RosterError when the two do not match.
 
-    While a job is at work its rows change between two reads; a row more or less is never right.
+    While a job is running its rows change between two reads; their number never does.
     """
     counts = Counter({status: count for status, count in summary.by_status.items() if count})
     if written.total() != summary.total or (summary.state.has_ended and written != counts):
         raise errors.RosterError(
             f"The report of job {summary.job} does not balance: {summary.total} rows counted "
-            f"({_said(counts)}), {written.total()} lines to write ({_said(written)}). No report was written. "
-            f"The outcomes are safe in the ledger; run `roster report {summary.job}`, and report this if it "
-            "happens again."
+            f"({_by_status(counts)}), {written.total()} lines to write ({_by_status(written)}). No report was "
+            f"written. The outcomes are safe in the ledger; run `roster report {summary.job}`, and report this if "
+            "it happens again."
         )
     return replace(summary, by_status=dict(written))
 
 
-def _said(counts: Counter[RowStatus]) -> str:
+def _by_status(counts: Counter[RowStatus]) -> str:
     return ", ".join(f"{status} {counts[status]}" for status in RowStatus if counts[status]) or "none"
 
 
 def _write_summary(path: Path, summary: Summary) -> None:
-    """Write the summary; without a BOM, for readers of JSON take none."""
+    """Write the summary, without a BOM: JSON has none."""
     text = json.dumps(summary.to_json(), ensure_ascii=False, indent=2)
     path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -110,7 +110,7 @@ class WorkerProcess:
         """Close everything but the ledger, which other parts of this process may use."""
         self.run(self._close_lms_sessions())
         self._loop.close()
-        self.sender.finish(LAST_NOTIFICATIONS_SECONDS)
+        self.sender.stop(LAST_NOTIFICATIONS_SECONDS)
 
     async def _close_lms_sessions(self) -> None:
         for lms_session in self._lms_sessions.values():

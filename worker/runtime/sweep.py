@@ -15,7 +15,7 @@ from worker.ledger.queue import LAST_SWEEP
 from worker.notifications import events
 from worker.runtime import folder_sweep
 from worker.runtime.publishing import publish
-from worker.safe_errors import left_to_next_sweep
+from worker.safe_errors import log_and_continue
 from worker.schedules import due
 from worker.settings import read_message_settings
 
@@ -37,18 +37,18 @@ def sweep(process: WorkerProcess, publisher: Publisher, *, messages_lost: bool) 
 
 
 def _publish_incoming(process: WorkerProcess, publisher: Publisher) -> None:
-    with left_to_next_sweep("folders and schedules"):
+    with log_and_continue("folders and schedules"):
         publish(process, open_incoming(process), publisher)
 
 
 def open_incoming(process: WorkerProcess) -> list[TaskMessage]:
     """Open the jobs of dropped files and of schedules that are due; return the messages to publish."""
     messages: list[TaskMessage] = []
-    with left_to_next_sweep("schedules"):
+    with log_and_continue("schedules"):
         due.run_due(process.services)
-    with left_to_next_sweep("drop folders"):
+    with log_and_continue("drop folders"):
         folder_sweep.open_jobs(process)
-    with left_to_next_sweep("files of ended jobs"):
+    with log_and_continue("files of ended jobs"):
         messages += folder_sweep.archive_leftovers(process)
     with process.ledger.read() as tx:
         opened = queue.never_enqueued(tx)
@@ -66,7 +66,7 @@ def recover(process: WorkerProcess, *, messages_lost: bool) -> list[TaskMessage]
         released = batches.reopen_abandoned(tx)
         key_value.put(tx, LAST_SWEEP, {"at": now()})
         open_jobs = queue.open_jobs(tx)
-    with left_to_next_sweep("webhooks"):
+    with log_and_continue("webhooks"):
         apply_all(process.ledger)
     if released:
         log.warning("claims of dead workers released", batches=released)
@@ -83,12 +83,12 @@ def send_notifications(process: WorkerProcess) -> None:
 
     Raises nothing: no job and no sweep fails because of a notification.
     """
-    with left_to_next_sweep("messages"):
+    with log_and_continue("messages"):
         try:
             post = read_message_settings(process.services.settings)
         except SettingsError as error:
             log.error("no message is sent", reason=str(error))  # noqa: TRY400 - the sentence says everything
             return
         with process.ledger.write() as tx:
-            events.put_due(tx, post)
-        process.sender.begin(post)
+            events.enqueue_due(tx, post)
+        process.sender.start(post)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS
 from worker.model import RowStatus
 from worker.reports.labels import STATUS_INFO, StatusInfo
+from worker.reports.lines import SEPARATOR
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 #: A row without an outcome, while its job is moving.
 _PENDING = replace(STATUS_INFO[RowStatus.NOT_ATTEMPTED], label="Pending", meaning="Waiting to be sent.")
@@ -53,6 +58,11 @@ def column_label(column: str) -> str:
     """Return the label of a column; a column `field:NAME` is a custom field of the LMS."""
     prefix, colon, field = column.partition(":")
     return COLUMN_LABELS.get(column, f'Custom LMS field "{field}"' if colon and prefix == "field" else column)
+
+
+def columns_text(columns: str, headings: Collection[str]) -> str:
+    """Return the columns of a row's errors: headings of the file as they are, others by their labels."""
+    return SEPARATOR.join(each if each in headings else column_label(each) for each in columns.split(SEPARATOR))
 
 
 def status_info(status: RowStatus, *, is_moving: bool) -> StatusInfo:

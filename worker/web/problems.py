@@ -10,7 +10,7 @@ import structlog
 from starlette.exceptions import HTTPException
 
 from worker.errors import LedgerError, RosterError, SettingsError, UnknownJob, UnreadableRoster
-from worker.safe_errors import place_of
+from worker.safe_errors import location_of
 
 #: Programs call these paths; browsers call the others.
 API_PATHS = ("/api/", "/hooks/", "/healthz", "/metrics")
@@ -58,7 +58,7 @@ def problem_of(error: Exception) -> HttpProblem:
     for kind, status in _STATUSES.items():
         if isinstance(error, kind):
             return HttpProblem(status, str(error))
-    log.error("request failed", place=place_of(error))
+    log.error("request failed", place=location_of(error))
     return HttpProblem(500, "Unexpected error. Recorded data is safe; the server log has the details")
 
 

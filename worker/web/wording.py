@@ -47,6 +47,7 @@ _PAGE_RULES = _rules(
         f"import it as “{column_label('external_id')}”; if it is the LMS's, as “{column_label('candidate_id')}”",
     ),
     (rf"choose one with --map \"Heading={_COLUMN}\"", _as_label("import only one of them as ")),
+    (rf"match one with --map \"Heading={_COLUMN}\"", _as_label("match one of the columns to ")),
     (rf"\? If so: --map \"[^\"]*={_COLUMN}\"", _as_label("? If so, import it as ")),
     (rf"--map \"(?P<heading>[^\"]*)={_COLUMN}\"", _as_label(r"“\g<heading>” as ")),
     (r"--map(?=:)", "Columns"),
@@ -57,8 +58,8 @@ _PAGE_RULES = _rules(
     (r"Give (that|the right) encoding with --encoding NAME", r"Choose \1 encoding below"),
     (r"from --encoding", "as chosen"),
     # Options.
-    (r"give --course|name one for all such rows with `--course`", "set a default course"),
-    (r"give every row a value with `--set COLUMN=VALUE`", "set a default value"),
+    (r"give --course|set one for all such rows with `--course`", "set a default course"),
+    (r"give all such rows a value with `--set COLUMN=VALUE`", "set a default value"),
     (r"--set (?P<column>(?:field:)?[^:]+)(?=:|$)", _as_label("Default value for ")),
     (r"--strict: ", ""),
     (r"(?:leave )`?--strict`? out", "clear “All or nothing”"),
@@ -69,12 +70,17 @@ _PAGE_RULES = _rules(
     (r"--at(?= )", "Start:"),
     (r" with --to NAME", ""),
     (r"with `--again`", "and select “Register again, even if already registered”"),
+    # Files.
+    (r"run or upload", "upload"),
+    (r"run the (?=`)", "upload the "),
     # Rows in doubt.
     (r"--absent if it was not", "choose “Not done” if it was not"),
     (r"--absent if it does not", "choose “Not registered” if it does not"),
     (r"give (?:--registration-id|--candidate-id) if", "enter the ID if"),
     # Buttons.
-    (r"`roster resolve(?: [^`]*)?`", "the form in its row"),
+    (r", then use `roster resolve`", ", then enter what you found"),
+    (r"say what you found with `roster resolve`", "enter what you found in its row"),
+    (r"(?:with )?`roster resolve(?: [^`]*)?`", "in its row"),
     (r"`roster jobs` lists (?:those there are|all jobs)", "“Jobs” lists all jobs"),
     (r"; its counts are in `roster status[^`]*`", "; its counts are above"),
     (r"run `roster report[^`]*`", "download the report again"),

@@ -24,7 +24,7 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def post(hook: Hook, mail_server: MailServer) -> Callable[..., MessageSettings]:
+def settings_of(hook: Hook, mail_server: MailServer) -> Callable[..., MessageSettings]:
     """Read a configuration with a webhook and a mail receiver; the changes are made to both."""
 
     def read(*, mail: dict[str, Any] | None = None, **changes: Any) -> MessageSettings:

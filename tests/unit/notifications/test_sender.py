@@ -1,4 +1,4 @@
-"""The outbox is emptied: what arrives, what is tried again, what is given up; nobody waits for a receiver."""
+"""Messages of the outbox are sent, retried, and given up; a slow receiver delays no other one."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def end_a_job(ledger: Ledger, state: JobState = JobState.SUCCEEDED, **changes: A
     return a_job_of(ledger, *rows, state=state, driver=Driver.QUEUE, **changes)
 
 
-def sweep(ledger: Ledger, post: MessageSettings, *, only_find: bool = False) -> None:
+def sweep(ledger: Ledger, settings: MessageSettings, *, only_find: bool = False) -> None:
     """Find what is due, send it, and wait until the senders have come back."""
     with ledger.write() as tx:
-        events.enqueue_due(tx, post)
+        events.enqueue_due(tx, settings)
     if not only_find:
         sending = Sender(ledger)
-        sending.start(post)
+        sending.start(settings)
         sending.stop(45)
 
 
@@ -53,23 +53,23 @@ def states_of(ledger: Ledger) -> dict[str, tuple[str, int, str]]:
 
 
 def test_a_webhook_and_a_mail_are_sent_once(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
 ) -> None:
     job_id = end_a_job(ledger)
 
     for _ in range(3):
-        sweep(ledger, post())
+        sweep(ledger, settings_of())
 
     assert hook.events == [("job.ended", job_id)]
-    assert mail_server.subjects == ["Roster: tidy.csv: 0 of 2 registered, 2 need you"]
+    assert mail_server.subjects == ["Roster: tidy.csv: 0 of 2 registered, 2 need attention"]
     assert states_of(ledger) == {"hook": ("sent", 1, ""), "office": ("sent", 1, "")}
 
 
 def test_a_webhook_is_signed_over_its_time_and_its_bytes(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     end_a_job(ledger, roster="früh.csv")
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
 
     (posted,) = hook.posted
     assert posted.is_signed_with(SECRET)
@@ -80,11 +80,11 @@ def test_a_webhook_is_signed_over_its_time_and_its_bytes(
     assert posted.json["job"]["roster"] == "früh.csv"
 
 
-def test_a_hundred_ends_at_once_are_all_told_by_one_sweep(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
+def test_one_sweep_sends_a_hundred_messages_of_jobs_that_ended_together(
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     ended = [end_a_job(ledger) for _ in range(100)]
-    only_hook = replace(post(), receivers={"hook": post().receivers["hook"]})
+    only_hook = replace(settings_of(), receivers={"hook": settings_of().receivers["hook"]})
     with ledger.write() as tx:
         events.enqueue_due(tx, only_hook)
     sending = Sender(ledger)
@@ -98,17 +98,17 @@ def test_a_hundred_ends_at_once_are_all_told_by_one_sweep(
 
 @pytest.mark.parametrize("answer", [500, 503, 404, 301, 307])
 def test_a_receiver_that_refuses_gets_the_same_message_again_later(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook, answer: int
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook, answer: int
 ) -> None:
     hook.answers = [answer]
     end_a_job(ledger)
-    sweep(ledger, post())
-    assert states_of(ledger)["hook"] == ("waiting", 1, f"the receiver answered {answer}")
+    sweep(ledger, settings_of())
+    assert states_of(ledger)["hook"] == ("waiting", 1, f"the receiver responded {answer}")
 
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
     assert len(hook.posted) == 1
     make_due(ledger)
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
 
     first, second = hook.posted
     assert first.headers["roster-delivery"] == second.headers["roster-delivery"]
@@ -117,29 +117,29 @@ def test_a_receiver_that_refuses_gets_the_same_message_again_later(
 
 
 def test_a_receiver_that_is_gone_is_asked_no_more(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     hook.answers = [410]
     end_a_job(ledger)
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
     make_due(ledger)
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
 
     assert len(hook.posted) == 1
     assert states_of(ledger)["hook"][0] == "given up"
 
 
 def test_what_could_not_be_sent_for_a_day_is_given_up(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     hook.answers = [500]
     end_a_job(ledger)
-    sweep(ledger, post(), only_find=True)
-    change_records(ledger, schema.message, at=now() - delivery.GIVE_UP_SECONDS)
+    sweep(ledger, settings_of(), only_find=True)
+    change_records(ledger, schema.message, created_at=now() - delivery.GIVE_UP_SECONDS)
 
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
 
-    assert states_of(ledger)["hook"] == ("given up", 1, "the receiver answered 500")
+    assert states_of(ledger)["hook"] == ("given up", 1, "the receiver responded 500")
 
 
 def test_pauses_grow_to_hours_and_stay_there() -> None:
@@ -150,17 +150,17 @@ def test_pauses_grow_to_hours_and_stay_there() -> None:
     assert min(pauses[12:]) >= delivery.MAX_DELAY_SECONDS * 0.8
 
 
-def test_a_receiver_that_hangs_holds_up_nobody_elses_messages(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
+def test_a_receiver_that_hangs_delays_no_other_receivers_messages(
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
 ) -> None:
     hook.answers = [HANG] * 20
     for _ in range(5):
         end_a_job(ledger)
-    sweep(ledger, post(), only_find=True)
+    sweep(ledger, settings_of(), only_find=True)
     sending = Sender(ledger)
 
     def all_mails_came() -> bool:
-        sending.start(post())
+        sending.start(settings_of())
         return len(mail_server.taken) == 5
 
     wait_until(all_mails_came, "the last mail")
@@ -172,11 +172,11 @@ def test_a_receiver_that_hangs_holds_up_nobody_elses_messages(
 def test_a_receiver_that_hangs_is_cut_off(hook: Hook) -> None:
     hook.answers = [HANG]
 
-    with pytest.raises(delivery.DeliveryError, match="did not answer in time"):
+    with pytest.raises(delivery.DeliveryError, match="did not respond in time"):
         webhooks.post(hook.url, b"{}", {}, delivery.Timeouts(total=0.3))
 
 
-def test_a_webhook_goes_to_nobody_but_whom_the_certificate_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_is_sent_only_to_the_host_that_the_certificate_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_hook(tls=True) as safe:
         with pytest.raises(delivery.DeliveryError, match="certificate is not valid"):
             webhooks.post(safe.url, b"{}", {})
@@ -187,57 +187,57 @@ def test_a_webhook_goes_to_nobody_but_whom_the_certificate_names(monkeypatch: py
 
 
 def test_what_a_process_had_claimed_when_it_died_is_sent_by_another(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     end_a_job(ledger)
-    sweep(ledger, post(), only_find=True)
+    sweep(ledger, settings_of(), only_find=True)
     with ledger.write() as tx:
         for message in outbox.due(tx, 10):
             assert outbox.claim(tx, message, now() + delivery.LEASE_SECONDS)
 
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
     assert hook.posted == []
     make_due(ledger)
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
 
     assert [event for event, _ in hook.events] == ["job.ended"]
 
 
 def test_what_is_true_no_more_is_passed_over(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
 ) -> None:
     job_id = end_a_job(ledger, JobState.HELD)
-    sweep(ledger, post(), only_find=True)
+    sweep(ledger, settings_of(), only_find=True)
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, state=JobState.RUNNING)
 
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
 
     assert (hook.posted, mail_server.taken) == ([], [])
     assert {state for state, *_ in states_of(ledger).values()} == {"passed over"}
 
 
-def test_trouble_that_is_over_before_it_could_be_told_is_passed_over(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
+def test_an_incident_that_is_over_before_it_could_be_reported_is_skipped(
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     job_id = end_a_job(ledger, JobState.RUNNING)
     with ledger.write() as tx:
         jobs.change_job(tx, job_id, state=JobState.HELD, reason_code="unreachable")
-    sweep(ledger, post(), only_find=True)
+    sweep(ledger, settings_of(), only_find=True)
     with ledger.write() as tx:
         (trouble,) = outbox.open_incidents(tx)
         outbox.close_incident(tx, trouble)
 
-    sweep(ledger, post())
+    sweep(ledger, settings_of())
 
     assert hook.posted == []
 
 
-def test_a_receiver_that_was_taken_out_of_the_configuration_is_told_no_more(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
+def test_a_receiver_that_was_removed_from_the_configuration_gets_no_more_messages(
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     end_a_job(ledger)
-    sweep(ledger, post(), only_find=True)
+    sweep(ledger, settings_of(), only_find=True)
 
     sweep(ledger, MessageSettings())
 
@@ -245,7 +245,7 @@ def test_a_receiver_that_was_taken_out_of_the_configuration_is_told_no_more(
     assert states_of(ledger)["hook"] == ("given up", 1, "the receiver is no longer in roster.toml")
 
 
-def test_an_address_where_nobody_listens_is_told_without_the_address() -> None:
+def test_an_unreachable_address_is_reported_without_the_address() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}/services/T0/secret-part"
@@ -255,17 +255,17 @@ def test_an_address_where_nobody_listens_is_told_without_the_address() -> None:
     assert str(raised.value) == "the receiver cannot be reached"
 
 
-def test_an_error_that_nobody_foresaw_leaves_the_message_to_a_later_sweep(
-    ledger: Ledger, post: Callable[..., MessageSettings], hook: Hook
+def test_an_unexpected_error_leaves_the_message_to_a_later_sweep(
+    ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     end_a_job(ledger)
-    sweep(ledger, post(), only_find=True)
+    sweep(ledger, settings_of(), only_find=True)
     with ledger.write() as tx:
         message = next(each for each in outbox.due(tx, 10) if each.receiver == "hook")
         claimed = outbox.claim(tx, message, now() + 60)
     assert claimed is not None
 
-    sender.send_claimed(ledger, replace(claimed, event="unheard.of"), post())
+    sender.send_claimed(ledger, replace(claimed, event="unheard.of"), settings_of())
 
     assert hook.posted == []
     assert records_of(ledger, schema.message)[0].ended_at is None

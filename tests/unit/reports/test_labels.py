@@ -11,11 +11,11 @@ from worker.reports.labels import next_steps
 
 
 @pytest.mark.parametrize("code", ProblemCode)
-def test_every_code_for_rows_that_we_refuse_is_explained(code):
+def test_every_code_of_an_invalid_row_is_explained(code):
     assert code in CODES
 
 
-def test_a_code_that_nobody_has_explained_points_to_the_rows_sentence():
+def test_an_unknown_code_points_to_the_message_of_the_row():
     assert "_error" in explain("odd_code_of_a_new_connector").meaning
 
 
@@ -26,21 +26,21 @@ def test_every_code_says_what_to_do():
 def test_when_every_row_is_done_there_is_nothing_to_do(a_summary):
     summary = a_summary(state=JobState.SUCCEEDED, total=1, by_status={RowStatus.REGISTERED: 1})
 
-    assert next_steps(summary, "x.failed.csv") == ("Nothing: there is nothing left to do.",)
+    assert next_steps(summary, "x.failed.csv") == ("All rows are done.",)
 
 
-def test_refused_rows_are_to_be_mended_in_the_failed_file(a_summary):
+def test_rejected_rows_are_to_be_fixed_in_the_failed_file(a_summary):
     summary = a_summary(total=3, by_status={RowStatus.INVALID: 2, RowStatus.REJECTED: 1})
 
     (step,) = next_steps(summary, "spring.failed.csv")
 
-    assert step.startswith("3 rows are refused: mend the cells in spring.failed.csv")
+    assert step.startswith("3 rows were rejected. Fix them in spring.failed.csv")
 
 
-def test_a_doubtful_row_is_for_a_person_to_look_up(a_summary):
+def test_an_unconfirmed_row_is_for_a_person_to_look_up(a_summary):
     (step,) = next_steps(a_summary(total=1, by_status={RowStatus.IN_DOUBT: 1}), "x.failed.csv")
 
-    assert step.startswith("1 row is in doubt")
+    assert step.startswith("1 row is unconfirmed")
     assert "roster resolve 7 ROW" in step
 
 
@@ -54,7 +54,7 @@ def test_a_doubtful_row_is_for_a_person_to_look_up(a_summary):
         (JobState.CANCELLED, "roster retry 7"),
     ],
 )
-def test_a_job_that_has_not_succeeded_says_how_it_goes_on(a_summary, state, says):
+def test_a_job_that_has_not_succeeded_says_how_it_continues(a_summary, state, says):
     summary = a_summary(
         state=state,
         total=1,

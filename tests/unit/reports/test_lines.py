@@ -9,7 +9,7 @@ from worker.reports.lines import REPORT_COLUMNS, utc_text
 
 
 def test_a_summary_whose_books_do_not_balance_cannot_exist(a_summary):
-    with pytest.raises(ValueError, match="the books do not balance: 3 rows, 2 outcomes"):
+    with pytest.raises(ValueError, match="the counts do not add up: 3 rows, 2 outcomes"):
         a_summary(total=3, by_status={RowStatus.REGISTERED: 2})
 
 
@@ -81,7 +81,7 @@ def test_our_columns_stand_in_the_contracts_order(a_line):
         http_status=404,
     )
 
-    assert dict(zip(REPORT_COLUMNS, line.ours, strict=True)) == {
+    assert dict(zip(REPORT_COLUMNS, line.report_cells, strict=True)) == {
         "_row": 42,
         "_status": "rejected",
         "_error": "No such course.",

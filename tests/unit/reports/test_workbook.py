@@ -128,7 +128,7 @@ def test_text_that_just_fits_is_left_alone():
 
 
 def test_whatever_xlsxwriter_refuses_stops_the_report():
-    with pytest.raises(errors.RosterError, match="refused a cell"):
+    with pytest.raises(errors.RosterError, match="rejected a cell"):
         check_result(-1)
 
 
@@ -160,15 +160,18 @@ def test_the_summary_sheet_says_what_happened_and_what_to_do(written, a_line):
     rows = {row[0]: row[1] for row in report.sheet("Summary")}
     said = words(report, "Summary")
 
-    assert "spring-intake.xlsx: completed with errors" in rows
+    assert "spring-intake.xlsx: Completed with errors" in rows
     assert rows["Reason"] == "=cmd: the LMS knows no course 58."
     assert rows["Started"] == "2026-03-01T09:00:00Z"
     assert rows["Duration"] == "1 h 2 min"
-    assert {status: rows[status] for status in RowStatus if rows[status]} == {"registered": 1, "rejected": 1}
+    labels = {"Registered": 1, "Rejected by the LMS (rejected)": 1}
+    assert {label: rows[label] for label in labels} == labels
+    assert [label for label in rows if str(label).endswith("(in_doubt)")] == ["Unconfirmed (in_doubt)"]
+    assert sum(rows[label] for label in list(rows)[list(rows).index("Status") + 1 : list(rows).index("total")]) == 2
     assert rows["total"] == 2
     assert rows["Calls to the LMS"] == 3
     assert rows["    register"] == 1
-    assert "mend the cells in spring-intake.failed.csv" in said
+    assert "Fix it in spring-intake.failed.csv" in said
     assert "Frist name" in said
 
 

@@ -10,7 +10,7 @@ from worker.intake.text import clean
 from worker.ledger import resolutions, rows
 from worker.model import Action, CandidateState, RegistrationState, RowStatus
 from worker.reports.lines import SEPARATOR
-from worker.web.labels import status_info
+from worker.web.labels import columns_text, status_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,19 +111,19 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
         number=number,
         page=page,
         count=len(found) if row_number is not None else count,
-        filters=_filters(counts, is_moving=job.state.is_moving),
+        filters=_filters(counts, status, is_moving=job.state.is_moving),
     )
 
 
-def _filters(counts: Mapping[RowStatus, int], *, is_moving: bool) -> list[tuple[str, str, int]]:
+def _filters(counts: Mapping[RowStatus, int], selected: str, *, is_moving: bool) -> list[tuple[str, str, int]]:
     groups = [
         (name, label, sum(counts.get(each, 0) for each in statuses or RowStatus))
         for name, (label, statuses) in FILTERS.items()
     ]
     return groups + [
-        (each.value, status_info(each, is_moving=is_moving).label, counts[each])
+        (each.value, status_info(each, is_moving=is_moving).label, counts.get(each, 0))
         for each in RowStatus
-        if counts.get(each, 0)
+        if counts.get(each, 0) or each.value == selected
     ]
 
 
@@ -147,7 +147,7 @@ def _page_row(tx: Transaction, job: Job, row: ReportedRow) -> PageRow:
         info=status_info(row.status, is_moving=job.state.is_moving),
         error=row.error,
         codes=[code for code in row.code.split(SEPARATOR) if code],
-        columns=row.column,
+        columns=columns_text(row.column, job.headings),
         candidate_id=row.candidate_id or "",
         registration_id=row.registration_id or "",
         changed_at=row.changed_at,

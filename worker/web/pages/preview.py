@@ -19,6 +19,7 @@ from worker.jobs.estimate import plan_of
 from worker.ledger.rows import count_people_to_register, count_remaining, page_of_rows
 from worker.model import RowStatus
 from worker.reports import gather
+from worker.web.labels import columns_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,7 +179,10 @@ def _with_rows(tx: Transaction, job: Job, summary: Summary, preview: Preview) ->
 
 def _messages(tx: Transaction, job: Job, status: RowStatus) -> list[RowMessage]:
     rows = page_of_rows(tx, job.id, statuses=(status,), limit=SHOWN_ROWS)
-    return [RowMessage(row=row.row, error=row.error, code=row.code, column=row.column) for row in rows]
+    return [
+        RowMessage(row=row.row, error=row.error, code=row.code, column=columns_text(row.column, job.headings))
+        for row in rows
+    ]
 
 
 def _shorten(cell: str) -> str:
