@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.builders import NORTH, a_candidate, a_job_of, a_row, change_records, records_of
 from worker.jobs.webhooks import apply_all, store
-from worker.ledger import schema, verify
+from worker.ledger import rows, schema, verify
 from worker.ledger.candidates import id_key_of
 from worker.ledger.database import now
 from worker.ledger.transactions import Ledger
@@ -25,9 +25,9 @@ def test_findings_are_counted_and_replaced_by_later_ones(ledger: Ledger) -> None
         verify.save_findings(
             tx, job_id, [replace(findings[0], verdict=Verdict.DIFFERS, error="missing", code="verified_absent")]
         )
-        assert verify.count_verdicts(tx, job_id) == {"confirmed": 0, "differs": 1, "cannot_be_verified": 0}
+        assert rows.count_verdicts(tx, job_id) == {"confirmed": 0, "differs": 1, "cannot_be_verified": 0}
         verify.save_findings(tx, job_id, findings)
-        assert verify.count_verdicts(tx, job_id) == {"confirmed": 4, "differs": 0, "cannot_be_verified": 0}
+        assert rows.count_verdicts(tx, job_id) == {"confirmed": 4, "differs": 0, "cannot_be_verified": 0}
 
     assert {record.error for record in records_of(ledger, schema.row)} == {""}
 

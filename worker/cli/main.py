@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from worker.cli import jobs, messages, rows, schedules, services, users
 from worker.cli.exit_codes import ExitCode
 from worker.errors import NothingSent, RosterError
 from worker.safe_errors import location_of
+
+OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,6 +35,8 @@ for module in (jobs, rows, schedules, services, users, messages):
 
 def main() -> None:
     """Run the command line; exit with a documented code, and never with a traceback."""
+    # Imported modules stay: collecting after every 700 new objects is a tenth of the time of a short command.
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         sys.exit(roster.main(standalone_mode=False) or 0)
     except click.ClickException as error:

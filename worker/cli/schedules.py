@@ -135,7 +135,7 @@ def list_(services: Services, *, as_json: bool) -> None:
 
 
 def _print_schedule(each: Schedule, job: Job | None) -> None:
-    from worker.schedules.due import SKIP
+    from worker.ledger.schedules import SKIP
 
     click.echo(f"{each.name}: {_source(each)} to {each.connection}, {each.cron} ({each.zone})")
     click.echo(f"  next  {_local_time(each, each.next_at)}{', skipped if missed' if each.missed == SKIP else ''}")

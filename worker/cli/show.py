@@ -13,7 +13,6 @@ import click
 from worker.cli import output
 from worker.cli.exit_codes import ExitCode
 from worker.errors import UsageError
-from worker.jobs import lifecycle, purge, reporting
 from worker.ledger import jobs
 from worker.model import JobState
 from worker.reports import gather
@@ -54,6 +53,8 @@ def _line(summary: Summary) -> str:
 
 def show_status(services: Services, job_id: int, *, watch: bool, as_json: bool) -> None:
     """Print the state of a job; with `watch`, also each change until the job needs a person or has ended."""
+    from worker.jobs import lifecycle
+
     last = ""
     while True:
         with services.ledger.read() as tx:
@@ -72,6 +73,8 @@ def show_status(services: Services, job_id: int, *, watch: bool, as_json: bool) 
 
 def write_report(services: Services, job_id: int, folder: Path | None, *, as_json: bool) -> None:
     """Write the reports of a job again, with its current outcomes."""
+    from worker.jobs import lifecycle, reporting
+
     with services.ledger.write() as tx:
         job = lifecycle.get_unpurged_job(tx, job_id)
         if folder is not None:
@@ -82,6 +85,8 @@ def write_report(services: Services, job_id: int, folder: Path | None, *, as_jso
 
 def purge_jobs(services: Services, older_than: str) -> int:
     """Purge the jobs that ended at least this long ago, and print how many."""
+    from worker.jobs import purge
+
     purged = purge.purge(services, _parse_period(older_than), _warn)
     drafts = f", {counted(purged.drafts, 'unsent upload')} of the page deleted" if purged.drafts else ""
     click.echo(

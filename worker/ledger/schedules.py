@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
 
 
+#: `missed` of a schedule whose missed runs are not caught up.
+SKIP = "skip"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """A roster that is imported at set times. Times are seconds since 1970."""

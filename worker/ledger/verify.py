@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, func, select, update
+from sqlalchemy import and_, bindparam, select, update
 
 from worker.ledger import jobs
 from worker.ledger.database import now
@@ -109,14 +109,3 @@ def save_findings(tx: Transaction, job_id: int, findings: Sequence[Finding]) -> 
             ],
         )
     jobs.change_job(tx, job_id, verified_at=at)
-
-
-def count_verdicts(tx: Transaction, job_id: int) -> dict[Verdict, int]:
-    """Count the rows of a job by verdict; verdicts without rows are 0."""
-    records = tx.execute(
-        select(row.c.verified, func.count())
-        .where(row.c.job_id == job_id, row.c.verified.is_not(None), row.c.status.in_(DONE))
-        .group_by(row.c.verified)
-    )
-    counted: dict[str, int] = dict(records.all())
-    return {verdict: counted.get(verdict, 0) for verdict in Verdict}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from worker.ledger import jobs, rows, verify
+from worker.ledger import jobs, rows
 from worker.ledger.database import now
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
@@ -42,7 +42,7 @@ def summarise(tx: Transaction, job: Job) -> Summary:
         reason=job.reason,
         not_before=_time(job.not_before) if job.state is JobState.WAITING else None,
         warnings=tuple(job.notes),
-        verified=verify.count_verdicts(tx, job.id) if job.verified_at else None,
+        verified=rows.count_verdicts(tx, job.id) if job.verified_at else None,
     )
 
 

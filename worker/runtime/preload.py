@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 
 from worker import lms
+from worker.ledger import rows
 from worker.ledger.database import load_driver
 
 _LATE_IMPORTS = (
@@ -24,6 +25,7 @@ _LATE_IMPORTS = (
 def preload(ledger: str) -> None:
     """Import LMS clients, the driver of the database at `ledger`, and report writers; connect to nothing."""
     load_driver(ledger)
+    rows.row_type()
     for name in _LATE_IMPORTS:
         importlib.import_module(f"worker.{name}")
     for system in lms.systems():

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 300.0
 #: A file is complete when it has not changed for SETTLE_SECONDS; a run fails when it grows for MAX_GROWTH_SECONDS.
 SETTLE_SECONDS, MAX_GROWTH_SECONDS = 5.0, 600.0
-SKIP = "skip"
 log = structlog.get_logger("roster")
 
 
@@ -50,7 +49,7 @@ def run_due(services: Services) -> None:
 
 def _run_schedule(services: Services, run: Schedule) -> None:
     at = now()
-    if run.missed == SKIP and at - run.next_at > GRACE_SECONDS:
+    if run.missed == schedules.SKIP and at - run.next_at > GRACE_SECONDS:
         when = datetime.fromtimestamp(run.next_at, ZoneInfo(run.zone))
         _record_failure(
             services,

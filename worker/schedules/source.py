@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from worker.errors import UsageError
-from worker.folders import watch
 from worker.intake import storage
 from worker.reports.kinds import is_report
 
@@ -103,6 +102,8 @@ def find_file(source: Source) -> FoundFile | None:
     """Return the file that a run would import now, of a path or folder; None for an address. Raises UsageError."""
     if source.kind is SourceKind.ADDRESS:
         return None
+    from worker.folders import watch  # noqa: PLC0415 - a list of schedules needs nothing that reads rosters
+
     place = Path(source.location)
     try:
         if source.kind is SourceKind.FOLDER:
