@@ -1,4 +1,4 @@
-"""Pause, cancel, Ctrl-C, and a second process: what is under way finishes, nothing more is sent."""
+"""Pause, cancel, Ctrl-C, and a second process: calls in progress finish, nothing more is sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def desk(office, lms):
 
 @pytest.fixture
 def running(desk, lms):
-    """A run with some calls done and most of them ahead."""
+    """A run with some calls done and most of them left."""
     running = desk.start("run", "roster.csv", "--json")
     lms.until(lambda lms: lms.calls() >= 6, "the first calls")
     return running
@@ -43,7 +43,7 @@ def test_a_job_is_paused_from_another_process_and_resumed(lms, desk, running):
     assert lms.changes["create_candidate"] == MANY
 
 
-def test_a_cancelled_job_tells_the_truth_and_stays_cancelled(lms, desk, running):
+def test_a_cancelled_job_has_the_right_counts_and_stays_cancelled(lms, desk, running):
     told = desk.type("cancel", 1)
     lms.answer_after(0)
     result = desk.balanced(running.result())
@@ -63,7 +63,7 @@ def test_a_cancelled_job_tells_the_truth_and_stays_cancelled(lms, desk, running)
     assert (retried.code, retried.counts) == (0, {"registered": MANY})
 
 
-def test_what_was_cancelled_can_be_dropped_again(lms, desk, running):
+def test_a_cancelled_roster_can_be_submitted_again(lms, desk, running):
     desk.type("cancel", 1)
     lms.answer_after(0)
     result = running.result()
@@ -90,7 +90,7 @@ def test_ctrl_c_ends_with_130_and_resume_finishes(lms, desk, running, wait_until
     assert again.counts.get("registered", 0) == MANY - doubtful
 
 
-def test_a_second_process_leaves_a_job_that_is_being_worked_on_alone(lms, desk, running):
+def test_a_second_process_does_not_touch_a_running_job(lms, desk, running):
     lms.answer_after(3)
     second = desk.type("resume", 1, "--json")
     third = desk.type("run", "roster.csv", "--json")
@@ -105,7 +105,9 @@ def test_a_second_process_leaves_a_job_that_is_being_worked_on_alone(lms, desk, 
     assert lms.changes["create_candidate"] == MANY
 
 
-def test_two_jobs_with_the_same_people_at_the_same_time_create_nobody_twice(lms, desk, running, people, wait_until):
+def test_two_jobs_with_the_same_people_at_the_same_time_create_no_person_twice(
+    lms, desk, running, people, wait_until
+):
     desk.roster("other.csv", [*people(MANY), *people(5, course_id="59")])
 
     second = desk.start("run", "other.csv", "--json")
@@ -120,7 +122,7 @@ def test_two_jobs_with_the_same_people_at_the_same_time_create_nobody_twice(lms,
     assert len(lms.standing) == MANY + 5
 
 
-def test_a_job_that_is_at_work_can_be_looked_at_and_reported(desk, lms, running):
+def test_a_running_job_can_be_shown_and_reported(desk, lms, running):
     status = desk.status(1)
     report = desk.type("report", 1, "--report", "so-far", "--json")
     assert sum(report.counts.values()) == len(report.rows) == MANY

@@ -1,4 +1,4 @@
-"""Kill -9 at moments that a seed chooses, then `roster resume`: nobody twice, nobody lost."""
+"""Kill -9 at moments that a seed chooses, then `roster resume`: no person twice, none lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AT_ONCE = 4
 
 
 def killed_and_resumed(desk, lms, dice):
-    """Work a roster off through kills, each after some calls or some time; return the last result."""
+    """Run a roster through kills, each after some calls or some time; return the last result."""
     job = None
     for _ in range(ROUNDS):
         running = desk.start("resume", job, "--json") if job else desk.start("run", "roster.csv", "--json")
@@ -31,7 +31,7 @@ def killed_and_resumed(desk, lms, dice):
 
 
 @pytest.mark.parametrize(("seed", "external_ids"), [(1, True), (2, False)])
-def test_on_kmi_everybody_is_registered_in_the_end(sandbox, office, people, seed, external_ids):
+def test_on_kmi_all_people_are_registered_in_the_end(sandbox, office, people, seed, external_ids):
     lms = sandbox(latency=0.06, seed_users=5)
     desk = office(lms, "kmi", max_in_flight=AT_ONCE, batch_size=10)
     columns = {"external_id": lambda number: f"X-{number}"} if external_ids else {}

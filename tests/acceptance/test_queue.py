@@ -1,4 +1,4 @@
-"""The queue: the same roster gives the same report, whoever dies meanwhile."""
+"""The queue: the same roster gives the same report, whichever process dies meanwhile."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _everything_in(redis):
     return "\n".join([text, *(base64.b64decode(body).decode() for body in bodies)])
 
 
-def test_a_worker_that_is_killed_loses_nobody_and_registers_nobody_twice(sandbox, office, queue, people):
+def test_a_worker_that_is_killed_loses_no_row_and_registers_no_person_twice(sandbox, office, queue, people):
     lms = sandbox(latency=0.05)
     desk = office(lms, "kmi", batch_size=10, lookup_pauses=[0.1, 0.2])
     line = queue(desk)
@@ -66,7 +66,7 @@ def test_a_worker_that_is_killed_loses_nobody_and_registers_nobody_twice(sandbox
     assert (len(lms.people), len(lms.standing)) == (PEOPLE, PEOPLE)
 
 
-def test_a_worker_that_is_told_to_end_finishes_its_calls_and_leaves_no_doubt(sandbox, office, queue):
+def test_a_worker_that_is_stopped_finishes_its_calls_and_leaves_no_row_in_doubt(sandbox, office, queue):
     lms = sandbox(latency=0.3, lookup="404")
     desk = office(lms, batch_size=20, max_in_flight=4)
     line = queue(desk)
@@ -83,7 +83,7 @@ def test_a_worker_that_is_told_to_end_finishes_its_calls_and_leaves_no_doubt(san
     assert result.counts == {"registered": PEOPLE}
 
 
-def test_a_redis_that_forgets_everything_costs_a_sweep_and_no_row(sandbox, office, queue):
+def test_a_redis_that_loses_everything_costs_a_sweep_and_no_row(sandbox, office, queue):
     lms = sandbox(latency=0.05)
     desk = office(lms, batch_size=5)
     line = queue(desk)
@@ -131,7 +131,7 @@ def _waiting_tasks(redis):
     return [json.loads(message)["headers"]["task"] for messages in lists.execute() for message in messages]
 
 
-def test_a_short_job_needs_no_slot_of_its_own_while_a_long_one_is_at_work(sandbox, office, queue):
+def test_a_short_job_needs_no_slot_of_its_own_while_a_long_one_runs(sandbox, office, queue):
     lms = sandbox(latency=0.02)
     desk = office(lms, rate="15/second")
     line = queue(desk)
@@ -147,7 +147,7 @@ def test_a_short_job_needs_no_slot_of_its_own_while_a_long_one_is_at_work(sandbo
     assert line.ask("select count(*) from row where job_id = %s and status = 'not_attempted'", long) > 100
 
 
-def test_while_every_slot_is_taken_whoever_is_at_work_sweeps(sandbox, office, queue):
+def test_while_every_slot_is_taken_a_busy_worker_sweeps(sandbox, office, queue):
     lms = sandbox(latency=0.02)
     desk = office(lms, rate="10/second", batch_size=20)
     line = queue(desk)
@@ -164,7 +164,7 @@ def test_while_every_slot_is_taken_whoever_is_at_work_sweeps(sandbox, office, qu
     assert line.state(job) == "running"
 
 
-def test_bells_of_beat_do_not_pile_up_while_every_slot_is_taken(sandbox, office, queue):
+def test_messages_of_beat_do_not_pile_up_while_every_slot_is_taken(sandbox, office, queue):
     lms = sandbox(latency=0.02)
     line = queue(office(lms, rate="5/second"))
     line.worker(processes=1)
@@ -180,7 +180,7 @@ def test_bells_of_beat_do_not_pile_up_while_every_slot_is_taken(sandbox, office,
     assert line.bells("roster.sweep") == 1
 
 
-def test_a_paused_job_stops_within_seconds_and_goes_on_in_any_process(sandbox, office, queue):
+def test_a_paused_job_stops_within_seconds_and_continues_in_any_process(sandbox, office, queue):
     lms = sandbox(latency=0.05, quotas=["bucket:20/second"])
     desk = office(lms, batch_size=20, rate="15/second")
     line = queue(desk)
@@ -205,7 +205,7 @@ def _holds_a_batch(line):
     return line.ask("select id from batch where state = 'running'")
 
 
-def test_a_cancelled_job_ends_and_says_what_was_never_sent(sandbox, office, queue):
+def test_a_cancelled_job_ends_and_reports_what_was_not_sent(sandbox, office, queue):
     lms = sandbox(latency=0.05)
     desk = office(lms, batch_size=5, rate="10/second")
     line = queue(desk)
@@ -240,7 +240,7 @@ def test_refused_credentials_hold_the_job_and_its_reports_are_written(sandbox, o
     assert desk.resume(result.job).counts == {"registered": 5}
 
 
-def test_a_roster_is_kept_while_the_broker_is_away_and_begins_when_it_is_back(
+def test_a_roster_is_stored_while_the_broker_is_away_and_starts_when_it_is_back(
     sandbox, office, queue, own_redis, tmp_path
 ):
     desk = office(sandbox())
@@ -262,7 +262,7 @@ def test_a_roster_is_kept_while_the_broker_is_away_and_begins_when_it_is_back(
         again.stop()
 
 
-def test_a_roster_submitted_for_later_begins_then(sandbox, office, queue):
+def test_a_roster_submitted_for_later_starts_then(sandbox, office, queue):
     lms = sandbox()
     desk = office(lms)
     line = queue(desk)
@@ -315,7 +315,7 @@ def test_without_a_broker_submit_says_what_to_do(office, sandbox):
     assert desk.jobs() == []
 
 
-def test_a_roster_that_a_killed_command_left_behind_is_taken_over_by_the_queue(sandbox, office, queue, people):
+def test_the_job_of_a_killed_command_is_taken_over_by_the_queue(sandbox, office, queue, people):
     lms = sandbox(latency=0.1)
     desk = office(lms, "kmi", lookup_pauses=[0.1, 0.2], batch_size=10)
     line = queue(desk)
@@ -347,7 +347,7 @@ def test_a_roster_submitted_twice_is_one_job(sandbox, office, queue):
     assert result.counts == {"registered": 3}
 
 
-def test_a_job_whose_connection_is_gone_is_held_and_says_so(sandbox, office, queue):
+def test_a_job_whose_connection_is_gone_is_held_with_the_reason(sandbox, office, queue):
     desk = office(sandbox())
     line = queue(desk)
     desk.people("roster.csv", 3)

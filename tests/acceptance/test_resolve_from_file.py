@@ -41,7 +41,7 @@ def standing_of(lms, rows):
     return {row["_row"]: lms.standing[row["email"], "58"] for row in rows}
 
 
-def test_the_failed_rows_with_their_registrations_filled_in_settle_all_of_them(doubtful):
+def test_the_failed_rows_with_their_registrations_filled_in_resolve_all_of_them(doubtful):
     lms, desk, result = doubtful()
     there = standing_of(lms, result.failed)
     file = fill(result.report(".failed.csv"), {row: {"_registration_id": there[row]} for row in there})
@@ -106,7 +106,7 @@ def test_a_workbook_is_taken_and_excels_numbers_are_ids(doubtful):
     assert {row["_row"]: row["_registration_id"] for row in report.rows} == there
 
 
-def test_a_candidate_found_is_known_and_their_row_goes_on(doubtful):
+def test_a_candidate_found_is_known_and_their_row_is_sent(doubtful):
     lms, desk, result = doubtful(bad_day="create_candidate")
     (row,) = result.with_status("in_doubt")
     there = {each["email"]: each["id"] for each in lms.look("candidates")}
@@ -128,13 +128,13 @@ def test_a_candidate_found_is_known_and_their_row_goes_on(doubtful):
         ({"_resolve": "candidate 9"}, "_candidate_id", "--registration-id"),
         ({"_registration_id": "1.23E+15"}, "_registration_id", "type it again"),
         ({"_registration_id": "7", "_candidate_id": "8"}, "_candidate_id", "keep _registration_id"),
-        ({"_registration_id": "7", "_row": "99"}, "_row", "no row of job"),
-        ({"_registration_id": "7", "_row": "two"}, "_row", "no number"),
+        ({"_registration_id": "7", "_row": "99"}, "_row", "is not a row of job"),
+        ({"_registration_id": "7", "_row": "two"}, "_row", "this is not a number"),
         ({"_registration_id": "7", "_row": "3"}, "email", "file of another job"),
         ({"_registration_id": "7", "email": "else@example.com"}, "email", "file of another job"),
     ],
 )
-def test_one_wrong_line_settles_nothing_and_says_where_and_what_to_do(doubtful, answer, column, remedy):
+def test_one_wrong_line_resolves_nothing_and_says_where_and_what_to_do(doubtful, answer, column, remedy):
     _, desk, result = doubtful()
     file = fill(result.report(".failed.csv"), {"2": answer, "4": {"_resolve": "absent"}})
 
@@ -147,7 +147,7 @@ def test_one_wrong_line_settles_nothing_and_says_where_and_what_to_do(doubtful, 
     assert desk.status(result.job)["by_status"]["in_doubt"] == COUNT
 
 
-def test_a_row_that_is_not_in_doubt_may_stand_there_but_takes_no_answer(doubtful):
+def test_a_row_that_is_not_in_doubt_may_be_in_the_file_but_takes_no_answer(doubtful):
     _, desk, result = doubtful(bad_day="create_candidate")
     (row,) = result.with_status("in_doubt")
     done = result.with_status("registered")[0]
@@ -171,10 +171,10 @@ def test_a_file_without_answers_one_without_rows_and_no_file_say_so(doubtful):
 
     for words, why in (
         (["--from", result.report(".failed.csv")], "has no answer"),
-        (["--from", "people.csv"], "no column _row"),
+        (["--from", "people.csv"], "the column _row is missing"),
         (["--from", "nothing.csv"], "no file"),
         (["--from", "people.csv", "--absent"], "Name a ROW"),
-        (["--export", "people.csv"], "there already"),
+        (["--export", "people.csv"], "already exists"),
         (["--export", "people.xlsx"], "ends in .csv"),
         ([], "Name a ROW"),
     ):

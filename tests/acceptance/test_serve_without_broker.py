@@ -1,4 +1,4 @@
-"""`roster serve` without a broker works the jobs itself: submitted, beside one another, killed and begun again."""
+"""`roster serve` without a broker runs the jobs itself: submitted, at the same time, killed and started again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def ended(desk, job: int) -> bool:
     return summary(desk, job)["state"] in {"succeeded", "completed_with_errors", "invalid"}
 
 
-def test_a_submitted_roster_is_worked_off_and_its_reports_are_written(sandbox, shop):
+def test_a_submitted_roster_is_run_and_its_reports_are_written(sandbox, shop):
     lms = sandbox()
     desk = shop(lms)
     serve(desk)
@@ -64,7 +64,7 @@ def test_a_submitted_roster_is_worked_off_and_its_reports_are_written(sandbox, s
     lms.nobody_twice()
 
 
-def test_a_short_job_ends_while_a_long_one_is_at_work(sandbox, shop):
+def test_a_short_job_ends_while_a_long_one_runs(sandbox, shop):
     lms = sandbox(latency=0.02)
     desk = shop(lms, rate="15/second")
     serve(desk)
@@ -80,7 +80,7 @@ def test_a_short_job_ends_while_a_long_one_is_at_work(sandbox, shop):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_what_a_server_was_at_is_gone_on_with_by_the_next(sandbox, shop, sent):
+def test_what_a_server_was_doing_is_continued_by_the_next(sandbox, shop, sent):
     lms = sandbox(latency=0.05)
     desk = shop(lms, batch_size=10)
     running = serve(desk)
@@ -99,7 +99,7 @@ def test_what_a_server_was_at_is_gone_on_with_by_the_next(sandbox, shop, sent):
     lms.nobody_twice()
 
 
-def test_a_paused_job_is_left_alone_until_somebody_resumes_it(sandbox, shop):
+def test_a_paused_job_stays_paused_until_it_is_resumed(sandbox, shop):
     lms = sandbox(latency=0.05)
     desk = shop(lms, rate="15/second")
     serve(desk)
