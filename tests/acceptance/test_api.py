@@ -1,4 +1,4 @@
-"""The API: a program drops a roster, follows its job, steers it and fetches the reports."""
+"""The API: a program uploads a roster, follows and controls its job and downloads the reports."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def rows_of(answer):
     return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
 
 
-def test_a_roster_is_dropped_registered_and_reported(web_server, desk, lms):
+def test_a_roster_is_uploaded_registered_and_reported(web_server, desk, lms):
     served = web_server(desk)
     roster = desk.people("spring.csv", 3)
 
-    dropped = served.upload(roster, connection="north")
+    uploaded = served.upload(roster, connection="north")
 
-    assert dropped.status_code == 202
-    job = dropped.json()["id"]
-    assert dropped.json() == {"id": job}
-    assert dropped.headers["location"] == f"/api/jobs/{job}"
+    assert uploaded.status_code == 202
+    job = uploaded.json()["id"]
+    assert uploaded.json() == {"id": job}
+    assert uploaded.headers["location"] == f"/api/jobs/{job}"
     summary = served.until(job)
     assert (summary["state"], summary["roster"], summary["total"]) == ("succeeded", "spring.csv", 3)
     schemas.Summary.model_validate(summary)
@@ -56,7 +56,7 @@ def test_a_roster_is_dropped_registered_and_reported(web_server, desk, lms):
     assert [served.client.get(path).status_code for path in summary["reports"]] == [200, 200, 200]
 
 
-def test_the_failed_rows_can_be_dropped_again_as_they_come(web_server, desk, lms, people):
+def test_the_failed_rows_can_be_corrected_and_uploaded_again(web_server, desk, lms, people):
     served = web_server(desk)
     roster = desk.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
     summary = served.run_to_end(roster)
@@ -69,7 +69,7 @@ def test_the_failed_rows_can_be_dropped_again_as_they_come(web_server, desk, lms
     assert len(lms.standing) == 3
 
 
-def test_the_options_are_those_of_the_command(web_server, desk, lms):
+def test_the_fields_are_the_options_of_the_command_line(web_server, desk, lms):
     served = web_server(desk)
     text = "Who;Fore;Last;Nr\n" + "".join(f"p{n}@example.com;Ana;P{n};{n}\n" for n in range(5))
     roster = desk.write("odd.csv", text)
@@ -101,16 +101,16 @@ def test_strict_sends_nothing_and_says_why(web_server, desk, lms, people):
     assert lms.changes == {}
 
 
-def test_a_job_that_is_to_begin_later_waits_for_its_time(web_server, desk, lms):
+def test_a_job_with_a_later_start_waits_for_its_time(web_server, desk, lms):
     served = web_server(desk)
 
-    dropped = served.upload(desk.people("spring.csv", 1), at="2099-01-01 06:00")
+    uploaded = served.upload(desk.people("spring.csv", 1), at="2099-01-01 06:00")
 
-    assert served.job(dropped.json()["id"])["state"] == "scheduled"
+    assert served.job(uploaded.json()["id"])["state"] == "scheduled"
     assert lms.changes == {}
 
 
-def test_the_same_roster_while_it_is_at_work_is_the_same_job(web_server, desk, lms):
+def test_the_same_roster_while_its_job_is_running_is_the_same_job(web_server, desk, lms):
     lms.answer_after(0.5)
     served = web_server(desk)
     roster = desk.people("spring.csv", 8)
@@ -124,7 +124,7 @@ def test_the_same_roster_while_it_is_at_work_is_the_same_job(web_server, desk, l
 
 WRONG = [
     ({"connection": "south"}, "no connection 'south'"),
-    ({"conection": "north"}, "no field 'conection'; known are again, at, connection"),
+    ({"conection": "north"}, "no field 'conection'; known fields are again, at, connection"),
     ({"strict": "perhaps"}, "strict: write true or false"),
     ({"max_rows": "-1"}, "max_rows: write a number"),
     ({"map": "nonsense"}, "takes NAME=VALUE"),
@@ -138,39 +138,41 @@ def test_a_wrong_field_is_named_and_no_job_is_opened(web_server, desk):
     served = web_server(desk)
     roster = desk.people("spring.csv", 1)
 
-    told = [(problem(served.upload(roster, **fields), 422), said) for fields, said in WRONG]
+    details = [(problem(served.upload(roster, **fields), 422), expected) for fields, expected in WRONG]
 
-    assert [said for got, said in told if said not in got] == []
+    assert [expected for detail, expected in details if expected not in detail] == []
     assert served.client.get("/api/jobs").json() == []
 
 
-def test_a_file_that_is_no_roster_is_refused_at_once(web_server, desk, samples):
+def test_a_file_that_is_not_a_roster_is_refused_at_once(web_server, desk, samples):
     served = web_server(desk)
 
-    told = problem(served.upload(samples / "wrong_headings.xlsx"), 422)
+    detail = problem(served.upload(samples / "wrong_headings.xlsx"), 422)
 
-    assert told.startswith("wrong_headings.xlsx: ")
+    assert detail.startswith("wrong_headings.xlsx: ")
+    assert "`map`" in detail
+    assert "--" not in detail
     assert served.client.get("/api/jobs").json() == []
     assert list((desk.folder / "roster-files" / "uploads").iterdir()) == []
 
 
-def test_a_job_is_paused_resumed_cancelled_and_sent_again(web_server, desk, lms):
+def test_a_job_is_paused_resumed_cancelled_and_retried(web_server, desk, lms):
     lms.answer_after(0.5)
     served = web_server(desk)
     job = served.upload(desk.people("spring.csv", MANY)).json()["id"]
     lms.until(lambda lms: lms.calls() >= 2, "the first calls")
 
-    def steer(act):
-        return served.client.post(f"/api/jobs/{job}/{act}")
+    def perform(action):
+        return served.client.post(f"/api/jobs/{job}/{action}")
 
-    assert steer("pause").json()["state"] == "paused"
-    assert steer("resume").json()["state"] == "queued"
-    assert steer("cancel").json()["state"] in {"cancelling", "cancelled"}
+    assert perform("pause").json()["state"] == "paused"
+    assert perform("resume").json()["state"] == "queued"
+    assert perform("cancel").json()["state"] in {"cancelling", "cancelled"}
     lms.answer_after(0)
     assert served.until(job, "cancelled")["by_status"]["not_attempted"] > 0
-    assert "has ended" in problem(steer("pause"), 409)
-    assert "retry" in problem(steer("resume"), 409)
-    assert steer("retry").status_code == 200
+    assert "has ended" in problem(perform("pause"), 409)
+    assert "retry" in problem(perform("resume"), 409)
+    assert perform("retry").status_code == 200
     assert served.until(job)["by_status"]["registered"] == MANY
 
 
@@ -191,7 +193,7 @@ def test_a_job_is_undone_by_another_job(web_server, office, sandbox):
     assert "nothing to undo" in problem(served.client.post(f"/api/jobs/{job}/undo"), 409)
 
 
-def test_a_row_in_doubt_is_settled_by_a_person(web_server, office, sandbox):
+def test_a_row_in_doubt_is_resolved_by_a_person(web_server, office, sandbox):
     lms = sandbox(bad_days=["create_candidate:lost-after:every=2"])
     desk = office(lms)
     served = web_server(desk)
@@ -209,15 +211,15 @@ def test_a_row_in_doubt_is_settled_by_a_person(web_server, office, sandbox):
     assert "no row 77" in problem(
         served.client.post(path.replace(f"/{number}/", "/77/"), json={"absent": True}), 409
     )
-    settled = served.client.post(path, json={"candidate_id": str(found["id"])})
+    resolved = served.client.post(path, json={"candidate_id": str(found["id"])})
     lms.rules()
     served.client.post(f"/api/jobs/{job}/resume")
 
-    assert settled.json()["by_status"]["in_doubt"] == 0
+    assert resolved.json()["by_status"]["in_doubt"] == 0
     assert served.until(job)["by_status"]["registered"] == 2
 
 
-def test_reports_are_written_anew_when_the_job_has_changed(web_server, office, sandbox):
+def test_reports_are_written_again_when_the_job_has_changed(web_server, office, sandbox):
     lms = sandbox(bad_days=["create_candidate:reject:marker=wilhelmina.3"])
     desk = office(lms)
     served = web_server(desk)
@@ -232,7 +234,7 @@ def test_reports_are_written_anew_when_the_job_has_changed(web_server, office, s
     assert {row["_status"] for row in rows_of(served.client.get(f"/api/jobs/{job}/results.csv"))} == {"registered"}
 
 
-def test_a_job_of_the_command_line_is_told_of_too_and_a_purged_one_has_no_report(web_server, desk):
+def test_a_job_of_the_command_line_is_served_too_and_a_purged_one_has_no_report(web_server, desk):
     desk.people("spring.csv", 2)
     job = desk.run("spring.csv").job
     served = web_server(desk)
@@ -245,17 +247,17 @@ def test_a_job_of_the_command_line_is_told_of_too_and_a_purged_one_has_no_report
     assert [path for path in (desk.folder / "roster-files").rglob("*") if path.is_file()] == []
 
 
-def test_connections_are_told_without_their_secrets(web_server, desk):
+def test_connections_are_listed_without_their_secrets(web_server, desk):
     with (desk.folder / "roster.toml").open("a") as file:
         file.write('[connections.kmi]\nsystem = "kmi"\nbase_url = "https://lms.example.com"\n')
     served = web_server(desk)
 
-    told = served.client.get("/api/connections")
+    response = served.client.get("/api/connections")
 
-    kmi, north = told.json()
+    kmi, north = response.json()
     assert (north["name"], north["system"], north["problem"]) == ("north", "tahdah", None)
     assert "api_key" in kmi["problem"]
-    assert "sandbox-token" not in told.text
+    assert "sandbox-token" not in response.text
 
 
 def test_jobs_are_listed_newest_first_and_page_by_page(web_server, desk):
@@ -292,8 +294,8 @@ def test_every_error_is_problem_details_without_anybodys_name(web_server, desk, 
 
     for status, found in answers.items():
         for each in found:
-            told = problem(each, status)
-            assert FIRST_NAME not in told.replace(name, "")
+            detail = problem(each, status)
+            assert FIRST_NAME not in detail.replace(name, "")
     assert set(answers[405][0].headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
     assert FIRST_NAME not in served.running.err.read_text("utf-8")
 
@@ -303,31 +305,31 @@ def test_a_job_is_followed_until_it_ends(web_server, desk, lms):
     served = web_server(desk)
     job = served.upload(desk.people("spring.csv", MANY)).json()["id"]
 
-    told = list(events_of(served.client, job))
+    events = list(events_of(served.client, job))
 
-    for _, each in told:
+    for _, each in events:
         schemas.Progress.model_validate(each)
         assert each["total"] == sum(each["by_status"].values())
-    assert [name for name, _ in told][-2:] == ["message", "end"]
-    states = list(dict.fromkeys(each["state"] for _, each in told))
+    assert [name for name, _ in events][-2:] == ["message", "end"]
+    states = list(dict.fromkeys(each["state"] for _, each in events))
     assert states[-1] == "succeeded"
     assert "running" in states
-    assert told[-1][1]["by_status"]["registered"] == MANY
+    assert events[-1][1]["by_status"]["registered"] == MANY
     problem(served.client.get("/api/jobs/77/events"), 404)
 
 
-def test_the_description_has_every_call_and_nothing_else(web_server, desk):
+def test_the_description_has_every_operation_and_nothing_else(web_server, desk):
     served = web_server(desk)
 
-    told = served.client.get("/api/openapi.json").json()
+    description = served.client.get("/api/openapi.json").json()
 
-    assert told["openapi"].startswith("3.1")
-    there = {(method.upper(), path) for path, calls in told["paths"].items() for method in calls}
-    assert there == {(call.method, call.path.replace(":int", "")) for call in OPERATIONS}
-    assert ("POST", "/api/jobs/{id}/undo") in there
+    assert description["openapi"].startswith("3.1")
+    described = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
+    assert described == {(each.method, each.path.replace(":int", "")) for each in OPERATIONS}
+    assert ("POST", "/api/jobs/{id}/undo") in described
 
 
-def test_with_a_broker_the_workers_work_off_what_the_api_takes(web_server, desk, queue):
+def test_with_a_broker_the_workers_run_the_jobs_of_the_api(web_server, desk, queue):
     line = queue(desk)
     line.beat()
     line.worker()

@@ -1,4 +1,4 @@
-"""Fifty jobs watched at once, and what becomes of the streams when the server ends."""
+"""Fifty jobs followed at once, and the end of their streams when the server stops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.web_server import RESTING, events_of
 JOBS = 50
 
 
-async def test_fifty_jobs_are_watched_at_once_to_their_end(web_server, office, sandbox, wait_until):
+async def test_fifty_jobs_are_followed_at_once_to_their_end(web_server, office, sandbox, wait_until):
     lms = sandbox()
     desk = office(lms)
     served = web_server(desk)
@@ -24,22 +24,22 @@ async def test_fifty_jobs_are_watched_at_once_to_their_end(web_server, office, s
     async with httpx.AsyncClient(base_url=served.url, limits=limits, timeout=45, verify=served.tls) as client:
 
         async def last_of(job_id):
-            told = []
+            events = []
             async with client.stream("GET", f"/api/jobs/{job_id}/events") as answer:
                 async for line in answer.aiter_lines():
-                    told += [json.loads(line.removeprefix("data:"))] if line.startswith("data:") else []
-            return told[-1]
+                    events += [json.loads(line.removeprefix("data:"))] if line.startswith("data:") else []
+            return events[-1]
 
-        watched = [asyncio.create_task(last_of(job_id)) for job_id in ids * 2]
+        followed = [asyncio.create_task(last_of(job_id)) for job_id in ids * 2]
         assert (await client.get("/healthz")).status_code == 200
-        ends = await asyncio.gather(*watched)
+        ends = await asyncio.gather(*followed)
 
     assert [each["job"] for each in ends] == ids * 2
     assert {each["state"] for each in ends} == {"succeeded"}
     assert len(lms.standing) == 2 * JOBS
 
 
-def test_streams_end_with_the_server_and_the_job_goes_on_with_the_next_one(web_server, office, sandbox, wait_until):
+def test_streams_end_with_the_server_and_the_next_one_continues_the_job(web_server, office, sandbox, wait_until):
     lms = sandbox(latency=0.5)
     desk = office(lms, max_in_flight=2)
     served = web_server(desk)
@@ -47,28 +47,28 @@ def test_streams_end_with_the_server_and_the_job_goes_on_with_the_next_one(web_s
     lms.until(lambda lms: lms.calls() >= 1, "the first call")
 
     with ThreadPoolExecutor() as pool:
-        told = []
+        events = []
 
-        def watch():
-            told.extend(events_of(served.client, job))
+        def follow():
+            events.extend(events_of(served.client, job))
             return True
 
-        watching = pool.submit(watch)
-        wait_until(lambda: told, "the first event")
+        following = pool.submit(follow)
+        wait_until(lambda: events, "the first event")
         served.running.process.terminate()
         assert served.running.over_within(20)
-        assert watching.result(5)
+        assert following.result(5)
 
     assert served.running.process.returncode == 0
     assert "ERROR" not in served.running.err.read_text("utf-8")
-    assert told[-1][1]["state"] not in RESTING
+    assert events[-1][1]["state"] not in RESTING
     lms.answer_after(0)
     again = web_server(desk)
     summary = again.until(job)
     assert (summary["state"], summary["by_status"]["registered"]) == ("succeeded", 30)
 
 
-def test_who_watches_a_paused_job_is_told_so_and_let_go(web_server, office, sandbox):
+def test_the_stream_of_a_paused_job_ends(web_server, office, sandbox):
     lms = sandbox(latency=0.5)
     desk = office(lms)
     served = web_server(desk)

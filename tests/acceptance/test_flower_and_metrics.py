@@ -1,4 +1,4 @@
-"""Watching the queue: Flower, metrics, health and logs tell how far a job is, and nobody's name."""
+"""Monitoring: Flower, metrics, health and logs show the progress of jobs, without personal data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def port():
     return servers.free_port()
 
 
-def test_flower_asks_for_a_password_and_shows_how_far_a_job_is(sandbox, office, queue, port):
+def test_flower_asks_for_a_password_and_shows_the_progress_of_a_job(sandbox, office, queue, port):
     desk = office(sandbox(), batch_size=20, rate="12/second")
     line = queue(desk)
     flower = line.start("flower", f"--port={port}")
@@ -38,7 +38,7 @@ def test_flower_asks_for_a_password_and_shows_how_far_a_job_is(sandbox, office, 
             tasks = client.get("/api/tasks").json().values()
             return [task for task in tasks if task["state"] == "REGISTERING"]
 
-        line.until(seen, "a task that tells how far it is", seconds=30)
+        line.until(seen, "a task that reports its progress", seconds=30)
         task = seen()[0]
         assert task["name"] == "roster.register"
         assert re.fullmatch(rf"batch \d+ of job {job}", task["args"])
@@ -50,7 +50,7 @@ def test_flower_asks_for_a_password_and_shows_how_far_a_job_is(sandbox, office, 
     assert not re.search(f"{FIRST_NAME}|{LAST_NAME}|example.com|sandbox-token", everything, re.IGNORECASE)
 
 
-def test_the_web_door_tells_whether_the_ledger_is_there_and_how_the_jobs_are(sandbox, office, port):
+def test_the_web_server_serves_its_health_and_the_metrics_of_jobs(sandbox, office, port):
     desk = office(sandbox())
     desk.people("roster.csv", 3)
     job = desk.run("roster.csv").job
@@ -69,7 +69,7 @@ def test_the_web_door_tells_whether_the_ledger_is_there_and_how_the_jobs_are(san
     assert running.over_within(10)
 
 
-def test_a_log_line_is_json_with_its_job_and_batch_and_nobodys_name(sandbox, office, queue):
+def test_a_log_line_is_json_with_its_job_and_batch_and_no_personal_data(sandbox, office, queue):
     desk = office(sandbox(bad_days=["create_candidate:reject:marker=poison"]), batch_size=10)
     desk.environment["ROSTER_LOG"] = "json"
     line = queue(desk)
@@ -89,7 +89,7 @@ def test_a_log_line_is_json_with_its_job_and_batch_and_nobodys_name(sandbox, off
     assert "poison" not in worker.log.read_text("utf-8")
 
 
-def test_doctor_says_whether_the_queue_is_at_work(sandbox, office, queue):
+def test_doctor_says_whether_the_queue_is_running(sandbox, office, queue):
     desk = office(sandbox())
     line = queue(desk)
 

@@ -1,4 +1,4 @@
-"""Who may do what at the web web_server: strangers, viewers, operators, other sites, guessers."""
+"""Access to the web server: anonymous callers, viewers, operators, other sites, password guessing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.web_server import PASSWORD, add_user, problem
 
 CHANGES = [f"/api/jobs/1/{act}" for act in ("pause", "resume", "cancel", "retry", "undo")]
 CHANGES += ["/api/jobs", "/api/jobs/1/rows/2/resolve"]
-LOOKS = ["/api/jobs", "/api/jobs/1", "/api/jobs/1/events", "/api/jobs/1/results.csv", "/api/jobs/1/results.xlsx"]
-LOOKS += ["/api/jobs/1/failed.csv", "/api/jobs/1/summary.json", "/api/connections", "/api/openapi.json", "/metrics"]
+READS = ["/api/jobs", "/api/jobs/1", "/api/jobs/1/events", "/api/jobs/1/results.csv", "/api/jobs/1/results.xlsx"]
+READS += ["/api/jobs/1/failed.csv", "/api/jobs/1/summary.json", "/api/connections", "/api/openapi.json", "/metrics"]
 
 
 @pytest.fixture
@@ -22,28 +22,28 @@ def desk(office, sandbox):
     return desk
 
 
-# Nobody has an account
+# Without accounts
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - that it is refused
 def test_without_an_account_only_this_machine_is_served(desk, host):
-    told = desk.type("serve", "--host", host)
+    result = desk.type("serve", "--host", host)
 
-    assert told.code == 2
-    assert "roster user add" in told.err
-    assert host in told.err
+    assert result.code == 2
+    assert "roster user add" in result.err
+    assert host in result.err
 
 
 def test_without_an_account_nothing_is_served_behind_a_proxy(desk):
     desk.environment["ROSTER_SERVE__BEHIND_PROXY"] = "127.0.0.1"
 
-    told = desk.type("serve")
+    result = desk.type("serve")
 
-    assert told.code == 2
-    assert "roster user add" in told.err
+    assert result.code == 2
+    assert "roster user add" in result.err
 
 
-def test_it_says_that_nobody_signs_in(web_server, desk):
+def test_it_says_that_there_is_no_sign_in(web_server, desk):
     served = web_server(desk)
 
     assert "There is no account: only this machine is served" in served.running.err.read_text("utf-8")
@@ -62,7 +62,7 @@ FOREIGN = [
 ]
 
 
-def test_what_another_sites_page_makes_a_browser_send_is_refused(web_server, desk):
+def test_a_request_from_a_page_of_another_site_is_refused(web_server, desk):
     served = web_server(desk)
 
     for headers in FOREIGN:
@@ -73,7 +73,7 @@ def test_what_another_sites_page_makes_a_browser_send_is_refused(web_server, des
     assert served.client.get("/api/jobs").json() == []
 
 
-def test_a_name_bent_to_this_machine_and_a_proxy_are_refused(web_server, desk):
+def test_a_foreign_host_name_and_a_proxy_are_refused(web_server, desk):
     served = web_server(desk)
 
     for host in (
@@ -89,7 +89,7 @@ def test_a_name_bent_to_this_machine_and_a_proxy_are_refused(web_server, desk):
         assert served.client.get("/api/jobs", headers={"Host": host}).status_code == 200
 
 
-def test_from_the_first_account_on_everybody_signs_in(web_server, desk):
+def test_after_the_first_account_everyone_must_sign_in(web_server, desk):
     served = web_server(desk)
     assert served.client.get("/api/jobs").status_code == 200
 
@@ -101,12 +101,12 @@ def test_from_the_first_account_on_everybody_signs_in(web_server, desk):
 # Accounts
 
 
-def test_a_stranger_learns_nothing_but_that_the_server_is_up(web_server, desk):
+def test_an_anonymous_caller_learns_only_that_the_server_is_up(web_server, desk):
     served = web_server(desk)
     served.run_to_end(desk.folder / "spring.csv")
     add_user(desk, "ana", "viewer")
 
-    for path in LOOKS:
+    for path in READS:
         answer = served.client.get(path)
         assert answer.status_code == 401, path
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -126,7 +126,7 @@ FORGED = [
 ]
 
 
-def test_a_forged_token_or_cookie_is_a_strangers(web_server, desk):
+def test_a_forged_token_or_cookie_is_anonymous(web_server, desk):
     served = web_server(desk)
     add_user(desk, "ana", "admin")
 
@@ -136,21 +136,21 @@ def test_a_forged_token_or_cookie_is_a_strangers(web_server, desk):
         problem(served.upload(desk.folder / "spring.csv", forged), 401)
 
 
-def test_a_viewer_looks_and_an_operator_acts(web_server, desk):
+def test_a_viewer_reads_and_an_operator_acts(web_server, desk):
     served = web_server(desk)
     viewer, operator = served.with_token("vera", "viewer"), served.with_token("oren", "operator")
     served.client = operator
     job = served.run_to_end(desk.folder / "spring.csv")["job"]
     assert job == 1
 
-    for path in LOOKS:
+    for path in READS:
         assert viewer.get(path).status_code in {200, 404}, path
     for path in CHANGES:
-        assert "takes the role operator; vera is viewer" in problem(viewer.post(path), 403)
+        assert problem(viewer.post(path), 403) == "You need the operator role. Your role: viewer"
     assert operator.post("/api/jobs/1/retry").status_code == 200
 
 
-def test_every_act_leaves_its_line_in_the_audit(web_server, desk):
+def test_every_action_is_recorded_in_the_audit_log(web_server, desk):
     served = web_server(desk)
     served.client = served.with_token("oren", "operator")
     job = served.run_to_end(desk.folder / "spring.csv")["job"]
@@ -186,7 +186,7 @@ def test_a_token_ends_with_its_account_and_when_it_is_revoked(web_server, desk):
 # Forms
 
 
-def test_a_sessions_changes_need_the_token_of_its_forms(web_server, desk):
+def test_changes_in_a_session_need_its_csrf_token(web_server, desk):
     served = web_server(desk)
     browser, token = served.signed_in("oren", "operator")
     _, others = served.signed_in("ana", "operator")
@@ -210,7 +210,7 @@ def test_a_sessions_changes_need_the_token_of_its_forms(web_server, desk):
     assert by_header.status_code == 202
 
 
-def test_a_token_after_the_file_comes_too_late(web_server, desk):
+def test_a_csrf_token_after_the_file_is_too_late(web_server, desk):
     served = web_server(desk)
     browser, token = served.signed_in("oren", "operator")
     parts = [("file", ("a.csv", b"email\n", "text/csv")), ("csrf", (None, token))]
@@ -239,7 +239,7 @@ def test_a_session_ends_with_a_new_password_and_when_it_is_not_used(web_server, 
 # Headers, limits, metrics
 
 
-def test_every_answer_has_its_headers(web_server, desk):
+def test_every_response_has_security_headers(web_server, desk):
     served = web_server(desk)
 
     for path in ("/api/jobs", "/api/nothing", "/healthz", "/", "/nothing", "/metrics"):
@@ -253,7 +253,7 @@ def test_every_answer_has_its_headers(web_server, desk):
         assert "strict-transport-security" not in headers
 
 
-def test_behind_an_https_proxy_browsers_are_told_to_keep_to_https(web_server, desk):
+def test_behind_an_https_proxy_browsers_must_keep_to_https(web_server, desk):
     add_user(desk, "ana", "viewer")
     desk.environment["ROSTER_SERVE__BEHIND_PROXY"] = "127.0.0.1"
     served = web_server(desk)
@@ -266,20 +266,20 @@ def test_behind_an_https_proxy_browsers_are_told_to_keep_to_https(web_server, de
     assert "; Secure" not in served.client.get("/").headers["set-cookie"]
 
 
-def test_who_calls_too_often_is_told_when_to_come_again(web_server, desk):
+def test_too_many_requests_are_refused_with_the_time_to_retry(web_server, desk):
     desk.environment["ROSTER_SERVE__CALLS_PER_MINUTE"] = "10"
     served = web_server(desk)
 
     answers = [served.client.get("/api/connections") for _ in range(12)]
 
     assert [each.status_code for each in answers[:10]] == [200] * 10
-    told = answers[-1]
-    assert "come again in" in problem(told, 429)
-    assert int(told.headers["retry-after"]) >= 1
+    refused = answers[-1]
+    assert "retry in" in problem(refused, 429)
+    assert int(refused.headers["retry-after"]) >= 1
     assert served.client.get("/healthz").status_code == 200
 
 
-def test_metrics_can_be_opened_to_whoever_reaches_the_port(web_server, desk):
+def test_metrics_can_be_opened_to_anonymous_callers(web_server, desk):
     add_user(desk, "ana", "viewer")
     desk.environment["ROSTER_SERVE__OPEN_METRICS"] = "true"
     served = web_server(desk)
@@ -301,31 +301,31 @@ def test_with_an_account_other_machines_may_be_served(web_server, desk):
 
 
 @pytest.mark.parametrize(
-    ("name", "password", "said"),
+    ("name", "password", "expected"),
     [
         ("ana", "too short", "at least 12 characters"),
         ("ana", "aaaaaaaaaaaaaaaaaaaa", "repeats the same few"),
         ("ana", "", "No password"),
-        ("-", PASSWORD, "is no name"),
-        ("a\nb", PASSWORD, "is no name"),
+        ("-", PASSWORD, "is not a valid account name"),
+        ("a\nb", PASSWORD, "is not a valid account name"),
     ],
 )
-def test_a_weak_password_or_an_odd_name_is_refused(desk, name, password, said):
+def test_a_weak_password_or_an_invalid_name_is_refused(desk, name, password, expected):
     desk.write("password", password)
 
-    told = desk.type("user", "add", "--", name, stdin="password")
+    result = desk.type("user", "add", "--", name, stdin="password")
 
-    assert told.code == 2
-    assert said in told.err
+    assert result.code == 2
+    assert expected in result.err
     assert desk.type("user", "list", "--json").json == []
 
 
-def test_there_is_one_account_of_a_name_whatever_its_letters_case(desk):
+def test_account_names_are_unique_in_any_letter_case(desk):
     add_user(desk, "ana", "viewer")
     desk.write("password", PASSWORD)
 
-    told = desk.type("user", "add", "ANA", stdin="password")
+    result = desk.type("user", "add", "ANA", stdin="password")
 
-    assert told.code == 2
-    assert "already" in told.err
-    assert "there are: ana" in desk.type("user", "remove", "bea").err
+    assert result.code == 2
+    assert "already" in result.err
+    assert "the accounts are: ana" in desk.type("user", "remove", "bea").err

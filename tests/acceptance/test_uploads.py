@@ -1,4 +1,4 @@
-"""What an upload may be: large ones with flat memory, too large ones refused, odd ones without harm."""
+"""Uploads: large ones with flat memory, too large and malformed ones refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def served(web_server, office, sandbox):
 
 
 def body_of(parts, size, fill=b"x"):
-    """Yield a form with these fields and a file of so many bytes, without ever holding it."""
+    """Yield a form with these fields and a file of `size` bytes, without having it in memory."""
     for name, value in parts.items():
         yield f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="big.csv"\r\n\r\n'
@@ -38,7 +38,7 @@ def send(served, body, **headers):
     return served.client.post("/api/jobs", content=body, headers={"Content-Type": kind, **headers})
 
 
-def kept(served):
+def stored_files(served):
     files = served.office.folder / "roster-files"
     return [path for path in files.rglob("*") if path.is_file()]
 
@@ -56,13 +56,13 @@ def test_fifty_megabytes_are_accepted_with_flat_memory(served):
 
 
 def test_two_hundred_megabytes_are_refused_and_nothing_is_stored(served):
-    told = problem(send(served, body_of({}, 200 * MB)), 413)
+    detail = problem(send(served, body_of({}, 200 * MB)), 413)
     length = sum(len(chunk) for chunk in body_of({}, 200 * MB))
     by_length = problem(send(served, body_of({}, 200 * MB), **{"Content-Length": str(length)}), 413)
 
-    assert "100 MB" in told
-    assert told == by_length
-    assert kept(served) == []
+    assert "100 MB" in detail
+    assert detail == by_length
+    assert stored_files(served) == []
     assert served.client.get("/healthz").status_code == 200
 
 
@@ -79,17 +79,17 @@ def test_a_path_in_a_file_name_leads_nowhere(served, people):
         "-rf.csv",
         "x" * 400,
     ]
-    told = []
+    shown = []
     for number, name in enumerate(names):
         answer = served.client.post("/api/jobs", files={"file": (name, text)}, data={"set": f"note={number}"})
-        told.append(served.until(answer.json()["id"])["roster"])
+        shown.append(served.until(answer.json()["id"])["roster"])
 
-    assert told[:2] == ["x.csv", "boot.csv"]
-    assert told[2] == "passwd"
-    assert told[4] == "roster"
-    assert all("/" not in name and "\\" not in name and name.isprintable() and len(name) <= 200 for name in told)
+    assert shown[:2] == ["x.csv", "boot.csv"]
+    assert shown[2] == "passwd"
+    assert shown[4] == "roster"
+    assert all("/" not in name and "\\" not in name and name.isprintable() and len(name) <= 200 for name in shown)
     folder = served.office.folder
-    assert {path.parent for path in kept(served)} <= {
+    assert {path.parent for path in stored_files(served)} <= {
         folder / "roster-files",
         *(folder / "roster-files" / "reports").iterdir(),
     }
@@ -107,23 +107,23 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(served, tmp_path):
     server = psutil.Process(served.running.process.pid)
     before = server.memory_info().rss
 
-    told = problem(served.upload(bomb), 422)
+    detail = problem(served.upload(bomb), 422)
 
-    assert told.startswith("bomb.xlsx: ")
+    assert detail.startswith("bomb.xlsx: ")
     assert server.memory_info().rss - before < 60 * MB
-    assert kept(served) == []
+    assert stored_files(served) == []
 
 
 def test_an_upload_that_is_interrupted_leaves_nothing(served, wait_until):
     where = urlsplit(served.url)
-    with socket.create_connection((where.hostname, where.port)) as line:
+    with socket.create_connection((where.hostname, where.port)) as connection:
         head = f"POST /api/jobs HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: {9 * MB}\r\n"
-        line.sendall(f"{head}Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n".encode())
+        connection.sendall(f"{head}Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n".encode())
         for chunk in list(body_of({}, 2 * MB))[:-1]:
-            line.sendall(chunk)
-        wait_until(lambda: kept(served), "the beginning of the upload")
+            connection.sendall(chunk)
+        wait_until(lambda: stored_files(served), "the beginning of the upload")
 
-    wait_until(lambda: not kept(served), "its end")
+    wait_until(lambda: not stored_files(served), "its end")
     assert served.client.get("/api/jobs").json() == []
 
 
@@ -147,7 +147,7 @@ def test_invalid_forms_are_refused(served):
     assert "multipart" in problem(served.client.post("/api/jobs", content=b"", headers={"Content-Type": "a"}), 415)
     long_boundary = {"Content-Type": f"multipart/form-data; boundary={'b' * 300}"}
     assert "boundary" in problem(served.client.post("/api/jobs", content=b"x", headers=long_boundary), 400)
-    assert kept(served) == []
+    assert stored_files(served) == []
 
 
 def test_a_smaller_limit_can_be_set(web_server, office, sandbox):

@@ -41,7 +41,7 @@ def report(services: Services, job_id: int, kind: ReportKind) -> FileResponse:
         summary = gather.summarise(tx, job)
     if job.purged_at is not None:
         raise HttpProblem(
-            404, f"The rows of job {job_id} were deleted (retention period over); its summary still has the counts"
+            404, f"The rows of job {job_id} were purged (retention period over); its summary still has the counts"
         )
     if not summary.total:
         raise HttpProblem(404, f"Job {job_id} has no rows to report")
