@@ -1,4 +1,4 @@
-"""Write the reports of a job to its report folder, or where this machine can, and next to its drop folder files.
+"""Write the reports of a job to its report folder, or where this machine can, and next to its drop folder files."""
 
 from __future__ import annotations
 
