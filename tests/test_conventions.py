@@ -191,7 +191,7 @@ def test_every_system_is_documented(documentation: str) -> None:
 
 
 def test_every_setting_is_explained_where_it_is_defined() -> None:
-    """A `#:` sentence above each field (style.md §9)."""
+    """A `#:` sentence above each field."""
     silent = []
     for model in {
         Settings,

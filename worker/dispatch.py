@@ -14,6 +14,7 @@ from worker.jobs import advance
 from worker.ledger import queue
 from worker.ledger.database import now
 from worker.ledger.queue import Priority, Task, TaskMessage
+from worker.reports.labels import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def ping(services: Services) -> tuple[bool, str]:
         replies = app.control.ping(timeout=1.0)
     except (OperationalError, RedisError, OSError) as error:
         return False, f"broker: {app.connection().as_uri()} cannot be reached ({type(error).__name__})"
-    return bool(replies), f"broker: {app.connection().as_uri()}, {len(replies)} workers answer"
+    return bool(replies), f"broker: {app.connection().as_uri()}, {counted(len(replies), 'worker')} online"
 
 
 def _shown_arguments(message: TaskMessage) -> str:

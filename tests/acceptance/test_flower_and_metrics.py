@@ -100,10 +100,10 @@ def test_doctor_says_whether_the_queue_is_running(sandbox, office, queue):
     after = desk.type("doctor")
 
     assert before.code == 2
-    assert "0 workers answer" in before.out
+    assert "0 workers online" in before.out
     assert "never swept" in before.out
     assert after.code == 0
-    assert "1 workers answer" in after.out
+    assert "1 worker online" in after.out
     assert desk.type("doctor", "--swept").code == 0
 
 

@@ -106,7 +106,7 @@ def test_a_worker_of_the_wheel_works_a_submitted_roster_off(desk: Desk, redis_se
     followed = desk.roster("status", str(job["job"]), "--watch", "--json").json
 
     assert doctor.code == 0, doctor.out + doctor.err
-    assert "1 workers answer" in doctor.out
+    assert "1 worker online" in doctor.out
     assert followed["state"] == "succeeded"
     (results,) = (desk.folder / "reports").glob("*.results.csv")
     assert [row["_status"] for row in read_csv(results)] == ["registered"] * followed["total"]

@@ -44,7 +44,7 @@ def import_roster(
 
     Each chunk of rows is written within a `chunk_context`, which may wait before it begins.
 
-    `owner` holds the claim on the job (`jobs.take_job`); raises StaleClaim when another process has taken it over.
+    `owner` holds the claim on the job (`jobs.claim_job`); raises StaleClaim when another process has taken it over.
     A job that a person paused or cancelled meanwhile is read to its end, and its state stays as it is. Raises
     NothingSent, the job then being `invalid`, when the file must be fixed first; with `strict`, one invalid row is
     enough. If the process is killed half way, the next one reads the roster from the start.

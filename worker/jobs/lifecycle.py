@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
 
-#: `retry` sends rows of these statuses, for which nothing was done.
-#: The states of a job that has stopped and not ended: it needs a person, or its time.
-
 
 def get_job(tx: Transaction, job_id: int) -> Job:
     """Return the job; raises UnknownJob when there is none of that number."""

@@ -3,7 +3,7 @@
 The other actions are in `actions`.
 
 If the process dies: before a call its intent is in the ledger, after it the outcome. An expired claim leaves its
-`sending` in doubt (`worker.ledger.batches.reap`), and nothing else.
+`sending` in doubt (`worker.ledger.batches.reopen_abandoned`), and nothing else.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from worker.ledger import batches, jobs
 from worker.ledger.database import now
 from worker.model import SENDING, Driver, JobState
 from worker.registration.context import Stopped
+from worker.reports.labels import STATE_INFO
 from worker.runtime.batch_loop import run_batches, startable
 from worker.runtime.session import JobSession, open_session
 
@@ -91,7 +92,7 @@ class Runner:
             await self._wait_for(open_batches)
         if await self.services.ledger.run(lambda tx: completion.close_if_done(tx, self.job_id)):
             job = await self._job()
-            self.on_change(f"Job {self.job_id} has ended: {job.state}")
+            self.on_change(f"Job {self.job_id} has ended: {STATE_INFO[job.state].label}")
 
     async def _on_end(self, _batch_id: int, end: BatchEnd) -> None:
         stop = completion.reason_to_hold(self.session.context, self.session.outage_budget, end)
