@@ -550,8 +550,8 @@ def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
 
     with ExitStack() as stack:
 
-        def start(desk: Office, broker: Any = redis_server) -> Any:
-            opened = open_queue(desk, database, broker.connection_url + "/0", sweep_seconds=QUICK_SWEEP_SECONDS)
+        def start(terminal: Office, broker: Any = redis_server) -> Any:
+            opened = open_queue(terminal, database, broker.connection_url + "/0", sweep_seconds=QUICK_SWEEP_SECONDS)
             stack.callback(opened.close)
             return opened
 
@@ -560,14 +560,14 @@ def queue(database: str, redis_server: Any) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def web_server(office: Callable[..., Office], _tls: ssl.SSLContext) -> Iterator[Callable[..., Any]]:
-    """Start `roster serve` for an office: `web_server(desk)`, with its options; stopped before the office."""
+    """Start `roster serve` for an office: `web_server(terminal)`, with its options; stopped before the office."""
     del office
     from tests.web_server import start_web_server  # noqa: PLC0415 - most tests need no web server
 
     with ExitStack() as stack:
 
-        def start(desk: Office, *options: Any) -> Any:
-            opened = start_web_server(desk, _tls, *options)
+        def start(terminal: Office, *options: Any) -> Any:
+            opened = start_web_server(terminal, _tls, *options)
             stack.callback(opened.close)
             return opened
 

@@ -64,13 +64,13 @@ def is_done(lms, action, count):
     return all(each["deleted"] for each in users)
 
 
-def roster_of(desk, action, count=4, **columns):
+def roster_of(terminal, action, count=4, **columns):
     asked = {"action": action, **columns}
     if action in PERSON_ACTIONS:
         asked["course_id"] = ""
     if action == "update":
         asked["city"] = "Delft"
-    desk.roster("roster.csv", seeds(count, **asked))
+    terminal.roster("roster.csv", seeds(count, **asked))
 
 
 # Each of them
@@ -78,24 +78,24 @@ def roster_of(desk, action, count=4, **columns):
 
 @pytest.mark.parametrize("action", DONE_AS)
 def test_each_action_is_done_once_and_the_second_upload_sends_nothing(open_kmi, action):
-    lms, desk = open_kmi()
-    roster_of(desk, action)
+    lms, terminal = open_kmi()
+    roster_of(terminal, action)
 
-    first = desk.run("roster.csv")
+    first = terminal.run("roster.csv")
 
     assert (first.code, first.counts) == (0, {DONE_AS[action]: 4})
     assert is_done(lms, action, 4)
     assert lms.changes == {call_of(action): 4}
-    second = desk.run("roster.csv")
+    second = terminal.run("roster.csv")
     assert (second.code, second.counts) == (0, {DONE_AS[action]: 4})
     assert lms.changes == {call_of(action): 4}, "it is so already"
 
 
 def test_set_gives_every_row_its_action_with_score_and_success(open_kmi):
-    lms, desk = open_kmi()
-    desk.roster("roster.csv", seeds(3))
+    lms, terminal = open_kmi()
+    terminal.roster("roster.csv", seeds(3))
 
-    result = desk.run("roster.csv", "--set", "action=complete", "--set", "score=87,5", "--set", "success=yes")
+    result = terminal.run("roster.csv", "--set", "action=complete", "--set", "score=87,5", "--set", "success=yes")
 
     assert (result.code, result.counts) == (0, {"completed": 3})
     found = [(each["status"], each["score"], each["success"]) for each in lms.look("registrations")[:3]]
@@ -103,12 +103,12 @@ def test_set_gives_every_row_its_action_with_score_and_success(open_kmi):
 
 
 def test_another_score_is_sent_and_the_same_is_not(open_kmi):
-    lms, desk = open_kmi()
-    roster_of(desk, "complete", score="40")
-    desk.run("roster.csv")
-    roster_of(desk, "complete", score="60")
+    lms, terminal = open_kmi()
+    roster_of(terminal, "complete", score="40")
+    terminal.run("roster.csv")
+    roster_of(terminal, "complete", score="60")
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.counts == {"completed": 4}
     assert lms.changes == {"complete": 8}
@@ -117,12 +117,12 @@ def test_another_score_is_sent_and_the_same_is_not(open_kmi):
 
 def test_one_roster_runs_all_actions_of_a_registration_in_order(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     rows = people(3, login_name=lambda number: f"login{number}", external_id=lambda number: f"X-{number}")
     steps = ("withdraw", "complete", "approve", "register")
-    desk.roster("roster.csv", [row | {"action": step} for step in steps for row in rows])
+    terminal.roster("roster.csv", [row | {"action": step} for step in steps for row in rows])
 
-    result = desk.type("run", "roster.csv", "--json")
+    result = terminal.type("run", "roster.csv", "--json")
 
     assert (result.code, result.state) == (0, "succeeded")
     assert result.counts == {"withdrawn": 3, "completed": 3, "approved": 3, "registered": 3}
@@ -131,12 +131,12 @@ def test_one_roster_runs_all_actions_of_a_registration_in_order(sandbox, office,
 
 
 def test_the_same_action_twice_is_a_duplicate_and_another_is_not(open_kmi):
-    lms, desk = open_kmi()
-    desk.roster(
+    lms, terminal = open_kmi()
+    terminal.roster(
         "roster.csv", [*seeds(1, action="approve"), *seeds(1, action="approve"), *seeds(1, action="complete")]
     )
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert [row["_status"] for row in result.rows] == ["approved", "skipped", "completed"]
     assert result.rows[1]["_error_code"] == "duplicate_row"
@@ -145,11 +145,11 @@ def test_the_same_action_twice_is_a_duplicate_and_another_is_not(open_kmi):
 
 def test_a_withdrawn_person_may_be_registered_again_with_a_new_key(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     rows = people(2, login_name=lambda number: f"login{number}")
     for action in ("register", "withdraw", "register", "withdraw", "register"):
-        desk.roster("roster.csv", [row | {"action": action} for row in rows])
-        assert desk.run("roster.csv").code == 0
+        terminal.roster("roster.csv", [row | {"action": action} for row in rows])
+        assert terminal.run("roster.csv").code == 0
 
     keys = [each["external_id"] for each in lms.look("registrations")]
     assert statuses(lms) == ["Withdrawn"] * 4 + ["Not Started"] * 2
@@ -158,11 +158,11 @@ def test_a_withdrawn_person_may_be_registered_again_with_a_new_key(sandbox, offi
 
 
 def test_a_registration_that_an_lms_does_not_show_any_more_is_still_withdrawn(open_kmi):
-    lms, desk = open_kmi(list_withdrawn=False)
-    roster_of(desk, "withdraw")
-    desk.run("roster.csv")
+    lms, terminal = open_kmi(list_withdrawn=False)
+    roster_of(terminal, "withdraw")
+    terminal.run("roster.csv")
 
-    assert desk.run("roster.csv").counts == {"withdrawn": 4}
+    assert terminal.run("roster.csv").counts == {"withdrawn": 4}
     assert lms.changes == {"withdraw": 4}
 
 
@@ -178,10 +178,10 @@ def test_a_registration_that_an_lms_does_not_show_any_more_is_still_withdrawn(op
     ],
 )
 def test_a_registration_made_by_hand_is_found_by_person_and_course(open_kmi, named):
-    lms, desk = open_kmi()
-    desk.roster("roster.csv", [named | {"action": "complete"}])
+    lms, terminal = open_kmi()
+    terminal.roster("roster.csv", [named | {"action": "complete"}])
 
-    assert desk.run("roster.csv").counts == {"completed": 1}
+    assert terminal.run("roster.csv").counts == {"completed": 1}
     assert statuses(lms)[0] == "Completed"
 
 
@@ -201,17 +201,17 @@ def test_a_registration_of_ours_is_found_under_its_key_by_a_ledger_that_never_sa
 
 def test_the_rosters_own_id_names_the_registration_and_must_match_the_person_and_course(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     rows = people(
         2, login_name=lambda number: f"login{number}", registration_external_id=lambda number: f"R/{number}"
     )
-    desk.roster("roster.csv", rows)
-    desk.run("roster.csv")
+    terminal.roster("roster.csv", rows)
+    terminal.run("roster.csv")
     elsewhere = rows[0] | {"course_id": "59"}
     swapped = rows[1] | {"registration_external_id": "R/1"}
-    desk.roster("steps.csv", [row | {"action": "complete"} for row in (rows[0], elsewhere, swapped)])
+    terminal.roster("steps.csv", [row | {"action": "complete"} for row in (rows[0], elsewhere, swapped)])
 
-    result = desk.type("run", "steps.csv", "--json")
+    result = terminal.type("run", "steps.csv", "--json")
 
     assert [row["_status"] for row in result.rows] == ["completed", "rejected", "rejected"]
     assert {row["_error_code"] for row in result.rows[1:]} == {"registration_mismatch"}
@@ -222,10 +222,10 @@ def test_the_rosters_own_id_names_the_registration_and_must_match_the_person_and
 
 
 def test_impossible_actions_are_distinguished_and_nothing_is_sent(open_kmi):
-    lms, desk = open_kmi(registered=["58:1-4"])
-    roster_of(desk, "withdraw", 1)
-    desk.run("roster.csv")
-    desk.roster(
+    lms, terminal = open_kmi(registered=["58:1-4"])
+    roster_of(terminal, "withdraw", 1)
+    terminal.run("roster.csv")
+    terminal.roster(
         "steps.csv",
         [
             {"external_id": "P-1", "course_id": "58", "action": "complete"},
@@ -238,7 +238,7 @@ def test_impossible_actions_are_distinguished_and_nothing_is_sent(open_kmi):
         ],
     )
 
-    result = desk.type("run", "steps.csv", "--json")
+    result = terminal.type("run", "steps.csv", "--json")
 
     assert result.code == 1
     assert [row["_error_code"] for row in result.rows] == [
@@ -257,10 +257,10 @@ def test_impossible_actions_are_distinguished_and_nothing_is_sent(open_kmi):
 def test_of_two_registrations_on_a_course_none_is_chosen(sandbox, office):
     lms = sandbox(seed_users=1, registered=["58:1", "58:1"])
     lms.take_as_given()
-    desk = office(lms, "kmi")
-    roster_of(desk, "complete", 1)
+    terminal = office(lms, "kmi")
+    roster_of(terminal, "complete", 1)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert [row["_error_code"] for row in result.rows] == ["ambiguous_registration"]
     assert lms.changes == {}
@@ -277,57 +277,57 @@ def test_of_two_registrations_on_a_course_none_is_chosen(sandbox, office):
     ],
 )
 def test_a_refusal_has_its_own_code_and_stops_no_other_row(open_kmi, action, what, code):
-    lms, desk = open_kmi(f"{call_of(action)}:{what}:nth=2")
-    roster_of(desk, action)
+    lms, terminal = open_kmi(f"{call_of(action)}:{what}:nth=2")
+    roster_of(terminal, action)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.counts == {DONE_AS[action]: 3, "rejected": 1}
     assert [row["_error_code"] for row in result.failed] == [code]
     assert lms.changes == {call_of(action): 4}
-    again = desk.run(result.report(".failed.csv"))
+    again = terminal.run(result.report(".failed.csv"))
     assert (again.code, again.counts) == (0, {DONE_AS[action]: 1})
 
 
 def test_already_done_according_to_the_lms_is_accepted_when_its_state_shows_it(open_kmi):
     """409 to a completion: refused as done already, but the state shows that it was not."""
-    _, desk = open_kmi("complete:409:nth=1")
-    roster_of(desk, "complete")
+    _, terminal = open_kmi("complete:409:nth=1")
+    roster_of(terminal, "complete")
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.counts == {"completed": 3, "rejected": 1}
     assert [row["_error_code"] for row in result.failed] == ["action_refused"]
 
 
 def test_a_completed_registration_is_not_approved_back(open_kmi):
-    lms, desk = open_kmi()
-    roster_of(desk, "complete")
-    desk.run("roster.csv")
-    roster_of(desk, "approve")
+    lms, terminal = open_kmi()
+    roster_of(terminal, "complete")
+    terminal.run("roster.csv")
+    roster_of(terminal, "approve")
 
-    assert desk.run("roster.csv").counts == {"approved": 4}
+    assert terminal.run("roster.csv").counts == {"approved": 4}
     assert lms.changes == {"complete": 4}
     assert statuses(lms)[:4] == ["Completed"] * 4
 
 
 def test_similar_refusals_in_a_row_hold_the_job(open_kmi):
-    lms, desk = open_kmi("complete:422", connection={"breaker": 3, "max_in_flight": 2})
-    roster_of(desk, "complete", SEED_COUNT)
+    lms, terminal = open_kmi("complete:422", connection={"breaker": 3, "max_in_flight": 2})
+    roster_of(terminal, "complete", SEED_COUNT)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.state) == (3, "held")
     assert lms.changes["complete"] < SEED_COUNT
     lms.rules()
-    assert desk.type("retry", result.job, "--json").counts == {"completed": SEED_COUNT}
+    assert terminal.type("retry", result.job, "--json").counts == {"completed": SEED_COUNT}
 
 
 # People
 
 
 def test_an_update_sends_what_differs_and_custom_fields_and_leaves_the_rest(open_kmi):
-    lms, desk = open_kmi()
+    lms, terminal = open_kmi()
     columns = {
         "external_id": "P-1",
         "city": "Delft",
@@ -335,9 +335,9 @@ def test_an_update_sends_what_differs_and_custom_fields_and_leaves_the_rest(open
         "field:ovFormWithInput12": "blue",
         "action": "update",
     }
-    desk.roster("roster.csv", [columns])
+    terminal.roster("roster.csv", [columns])
 
-    assert desk.run("roster.csv").counts == {"updated": 1}
+    assert terminal.run("roster.csv").counts == {"updated": 1}
 
     assert lms.look("candidates")[0]["fields"] == {
         "email": "person1@example.com",
@@ -351,33 +351,33 @@ def test_an_update_sends_what_differs_and_custom_fields_and_leaves_the_rest(open
 
 
 def test_update_existing_updates_people_and_registers_them(open_kmi, people):
-    lms, desk = open_kmi(registered=["58:1-2"])
+    lms, terminal = open_kmi(registered=["58:1-2"])
     rows = [*seeds(4, city="Delft"), *people(2, login_name=lambda number: f"login{number}")]
-    desk.roster("roster.csv", rows)
+    terminal.roster("roster.csv", rows)
 
-    result = desk.run("roster.csv", "--update-existing")
+    result = terminal.run("roster.csv", "--update-existing")
 
     assert (result.code, result.counts) == (0, {"registered": 4, "already_registered": 2})
     assert lms.changes == {"update_user": 4, "create_user": 2, "create_registration": 4}
     assert is_done(lms, "update", 4)
-    second = desk.run("roster.csv", "--update-existing")
+    second = terminal.run("roster.csv", "--update-existing")
     assert second.counts == {"already_registered": 6}
     assert lms.changes["update_user"] == 4, "nothing differs any more"
 
 
 def test_without_update_existing_no_person_is_changed(open_kmi):
-    lms, desk = open_kmi(registered=[])
-    desk.roster("roster.csv", seeds(2, city="Delft"))
+    lms, terminal = open_kmi(registered=[])
+    terminal.roster("roster.csv", seeds(2, city="Delft"))
 
-    assert desk.run("roster.csv").counts == {"registered": 2}
+    assert terminal.run("roster.csv").counts == {"registered": 2}
     assert lms.changes == {"create_registration": 2}
 
 
 def test_a_person_who_cannot_be_updated_is_not_registered_either(open_kmi):
-    lms, desk = open_kmi("update_user:reject:nth=2", registered=[])
-    desk.roster("roster.csv", seeds(4, city="Delft"))
+    lms, terminal = open_kmi("update_user:reject:nth=2", registered=[])
+    terminal.roster("roster.csv", seeds(4, city="Delft"))
 
-    result = desk.run("roster.csv", "--update-existing")
+    result = terminal.run("roster.csv", "--update-existing")
 
     assert result.counts == {"registered": 3, "rejected": 1}
     assert [row["_error_code"] for row in result.failed] == ["update_refused"]
@@ -385,22 +385,22 @@ def test_a_person_who_cannot_be_updated_is_not_registered_either(open_kmi):
 
 
 def test_a_person_on_two_courses_is_updated_once(open_kmi):
-    lms, desk = open_kmi(registered=[])
-    desk.roster(
+    lms, terminal = open_kmi(registered=[])
+    terminal.roster(
         "roster.csv", [row | {"course_id": course} for course in ("58", "59") for row in seeds(3, city="Delft")]
     )
 
-    assert desk.run("roster.csv", "--update-existing").counts == {"registered": 6}
+    assert terminal.run("roster.csv", "--update-existing").counts == {"registered": 6}
     assert lms.changes == {"update_user": 3, "create_registration": 6}
 
 
 def test_a_deactivated_person_is_created_again_to_be_registered(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     rows = people(2, login_name=lambda number: f"login{number}")
     for action, course in (("register", "58"), ("deactivate", ""), ("register", "59")):
-        desk.roster("roster.csv", [row | {"action": action, "course_id": course} for row in rows])
-        assert desk.type("run", "roster.csv", "--json").code == 0
+        terminal.roster("roster.csv", [row | {"action": action, "course_id": course} for row in rows])
+        assert terminal.type("run", "roster.csv", "--json").code == 0
 
     assert lms.changes == {"create_user": 4, "create_registration": 4, "delete_user": 2}
     assert sorted(lms.people) == sorted(row["email"] for row in rows)
@@ -418,10 +418,10 @@ def test_a_deactivated_person_is_created_again_to_be_registered(sandbox, office,
 )
 def test_a_lost_answer_is_read_back_and_only_what_was_not_done_is_sent_again(open_kmi, action, what):
     seconds = 0.7 if "timeout" in what else 30
-    lms, desk = open_kmi(f"{call_of(action)}:{what}:nth=2", connection={"timeout_seconds": seconds})
-    roster_of(desk, action)
+    lms, terminal = open_kmi(f"{call_of(action)}:{what}:nth=2", connection={"timeout_seconds": seconds})
+    roster_of(terminal, action)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {DONE_AS[action]: 4})
     assert is_done(lms, action, 4)
@@ -432,10 +432,10 @@ def test_a_lost_answer_is_read_back_and_only_what_was_not_done_is_sent_again(ope
 @pytest.mark.parametrize("action", DONE_AS)
 def test_an_lms_that_lags_behind_its_own_writes_is_read_again(open_kmi, action):
     connection = {"lookup_pauses": [0.1, 1.5]}
-    lms, desk = open_kmi(f"{call_of(action)}:lost-after:nth=2", lag=1.0, connection=connection)
-    roster_of(desk, action)
+    lms, terminal = open_kmi(f"{call_of(action)}:lost-after:nth=2", lag=1.0, connection=connection)
+    roster_of(terminal, action)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {DONE_AS[action]: 4})
     assert lms.changes == {call_of(action): 4}
@@ -444,27 +444,27 @@ def test_an_lms_that_lags_behind_its_own_writes_is_read_again(open_kmi, action):
 def test_a_registration_that_appears_late_is_not_reported_absent(sandbox, office, people):
     """According to the ledger it was made: the list may not show it yet."""
     lms = sandbox(lag=1.5)
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     rows = people(3, login_name=lambda number: f"login{number}", external_id=lambda number: f"X-{number}")
-    desk.roster("roster.csv", rows)
-    desk.run("roster.csv")
-    desk.roster("roster.csv", [row | {"action": "complete"} for row in rows])
+    terminal.roster("roster.csv", rows)
+    terminal.run("roster.csv")
+    terminal.roster("roster.csv", [row | {"action": "complete"} for row in rows])
 
-    assert desk.run("roster.csv").counts == {"completed": 3}
+    assert terminal.run("roster.csv").counts == {"completed": 3}
 
 
 @pytest.mark.parametrize("action", DONE_AS)
 def test_a_call_that_is_lost_every_time_is_not_sent_forever(open_kmi, action):
-    lms, desk = open_kmi(f"{call_of(action)}:lost-before")
-    roster_of(desk, action, 1)
+    lms, terminal = open_kmi(f"{call_of(action)}:lost-before")
+    roster_of(terminal, action, 1)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (1, {"not_attempted": 1})
     assert lms.changes == {call_of(action): 3}
     lms.rules()
-    assert desk.resume(result.job).code in {0, 1}
-    assert desk.type("retry", result.job, "--json").counts == {DONE_AS[action]: 1}
+    assert terminal.resume(result.job).code in {0, 1}
+    assert terminal.type("retry", result.job, "--json").counts == {DONE_AS[action]: 1}
 
 
 @pytest.mark.parametrize("action", DONE_AS)
@@ -472,21 +472,21 @@ def test_a_call_that_is_lost_every_time_is_not_sent_forever(open_kmi, action):
 def test_killed_in_the_middle_of_a_call_it_is_read_back_at_resume(open_kmi, action, done):
     """Kill -9 while the response of the second call is delayed, its work done or not."""
     what = "timeout-after:seconds=20" if done else "drop-before"
-    lms, desk = open_kmi(f"{call_of(action)}:{what}:nth=2", connection={"lookup_pauses": [0.1, 0.3]})
-    roster_of(desk, action, 3)
+    lms, terminal = open_kmi(f"{call_of(action)}:{what}:nth=2", connection={"lookup_pauses": [0.1, 0.3]})
+    roster_of(terminal, action, 3)
     if not done:
         # The call is cut off, and the process dies while it waits to look.
-        desk.connect(lms.url, "kmi", lookup_pauses=[8.0])
+        terminal.connect(lms.url, "kmi", lookup_pauses=[8.0])
 
-    running = desk.start("run", "roster.csv", "--json")
+    running = terminal.start("run", "roster.csv", "--json")
     lms.until(lambda lms: lms.calls(call_of(action)) >= 3, "the third call")
     wait = 0.3
     assert not running.over_within(wait)
     running.kill()
-    desk.connect(lms.url, "kmi", lookup_pauses=[0.1, 0.3])
-    (job,) = desk.jobs()
+    terminal.connect(lms.url, "kmi", lookup_pauses=[0.1, 0.3])
+    (job,) = terminal.jobs()
     before = lms.calls(call_of(action))
-    result = desk.resume(job["job"])
+    result = terminal.resume(job["job"])
 
     assert (result.code, result.counts) == (0, {DONE_AS[action]: 3})
     assert is_done(lms, action, 3)
@@ -495,10 +495,10 @@ def test_killed_in_the_middle_of_a_call_it_is_read_back_at_resume(open_kmi, acti
 
 @pytest.mark.parametrize("what", ["lost-after", "lost-before"])
 def test_a_lost_update_on_the_way_to_a_registration_is_read_back(open_kmi, what):
-    lms, desk = open_kmi(f"update_user:{what}:nth=2", registered=["58:1-2"])
-    desk.roster("roster.csv", seeds(4, city="Delft"))
+    lms, terminal = open_kmi(f"update_user:{what}:nth=2", registered=["58:1-2"])
+    terminal.roster("roster.csv", seeds(4, city="Delft"))
 
-    result = desk.run("roster.csv", "--update-existing")
+    result = terminal.run("roster.csv", "--update-existing")
 
     assert (result.code, result.counts) == (0, {"registered": 2, "already_registered": 2})
     assert is_done(lms, "update", 4)
@@ -508,15 +508,15 @@ def test_a_lost_update_on_the_way_to_a_registration_is_read_back(open_kmi, what)
 @pytest.mark.parametrize("what", ["lost-after", "lost-before", "drop-after"])
 def test_a_lost_registration_after_a_withdrawal_is_found_under_its_new_key(sandbox, office, people, what):
     lms = sandbox()
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     rows = people(2, login_name=lambda number: f"login{number}")
     for action in ("register", "withdraw"):
-        desk.roster("roster.csv", [row | {"action": action} for row in rows])
-        desk.run("roster.csv")
+        terminal.roster("roster.csv", [row | {"action": action} for row in rows])
+        terminal.run("roster.csv")
     lms.rules(f"create_registration:{what}:nth=1")
-    desk.roster("roster.csv", rows)
+    terminal.roster("roster.csv", rows)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 2})
     assert lms.changes["create_registration"] == 4 + (what == "lost-before")
@@ -528,11 +528,11 @@ def test_a_lost_registration_after_a_withdrawal_is_found_under_its_new_key(sandb
 )
 def test_what_cannot_be_read_back_waits_for_a_person(open_kmi, action, option):
     """The call is lost, and from then on the LMS refuses every read."""
-    lms, desk = open_kmi(
+    lms, terminal = open_kmi(
         f"{call_of(action)}:lost-after:nth=1", "*:403:after=99", connection={"lookup_pauses": [1.0]}
     )
-    roster_of(desk, action, 2)
-    running = desk.start("run", "roster.csv", "--json")
+    roster_of(terminal, action, 2)
+    running = terminal.start("run", "roster.csv", "--json")
     lms.until(lambda lms: lms.calls(call_of(action)) >= 1)
     lms.rules("find_registration:403", "find_user:403", "list_registrations:403")
 
@@ -543,9 +543,9 @@ def test_what_cannot_be_read_back_waits_for_a_person(open_kmi, action, option):
     row = result.with_status("in_doubt")[0]["_row"]
     assert lms.calls(call_of(action)) <= 2, "nothing in doubt is sent again"
     wrong = "--candidate-id" if option == "--registration-id" else "--registration-id"
-    assert desk.type("resolve", result.job, row, wrong, "1").code == 2
-    assert desk.type("resolve", result.job, row, option, "1001").code == 0
-    report = desk.type("report", result.job, "--json")
+    assert terminal.type("resolve", result.job, row, wrong, "1").code == 2
+    assert terminal.type("resolve", result.job, row, option, "1001").code == 0
+    report = terminal.type("report", result.job, "--json")
     assert report.row(row)["_status"] == DONE_AS[action]
 
 
@@ -554,10 +554,10 @@ def test_what_cannot_be_read_back_waits_for_a_person(open_kmi, action, option):
 
 def test_many_rows_of_a_course_are_read_by_its_list(sandbox, office):
     lms = sandbox(seed_users=150, registered=["58:1-150"])
-    desk = office(lms, "kmi")
-    desk.roster("roster.csv", seeds(150, action="complete"))
+    terminal = office(lms, "kmi")
+    terminal.roster("roster.csv", seeds(150, action="complete"))
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.counts == {"completed": 150}
     assert lms.changes == {"complete": 150}
@@ -567,18 +567,18 @@ def test_many_rows_of_a_course_are_read_by_its_list(sandbox, office):
 
 def test_a_course_by_name_is_read_by_its_list_once_its_id_is_known(sandbox, office):
     lms = sandbox(seed_users=30, registered=["58:1-30"])
-    desk = office(lms, "kmi")
-    desk.roster("roster.csv", seeds(30, course_id="", course_name="Fire Safety", action="complete"))
+    terminal = office(lms, "kmi")
+    terminal.roster("roster.csv", seeds(30, course_id="", course_name="Fire Safety", action="complete"))
 
-    assert desk.run("roster.csv").counts == {"completed": 30}
+    assert terminal.run("roster.csv").counts == {"completed": 30}
     assert lms.calls("find_registration", "list_registrations") <= 4
 
 
 def test_check_says_how_many_calls_actions_take_and_sends_nothing(open_kmi):
-    lms, desk = open_kmi()
-    roster_of(desk, "complete")
+    lms, terminal = open_kmi()
+    roster_of(terminal, "complete")
 
-    result = desk.type("check", "roster.csv", "--json")
+    result = terminal.type("check", "roster.csv", "--json")
 
     assert result.code == 0
     assert "4 to 9 calls" in result.err
@@ -587,15 +587,15 @@ def test_check_says_how_many_calls_actions_take_and_sends_nothing(open_kmi):
 
 def test_tahdah_offers_none_of_them(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms)
-    desk.roster("roster.csv", [row | {"action": action} for action in DONE_AS for row in people(1)])
+    terminal = office(lms)
+    terminal.roster("roster.csv", [row | {"action": action} for action in DONE_AS for row in people(1)])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.counts == {"invalid": len(DONE_AS)}
     assert {row["_error_code"] for row in result.rows} == {"action_not_supported"}
-    desk.people("people.csv", 2)
-    refused = desk.type("run", "people.csv", "--update-existing")
+    terminal.people("people.csv", 2)
+    refused = terminal.type("run", "people.csv", "--update-existing")
     assert refused.code == 2
     assert "--update-existing" in refused.err
     assert lms.calls() == 0

@@ -22,7 +22,7 @@ def lms(sandbox):
 
 
 @pytest.fixture
-def desk(office, lms):
+def terminal(office, lms):
     return office(lms)
 
 
@@ -31,9 +31,9 @@ def rows_of(answer):
     return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
 
 
-def test_a_roster_is_uploaded_registered_and_reported(web_server, desk, lms):
-    served = web_server(desk)
-    roster = desk.people("spring.csv", 3)
+def test_a_roster_is_uploaded_registered_and_reported(web_server, terminal, lms):
+    served = web_server(terminal)
+    roster = terminal.people("spring.csv", 3)
 
     uploaded = served.upload(roster, connection="north")
 
@@ -56,23 +56,23 @@ def test_a_roster_is_uploaded_registered_and_reported(web_server, desk, lms):
     assert [served.client.get(path).status_code for path in summary["reports"]] == [200, 200, 200]
 
 
-def test_the_failed_rows_can_be_corrected_and_uploaded_again(web_server, desk, lms, people):
-    served = web_server(desk)
-    roster = desk.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
+def test_the_failed_rows_can_be_corrected_and_uploaded_again(web_server, terminal, lms, people):
+    served = web_server(terminal)
+    roster = terminal.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
     summary = served.run_to_end(roster)
     assert summary["state"] == "completed_with_errors"
 
     failed = served.client.get(f"/api/jobs/{summary['job']}/failed.csv")
-    again = served.upload(desk.write("again.csv", failed.content.replace(b"nobody", b"somebody@example.com")))
+    again = served.upload(terminal.write("again.csv", failed.content.replace(b"nobody", b"somebody@example.com")))
 
     assert served.until(again.json()["id"])["by_status"]["registered"] == 1
     assert len(lms.standing) == 3
 
 
-def test_the_fields_are_the_options_of_the_command_line(web_server, desk, lms):
-    served = web_server(desk)
+def test_the_fields_are_the_options_of_the_command_line(web_server, terminal, lms):
+    served = web_server(terminal)
     text = "Who;Fore;Last;Nr\n" + "".join(f"p{n}@example.com;Ana;P{n};{n}\n" for n in range(5))
-    roster = desk.write("odd.csv", text)
+    roster = terminal.write("odd.csv", text)
     fields = {
         "map": ["Who=email", "Fore=first_name", "Last=last_name"],
         "save_map": "odd",
@@ -90,9 +90,9 @@ def test_the_fields_are_the_options_of_the_command_line(web_server, desk, lms):
     assert second["total"] == 5
 
 
-def test_strict_sends_nothing_and_says_why(web_server, desk, lms, people):
-    served = web_server(desk)
-    roster = desk.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
+def test_strict_sends_nothing_and_says_why(web_server, terminal, lms, people):
+    served = web_server(terminal)
+    roster = terminal.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
 
     summary = served.run_to_end(roster, strict="on")
 
@@ -101,19 +101,19 @@ def test_strict_sends_nothing_and_says_why(web_server, desk, lms, people):
     assert lms.changes == {}
 
 
-def test_a_job_with_a_later_start_waits_for_its_time(web_server, desk, lms):
-    served = web_server(desk)
+def test_a_job_with_a_later_start_waits_for_its_time(web_server, terminal, lms):
+    served = web_server(terminal)
 
-    uploaded = served.upload(desk.people("spring.csv", 1), at="2099-01-01 06:00")
+    uploaded = served.upload(terminal.people("spring.csv", 1), at="2099-01-01 06:00")
 
     assert served.job(uploaded.json()["id"])["state"] == "scheduled"
     assert lms.changes == {}
 
 
-def test_the_same_roster_while_its_job_is_running_is_the_same_job(web_server, desk, lms):
+def test_the_same_roster_while_its_job_is_running_is_the_same_job(web_server, terminal, lms):
     lms.answer_after(0.5)
-    served = web_server(desk)
-    roster = desk.people("spring.csv", 8)
+    served = web_server(terminal)
+    roster = terminal.people("spring.csv", 8)
 
     ids = {served.upload(roster).json()["id"] for _ in range(3)}
     lms.answer_after(0)
@@ -134,9 +134,9 @@ WRONG = [
 ]
 
 
-def test_a_wrong_field_is_named_and_no_job_is_opened(web_server, desk):
-    served = web_server(desk)
-    roster = desk.people("spring.csv", 1)
+def test_a_wrong_field_is_named_and_no_job_is_opened(web_server, terminal):
+    served = web_server(terminal)
+    roster = terminal.people("spring.csv", 1)
 
     details = [(problem(served.upload(roster, **fields), 422), expected) for fields, expected in WRONG]
 
@@ -144,8 +144,8 @@ def test_a_wrong_field_is_named_and_no_job_is_opened(web_server, desk):
     assert served.client.get("/api/jobs").json() == []
 
 
-def test_a_file_that_is_not_a_roster_is_refused_at_once(web_server, desk, samples):
-    served = web_server(desk)
+def test_a_file_that_is_not_a_roster_is_refused_at_once(web_server, terminal, samples):
+    served = web_server(terminal)
 
     detail = problem(served.upload(samples / "wrong_headings.xlsx"), 422)
 
@@ -153,13 +153,13 @@ def test_a_file_that_is_not_a_roster_is_refused_at_once(web_server, desk, sample
     assert "`map`" in detail
     assert "--" not in detail
     assert served.client.get("/api/jobs").json() == []
-    assert list((desk.folder / "roster-files" / "uploads").iterdir()) == []
+    assert list((terminal.folder / "roster-files" / "uploads").iterdir()) == []
 
 
-def test_a_job_is_paused_resumed_cancelled_and_retried(web_server, desk, lms):
+def test_a_job_is_paused_resumed_cancelled_and_retried(web_server, terminal, lms):
     lms.answer_after(0.5)
-    served = web_server(desk)
-    job = served.upload(desk.people("spring.csv", MANY)).json()["id"]
+    served = web_server(terminal)
+    job = served.upload(terminal.people("spring.csv", MANY)).json()["id"]
     lms.until(lambda lms: lms.calls() >= 2, "the first calls")
 
     def perform(action):
@@ -178,9 +178,9 @@ def test_a_job_is_paused_resumed_cancelled_and_retried(web_server, desk, lms):
 
 def test_a_job_is_undone_by_another_job(web_server, office, sandbox):
     lms = sandbox()
-    desk = office(lms, "kmi")
-    served = web_server(desk)
-    job = served.run_to_end(desk.people("spring.csv", 3, login_name=lambda n: f"p{n}"))["job"]
+    terminal = office(lms, "kmi")
+    served = web_server(terminal)
+    job = served.run_to_end(terminal.people("spring.csv", 3, login_name=lambda n: f"p{n}"))["job"]
     assert len(lms.standing) == 3
 
     undone = served.client.post(f"/api/jobs/{job}/undo")
@@ -195,9 +195,9 @@ def test_a_job_is_undone_by_another_job(web_server, office, sandbox):
 
 def test_a_row_in_doubt_is_resolved_by_a_person(web_server, office, sandbox):
     lms = sandbox(bad_days=["create_candidate:lost-after:every=2"])
-    desk = office(lms)
-    served = web_server(desk)
-    summary = served.run_to_end(desk.people("spring.csv", 2))
+    terminal = office(lms)
+    served = web_server(terminal)
+    summary = served.run_to_end(terminal.people("spring.csv", 2))
     assert summary["by_status"]["in_doubt"] == 1
     job = summary["job"]
     failed = rows_of(served.client.get(f"/api/jobs/{job}/failed.csv"))
@@ -221,9 +221,9 @@ def test_a_row_in_doubt_is_resolved_by_a_person(web_server, office, sandbox):
 
 def test_reports_are_written_again_when_the_job_has_changed(web_server, office, sandbox):
     lms = sandbox(bad_days=["create_candidate:reject:marker=wilhelmina.3"])
-    desk = office(lms)
-    served = web_server(desk)
-    job = served.run_to_end(desk.people("spring.csv", 4))["job"]
+    terminal = office(lms)
+    served = web_server(terminal)
+    job = served.run_to_end(terminal.people("spring.csv", 4))["job"]
     assert len(rows_of(served.client.get(f"/api/jobs/{job}/failed.csv"))) == 1
 
     lms.rules()
@@ -234,23 +234,23 @@ def test_reports_are_written_again_when_the_job_has_changed(web_server, office, 
     assert {row["_status"] for row in rows_of(served.client.get(f"/api/jobs/{job}/results.csv"))} == {"registered"}
 
 
-def test_a_job_of_the_command_line_is_served_too_and_a_purged_one_has_no_report(web_server, desk):
-    desk.people("spring.csv", 2)
-    job = desk.run("spring.csv").job
-    served = web_server(desk)
+def test_a_job_of_the_command_line_is_served_too_and_a_purged_one_has_no_report(web_server, terminal):
+    terminal.people("spring.csv", 2)
+    job = terminal.run("spring.csv").job
+    served = web_server(terminal)
     assert len(rows_of(served.client.get(f"/api/jobs/{job}/results.csv"))) == 2
 
-    assert desk.type("purge", "--older-than", "0d").code == 0
+    assert terminal.type("purge", "--older-than", "0d").code == 0
 
     assert "purged" in problem(served.client.get(f"/api/jobs/{job}/results.csv"), 404)
     assert served.job(job)["reports"] == []
-    assert [path for path in (desk.folder / "roster-files").rglob("*") if path.is_file()] == []
+    assert [path for path in (terminal.folder / "roster-files").rglob("*") if path.is_file()] == []
 
 
-def test_connections_are_listed_without_their_secrets(web_server, desk):
-    with (desk.folder / "roster.toml").open("a") as file:
+def test_connections_are_listed_without_their_secrets(web_server, terminal):
+    with (terminal.folder / "roster.toml").open("a") as file:
         file.write('[connections.kmi]\nsystem = "kmi"\nbase_url = "https://lms.example.com"\n')
-    served = web_server(desk)
+    served = web_server(terminal)
 
     response = served.client.get("/api/connections")
 
@@ -260,11 +260,11 @@ def test_connections_are_listed_without_their_secrets(web_server, desk):
     assert "sandbox-token" not in response.text
 
 
-def test_jobs_are_listed_newest_first_and_page_by_page(web_server, desk):
+def test_jobs_are_listed_newest_first_and_page_by_page(web_server, terminal):
     for number in range(3):
-        desk.people(f"roster{number}.csv", 1, first=number)
-        desk.run(f"roster{number}.csv")
-    served = web_server(desk)
+        terminal.people(f"roster{number}.csv", 1, first=number)
+        terminal.run(f"roster{number}.csv")
+    served = web_server(terminal)
 
     def listed(query=""):
         return [each["job"] for each in served.client.get(f"/api/jobs{query}").json()]
@@ -278,10 +278,10 @@ def test_jobs_are_listed_newest_first_and_page_by_page(web_server, desk):
         problem(served.client.get(f"/api/jobs?{wrong}"), 422)
 
 
-def test_every_error_is_problem_details_without_anybodys_name(web_server, desk, people):
-    served = web_server(desk)
+def test_every_error_is_problem_details_without_anybodys_name(web_server, terminal, people):
+    served = web_server(terminal)
     name = f"{FIRST_NAME}.{LAST_NAME}.csv"
-    roster = desk.write(name, f"Vorname,Nachname\n{FIRST_NAME},{LAST_NAME}\n")
+    roster = terminal.write(name, f"Vorname,Nachname\n{FIRST_NAME},{LAST_NAME}\n")
     client = served.client
 
     answers = {
@@ -300,10 +300,10 @@ def test_every_error_is_problem_details_without_anybodys_name(web_server, desk, 
     assert FIRST_NAME not in served.running.err.read_text("utf-8")
 
 
-def test_a_job_is_followed_until_it_ends(web_server, desk, lms):
+def test_a_job_is_followed_until_it_ends(web_server, terminal, lms):
     lms.quotas("bucket:10/second")
-    served = web_server(desk)
-    job = served.upload(desk.people("spring.csv", MANY)).json()["id"]
+    served = web_server(terminal)
+    job = served.upload(terminal.people("spring.csv", MANY)).json()["id"]
 
     events = list(events_of(served.client, job))
 
@@ -318,8 +318,8 @@ def test_a_job_is_followed_until_it_ends(web_server, desk, lms):
     problem(served.client.get("/api/jobs/77/events"), 404)
 
 
-def test_the_description_has_every_operation_and_nothing_else(web_server, desk):
-    served = web_server(desk)
+def test_the_description_has_every_operation_and_nothing_else(web_server, terminal):
+    served = web_server(terminal)
 
     description = served.client.get("/api/openapi.json").json()
 
@@ -329,13 +329,13 @@ def test_the_description_has_every_operation_and_nothing_else(web_server, desk):
     assert ("POST", "/api/jobs/{id}/undo") in described
 
 
-def test_with_a_broker_the_workers_run_the_jobs_of_the_api(web_server, desk, queue):
-    line = queue(desk)
+def test_with_a_broker_the_workers_run_the_jobs_of_the_api(web_server, terminal, queue):
+    line = queue(terminal)
     line.beat()
     line.worker()
-    served = web_server(desk)
+    served = web_server(terminal)
 
-    summary = served.run_to_end(desk.people("spring.csv", 5))
+    summary = served.run_to_end(terminal.people("spring.csv", 5))
 
     assert summary["by_status"]["registered"] == 5
     job = summary["job"]

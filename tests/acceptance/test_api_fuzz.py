@@ -12,9 +12,9 @@ NOT_CHECKED = "positive_data_acceptance"
 
 
 def test_no_generated_request_gets_a_response_that_is_not_described(web_server, office, sandbox):
-    desk = office(sandbox())
-    served = web_server(desk)
-    served.run_to_end(desk.people("spring.csv", 2))
+    terminal = office(sandbox())
+    served = web_server(terminal)
+    served.run_to_end(terminal.people("spring.csv", 2))
 
     ran = subprocess.run(
         [
@@ -22,7 +22,7 @@ def test_no_generated_request_gets_a_response_that_is_not_described(web_server, 
             *("--generation-deterministic", "--max-examples=6", "--phases=examples,coverage,fuzzing"),
             *("--no-shrink", f"--exclude-checks={NOT_CHECKED}", "--request-timeout=40"),
         ],
-        cwd=desk.folder,
+        cwd=terminal.folder,
         capture_output=True,
         text=True,
         check=False,

@@ -7,10 +7,10 @@ import pytest
 
 def test_a_wrong_course_for_four_hundred_rows_costs_three_registering_calls_at_most(sandbox, office):
     lms = sandbox()
-    desk = office(lms, batch_size=100)
-    desk.people("roster.csv", 400, course_id="580")
+    terminal = office(lms, batch_size=100)
+    terminal.people("roster.csv", 400, course_id="580")
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.state) == (3, "held")
     assert "580" in result.summary["reason"]
@@ -21,10 +21,10 @@ def test_a_wrong_course_for_four_hundred_rows_costs_three_registering_calls_at_m
 
 def test_a_wrong_course_on_kmi_costs_three_registering_calls_at_most(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, "kmi")
-    desk.roster("roster.csv", people(100, course_id="580", login_name=lambda number: f"login{number}"))
+    terminal = office(lms, "kmi")
+    terminal.roster("roster.csv", people(100, course_id="580", login_name=lambda number: f"login{number}"))
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.state) == (3, "held")
     assert "580" in result.summary["reason"]
@@ -33,10 +33,10 @@ def test_a_wrong_course_on_kmi_costs_three_registering_calls_at_most(sandbox, of
 
 def test_a_wrong_legal_entity_holds_the_job(sandbox, office):
     lms = sandbox()
-    desk = office(lms, legal_entity_id=24, batch_size=20)
-    desk.people("roster.csv", 60)
+    terminal = office(lms, legal_entity_id=24, batch_size=20)
+    terminal.people("roster.csv", 60)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.state) == (3, "held")
     assert "24" in result.summary["reason"]
@@ -47,57 +47,57 @@ def test_a_wrong_legal_entity_holds_the_job(sandbox, office):
 def test_candidates_who_are_all_refused_alike_hold_the_job(sandbox, office, people, name):
     operation = "create_candidate" if name == "north" else "create_user"
     lms = sandbox(bad_days=[f"{operation}:422"])
-    desk = office(lms, name)
-    desk.roster("roster.csv", people(200, login_name=lambda number: f"login{number}"))
+    terminal = office(lms, name)
+    terminal.roster("roster.csv", people(200, login_name=lambda number: f"login{number}"))
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.state) == (3, "held")
     assert "cannot be processed" in result.summary["reason"]
     assert lms.calls(operation) <= 10 + 2 * 8
     lms.rules()
-    retried = desk.balanced(desk.type("retry", result.job, "--json"))
+    retried = terminal.balanced(terminal.type("retry", result.job, "--json"))
     assert (retried.code, retried.counts) == (0, {"registered": 200})
 
 
 def test_registrations_that_are_all_refused_alike_hold_the_job(sandbox, office):
     lms = sandbox(bad_days=["register:422"])
-    desk = office(lms, batch_size=50)
-    desk.people("roster.csv", 200)
+    terminal = office(lms, batch_size=50)
+    terminal.people("roster.csv", 200)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.state) == (3, "held")
     assert lms.calls("register") <= 30
     lms.rules()
-    retried = desk.balanced(desk.type("retry", result.job, "--json"))
+    retried = terminal.balanced(terminal.type("retry", result.job, "--json"))
     assert (retried.code, retried.counts) == (0, {"registered": 200})
 
 
 @pytest.mark.parametrize("name", ["north", "kmi"])
 def test_credentials_refused_half_way_hold_the_job_and_resume_finishes_it(sandbox, office, people, name):
     lms = sandbox(bad_days=["*:401:after=20"])
-    desk = office(lms, name)
-    desk.roster("roster.csv", people(90, login_name=lambda number: f"login{number}"))
+    terminal = office(lms, name)
+    terminal.roster("roster.csv", people(90, login_name=lambda number: f"login{number}"))
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.state) == (3, "held")
     assert "credentials" in result.summary["reason"]
     assert 0 < result.counts["not_attempted"] <= 90
     assert lms.calls() <= 20 + 8, "only what was in flight"
     lms.rules()
-    again = desk.resume(result.job)
+    again = terminal.resume(result.job)
     assert (again.code, again.state) == (0, "succeeded")
     assert len(lms.standing) == 90
 
 
 def test_an_account_that_may_not_register_holds_the_job(sandbox, office):
     lms = sandbox(bad_days=["register:403"])
-    desk = office(lms, batch_size=20)
-    desk.people("roster.csv", 80)
+    terminal = office(lms, batch_size=20)
+    terminal.people("roster.csv", 80)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.state) == (3, "held")
     assert "Forbidden" in result.summary["reason"]
@@ -106,13 +106,13 @@ def test_an_account_that_may_not_register_holds_the_job(sandbox, office):
 
 def test_a_roster_run_again_while_it_is_held_continues_its_job(sandbox, office):
     lms = sandbox(bad_days=["*:401:after=5"])
-    desk = office(lms)
-    desk.people("roster.csv", 10)
-    first = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.people("roster.csv", 10)
+    first = terminal.run("roster.csv")
     assert first.state == "held"
     lms.rules()
 
-    again = desk.run("roster.csv")
+    again = terminal.run("roster.csv")
 
     assert (again.code, again.job, again.counts) == (0, first.job, {"registered": 10})
-    assert len(desk.jobs()) == 1
+    assert len(terminal.jobs()) == 1

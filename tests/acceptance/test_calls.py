@@ -5,10 +5,10 @@ from __future__ import annotations
 
 def test_four_hundred_new_people_on_tahdah_take_a_call_each_and_one_per_batch(sandbox, office):
     lms = sandbox()
-    desk = office(lms, batch_size=50)
-    desk.people("roster.csv", 400)
+    terminal = office(lms, batch_size=50)
+    terminal.people("roster.csv", 400)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 400})
     assert lms.by_operation() == {"create_candidate": 400, "register": 8}
@@ -17,10 +17,10 @@ def test_four_hundred_new_people_on_tahdah_take_a_call_each_and_one_per_batch(sa
 
 def test_new_people_on_kmi_take_two_calls_each(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, "kmi")
-    desk.roster("roster.csv", people(100, login_name=lambda number: f"login{number}"))
+    terminal = office(lms, "kmi")
+    terminal.roster("roster.csv", people(100, login_name=lambda number: f"login{number}"))
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 100})
     assert lms.calls() <= 2 * 100 + 10
@@ -29,11 +29,11 @@ def test_new_people_on_kmi_take_two_calls_each(sandbox, office, people):
 
 def test_known_people_on_kmi_take_one_call_each(sandbox, office):
     lms = sandbox(seed_users=300)
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     known = [{"email": f"person{number}@example.com", "course_id": "58"} for number in range(1, 101)]
-    desk.roster("roster.csv", known)
+    terminal.roster("roster.csv", known)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 100})
     assert lms.calls() <= 100 + 10
@@ -42,11 +42,11 @@ def test_known_people_on_kmi_take_one_call_each(sandbox, office):
 
 def test_the_calls_that_check_foretells_are_those_that_run_makes(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, batch_size=10)
-    desk.roster("roster.csv", [*people(25), *people(5, course_id="59")])
+    terminal = office(lms, batch_size=10)
+    terminal.roster("roster.csv", [*people(25), *people(5, course_id="59")])
 
-    rehearsal = desk.type("check", "roster.csv", "--json")
-    result = desk.run("roster.csv")
+    rehearsal = terminal.type("check", "roster.csv", "--json")
+    result = terminal.run("roster.csv")
 
     assert "29 calls" in rehearsal.err
     assert result.counts == {"registered": 30}

@@ -24,10 +24,10 @@ def lms(sandbox):
 
 
 @pytest.fixture
-def desk(office, lms):
-    desk = office(lms, batch_size=5, max_in_flight=4)
-    desk.people("roster.csv", PEOPLE)
-    return desk
+def terminal(office, lms):
+    terminal = office(lms, batch_size=5, max_in_flight=4)
+    terminal.people("roster.csv", PEOPLE)
+    return terminal
 
 
 @pytest.mark.parametrize(
@@ -41,59 +41,59 @@ def test_version_and_help_are_printed(office, option, said):
     assert result.err == ""
 
 
-def test_a_run_without_failed_rows_ends_with_0(desk):
-    result = desk.run("roster.csv")
+def test_a_run_without_failed_rows_ends_with_0(terminal):
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": PEOPLE})
 
 
-def test_a_run_with_a_rejected_row_ends_with_1(desk, lms):
+def test_a_run_with_a_rejected_row_ends_with_1(terminal, lms):
     lms.rules("create_candidate:reject:nth=3")
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.code == 1
     assert result.counts["registered"] == PEOPLE - 1
 
 
-def test_a_run_that_cannot_begin_ends_with_2(desk, lms):
-    result = desk.type("run", "missing.csv")
+def test_a_run_that_cannot_begin_ends_with_2(terminal, lms):
+    result = terminal.type("run", "missing.csv")
 
     assert result.code == 2
     assert "missing.csv" in result.err
     assert lms.calls() == 0
 
 
-def test_a_run_that_is_interrupted_ends_with_130(desk, lms):
+def test_a_run_that_is_interrupted_ends_with_130(terminal, lms):
     lms.answer_after(0.2)
-    running = desk.start("run", "roster.csv", "--json")
+    running = terminal.start("run", "roster.csv", "--json")
     lms.until(lambda lms: lms.calls() > 3, "calls")
 
     running.interrupt()
 
-    assert desk.balanced(running.result()).code == 130
+    assert terminal.balanced(running.result()).code == 130
     lms.answer_after(0)
-    assert desk.resume(1).counts == {"registered": PEOPLE}
+    assert terminal.resume(1).counts == {"registered": PEOPLE}
 
 
-def test_a_run_that_was_killed_is_resumed(desk, lms):
+def test_a_run_that_was_killed_is_resumed(terminal, lms):
     lms.answer_after(0.2)
-    running = desk.start("run", "roster.csv")
+    running = terminal.start("run", "roster.csv")
     lms.until(lambda lms: lms.calls() > 3, "calls")
 
     running.kill()
 
     assert running.process.returncode == -9
     lms.answer_after(0)
-    result = desk.resume(1)
+    result = terminal.resume(1)
     assert sum(result.counts.values()) == PEOPLE
     assert result.counts.get("in_doubt", 0) <= 4
 
 
-def test_the_server_serves_until_it_gets_a_signal(desk, web_server):
-    served = web_server(desk)
+def test_the_server_serves_until_it_gets_a_signal(terminal, web_server):
+    served = web_server(terminal)
 
-    assert served.run_to_end(desk.folder / "roster.csv")["by_status"]["registered"] == PEOPLE
+    assert served.run_to_end(terminal.folder / "roster.csv")["by_status"]["registered"] == PEOPLE
 
     served.running.process.terminate()
     assert served.running.over_within(LONGEST_SECONDS)
@@ -113,8 +113,8 @@ def test_the_sandbox_serves_until_it_is_interrupted(office, wait_until):
     assert running.over_within(LONGEST_SECONDS)
 
 
-def test_workers_and_beat_run_what_is_submitted(desk, queue):
-    line = queue(desk)
+def test_workers_and_beat_run_what_is_submitted(terminal, queue):
+    line = queue(terminal)
     line.beat()
     worker = line.worker()
 

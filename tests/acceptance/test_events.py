@@ -15,9 +15,9 @@ JOBS = 50
 
 async def test_fifty_jobs_are_followed_at_once_to_their_end(web_server, office, sandbox, wait_until):
     lms = sandbox()
-    desk = office(lms)
-    served = web_server(desk)
-    ids = [served.upload(desk.people(f"r{n}.csv", 2, first=10 * n)).json()["id"] for n in range(JOBS)]
+    terminal = office(lms)
+    served = web_server(terminal)
+    ids = [served.upload(terminal.people(f"r{n}.csv", 2, first=10 * n)).json()["id"] for n in range(JOBS)]
     assert len(set(ids)) == JOBS
     limits = httpx.Limits(max_connections=2 * JOBS + 10)
 
@@ -41,9 +41,9 @@ async def test_fifty_jobs_are_followed_at_once_to_their_end(web_server, office, 
 
 def test_streams_end_with_the_server_and_the_next_one_continues_the_job(web_server, office, sandbox, wait_until):
     lms = sandbox(latency=0.5)
-    desk = office(lms, max_in_flight=2)
-    served = web_server(desk)
-    job = served.upload(desk.people("spring.csv", 30)).json()["id"]
+    terminal = office(lms, max_in_flight=2)
+    served = web_server(terminal)
+    job = served.upload(terminal.people("spring.csv", 30)).json()["id"]
     lms.until(lambda lms: lms.calls() >= 1, "the first call")
 
     with ThreadPoolExecutor() as pool:
@@ -63,16 +63,16 @@ def test_streams_end_with_the_server_and_the_next_one_continues_the_job(web_serv
     assert "ERROR" not in served.running.err.read_text("utf-8")
     assert events[-1][1]["state"] not in RESTING
     lms.answer_after(0)
-    again = web_server(desk)
+    again = web_server(terminal)
     summary = again.until(job)
     assert (summary["state"], summary["by_status"]["registered"]) == ("succeeded", 30)
 
 
 def test_the_stream_of_a_paused_job_ends(web_server, office, sandbox):
     lms = sandbox(latency=0.5)
-    desk = office(lms)
-    served = web_server(desk)
-    job = served.upload(desk.people("spring.csv", 30)).json()["id"]
+    terminal = office(lms)
+    served = web_server(terminal)
+    job = served.upload(terminal.people("spring.csv", 30)).json()["id"]
     lms.until(lambda lms: lms.calls() >= 1, "the first call")
 
     served.client.post(f"/api/jobs/{job}/pause")

@@ -30,10 +30,10 @@ def marked(people, count, bad, name="poison"):
 
 def test_candidates_that_the_lms_rejects_do_not_stop_the_others(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:marker=poison"])
-    desk = office(lms, batch_size=10)
-    desk.roster("roster.csv", marked(people, 25, {3, 11, 25}))
+    terminal = office(lms, batch_size=10)
+    terminal.roster("roster.csv", marked(people, 25, {3, 11, 25}))
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.state) == (1, "completed_with_errors")
     assert result.counts == {"registered": 22, "rejected": 3}
@@ -46,10 +46,10 @@ def test_candidates_that_the_lms_rejects_do_not_stop_the_others(sandbox, office,
 
 def test_a_batch_is_split_until_the_bad_rows_are_isolated(sandbox, office, people):
     lms = sandbox(bad_days=["register:reject:marker=poison"])
-    desk = office(lms, batch_size=20)
-    desk.roster("roster.csv", marked(people, 40, {7, 8, 33}))
+    terminal = office(lms, batch_size=20)
+    terminal.roster("roster.csv", marked(people, 40, {7, 8, 33}))
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.code == 1
     assert result.counts == {"registered": 37, "rejected": 3}
@@ -64,13 +64,13 @@ def test_a_batch_is_split_until_the_bad_rows_are_isolated(sandbox, office, peopl
 def test_a_bad_row_that_the_rejection_does_not_name_is_found_by_halving(sandbox, office, people):
     lms = sandbox(bad_days=["register:409:marker=poison"])
     lms.rules("register:422:marker=poison")
-    desk = office(lms, batch_size=32)
-    desk.roster("roster.csv", marked(people, 32, {20}))
+    terminal = office(lms, batch_size=32)
+    terminal.roster("roster.csv", marked(people, 32, {20}))
     lms.rules({"operation": "register", "what": "404", "marker": "poison"})
-    desk.people("proof.csv", 2, first=90)
-    desk.run("proof.csv")
+    terminal.people("proof.csv", 2, first=90)
+    terminal.run("proof.csv")
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.counts == {"registered": 31, "rejected": 1}
     assert result.failed[0]["_row"] == "21"
@@ -79,10 +79,10 @@ def test_a_bad_row_that_the_rejection_does_not_name_is_found_by_halving(sandbox,
 
 def test_a_batch_that_is_too_large_is_sent_in_smaller_ones(sandbox, office):
     lms = sandbox(max_batch=20)
-    desk = office(lms, batch_size=100)
-    desk.people("roster.csv", 100)
+    terminal = office(lms, batch_size=100)
+    terminal.people("roster.csv", 100)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 100})
     assert lms.answered("register", 200) <= 8
@@ -91,7 +91,7 @@ def test_a_batch_that_is_too_large_is_sent_in_smaller_ones(sandbox, office):
 
 def test_all_kinds_of_rows_in_one_roster_get_the_right_outcome(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:nth=3", "register:shuffled", "register:string-ids"])
-    desk = office(lms, batch_size=7)
+    terminal = office(lms, batch_size=7)
     rows = people(20)
     twice = [rows[0] | {"email": rows[0]["email"].upper()}, rows[4], rows[4] | {"course_id": "59"}]
     invalid = [
@@ -100,9 +100,9 @@ def test_all_kinds_of_rows_in_one_roster_get_the_right_outcome(sandbox, office, 
         {"email": "z@example.com", "first_name": "A", "last_name": "B", "course_id": ""},
     ]
     wrong_course = [row | {"course_id": "999"} for row in people(2, first=30)]
-    desk.roster("roster.csv", [*rows, *twice, *invalid, *wrong_course])
+    terminal.roster("roster.csv", [*rows, *twice, *invalid, *wrong_course])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.code == 1
     assert result.counts == {"registered": 20, "rejected": 3, "invalid": 3, "skipped": 2}
@@ -119,15 +119,15 @@ def test_all_kinds_of_rows_in_one_roster_get_the_right_outcome(sandbox, office, 
 def test_the_report_keeps_the_rosters_columns_and_is_a_workbook_too(sandbox, office):
     import openpyxl  # noqa: PLC0415 - the slow reader, wanted here alone
 
-    desk = office(sandbox())
-    desk.write(
+    terminal = office(sandbox())
+    terminal.write(
         "roster.csv",
         "T-shirt,email,first_name,last_name,course_id,Notes\n"
         'M, Ana@Example.com ,Ana,Ní,58,"=1+1"\n'
         "L,nobody,Bo,Ek,058,0042\n",
     )
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     headings = list(result.rows[0])
     assert headings[:6] == ["T-shirt", "email", "first_name", "last_name", "course_id", "Notes"]
@@ -157,10 +157,10 @@ def test_the_report_keeps_the_rosters_columns_and_is_a_workbook_too(sandbox, off
 @pytest.mark.parametrize("what", ["string-ids", "int-ids", "float-ids"])
 def test_responses_are_matched_by_id_in_any_order_and_type(sandbox, office, what):
     lms = sandbox(bad_days=["tahdah.*:shuffled", f"tahdah.*:{what}"])
-    desk = office(lms, batch_size=8)
-    desk.people("roster.csv", 21)
+    terminal = office(lms, batch_size=8)
+    terminal.people("roster.csv", 21)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 21})
     assert {row["email"]: row["_registration_id"] for row in result.rows} == {
@@ -172,10 +172,10 @@ def test_responses_are_matched_by_id_in_any_order_and_type(sandbox, office, what
 @pytest.mark.parametrize("what", ["string-ids", "200"])
 def test_kmi_responses_are_matched_by_ids_of_any_type(sandbox, office, people, what):
     lms = sandbox(bad_days=[f"kmi.*:{what}"], seed_users=10)
-    desk = office(lms, "kmi")
-    desk.roster("roster.csv", [*kmi_people(people, 10), *seeded(10)])
+    terminal = office(lms, "kmi")
+    terminal.roster("roster.csv", [*kmi_people(people, 10), *seeded(10)])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 20})
     assert all(row["_registration_id"] for row in result.rows)
@@ -183,19 +183,19 @@ def test_kmi_responses_are_matched_by_ids_of_any_type(sandbox, office, people, w
 
 def test_an_id_under_another_name_is_found(sandbox, office):
     lms = sandbox(candidate_id_field="id")
-    desk = office(lms)
-    desk.people("roster.csv", 3)
+    terminal = office(lms)
+    terminal.people("roster.csv", 3)
 
-    assert desk.run("roster.csv").counts == {"registered": 3}
+    assert terminal.run("roster.csv").counts == {"registered": 3}
 
 
 @pytest.mark.parametrize("what", ["short:count=2", "204", "error-200", "202:done=no"])
 def test_people_whom_a_response_does_not_name_are_looked_up(sandbox, office, what):
     lms = sandbox(bad_days=[f"register:{what}:times=1"])
-    desk = office(lms, batch_size=13)
-    desk.people("roster.csv", 13)
+    terminal = office(lms, batch_size=13)
+    terminal.people("roster.csv", 13)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 13})
 
@@ -203,10 +203,10 @@ def test_people_whom_a_response_does_not_name_are_looked_up(sandbox, office, wha
 @pytest.mark.parametrize("what", ["short:count=2", "202"])
 def test_people_whom_a_response_does_not_name_are_in_doubt_without_a_look_up(sandbox, office, what):
     lms = sandbox(bad_days=[f"register:{what}"], lookup="404")
-    desk = office(lms)
-    desk.people("roster.csv", 13)
+    terminal = office(lms)
+    terminal.people("roster.csv", 13)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     doubtful = 2 if what.startswith("short") else 13
     expected = {"registered": 13 - doubtful, "in_doubt": doubtful}
@@ -219,10 +219,10 @@ def test_people_whom_a_response_does_not_name_are_in_doubt_without_a_look_up(san
 @pytest.mark.parametrize("what", ["204", "error-200:done=yes"])
 def test_a_candidate_created_without_an_id_in_the_response_is_in_doubt(sandbox, office, what):
     lms = sandbox(bad_days=[f"create_candidate:{what}:nth=2"])
-    desk = office(lms)
-    desk.people("roster.csv", 5)
+    terminal = office(lms)
+    terminal.people("roster.csv", 5)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.code == 1
     assert result.counts == {"registered": 4, "in_doubt": 1}
@@ -234,14 +234,14 @@ def test_people_already_registered_on_tahdah_are_found_by_the_rejection(sandbox,
     first = office(lms)
     first.people("roster.csv", 6)
     known = first.run("roster.csv").rows
-    desk = office(lms, batch_size=20)
+    terminal = office(lms, batch_size=20)
     columns = ("email", "first_name", "last_name", "course_id")
     rows = [{name: row[name] for name in columns} | {"candidate_id": row["_candidate_id"]} for row in known]
-    desk.roster("roster.csv", rows)
+    terminal.roster("roster.csv", rows)
     lms.rules()
     before = lms.calls("register")
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"already_registered": 6})
     assert lms.calls("register") - before <= 2 * 6
@@ -253,10 +253,10 @@ def test_people_already_registered_do_not_affect_the_others(sandbox, office, peo
     first = office(lms)
     first.people("roster.csv", 3)
     known = {row["email"]: row["_candidate_id"] for row in first.run("roster.csv").rows}
-    desk = office(lms)
-    desk.roster("roster.csv", [row | {"candidate_id": known.get(row["email"], "")} for row in people(12)])
+    terminal = office(lms)
+    terminal.roster("roster.csv", [row | {"candidate_id": known.get(row["email"], "")} for row in people(12)])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 9, "already_registered": 3})
 
@@ -264,11 +264,11 @@ def test_people_already_registered_do_not_affect_the_others(sandbox, office, peo
 @pytest.mark.parametrize("twice", ["400", "409", "existing", "second"])
 def test_people_already_on_kmi_are_neither_created_nor_registered_again(sandbox, office, people, twice):
     lms = sandbox(seed_users=30, registered=["58:1-10"], kmi_twice=twice)
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     by_mail = [{key: row[key] for key in ("email", "course_id")} for row in seeded(10, first=11)]
-    desk.roster("roster.csv", [*seeded(10), *by_mail, *kmi_people(people, 10)])
+    terminal.roster("roster.csv", [*seeded(10), *by_mail, *kmi_people(people, 10)])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 20, "already_registered": 10})
     assert [row["_status"] for row in result.rows] == ["already_registered"] * 10 + ["registered"] * 20
@@ -280,11 +280,11 @@ def test_people_already_on_kmi_are_neither_created_nor_registered_again(sandbox,
 @pytest.mark.parametrize("twice", ["400", "second"])
 def test_people_already_on_a_course_named_otherwise_are_not_registered_again(sandbox, office, twice, column):
     lms = sandbox(seed_users=12, registered=["58:1-6"], kmi_twice=twice)
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     rows = [row | column | {"course_id": ""} for row in seeded(12)]
-    desk.roster("roster.csv", rows)
+    terminal.roster("roster.csv", rows)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert lms.state()["kmi"]["registrations"] == 12
     assert (result.code, result.counts) == (0, {"registered": 6, "already_registered": 6})
@@ -292,10 +292,10 @@ def test_people_already_on_a_course_named_otherwise_are_not_registered_again(san
 
 def test_people_are_found_among_more_than_a_thousand_on_kmi(sandbox, office, people):
     lms = sandbox(seed_users=1_200, registered=["58:1-600"], kmi_twice="second")
-    desk = office(lms, "kmi")
-    desk.roster("roster.csv", [*seeded(4, first=598), *kmi_people(people, 2)])
+    terminal = office(lms, "kmi")
+    terminal.roster("roster.csv", [*seeded(4, first=598), *kmi_people(people, 2)])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 3, "already_registered": 3})
 
@@ -306,10 +306,10 @@ def test_an_address_that_tahdah_already_has_is_rejected_with_a_remedy(sandbox, o
     office_before = office(lms)
     office_before.people("roster.csv", 1, course_id="59")
     office_before.run("roster.csv")
-    desk = office(lms)
-    desk.roster("roster.csv", people(3))
+    terminal = office(lms)
+    terminal.roster("roster.csv", people(3))
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.counts == {"registered": 2, "rejected": 1}
     assert "candidate_id" in result.failed[0]["_error"]
@@ -318,11 +318,11 @@ def test_an_address_that_tahdah_already_has_is_rejected_with_a_remedy(sandbox, o
 @pytest.mark.parametrize(("course", "code"), [("Ambiguous", "rejected"), ("No Such Course", "rejected")])
 def test_an_impossible_kmi_course_is_rejected_and_the_others_succeed(sandbox, office, people, course, code):
     lms = sandbox()
-    desk = office(lms, "kmi")
+    terminal = office(lms, "kmi")
     bad = [row | {"course_id": "", "course_name": course} for row in kmi_people(people, 3, first=20)]
-    desk.roster("roster.csv", [*kmi_people(people, 5), *bad])
+    terminal.roster("roster.csv", [*kmi_people(people, 5), *bad])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.code == 1
     assert result.counts["registered"] == 5
@@ -333,10 +333,10 @@ def test_an_impossible_kmi_course_is_rejected_and_the_others_succeed(sandbox, of
 @pytest.mark.parametrize("course", ["63", "64"])
 def test_the_reason_is_given_for_a_kmi_course_that_accepts_no_registration(sandbox, office, people, course):
     lms = sandbox()
-    desk = office(lms, "kmi")
-    desk.roster("roster.csv", [*kmi_people(people, 3), *kmi_people(people, 1, first=9, course_id=course)])
+    terminal = office(lms, "kmi")
+    terminal.roster("roster.csv", [*kmi_people(people, 3), *kmi_people(people, 1, first=9, course_id=course)])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.counts == {"registered": 3, "rejected": 1}
     assert "course" in result.failed[0]["_error"].casefold()
@@ -344,10 +344,10 @@ def test_the_reason_is_given_for_a_kmi_course_that_accepts_no_registration(sandb
 
 def test_a_course_that_is_unknown_costs_one_call_among_good_ones(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, batch_size=10)
-    desk.roster("roster.csv", [*people(20), *people(30, first=100, course_id="777")])
+    terminal = office(lms, batch_size=10)
+    terminal.roster("roster.csv", [*people(20), *people(30, first=100, course_id="777")])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.code == 1
     assert result.counts["registered"] == 20
@@ -363,10 +363,10 @@ def test_two_people_with_one_external_id_are_ambiguous(sandbox, office, people):
     keys = {"X-Api-Key": "sandbox-key", "X-Api-Secret": "sandbox-secret"}
     lms.client.post("/api/v2/users/", json=body, headers=keys).raise_for_status()
     lms.take_as_given()
-    desk = office(lms, "kmi")
-    desk.roster("roster.csv", [*seeded(2), *kmi_people(people, 1)])
+    terminal = office(lms, "kmi")
+    terminal.roster("roster.csv", [*seeded(2), *kmi_people(people, 1)])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.code == 1
     assert result.counts == {"registered": 2, "invalid": 1}
@@ -376,20 +376,20 @@ def test_two_people_with_one_external_id_are_ambiguous(sandbox, office, people):
 
 def test_a_course_whose_id_begins_with_another_id_is_not_mistaken_for_it(sandbox, office, people):
     lms = sandbox(courses=(CourseOptions(id=58, name="Fire Safety"), CourseOptions(id=580, name="First Aid")))
-    desk = office(lms, "kmi")
-    desk.roster("roster.csv", [row | {"course_id": "580"} for row in kmi_people(people, 2)])
+    terminal = office(lms, "kmi")
+    terminal.roster("roster.csv", [row | {"course_id": "580"} for row in kmi_people(people, 2)])
 
-    assert desk.run("roster.csv").counts == {"registered": 2}
+    assert terminal.run("roster.csv").counts == {"registered": 2}
 
 
 def test_again_registers_people_whom_the_ledger_knows(sandbox, office):
     """Without --again not a single call is made."""
     lms = sandbox(tahdah_twice="409")
-    desk = office(lms)
-    desk.people("roster.csv", 3)
-    desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.people("roster.csv", 3)
+    terminal.run("roster.csv")
 
-    result = desk.run("roster.csv", "--again")
+    result = terminal.run("roster.csv", "--again")
 
     assert (result.code, result.counts) == (0, {"already_registered": 3})
     assert lms.calls("create_candidate") == 3

@@ -49,49 +49,49 @@ def actions_sent(lms):
 
 @pytest.mark.parametrize("action", DONE_AS)
 def test_an_action_is_done_once_and_the_second_upload_sends_nothing(open_kmi, action):
-    lms, desk = open_kmi()
-    desk.roster("steps.csv", alone(4, action))
+    lms, terminal = open_kmi()
+    terminal.roster("steps.csv", alone(4, action))
 
-    first = desk.run("steps.csv")
+    first = terminal.run("steps.csv")
 
     assert (first.code, first.counts) == (0, {DONE_AS[action]: 4})
     assert statuses(lms) == [SHOWN[action]] * 4
     assert actions_sent(lms) == {action: 4}
     assert all(row["_candidate_id"] and row["_registration_id"] for row in first.rows)
-    second = desk.run("steps.csv")
+    second = terminal.run("steps.csv")
     assert (second.code, second.counts) == (0, {DONE_AS[action]: 4})
     assert actions_sent(lms) == {action: 4}
 
 
 def test_a_withdrawal_uploaded_again_is_known_where_the_lms_hides_withdrawn_registrations(open_kmi):
-    lms, desk = open_kmi()
-    desk.roster("steps.csv", alone(2, "withdraw"))
-    desk.run("steps.csv")
+    lms, terminal = open_kmi()
+    terminal.roster("steps.csv", alone(2, "withdraw"))
+    terminal.run("steps.csv")
     lms.rules("find_registration:404")
 
-    assert desk.run("steps.csv").counts == {"withdrawn": 2}
+    assert terminal.run("steps.csv").counts == {"withdrawn": 2}
     assert actions_sent(lms) == {"withdraw": 2}
 
 
 def test_unknown_external_ids_are_reported_and_stop_no_other_row(open_kmi):
-    lms, desk = open_kmi()
+    lms, terminal = open_kmi()
     rows = [*alone(1, "complete"), *alone(1, "complete", first=9), *alone(1, "complete", first=2)]
-    desk.roster("steps.csv", [*rows, {"registration_external_id": "..", "action": "complete"}])
+    terminal.roster("steps.csv", [*rows, {"registration_external_id": "..", "action": "complete"}])
 
-    result = desk.type("run", "steps.csv", "--json")
+    result = terminal.type("run", "steps.csv", "--json")
 
     assert (result.code, result.state) == (1, "completed_with_errors")
     assert [row["_status"] for row in result.rows] == ["completed", "rejected", "completed", "rejected"]
     assert [row["_error_code"] for row in result.rows] == ["", "not_registered", "", "registration_not_found"]
     assert "registration_external_id" in result.rows[1]["_error"]
     assert actions_sent(lms) == {"complete": 2}
-    again = desk.type("retry", result.job, "--json")
+    again = terminal.type("retry", result.job, "--json")
     assert again.counts == {"completed": 2, "rejected": 2}
-    assert desk.run(result.report(".failed.csv")).counts == {"rejected": 2}
+    assert terminal.run(result.report(".failed.csv")).counts == {"rejected": 2}
 
 
 def test_what_a_row_gives_with_the_id_must_match(open_kmi):
-    lms, desk = open_kmi()
+    lms, terminal = open_kmi()
     mails = {each["external_id"]: each["email"] for each in lms.look("registrations")}
     beside = [
         ({"email": mails["R/1"].upper()}, "completed"),
@@ -104,7 +104,7 @@ def test_what_a_row_gives_with_the_id_must_match(open_kmi):
         ({"candidate_id": "99"}, "rejected"),
     ]
     names = ["R/1", "R/2", "R/3", "R/2", "R/2", "R/1", "R/4", "R/3"]
-    desk.roster(
+    terminal.roster(
         "steps.csv",
         [
             {"registration_external_id": name, "action": "complete", **named}
@@ -112,7 +112,7 @@ def test_what_a_row_gives_with_the_id_must_match(open_kmi):
         ],
     )
 
-    result = desk.run("steps.csv")
+    result = terminal.run("steps.csv")
 
     assert [row["_status"] for row in result.rows] == [status for _, status in beside]
     assert {row["_error_code"] for row in result.failed} == {"registration_mismatch"}
@@ -120,7 +120,7 @@ def test_what_a_row_gives_with_the_id_must_match(open_kmi):
 
 
 def test_such_rows_may_be_mixed_with_ordinary_ones_and_their_duplicates_are_skipped(open_kmi, people):
-    lms, desk = open_kmi()
+    lms, terminal = open_kmi()
     ordinary = people(1, first=11, login_name=lambda number: f"login{number}")
     rows = [
         *alone(2, "complete"),
@@ -130,9 +130,9 @@ def test_such_rows_may_be_mixed_with_ordinary_ones_and_their_duplicates_are_skip
         *(row | {"registration_external_id": "N-1"} for row in ordinary),
         {"registration_external_id": "N-1", "action": "withdraw"},
     ]
-    desk.roster("steps.csv", rows)
+    terminal.roster("steps.csv", rows)
 
-    result = desk.type("run", "steps.csv", "--json")
+    result = terminal.type("run", "steps.csv", "--json")
 
     assert result.code == 0
     assert [row["_status"] for row in result.rows] == [
@@ -148,10 +148,10 @@ def test_such_rows_may_be_mixed_with_ordinary_ones_and_their_duplicates_are_skip
 
 
 def test_a_roster_with_nothing_but_ids_takes_its_action_from_an_option(open_kmi):
-    lms, desk = open_kmi()
-    desk.roster("steps.csv", [{"Registration external ID": "R/1", "Remark": "late"}])
+    lms, terminal = open_kmi()
+    terminal.roster("steps.csv", [{"Registration external ID": "R/1", "Remark": "late"}])
 
-    result = desk.run("steps.csv", "--set", "action=complete", "--set", "score=80")
+    result = terminal.run("steps.csv", "--set", "action=complete", "--set", "score=80")
 
     assert result.counts == {"completed": 1}
     assert lms.look("registrations")[0]["score"] == 80
@@ -160,10 +160,10 @@ def test_a_roster_with_nothing_but_ids_takes_its_action_from_an_option(open_kmi)
 @pytest.mark.parametrize("action", DONE_AS)
 @pytest.mark.parametrize("what", ["lost-after", "lost-before"])
 def test_a_lost_answer_is_read_back_and_only_what_was_not_done_is_sent_again(open_kmi, action, what):
-    lms, desk = open_kmi(f"{action}:{what}:nth=2")
-    desk.roster("steps.csv", alone(4, action))
+    lms, terminal = open_kmi(f"{action}:{what}:nth=2")
+    terminal.roster("steps.csv", alone(4, action))
 
-    result = desk.run("steps.csv")
+    result = terminal.run("steps.csv")
 
     assert (result.code, result.counts) == (0, {DONE_AS[action]: 4})
     assert statuses(lms) == [SHOWN[action]] * 4
@@ -172,37 +172,37 @@ def test_a_lost_answer_is_read_back_and_only_what_was_not_done_is_sent_again(ope
 
 @pytest.mark.parametrize("what", ["lost-before:nth=2", "drop-before:nth=2", "html-502:nth=2", "throttle:nth=2"])
 def test_a_lost_or_rate_limited_look_up_is_retried(open_kmi, what):
-    lms, desk = open_kmi(f"find_registration:{what}")
-    desk.roster("steps.csv", alone(4, "complete"))
+    lms, terminal = open_kmi(f"find_registration:{what}")
+    terminal.roster("steps.csv", alone(4, "complete"))
 
-    assert desk.run("steps.csv").counts == {"completed": 4}
+    assert terminal.run("steps.csv").counts == {"completed": 4}
     assert actions_sent(lms) == {"complete": 4}
 
 
 def test_look_ups_refused_one_after_the_other_hold_the_job_and_retry_continues(open_kmi):
-    lms, desk = open_kmi("find_registration:403", count=8, connection={"breaker": 3})
-    desk.roster("steps.csv", alone(8, "complete"))
+    lms, terminal = open_kmi("find_registration:403", count=8, connection={"breaker": 3})
+    terminal.roster("steps.csv", alone(8, "complete"))
 
-    result = desk.run("steps.csv")
+    result = terminal.run("steps.csv")
 
     assert (result.code, result.state) == (3, "held")
     assert actions_sent(lms) == {}
     lms.rules()
-    assert desk.type("retry", result.job, "--json").counts == {"completed": 8}
+    assert terminal.type("retry", result.job, "--json").counts == {"completed": 8}
 
 
 def test_killed_during_look_ups_it_continues_with_the_rest(open_kmi):
-    lms, desk = open_kmi("find_registration:slow:seconds=5:after=55", count=60)
-    desk.roster("steps.csv", alone(60, "complete"))
+    lms, terminal = open_kmi("find_registration:slow:seconds=5:after=55", count=60)
+    terminal.roster("steps.csv", alone(60, "complete"))
     before = lms.calls("find_registration")
 
-    running = desk.start("run", "steps.csv", "--json")
+    running = terminal.start("run", "steps.csv", "--json")
     lms.until(lambda lms: lms.calls("find_registration") - before >= 53, "the second part")
     running.kill()
     lms.rules()
     asked = lms.calls("find_registration")
-    (job,) = desk.jobs()
-    result = desk.resume(job["job"])
+    (job,) = terminal.jobs()
+    result = terminal.resume(job["job"])
 
     assert (result.code, result.counts) == (0, {"completed": 60})
     assert actions_sent(lms) == {"complete": 60}
@@ -210,11 +210,11 @@ def test_killed_during_look_ups_it_continues_with_the_rest(open_kmi):
 
 
 def test_check_counts_the_look_ups_and_makes_none(open_kmi):
-    lms, desk = open_kmi()
+    lms, terminal = open_kmi()
     before = lms.calls()
-    desk.roster("steps.csv", alone(4, "complete"))
+    terminal.roster("steps.csv", alone(4, "complete"))
 
-    result = desk.type("check", "steps.csv", "--json")
+    result = terminal.type("check", "steps.csv", "--json")
 
     assert result.code == 0
     assert "8 to 13 calls" in result.err
@@ -222,25 +222,25 @@ def test_check_counts_the_look_ups_and_makes_none(open_kmi):
 
 
 def test_verify_confirms_them_and_undo_leaves_them(open_kmi):
-    lms, desk = open_kmi()
-    desk.roster("steps.csv", alone(3, "complete"))
-    job = desk.run("steps.csv").job
+    lms, terminal = open_kmi()
+    terminal.roster("steps.csv", alone(3, "complete"))
+    job = terminal.run("steps.csv").job
 
-    assert desk.type("verify", job, "--json").summary["verified"]["confirmed"] == 3
-    assert desk.type("undo", job).code == 2
+    assert terminal.type("verify", job, "--json").summary["verified"]["confirmed"] == 3
+    assert terminal.type("undo", job).code == 2
     assert actions_sent(lms) == {"complete": 3}
 
 
 def test_tahdah_says_that_it_cannot_or_that_the_roster_names_no_person(sandbox, office):
     lms = sandbox()
-    desk = office(lms)
-    desk.roster("steps.csv", alone(2, "complete", email="person@example.org", course_id="58"))
-    desk.roster("bare.csv", alone(2, "complete"))
+    terminal = office(lms)
+    terminal.roster("steps.csv", alone(2, "complete", email="person@example.org", course_id="58"))
+    terminal.roster("bare.csv", alone(2, "complete"))
 
-    result = desk.run("steps.csv")
+    result = terminal.run("steps.csv")
 
     assert {row["_error_code"] for row in result.rows} == {"action_not_supported"}
-    bare = desk.type("run", "bare.csv")
+    bare = terminal.type("run", "bare.csv")
     assert bare.code == 2
     assert "No column identifies the people" in bare.err
     assert lms.calls() == 0

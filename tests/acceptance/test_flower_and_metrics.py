@@ -20,11 +20,11 @@ def port():
 
 
 def test_flower_asks_for_a_password_and_shows_the_progress_of_a_job(sandbox, office, queue, port):
-    desk = office(sandbox(), batch_size=20, rate="12/second")
-    line = queue(desk)
+    terminal = office(sandbox(), batch_size=20, rate="12/second")
+    line = queue(terminal)
     flower = line.start("flower", f"--port={port}")
     line.worker()
-    desk.people("roster.csv", PEOPLE)
+    terminal.people("roster.csv", PEOPLE)
     line.until(lambda: _answers(f"http://127.0.0.1:{port}/healthcheck"), "Flower", flower)
     user, password = re.search(r"until it ends: (\S+) / (\S+)", flower.log.read_text("utf-8")).groups()
     job = line.submit("roster.csv")
@@ -51,10 +51,10 @@ def test_flower_asks_for_a_password_and_shows_the_progress_of_a_job(sandbox, off
 
 
 def test_the_web_server_serves_its_health_and_the_metrics_of_jobs(sandbox, office, port):
-    desk = office(sandbox())
-    desk.people("roster.csv", 3)
-    job = desk.run("roster.csv").job
-    running = desk.start("serve", "--port", port)
+    terminal = office(sandbox())
+    terminal.people("roster.csv", 3)
+    job = terminal.run("roster.csv").job
+    running = terminal.start("serve", "--port", port)
     url = f"http://127.0.0.1:{port}"
     while not _answers(f"{url}/healthz"):
         assert not running.is_over, running.err.read_text("utf-8")
@@ -70,14 +70,14 @@ def test_the_web_server_serves_its_health_and_the_metrics_of_jobs(sandbox, offic
 
 
 def test_a_log_line_is_json_with_its_job_and_batch_and_no_personal_data(sandbox, office, queue):
-    desk = office(sandbox(bad_days=["create_candidate:reject:marker=poison"]), batch_size=10)
-    desk.environment["ROSTER_LOG"] = "json"
-    line = queue(desk)
+    terminal = office(sandbox(bad_days=["create_candidate:reject:marker=poison"]), batch_size=10)
+    terminal.environment["ROSTER_LOG"] = "json"
+    line = queue(terminal)
     worker = line.worker()
     rows = [
         {"email": f"poison{n}@example.com", "first_name": "P", "last_name": "Q", "course_id": "58"} for n in (1, 2)
     ]
-    desk.roster("roster.csv", rows)
+    terminal.roster("roster.csv", rows)
 
     job = line.submit("roster.csv")
     line.ended(job)
@@ -90,21 +90,21 @@ def test_a_log_line_is_json_with_its_job_and_batch_and_no_personal_data(sandbox,
 
 
 def test_doctor_says_whether_the_queue_is_running(sandbox, office, queue):
-    desk = office(sandbox())
-    line = queue(desk)
+    terminal = office(sandbox())
+    line = queue(terminal)
 
-    before = desk.type("doctor")
+    before = terminal.type("doctor")
     line.beat()
     line.worker()
     line.until(lambda: line.ask("select key from key_value where key = 'sweep'"), "a sweep")
-    after = desk.type("doctor")
+    after = terminal.type("doctor")
 
     assert before.code == 2
     assert "0 workers online" in before.out
     assert "never swept" in before.out
     assert after.code == 0
     assert "1 worker online" in after.out
-    assert desk.type("doctor", "--swept").code == 0
+    assert terminal.type("doctor", "--swept").code == 0
 
 
 def _answers(url):

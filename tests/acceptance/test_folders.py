@@ -23,10 +23,10 @@ def test_a_roster_in_a_drop_folder_is_imported_and_its_reports_are_next_to_it(
     sandbox, office, wait_until, read_csv, samples
 ):
     lms = sandbox()
-    desk = office(lms)
-    inbox = add_drop_folder(desk)
-    serve(desk)
-    copy_into(desk.people("spring.csv", 7), inbox)
+    terminal = office(lms)
+    inbox = add_drop_folder(terminal)
+    serve(terminal)
+    copy_into(terminal.people("spring.csv", 7), inbox)
     copy_into(samples / "messy.xlsx", inbox)
 
     wait_until(lambda: {"spring.summary.json", "messy.summary.json"} <= {*files_in(inbox / "done")}, "the reports")
@@ -39,18 +39,18 @@ def test_a_roster_in_a_drop_folder_is_imported_and_its_reports_are_next_to_it(
     assert (summary["state"], summary["by_status"]["registered"]) == ("succeeded", 7)
     assert all(Path(path).is_file() and Path(path).parent == inbox / "done" for path in summary["reports"])
     assert {row["_status"] for row in read_csv(inbox / "done" / "spring.results.csv")} == {"registered"}
-    assert (inbox / "done" / "spring.csv").read_bytes() == (desk.folder / "spring.csv").read_bytes()
-    again = desk.type("report", summary["job"], "--json")
+    assert (inbox / "done" / "spring.csv").read_bytes() == (terminal.folder / "spring.csv").read_bytes()
+    again = terminal.type("report", summary["job"], "--json")
     assert again.summary["reports"] == summary["reports"]
 
 
 def test_a_file_that_cannot_be_read_ends_in_failed_with_a_message(sandbox, office, wait_until, samples):
-    desk = office(sandbox())
-    inbox = add_drop_folder(desk)
-    serve(desk)
+    terminal = office(sandbox())
+    inbox = add_drop_folder(terminal)
+    serve(terminal)
     copy_into(samples / "wrong_headings.xlsx", inbox)
-    desk.write("inbox/empty.csv", "")
-    desk.write("inbox/broken.xlsx", b"PK\x03\x04 nothing of the kind")
+    terminal.write("inbox/empty.csv", "")
+    terminal.write("inbox/broken.xlsx", b"PK\x03\x04 nothing of the kind")
 
     files = ["broken.xlsx", "empty.csv", "wrong_headings.xlsx"]
     failed = inbox / "failed"
@@ -62,39 +62,39 @@ def test_a_file_that_cannot_be_read_ends_in_failed_with_a_message(sandbox, offic
     assert "No column identifies the people" in said
     assert "[folders.NAME]" in said
     assert "the file is empty" in message_in(failed, "empty")
-    assert desk.lms.calls() == 0
+    assert terminal.lms.calls() == 0
 
 
 def test_temporary_files_and_files_that_are_not_rosters_are_left_in_place(sandbox, office, wait_until):
-    desk = office(sandbox())
-    inbox = add_drop_folder(desk)
-    roster = desk.people("spring.csv", 2)
+    terminal = office(sandbox())
+    inbox = add_drop_folder(terminal)
+    roster = terminal.people("spring.csv", 2)
     left = ["~$book.xlsx", ".hidden.csv", "a.csv.part", "b.csv.tmp", "c.csv.filepart", "notes.pdf", "D.CSV.PART"]
     for name in left:
         copy_into(roster, inbox, name)
     (inbox / "a folder.csv").mkdir()
     (inbox / "link.csv").symlink_to(roster)
-    serve(desk)
+    serve(terminal)
     copy_into(roster, inbox)
 
     wait_until((inbox / "done" / "spring.summary.json").exists)
 
     assert files_in(inbox) == sorted([*left, "link.csv"])
-    told = desk.type("doctor")
+    told = terminal.type("doctor")
     assert "not rosters, left in place: a folder.csv, link.csv, notes.pdf" in told.out
-    assert len(desk.jobs()) == 1
+    assert len(terminal.jobs()) == 1
 
 
 def test_a_file_that_grows_is_not_imported_before_it_has_stopped(sandbox, office, wait_until):
-    desk = office(sandbox())
-    inbox = add_drop_folder(desk, settle_seconds=1.5)
-    lines = desk.people("whole.csv", 60).read_text("utf-8").splitlines(keepends=True)
-    serve(desk)
+    terminal = office(sandbox())
+    inbox = add_drop_folder(terminal, settle_seconds=1.5)
+    lines = terminal.people("whole.csv", 60).read_text("utf-8").splitlines(keepends=True)
+    serve(terminal)
 
     with (inbox / "growing.csv").open("w", encoding="utf-8") as file:
         for number, line in enumerate(lines):
             if number == 5:
-                copy_into(desk.people("steady.csv", 1, first=900), inbox)
+                copy_into(terminal.people("steady.csv", 1, first=900), inbox)
             file.write(line)
             file.flush()
             if number < 5 or not (inbox / "done" / "steady.summary.json").exists():
@@ -107,12 +107,12 @@ def test_a_file_that_grows_is_not_imported_before_it_has_stopped(sandbox, office
 
 
 def test_a_name_that_is_in_done_already_is_numbered_and_nothing_is_overwritten(sandbox, office, wait_until):
-    desk = office(sandbox())
-    inbox = add_drop_folder(desk)
-    serve(desk)
+    terminal = office(sandbox())
+    inbox = add_drop_folder(terminal)
+    serve(terminal)
     for number, count in enumerate((2, 3, 3), start=1):
         name = "spring" if number == 1 else f"spring-{number}"
-        copy_into(desk.people("spring.csv", count), inbox)
+        copy_into(terminal.people("spring.csv", count), inbox)
         wait_until((inbox / "done" / f"{name}.summary.json").exists, name)
 
     done = inbox / "done"
@@ -128,10 +128,10 @@ def test_the_same_roster_again_while_its_job_runs_is_one_job_and_both_files_get_
     sandbox, office, wait_until
 ):
     lms = sandbox(latency=0.3)
-    desk = office(lms, max_in_flight=1)
-    inbox = add_drop_folder(desk)
-    serve(desk)
-    roster = desk.people("spring.csv", 20)
+    terminal = office(lms, max_in_flight=1)
+    inbox = add_drop_folder(terminal)
+    serve(terminal)
+    roster = terminal.people("spring.csv", 20)
     copy_into(roster, inbox)
     lms.until(lambda lms: lms.calls() > 0)
     copy_into(roster, inbox, "copy of spring.csv")
@@ -141,30 +141,30 @@ def test_the_same_roster_again_while_its_job_runs_is_one_job_and_both_files_get_
     done = inbox / "done"
     assert summary_in(done, "spring")["job"] == summary_in(done, "copy of spring")["job"] == 1
     assert files_in(done) == sorted([*with_reports("spring.csv"), *with_reports("copy of spring.csv")])
-    assert len(desk.jobs()) == 1
+    assert len(terminal.jobs()) == 1
 
 
 def test_two_servers_with_one_folder_import_each_file_once(sandbox, office, wait_until):
-    desk = office(sandbox())
-    inbox = add_drop_folder(desk, settle_seconds=0.5)
-    serve(desk)
-    serve(desk)
+    terminal = office(sandbox())
+    inbox = add_drop_folder(terminal, settle_seconds=0.5)
+    serve(terminal)
+    serve(terminal)
     names = [f"roster{number}" for number in range(12)]
     for number, name in enumerate(names):
-        copy_into(desk.people("some.csv", 2, first=10 * number), inbox, f"{name}.csv")
+        copy_into(terminal.people("some.csv", 2, first=10 * number), inbox, f"{name}.csv")
 
     wait_until(lambda: {f"{name}.summary.json" for name in names} <= {*files_in(inbox / "done")}, "all the reports")
 
     assert files_in(inbox / "done") == sorted(file for name in names for file in with_reports(f"{name}.csv"))
-    assert [job["state"] for job in desk.jobs()] == ["succeeded"] * 12
+    assert [job["state"] for job in terminal.jobs()] == ["succeeded"] * 12
 
 
 def test_a_server_that_is_killed_repeatedly_loses_no_file_and_imports_none_twice(
     sandbox, office, wait_until, people
 ):
     lms = sandbox(latency=0.01)
-    desk = office(lms, "kmi", lookup_pauses=[0.1, 0.2])
-    inbox = add_drop_folder(desk, settle_seconds=0)
+    terminal = office(lms, "kmi", lookup_pauses=[0.1, 0.2])
+    inbox = add_drop_folder(terminal, settle_seconds=0)
     dice = random.Random(27)  # noqa: S311 - the same rounds every time
     names = []
     for number in range(6):
@@ -172,34 +172,34 @@ def test_a_server_that_is_killed_repeatedly_loses_no_file_and_imports_none_twice
             names.append(f"roster{number}-{each}x")
             first = 1000 * number + 100 * each
             rows = people(4, first=first, login_name=lambda number: f"login{number}")
-            copy_into(desk.roster("some.csv", rows), inbox, f"{names[-1]}.csv")
-        running = serve(desk)
+            copy_into(terminal.roster("some.csv", rows), inbox, f"{names[-1]}.csv")
+        running = serve(terminal)
         wait_until((inbox / "processing").is_dir, "the first claim")
         running.over_within(1.2 + dice.random() * 2)
         running.kill()
-    serve(desk)
+    serve(terminal)
 
     wait_until(lambda: {f"{name}.summary.json" for name in names} <= {*files_in(inbox / "done")}, "all the reports")
 
     files = [name for name in files_in(inbox / "done") if not name.endswith((".results.csv", ".json", ".xlsx"))]
     assert files == sorted(f"{name}.csv" for name in names)
     assert files_in(inbox / "processing") == files_in(inbox / "failed") == files_in(inbox) == []
-    assert sorted(job["roster"] for job in desk.jobs()) == files
+    assert sorted(job["roster"] for job in terminal.jobs()) == files
     assert len(lms.standing) == 4 * len(names)
 
 
 def test_the_file_of_a_held_job_stays_in_processing_until_a_person_resumes_it(sandbox, office, wait_until):
     lms = sandbox(bad_days=["*:401:after=0"])
-    desk = office(lms)
-    inbox = add_drop_folder(desk)
-    serve(desk)
-    copy_into(desk.people("spring.csv", 3), inbox)
+    terminal = office(lms)
+    inbox = add_drop_folder(terminal)
+    serve(terminal)
+    copy_into(terminal.people("spring.csv", 3), inbox)
     processing = inbox / "processing"
     wait_until((processing / "spring.summary.json").exists, "the report of the held job")
     assert summary_in(processing, "spring")["state"] == "held"
     lms.rules()
 
-    result = desk.resume(1)
+    result = terminal.resume(1)
 
     assert result.counts == {"registered": 3}
     assert {Path(path).parent for path in result.summary["reports"]} == {inbox / "done"}
@@ -210,50 +210,50 @@ def test_the_file_of_a_cancelled_job_ends_in_failed_and_a_retry_writes_its_repor
     sandbox, office, wait_until
 ):
     lms = sandbox(bad_days=["*:401:after=0"])
-    desk = office(lms)
-    inbox = add_drop_folder(desk)
-    serve(desk)
-    copy_into(desk.people("spring.csv", 3), inbox)
+    terminal = office(lms)
+    inbox = add_drop_folder(terminal)
+    serve(terminal)
+    copy_into(terminal.people("spring.csv", 3), inbox)
     wait_until((inbox / "processing" / "spring.summary.json").exists, "the report of the held job")
 
-    assert desk.type("cancel", 1).code == 0
+    assert terminal.type("cancel", 1).code == 0
     wait_until(lambda: message_in(inbox / "failed", "spring"))
     assert "roster retry 1" in message_in(inbox / "failed", "spring")
     assert files_in(inbox / "failed") == with_reports("spring.csv", ".failed.csv", ".message.txt")
     lms.rules()
-    result = desk.balanced(desk.type("retry", 1, "--json"))
+    result = terminal.balanced(terminal.type("retry", 1, "--json"))
 
     assert result.counts == {"registered": 3}
     assert files_in(inbox / "failed") == with_reports("spring.csv")
 
 
 def test_a_folder_that_is_gone_is_reported_and_stops_no_other_one(sandbox, office, wait_until):
-    desk = office(sandbox())
-    share, inbox = add_drop_folder(desk, "share"), add_drop_folder(desk, "inbox")
-    share.rename(desk.folder / "unmounted")
-    running = serve(desk)
-    copy_into(desk.people("spring.csv", 2), inbox)
+    terminal = office(sandbox())
+    share, inbox = add_drop_folder(terminal, "share"), add_drop_folder(terminal, "inbox")
+    share.rename(terminal.folder / "unmounted")
+    running = serve(terminal)
+    copy_into(terminal.people("spring.csv", 2), inbox)
     wait_until((inbox / "done" / "spring.summary.json").exists)
 
     assert "drop folder skipped" in running.err.read_text("utf-8")
-    assert "share" in (told := desk.type("doctor")).out
+    assert "share" in (told := terminal.type("doctor")).out
     assert (told.code, "No such file or directory" in told.out) == (2, True)
-    (desk.folder / "unmounted").rename(share)
-    copy_into(desk.people("autumn.csv", 2, first=50), share)
+    (terminal.folder / "unmounted").rename(share)
+    copy_into(terminal.people("autumn.csv", 2, first=50), share)
     wait_until((share / "done" / "autumn.summary.json").exists)
-    assert desk.type("doctor").code == 0
+    assert terminal.type("doctor").code == 0
 
 
 def test_a_share_that_is_gone_while_a_job_runs_gets_file_and_reports_later(sandbox, office, wait_until):
     lms = sandbox(latency=0.3)
-    desk = office(lms, max_in_flight=1)
-    inbox = add_drop_folder(desk)
-    serve(desk)
-    copy_into(desk.people("spring.csv", 6), inbox)
+    terminal = office(lms, max_in_flight=1)
+    inbox = add_drop_folder(terminal)
+    serve(terminal)
+    copy_into(terminal.people("spring.csv", 6), inbox)
     lms.until(lambda lms: lms.calls() > 0)
-    away = desk.folder / "away"
+    away = terminal.folder / "away"
     inbox.rename(away)
-    wait_until(lambda: desk.status(1)["state"] == "succeeded")
+    wait_until(lambda: terminal.status(1)["state"] == "succeeded")
     assert files_in(away / "processing") == ["spring.csv"]
 
     if inbox.exists():  # whoever mounts a share does so over what was written meanwhile
@@ -265,12 +265,16 @@ def test_a_share_that_is_gone_while_a_job_runs_gets_file_and_reports_later(sandb
 
 def test_the_options_of_a_folder_are_those_of_run(sandbox, office, wait_until):
     lms = sandbox()
-    desk = office(lms, behavior=None)
+    terminal = office(lms, behavior=None)
     inbox = add_drop_folder(
-        desk, course="58", connection="north", map={"Mail": "email"}, set={"behavior": 1, "last_name": "Unknown"}
+        terminal,
+        course="58",
+        connection="north",
+        map={"Mail": "email"},
+        set={"behavior": 1, "last_name": "Unknown"},
     )
-    serve(desk)
-    copy_into(desk.write("odd.csv", "Mail,first_name\nana@example.com,Ana\n"), inbox)
+    serve(terminal)
+    copy_into(terminal.write("odd.csv", "Mail,first_name\nana@example.com,Ana\n"), inbox)
 
     wait_until((inbox / "done" / "odd.summary.json").exists)
 
@@ -286,12 +290,12 @@ def test_the_options_of_a_folder_are_those_of_run(sandbox, office, wait_until):
     ],
 )
 def test_an_error_in_the_configuration_of_a_folder_is_named(office, sandbox, line, said):
-    desk = office(sandbox())
-    text = (desk.folder / "roster.toml").read_text("utf-8")
+    terminal = office(sandbox())
+    text = (terminal.folder / "roster.toml").read_text("utf-8")
     path = "" if line.startswith("path") else 'path = "inbox"\n'
-    desk.configure(f"{text}\n[folders.inbox]\n{path}{line}\n")
+    terminal.configure(f"{text}\n[folders.inbox]\n{path}{line}\n")
 
-    result = desk.type("jobs")
+    result = terminal.type("jobs")
 
     assert result.code == 2
     assert said in result.err
@@ -299,19 +303,19 @@ def test_an_error_in_the_configuration_of_a_folder_is_named(office, sandbox, lin
 
 def test_workers_behind_a_broker_import_from_drop_folders_too(sandbox, office, queue):
     lms = sandbox()
-    desk = office(lms, batch_size=5)
-    inbox = add_drop_folder(desk)
-    line = queue(desk)
+    terminal = office(lms, batch_size=5)
+    inbox = add_drop_folder(terminal)
+    line = queue(terminal)
     line.beat()
     line.worker(processes=2)
     line.worker()
-    copy_into(desk.people("spring.csv", 20), inbox)
-    copy_into(desk.write("wrong.csv", "a,b\n1,2\n"), inbox)
+    copy_into(terminal.people("spring.csv", 20), inbox)
+    copy_into(terminal.write("wrong.csv", "a,b\n1,2\n"), inbox)
 
     line.until((inbox / "done" / "spring.summary.json").exists, "the report")
     line.until((inbox / "failed" / "wrong.message.txt").exists, "the message")
 
     assert files_in(inbox / "done") == with_reports("spring.csv")
     assert summary_in(inbox / "done", "spring")["by_status"]["registered"] == 20
-    assert len(desk.jobs()) == 2
+    assert len(terminal.jobs()) == 2
     assert files_in(inbox / "processing") == []

@@ -17,10 +17,10 @@ def kmi(sandbox, office, people):
 
     def run(*bad_days, count=6, external_ids=True, timeout_seconds=30.0, **options):
         lms = sandbox(bad_days=bad_days, **options)
-        desk = office(lms, "kmi", timeout_seconds=timeout_seconds)
+        terminal = office(lms, "kmi", timeout_seconds=timeout_seconds)
         columns = {"external_id": lambda number: f"X-{number}"} if external_ids else {}
-        desk.roster("roster.csv", people(count, login_name=lambda number: f"login{number}", **columns))
-        return lms, desk, desk.run("roster.csv")
+        terminal.roster("roster.csv", people(count, login_name=lambda number: f"login{number}", **columns))
+        return lms, terminal, terminal.run("roster.csv")
 
     return run
 
@@ -78,10 +78,10 @@ def test_many_lost_answers_of_kmi_leave_no_one_out(kmi):
 )
 def test_a_lost_batch_of_tahdah_is_looked_up(sandbox, office, what):
     lms = sandbox(bad_days=[f"register:{what}:nth=1"])
-    desk = office(lms, timeout_seconds=0.7 if "timeout" in what else 30)
-    desk.people("roster.csv", 7)
+    terminal = office(lms, timeout_seconds=0.7 if "timeout" in what else 30)
+    terminal.people("roster.csv", 7)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 7})
     assert lms.calls("register") == (2 if what in {"lost-before", "drop-before"} else 1)
@@ -89,10 +89,10 @@ def test_a_lost_batch_of_tahdah_is_looked_up(sandbox, office, what):
 
 def test_a_tahdah_that_lags_behind_its_own_batch_is_read_again(sandbox, office):
     lms = sandbox(bad_days=["register:lost-after:nth=1"], lag=1.2)
-    desk = office(lms)
-    desk.people("roster.csv", 7)
+    terminal = office(lms)
+    terminal.people("roster.csv", 7)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 7})
     assert lms.calls("register") == 1
@@ -101,10 +101,10 @@ def test_a_tahdah_that_lags_behind_its_own_batch_is_read_again(sandbox, office):
 @pytest.mark.parametrize(("what", "lookup"), [("lost-after", "404"), ("lost-before", "405")])
 def test_a_lost_batch_of_a_tahdah_without_look_up_waits_for_a_person(sandbox, office, what, lookup):
     lms = sandbox(bad_days=[f"register:{what}:nth=1"], lookup=lookup)
-    desk = office(lms, batch_size=5)
-    desk.people("roster.csv", 12)
+    terminal = office(lms, batch_size=5)
+    terminal.people("roster.csv", 12)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     in_doubt = len(result.with_status("in_doubt"))
     assert result.code == 1
@@ -112,24 +112,24 @@ def test_a_lost_batch_of_a_tahdah_without_look_up_waits_for_a_person(sandbox, of
     assert 0 < in_doubt <= 5
     assert lms.calls("register") == 3
     assert {row["_error_code"] for row in result.failed} == {"answer_lost"}
-    again = desk.resume(result.job)
+    again = terminal.resume(result.job)
     assert (again.code, again.counts) == (1, result.counts)
     assert lms.calls("register") == 3, "nothing in doubt is sent again, however often the job is resumed"
 
 
 def test_the_same_roster_again_sends_nothing_for_rows_in_doubt(sandbox, office):
     lms = sandbox(bad_days=["register:lost-after:nth=1", "create_candidate:lost-after:nth=2"], lookup="404")
-    desk = office(lms)
-    desk.people("roster.csv", 5)
-    first = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.people("roster.csv", 5)
+    first = terminal.run("roster.csv")
     assert first.counts == {"in_doubt": 5}
     before = lms.changes
 
-    second = desk.run("roster.csv")
+    second = terminal.run("roster.csv")
 
     assert (second.code, second.counts) == (1, {"in_doubt": 5})
     assert lms.changes == before
-    third = desk.run(first.report(".failed.csv"))
+    third = terminal.run(first.report(".failed.csv"))
     assert third.counts == {"in_doubt": 5}
     assert lms.changes == before
 
@@ -137,17 +137,17 @@ def test_the_same_roster_again_sends_nothing_for_rows_in_doubt(sandbox, office):
 @pytest.mark.parametrize("what", ["lost-after", "lost-before"])
 def test_a_person_resolves_a_lost_candidate_of_tahdah(sandbox, office, what):
     lms = sandbox(bad_days=[f"create_candidate:{what}:nth=2"])
-    desk = office(lms)
-    desk.people("roster.csv", 4)
-    result = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.people("roster.csv", 4)
+    result = terminal.run("roster.csv")
     assert (result.code, result.counts) == (1, {"registered": 3, "in_doubt": 1})
     (in_doubt,) = result.failed
     assert "roster resolve" in in_doubt["_error"]
     there = {each["email"]: each["id"] for each in lms.look("candidates")}.get(in_doubt["email"])
     answer = ["--candidate-id", there] if there else ["--absent"]
 
-    output = desk.type("resolve", result.job, in_doubt["_row"], *answer)
-    again = desk.resume(result.job)
+    output = terminal.type("resolve", result.job, in_doubt["_row"], *answer)
+    again = terminal.resume(result.job)
 
     assert output.code == 0
     assert f"roster resume {result.job}" in output.out
@@ -158,16 +158,16 @@ def test_a_person_resolves_a_lost_candidate_of_tahdah(sandbox, office, what):
 
 def test_a_person_resolves_a_lost_batch_row_by_row(sandbox, office):
     lms = sandbox(bad_days=["register:lost-after:nth=1"], lookup="404")
-    desk = office(lms)
-    desk.people("roster.csv", 3)
-    result = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.people("roster.csv", 3)
+    result = terminal.run("roster.csv")
     assert result.counts == {"in_doubt": 3}
     registered = lms.standing
 
     for row in result.failed:
         found = registered[row["email"], "58"]
-        assert desk.type("resolve", result.job, row["_row"], "--registration-id", found).code == 0
-    again = desk.resume(result.job)
+        assert terminal.type("resolve", result.job, row["_row"], "--registration-id", found).code == 0
+    again = terminal.resume(result.job)
 
     assert (again.code, again.state, again.counts) == (0, "succeeded", {"registered": 3})
     assert {row["_registration_id"] for row in again.rows} == set(registered.values())
@@ -176,23 +176,23 @@ def test_a_person_resolves_a_lost_batch_row_by_row(sandbox, office):
 
 def test_a_person_says_that_a_lost_batch_was_not_done(sandbox, office):
     lms = sandbox(bad_days=["register:lost-before:nth=1"], lookup="404")
-    desk = office(lms)
-    desk.people("roster.csv", 3)
-    result = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.people("roster.csv", 3)
+    result = terminal.run("roster.csv")
     assert result.counts == {"in_doubt": 3}
 
     for row in result.failed:
-        assert desk.type("resolve", result.job, row["_row"], "--absent").code == 0
-    again = desk.resume(result.job)
+        assert terminal.type("resolve", result.job, row["_row"], "--absent").code == 0
+    again = terminal.resume(result.job)
 
     assert (again.code, again.counts) == (0, {"registered": 3})
 
 
 def test_an_impossible_resolution_is_refused(sandbox, office):
     lms = sandbox(bad_days=["create_candidate:lost-after:nth=1"])
-    desk = office(lms)
-    desk.people("roster.csv", 2)
-    result = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.people("roster.csv", 2)
+    result = terminal.run("roster.csv")
     (done,) = result.with_status("registered")
     (in_doubt,) = result.with_status("in_doubt")
 
@@ -202,22 +202,22 @@ def test_an_impossible_resolution_is_refused(sandbox, office):
         [done["_row"], "--absent"],
         ["99", "--absent"],
     ):
-        output = desk.type("resolve", result.job, *arguments)
+        output = terminal.type("resolve", result.job, *arguments)
         assert (output.code, bool(output.err)) == (2, True)
-    assert desk.status(result.job)["by_status"]["in_doubt"] == 1
+    assert terminal.status(result.job)["by_status"]["in_doubt"] == 1
 
 
 def test_one_person_on_two_courses_whose_creation_was_lost_is_resolved_once(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:lost-after:nth=1"])
-    desk = office(lms)
-    desk.roster("roster.csv", [*people(1), *people(1, course_id="59")])
-    result = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.roster("roster.csv", [*people(1), *people(1, course_id="59")])
+    result = terminal.run("roster.csv")
     assert result.counts == {"in_doubt": 1, "not_attempted": 1}
     (in_doubt,) = result.with_status("in_doubt")
     (there,) = lms.look("candidates")
 
-    desk.type("resolve", result.job, in_doubt["_row"], "--candidate-id", there["id"])
-    again = desk.resume(result.job)
+    terminal.type("resolve", result.job, in_doubt["_row"], "--candidate-id", there["id"])
+    again = terminal.resume(result.job)
 
     assert (again.code, again.counts) == (0, {"registered": 2})
     assert lms.calls("create_candidate") == 1
@@ -232,14 +232,19 @@ def test_no_personal_data_is_in_messages_or_outside_the_rows_of_the_ledger(sandb
         ],
         lookup="404",
     )
-    desk = office(lms, batch_size=4)
-    desk.roster("roster.csv", [*people(9), {"email": "achterberg.gone", "course_id": "58"}])
+    terminal = office(lms, batch_size=4)
+    terminal.roster("roster.csv", [*people(9), {"email": "achterberg.gone", "course_id": "58"}])
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.counts["in_doubt"] > 1
-    output = result.err + desk.type("jobs").out + desk.type("status", result.job).out + desk.type("doctor").out
-    with sqlite3.connect(desk.folder / "roster.db") as ledger:
+    output = (
+        result.err
+        + terminal.type("jobs").out
+        + terminal.type("status", result.job).out
+        + terminal.type("doctor").out
+    )
+    with sqlite3.connect(terminal.folder / "roster.db") as ledger:
         tables = [name for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         kept = {name: str(ledger.execute(f'SELECT * FROM "{name}"').fetchall()) for name in tables}  # noqa: S608
     ledger.close()

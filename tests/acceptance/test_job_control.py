@@ -13,24 +13,24 @@ def lms(sandbox):
 
 
 @pytest.fixture
-def desk(office, lms):
-    desk = office(lms, max_in_flight=4, batch_size=10)
-    desk.people("roster.csv", MANY)
-    return desk
+def terminal(office, lms):
+    terminal = office(lms, max_in_flight=4, batch_size=10)
+    terminal.people("roster.csv", MANY)
+    return terminal
 
 
 @pytest.fixture
-def running(desk, lms):
+def running(terminal, lms):
     """A run with some calls done and most of them left."""
-    running = desk.start("run", "roster.csv", "--json")
+    running = terminal.start("run", "roster.csv", "--json")
     lms.until(lambda lms: lms.calls() >= 6, "the first calls")
     return running
 
 
-def test_a_job_is_paused_from_another_process_and_resumed(lms, desk, running):
-    told = desk.type("pause", 1)
+def test_a_job_is_paused_from_another_process_and_resumed(lms, terminal, running):
+    told = terminal.type("pause", 1)
     lms.answer_after(0)
-    result = desk.balanced(running.result())
+    result = terminal.balanced(running.result())
 
     assert told.code == 0
     assert "roster resume 1" in told.out
@@ -38,15 +38,15 @@ def test_a_job_is_paused_from_another_process_and_resumed(lms, desk, running):
     assert result.counts["not_attempted"] > 0
     calls = lms.calls()
     assert calls < MANY
-    again = desk.resume(1)
+    again = terminal.resume(1)
     assert (again.code, again.state, again.counts) == (0, "succeeded", {"registered": MANY})
     assert lms.changes["create_candidate"] == MANY
 
 
-def test_a_cancelled_job_has_the_right_counts_and_stays_cancelled(lms, desk, running):
-    told = desk.type("cancel", 1)
+def test_a_cancelled_job_has_the_right_counts_and_stays_cancelled(lms, terminal, running):
+    told = terminal.type("cancel", 1)
     lms.answer_after(0)
-    result = desk.balanced(running.result())
+    result = terminal.balanced(running.result())
 
     assert told.code == 0
     assert (result.code, result.state) == (1, "cancelled")
@@ -55,66 +55,66 @@ def test_a_cancelled_job_has_the_right_counts_and_stays_cancelled(lms, desk, run
     assert {row["_error_code"] for row in unsent} == {"cancelled"}
     assert [row["_row"] for row in result.failed] == [row["_row"] for row in unsent]
     calls = lms.calls()
-    again = desk.type("resume", 1, "--json")
+    again = terminal.type("resume", 1, "--json")
     assert again.code == 2
     assert "roster retry 1" in again.err
     assert lms.calls() == calls
-    retried = desk.balanced(desk.type("retry", 1, "--json"))
+    retried = terminal.balanced(terminal.type("retry", 1, "--json"))
     assert (retried.code, retried.counts) == (0, {"registered": MANY})
 
 
-def test_a_cancelled_roster_can_be_submitted_again(lms, desk, running):
-    desk.type("cancel", 1)
+def test_a_cancelled_roster_can_be_submitted_again(lms, terminal, running):
+    terminal.type("cancel", 1)
     lms.answer_after(0)
     result = running.result()
 
-    again = desk.run(result.report(".failed.csv"))
+    again = terminal.run(result.report(".failed.csv"))
 
     assert again.code == 0
     assert len(lms.standing) == MANY
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-def test_ctrl_c_ends_with_130_and_resume_finishes(lms, desk, running, wait_until, signals):
+def test_ctrl_c_ends_with_130_and_resume_finishes(lms, terminal, running, wait_until, signals):
     for number in range(1, signals + 1):
         running.interrupt()
         wait_until(lambda number=number: number == signals or "again" in running.err.read_text("utf-8"))
     lms.answer_after(0)
-    result = desk.balanced(running.result())
+    result = terminal.balanced(running.result())
 
     assert result.code == 130
     assert result.state == "paused"
-    again = desk.resume(1)
+    again = terminal.resume(1)
     doubtful = again.counts.get("in_doubt", 0)
     assert doubtful <= (0 if signals == 1 else 4)
     assert again.counts.get("registered", 0) == MANY - doubtful
 
 
-def test_a_second_process_does_not_touch_a_running_job(lms, desk, running):
+def test_a_second_process_does_not_touch_a_running_job(lms, terminal, running):
     lms.answer_after(3)
-    second = desk.type("resume", 1, "--json")
-    third = desk.type("run", "roster.csv", "--json")
+    second = terminal.type("resume", 1, "--json")
+    third = terminal.type("run", "roster.csv", "--json")
     lms.answer_after(0)
-    result = desk.balanced(running.result())
+    result = terminal.balanced(running.result())
 
     for other in (second, third):
         assert other.code == 2
         assert "being worked on already" in other.err
     assert (result.code, result.counts) == (0, {"registered": MANY})
-    assert len(desk.jobs()) == 1
+    assert len(terminal.jobs()) == 1
     assert lms.changes["create_candidate"] == MANY
 
 
 def test_two_jobs_with_the_same_people_at_the_same_time_create_no_person_twice(
-    lms, desk, running, people, wait_until
+    lms, terminal, running, people, wait_until
 ):
-    desk.roster("other.csv", [*people(MANY), *people(5, course_id="59")])
+    terminal.roster("other.csv", [*people(MANY), *people(5, course_id="59")])
 
-    second = desk.start("run", "other.csv", "--json")
-    wait_until(lambda: [job["state"] for job in desk.jobs()] == ["running", "running"])
+    second = terminal.start("run", "other.csv", "--json")
+    wait_until(lambda: [job["state"] for job in terminal.jobs()] == ["running", "running"])
     lms.until(lambda lms: lms.calls() >= MANY // 2)
     lms.answer_after(0.02)
-    other, result = desk.balanced(second.result()), running.result()
+    other, result = terminal.balanced(second.result()), running.result()
 
     assert result.code == 0
     assert other.code == 0, other.counts
@@ -122,9 +122,9 @@ def test_two_jobs_with_the_same_people_at_the_same_time_create_no_person_twice(
     assert len(lms.standing) == MANY + 5
 
 
-def test_a_running_job_can_be_shown_and_reported(desk, lms, running):
-    status = desk.status(1)
-    report = desk.type("report", 1, "--report", "so-far", "--json")
+def test_a_running_job_can_be_shown_and_reported(terminal, lms, running):
+    status = terminal.status(1)
+    report = terminal.type("report", 1, "--report", "so-far", "--json")
     assert sum(report.counts.values()) == len(report.rows) == MANY
     lms.answer_after(0)
     result = running.result()
@@ -135,11 +135,11 @@ def test_a_running_job_can_be_shown_and_reported(desk, lms, running):
 
 
 def test_what_has_ended_cannot_be_paused_or_cancelled(office, sandbox):
-    desk = office(sandbox())
-    desk.people("roster.csv", 1)
-    desk.run("roster.csv")
+    terminal = office(sandbox())
+    terminal.people("roster.csv", 1)
+    terminal.run("roster.csv")
 
     for command in ("pause", "cancel"):
-        told = desk.type(command, 1)
+        told = terminal.type(command, 1)
         assert told.code == 2
         assert "has ended" in told.err

@@ -11,11 +11,11 @@ PEOPLE = 37
 AT_ONCE = 4
 
 
-def killed_and_resumed(desk, lms, dice):
+def killed_and_resumed(terminal, lms, dice):
     """Run a roster through kills, each after some calls or some time; return the last result."""
     job = None
     for _ in range(ROUNDS):
-        running = desk.start("resume", job, "--json") if job else desk.start("run", "roster.csv", "--json")
+        running = terminal.start("resume", job, "--json") if job else terminal.start("run", "roster.csv", "--json")
         if dice.random() < 0.3:
             running.over_within(dice.uniform(0.2, 1.5))
         else:
@@ -23,21 +23,21 @@ def killed_and_resumed(desk, lms, dice):
             lms.until(lambda lms, goal=goal, running=running: lms.calls() >= goal or running.is_over)
         running.kill()
         if job is None:
-            jobs = desk.jobs()
+            jobs = terminal.jobs()
             job = jobs[0]["job"] if jobs else None
         lms.nobody_twice()
-    assert len(desk.jobs()) <= 1
-    return desk.resume(job) if job else desk.run("roster.csv")
+    assert len(terminal.jobs()) <= 1
+    return terminal.resume(job) if job else terminal.run("roster.csv")
 
 
 @pytest.mark.parametrize(("seed", "external_ids"), [(1, True), (2, False)])
 def test_on_kmi_all_people_are_registered_in_the_end(sandbox, office, people, seed, external_ids):
     lms = sandbox(latency=0.06, seed_users=5)
-    desk = office(lms, "kmi", max_in_flight=AT_ONCE, batch_size=10)
+    terminal = office(lms, "kmi", max_in_flight=AT_ONCE, batch_size=10)
     columns = {"external_id": lambda number: f"X-{number}"} if external_ids else {}
-    desk.roster("roster.csv", people(PEOPLE, login_name=lambda number: f"login{number}", **columns))
+    terminal.roster("roster.csv", people(PEOPLE, login_name=lambda number: f"login{number}", **columns))
 
-    result = killed_and_resumed(desk, lms, random.Random(seed))  # noqa: S311 - dice
+    result = killed_and_resumed(terminal, lms, random.Random(seed))  # noqa: S311 - dice
 
     assert (result.code, result.state) == (0, "succeeded")
     assert result.counts.get("registered", 0) + result.counts.get("already_registered", 0) == PEOPLE
@@ -49,10 +49,10 @@ def test_on_kmi_all_people_are_registered_in_the_end(sandbox, office, people, se
 def test_on_tahdah_only_what_was_in_flight_is_in_doubt(sandbox, office, seed, lookup):
     lms = sandbox(latency=0.06, lookup=lookup)
     batch = 6
-    desk = office(lms, max_in_flight=AT_ONCE, batch_size=batch)
-    desk.people("roster.csv", PEOPLE)
+    terminal = office(lms, max_in_flight=AT_ONCE, batch_size=batch)
+    terminal.people("roster.csv", PEOPLE)
 
-    result = killed_and_resumed(desk, lms, random.Random(seed))  # noqa: S311 - dice
+    result = killed_and_resumed(terminal, lms, random.Random(seed))  # noqa: S311 - dice
 
     in_flight = ROUNDS * AT_ONCE * (1 if lookup == "on" else batch)
     doubtful = result.counts.get("in_doubt", 0)

@@ -28,75 +28,76 @@ def mail_server():
         yield opened
 
 
-def configure(desk, hook, mail_server=None, **keys):
+def configure(terminal, hook, mail_server=None, **keys):
     """Configure messages by webhook, and by e-mail when a mail server is given."""
-    desk.environment |= {"HOOK_SECRET": SECRET, "ROSTER_SWEEP_SECONDS": "0.3"}
+    terminal.environment |= {"HOOK_SECRET": SECRET, "ROSTER_SWEEP_SECONDS": "0.3"}
     tables = {"messages.hook": {"kind": "webhook", "url": hook.url, "secret": "env:HOOK_SECRET", **keys}}
     if mail_server is not None:
         server = {"host": "127.0.0.1", "port": mail_server.port, "security": "none", "from": "roster@example.org"}
         tables |= {"messages.office": {"kind": "email", "to": ["office@example.org"], **keys}, "mail": server}
-    with (desk.folder / "roster.toml").open("a", encoding="utf-8") as file:
+    with (terminal.folder / "roster.toml").open("a", encoding="utf-8") as file:
         for name, table in tables.items():
             lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
             file.write("\n".join([f"\n[{name}]", *lines, ""]))
 
 
-def serve(desk):
+def serve(terminal):
     """Start `roster serve` and wait until it accepts jobs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    before = ask(desk, "select updated_at from key_value where key = 'sweep'")
-    running = desk.start("serve", "--port", port)
+    before = ask(terminal, "select updated_at from key_value where key = 'sweep'")
+    running = terminal.start("serve", "--port", port)
 
     def has_swept():
         assert not running.is_over, running.err.read_text("utf-8")
-        return ask(desk, "select updated_at from key_value where key = 'sweep'") != before
+        return ask(terminal, "select updated_at from key_value where key = 'sweep'") != before
 
     wait_until(has_swept, "the first sweep")
     return running
 
 
-def ask(desk, query, *values):
+def ask(terminal, query, *values):
     """Return the first value that the ledger has for a query."""
-    with sqlite3.connect(desk.folder / "roster.db", timeout=30) as connection:
+    with sqlite3.connect(terminal.folder / "roster.db", timeout=30) as connection:
         line = connection.execute(query, values).fetchone()
     connection.close()
     return line[0] if line else None
 
 
-def submit(desk, *words):
-    result = desk.type("submit", *words, "--json")
+def submit(terminal, *words):
+    result = terminal.type("submit", *words, "--json")
     assert result.code == 0, result.err
     return result.json["job"]
 
 
-def outbox(desk):
-    return {each["receiver"]: each for each in desk.type("message", "list", "--json").json}
+def outbox(terminal):
+    return {each["receiver"]: each for each in terminal.type("message", "list", "--json").json}
 
 
-def all_left(desk):
+def all_left(terminal):
     """Return whether there are messages, and none of them is waiting."""
-    return ask(desk, "select count(*) > 0 and count(*) = count(ended_at) from message")
+    return ask(terminal, "select count(*) > 0 and count(*) = count(ended_at) from message")
 
 
 def test_the_end_of_a_job_is_reported_once_by_e_mail_and_once_by_webhook(sandbox, office, hook, mail_server):
-    desk = office(sandbox(bad_days=["create_candidate:reject:marker=poison"]))
-    configure(desk, hook, mail_server)
-    desk.environment["ROSTER_SERVE__PUBLIC_URL"] = "https://roster.example.org/"
-    running = serve(desk)
+    terminal = office(sandbox(bad_days=["create_candidate:reject:marker=poison"]))
+    configure(terminal, hook, mail_server)
+    terminal.environment["ROSTER_SERVE__PUBLIC_URL"] = "https://roster.example.org/"
+    running = serve(terminal)
     rows = [
         {"email": f"{FIRST_NAME}.{n}@example.com/people", "first_name": FIRST_NAME, "last_name": LAST_NAME}
         for n in (1, 2)
     ]
     good = {"email": "a@example.com", "first_name": FIRST_NAME, "last_name": LAST_NAME, "course_id": "58"}
-    desk.roster("spring.csv", [good, good | {"email": "poison@example.com"}, *rows])
+    terminal.roster("spring.csv", [good, good | {"email": "poison@example.com"}, *rows])
 
-    job = submit(desk, "spring.csv")
+    job = submit(terminal, "spring.csv")
     wait_until(lambda: hook.posted and mail_server.taken, "both messages")
-    swept = ask(desk, "select updated_at from key_value where key = 'sweep'")
+    swept = ask(terminal, "select updated_at from key_value where key = 'sweep'")
     wait_until(
-        lambda: ask(desk, "select updated_at from key_value where key = 'sweep'") > swept + 1, "three more sweeps"
+        lambda: ask(terminal, "select updated_at from key_value where key = 'sweep'") > swept + 1,
+        "three more sweeps",
     )
 
     (posted,) = hook.posted
@@ -115,58 +116,58 @@ def test_the_end_of_a_job_is_reported_once_by_e_mail_and_once_by_webhook(sandbox
 
 
 def test_a_process_that_is_killed_while_it_sends_leaves_the_message_to_the_next(sandbox, office, hook):
-    desk = office(sandbox())
-    configure(desk, hook)
+    terminal = office(sandbox())
+    configure(terminal, hook)
     hook.answers = [HANG]
-    running = serve(desk)
-    desk.people("spring.csv", 2)
-    job = submit(desk, "spring.csv")
+    running = serve(terminal)
+    terminal.people("spring.csv", 2)
+    job = submit(terminal, "spring.csv")
     wait_until(lambda: hook.posted, "the first attempt")
 
     running.kill()
-    assert outbox(desk)["hook"]["state"] == "waiting"
-    with sqlite3.connect(desk.folder / "roster.db", timeout=30) as connection:
+    assert outbox(terminal)["hook"]["state"] == "waiting"
+    with sqlite3.connect(terminal.folder / "roster.db", timeout=30) as connection:
         connection.execute("update message set not_before = ?", (time.time() - 1,))  # the lease is over
     connection.close()
-    serve(desk)
-    wait_until(lambda: all_left(desk), "the end of the message")
+    serve(terminal)
+    wait_until(lambda: all_left(terminal), "the end of the message")
 
     assert hook.events == [("job.ended", job)] * 2
     assert len({each.headers["roster-delivery"] for each in hook.posted}) == 1
-    assert outbox(desk)["hook"]["state"] == "sent"
+    assert outbox(terminal)["hook"]["state"] == "sent"
 
 
 def test_a_job_that_ends_before_a_crash_is_reported_after_it(sandbox, office, hook):
-    desk = office(sandbox())
-    configure(desk, hook)
-    desk.environment["ROSTER_SWEEP_SECONDS"] = "600"
-    running = serve(desk)
-    desk.people("spring.csv", 2)
-    job = submit(desk, "spring.csv")
-    wait_until(lambda: ask(desk, "select state from job") == "succeeded", "the end of the job")
+    terminal = office(sandbox())
+    configure(terminal, hook)
+    terminal.environment["ROSTER_SWEEP_SECONDS"] = "600"
+    running = serve(terminal)
+    terminal.people("spring.csv", 2)
+    job = submit(terminal, "spring.csv")
+    wait_until(lambda: ask(terminal, "select state from job") == "succeeded", "the end of the job")
 
     running.kill()
     assert hook.posted == []
-    serve(desk)
+    serve(terminal)
 
     wait_until(lambda: hook.events == [("job.ended", job)], "the message")
 
 
 def test_a_receiver_that_fails_does_not_affect_the_job(sandbox, office, hook):
-    desk = office(sandbox())
+    terminal = office(sandbox())
     hook.answers = [500]
     with a_mail_server() as gone:
-        configure(desk, hook, gone)
-    serve(desk)
-    desk.people("spring.csv", 3)
-    job = submit(desk, "spring.csv")
-    wait_until(lambda: ask(desk, "select count(*) from message where error != ''") == 2, "two failures")
+        configure(terminal, hook, gone)
+    serve(terminal)
+    terminal.people("spring.csv", 3)
+    job = submit(terminal, "spring.csv")
+    wait_until(lambda: ask(terminal, "select count(*) from message where error != ''") == 2, "two failures")
 
-    assert desk.status(job)["by_status"]["registered"] == 3
-    waiting = outbox(desk)
+    assert terminal.status(job)["by_status"]["registered"] == 3
+    waiting = outbox(terminal)
     assert {name: each["state"] for name, each in waiting.items()} == {"hook": "waiting", "office": "waiting"}
     assert waiting["hook"]["error"] == "the receiver responded 500"
-    doctor = desk.type("doctor")
+    doctor = terminal.type("doctor")
     assert doctor.code == 2
     assert f"messages to hook: the one about job {job} is waiting: the receiver responded 500" in doctor.out
     assert "mail: 127.0.0.1:" in doctor.out
@@ -175,23 +176,23 @@ def test_a_receiver_that_fails_does_not_affect_the_job(sandbox, office, hook):
 
 def test_an_incident_of_a_connection_is_reported_once_and_so_is_its_end(sandbox, office, hook):
     lms = sandbox()
-    desk = office(lms, token="wrong-token")
-    configure(desk, hook, on=["trouble", "well_again"])
-    running = serve(desk)
-    desk.people("one.csv", 2)
-    desk.people("two.csv", 2, first=10)
-    first = submit(desk, "one.csv")
+    terminal = office(lms, token="wrong-token")
+    configure(terminal, hook, on=["trouble", "well_again"])
+    running = serve(terminal)
+    terminal.people("one.csv", 2)
+    terminal.people("two.csv", 2, first=10)
+    first = submit(terminal, "one.csv")
     wait_until(lambda: hook.posted, "the word of trouble")
-    second = submit(desk, "two.csv")
+    second = submit(terminal, "two.csv")
     silent = "select notified_at = state_at and state = 'held' from job where id = ?"
-    wait_until(lambda: ask(desk, silent, second), "the second job to be held")
+    wait_until(lambda: ask(terminal, silent, second), "the second job to be held")
 
     running.interrupt()
     assert running.over_within(LONGEST_SECONDS)
-    desk.connect(lms.url, "north")
-    configure(desk, hook, on=["trouble", "well_again"])
-    serve(desk)
-    assert desk.resume(first).code == 0
+    terminal.connect(lms.url, "north")
+    configure(terminal, hook, on=["trouble", "well_again"])
+    serve(terminal)
+    assert terminal.resume(first).code == 0
     wait_until(lambda: len(hook.posted) > 1, "the word that it is well")
 
     assert hook.events == [("connection.trouble", first), ("connection.well", first)]
@@ -201,12 +202,12 @@ def test_an_incident_of_a_connection_is_reported_once_and_so_is_its_end(sandbox,
 
 
 def test_a_run_in_a_terminal_sends_no_message(sandbox, office, hook):
-    desk = office(sandbox())
-    configure(desk, hook)
-    desk.people("spring.csv", 2)
-    desk.run("spring.csv")
-    serve(desk)
-    job = submit(desk, desk.people("autumn.csv", 2, first=5))
+    terminal = office(sandbox())
+    configure(terminal, hook)
+    terminal.people("spring.csv", 2)
+    terminal.run("spring.csv")
+    serve(terminal)
+    job = submit(terminal, terminal.people("autumn.csv", 2, first=5))
 
     wait_until(lambda: hook.posted, "the message of the other job")
 
@@ -214,12 +215,12 @@ def test_a_run_in_a_terminal_sends_no_message(sandbox, office, hook):
 
 
 def test_workers_of_a_queue_report_it_once(sandbox, office, queue, hook):
-    desk = office(sandbox())
-    configure(desk, hook)
-    line = queue(desk)
+    terminal = office(sandbox())
+    configure(terminal, hook)
+    line = queue(terminal)
     line.beat()
     line.worker(processes=2)
-    desk.people("spring.csv", 5)
+    terminal.people("spring.csv", 5)
 
     job = line.submit("spring.csv")
     line.ended(job)
@@ -234,15 +235,15 @@ def test_workers_of_a_queue_report_it_once(sandbox, office, queue, hook):
 
 
 def test_a_person_can_test_a_receiver_and_list_the_outbox(office, hook, mail_server):
-    desk = office()
-    desk.configure("")
-    configure(desk, hook, mail_server)
+    terminal = office()
+    terminal.configure("")
+    configure(terminal, hook, mail_server)
 
-    assert desk.type("message", "test", "hook").code == 0
-    assert desk.type("message", "test", "Office").code == 0
+    assert terminal.type("message", "test", "hook").code == 0
+    assert terminal.type("message", "test", "Office").code == 0
     hook.answers = [500]
-    refused = desk.type("message", "test", "hook")
-    unknown = desk.type("message", "test", "nobody")
+    refused = terminal.type("message", "test", "hook")
+    unknown = terminal.type("message", "test", "nobody")
 
     assert hook.events == [("test", None)] * 2
     assert mail_server.subjects == ["Roster: a test message"]
@@ -252,22 +253,22 @@ def test_a_person_can_test_a_receiver_and_list_the_outbox(office, hook, mail_ser
     )
     assert unknown.code == 2
     assert "hook, office" in unknown.err
-    assert "There are no messages yet" in desk.type("message", "list").out
+    assert "There are no messages yet" in terminal.type("message", "list").out
 
 
 def test_serve_rejects_a_table_with_an_error(sandbox, office, hook):
-    desk = office(sandbox())
-    configure(desk, hook, treshold_percent=5)
+    terminal = office(sandbox())
+    configure(terminal, hook, treshold_percent=5)
 
-    result = desk.type("serve", "--port", 1)
+    result = terminal.type("serve", "--port", 1)
 
     assert result.code == 2
     assert "unknown key messages.hook.treshold_percent; did you mean threshold_percent?" in result.err
 
 
 def test_a_table_with_an_error_stops_no_run_in_a_terminal(sandbox, office, hook):
-    desk = office(sandbox())
-    configure(desk, hook, treshold_percent=5)
-    desk.people("spring.csv", 2)
+    terminal = office(sandbox())
+    configure(terminal, hook, treshold_percent=5)
+    terminal.people("spring.csv", 2)
 
-    assert desk.run("spring.csv").code == 0
+    assert terminal.run("spring.csv").code == 0

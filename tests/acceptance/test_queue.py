@@ -19,9 +19,9 @@ PEOPLE = 45
 
 def test_nothing_personal_is_in_redis_in_flower_or_in_a_log(sandbox, office, queue):
     lms = sandbox(latency=0.02)
-    desk = office(lms, batch_size=10)
-    line = queue(desk)
-    desk.people("roster.csv", PEOPLE)
+    terminal = office(lms, batch_size=10)
+    line = queue(terminal)
+    terminal.people("roster.csv", PEOPLE)
     job = line.submit("roster.csv")
     waiting = _everything_in(line.redis())
     worker = line.worker()
@@ -51,11 +51,11 @@ def _everything_in(redis):
 
 def test_a_worker_that_is_killed_loses_no_row_and_registers_no_person_twice(sandbox, office, queue, people):
     lms = sandbox(latency=0.05)
-    desk = office(lms, "kmi", batch_size=10, lookup_pauses=[0.1, 0.2])
-    line = queue(desk)
+    terminal = office(lms, "kmi", batch_size=10, lookup_pauses=[0.1, 0.2])
+    line = queue(terminal)
     line.beat()
     victim, _ = line.worker(), line.worker()
-    desk.roster("roster.csv", people(PEOPLE, login_name=lambda number: f"login{number}"))
+    terminal.roster("roster.csv", people(PEOPLE, login_name=lambda number: f"login{number}"))
     job = line.submit("roster.csv")
 
     line.until(lambda: lms.calls() > 20, "a call")
@@ -68,10 +68,10 @@ def test_a_worker_that_is_killed_loses_no_row_and_registers_no_person_twice(sand
 
 def test_a_worker_that_is_stopped_finishes_its_calls_and_leaves_no_row_in_doubt(sandbox, office, queue):
     lms = sandbox(latency=0.3, lookup="404")
-    desk = office(lms, batch_size=20, max_in_flight=4)
-    line = queue(desk)
+    terminal = office(lms, batch_size=20, max_in_flight=4)
+    line = queue(terminal)
     first = line.worker()
-    desk.people("roster.csv", PEOPLE)
+    terminal.people("roster.csv", PEOPLE)
     job = line.submit("roster.csv")
 
     line.until(lambda: lms.calls() > 5, "a call")
@@ -85,11 +85,11 @@ def test_a_worker_that_is_stopped_finishes_its_calls_and_leaves_no_row_in_doubt(
 
 def test_a_redis_that_loses_everything_costs_a_sweep_and_no_row(sandbox, office, queue):
     lms = sandbox(latency=0.05)
-    desk = office(lms, batch_size=5)
-    line = queue(desk)
+    terminal = office(lms, batch_size=5)
+    line = queue(terminal)
     line.beat()
     line.worker()
-    desk.people("roster.csv", PEOPLE)
+    terminal.people("roster.csv", PEOPLE)
     job = line.submit("roster.csv")
 
     line.until(lambda: lms.calls() > 10, "a call")
@@ -100,11 +100,11 @@ def test_a_redis_that_loses_everything_costs_a_sweep_and_no_row(sandbox, office,
 
 
 def test_a_job_has_a_few_messages_in_the_broker_however_long_its_roster(sandbox, office, queue):
-    desk = office(sandbox(latency=0.01), batch_size=2)
-    desk.environment["ROSTER_WINDOW"] = "3"
-    line = queue(desk)
+    terminal = office(sandbox(latency=0.01), batch_size=2)
+    terminal.environment["ROSTER_WINDOW"] = "3"
+    line = queue(terminal)
     line.worker()
-    desk.people("roster.csv", 60)
+    terminal.people("roster.csv", 60)
     job = line.submit("roster.csv")
     batches, others = 0, 0
 
@@ -133,11 +133,11 @@ def _waiting_tasks(redis):
 
 def test_a_short_job_needs_no_slot_of_its_own_while_a_long_one_runs(sandbox, office, queue):
     lms = sandbox(latency=0.02)
-    desk = office(lms, rate="15/second")
-    line = queue(desk)
+    terminal = office(lms, rate="15/second")
+    line = queue(terminal)
     line.worker(processes=1)
-    desk.people("long.csv", 600)
-    desk.people("short.csv", 5, first=1000)
+    terminal.people("long.csv", 600)
+    terminal.people("short.csv", 5, first=1000)
     long = line.submit("long.csv")
     line.until(lambda: lms.calls() > 3, "calls of the long one")
 
@@ -149,10 +149,10 @@ def test_a_short_job_needs_no_slot_of_its_own_while_a_long_one_runs(sandbox, off
 
 def test_while_every_slot_is_taken_a_busy_worker_sweeps(sandbox, office, queue):
     lms = sandbox(latency=0.02)
-    desk = office(lms, rate="10/second", batch_size=20)
-    line = queue(desk)
+    terminal = office(lms, rate="10/second", batch_size=20)
+    line = queue(terminal)
     dying = line.worker(processes=1)
-    desk.people("roster.csv", 200)
+    terminal.people("roster.csv", 200)
     job = line.submit("roster.csv")
     line.until(lambda: lms.calls() > 3, "calls")
     line.worker(processes=1)
@@ -182,22 +182,22 @@ def test_messages_of_beat_do_not_pile_up_while_every_slot_is_taken(sandbox, offi
 
 def test_a_paused_job_stops_within_seconds_and_continues_in_any_process(sandbox, office, queue):
     lms = sandbox(latency=0.05, quotas=["bucket:20/second"])
-    desk = office(lms, batch_size=20, rate="15/second")
-    line = queue(desk)
+    terminal = office(lms, batch_size=20, rate="15/second")
+    line = queue(terminal)
     line.beat()
     line.worker()
-    desk.people("roster.csv", PEOPLE * 2)
+    terminal.people("roster.csv", PEOPLE * 2)
     job = line.submit("roster.csv")
     line.until(lambda: lms.calls() > 10, "a call")
 
-    assert desk.type("pause", job).code == 0
+    assert terminal.type("pause", job).code == 0
     line.until(lambda: not _holds_a_batch(line), "the pause", seconds=6)
     stopped_at = lms.calls()
     wait_for_sweeps(line.ledger, 5)
     assert lms.calls() == stopped_at
     assert line.state(job) == "paused"
 
-    result = desk.resume(job)
+    result = terminal.resume(job)
     assert (result.code, result.counts) == (0, {"registered": PEOPLE * 2})
 
 
@@ -207,15 +207,15 @@ def _holds_a_batch(line):
 
 def test_a_cancelled_job_ends_and_reports_what_was_not_sent(sandbox, office, queue):
     lms = sandbox(latency=0.05)
-    desk = office(lms, batch_size=5, rate="10/second")
-    line = queue(desk)
+    terminal = office(lms, batch_size=5, rate="10/second")
+    line = queue(terminal)
     line.beat()
     line.worker()
-    desk.people("roster.csv", PEOPLE)
+    terminal.people("roster.csv", PEOPLE)
     job = line.submit("roster.csv")
     line.until(lambda: lms.calls() > 5, "a call")
 
-    assert desk.type("cancel", job).code == 0
+    assert terminal.type("cancel", job).code == 0
     (result,) = line.ended(job)
 
     assert result.state == "cancelled"
@@ -225,30 +225,30 @@ def test_a_cancelled_job_ends_and_reports_what_was_not_sent(sandbox, office, que
 
 def test_refused_credentials_hold_the_job_and_its_reports_are_written(sandbox, office, queue):
     lms = sandbox(bad_days=["*:401:after=0"])
-    desk = office(lms)
-    line = queue(desk)
+    terminal = office(lms)
+    line = queue(terminal)
     line.worker()
-    desk.people("roster.csv", 5)
+    terminal.people("roster.csv", 5)
 
     (result,) = line.ended(line.submit("roster.csv"))
 
     assert result.state == "held"
     assert result.counts == {"not_attempted": 5}
     assert lms.calls() == 1
-    line.until((desk.folder / "reports" / "roster.summary.json").exists, "the report")
+    line.until((terminal.folder / "reports" / "roster.summary.json").exists, "the report")
     lms.rules()
-    assert desk.resume(result.job).counts == {"registered": 5}
+    assert terminal.resume(result.job).counts == {"registered": 5}
 
 
 def test_a_roster_is_stored_while_the_broker_is_away_and_starts_when_it_is_back(
     sandbox, office, queue, own_redis, tmp_path
 ):
-    desk = office(sandbox())
-    line = queue(desk, own_redis)
-    desk.people("roster.csv", 5)
+    terminal = office(sandbox())
+    line = queue(terminal, own_redis)
+    terminal.people("roster.csv", 5)
     own_redis.stop()
 
-    submitted = desk.type("submit", "roster.csv", "--json")
+    submitted = terminal.type("submit", "roster.csv", "--json")
 
     assert submitted.code == 0
     assert "broker cannot be reached" in submitted.err
@@ -264,11 +264,11 @@ def test_a_roster_is_stored_while_the_broker_is_away_and_starts_when_it_is_back(
 
 def test_a_roster_submitted_for_later_starts_then(sandbox, office, queue):
     lms = sandbox()
-    desk = office(lms)
-    line = queue(desk)
+    terminal = office(lms)
+    line = queue(terminal)
     line.beat()
     line.worker()
-    desk.people("roster.csv", 5)
+    terminal.people("roster.csv", 5)
     at = datetime.now().astimezone() + timedelta(seconds=5)
 
     job = line.submit("roster.csv", "--at", at.isoformat())
@@ -291,54 +291,54 @@ def test_a_roster_submitted_for_later_starts_then(sandbox, office, queue):
     ],
 )
 def test_what_cannot_be_submitted_opens_no_job(office, sandbox, queue, words, said):
-    desk = office(sandbox())
-    line = queue(desk)
-    desk.people("roster.csv", 2)
-    desk.write("wrong.csv", "a,b\n1,2\n")
+    terminal = office(sandbox())
+    line = queue(terminal)
+    terminal.people("roster.csv", 2)
+    terminal.write("wrong.csv", "a,b\n1,2\n")
 
-    result = desk.type("submit", *words)
+    result = terminal.type("submit", *words)
 
     assert result.code == 2
     assert said in result.err
-    assert desk.jobs() == []
+    assert terminal.jobs() == []
     assert not list(line.redis().scan_iter())
 
 
 def test_without_a_broker_submit_says_what_to_do(office, sandbox):
-    desk = office(sandbox())
-    desk.people("roster.csv", 2)
+    terminal = office(sandbox())
+    terminal.people("roster.csv", 2)
 
-    result = desk.type("submit", "roster.csv")
+    result = terminal.type("submit", "roster.csv")
 
     assert result.code == 2
     assert "set `broker`" in result.err
-    assert desk.jobs() == []
+    assert terminal.jobs() == []
 
 
 def test_the_job_of_a_killed_command_is_taken_over_by_the_queue(sandbox, office, queue, people):
     lms = sandbox(latency=0.1)
-    desk = office(lms, "kmi", lookup_pauses=[0.1, 0.2], batch_size=10)
-    line = queue(desk)
-    desk.roster("roster.csv", people(PEOPLE, login_name=lambda number: f"login{number}"))
-    running = desk.start("run", "roster.csv")
+    terminal = office(lms, "kmi", lookup_pauses=[0.1, 0.2], batch_size=10)
+    line = queue(terminal)
+    terminal.roster("roster.csv", people(PEOPLE, login_name=lambda number: f"login{number}"))
+    running = terminal.start("run", "roster.csv")
     lms.until(lambda lms: lms.calls() > 10)
     running.kill()
 
-    submitted = desk.type("submit", "roster.csv", "--json")
+    submitted = terminal.type("submit", "roster.csv", "--json")
 
     assert "whose process had stopped" in submitted.err
     line.worker()
     (result,) = line.ended(submitted.json["job"])
     assert result.counts == {"registered": PEOPLE}
-    assert len(desk.jobs()) == 1
+    assert len(terminal.jobs()) == 1
 
 
 def test_a_roster_submitted_twice_is_one_job(sandbox, office, queue):
-    desk = office(sandbox())
-    line = queue(desk)
-    desk.people("roster.csv", 3)
+    terminal = office(sandbox())
+    line = queue(terminal)
+    terminal.people("roster.csv", 3)
 
-    first, second = (desk.type("submit", "roster.csv", "--json") for _ in range(2))
+    first, second = (terminal.type("submit", "roster.csv", "--json") for _ in range(2))
 
     assert first.json == second.json
     assert "already running" in second.err
@@ -348,13 +348,13 @@ def test_a_roster_submitted_twice_is_one_job(sandbox, office, queue):
 
 
 def test_a_job_whose_connection_is_gone_is_held_with_the_reason(sandbox, office, queue):
-    desk = office(sandbox())
-    line = queue(desk)
-    desk.people("roster.csv", 3)
+    terminal = office(sandbox())
+    line = queue(terminal)
+    terminal.people("roster.csv", 3)
     job = line.submit("roster.csv")
-    desk.connect(desk.lms.url, "kmi")
+    terminal.connect(terminal.lms.url, "kmi")
     line.worker()
 
     line.until(lambda: line.state(job) == "held", "the hold")
 
-    assert "no connection 'north'" in desk.status(job)["reason"]
+    assert "no connection 'north'" in terminal.status(job)["reason"]

@@ -14,7 +14,7 @@ def lms(sandbox):
 
 
 @pytest.fixture
-def desk(office, lms):
+def terminal(office, lms):
     return office(lms)
 
 
@@ -26,15 +26,15 @@ def refused(lms, result, *words):
     assert [word for word in words if word.casefold() not in message] == [], result.err
 
 
-def test_a_missing_file_is_named(lms, desk):
-    refused(lms, desk.type("run", "nowhere.csv"), "nowhere.csv")
+def test_a_missing_file_is_named(lms, terminal):
+    refused(lms, terminal.type("run", "nowhere.csv"), "nowhere.csv")
 
 
-def test_a_folder_is_not_a_roster(lms, desk):
-    (desk.folder / "rosters").mkdir()
+def test_a_folder_is_not_a_roster(lms, terminal):
+    (terminal.folder / "rosters").mkdir()
 
-    refused(lms, desk.type("run", "rosters"), "rosters", "folder")
-    refused(lms, desk.type("check", "rosters"), "rosters", "folder")
+    refused(lms, terminal.type("run", "rosters"), "rosters", "folder")
+    refused(lms, terminal.type("check", "rosters"), "rosters", "folder")
 
 
 @pytest.mark.parametrize(
@@ -47,46 +47,46 @@ def test_a_folder_is_not_a_roster(lms, desk):
     ],
     ids=["empty", "blank", "headings alone", "a picture"],
 )
-def test_a_file_without_a_roster_in_it_is_refused(lms, desk, content, words):
-    desk.write("roster.csv", content)
+def test_a_file_without_a_roster_in_it_is_refused(lms, terminal, content, words):
+    terminal.write("roster.csv", content)
 
-    result = desk.type("run", "roster.csv", "--json")
+    result = terminal.type("run", "roster.csv", "--json")
 
     refused(lms, result, *words)
     assert result.summary["state"] == "invalid"
     assert result.summary["total"] == 0
 
 
-def test_headings_that_identify_no_person_are_listed(lms, desk):
-    desk.write("roster.csv", "Delegate,Company\nIngrid,Fjordline\n")
+def test_headings_that_identify_no_person_are_listed(lms, terminal):
+    terminal.write("roster.csv", "Delegate,Company\nIngrid,Fjordline\n")
 
-    refused(lms, desk.type("run", "roster.csv"), "Delegate", "Company", "email")
+    refused(lms, terminal.type("run", "roster.csv"), "Delegate", "Company", "email")
 
 
-def test_a_heading_without_an_alias_is_matched_by_a_map(lms, desk):
-    desk.write("roster.csv", f"Correo,first_name,last_name,course_id\n{ANA}\n")
-    refused(lms, desk.type("run", "roster.csv"), "Correo", "--map")
+def test_a_heading_without_an_alias_is_matched_by_a_map(lms, terminal):
+    terminal.write("roster.csv", f"Correo,first_name,last_name,course_id\n{ANA}\n")
+    refused(lms, terminal.type("run", "roster.csv"), "Correo", "--map")
 
-    result = desk.run("roster.csv", "--map", "Correo=email")
+    result = terminal.run("roster.csv", "--map", "Correo=email")
 
     assert (result.code, result.counts) == (0, {"registered": 1})
     assert result.rows[0]["Correo"] == "ana@example.com"
 
 
-def test_a_map_is_saved_under_a_name_and_used_again(lms, desk):
-    desk.write("one.csv", f"Correo,first_name,last_name,course_id\n{ANA}\n")
-    desk.write("two.csv", "Correo,first_name,last_name,course_id\nbo@example.com,Bo,Ek,58\n")
-    desk.run("one.csv", "--map", "Correo=email", "--save-map", "madrid")
+def test_a_map_is_saved_under_a_name_and_used_again(lms, terminal):
+    terminal.write("one.csv", f"Correo,first_name,last_name,course_id\n{ANA}\n")
+    terminal.write("two.csv", "Correo,first_name,last_name,course_id\nbo@example.com,Bo,Ek,58\n")
+    terminal.run("one.csv", "--map", "Correo=email", "--save-map", "madrid")
 
-    result = desk.run("two.csv", "--use-map", "madrid")
+    result = terminal.run("two.csv", "--use-map", "madrid")
 
     assert (result.code, result.counts) == (0, {"registered": 1})
 
 
-def test_a_map_that_was_never_saved_is_reported(lms, desk):
-    desk.write("roster.csv", f"{HEADINGS}\n{ANA}\n")
+def test_a_map_that_was_never_saved_is_reported(lms, terminal):
+    terminal.write("roster.csv", f"{HEADINGS}\n{ANA}\n")
 
-    refused(lms, desk.type("run", "roster.csv", "--use-map", "lisbon"), "lisbon", "--save-map")
+    refused(lms, terminal.type("run", "roster.csv", "--use-map", "lisbon"), "lisbon", "--save-map")
 
 
 @pytest.mark.parametrize(
@@ -102,40 +102,40 @@ def test_a_map_that_was_never_saved_is_reported(lms, desk):
     ],
     ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "",
 )
-def test_an_invalid_option_is_refused_by_name(lms, desk, option, words):
-    desk.write("roster.csv", f"{HEADINGS}\n{ANA}\n")
+def test_an_invalid_option_is_refused_by_name(lms, terminal, option, words):
+    terminal.write("roster.csv", f"{HEADINGS}\n{ANA}\n")
 
-    refused(lms, desk.type("run", "roster.csv", *option), *words)
+    refused(lms, terminal.type("run", "roster.csv", *option), *words)
 
 
-def test_a_course_that_tahdah_cannot_find_by_name_makes_rows_invalid(lms, desk):
-    desk.write("roster.csv", "email,first_name,last_name\nana@example.com,Ana,Ní\n")
+def test_a_course_that_tahdah_cannot_find_by_name_makes_rows_invalid(lms, terminal):
+    terminal.write("roster.csv", "email,first_name,last_name\nana@example.com,Ana,Ní\n")
 
-    result = desk.run("roster.csv", "--course", "name:Fire Safety")
+    result = terminal.run("roster.csv", "--course", "name:Fire Safety")
 
     assert result.code in {1, 2}
     assert lms.calls() == 0
 
 
-def test_a_sheet_that_does_not_exist_is_refused_with_those_that_do(lms, desk, samples):
-    result = desk.type("run", samples / "messy.xlsx", "--sheet", "Winter intake")
+def test_a_sheet_that_does_not_exist_is_refused_with_those_that_do(lms, terminal, samples):
+    result = terminal.type("run", samples / "messy.xlsx", "--sheet", "Winter intake")
 
     refused(lms, result, "Winter intake", "Autumn intake")
 
 
-def test_an_encoding_in_doubt_is_asked_for_with_the_names_in_each(lms, desk):
-    desk.write("roster.csv", f"{HEADINGS}\nzoe@example.com,Zoë,Bak,58\n".encode("mac-roman"))
+def test_an_encoding_in_doubt_is_asked_for_with_the_names_in_each(lms, terminal):
+    terminal.write("roster.csv", f"{HEADINGS}\nzoe@example.com,Zoë,Bak,58\n".encode("mac-roman"))
 
-    result = desk.type("run", "roster.csv")
+    result = terminal.type("run", "roster.csv")
 
     refused(lms, result, "--encoding", "Zoë")
-    assert desk.run("roster.csv", "--encoding", "mac-roman").rows[0]["first_name"] == "Zoë"
+    assert terminal.run("roster.csv", "--encoding", "mac-roman").rows[0]["first_name"] == "Zoë"
 
 
-def test_strict_sends_nothing_when_one_row_is_invalid(lms, desk, people):
-    desk.roster("roster.csv", [*people(3), {"email": "nobody at all", "course_id": "58"}])
+def test_strict_sends_nothing_when_one_row_is_invalid(lms, terminal, people):
+    terminal.roster("roster.csv", [*people(3), {"email": "nobody at all", "course_id": "58"}])
 
-    result = desk.run("roster.csv", "--strict")
+    result = terminal.run("roster.csv", "--strict")
 
     refused(lms, result, "--strict")
     assert result.counts == {"not_attempted": 3, "invalid": 1}
@@ -143,10 +143,10 @@ def test_strict_sends_nothing_when_one_row_is_invalid(lms, desk, people):
 
 
 def test_values_for_every_row_fill_the_empty_cells_alone(lms, office):
-    desk = office(lms, behavior=None)
-    desk.write("roster.csv", f"{HEADINGS},behavior\n{ANA},\nbo@example.com,Bo,Ek,,2\n")
+    terminal = office(lms, behavior=None)
+    terminal.write("roster.csv", f"{HEADINGS},behavior\n{ANA},\nbo@example.com,Bo,Ek,,2\n")
 
-    result = desk.run("roster.csv", "--set", "behavior=1", "--course", "59")
+    result = terminal.run("roster.csv", "--set", "behavior=1", "--course", "59")
 
     assert (result.code, result.counts) == (0, {"registered": 2})
     made = {each["email"]: (each["course_id"], each["behavior"]) for each in lms.look("registrations")}
@@ -156,13 +156,13 @@ def test_values_for_every_row_fill_the_empty_cells_alone(lms, office):
 
 @pytest.mark.parametrize("path", ["registrations", "learners"])
 def test_each_row_of_a_tahdah_batch_has_its_own_behavior_and_date(lms, office, path):
-    desk = office(lms, behavior=1, registration_path=path)
-    desk.write(
+    terminal = office(lms, behavior=1, registration_path=path)
+    terminal.write(
         "roster.csv",
         f"{HEADINGS},behavior,registration_date\n{ANA},,2026-01-15\nbo@example.com,Bo,Ek,58,2,31/03/2026\n",
     )
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 2})
     made = {each["email"]: (each["behavior"], each["registration_date"]) for each in lms.look("registrations")}
@@ -171,10 +171,10 @@ def test_each_row_of_a_tahdah_batch_has_its_own_behavior_and_date(lms, office, p
 
 
 def test_without_a_behavior_anywhere_every_row_says_so(lms, office):
-    desk = office(lms, behavior=None)
-    desk.people("roster.csv", 2)
+    terminal = office(lms, behavior=None)
+    terminal.people("roster.csv", 2)
 
-    result = desk.run("roster.csv")
+    result = terminal.run("roster.csv")
 
     assert result.code in {1, 2}
     assert result.counts == {"invalid": 2}
@@ -182,10 +182,10 @@ def test_without_a_behavior_anywhere_every_row_says_so(lms, office):
     assert lms.calls() == 0
 
 
-def test_a_part_of_a_roster_is_sent_and_keeps_its_row_numbers(lms, desk):
-    desk.people("roster.csv", 10)
+def test_a_part_of_a_roster_is_sent_and_keeps_its_row_numbers(lms, terminal):
+    terminal.people("roster.csv", 10)
 
-    result = desk.run("roster.csv", "--start-row", "4", "--max-rows", "3")
+    result = terminal.run("roster.csv", "--start-row", "4", "--max-rows", "3")
 
     assert result.code == 0
     assert [row["_row"] for row in result.rows] == ["4", "5", "6"]
@@ -193,10 +193,10 @@ def test_a_part_of_a_roster_is_sent_and_keeps_its_row_numbers(lms, desk):
 
 
 @pytest.mark.parametrize("words", [["check"], ["run", "--dry-run"]], ids=" ".join)
-def test_a_rehearsal_reads_validates_plans_and_sends_nothing(lms, desk, people, words):
-    desk.roster("roster.csv", [*people(3), {"email": "nobody at all", "course_id": "58"}])
+def test_a_rehearsal_reads_validates_plans_and_sends_nothing(lms, terminal, people, words):
+    terminal.roster("roster.csv", [*people(3), {"email": "nobody at all", "course_id": "58"}])
 
-    result = desk.type(*words, "roster.csv", "--json")
+    result = terminal.type(*words, "roster.csv", "--json")
 
     assert result.code == 1
     assert result.summary["total"] == 4
@@ -204,21 +204,21 @@ def test_a_rehearsal_reads_validates_plans_and_sends_nothing(lms, desk, people, 
     assert "Row 5 (email" in result.err
     assert "4 calls" in result.err
     assert lms.calls() == 0
-    assert desk.jobs() == []
+    assert terminal.jobs() == []
 
 
-def test_a_rehearsal_of_a_good_roster_succeeds(lms, desk):
-    desk.people("roster.csv", 3)
+def test_a_rehearsal_of_a_good_roster_succeeds(lms, terminal):
+    terminal.people("roster.csv", 3)
 
-    assert desk.type("check", "roster.csv").code == 0
+    assert terminal.type("check", "roster.csv").code == 0
     assert lms.calls() == 0
 
 
-def test_several_rosters_in_one_run_each_have_their_report(lms, desk):
-    desk.people("one.csv", 3)
-    desk.people("two.csv", 2, first=4)
+def test_several_rosters_in_one_run_each_have_their_report(lms, terminal):
+    terminal.people("one.csv", 3)
+    terminal.people("two.csv", 2, first=4)
 
-    result = desk.type("run", "one.csv", "two.csv", "--json")
+    result = terminal.type("run", "one.csv", "two.csv", "--json")
 
     assert result.code == 0
     assert result.json["total"] == 5
@@ -226,36 +226,36 @@ def test_several_rosters_in_one_run_each_have_their_report(lms, desk):
     assert [each["roster"] for each in result.json["jobs"]] == ["one.csv", "two.csv"]
     assert len(lms.standing) == 5
     for name in ("one", "two"):
-        assert (desk.folder / "reports" / f"{name}.results.csv").is_file()
+        assert (terminal.folder / "reports" / f"{name}.results.csv").is_file()
 
 
-def test_of_several_rosters_nothing_is_sent_when_one_of_them_is_missing(lms, desk):
+def test_of_several_rosters_nothing_is_sent_when_one_of_them_is_missing(lms, terminal):
     """Exit 2 says that nothing was sent."""
-    desk.people("one.csv", 3)
+    terminal.people("one.csv", 3)
 
-    refused(lms, desk.type("run", "one.csv", "gone.csv"), "gone.csv")
+    refused(lms, terminal.type("run", "one.csv", "gone.csv"), "gone.csv")
 
 
-def test_of_several_rosters_the_gravest_exit_code_counts(lms, desk, people):
-    desk.people("good.csv", 2)
-    desk.roster("bad.csv", [*people(1, first=3), {"email": "nobody at all", "course_id": "58"}])
+def test_of_several_rosters_the_gravest_exit_code_counts(lms, terminal, people):
+    terminal.people("good.csv", 2)
+    terminal.roster("bad.csv", [*people(1, first=3), {"email": "nobody at all", "course_id": "58"}])
 
-    result = desk.type("run", "good.csv", "bad.csv", "--json")
+    result = terminal.type("run", "good.csv", "bad.csv", "--json")
 
     assert result.code == 1
     assert result.json["by_status"]["registered"] == 3
 
 
-def test_a_report_folder_that_cannot_be_written_loses_nothing(lms, desk):
-    desk.people("roster.csv", 2)
-    desk.write("reports", "a file stands where the folder should")
+def test_a_report_folder_that_cannot_be_written_loses_nothing(lms, terminal):
+    terminal.people("roster.csv", 2)
+    terminal.write("reports", "a file stands where the folder should")
 
-    result = desk.type("run", "roster.csv", "--json")
+    result = terminal.type("run", "roster.csv", "--json")
 
     assert "reports" in result.err
     if result.code == 2:
         assert lms.calls() == 0
     else:
-        (desk.folder / "reports").unlink()
-        again = desk.type("report", result.job, "--json")
+        (terminal.folder / "reports").unlink()
+        again = terminal.type("report", result.job, "--json")
         assert len(again.rows) == 2

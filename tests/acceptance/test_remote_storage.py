@@ -12,10 +12,10 @@ PEOPLE = 4
 @pytest.fixture
 def elsewhere(sandbox, office, tmp_path):
     """An office whose `files` lie at an address, and the folder that is behind it."""
-    desk, bucket = office(sandbox()), tmp_path / "bucket"
-    config = desk.folder / "roster.toml"
+    terminal, bucket = office(sandbox()), tmp_path / "bucket"
+    config = terminal.folder / "roster.toml"
     config.write_text(f'files = "local://{bucket}/rosters"\n{config.read_text("utf-8")}', encoding="utf-8")
-    return desk, bucket / "rosters"
+    return terminal, bucket / "rosters"
 
 
 def files_below(folder):
@@ -23,20 +23,20 @@ def files_below(folder):
 
 
 def test_a_roster_is_stored_there_and_run_from_there(elsewhere):
-    desk, bucket = elsewhere
-    desk.people("roster.csv", PEOPLE)
+    terminal, bucket = elsewhere
+    terminal.people("roster.csv", PEOPLE)
 
-    assert desk.run("roster.csv").counts == {"registered": PEOPLE}
+    assert terminal.run("roster.csv").counts == {"registered": PEOPLE}
 
     (kept,) = files_below(bucket)
     assert FIRST_NAME in (bucket / kept).read_text("utf-8")
-    assert not (desk.folder / "roster-files").exists()
+    assert not (terminal.folder / "roster-files").exists()
 
 
 def test_the_reports_of_an_upload_are_stored_there_and_can_be_fetched(elsewhere, web_server, wait_until):
-    desk, bucket = elsewhere
-    served = web_server(desk)
-    job = served.run_to_end(desk.people("roster.csv", PEOPLE))["job"]
+    terminal, bucket = elsewhere
+    served = web_server(terminal)
+    job = served.run_to_end(terminal.people("roster.csv", PEOPLE))["job"]
 
     reports = bucket / "reports" / str(job)
     wait_until((reports / "roster.summary.json").exists, "the reports")
@@ -49,32 +49,32 @@ def test_the_reports_of_an_upload_are_stored_there_and_can_be_fetched(elsewhere,
 
 
 def test_purged_jobs_leave_nothing_there(elsewhere):
-    desk, bucket = elsewhere
-    desk.people("roster.csv", PEOPLE)
-    desk.run("roster.csv")
+    terminal, bucket = elsewhere
+    terminal.people("roster.csv", PEOPLE)
+    terminal.run("roster.csv")
 
-    assert desk.type("purge", "--older-than", "0d").code == 0
+    assert terminal.type("purge", "--older-than", "0d").code == 0
 
     assert files_below(bucket) == []
 
 
 def test_a_job_that_cannot_be_removed_there_is_not_reported_as_purged(elsewhere):
-    desk, _ = elsewhere
-    desk.people("roster.csv", PEOPLE)
-    job = desk.run("roster.csv").job
-    desk.environment["ROSTER_FILES"] = "s3://bucket/elsewhere"
+    terminal, _ = elsewhere
+    terminal.people("roster.csv", PEOPLE)
+    job = terminal.run("roster.csv").job
+    terminal.environment["ROSTER_FILES"] = "s3://bucket/elsewhere"
 
-    told = desk.type("purge", "--older-than", "0d")
+    told = terminal.type("purge", "--older-than", "0d")
 
     assert told.code == 2
     assert f"Job {job} was not purged" in told.err
-    assert desk.type("report", job).code == 0
+    assert terminal.type("report", job).code == 0
 
 
 def test_doctor_writes_there_and_removes_it_again(elsewhere):
-    desk, bucket = elsewhere
+    terminal, bucket = elsewhere
 
-    told = desk.type("doctor")
+    told = terminal.type("doctor")
 
     assert "rosters can be written" in told.out
     assert files_below(bucket) == []
@@ -90,11 +90,11 @@ def test_doctor_writes_there_and_removes_it_again(elsewhere):
 )
 def test_an_address_that_cannot_be_used_is_refused_before_anything_is_sent(sandbox, office, address, said):
     lms = sandbox()
-    desk = office(lms)
-    desk.environment["ROSTER_FILES"] = address
-    desk.people("roster.csv", PEOPLE)
+    terminal = office(lms)
+    terminal.environment["ROSTER_FILES"] = address
+    terminal.people("roster.csv", PEOPLE)
 
-    told = desk.type("run", "roster.csv")
+    told = terminal.type("run", "roster.csv")
 
     assert told.code == 2
     assert said in told.err

@@ -16,11 +16,11 @@ def doubtful(sandbox, office):
 
     def start(what="lost-after", count=COUNT, bad_day="register"):
         lms = sandbox(bad_days=[f"{bad_day}:{what}:nth=1"], lookup="404")
-        desk = office(lms)
-        desk.people("roster.csv", count)
-        result = desk.run("roster.csv")
+        terminal = office(lms)
+        terminal.people("roster.csv", count)
+        result = terminal.run("roster.csv")
         assert result.counts["in_doubt"] == (count if bad_day == "register" else 1)
-        return lms, desk, result
+        return lms, terminal, result
 
     return start
 
@@ -42,53 +42,53 @@ def standing_of(lms, rows):
 
 
 def test_the_failed_rows_with_their_registrations_filled_in_resolve_all_of_them(doubtful):
-    lms, desk, result = doubtful()
+    lms, terminal, result = doubtful()
     there = standing_of(lms, result.failed)
     file = fill(result.report(".failed.csv"), {row: {"_registration_id": there[row]} for row in there})
 
-    told = desk.type("resolve", result.job, "--from", file)
+    told = terminal.type("resolve", result.job, "--from", file)
 
     assert (told.code, told.err) == (0, "")
     assert f"{COUNT} rows resolved: {COUNT} registered. 0 rows" in told.out
-    again = desk.resume(result.job)
+    again = terminal.resume(result.job)
     assert (again.code, again.counts) == (0, {"registered": COUNT})
     assert {row["_row"]: row["_registration_id"] for row in again.rows} == there
     assert lms.calls("register") == 1
 
 
 def test_an_exported_list_takes_answers_in_a_column_of_its_own(doubtful, read_csv):
-    lms, desk, result = doubtful()
+    lms, terminal, result = doubtful()
     there = standing_of(lms, result.failed)
-    exported = desk.type("resolve", result.job, "--export", "doubt.csv")
+    exported = terminal.type("resolve", result.job, "--export", "doubt.csv")
     assert exported.code == 0
-    file = desk.folder / "doubt.csv"
+    file = terminal.folder / "doubt.csv"
     assert [row["_row"] for row in read_csv(file)] == list(there)
     words = ("registration {}", "Registration: {}", "registration_id={}", "--registration-id {}")
     answers = {row: {"_resolve": text.format(there[row])} for row, text in zip(there, words, strict=True)}
     fill(file, answers, encoding="cp1252", delimiter=";")
 
-    told = desk.type("resolve", result.job, "--from", "doubt.csv")
+    told = terminal.type("resolve", result.job, "--from", "doubt.csv")
 
     assert told.code == 0, told.err
-    assert desk.status(result.job)["by_status"]["registered"] == COUNT
+    assert terminal.status(result.job)["by_status"]["registered"] == COUNT
 
 
 def test_absent_lets_rows_be_sent_again_and_others_stay_in_doubt(doubtful):
-    _, desk, result = doubtful("lost-before")
+    _, terminal, result = doubtful("lost-before")
     first, second, *_ = (row["_row"] for row in result.failed)
     file = fill(result.report(".failed.csv"), {first: {"_resolve": "absent"}, second: {"_resolve": "ABSENT"}})
 
-    told = desk.type("resolve", result.job, "--from", file)
+    told = terminal.type("resolve", result.job, "--from", file)
 
     assert told.code == 0
     assert f"roster resume {result.job}" in told.out
     assert f"{COUNT - 2} rows of job {result.job} are still in doubt" in told.out
-    again = desk.resume(result.job)
+    again = terminal.resume(result.job)
     assert again.counts == {"registered": 2, "in_doubt": COUNT - 2}
 
 
 def test_a_workbook_is_taken_and_excels_numbers_are_ids(doubtful):
-    lms, desk, result = doubtful()
+    lms, terminal, result = doubtful()
     there = standing_of(lms, result.failed)
     path = result.report(".results.xlsx")
     book = openpyxl.load_workbook(path)
@@ -99,23 +99,23 @@ def test_a_workbook_is_taken_and_excels_numbers_are_ids(doubtful):
         row[headings.index("_registration_id")].value = float(there[str(number)])
     book.save(path)
 
-    told = desk.type("resolve", result.job, "--from", path)
+    told = terminal.type("resolve", result.job, "--from", path)
 
     assert told.code == 0, told.err
-    report = desk.type("report", result.job, "--json")
+    report = terminal.type("report", result.job, "--json")
     assert {row["_row"]: row["_registration_id"] for row in report.rows} == there
 
 
 def test_a_candidate_found_is_known_and_their_row_is_sent(doubtful):
-    lms, desk, result = doubtful(bad_day="create_candidate")
+    lms, terminal, result = doubtful(bad_day="create_candidate")
     (row,) = result.with_status("in_doubt")
     there = {each["email"]: each["id"] for each in lms.look("candidates")}
     file = fill(result.report(".failed.csv"), {row["_row"]: {"_candidate_id": there[row["email"]]}})
 
-    told = desk.type("resolve", result.job, "--from", file)
+    told = terminal.type("resolve", result.job, "--from", file)
 
     assert told.code == 0, told.err
-    again = desk.resume(result.job)
+    again = terminal.resume(result.job)
     assert (again.code, again.counts) == (0, {"registered": COUNT})
     assert lms.calls("create_candidate") == COUNT
 
@@ -135,20 +135,20 @@ def test_a_candidate_found_is_known_and_their_row_is_sent(doubtful):
     ],
 )
 def test_one_wrong_line_resolves_nothing_and_says_where_and_what_to_do(doubtful, answer, column, remedy):
-    _, desk, result = doubtful()
+    _, terminal, result = doubtful()
     file = fill(result.report(".failed.csv"), {"2": answer, "4": {"_resolve": "absent"}})
 
-    told = desk.type("resolve", result.job, "--from", file)
+    told = terminal.type("resolve", result.job, "--from", file)
 
     assert (told.code, told.out) == (2, "")
     assert "roster.failed.csv" in told.err
     assert f"column {column}" in told.err
     assert remedy in told.err
-    assert desk.status(result.job)["by_status"]["in_doubt"] == COUNT
+    assert terminal.status(result.job)["by_status"]["in_doubt"] == COUNT
 
 
 def test_a_row_that_is_not_in_doubt_may_be_in_the_file_but_takes_no_answer(doubtful):
-    _, desk, result = doubtful(bad_day="create_candidate")
+    _, terminal, result = doubtful(bad_day="create_candidate")
     (row,) = result.with_status("in_doubt")
     done = result.with_status("registered")[0]
     path = result.report(".results.csv")
@@ -156,9 +156,9 @@ def test_a_row_that_is_not_in_doubt_may_be_in_the_file_but_takes_no_answer(doubt
     kept = path.read_bytes()
     fill(path, {done["_row"]: {"_resolve": "absent"}})
 
-    refused = desk.type("resolve", result.job, "--from", path)
+    refused = terminal.type("resolve", result.job, "--from", path)
     path.write_bytes(kept)
-    taken = desk.type("resolve", result.job, "--from", path)
+    taken = terminal.type("resolve", result.job, "--from", path)
 
     assert refused.code == 2
     assert "is not in doubt, it is registered" in refused.err
@@ -166,8 +166,8 @@ def test_a_row_that_is_not_in_doubt_may_be_in_the_file_but_takes_no_answer(doubt
 
 
 def test_a_file_without_answers_one_without_rows_and_no_file_say_so(doubtful):
-    _, desk, result = doubtful()
-    desk.people("people.csv", 2)
+    _, terminal, result = doubtful()
+    terminal.people("people.csv", 2)
 
     for words, why in (
         (["--from", result.report(".failed.csv")], "has no answer"),
@@ -178,6 +178,6 @@ def test_a_file_without_answers_one_without_rows_and_no_file_say_so(doubtful):
         (["--export", "people.xlsx"], "ends in .csv"),
         ([], "Give a ROW"),
     ):
-        told = desk.type("resolve", result.job, *words)
+        told = terminal.type("resolve", result.job, *words)
         assert (told.code, told.out) == (2, "")
         assert why in told.err

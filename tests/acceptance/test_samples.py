@@ -32,9 +32,9 @@ def expected(samples, read_csv):
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample[0])
 def test_a_sample_gives_the_report_that_is_expected(sandbox, office, samples, expected, sample):
     name, connection, code = sample
-    desk = office(sandbox(), connection)
+    terminal = office(sandbox(), connection)
 
-    result = desk.run(samples / name)
+    result = terminal.run(samples / name)
 
     assert result.code == code
     assert normalised(result.rows) == expected(name)
@@ -53,9 +53,9 @@ def test_the_queue_gives_the_same_report_as_a_run(sandbox, office, queue, sample
 
 def test_wrong_headings_send_nothing_and_the_message_lists_them(sandbox, office, samples):
     lms = sandbox()
-    desk = office(lms)
+    terminal = office(lms)
 
-    result = desk.run(samples / "wrong_headings.xlsx")
+    result = terminal.run(samples / "wrong_headings.xlsx")
 
     assert result.code == 2
     assert lms.calls() == 0
@@ -69,10 +69,10 @@ def test_every_sample_has_its_expected_report(samples):
 
 
 def test_the_demo_runs_through(office):
-    desk = office()
+    terminal = office()
 
-    result = desk.type("demo")
+    result = terminal.type("demo")
 
     assert result.code == 0
-    assert (desk.folder / "roster-demo" / "reports" / "thousand.results.csv").is_file()
+    assert (terminal.folder / "roster-demo" / "reports" / "thousand.results.csv").is_file()
     assert "1000  rows in total" in result.out

@@ -15,27 +15,27 @@ from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
 
 
-def make_due(desk, *names, ago=1.0):
+def make_due(terminal, *names, ago=1.0):
     """Let the time of schedules have come, as the clock would."""
-    with ledger_of(desk) as ledger, ledger.write() as tx:
+    with ledger_of(terminal) as ledger, ledger.write() as tx:
         for name in names:
             run = schedules.find(tx, name)
             schedules.finish_run(tx, run, time.time() - ago)
 
 
 @contextmanager
-def ledger_of(desk):
-    url = desk.environment.get("ROSTER_LEDGER", f"sqlite:///{desk.folder / 'roster.db'}")
+def ledger_of(terminal):
+    url = terminal.environment.get("ROSTER_LEDGER", f"sqlite:///{terminal.folder / 'roster.db'}")
     with closing(Ledger(open_engine(url))) as ledger:
         yield ledger
 
 
-def listed(desk, name):
-    return next(each for each in desk.type("schedule", "list", "--json").json if each["name"] == name)
+def listed(terminal, name):
+    return next(each for each in terminal.type("schedule", "list", "--json").json if each["name"] == name)
 
 
-def add(desk, *words):
-    result = desk.type("schedule", "add", *words)
+def add(terminal, *words):
+    result = terminal.type("schedule", "add", *words)
     assert result.code == 0, result.err
     return result
 
@@ -50,20 +50,20 @@ def add(desk, *words):
     ],
 )
 def test_a_schedule_is_added_listed_and_removed(sandbox, office, words):
-    desk = office(sandbox())
-    desk.people("hr.csv", 3)
+    terminal = office(sandbox())
+    terminal.people("hr.csv", 3)
 
-    added = add(desk, *words, "--zone", "Europe/Dublin", "--to", "north", "--course", "58", "--missed", "skip")
+    added = add(terminal, *words, "--zone", "Europe/Dublin", "--to", "north", "--course", "58", "--missed", "skip")
 
     assert "first on" in added.out
-    found = listed(desk, "nightly")
+    found = listed(terminal, "nightly")
     assert (found["cron"], found["zone"], found["missed"]) == ("0 2 * * 1-5", "Europe/Dublin", "skip")
-    assert (found["source"], found["connection"]) == (str(desk.folder / "hr.csv"), "north")
+    assert (found["source"], found["connection"]) == (str(terminal.folder / "hr.csv"), "north")
     assert found["options"]["course"] == "58"
     assert datetime.fromisoformat(found["next_at"]).weekday() < 5
-    assert "nightly: " in desk.type("schedule", "list").out
-    assert desk.type("schedule", "remove", "nightly").code == 0
-    assert desk.type("schedule", "list", "--json").json == []
+    assert "nightly: " in terminal.type("schedule", "list").out
+    assert terminal.type("schedule", "remove", "nightly").code == 0
+    assert terminal.type("schedule", "list", "--json").json == []
 
 
 @pytest.mark.parametrize(
@@ -82,146 +82,146 @@ def test_a_schedule_is_added_listed_and_removed(sandbox, office, words):
     ],
 )
 def test_an_error_in_a_schedule_is_reported(sandbox, office, words, said):
-    desk = office(sandbox())
-    desk.people("hr.csv", 2)
+    terminal = office(sandbox())
+    terminal.people("hr.csv", 2)
 
-    result = desk.type("schedule", "add", *words)
+    result = terminal.type("schedule", "add", *words)
 
     assert result.code == 2
     assert said in result.err
-    assert desk.type("schedule", "list", "--json").json == []
+    assert terminal.type("schedule", "list", "--json").json == []
 
 
 def test_a_schedule_that_does_not_exist_is_named_with_the_nearest(sandbox, office):
-    desk = office(sandbox())
-    desk.people("hr.csv", 2)
-    add(desk, "nightly", "@daily", "hr.csv")
+    terminal = office(sandbox())
+    terminal.people("hr.csv", 2)
+    add(terminal, "nightly", "@daily", "hr.csv")
 
     for command in ("remove", "preview"):
-        result = desk.type("schedule", command, "nighly")
+        result = terminal.type("schedule", command, "nighly")
         assert (result.code, "did you mean nightly?" in result.err) == (2, True)
-    assert desk.type("schedule", "add", "nightly", "@daily", "hr.csv").code == 2
+    assert terminal.type("schedule", "add", "nightly", "@daily", "hr.csv").code == 2
 
 
 def test_a_password_in_an_address_is_never_shown(sandbox, office):
-    desk = office(sandbox())
-    add(desk, "web", "--cron", "@daily", "--url", "sftp://user:hush-hush@host/x.csv?sig=hush-hush")
+    terminal = office(sandbox())
+    add(terminal, "web", "--cron", "@daily", "--url", "sftp://user:hush-hush@host/x.csv?sig=hush-hush")
 
     told = [
-        desk.type("schedule", "list"),
-        desk.type("schedule", "list", "--json"),
-        desk.type("schedule", "preview"),
+        terminal.type("schedule", "list"),
+        terminal.type("schedule", "list", "--json"),
+        terminal.type("schedule", "preview"),
     ]
-    told.append(desk.type("doctor"))
+    told.append(terminal.type("doctor"))
 
     assert "hush-hush" not in "".join(each.out + each.err for each in told)
     assert "paramiko" in told[2].out
 
 
 def test_preview_shows_the_next_runs_how_long_they_take_and_what_overlaps(sandbox, office):
-    desk = office(sandbox(), rate="2/second")
-    desk.people("hr.csv", 30)
-    add(desk, "nightly", "--cron", "0 2 * * *", "--zone", "UTC", "hr.csv")
-    add(desk, "other", "--cron", "0 2 * * 1", "--zone", "UTC", "hr.csv")
+    terminal = office(sandbox(), rate="2/second")
+    terminal.people("hr.csv", 30)
+    add(terminal, "nightly", "--cron", "0 2 * * *", "--zone", "UTC", "hr.csv")
+    add(terminal, "other", "--cron", "0 2 * * 1", "--zone", "UTC", "hr.csv")
 
-    told = desk.type("schedule", "preview", "nightly", "--count", "3", "--json").json
-    text = desk.type("schedule", "preview").out
+    told = terminal.type("schedule", "preview", "nightly", "--count", "3", "--json").json
+    text = terminal.type("schedule", "preview").out
 
     assert len(told["runs"]) == 3
     assert {(run["rows"], run["calls"]["most"], run["seconds"]) for run in told["runs"]} == {(30, 31, 15.5)}
     assert [clash for clash in told["clashes"] if {clash["first"], clash["second"]} == {"nightly", "other"}]
     assert "30 rows, 31 calls, about" in text
     assert "overlap on north" in text
-    assert desk.jobs() == []
+    assert terminal.jobs() == []
 
 
 def test_serve_alone_runs_what_is_due_once_and_again_when_it_is_due_again(sandbox, office, wait_until):
     lms = sandbox()
-    desk = office(lms)
-    desk.people("hr.csv", 4)
-    add(desk, "nightly", "--cron", "0 2 * * *", "hr.csv", "--report", "nightly")
-    serve(desk)
-    make_due(desk, "nightly")
+    terminal = office(lms)
+    terminal.people("hr.csv", 4)
+    add(terminal, "nightly", "--cron", "0 2 * * *", "hr.csv", "--report", "nightly")
+    serve(terminal)
+    make_due(terminal, "nightly")
 
-    wait_until((desk.folder / "nightly" / "hr.summary.json").exists)
-    found = listed(desk, "nightly")
+    wait_until((terminal.folder / "nightly" / "hr.summary.json").exists)
+    found = listed(terminal, "nightly")
     assert (found["last_job"], found["last_error"]) == (1, None)
-    make_due(desk, "nightly")
-    wait_until(lambda: listed(desk, "nightly")["last_job"] == 2)
-    wait_until(lambda: desk.status(2)["state"] == "succeeded")
+    make_due(terminal, "nightly")
+    wait_until(lambda: listed(terminal, "nightly")["last_job"] == 2)
+    wait_until(lambda: terminal.status(2)["state"] == "succeeded")
 
-    assert [job["by_status"]["already_registered"] for job in desk.jobs()] == [4, 0]
-    assert len(desk.jobs()) == 2
+    assert [job["by_status"]["already_registered"] for job in terminal.jobs()] == [4, 0]
+    assert len(terminal.jobs()) == 2
 
 
 def test_a_source_that_is_missing_is_reported_by_list_and_doctor(sandbox, office, wait_until):
-    desk = office(sandbox())
-    added = add(desk, "nightly", "--cron", "0 2 * * *", "gone.csv")
+    terminal = office(sandbox())
+    added = add(terminal, "nightly", "--cron", "0 2 * * *", "gone.csv")
     assert "would fail" in added.err
-    serve(desk)
-    make_due(desk, "nightly")
+    serve(terminal)
+    make_due(terminal, "nightly")
 
-    wait_until(lambda: listed(desk, "nightly")["last_error"])
+    wait_until(lambda: listed(terminal, "nightly")["last_error"])
 
-    assert "gone.csv does not exist" in desk.type("schedule", "list").out
-    told = desk.type("doctor")
+    assert "gone.csv does not exist" in terminal.type("schedule", "list").out
+    told = terminal.type("doctor")
     assert (told.code, "gone.csv does not exist" in told.out) == (2, True)
-    assert desk.jobs() == []
+    assert terminal.jobs() == []
 
 
 def test_the_newest_file_of_a_folder_is_imported_and_stays(sandbox, office, wait_until):
-    desk = office(sandbox())
-    (desk.folder / "exports").mkdir()
-    desk.people("exports/monday.csv", 2)
-    desk.people("exports/tuesday.csv", 3)
-    desk.people("exports/wednesday.csv.part", 9)
-    add(desk, "nightly", "--cron", "0 2 * * *", "folder:exports")
-    serve(desk)
-    make_due(desk, "nightly")
+    terminal = office(sandbox())
+    (terminal.folder / "exports").mkdir()
+    terminal.people("exports/monday.csv", 2)
+    terminal.people("exports/tuesday.csv", 3)
+    terminal.people("exports/wednesday.csv.part", 9)
+    add(terminal, "nightly", "--cron", "0 2 * * *", "folder:exports")
+    serve(terminal)
+    make_due(terminal, "nightly")
 
-    wait_until(lambda: [job["state"] for job in desk.jobs()] == ["succeeded"])
+    wait_until(lambda: [job["state"] for job in terminal.jobs()] == ["succeeded"])
 
-    assert [(job["roster"], job["total"]) for job in desk.jobs()] == [("tuesday.csv", 3)]
-    assert len(list((desk.folder / "exports").iterdir())) == 3
+    assert [(job["roster"], job["total"]) for job in terminal.jobs()] == [("tuesday.csv", 3)]
+    assert len(list((terminal.folder / "exports").iterdir())) == 3
 
 
 def test_a_drop_folder_can_be_a_source_with_a_warning(sandbox, office):
-    desk = office(sandbox())
-    inbox = add_drop_folder(desk)
+    terminal = office(sandbox())
+    inbox = add_drop_folder(terminal)
 
-    added = add(desk, "nightly", "--cron", "0 2 * * *", "folder:inbox")
+    added = add(terminal, "nightly", "--cron", "0 2 * * *", "folder:inbox")
 
-    assert listed(desk, "nightly")["source"] == f"folder:{inbox}"
+    assert listed(terminal, "nightly")["source"] == f"folder:{inbox}"
     assert "is the drop folder inbox" in added.err
 
 
 def test_a_server_that_is_killed_repeatedly_runs_each_schedule_once(sandbox, office, wait_until):
-    desk = office(sandbox(latency=0.01))
+    terminal = office(sandbox(latency=0.01))
     names = [f"s{number}" for number in range(6)]
     for number, name in enumerate(names):
-        desk.people(f"{name}.csv", 2, first=10 * number)
-        add(desk, name, "--cron", "0 2 * * *", f"{name}.csv")
-    make_due(desk, *names, ago=3600)
+        terminal.people(f"{name}.csv", 2, first=10 * number)
+        add(terminal, name, "--cron", "0 2 * * *", f"{name}.csv")
+    make_due(terminal, *names, ago=3600)
     dice = random.Random(28)  # noqa: S311 - the same rounds every time
     for _ in range(4):
-        running = serve(desk)
+        running = serve(terminal)
         running.over_within(4.0 + dice.random() * 3)
         running.kill()
-    serve(desk)
+    serve(terminal)
 
-    wait_until(lambda: [job["state"] for job in desk.jobs()] == ["succeeded"] * 6, "the six jobs")
+    wait_until(lambda: [job["state"] for job in terminal.jobs()] == ["succeeded"] * 6, "the six jobs")
 
-    assert sorted(job["roster"] for job in desk.jobs()) == [f"{name}.csv" for name in names]
+    assert sorted(job["roster"] for job in terminal.jobs()) == [f"{name}.csv" for name in names]
 
 
 def test_workers_behind_a_broker_run_what_is_due_once(sandbox, office, queue):
-    desk = office(sandbox())
-    line = queue(desk)
+    terminal = office(sandbox())
+    line = queue(terminal)
     names = [f"s{number}" for number in range(4)]
     for number, name in enumerate(names):
-        desk.people(f"{name}.csv", 2, first=10 * number)
-        add(desk, name, "--cron", "0 2 * * *", f"{name}.csv")
-    make_due(desk, *names)
+        terminal.people(f"{name}.csv", 2, first=10 * number)
+        add(terminal, name, "--cron", "0 2 * * *", f"{name}.csv")
+    make_due(terminal, *names)
     line.beat()
     line.worker(processes=2)
     line.worker()
@@ -233,21 +233,21 @@ def test_workers_behind_a_broker_run_what_is_due_once(sandbox, office, queue):
 
 def test_a_roster_submitted_for_later_begins_then_without_a_broker_too(sandbox, office, wait_until):
     lms = sandbox()
-    desk = office(lms)
-    serve(desk)
-    desk.people("roster.csv", 3)
-    desk.people("at-once.csv", 2, first=50)
-    wait_until(lambda: desk.type("submit", "nowhere.csv").err.count("There is no queue") == 0, "the server")
+    terminal = office(lms)
+    serve(terminal)
+    terminal.people("roster.csv", 3)
+    terminal.people("at-once.csv", 2, first=50)
+    wait_until(lambda: terminal.type("submit", "nowhere.csv").err.count("There is no queue") == 0, "the server")
 
-    later = desk.type(
+    later = terminal.type(
         "submit", "roster.csv", "--at", f"{datetime.now().astimezone() + timedelta(days=3)}", "--json"
     )
-    at_once = desk.type("submit", "at-once.csv", "--json")
-    wait_until(lambda: desk.status(at_once.json["job"])["state"] == "succeeded")
+    at_once = terminal.type("submit", "at-once.csv", "--json")
+    wait_until(lambda: terminal.status(at_once.json["job"])["state"] == "succeeded")
 
-    assert desk.status(later.json["job"])["state"] == "scheduled"
+    assert terminal.status(later.json["job"])["state"] == "scheduled"
     assert len(lms.standing) == 2
-    with ledger_of(desk) as ledger, ledger.write() as tx:
+    with ledger_of(terminal) as ledger, ledger.write() as tx:
         jobs.change_job(tx, later.json["job"], not_before=time.time())
-    wait_until(lambda: desk.status(later.json["job"])["state"] == "succeeded")
-    wait_until((desk.folder / "reports" / "roster.summary.json").exists)
+    wait_until(lambda: terminal.status(later.json["job"])["state"] == "succeeded")
+    wait_until((terminal.folder / "reports" / "roster.summary.json").exists)

@@ -10,12 +10,12 @@ import pytest
 @pytest.mark.parametrize("name", ["north", "kmi"])
 def test_the_same_roster_again_sends_nothing(sandbox, office, people, name):
     lms = sandbox()
-    desk = office(lms, name)
-    desk.roster("roster.csv", people(15, login_name=lambda number: f"login{number}"))
-    first = desk.run("roster.csv")
+    terminal = office(lms, name)
+    terminal.roster("roster.csv", people(15, login_name=lambda number: f"login{number}"))
+    first = terminal.run("roster.csv")
     before, people_before = lms.changes, lms.people
 
-    second = desk.run("roster.csv")
+    second = terminal.run("roster.csv")
 
     assert (second.code, second.state, second.counts) == (0, "succeeded", {"already_registered": 15})
     assert second.job != first.job
@@ -26,13 +26,13 @@ def test_the_same_roster_again_sends_nothing(sandbox, office, people, name):
 
 def test_of_another_roster_with_some_of_the_same_people_only_the_new_ones_are_sent(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms)
-    desk.people("spring.csv", 10)
-    desk.run("spring.csv")
+    terminal = office(lms)
+    terminal.people("spring.csv", 10)
+    terminal.run("spring.csv")
     shouting = [row | {"email": f" {row['email'].upper()} "} for row in people(10)]
-    desk.roster("summer.csv", [*shouting, *people(5, first=11), *people(2, course_id="59")])
+    terminal.roster("summer.csv", [*shouting, *people(5, first=11), *people(2, course_id="59")])
 
-    result = desk.run("summer.csv")
+    result = terminal.run("summer.csv")
 
     assert result.counts == {"registered": 7, "already_registered": 10}
     assert lms.changes == {"create_candidate": 15, "register": 3}
@@ -40,13 +40,13 @@ def test_of_another_roster_with_some_of_the_same_people_only_the_new_ones_are_se
 
 def test_the_failed_rows_are_corrected_and_run_again(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:marker=poison"])
-    desk = office(lms)
+    terminal = office(lms)
     rows = people(12, Notes="=keep")
     rows[3]["email"] = "poison@example.com"
     rows[7]["email"] = "not an address"
     rows[9]["last_name"] = ""
-    desk.roster("roster.csv", rows)
-    first = desk.run("roster.csv")
+    terminal.roster("roster.csv", rows)
+    first = terminal.run("roster.csv")
     assert first.counts == {"registered": 9, "rejected": 1, "invalid": 2}
     before = lms.changes
     corrected = first.failed
@@ -58,7 +58,7 @@ def test_the_failed_rows_are_corrected_and_run_again(sandbox, office, people):
         writer.writeheader()
         writer.writerows(corrected)
 
-    second = desk.run(first.report(".failed.csv"))
+    second = terminal.run(first.report(".failed.csv"))
 
     assert (second.code, second.counts) == (0, {"registered": 3})
     assert lms.changes - before == {"create_candidate": 3, "register": 1}
@@ -68,12 +68,12 @@ def test_the_failed_rows_are_corrected_and_run_again(sandbox, office, people):
 
 def test_failed_rows_that_are_run_again_uncorrected_send_only_what_was_rejected(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:nth=2"])
-    desk = office(lms)
-    desk.people("roster.csv", 6)
-    first = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.people("roster.csv", 6)
+    first = terminal.run("roster.csv")
     assert first.counts == {"registered": 5, "rejected": 1}
 
-    second = desk.run(first.report(".failed.csv"))
+    second = terminal.run(first.report(".failed.csv"))
 
     assert (second.code, second.counts) == (0, {"registered": 1})
     assert lms.changes == {"create_candidate": 7, "register": 2}
@@ -81,12 +81,12 @@ def test_failed_rows_that_are_run_again_uncorrected_send_only_what_was_rejected(
 
 def test_retry_sends_only_rows_for_which_nothing_was_done(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:nth=2"], lookup="404")
-    desk = office(lms)
-    desk.roster("roster.csv", [*people(6), {"email": "nobody", "course_id": "58"}])
-    first = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.roster("roster.csv", [*people(6), {"email": "nobody", "course_id": "58"}])
+    first = terminal.run("roster.csv")
     assert first.counts == {"registered": 5, "rejected": 1, "invalid": 1}
 
-    second = desk.balanced(desk.type("retry", first.job, "--json"))
+    second = terminal.balanced(terminal.type("retry", first.job, "--json"))
 
     assert second.code == 1, "the invalid row is still invalid"
     assert second.job == first.job
@@ -96,19 +96,19 @@ def test_retry_sends_only_rows_for_which_nothing_was_done(sandbox, office, peopl
 
 def test_jobs_status_and_report_agree_with_the_run(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms)
-    desk.roster("roster.csv", [*people(4), {"email": "nobody", "course_id": "58"}])
-    result = desk.run("roster.csv")
+    terminal = office(lms)
+    terminal.roster("roster.csv", [*people(4), {"email": "nobody", "course_id": "58"}])
+    result = terminal.run("roster.csv")
     calls = lms.calls()
 
-    (listed,), status = desk.jobs(), desk.status(result.job)
-    report = desk.balanced(desk.type("report", result.job, "--report", "elsewhere", "--json"))
+    (listed,), status = terminal.jobs(), terminal.status(result.job)
+    report = terminal.balanced(terminal.type("report", result.job, "--report", "elsewhere", "--json"))
 
     for summary in (listed, status, report.summary):
         same = {"job", "roster", "connection", "state", "total", "by_status", "calls", "candidates_created"}
         assert {key: summary[key] for key in same} == {key: result.summary[key] for key in same}
-    assert report.report(".results.csv").parent == desk.folder / "elsewhere"
+    assert report.report(".results.csv").parent == terminal.folder / "elsewhere"
     assert report.rows == result.rows
-    assert "roster.csv" in desk.type("jobs").out
-    assert "Completed with errors" in desk.type("status", result.job).out
+    assert "roster.csv" in terminal.type("jobs").out
+    assert "Completed with errors" in terminal.type("status", result.job).out
     assert lms.calls() == calls

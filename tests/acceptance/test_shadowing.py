@@ -9,15 +9,15 @@ from worker.shadowing import shadowing_warning
 
 
 @pytest.fixture
-def desk(office, redis_server):
-    desk = office()
-    desk.connect("http://127.0.0.1:9", "north", allow_http=True)
-    desk.environment["ROSTER_BROKER"] = redis_server.connection_url + "/0"
-    return desk
+def terminal(office, redis_server):
+    terminal = office()
+    terminal.connect("http://127.0.0.1:9", "north", allow_http=True)
+    terminal.environment["ROSTER_BROKER"] = redis_server.connection_url + "/0"
+    return terminal
 
 
-def write(desk, name):
-    path = desk.folder / name
+def write(terminal, name):
+    path = terminal.folder / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("", "utf-8")
 
@@ -46,9 +46,9 @@ def test_the_checkout_of_roster_hides_nothing(pytestconfig):
 
 
 @pytest.mark.parametrize("command", ["worker", "beat"])
-def test_celery_ends_with_a_sentence_when_tasks_is_not_rosters(desk, command):
-    write(desk, "tasks/__init__.py")
-    queue = Queue(desk, desk.environment["ROSTER_BROKER"])
+def test_celery_ends_with_a_sentence_when_tasks_is_not_rosters(terminal, command):
+    write(terminal, "tasks/__init__.py")
+    queue = Queue(terminal, terminal.environment["ROSTER_BROKER"])
     try:
         service = queue.start(command)
         queue.until(lambda: service.is_over, "the end")
@@ -56,34 +56,34 @@ def test_celery_ends_with_a_sentence_when_tasks_is_not_rosters(desk, command):
         queue.close()
 
     assert service.process.returncode == 1
-    assert service.said().splitlines()[-1] == shadowing_warning(desk.folder)
+    assert service.said().splitlines()[-1] == shadowing_warning(terminal.folder)
     assert "Traceback" not in service.said()
 
 
-def test_doctor_and_submit_warn_of_a_worker_py(desk):
-    write(desk, "worker.py")
-    warning = shadowing_warning(desk.folder)
+def test_doctor_and_submit_warn_of_a_worker_py(terminal):
+    write(terminal, "worker.py")
+    warning = shadowing_warning(terminal.folder)
 
-    doctor = desk.type("doctor")
-    submit = desk.type("submit", desk.people("roster.csv", 1))
+    doctor = terminal.type("doctor")
+    submit = terminal.type("submit", terminal.people("roster.csv", 1))
 
     assert f"FIX  queue: {warning}" in doctor.out.splitlines()
     assert submit.code == 0
     assert f"Warning: {warning}" in submit.err.splitlines()
 
 
-def test_serve_warns_of_a_worker_py(desk, wait_until):
-    write(desk, "worker.py")
+def test_serve_warns_of_a_worker_py(terminal, wait_until):
+    write(terminal, "worker.py")
 
-    serve = desk.start("serve", "--port", "0")
+    serve = terminal.start("serve", "--port", "0")
     wait_until(lambda: "Roster is at" in serve.err.read_text("utf-8"))
     serve.interrupt()
 
-    assert f"Warning: {shadowing_warning(desk.folder)}" in serve.result().err.splitlines()
+    assert f"Warning: {shadowing_warning(terminal.folder)}" in serve.result().err.splitlines()
 
 
-def test_without_a_broker_nothing_is_said(desk):
-    del desk.environment["ROSTER_BROKER"]
-    write(desk, "worker.py")
+def test_without_a_broker_nothing_is_said(terminal):
+    del terminal.environment["ROSTER_BROKER"]
+    write(terminal, "worker.py")
 
-    assert "worker.py" not in desk.type("doctor").out
+    assert "worker.py" not in terminal.type("doctor").out

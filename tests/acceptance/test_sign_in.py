@@ -16,35 +16,35 @@ READS += ["/api/jobs/1/failed.csv", "/api/jobs/1/summary.json", "/api/connection
 
 
 @pytest.fixture
-def desk(office, sandbox):
-    desk = office(sandbox())
-    desk.people("spring.csv", 2)
-    return desk
+def terminal(office, sandbox):
+    terminal = office(sandbox())
+    terminal.people("spring.csv", 2)
+    return terminal
 
 
 # Without accounts
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - that it is refused
-def test_without_an_account_only_this_machine_is_served(desk, host):
-    result = desk.type("serve", "--host", host)
+def test_without_an_account_only_this_machine_is_served(terminal, host):
+    result = terminal.type("serve", "--host", host)
 
     assert result.code == 2
     assert "roster user add" in result.err
     assert host in result.err
 
 
-def test_without_an_account_nothing_is_served_behind_a_proxy(desk):
-    desk.environment["ROSTER_SERVE__BEHIND_PROXY"] = "127.0.0.1"
+def test_without_an_account_nothing_is_served_behind_a_proxy(terminal):
+    terminal.environment["ROSTER_SERVE__BEHIND_PROXY"] = "127.0.0.1"
 
-    result = desk.type("serve")
+    result = terminal.type("serve")
 
     assert result.code == 2
     assert "roster user add" in result.err
 
 
-def test_it_says_that_there_is_no_sign_in(web_server, desk):
-    served = web_server(desk)
+def test_it_says_that_there_is_no_sign_in(web_server, terminal):
+    served = web_server(terminal)
 
     assert "There is no account: only this machine is served" in served.running.err.read_text("utf-8")
     assert served.url.startswith("http://127.0.0.1:")
@@ -62,19 +62,19 @@ FOREIGN = [
 ]
 
 
-def test_a_request_from_a_page_of_another_site_is_refused(web_server, desk):
-    served = web_server(desk)
+def test_a_request_from_a_page_of_another_site_is_refused(web_server, terminal):
+    served = web_server(terminal)
 
     for headers in FOREIGN:
         foreign = served.client_with(**headers)
-        problem(served.upload(desk.folder / "spring.csv", foreign), 403)
+        problem(served.upload(terminal.folder / "spring.csv", foreign), 403)
         problem(foreign.post("/api/jobs/1/pause"), 403)
 
     assert served.client.get("/api/jobs").json() == []
 
 
-def test_a_foreign_host_name_and_a_proxy_are_refused(web_server, desk):
-    served = web_server(desk)
+def test_a_foreign_host_name_and_a_proxy_are_refused(web_server, terminal):
+    served = web_server(terminal)
 
     for host in (
         "evil.example",
@@ -89,11 +89,11 @@ def test_a_foreign_host_name_and_a_proxy_are_refused(web_server, desk):
         assert served.client.get("/api/jobs", headers={"Host": host}).status_code == 200
 
 
-def test_after_the_first_account_everyone_must_sign_in(web_server, desk):
-    served = web_server(desk)
+def test_after_the_first_account_everyone_must_sign_in(web_server, terminal):
+    served = web_server(terminal)
     assert served.client.get("/api/jobs").status_code == 200
 
-    add_user(desk, "ana", "viewer")
+    add_user(terminal, "ana", "viewer")
 
     assert "API token" in problem(served.client.get("/api/jobs"), 401)
 
@@ -101,10 +101,10 @@ def test_after_the_first_account_everyone_must_sign_in(web_server, desk):
 # Accounts
 
 
-def test_an_anonymous_caller_learns_only_that_the_server_is_up(web_server, desk):
-    served = web_server(desk)
-    served.run_to_end(desk.folder / "spring.csv")
-    add_user(desk, "ana", "viewer")
+def test_an_anonymous_caller_learns_only_that_the_server_is_up(web_server, terminal):
+    served = web_server(terminal)
+    served.run_to_end(terminal.folder / "spring.csv")
+    add_user(terminal, "ana", "viewer")
 
     for path in READS:
         answer = served.client.get(path)
@@ -126,21 +126,21 @@ FORGED = [
 ]
 
 
-def test_a_forged_token_or_cookie_is_anonymous(web_server, desk):
-    served = web_server(desk)
-    add_user(desk, "ana", "admin")
+def test_a_forged_token_or_cookie_is_anonymous(web_server, terminal):
+    served = web_server(terminal)
+    add_user(terminal, "ana", "admin")
 
     for headers in FORGED:
         forged = served.client_with(**headers)
         problem(forged.get("/api/jobs"), 401)
-        problem(served.upload(desk.folder / "spring.csv", forged), 401)
+        problem(served.upload(terminal.folder / "spring.csv", forged), 401)
 
 
-def test_a_viewer_reads_and_an_operator_acts(web_server, desk):
-    served = web_server(desk)
+def test_a_viewer_reads_and_an_operator_acts(web_server, terminal):
+    served = web_server(terminal)
     viewer, operator = served.with_token("vera", "viewer"), served.with_token("oren", "operator")
     served.client = operator
-    job = served.run_to_end(desk.folder / "spring.csv")["job"]
+    job = served.run_to_end(terminal.folder / "spring.csv")["job"]
     assert job == 1
 
     for path in READS:
@@ -150,34 +150,34 @@ def test_a_viewer_reads_and_an_operator_acts(web_server, desk):
     assert operator.post("/api/jobs/1/retry").status_code == 200
 
 
-def test_every_action_is_recorded_in_the_audit_log(web_server, desk):
-    served = web_server(desk)
+def test_every_action_is_recorded_in_the_audit_log(web_server, terminal):
+    served = web_server(terminal)
     served.client = served.with_token("oren", "operator")
-    job = served.run_to_end(desk.folder / "spring.csv")["job"]
+    job = served.run_to_end(terminal.folder / "spring.csv")["job"]
     served.client.post(f"/api/jobs/{job}/retry")
     served.until(job, "succeeded")
     problem(served.client.post(f"/api/jobs/{job}/undo"), 409)
 
-    lines = desk.type("audit", "--json").json
+    lines = terminal.type("audit", "--json").json
 
     acts = [(line["act"], line["job"]) for line in lines if line["who"] == "oren"]
     assert acts == [("retry", job), ("drop", job)]
     assert [line["act"] for line in lines if line["who"] != "oren"] == ["user token", "user add"]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line["at"]) for line in lines)
-    assert "oren" in desk.type("audit", "--job", job).out
+    assert "oren" in terminal.type("audit", "--job", job).out
 
 
-def test_a_token_ends_with_its_account_and_when_it_is_revoked(web_server, desk):
-    served = web_server(desk)
+def test_a_token_ends_with_its_account_and_when_it_is_revoked(web_server, terminal):
+    served = web_server(terminal)
     kept, revoked, removed = (served.with_token(name, "viewer") for name in ("ana", "bea", "cem"))
     assert [each.get("/api/jobs").status_code for each in (kept, revoked, removed)] == [200, 200, 200]
 
-    assert "1 token revoked" in desk.type("user", "token", "bea", "--revoke").err
-    desk.type("user", "remove", "cem")
+    assert "1 token revoked" in terminal.type("user", "token", "bea", "--revoke").err
+    terminal.type("user", "remove", "cem")
 
     assert [each.get("/api/jobs").status_code for each in (kept, revoked, removed)] == [200, 401, 401]
-    assert desk.type("user", "role", "ana", "operator").code == 0
-    assert desk.type("user", "list", "--json").json == [
+    assert terminal.type("user", "role", "ana", "operator").code == 0
+    assert terminal.type("user", "list", "--json").json == [
         {"name": "ana", "role": "operator", "tokens": 1},
         {"name": "bea", "role": "viewer", "tokens": 0},
     ]
@@ -186,11 +186,11 @@ def test_a_token_ends_with_its_account_and_when_it_is_revoked(web_server, desk):
 # Forms
 
 
-def test_changes_in_a_session_need_its_csrf_token(web_server, desk):
-    served = web_server(desk)
+def test_changes_in_a_session_need_its_csrf_token(web_server, terminal):
+    served = web_server(terminal)
     browser, token = served.signed_in("oren", "operator")
     _, others = served.signed_in("ana", "operator")
-    roster = desk.folder / "spring.csv"
+    roster = terminal.folder / "spring.csv"
 
     assert browser.get("/api/jobs").json() == []
     for headers in ({}, {"X-CSRF-Token": others}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "é"}):
@@ -210,28 +210,28 @@ def test_changes_in_a_session_need_its_csrf_token(web_server, desk):
     assert by_header.status_code == 202
 
 
-def test_a_csrf_token_after_the_file_is_too_late(web_server, desk):
-    served = web_server(desk)
+def test_a_csrf_token_after_the_file_is_too_late(web_server, terminal):
+    served = web_server(terminal)
     browser, token = served.signed_in("oren", "operator")
     parts = [("file", ("a.csv", b"email\n", "text/csv")), ("csrf", (None, token))]
 
     problem(browser.post("/api/jobs", files=parts), 403)
 
-    assert list((desk.folder / "roster-files").rglob("*.csv")) == []
+    assert list((terminal.folder / "roster-files").rglob("*.csv")) == []
 
 
-def test_a_session_ends_with_a_new_password_and_when_it_is_not_used(web_server, desk):
-    desk.environment["ROSTER_SERVE__SESSION_HOURS"] = "0.0000001"
-    idle = web_server(desk)
+def test_a_session_ends_with_a_new_password_and_when_it_is_not_used(web_server, terminal):
+    terminal.environment["ROSTER_SERVE__SESSION_HOURS"] = "0.0000001"
+    idle = web_server(terminal)
     browser, _ = idle.signed_in("ana", "viewer")
     problem(browser.get("/api/jobs"), 401)
-    del desk.environment["ROSTER_SERVE__SESSION_HOURS"]
-    served = web_server(desk)
+    del terminal.environment["ROSTER_SERVE__SESSION_HOURS"]
+    served = web_server(terminal)
     other, _ = served.signed_in("bea", "viewer")
     assert other.get("/api/jobs").status_code == 200
 
-    desk.write("password", "another quiet evening")
-    assert desk.type("user", "password", "bea", stdin="password").code == 0
+    terminal.write("password", "another quiet evening")
+    assert terminal.type("user", "password", "bea", stdin="password").code == 0
 
     problem(other.get("/api/jobs"), 401)
 
@@ -239,8 +239,8 @@ def test_a_session_ends_with_a_new_password_and_when_it_is_not_used(web_server, 
 # Headers, limits, metrics
 
 
-def test_every_response_has_security_headers(web_server, desk):
-    served = web_server(desk)
+def test_every_response_has_security_headers(web_server, terminal):
+    served = web_server(terminal)
 
     for path in ("/api/jobs", "/api/nothing", "/healthz", "/", "/nothing", "/metrics"):
         headers = served.client.get(path).headers
@@ -253,10 +253,10 @@ def test_every_response_has_security_headers(web_server, desk):
         assert "strict-transport-security" not in headers
 
 
-def test_behind_an_https_proxy_browsers_must_keep_to_https(web_server, desk):
-    add_user(desk, "ana", "viewer")
-    desk.environment["ROSTER_SERVE__BEHIND_PROXY"] = "127.0.0.1"
-    served = web_server(desk)
+def test_behind_an_https_proxy_browsers_must_keep_to_https(web_server, terminal):
+    add_user(terminal, "ana", "viewer")
+    terminal.environment["ROSTER_SERVE__BEHIND_PROXY"] = "127.0.0.1"
+    served = web_server(terminal)
 
     answer = served.client.get("/", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"})
 
@@ -266,9 +266,9 @@ def test_behind_an_https_proxy_browsers_must_keep_to_https(web_server, desk):
     assert "; Secure" not in served.client.get("/").headers["set-cookie"]
 
 
-def test_too_many_requests_are_refused_with_the_time_to_retry(web_server, desk):
-    desk.environment["ROSTER_SERVE__CALLS_PER_MINUTE"] = "10"
-    served = web_server(desk)
+def test_too_many_requests_are_refused_with_the_time_to_retry(web_server, terminal):
+    terminal.environment["ROSTER_SERVE__CALLS_PER_MINUTE"] = "10"
+    served = web_server(terminal)
 
     answers = [served.client.get("/api/connections") for _ in range(12)]
 
@@ -279,18 +279,18 @@ def test_too_many_requests_are_refused_with_the_time_to_retry(web_server, desk):
     assert served.client.get("/healthz").status_code == 200
 
 
-def test_metrics_can_be_opened_to_anonymous_callers(web_server, desk):
-    add_user(desk, "ana", "viewer")
-    desk.environment["ROSTER_SERVE__OPEN_METRICS"] = "true"
-    served = web_server(desk)
+def test_metrics_can_be_opened_to_anonymous_callers(web_server, terminal):
+    add_user(terminal, "ana", "viewer")
+    terminal.environment["ROSTER_SERVE__OPEN_METRICS"] = "true"
+    served = web_server(terminal)
 
     assert "roster_ledger_up 1.0" in served.client.get("/metrics").text
     problem(served.client.get("/api/jobs"), 401)
 
 
-def test_with_an_account_other_machines_may_be_served(web_server, desk):
-    add_user(desk, "ana", "viewer")
-    served = web_server(desk, "--host", "0.0.0.0")  # noqa: S104 - that it may
+def test_with_an_account_other_machines_may_be_served(web_server, terminal):
+    add_user(terminal, "ana", "viewer")
+    served = web_server(terminal, "--host", "0.0.0.0")  # noqa: S104 - that it may
 
     answer = httpx.get(served.url.replace("0.0.0.0", "127.0.0.1") + "/api/jobs", headers={"Host": "roster.lan"})  # noqa: S104
 
@@ -310,22 +310,22 @@ def test_with_an_account_other_machines_may_be_served(web_server, desk):
         ("a\nb", PASSWORD, "is not a valid account name"),
     ],
 )
-def test_a_weak_password_or_an_invalid_name_is_refused(desk, name, password, expected):
-    desk.write("password", password)
+def test_a_weak_password_or_an_invalid_name_is_refused(terminal, name, password, expected):
+    terminal.write("password", password)
 
-    result = desk.type("user", "add", "--", name, stdin="password")
+    result = terminal.type("user", "add", "--", name, stdin="password")
 
     assert result.code == 2
     assert expected in result.err
-    assert desk.type("user", "list", "--json").json == []
+    assert terminal.type("user", "list", "--json").json == []
 
 
-def test_account_names_are_unique_in_any_letter_case(desk):
-    add_user(desk, "ana", "viewer")
-    desk.write("password", PASSWORD)
+def test_account_names_are_unique_in_any_letter_case(terminal):
+    add_user(terminal, "ana", "viewer")
+    terminal.write("password", PASSWORD)
 
-    result = desk.type("user", "add", "ANA", stdin="password")
+    result = terminal.type("user", "add", "ANA", stdin="password")
 
     assert result.code == 2
     assert "already" in result.err
-    assert "the accounts are: ana" in desk.type("user", "remove", "bea").err
+    assert "the accounts are: ana" in terminal.type("user", "remove", "bea").err

@@ -5,48 +5,48 @@ from __future__ import annotations
 import pytest
 
 
-def roster_of(desk, people, count, *, first=1):
+def roster_of(terminal, people, count, *, first=1):
     rows = people(count, first=first, login_name=lambda number: f"login{number}")
-    return desk.roster(f"{first}.csv", rows)
+    return terminal.roster(f"{first}.csv", rows)
 
 
 def test_a_job_is_undone_to_the_last_of_its_registrations_and_no_further(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, "kmi")
-    before = desk.run(roster_of(desk, people, 4)).job
-    both = desk.run(roster_of(desk, people, 10, first=3)).job
+    terminal = office(lms, "kmi")
+    before = terminal.run(roster_of(terminal, people, 4)).job
+    both = terminal.run(roster_of(terminal, people, 10, first=3)).job
     assert len(lms.standing) == 12
 
-    undone = desk.balanced(desk.type("undo", both, "--json"))
+    undone = terminal.balanced(terminal.type("undo", both, "--json"))
 
     assert (undone.code, undone.counts) == (0, {"withdrawn": 10 - 2})
     assert {email for email, _ in lms.standing} == {f"wilhelmina.{number}@example.com" for number in range(1, 5)}
-    assert desk.status(before)["state"] == "succeeded"
+    assert terminal.status(before)["state"] == "succeeded"
     assert undone.summary["roster"] == f"undo-{both}-3.csv"
-    again = desk.type("undo", both)
+    again = terminal.type("undo", both)
     assert again.code == 2
     assert "nothing to undo" in again.err
 
 
 def test_who_was_undone_can_be_registered_again(sandbox, office, people):
     lms = sandbox()
-    desk = office(lms, "kmi")
-    job = desk.run(roster_of(desk, people, 3)).job
-    desk.type("undo", job)
+    terminal = office(lms, "kmi")
+    job = terminal.run(roster_of(terminal, people, 3)).job
+    terminal.type("undo", job)
     assert not lms.standing
 
-    assert desk.run("1.csv").counts == {"registered": 3}
+    assert terminal.run("1.csv").counts == {"registered": 3}
     assert len(lms.standing) == 3
 
 
 def test_an_lms_without_withdrawing_says_so_and_nothing_is_sent(sandbox, office):
     lms = sandbox()
-    desk = office(lms)
-    desk.people("roster.csv", 2)
-    job = desk.run("roster.csv").job
+    terminal = office(lms)
+    terminal.people("roster.csv", 2)
+    job = terminal.run("roster.csv").job
     calls = lms.calls()
 
-    refused = desk.type("undo", job)
+    refused = terminal.type("undo", job)
 
     assert refused.code == 2
     assert "Tahdah documents no way to withdraw" in refused.err
@@ -56,11 +56,11 @@ def test_an_lms_without_withdrawing_says_so_and_nothing_is_sent(sandbox, office)
 @pytest.mark.parametrize("lost", ["lost-after", "lost-before"])
 def test_a_withdrawal_whose_answer_was_lost_is_read_back(sandbox, office, people, lost):
     lms = sandbox()
-    desk = office(lms, "kmi", lookup_pauses=[0.05, 0.1])
-    job = desk.run(roster_of(desk, people, 6)).job
+    terminal = office(lms, "kmi", lookup_pauses=[0.05, 0.1])
+    job = terminal.run(roster_of(terminal, people, 6)).job
     lms.rules(f"withdraw:{lost}:every=3")
 
-    undone = desk.balanced(desk.type("undo", job, "--json"))
+    undone = terminal.balanced(terminal.type("undo", job, "--json"))
 
     assert undone.counts == {"withdrawn": 6}
     assert not lms.standing

@@ -151,22 +151,22 @@ def test_invalid_forms_are_refused(served):
 
 
 def test_a_smaller_limit_can_be_set(web_server, office, sandbox):
-    desk = office(sandbox())
-    desk.environment["ROSTER_SERVE__MAX_UPLOAD_MB"] = "1"
-    served = web_server(desk)
+    terminal = office(sandbox())
+    terminal.environment["ROSTER_SERVE__MAX_UPLOAD_MB"] = "1"
+    served = web_server(terminal)
 
     assert "1 MB" in problem(send(served, body_of({}, 2 * MB)), 413)
 
 
 def test_a_server_that_starts_removes_old_drafts_that_were_never_sent(web_server, office, sandbox):
-    desk = office(sandbox())
-    drafts = desk.folder / "roster-files" / "drafts"
+    terminal = office(sandbox())
+    drafts = terminal.folder / "roster-files" / "drafts"
     for name, hours in (("old", 25), ("young", 23)):
         (drafts / name).mkdir(parents=True)
         (drafts / name / "roster.csv").write_text("email\n", "utf-8")
         then = time.time() - hours * 3600
         os.utime(drafts / name, (then, then))
 
-    web_server(desk)
+    web_server(terminal)
 
     assert [each.name for each in drafts.iterdir()] == ["young"]

@@ -25,12 +25,12 @@ def open_webhooks(sandbox, office, web_server):
 
     def start(*bad_days, lookup="404", **options):
         lms = sandbox(bad_days=bad_days, lookup=lookup)
-        desk = office(lms, **{"webhook_secret": "env:WEBHOOK_SECRET", "lookup_pauses": [0.05], **options})
-        desk.environment |= {"WEBHOOK_SECRET": SECRET, "ROSTER_SWEEP_SECONDS": "0.2"}
-        served = web_server(desk)
+        terminal = office(lms, **{"webhook_secret": "env:WEBHOOK_SECRET", "lookup_pauses": [0.05], **options})
+        terminal.environment |= {"WEBHOOK_SECRET": SECRET, "ROSTER_SWEEP_SECONDS": "0.2"}
+        served = web_server(terminal)
         lms.world.tahdah.announcer.url = f"{served.url}/hooks/north"
         lms.world.tahdah.announcer.secret = SECRET
-        return lms, desk, served
+        return lms, terminal, served
 
     return start
 
@@ -53,8 +53,8 @@ def outcomes(served):
 
 
 def test_a_lost_batch_without_a_look_up_is_resolved_by_webhooks(open_webhooks):
-    lms, desk, served = open_webhooks("register:lost-after:nth=1")
-    uploaded = served.run_to_end(desk.people("roster.csv", 4), connection="north")
+    lms, terminal, served = open_webhooks("register:lost-after:nth=1")
+    uploaded = served.run_to_end(terminal.people("roster.csv", 4), connection="north")
     job = uploaded["job"]
 
     wait_until(lambda: served.job(job)["by_status"]["registered"] == 4, "the batch to be resolved")
@@ -62,14 +62,14 @@ def test_a_lost_batch_without_a_look_up_is_resolved_by_webhooks(open_webhooks):
     summary = served.until(job, "succeeded")
     assert summary["verified"] == {"confirmed": 4, "differs": 0, "cannot_be_verified": 0}
     assert lms.changes == {"create_candidate": 4, "register": 1}
-    report = desk.balanced(desk.type("report", job, "--json"))
+    report = terminal.balanced(terminal.type("report", job, "--json"))
     assert {row["_registration_id"] for row in report.rows} == set(lms.standing.values())
     assert not any(row["_error"] for row in report.rows)
 
 
 def test_a_registration_is_confirmed_and_nothing_else_changes(open_webhooks):
-    lms, desk, served = open_webhooks()
-    job = served.run_to_end(desk.people("roster.csv", 3), connection="north")["job"]
+    lms, terminal, served = open_webhooks()
+    job = served.run_to_end(terminal.people("roster.csv", 3), connection="north")["job"]
 
     wait_until(lambda: (served.job(job)["verified"] or {}).get("confirmed") == 3, "the confirmation")
 
@@ -79,9 +79,9 @@ def test_a_registration_is_confirmed_and_nothing_else_changes(open_webhooks):
 
 
 def test_a_repeated_webhook_counts_once(open_webhooks):
-    lms, desk, served = open_webhooks()
+    lms, terminal, served = open_webhooks()
     lms.world.tahdah.announcer.url = ""
-    job = served.run_to_end(desk.people("roster.csv", 1), connection="north")["job"]
+    job = served.run_to_end(terminal.people("roster.csv", 1), connection="north")["job"]
     (there,) = lms.look("registrations")
     body = {"legalEntityId": 42, "experienceId": "58", "candidateId": there["candidate_id"]}
 
@@ -92,9 +92,9 @@ def test_a_repeated_webhook_counts_once(open_webhooks):
 
 
 def test_only_webhooks_signed_with_the_secret_are_accepted(open_webhooks):
-    lms, desk, served = open_webhooks("register:lost-after:nth=1")
+    lms, terminal, served = open_webhooks("register:lost-after:nth=1")
     lms.world.tahdah.announcer.url = ""
-    job = served.run_to_end(desk.people("roster.csv", 1), connection="north")["job"]
+    job = served.run_to_end(terminal.people("roster.csv", 1), connection="north")["job"]
     (there,) = lms.look("registrations")
     body = {"legalEntityId": 42, "experienceId": 58, "candidateId": there["candidate_id"]}
     raw = json.dumps(body).encode()
@@ -116,8 +116,8 @@ def test_a_connection_without_a_secret_accepts_none(open_webhooks):
 
 
 def test_with_sign_in_the_signature_is_enough_and_no_browser_protection_applies(open_webhooks):
-    _, desk, served = open_webhooks()
-    add_user(desk, "ada", "admin")
+    _, terminal, served = open_webhooks()
+    add_user(terminal, "ada", "admin")
 
     answer = post(served, {}, Origin="https://api.tahdah.me")
 
@@ -143,9 +143,9 @@ def test_with_sign_in_the_signature_is_enough_and_no_browser_protection_applies(
     ],
 )
 def test_an_ambiguous_body_resolves_nothing(open_webhooks, body):
-    lms, desk, served = open_webhooks("register:lost-after:nth=1")
+    lms, terminal, served = open_webhooks("register:lost-after:nth=1")
     lms.world.tahdah.announcer.url = ""
-    job = served.run_to_end(desk.people("roster.csv", 1), connection="north")["job"]
+    job = served.run_to_end(terminal.people("roster.csv", 1), connection="north")["job"]
     (there,) = lms.look("registrations")
     raw = (
         body if isinstance(body, bytes) else json.dumps(body).replace("{candidate}", there["candidate_id"]).encode()
@@ -164,15 +164,15 @@ def test_an_ambiguous_body_resolves_nothing(open_webhooks, body):
 def test_the_sandbox_sends_webhooks_to_the_configured_address(office, web_server):
     """By the options of the command, as a person would type them."""
     port = free_port()
-    desk = office()
-    desk.connect(f"http://127.0.0.1:{port}", "north", webhook_secret="env:WEBHOOK_SECRET")
-    desk.environment["WEBHOOK_SECRET"] = SECRET
-    served = web_server(desk)
+    terminal = office()
+    terminal.connect(f"http://127.0.0.1:{port}", "north", webhook_secret="env:WEBHOOK_SECRET")
+    terminal.environment["WEBHOOK_SECRET"] = SECRET
+    served = web_server(terminal)
     hook = ["--webhook", f"{served.url}/hooks/north", "--webhook-secret", SECRET]
-    sandbox = desk.start("sandbox", "--port", port, *hook)
+    sandbox = terminal.start("sandbox", "--port", port, *hook)
     wait_until(lambda: "sandbox is up" in sandbox.out.read_text("utf-8"), "the sandbox")
 
-    job = served.run_to_end(desk.people("roster.csv", 2), connection="north")["job"]
+    job = served.run_to_end(terminal.people("roster.csv", 2), connection="north")["job"]
 
     wait_until(lambda: (served.job(job)["verified"] or {}).get("confirmed") == 2, "the confirmation")
     sandbox.interrupt()
@@ -180,13 +180,13 @@ def test_the_sandbox_sends_webhooks_to_the_configured_address(office, web_server
 
 
 def test_no_body_is_stored_or_logged(open_webhooks):
-    _, desk, served = open_webhooks()
+    _, terminal, served = open_webhooks()
 
     post(served, {"candidateId": 7, "experienceId": 58, "email": "wilhelmina@example.com", "name": "Achterberg"})
 
     output = served.running.err.read_text("utf-8") + served.client.get("/metrics").text
-    kept = (desk.folder / "roster.db").read_bytes() + b"".join(
-        path.read_bytes() for path in desk.folder.glob("roster.db-*")
+    kept = (terminal.folder / "roster.db").read_bytes() + b"".join(
+        path.read_bytes() for path in terminal.folder.glob("roster.db-*")
     )
     for personal in ("wilhelmina@example.com", "Achterberg"):
         assert personal not in output

@@ -31,7 +31,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> wheels.I
 
 
 @dataclass
-class Desk:
+class Terminal:
     """A folder outside the checkout in which the commands of the installed wheel are typed."""
 
     installed: wheels.Installed
@@ -73,11 +73,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(installed: wheels.Installed, tmp_path: Path) -> Iterator[Desk]:
-    folder = tmp_path / "desk"
+def terminal(installed: wheels.Installed, tmp_path: Path) -> Iterator[Terminal]:
+    folder = tmp_path / "terminal"
     folder.mkdir()
     with ExitStack() as services:
-        yield Desk(installed, folder, services)
+        yield Terminal(installed, folder, services)
 
 
 def test_the_wheel_has_the_samples_and_nothing_that_only_a_checkout_uses(wheel: Path) -> None:
@@ -92,29 +92,31 @@ def test_the_wheel_has_the_samples_and_nothing_that_only_a_checkout_uses(wheel: 
     assert [name for name in names if name.endswith((".sh", "Dockerfile", ".pyc"))] == []
 
 
-def test_a_worker_of_the_wheel_works_a_submitted_roster_off(desk: Desk, redis_server, read_csv) -> None:
-    lms = desk.start("roster", "sandbox", "--port", str(servers.free_port()), ready="api_secret")
+def test_a_worker_of_the_wheel_works_a_submitted_roster_off(terminal: Terminal, redis_server, read_csv) -> None:
+    lms = terminal.start("roster", "sandbox", "--port", str(servers.free_port()), ready="api_secret")
     connections = lms.said().partition("\n\n")[2]
     broker = f'broker = "{redis_server.connection_url}/0"\n'
-    (desk.folder / "roster.toml").write_text(broker + connections, "utf-8")
+    (terminal.folder / "roster.toml").write_text(broker + connections, "utf-8")
 
-    desk.start("celery", "-A", "worker", "worker", "--concurrency", "1", ready="ready.")
-    desk.start("celery", "-A", "worker", "beat", ready="beat: Starting")
-    wait_until(lambda: desk.roster("doctor", "--swept").code == 0, "the sweep")
-    doctor = desk.roster("doctor")
-    job = desk.roster("submit", desk.installed.packages / "worker/samples/tidy.csv", "--to", "north", "--json").json
-    followed = desk.roster("status", str(job["job"]), "--watch", "--json").json
+    terminal.start("celery", "-A", "worker", "worker", "--concurrency", "1", ready="ready.")
+    terminal.start("celery", "-A", "worker", "beat", ready="beat: Starting")
+    wait_until(lambda: terminal.roster("doctor", "--swept").code == 0, "the sweep")
+    doctor = terminal.roster("doctor")
+    job = terminal.roster(
+        "submit", terminal.installed.packages / "worker/samples/tidy.csv", "--to", "north", "--json"
+    ).json
+    followed = terminal.roster("status", str(job["job"]), "--watch", "--json").json
 
     assert doctor.code == 0, doctor.out + doctor.err
     assert "1 worker online" in doctor.out
     assert followed["state"] == "succeeded"
-    (results,) = (desk.folder / "reports").glob("*.results.csv")
+    (results,) = (terminal.folder / "reports").glob("*.results.csv")
     assert [row["_status"] for row in read_csv(results)] == ["registered"] * followed["total"]
 
 
-def test_the_demo_of_the_wheel_runs_through(desk: Desk) -> None:
-    result = desk.roster("demo")
+def test_the_demo_of_the_wheel_runs_through(terminal: Terminal) -> None:
+    result = terminal.roster("demo")
 
     assert result.code == 0, result.err
-    assert (desk.folder / "roster-demo" / "reports" / "tidy.results.csv").is_file()
-    assert f"run {desk.installed.packages / 'worker/samples/tidy.csv'} --to north`" in result.out
+    assert (terminal.folder / "roster-demo" / "reports" / "tidy.results.csv").is_file()
+    assert f"run {terminal.installed.packages / 'worker/samples/tidy.csv'} --to north`" in result.out
