@@ -157,13 +157,13 @@ class Queue:
     def redis(self) -> redis.Redis:
         return redis.Redis.from_url(self.broker)
 
-    def bells(self, task: str) -> int:
-        """Count the messages of a task that nobody has taken; the most urgent ones only."""
+    def waiting_messages(self, task: str) -> int:
+        """Count the messages of a task that no worker has taken; only those of high priority."""
         waiting = self.redis().lrange("roster:queue:roster", 0, -1)
         return sum(json.loads(message)["headers"]["task"] == task for message in waiting)
 
     def logs(self) -> str:
-        """Return what every service has said."""
+        """Return the logs of every service."""
         return "\n".join(
             f"--- {each.log.name}\n{each.log.read_text('utf-8', 'replace')[-4000:]}" for each in self._services
         )

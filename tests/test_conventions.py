@@ -80,7 +80,7 @@ def test_no_module_is_too_long_to_be_read_at_one_sitting() -> None:
     assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
 
 
-def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+def test_no_module_is_named_utils_or_the_like() -> None:
     drawers = {"helper", "helpers", "utils", "util", "common", "misc", "manager"}
     assert [name_of(path) for path in MODULES if path.stem in drawers] == []
 
@@ -190,7 +190,7 @@ def test_every_system_is_documented(documentation: str) -> None:
     assert [system for system in lms.systems() if not re.search(rf'system = "{system}"', documentation)] == []
 
 
-def test_every_setting_is_explained_where_it_stands() -> None:
+def test_every_setting_is_explained_where_it_is_defined() -> None:
     """A `#:` sentence above each field (style.md §9)."""
     silent = []
     for model in {
@@ -408,7 +408,7 @@ NEVER_ON_A_ROW |= {"already_so", "path_missing", "unreachable", "refused_for_lon
 def test_every_code_that_a_row_can_have_is_explained() -> None:
     found = report_codes()
 
-    assert len(found) > 10, "the search for codes finds hardly any; mend the search"
+    assert len(found) > 10, "the search for codes finds hardly any; fix the search"
     assert {code: where for code, where in found.items() if code not in {*CODES, *NEVER_ON_A_ROW}} == {}
 
 

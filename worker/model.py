@@ -81,7 +81,7 @@ class RowStatus(StrEnum):
 
     @property
     def is_pending(self) -> bool:
-        """Return whether a batch takes the row: its outcome is still to be found."""
+        """Return whether the row is still to be sent or looked up in a batch."""
         return _ROW_STATUSES[self].is_pending
 
 

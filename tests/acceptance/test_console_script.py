@@ -33,7 +33,7 @@ def desk(office, lms):
 @pytest.mark.parametrize(
     ("option", "said"), [("--version", f"roster, version {__version__}\n"), ("--help", "Usage: roster")]
 )
-def test_it_says_what_it_is(office, option, said):
+def test_version_and_help_are_printed(office, option, said):
     result = office().type(option)
 
     assert result.code == 0
@@ -41,13 +41,13 @@ def test_it_says_what_it_is(office, option, said):
     assert result.err == ""
 
 
-def test_a_run_in_which_all_goes_well_ends_with_0(desk):
+def test_a_run_without_failed_rows_ends_with_0(desk):
     result = desk.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": PEOPLE})
 
 
-def test_a_run_with_a_row_that_was_refused_ends_with_1(desk, lms):
+def test_a_run_with_a_rejected_row_ends_with_1(desk, lms):
     lms.rules("create_candidate:reject:nth=3")
 
     result = desk.run("roster.csv")
@@ -76,7 +76,7 @@ def test_a_run_that_is_interrupted_ends_with_130(desk, lms):
     assert desk.resume(1).counts == {"registered": PEOPLE}
 
 
-def test_a_run_that_is_killed_is_gone_on_with(desk, lms):
+def test_a_run_that_was_killed_is_resumed(desk, lms):
     lms.answer_after(0.2)
     running = desk.start("run", "roster.csv")
     lms.until(lambda lms: lms.calls() > 3, "calls")
@@ -90,7 +90,7 @@ def test_a_run_that_is_killed_is_gone_on_with(desk, lms):
     assert result.counts.get("in_doubt", 0) <= 4
 
 
-def test_the_server_serves_until_it_is_told_to_end(desk, web_server):
+def test_the_server_serves_until_it_gets_a_signal(desk, web_server):
     served = web_server(desk)
 
     assert served.run_to_end(desk.folder / "roster.csv")["by_status"]["registered"] == PEOPLE
@@ -113,7 +113,7 @@ def test_the_sandbox_serves_until_it_is_interrupted(office, wait_until):
     assert running.over_within(LONGEST_SECONDS)
 
 
-def test_workers_and_beat_work_off_what_is_submitted(desk, queue):
+def test_workers_and_beat_run_what_is_submitted(desk, queue):
     line = queue(desk)
     line.beat()
     worker = line.worker()

@@ -1,7 +1,7 @@
-"""The books balance, and say of every person what the LMS itself says.
+"""The counts add up, and every outcome agrees with the LMS.
 
-`office.run` holds each report against itself and against the sandbox, person by person; the tests here add what the
-counts must be, and how many calls they may cost.
+`office.run` compares each report with itself and with the sandbox, person by person; the tests here add what the
+counts must be, and how many calls they may take.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def kmi_people(people, count, **columns):
 
 
 def seeded(count, *, first=1, course="58"):
-    """Name people who are on the pretend KMI from the start."""
+    """Return people who are on the pretend KMI from the start."""
     return [
         {"email": f"person{number}@example.com", "external_id": f"P-{number}", "course_id": course}
         for number in range(first, first + count)
@@ -24,11 +24,11 @@ def seeded(count, *, first=1, course="58"):
 
 
 def marked(people, count, bad, name="poison"):
-    """Make up people of whom those at the places `bad` bear the name that a rule looks for."""
+    """Make up people; those at the positions `bad` have the name that a rule of the sandbox matches."""
     return people(count, email=lambda number: f"{name if number in bad else 'good'}{number}@example.com")
 
 
-def test_candidates_whom_the_lms_refuses_do_not_stop_the_others(sandbox, office, people):
+def test_candidates_that_the_lms_rejects_do_not_stop_the_others(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:marker=poison"])
     desk = office(lms, batch_size=10)
     desk.roster("roster.csv", marked(people, 25, {3, 11, 25}))
@@ -44,7 +44,7 @@ def test_candidates_whom_the_lms_refuses_do_not_stop_the_others(sandbox, office,
     assert lms.changes == {"create_candidate": 25, "register": 3}
 
 
-def test_a_batch_is_taken_apart_until_the_bad_rows_stand_alone(sandbox, office, people):
+def test_a_batch_is_split_until_the_bad_rows_are_isolated(sandbox, office, people):
     lms = sandbox(bad_days=["register:reject:marker=poison"])
     desk = office(lms, batch_size=20)
     desk.roster("roster.csv", marked(people, 40, {7, 8, 33}))
@@ -61,7 +61,7 @@ def test_a_batch_is_taken_apart_until_the_bad_rows_stand_alone(sandbox, office, 
     assert lms.calls("register") <= 2 * 2 + 3
 
 
-def test_a_bad_row_that_the_refusal_does_not_name_is_found_by_halving(sandbox, office, people):
+def test_a_bad_row_that_the_rejection_does_not_name_is_found_by_halving(sandbox, office, people):
     lms = sandbox(bad_days=["register:409:marker=poison"])
     lms.rules("register:422:marker=poison")
     desk = office(lms, batch_size=32)
@@ -89,7 +89,7 @@ def test_a_batch_that_is_too_large_is_sent_in_smaller_ones(sandbox, office):
     assert lms.answered("register", 413) <= 4
 
 
-def test_everything_at_once_comes_out_right(sandbox, office, people):
+def test_all_kinds_of_rows_in_one_roster_get_the_right_outcome(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:nth=3", "register:shuffled", "register:string-ids"])
     desk = office(lms, batch_size=7)
     rows = people(20)
@@ -116,7 +116,7 @@ def test_everything_at_once_comes_out_right(sandbox, office, people):
     assert result.summary["calls"]["create_candidate"] == lms.calls("create_candidate")
 
 
-def test_the_report_keeps_the_rosters_columns_and_stands_as_a_workbook_too(sandbox, office):
+def test_the_report_keeps_the_rosters_columns_and_is_a_workbook_too(sandbox, office):
     import openpyxl  # noqa: PLC0415 - the slow reader, wanted here alone
 
     desk = office(sandbox())
@@ -155,7 +155,7 @@ def test_the_report_keeps_the_rosters_columns_and_stands_as_a_workbook_too(sandb
 
 
 @pytest.mark.parametrize("what", ["string-ids", "int-ids", "float-ids"])
-def test_answers_are_matched_by_id_in_whatever_order_and_type(sandbox, office, what):
+def test_responses_are_matched_by_id_in_any_order_and_type(sandbox, office, what):
     lms = sandbox(bad_days=["tahdah.*:shuffled", f"tahdah.*:{what}"])
     desk = office(lms, batch_size=8)
     desk.people("roster.csv", 21)
@@ -170,7 +170,7 @@ def test_answers_are_matched_by_id_in_whatever_order_and_type(sandbox, office, w
 
 
 @pytest.mark.parametrize("what", ["string-ids", "200"])
-def test_kmi_answers_are_matched_whatever_the_type_of_the_ids(sandbox, office, people, what):
+def test_kmi_responses_are_matched_by_ids_of_any_type(sandbox, office, people, what):
     lms = sandbox(bad_days=[f"kmi.*:{what}"], seed_users=10)
     desk = office(lms, "kmi")
     desk.roster("roster.csv", [*kmi_people(people, 10), *seeded(10)])
@@ -190,7 +190,7 @@ def test_an_id_under_another_name_is_found(sandbox, office):
 
 
 @pytest.mark.parametrize("what", ["short:count=2", "204", "error-200", "202:done=no"])
-def test_an_answer_that_does_not_name_everybody_is_looked_up(sandbox, office, what):
+def test_people_whom_a_response_does_not_name_are_looked_up(sandbox, office, what):
     lms = sandbox(bad_days=[f"register:{what}:times=1"])
     desk = office(lms, batch_size=13)
     desk.people("roster.csv", 13)
@@ -201,7 +201,7 @@ def test_an_answer_that_does_not_name_everybody_is_looked_up(sandbox, office, wh
 
 
 @pytest.mark.parametrize("what", ["short:count=2", "202"])
-def test_an_answer_that_does_not_name_everybody_is_in_doubt_without_a_look_up(sandbox, office, what):
+def test_people_whom_a_response_does_not_name_are_in_doubt_without_a_look_up(sandbox, office, what):
     lms = sandbox(bad_days=[f"register:{what}"], lookup="404")
     desk = office(lms)
     desk.people("roster.csv", 13)
@@ -217,7 +217,7 @@ def test_an_answer_that_does_not_name_everybody_is_in_doubt_without_a_look_up(sa
 
 
 @pytest.mark.parametrize("what", ["204", "error-200:done=yes"])
-def test_a_candidate_created_without_an_id_in_the_answer_is_in_doubt(sandbox, office, what):
+def test_a_candidate_created_without_an_id_in_the_response_is_in_doubt(sandbox, office, what):
     lms = sandbox(bad_days=[f"create_candidate:{what}:nth=2"])
     desk = office(lms)
     desk.people("roster.csv", 5)
@@ -229,7 +229,7 @@ def test_a_candidate_created_without_an_id_in_the_answer_is_in_doubt(sandbox, of
     assert lms.calls("create_candidate") == 5
 
 
-def test_who_is_registered_on_tahdah_already_is_found_out_by_the_refusal(sandbox, office):
+def test_people_already_registered_on_tahdah_are_found_by_the_rejection(sandbox, office):
     lms = sandbox()
     first = office(lms)
     first.people("roster.csv", 6)
@@ -248,7 +248,7 @@ def test_who_is_registered_on_tahdah_already_is_found_out_by_the_refusal(sandbox
     assert lms.calls("create_candidate") == 6
 
 
-def test_some_who_are_registered_already_do_not_keep_the_others_out(sandbox, office, people):
+def test_people_already_registered_do_not_affect_the_others(sandbox, office, people):
     lms = sandbox()
     first = office(lms)
     first.people("roster.csv", 3)
@@ -262,7 +262,7 @@ def test_some_who_are_registered_already_do_not_keep_the_others_out(sandbox, off
 
 
 @pytest.mark.parametrize("twice", ["400", "409", "existing", "second"])
-def test_who_is_on_kmi_already_is_neither_created_nor_registered_again(sandbox, office, people, twice):
+def test_people_already_on_kmi_are_neither_created_nor_registered_again(sandbox, office, people, twice):
     lms = sandbox(seed_users=30, registered=["58:1-10"], kmi_twice=twice)
     desk = office(lms, "kmi")
     by_mail = [{key: row[key] for key in ("email", "course_id")} for row in seeded(10, first=11)]
@@ -278,7 +278,7 @@ def test_who_is_on_kmi_already_is_neither_created_nor_registered_again(sandbox, 
 
 @pytest.mark.parametrize("column", [{"course_name": "Fire Safety"}, {"course_external_id": "C-58"}], ids=str)
 @pytest.mark.parametrize("twice", ["400", "second"])
-def test_who_is_on_a_course_that_is_not_named_by_its_id_is_not_registered_again(sandbox, office, twice, column):
+def test_people_already_on_a_course_named_otherwise_are_not_registered_again(sandbox, office, twice, column):
     lms = sandbox(seed_users=12, registered=["58:1-6"], kmi_twice=twice)
     desk = office(lms, "kmi")
     rows = [row | column | {"course_id": ""} for row in seeded(12)]
@@ -290,7 +290,7 @@ def test_who_is_on_a_course_that_is_not_named_by_its_id_is_not_registered_again(
     assert (result.code, result.counts) == (0, {"registered": 6, "already_registered": 6})
 
 
-def test_more_than_a_thousand_on_kmi_make_no_difference(sandbox, office, people):
+def test_people_are_found_among_more_than_a_thousand_on_kmi(sandbox, office, people):
     lms = sandbox(seed_users=1_200, registered=["58:1-600"], kmi_twice="second")
     desk = office(lms, "kmi")
     desk.roster("roster.csv", [*seeded(4, first=598), *kmi_people(people, 2)])
@@ -301,7 +301,7 @@ def test_more_than_a_thousand_on_kmi_make_no_difference(sandbox, office, people)
 
 
 @pytest.mark.parametrize("exists", ["400", "409"])
-def test_an_address_that_tahdah_has_already_is_rejected_with_the_way_out(sandbox, office, people, exists):
+def test_an_address_that_tahdah_already_has_is_rejected_with_a_remedy(sandbox, office, people, exists):
     lms = sandbox(email_taken=exists)
     office_before = office(lms)
     office_before.people("roster.csv", 1, course_id="59")
@@ -316,7 +316,7 @@ def test_an_address_that_tahdah_has_already_is_rejected_with_the_way_out(sandbox
 
 
 @pytest.mark.parametrize(("course", "code"), [("Ambiguous", "rejected"), ("No Such Course", "rejected")])
-def test_a_kmi_course_that_cannot_be_is_rejected_and_the_others_go_through(sandbox, office, people, course, code):
+def test_an_impossible_kmi_course_is_rejected_and_the_others_succeed(sandbox, office, people, course, code):
     lms = sandbox()
     desk = office(lms, "kmi")
     bad = [row | {"course_id": "", "course_name": course} for row in kmi_people(people, 3, first=20)]
@@ -331,7 +331,7 @@ def test_a_kmi_course_that_cannot_be_is_rejected_and_the_others_go_through(sandb
 
 
 @pytest.mark.parametrize("course", ["63", "64"])
-def test_a_kmi_course_that_takes_nobody_says_why(sandbox, office, people, course):
+def test_the_reason_is_given_for_a_kmi_course_that_accepts_no_registration(sandbox, office, people, course):
     lms = sandbox()
     desk = office(lms, "kmi")
     desk.roster("roster.csv", [*kmi_people(people, 3), *kmi_people(people, 1, first=9, course_id=course)])
@@ -357,7 +357,7 @@ def test_a_course_that_is_unknown_costs_one_call_among_good_ones(sandbox, office
     assert lms.calls("create_candidate") <= 20 + 10, "nobody is created for a course that is not there"
 
 
-def test_two_people_with_one_external_id_are_left_to_a_person(sandbox, office, people):
+def test_two_people_with_one_external_id_are_ambiguous(sandbox, office, people):
     lms = sandbox(seed_users=2)
     body = {"email": "twin@example.com", "firstName": "T", "lastName": "W", "loginName": "tw", "externalId": "P-1"}
     keys = {"X-Api-Key": "sandbox-key", "X-Api-Secret": "sandbox-secret"}
@@ -374,7 +374,7 @@ def test_two_people_with_one_external_id_are_left_to_a_person(sandbox, office, p
     assert "candidate_id" in result.failed[0]["_error"]
 
 
-def test_a_course_of_another_number_is_no_other_course(sandbox, office, people):
+def test_a_course_whose_id_begins_with_another_id_is_not_mistaken_for_it(sandbox, office, people):
     lms = sandbox(courses=(CourseOptions(id=58, name="Fire Safety"), CourseOptions(id=580, name="First Aid")))
     desk = office(lms, "kmi")
     desk.roster("roster.csv", [row | {"course_id": "580"} for row in kmi_people(people, 2)])
@@ -382,7 +382,7 @@ def test_a_course_of_another_number_is_no_other_course(sandbox, office, people):
     assert desk.run("roster.csv").counts == {"registered": 2}
 
 
-def test_again_registers_those_whom_the_ledger_knows(sandbox, office):
+def test_again_registers_people_whom_the_ledger_knows(sandbox, office):
     """Without --again not a single call is made."""
     lms = sandbox(tahdah_twice="409")
     desk = office(lms)

@@ -47,7 +47,7 @@ def test_an_old_job_loses_its_people_and_keeps_its_counts(sandbox, office):
     assert lms.calls() == calls
 
 
-def test_a_young_job_and_one_that_waits_for_a_person_keep_everything(sandbox, office):
+def test_a_recent_job_and_one_that_waits_for_a_person_keep_everything(sandbox, office):
     desk = office(sandbox(bad_days=["*:401:after=0"]))
     desk.people("roster.csv", 2)
     desk.type("run", "roster.csv")
@@ -57,7 +57,7 @@ def test_a_young_job_and_one_that_waits_for_a_person_keep_everything(sandbox, of
 
 
 @pytest.mark.parametrize("span", ["90", "tomorrow", "-3d"])
-def test_a_span_that_is_none_is_refused(office, span):
+def test_an_invalid_period_is_rejected(office, span):
     result = office().type("purge", f"--older-than={span}")
 
     assert result.code == 2

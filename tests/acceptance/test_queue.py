@@ -172,12 +172,12 @@ def test_messages_of_beat_do_not_pile_up_while_every_slot_is_taken(sandbox, offi
     line.submit("roster.csv")
     line.until(lambda: lms.calls() > 3, "calls")
     line.beat()
-    line.until(lambda: line.bells("roster.sweep"), "a bell that nobody answers")
+    line.until(lambda: line.waiting_messages("roster.sweep"), "a message that no worker takes")
 
     # Nobody sweeps, and beat says nothing of what it does not send.
     time.sleep(5 * QUICK_SWEEP_SECONDS)
 
-    assert line.bells("roster.sweep") == 1
+    assert line.waiting_messages("roster.sweep") == 1
 
 
 def test_a_paused_job_stops_within_seconds_and_continues_in_any_process(sandbox, office, queue):

@@ -173,10 +173,10 @@ def test_a_file_without_answers_one_without_rows_and_no_file_say_so(doubtful):
         (["--from", result.report(".failed.csv")], "has no answer"),
         (["--from", "people.csv"], "the column _row is missing"),
         (["--from", "nothing.csv"], "no file"),
-        (["--from", "people.csv", "--absent"], "Name a ROW"),
+        (["--from", "people.csv", "--absent"], "Give a ROW"),
         (["--export", "people.csv"], "already exists"),
         (["--export", "people.xlsx"], "ends in .csv"),
-        ([], "Name a ROW"),
+        ([], "Give a ROW"),
     ):
         told = desk.type("resolve", result.job, *words)
         assert (told.code, told.out) == (2, "")

@@ -20,7 +20,7 @@ SAMPLES = [
 
 
 def normalised(rows):
-    """Put `*` where an id or a time stands, so that its absence is still seen."""
+    """Put `*` in place of IDs and times, so that a missing one is still seen."""
     return [row | {name: "*" if row[name] else "" for name in CHANGING} for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""The same roster again, and the failed rows mended: nobody is sent twice."""
+"""The same roster again, and the failed rows corrected: no person is sent twice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_same_roster_again_sends_nothing(sandbox, office, people, name):
     assert [row["_registration_id"] for row in second.rows] == [row["_registration_id"] for row in first.rows]
 
 
-def test_another_roster_with_some_of_the_same_people_sends_the_new_ones_alone(sandbox, office, people):
+def test_of_another_roster_with_some_of_the_same_people_only_the_new_ones_are_sent(sandbox, office, people):
     lms = sandbox()
     desk = office(lms)
     desk.people("spring.csv", 10)
@@ -38,7 +38,7 @@ def test_another_roster_with_some_of_the_same_people_sends_the_new_ones_alone(sa
     assert lms.changes == {"create_candidate": 15, "register": 3}
 
 
-def test_the_failed_rows_are_mended_and_dropped_again_as_they_are(sandbox, office, people):
+def test_the_failed_rows_are_corrected_and_run_again(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:marker=poison"])
     desk = office(lms)
     rows = people(12, Notes="=keep")
@@ -49,14 +49,14 @@ def test_the_failed_rows_are_mended_and_dropped_again_as_they_are(sandbox, offic
     first = desk.run("roster.csv")
     assert first.counts == {"registered": 9, "rejected": 1, "invalid": 2}
     before = lms.changes
-    mended = first.failed
-    for row, email in zip(mended, ("cured@example.com", "an.address@example.com", None), strict=True):
+    corrected = first.failed
+    for row, email in zip(corrected, ("cured@example.com", "an.address@example.com", None), strict=True):
         row["email"] = email or row["email"]
         row["last_name"] = row["last_name"] or "Mended"
     with first.report(".failed.csv").open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, list(mended[0]))
+        writer = csv.DictWriter(file, list(corrected[0]))
         writer.writeheader()
-        writer.writerows(mended)
+        writer.writerows(corrected)
 
     second = desk.run(first.report(".failed.csv"))
 
@@ -66,7 +66,7 @@ def test_the_failed_rows_are_mended_and_dropped_again_as_they_are(sandbox, offic
     assert {row["Notes"] for row in second.rows} == {"'=keep"}
 
 
-def test_the_failed_rows_dropped_again_unmended_send_only_what_was_refused(sandbox, office, people):
+def test_failed_rows_that_are_run_again_uncorrected_send_only_what_was_rejected(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:nth=2"])
     desk = office(lms)
     desk.people("roster.csv", 6)
@@ -94,7 +94,7 @@ def test_retry_sends_only_rows_for_which_nothing_was_done(sandbox, office, peopl
     assert lms.changes == {"create_candidate": 7, "register": 2}
 
 
-def test_what_jobs_status_and_report_say_is_what_the_run_said(sandbox, office, people):
+def test_jobs_status_and_report_agree_with_the_run(sandbox, office, people):
     lms = sandbox()
     desk = office(lms)
     desk.roster("roster.csv", [*people(4), {"email": "nobody", "course_id": "58"}])

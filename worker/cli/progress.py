@@ -48,20 +48,20 @@ class JobProgress:
     async def update(self, progress: Progress, task: TaskID) -> None:
         """Update the bar once."""
         ledger, job_id = self.runner.services.ledger, self.runner.job_id
-        tally = await ledger.run(lambda tx: rows.count_rows(tx, job_id))
-        processed = tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED]
+        counts = await ledger.run(lambda tx: rows.count_rows(tx, job_id))
+        processed = counts.total - counts.by_status[RowStatus.NOT_ATTEMPTED]
         if self._done_at_start is None:
             self._done_at_start = processed
-        progress.update(task, total=tally.total, completed=processed, state=await self._state(tally, processed))
+        progress.update(task, total=counts.total, completed=processed, state=await self._state(counts, processed))
 
-    async def _state(self, tally: RowCounts, processed: int) -> str:
+    async def _state(self, counts: RowCounts, processed: int) -> str:
         job = await self.runner.services.ledger.run(lambda tx: jobs.find_job(tx, self.runner.job_id))
-        parts = [f"[green]{sum(count for status, count in tally.by_status.items() if status.is_done)} done[/]"]
-        rejected = tally.by_status[RowStatus.REJECTED] + tally.by_status[RowStatus.INVALID]
+        parts = [f"[green]{sum(count for status, count in counts.by_status.items() if status.is_done)} done[/]"]
+        rejected = counts.by_status[RowStatus.REJECTED] + counts.by_status[RowStatus.INVALID]
         parts += [f"[red]{rejected} rejected[/]"] if rejected else []
-        unconfirmed = tally.by_status[RowStatus.IN_DOUBT]
+        unconfirmed = counts.by_status[RowStatus.IN_DOUBT]
         parts += [f"[yellow]{unconfirmed} unconfirmed[/]"] if unconfirmed else []
-        created = tally.candidates_created
+        created = counts.candidates_created
         parts += [f"{created} created"] if created else []
         seconds = max(now() - self.started, 0.001)
         parts.append(f"{(processed - (self._done_at_start or 0)) / seconds * 3600:,.0f} rows/h")

@@ -1,4 +1,4 @@
-"""Write the reports of a job to its report folder, or where this machine can, and next to its dropped files."""
+"""Write the reports of a job to its report folder, or where this machine can, and next to its drop folder files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_job_reports(ledger: Ledger, job: Job, otherwise: Path | None = None) -
     """Write the reports of a job as it is now and return its summary with their paths.
 
     They go to the job's own folder; where this machine cannot write there, into the folder `otherwise`, and the job
-    remembers that. The dropped files of a job that has ended are archived first and get the reports next to
+    remembers that. The files in drop folders of a job that has ended are archived first and get the reports next to
     them.
     Raises RosterError when neither can be written.
     """
@@ -66,7 +66,7 @@ def _refuse_unmounted(job: Job, files: Sequence[FileLocation]) -> None:
 
 
 def _write_next_to_files(ledger: Ledger, job: Job, files: Sequence[FileLocation], summary: Summary) -> None:
-    """Write the reports next to every dropped file of the job, and a message next to those that failed."""
+    """Write the reports next to every file of the job in a drop folder, and a message next to those that failed."""
     for place in files:
         if place.is_unreachable:
             continue

@@ -111,10 +111,10 @@ def _enqueue_recovered(tx: Transaction, settings: MessageSettings, incident: Inc
     if job is None:
         return
     outbox.close_incident(tx, incident)
-    told = incident_key(incident)
+    about = incident_key(incident)
     for name, receiver in settings.receivers.items():
-        if receiver.wants(Event.RECOVERED, job.connection) and outbox.was_attempted(tx, name, told):
-            mark = f"well-{told}"
+        if receiver.wants(Event.RECOVERED, job.connection) and outbox.was_attempted(tx, name, about):
+            key = f"well-{about}"
             outbox.add(
-                tx, receiver=name, event=Event.RECOVERED, connection=job.connection, dedup_key=mark, job_id=job.id
+                tx, receiver=name, event=Event.RECOVERED, connection=job.connection, dedup_key=key, job_id=job.id
             )

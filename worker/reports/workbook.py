@@ -66,24 +66,24 @@ class ResultsWorkbook:
     def _write_values(self, values: Sequence[str | int], fill: str | None, highlighted: Mapping[int, str]) -> None:
         """Write a line's cells: those in `highlighted` with their own fill, the others with `fill`."""
         # The innermost loop of a report: what does not depend on the cell is computed before it.
-        sheet, row, look = self._sheet, self._row, self._formats.cell
-        plain, quoted = look(fill), look(fill, quoted=True)
+        sheet, row, style = self._sheet, self._row, self._formats.cell
+        plain, quoted = style(fill), style(fill, quoted=True)
         for column, value in enumerate(values):
             if not isinstance(value, str):
                 write_number(sheet, row, column, value, plain)
             elif column in highlighted:
-                marked = look(highlighted[column], quoted=escape_formula(value) != value, strong=True)
-                write_text(sheet, row, column, value, marked)
+                highlight = style(highlighted[column], quoted=escape_formula(value) != value, strong=True)
+                write_text(sheet, row, column, value, highlight)
             elif value or plain:
                 write_text(sheet, row, column, value, plain if escape_formula(value) == value else quoted)
 
     def _highlighted(self, line: ReportLine) -> dict[int, str]:
         """Return the highlighted cells, each with its fill: the status, and the cells with errors."""
-        marks = {len(self._roster_headings) + _STATUS: STATUS_INFO[line.status].fill}
+        fills = {len(self._roster_headings) + _STATUS: STATUS_INFO[line.status].fill}
         if line.column:
             faulty = [heading for heading in line.column.split(SEPARATOR) if heading in self._roster_headings]
-            marks |= {self._roster_headings.index(heading): ERROR_FILL for heading in faulty}
-        return marks
+            fills |= {self._roster_headings.index(heading): ERROR_FILL for heading in faulty}
+        return fills
 
     def _start_sheet(self) -> None:
         self._number += 1
@@ -91,12 +91,12 @@ class ResultsWorkbook:
         self._sheet = self._book.add_worksheet("Results" if self._number == 1 else f"Results {self._number}")
         self._sheet.freeze_panes(1, 0)
         for column, heading in enumerate((*self._roster_headings, *REPORT_COLUMNS)):
-            look = (
+            style = (
                 self._formats.roster_heading
                 if column < len(self._roster_headings)
                 else self._formats.report_heading
             )
-            write_text(self._sheet, 0, column, heading, look)
+            write_text(self._sheet, 0, column, heading, style)
 
     def _end_sheet(self) -> None:
         last = len(self._widths) - 1

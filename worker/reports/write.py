@@ -82,7 +82,7 @@ def _write_lines(
     # Imported late: XlsxWriter is slow to load, and most commands write no report.
     from worker.reports.workbook import ROWS_PER_SHEET, results_workbook  # noqa: PLC0415
 
-    tally = _Written()
+    totals = _Written()
     with (
         csv_report(staged[ReportKind.RESULTS], layout.headings) as results,
         csv_report(staged[ReportKind.FAILED], layout.headings) as failed,
@@ -92,19 +92,19 @@ def _write_lines(
         ) as book,
     ):
         for line in lines():
-            tally.add(line)
+            totals.add(line)
             own = layout.roster_cells(line.cells)
             results.write(own, line.report_cells)
             book.write(own, line)
             if line.status.is_open:
                 failed.write(own, line.report_cells)
-                tally.partial.add(ReportKind.FAILED)
+                totals.partial.add(ReportKind.FAILED)
             if line.differs:
                 differing.write(own, line.report_cells)
-                tally.partial.add(ReportKind.DIFFERS)
-        summary = _balanced(summary, tally.by_status)
-        book.finish(summary, tally.codes)
-    return summary, tally.partial
+                totals.partial.add(ReportKind.DIFFERS)
+        summary = _balanced(summary, totals.by_status)
+        book.finish(summary, totals.codes)
+    return summary, totals.partial
 
 
 def _balanced(summary: Summary, written: Counter[RowStatus]) -> Summary:

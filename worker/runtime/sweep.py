@@ -1,4 +1,4 @@
-"""Re-enqueue lost or unclaimed work; pick up dropped files and due schedules."""
+"""Re-enqueue lost or unclaimed work; import files of drop folders and run due schedules."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _publish_incoming(process: WorkerProcess, publisher: Publisher) -> None:
 
 
 def open_incoming(process: WorkerProcess) -> list[TaskMessage]:
-    """Open the jobs of dropped files and of schedules that are due; return the messages to publish."""
+    """Open the jobs of new files in drop folders and of due schedules; return the messages to publish."""
     messages: list[TaskMessage] = []
     with log_and_continue("schedules"):
         due.run_due(process.services)

@@ -105,8 +105,8 @@ def _response(operation: Operation) -> dict[str, Any]:
 
 
 def _event(data: dict[str, Any]) -> dict[str, Any]:
-    told = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
-    properties = {"event": {"enum": ["message", "end"]}, "data": told, "retry": {"type": "integer"}}
+    event_data = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    properties = {"event": {"enum": ["message", "end"]}, "data": event_data, "retry": {"type": "integer"}}
     return {"type": "object", "properties": properties, "required": ["data"]}
 
 

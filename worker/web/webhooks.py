@@ -35,9 +35,9 @@ async def receive(request: Request) -> Response:
     body = await _body(request)
     if not hook.is_genuine(request.headers, body):
         raise HttpProblem(401, "The signature does not match this body and the secret of this connection")
-    mark = hashlib.sha256(request.headers.get("webhook-verb", "").encode() + b"\n" + body).hexdigest()
-    told = hook.read(request.headers, body)
-    if not await run_in_threadpool(webhooks.store, services.ledger, name, mark, told):
+    digest = hashlib.sha256(request.headers.get("webhook-verb", "").encode() + b"\n" + body).hexdigest()
+    event = hook.read(request.headers, body)
+    if not await run_in_threadpool(webhooks.store, services.ledger, name, digest, event):
         return JSONResponse({"received": True})
     return JSONResponse({"received": True}, background=BackgroundTask(webhooks.apply_all, services.ledger))
 

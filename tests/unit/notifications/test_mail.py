@@ -64,19 +64,19 @@ def parsed(notification: Notification) -> Any:
         (Event.RECOVERED, "Roster: north works again: spring.xlsx: 412 of 430 registered, 18 need attention"),
     ],
 )
-def test_the_subject_says_it_all(event: Event, subject: str) -> None:
+def test_the_subject_has_event_roster_and_counts(event: Event, subject: str) -> None:
     notification = a_notification(event, reason="The LMS rejected the credentials. Check the token or key.")
 
     assert parsed(notification)["Subject"] == subject
 
 
-def test_a_subject_in_any_language_arrives_as_it_is() -> None:
+def test_a_subject_in_any_language_arrives_unchanged() -> None:
     name = "Früher Lehrgang für Ersthelfer und Brandschutzhelfer im März, 職員名簿 2026.xlsx"
 
     assert parsed(a_notification(roster=name))["Subject"].strip().startswith(f"Roster: {name}: 412 of 430")
 
 
-def test_the_counts_speak_of_what_was_asked_for() -> None:
+def test_the_counts_name_the_action() -> None:
     def counted(**by_status: int) -> str:
         counts = {RowStatus(status): count for status, count in by_status.items()}
         total = sum(counts.values())
@@ -186,7 +186,7 @@ def test_of_a_server_that_rejects_a_message_only_the_number_is_reported(
     assert str(raised.value) == "the mail server rejected the message (451)"
 
 
-def test_a_server_without_starttls_gets_no_mail_in_the_clear(
+def test_no_e_mail_is_sent_unencrypted_to_a_server_without_starttls(
     settings_of: Callable[..., MessageSettings], mail_server: MailServer
 ) -> None:
     server = settings_of(mail={"security": "starttls"}).mail

@@ -97,7 +97,7 @@ def test_one_sweep_sends_a_hundred_messages_of_jobs_that_ended_together(
 
 
 @pytest.mark.parametrize("answer", [500, 503, 404, 301, 307])
-def test_a_receiver_that_refuses_gets_the_same_message_again_later(
+def test_a_receiver_that_responds_with_an_error_gets_the_same_message_again_later(
     ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook, answer: int
 ) -> None:
     hook.answers = [answer]
@@ -116,7 +116,7 @@ def test_a_receiver_that_refuses_gets_the_same_message_again_later(
     assert states_of(ledger)["hook"] == ("sent", 2, "")
 
 
-def test_a_receiver_that_is_gone_is_asked_no_more(
+def test_a_receiver_that_responds_410_gets_no_further_attempt(
     ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     hook.answers = [410]
@@ -129,7 +129,7 @@ def test_a_receiver_that_is_gone_is_asked_no_more(
     assert states_of(ledger)["hook"][0] == "given up"
 
 
-def test_what_could_not_be_sent_for_a_day_is_given_up(
+def test_a_message_that_could_not_be_sent_for_a_day_is_given_up(
     ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     hook.answers = [500]
@@ -142,7 +142,7 @@ def test_what_could_not_be_sent_for_a_day_is_given_up(
     assert states_of(ledger)["hook"] == ("given up", 1, "the receiver responded 500")
 
 
-def test_pauses_grow_to_hours_and_stay_there() -> None:
+def test_delays_grow_up_to_their_maximum() -> None:
     pauses = [delivery.retry_delay(attempts) for attempts in range(1, 40)]
 
     assert 24 <= pauses[0] <= 36
@@ -169,7 +169,7 @@ def test_a_receiver_that_hangs_delays_no_other_receivers_messages(
     sending.stop(45)
 
 
-def test_a_receiver_that_hangs_is_cut_off(hook: Hook) -> None:
+def test_an_attempt_at_a_receiver_that_hangs_times_out(hook: Hook) -> None:
     hook.answers = [HANG]
 
     with pytest.raises(delivery.DeliveryError, match="did not respond in time"):
@@ -186,7 +186,7 @@ def test_a_webhook_is_sent_only_to_the_host_that_the_certificate_names(monkeypat
     assert len(safe.posted) == 1
 
 
-def test_what_a_process_had_claimed_when_it_died_is_sent_by_another(
+def test_a_message_claimed_by_a_process_that_died_is_sent_by_another(
     ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook
 ) -> None:
     end_a_job(ledger)
@@ -203,7 +203,7 @@ def test_what_a_process_had_claimed_when_it_died_is_sent_by_another(
     assert [event for event, _ in hook.events] == ["job.ended"]
 
 
-def test_what_is_true_no_more_is_passed_over(
+def test_an_outdated_message_is_skipped(
     ledger: Ledger, settings_of: Callable[..., MessageSettings], hook: Hook, mail_server: MailServer
 ) -> None:
     job_id = end_a_job(ledger, JobState.HELD)

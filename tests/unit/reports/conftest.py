@@ -36,7 +36,7 @@ def make_summary(lines=(), **more):
 
 
 class Report:
-    """The reports of a job, read back by other means than they were written."""
+    """The reports of a job, read back with another library than they were written with."""
 
     def __init__(self, folder, name, summary):
         self.folder, self.name, self.summary = folder, name, summary
@@ -69,7 +69,7 @@ def a_summary():
 
 @pytest.fixture
 def written(tmp_path):
-    """Write the reports of some lines, and give them back for reading."""
+    """Write the reports of some lines, and return them for reading."""
 
     def write(*lines, headings=HEADINGS, roster="spring-intake.xlsx", folder=tmp_path, rows_per_sheet=None, **more):
         summary = make_summary(lines, roster=roster, **more)
@@ -83,5 +83,5 @@ def written(tmp_path):
 
 @pytest.fixture
 def ours():
-    """Take a line of a table apart: our columns by name."""
+    """Return the report's own columns of a line, by name."""
     return lambda cells: dict(zip(REPORT_COLUMNS, cells[-len(REPORT_COLUMNS) :], strict=True))

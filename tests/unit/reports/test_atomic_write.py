@@ -47,7 +47,7 @@ for kilobytes in (0, 2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 20, 30, 64, 100):
 """
 
 
-def test_a_full_disk_leaves_the_old_reports_and_one_plain_sentence(tmp_path):
+def test_a_full_disk_keeps_the_old_reports_and_gives_one_message(tmp_path):
     old = ["r.results.csv", "r.results.xlsx", "r.failed.csv", "r.summary.json"]
     for name in old:
         (tmp_path / name).write_text("old")
@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_the_old_reports_and_one_plain_sentence(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted(old)  # noqa: PTH208
 
 
-def test_a_folder_that_cannot_be_made_is_said_plainly(written, a_line, tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported(written, a_line, tmp_path):
     (tmp_path / "taken").write_text("a file")
 
     with pytest.raises(

@@ -30,7 +30,7 @@ def test_reports_are_called_after_the_upload(roster, name):
     assert report_name(roster) == name
 
 
-def test_two_long_names_stay_apart():
+def test_two_long_names_stay_distinct():
     first, second = (report_name("é" * 300 + end + ".csv") for end in "ab")
 
     assert first != second

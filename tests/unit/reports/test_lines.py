@@ -8,7 +8,7 @@ from worker.model import JobState, RowStatus
 from worker.reports.lines import REPORT_COLUMNS, utc_text
 
 
-def test_a_summary_whose_books_do_not_balance_cannot_exist(a_summary):
+def test_a_summary_whose_counts_do_not_add_up_raises_an_error(a_summary):
     with pytest.raises(ValueError, match="the counts do not add up: 3 rows, 2 outcomes"):
         a_summary(total=3, by_status={RowStatus.REGISTERED: 2})
 
@@ -21,7 +21,7 @@ def test_the_summary_names_every_status_even_when_no_row_has_it(a_summary):
     assert sum(by_status.values()) == 1
 
 
-def test_the_summary_has_the_contracts_keys_in_the_contracts_order(a_summary):
+def test_the_summary_has_the_documented_keys_in_the_documented_order(a_summary):
     keys = list(a_summary().to_json())
 
     assert keys[:16] == [
@@ -61,12 +61,12 @@ def test_times_are_written_in_utc_with_a_z():
     assert utc_text(summer_in_amsterdam) == "2026-06-30T22:30:05Z"
 
 
-def test_a_time_without_a_zone_is_refused():
+def test_a_time_without_a_time_zone_is_rejected():
     with pytest.raises(ValueError, match="zone"):
         utc_text(datetime(2026, 7, 1))  # noqa: DTZ001 - the point of the test
 
 
-def test_our_columns_stand_in_the_contracts_order(a_line):
+def test_the_columns_of_the_report_are_in_the_documented_order(a_line):
     line = a_line(
         "a@x.org",
         row=42,
@@ -96,7 +96,7 @@ def test_our_columns_stand_in_the_contracts_order(a_line):
     }
 
 
-def test_what_is_not_known_is_empty(a_line):
+def test_unknown_values_are_empty(a_line):
     line = a_line(status=RowStatus.NOT_ATTEMPTED, when=None)
 
     assert line.report_cells[2:] == ("", "", "", "", "", "false", 0, "", "")

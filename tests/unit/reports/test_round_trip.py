@@ -57,7 +57,7 @@ def written(cells, ending):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=12))
 @example(["=1", "'=1", "''=1", "+44 20", "-5", "'012345", "O'Brien", ""])
-def test_cells_of_a_csv_come_back_as_they_stood(cells):
+def test_cells_of_a_csv_are_read_back_unchanged(cells):
     folder, path = written(cells, "failed.csv")
     with folder, path.open(encoding="utf-8-sig", newline="") as file:
         _, line = list(csv.reader(file, strict=True))
@@ -70,7 +70,7 @@ def test_cells_of_a_csv_come_back_as_they_stood(cells):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=12))
 @example(["=1", "<r><t>x</t></r>", "<r></r>", "_x0041_", "a\r\nb", " x ", "#N/A", "007", "http://x.org", "1E5"])
-def test_cells_of_a_workbook_come_back_as_they_stood(cells):
+def test_cells_of_a_workbook_are_read_back_unchanged(cells):
     folder, path = written(cells, "results.xlsx")
     with folder:
         row = next(load_workbook(path)["Results"].iter_rows(min_row=2))[: len(cells)]

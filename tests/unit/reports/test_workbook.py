@@ -27,7 +27,7 @@ def test_the_summary_comes_first_and_the_results_after(written, a_line):
     assert report.sheet()[1][:4] == ["a@x.org", "7", 2, "registered"]
 
 
-def test_only_our_numbers_are_numbers(written, a_line, ours):
+def test_only_the_reports_own_numbers_are_written_as_numbers(written, a_line, ours):
     report = written(
         a_line("007", "1E5", row=9, attempts=3, http_status=404, candidate_id="12", registration_id="3")
     )
@@ -45,7 +45,7 @@ def test_only_our_numbers_are_numbers(written, a_line, ours):
     }
 
 
-def test_headings_stay_in_view_and_can_be_filtered(written, a_line):
+def test_headings_are_frozen_and_have_filters(written, a_line):
     sheet = written(a_line("a", "b"), a_line("c", "d")).book()["Results"]
 
     assert sheet.freeze_panes == "A2"
@@ -53,7 +53,7 @@ def test_headings_stay_in_view_and_can_be_filtered(written, a_line):
     assert sheet["A1"].font.bold
 
 
-def test_columns_are_as_wide_as_what_stands_in_them(written, a_line):
+def test_columns_are_as_wide_as_their_content(written, a_line):
     sheet = written(a_line("somebody.with.a.long.name@example.org", "7", error="x" * 500)).book()["Results"]
 
     assert 38 <= sheet.column_dimensions["A"].width <= 42
@@ -61,7 +61,7 @@ def test_columns_are_as_wide_as_what_stands_in_them(written, a_line):
 
 
 @pytest.mark.parametrize("status", RowStatus)
-def test_each_status_has_its_fill_and_its_word(written, a_line, status):
+def test_each_status_has_its_fill_and_its_name(written, a_line, status):
     row = written(a_line("a", "b", status=status)).book()["Results"][2]
 
     assert row[3].value == status
@@ -69,7 +69,7 @@ def test_each_status_has_its_fill_and_its_word(written, a_line, status):
     assert fill(row[0]) == (None if status.is_done else STATUS_INFO[status].fill)
 
 
-def test_the_cells_at_fault_stand_out_even_when_empty(written, a_line):
+def test_cells_with_errors_are_highlighted_even_when_empty(written, a_line):
     report = written(
         a_line("", "=7", status=RowStatus.INVALID, column="email; course_id; no such"), a_line("", "8", row=3)
     )
@@ -88,7 +88,7 @@ def test_text_that_looks_like_a_formula_is_text_and_stays_so_when_edited(written
     assert all(row[column].data_type != "f" and row[column].quotePrefix for column in (0, 1, 4))
 
 
-def test_past_a_sheets_last_row_the_results_go_on_in_a_further_sheet(written, a_line):
+def test_past_a_sheets_last_row_the_results_continue_in_another_sheet(written, a_line):
     report = written(*(a_line(f"p{row}", "7", row=row) for row in range(2, 9)), rows_per_sheet=3)
 
     book = report.book()
@@ -122,17 +122,17 @@ def test_text_too_long_for_a_cell_is_cut_and_says_so(written, a_line, letter):
     assert report.table()[1][0] == text
 
 
-def test_text_that_just_fits_is_left_alone():
+def test_text_that_just_fits_is_not_changed():
     assert fit_cell("x" * 32_767) == "x" * 32_767
     assert fit_cell("😀" * 16_383) == "😀" * 16_383
 
 
-def test_whatever_xlsxwriter_refuses_stops_the_report():
+def test_a_cell_that_xlsxwriter_rejects_stops_the_report():
     with pytest.raises(errors.RosterError, match="rejected a cell"):
         check_result(-1)
 
 
-def test_a_roster_wider_than_a_worksheet_is_whole_in_the_csv_and_says_so(written, a_line):
+def test_a_roster_wider_than_a_worksheet_is_complete_in_the_csv_and_the_summary_says_so(written, a_line):
     headings = [f"h{number}" for number in range(16_380)]
     report = written(a_line(*headings), headings=headings)
 
@@ -188,7 +188,7 @@ def test_the_codes_that_occur_are_explained(written, a_line):
     assert "--set COLUMN=VALUE" in codes[2][2]
 
 
-def test_a_job_without_rows_has_a_workbook_all_the_same(written):
+def test_a_job_without_rows_has_a_workbook_too(written):
     report = written(state=JobState.INVALID)
 
     assert report.book().sheetnames == ["Summary", "Results"]

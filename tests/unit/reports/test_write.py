@@ -36,7 +36,7 @@ def test_a_csv_has_a_bom_and_the_line_ends_of_windows(written, a_line):
     assert raw.count(b"\r\n") == raw.count(b"\n") == 2
 
 
-def test_the_failed_rows_stand_in_a_file_that_can_be_dropped_again(written, a_line):
+def test_the_failed_rows_are_in_a_file_that_can_be_run_again(written, a_line):
     report = written(
         a_line(" 007", "a;b", "x,\ny", row=2, status=RowStatus.REJECTED),
         a_line("done", "", "", row=3),
@@ -51,7 +51,7 @@ def test_the_failed_rows_stand_in_a_file_that_can_be_dropped_again(written, a_li
     assert [row[:3] for row in rows] == [[" 007", "a;b", "x,\ny"], ["first", "", ""]]
 
 
-def test_a_failed_file_dropped_again_gives_a_report_of_the_same_columns(written, a_line):
+def test_a_failed_file_that_is_run_again_gives_a_report_with_the_same_columns(written, a_line):
     first = written(a_line("=1+1", "7", status=RowStatus.INVALID, error="Once."))
     headings, cells = first.table("failed.csv")
 
@@ -87,7 +87,7 @@ def test_the_failed_file_of_an_earlier_run_is_removed(written, a_line):
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
-def test_an_earlier_failed_file_is_known_even_after_excel_has_saved_it(written, a_line, tmp_path, delimiter):
+def test_an_earlier_failed_file_is_recognised_even_after_excel_has_saved_it(written, a_line, tmp_path, delimiter):
     saved = tmp_path / "spring-intake.failed.csv"
     saved.write_text(delimiter.join(["Straße", *REPORT_COLUMNS]) + "\r\nx", "cp1252")
 
@@ -97,7 +97,7 @@ def test_an_earlier_failed_file_is_known_even_after_excel_has_saved_it(written, 
 
 
 @pytest.mark.parametrize("text", ["email,course\r\nmine,7\r\n", "", '"', "_row,_status"])
-def test_a_file_of_somebody_else_is_left_alone(written, a_line, tmp_path, text):
+def test_a_file_that_roster_did_not_write_is_kept(written, a_line, tmp_path, text):
     theirs = tmp_path / "spring-intake.failed.csv"
     theirs.write_text(text)
 
@@ -120,13 +120,13 @@ def test_no_cell_of_a_csv_runs_as_a_formula(written, a_line, start):
         assert text not in cells
 
 
-def test_a_cell_that_was_guarded_in_the_roster_stands_as_it_stood(written, a_line):
+def test_a_cell_that_was_escaped_in_the_roster_is_not_changed(written, a_line):
     (_, cells) = written(a_line("'=1+1", "'0012")).table()
 
     assert cells[:2] == ["'=1+1", "'0012"]
 
 
-def test_half_a_character_in_the_words_of_an_lms_does_no_harm(written, a_line, ours):
+def test_a_lone_surrogate_in_a_message_of_an_lms_does_no_harm(written, a_line, ours):
     report = written(a_line("a", "b", error="bad \ud800 text", status=RowStatus.REJECTED), reason="\ud800")
 
     assert ours(report.table()[1])["_error"] == "bad \\ud800 text"
@@ -147,7 +147,7 @@ def test_the_summary_file_says_the_same_as_the_summary(written, a_line, tmp_path
     assert '\n  "job": 7,\n' in text
 
 
-def test_the_folder_is_made_when_it_is_not_there(written, a_line, tmp_path):
+def test_a_missing_folder_is_created(written, a_line, tmp_path):
     report = written(a_line("a", "b"), folder=tmp_path / "reports" / "today")
 
     assert report.path("results.csv").exists()
@@ -160,7 +160,7 @@ def test_a_roster_without_rows_has_reports_too(written):
     assert report.summary.total == 0
 
 
-def test_lines_that_are_fewer_than_the_rows_are_no_report(tmp_path, a_line, a_summary):
+def test_fewer_lines_than_rows_raise_an_error(tmp_path, a_line, a_summary):
     lines = [a_line("a", "b", row=2), a_line("c", "d", row=3)]
 
     with pytest.raises(errors.RosterError, match=r"2 rows counted .*, 1 lines to write"):
@@ -169,14 +169,14 @@ def test_lines_that_are_fewer_than_the_rows_are_no_report(tmp_path, a_line, a_su
     assert list(tmp_path.iterdir()) == []
 
 
-def test_outcomes_that_differ_from_an_ended_jobs_summary_are_no_report(tmp_path, a_line, a_summary):
+def test_outcomes_that_differ_from_the_summary_of_an_ended_job_raise_an_error(tmp_path, a_line, a_summary):
     summary = a_summary(total=1, by_status={RowStatus.REGISTERED: 1})
 
     with pytest.raises(errors.RosterError, match="does not balance"):
         write_reports(tmp_path, "x.csv", ("a",), lambda: iter([a_line("a", status=RowStatus.INVALID)]), summary)
 
 
-def test_the_report_of_a_job_at_work_counts_what_it_shows(tmp_path, a_line, a_summary):
+def test_the_report_of_a_running_job_counts_the_lines_it_has(tmp_path, a_line, a_summary):
     summary = a_summary(state=JobState.RUNNING, total=1, by_status={RowStatus.NOT_ATTEMPTED: 1})
 
     summary = write_reports(tmp_path, "x.csv", ("a",), lambda: iter([a_line("a")]), summary)
