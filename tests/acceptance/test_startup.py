@@ -27,24 +27,40 @@ UNUSED = {
     "worker.registration",
     "worker.runtime",
 }
+#: What `--help` needs none of: no settings, no ledger, no event loop.
+UNUSED_BY_HELP = {
+    "asyncio",
+    "difflib",
+    "secrets",
+    "worker.ledger",
+    "worker.model",
+    "worker.reports",
+    "worker.settings",
+}
 SHOW_MODULES = """
 import contextlib, io, json, sys
 from worker.cli.main import roster
 with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit, Exception):
     roster.main(sys.argv[1:], standalone_mode=False)
-assert "sqlite3" in sys.modules
 print(json.dumps(list(sys.modules)))
 """
 
 
+def modules_of(folder, *words):
+    """Return the modules that a command imports."""
+    command = [sys.executable, "-c", SHOW_MODULES, *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
 @pytest.mark.parametrize("command", ["jobs", "status 1", "schedule list"])
 def test_a_command_that_only_reads_loads_nothing_else(office, command):
-    done = subprocess.run(
-        [sys.executable, "-c", SHOW_MODULES, *command.split()],
-        cwd=office().folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    modules = modules_of(office().folder, *command.split())
 
-    assert sorted(UNUSED & set(json.loads(done.stdout))) == []
+    assert "sqlite3" in modules
+    assert sorted(UNUSED & modules) == []
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_help_needs_only_the_command_line(tmp_path, option):
+    assert sorted(UNUSED_BY_HELP & modules_of(tmp_path, option)) == []

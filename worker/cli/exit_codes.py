@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from worker.model import JobState
+if TYPE_CHECKING:
+    from worker.model import JobState
 
 
 class ExitCode(IntEnum):
@@ -21,9 +23,9 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-_ENDS = {JobState.SUCCEEDED: ExitCode.DONE, JobState.INVALID: ExitCode.NOTHING_SENT}
-
-
 def exit_code(state: JobState) -> ExitCode:
     """Return the exit code for the state in which a command leaves a job."""
-    return _ENDS.get(state, ExitCode.NOT_DONE if state.has_ended else ExitCode.STOPPED)
+    from worker.model import JobState
+
+    ends = {JobState.SUCCEEDED: ExitCode.DONE, JobState.INVALID: ExitCode.NOTHING_SENT}
+    return ends.get(state, ExitCode.NOT_DONE if state.has_ended else ExitCode.STOPPED)

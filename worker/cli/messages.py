@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from worker.cli.context import with_services
 from worker.cli.exit_codes import ExitCode
 from worker.cli.options import json_option
 from worker.errors import UsageError
-from worker.reports.lines import utc_text
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -42,7 +40,7 @@ def list_(services: Services, *, most: int, as_json: bool) -> None:
         click.echo(json.dumps([_as_json(each) for each in found]))
         return
     for each in found:
-        line = (utc_text(_time(each.created_at)), f"{each.state:<11}", f"{each.receiver:<12}", f"{each.event:<18}")
+        line = (_utc(each.created_at), f"{each.state:<11}", f"{each.receiver:<12}", f"{each.event:<18}")
         click.echo("  ".join([*line, f"job {each.job_id}{_error(each)}"]))
     if not found:
         click.echo("There are no messages yet. Configure receivers in roster.toml under [messages.NAME]")
@@ -56,6 +54,8 @@ def send_test(services: Services, receiver: str) -> int:
 
     Example: roster message test office
     """
+    import secrets
+
     from worker.notifications.content import Notification
     from worker.notifications.delivery import DeliveryError
     from worker.notifications.sender import deliver
@@ -80,27 +80,29 @@ def send_test(services: Services, receiver: str) -> int:
 
 def _error(each: Message) -> str:
     is_pending = each.ended_at is None and each.attempts
-    retry = f"; next attempt at {utc_text(_time(each.not_before))}" if is_pending else ""
+    retry = f"; next attempt at {_utc(each.not_before)}" if is_pending else ""
     return f"  ({each.error}{retry})" if each.error else ""
 
 
 def _as_json(each: Message) -> dict[str, Any]:
     return {
         "message": each.id,
-        "at": utc_text(_time(each.created_at)),
+        "at": _utc(each.created_at),
         "state": each.state,
         "receiver": each.receiver,
         "event": each.event,
         "connection": each.connection,
         "job": each.job_id,
         "attempts": each.attempts,
-        "not_before": utc_text(_time(each.not_before)) if each.ended_at is None else None,
+        "not_before": _utc(each.not_before) if each.ended_at is None else None,
         "error": each.error or None,
     }
 
 
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _utc(seconds: float) -> str:
+    from worker.reports.lines import utc_text
+
+    return utc_text(datetime.fromtimestamp(seconds, UTC))
 
 
 COMMANDS = (message,)

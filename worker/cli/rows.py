@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from worker.cli.context import connection_of, with_services
 from worker.cli.exit_codes import ExitCode
 from worker.cli.options import output_options
 from worker.errors import UsageError
-from worker.model import Verdict
-from worker.reports.labels import counted
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -29,6 +26,8 @@ def verify(services: Services, job: int, *, report: Path | None, as_json: bool, 
 
     Example: roster verify 7
     """
+    import asyncio
+
     from worker.cli.output import print_summary
     from worker.jobs import lifecycle, reporting
     from worker.jobs.verify import rows_to_verify, verify_job
@@ -61,6 +60,8 @@ def _print_progress(text: str) -> None:
 
 def _exit_code(summary: Summary) -> int:
     """Return 0 when every row that is done was confirmed, 1 when some were not, 2 when none could be verified."""
+    from worker.model import Verdict
+
     counts = summary.verified or {}
     if counts.get(Verdict.DIFFERS, 0):
         return ExitCode.NOT_DONE
@@ -127,6 +128,7 @@ def _export(services: Services, job: int, path: Path) -> None:
     from worker.intake.answer_file import CANDIDATE, REGISTRATION, RESOLVE, ROW
     from worker.jobs import lifecycle
     from worker.reports import csv_report, gather
+    from worker.reports.labels import counted
 
     with services.ledger.read() as tx:
         exported = lifecycle.get_unpurged_job(tx, job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,6 @@ import click
 from worker.cli.context import REPORTS, connection_of, with_services
 from worker.cli.options import json_option, report_option, roster_options
 from worker.errors import UsageError
-from worker.reports.labels import STATE_INFO, counted, duration_text
-from worker.reports.lines import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,6 +133,7 @@ def list_(services: Services, *, as_json: bool) -> None:
 
 def _print_schedule(each: Schedule, job: Job | None) -> None:
     from worker.ledger.schedules import SKIP
+    from worker.reports.labels import STATE_INFO
 
     click.echo(f"{each.name}: {_source(each)} to {each.connection}, {each.cron} ({each.zone})")
     click.echo(f"  next  {_local_time(each, each.next_at)}{', skipped if missed' if each.missed == SKIP else ''}")
@@ -210,6 +208,8 @@ def _overlap(first: Span, second: Span) -> str:
 
 
 def _cost(each: Forecast) -> str:
+    from worker.reports.labels import counted, duration_text
+
     cost = each.cost
     if cost.unknown_reason:
         return f"no estimate: {cost.unknown_reason}"
@@ -279,10 +279,14 @@ def _hour(each: Schedule, at: float) -> str:
 
 
 def _utc(at: float) -> str:
+    from worker.reports.lines import utc_text
+
     return utc_text(datetime.fromtimestamp(at, UTC))
 
 
 def _unknown(name: str, known: Sequence[Schedule]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, [each.name for each in known], n=1)
     return f"There is no schedule {name!r}; " + (f"did you mean {near[0]}?" if near else "`roster schedule list`")
 

@@ -16,9 +16,6 @@ import click
 from worker.cli.context import with_services
 from worker.cli.options import json_option
 from worker.errors import UsageError
-from worker.model import Role
-from worker.reports.labels import counted
-from worker.reports.lines import utc_text
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -46,6 +43,7 @@ def add(services: Services, name: str, role: str) -> None:
     """
     from worker.accounts import people
     from worker.ledger import accounts
+    from worker.model import Role
 
     with services.ledger.read() as tx:
         is_first = not accounts.any_account(tx)
@@ -120,6 +118,7 @@ def role(services: Services, name: str, role: str) -> None:
     Example: roster user role ana viewer
     """
     from worker.accounts import people
+    from worker.model import Role
 
     people.change_role(services.ledger, name, Role(role), by=_actor())
     click.echo(f"{name} now has the role {role}", err=True)
@@ -136,6 +135,7 @@ def token(services: Services, name: str, *, label: str, revoke: bool) -> None:
     Example: roster user token ana --label nightly
     """
     from worker.accounts import people
+    from worker.reports.labels import counted
 
     if revoke:
         count = people.revoke_tokens(services.ledger, name, by=_actor())
@@ -171,6 +171,8 @@ def audit(services: Services, *, job: int | None, limit: int, as_json: bool) -> 
 
 
 def _as_json(entry: AuditEntry) -> dict[str, object]:
+    from worker.reports.lines import utc_text
+
     at = utc_text(datetime.fromtimestamp(entry.at, UTC))
     return {"at": at, "who": entry.actor, "act": entry.action, "job": entry.job_id, "detail": entry.detail}
 
