@@ -572,3 +572,8 @@ def web_server(office: Callable[..., Office], _tls: ssl.SSLContext) -> Iterator[
             return opened
 
         yield start
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run the tests: one more than processors, since many tests wait for processes."""
+    return (os.cpu_count() or 1) + 1
