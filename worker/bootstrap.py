@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +14,10 @@ from worker import lms, settings
 from worker.errors import SettingsError
 from worker.intake.storage import check_writable, is_address
 from worker.ledger import jobs, key_value, rows
-from worker.ledger.database import now, open_engine
+from worker.ledger.database import now, open_engine, sqlite_file
 from worker.ledger.leases import owner_name
 from worker.ledger.transactions import Ledger
+from worker.private_files import make_private, make_tree_private, use_scratch_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
     from worker.registration.context import JobContext
     from worker.settings import Connection, Settings
 
+#: Folders below `files` that only Roster uses.
+PRIVATE_FOLDERS = ("uploads", "drafts", "tmp", "reports")
+#: The names of stored rosters: the beginning of their fingerprint.
+_STORED = re.compile(r"[0-9a-f]{32}(\.|$)")
 #: A call whose permit was never released holds its slot for this much longer than its timeout (seconds).
 LEASE_MARGIN_SECONDS = 15.0
 
@@ -38,6 +46,8 @@ class Services:
     settings: Settings
     ledger: Ledger
     owner: str
+    #: The configuration file that was given; without it, the usual one.
+    config: Path | None = None
 
     @property
     def files(self) -> Path:
@@ -90,7 +100,31 @@ def open_services(config: Path | None) -> Services:
     read = settings.load(config)
     if is_address(read.files):
         check_writable(read.files)
-    return Services(settings=read, ledger=Ledger(open_engine(read.ledger)), owner=owner_name())
+    services = Services(settings=read, ledger=Ledger(open_engine(read.ledger)), owner=owner_name(), config=config)
+    use_scratch_below(services.files)
+    _make_folders_private(services)
+    return services
+
+
+def _make_folders_private(services: Services) -> None:
+    """Take the rights of others on `files` away, unless it has this ledger or this command's folder in it."""
+    files = services.files.resolve()
+    ledger = sqlite_file(services.ledger.engine.url)
+    shared = [Path.cwd(), *([ledger.parent] if ledger else [])]
+    if not any(folder.is_relative_to(files) for folder in shared):
+        make_private(files)
+    for name in PRIVATE_FOLDERS:
+        make_private(files / name)
+
+
+def make_uploads_private(services: Services) -> None:
+    """Take the rights of others on uploads, drafts and stored rosters of an earlier version away."""
+    for name in ("uploads", "drafts"):
+        make_tree_private(services.files / name)
+    with suppress(OSError), os.scandir(services.files) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False) and _STORED.match(entry.name):
+                make_private(Path(entry.path))
 
 
 def credential_of(connection: Connection) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +19,13 @@ from worker.errors import RosterError, SettingsError, UsageError
 from worker.folders import watch
 from worker.intake import storage
 from worker.ledger import dropped_files, jobs, key_value, outbox, queue, schedules
-from worker.ledger.database import now
+from worker.ledger.database import now, sqlite_files
 from worker.ledger.dropped_files import DroppedFileState
 from worker.notifications import mail
 from worker.notifications.delivery import DeliveryError
+from worker.private_files import make_private_folder, readable_by_others, scratch_folder
 from worker.reports.labels import STATE_INFO, counted
-from worker.settings import literal_secrets, read_message_settings
+from worker.settings import literal_secrets, read_message_settings, secret_places
 from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def check_all(services: Services) -> list[Check]:
         _check_ledger(services),
         _check_files(services),
         *_check_store(services),
+        *_check_rights(services),
         *_check_queue(services),
         *(_check_folder(services, folder) for folder in services.settings.watched),
         *_check_schedules(services),
@@ -112,7 +114,7 @@ def _check_ledger(services: Services) -> Check:
 def _check_files(services: Services) -> Check:
     folder = services.files
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(folder)
         probe = folder / ".doctor"
         probe.write_bytes(b"x")
         probe.unlink()
@@ -128,12 +130,40 @@ def _check_store(services: Services) -> list[Check]:
         return []
     probe = storage.join_address(services.store, f".doctor-{uuid4().hex[:12]}")
     try:
-        with tempfile.NamedTemporaryFile() as file:
-            storage.put(Path(file.name), probe)
+        with scratch_folder() as folder:
+            (folder / "probe").touch()
+            storage.put(folder / "probe", probe)
         storage.remove(probe)
     except UsageError as error:
         return [Check(is_ok=False, text=f"files: {error}")]
     return [Check(is_ok=True, text=f"files: {storage.redacted(services.store)} can be written")]
+
+
+def _check_rights(services: Services) -> list[Check]:
+    """Warn about files with personal data or secrets that other accounts of this machine can read."""
+    ledger = sqlite_files(services.ledger.engine.url)
+    places = secret_places(services.config, services.settings, _secret_keys(services))
+    found = [(path, "the ledger") for path in ledger[:1] if readable_by_others(path)]
+    found += [(path, "a secret") for path in dict.fromkeys(places.files) if readable_by_others(path)]
+    if places.config is not None and places.literal_keys and readable_by_others(places.config):
+        found.append((places.config, f"the configuration, which contains {', '.join(places.literal_keys)},"))
+    return [
+        Check(
+            is_ok=True,
+            text=f"warning: {path}: other accounts of this machine can read {what}; run `chmod 600 {path}`",
+        )
+        for path, what in found
+    ]
+
+
+def _secret_keys(services: Services) -> list[tuple[str, ...]]:
+    """Return where secrets may be in the configuration: the keys, from the outermost table inwards."""
+    keys: list[tuple[str, ...]] = [("mail", "password")]
+    keys += [("messages", name, "secret") for name in services.settings.messages]
+    for name in services.settings.connections:
+        with suppress(SettingsError):  # the check of the connection reports it
+            keys += [("connections", name, key) for key in lms.secret_keys(services.connection(name))]
+    return keys
 
 
 def _check_queue(services: Services) -> list[Check]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 from worker.errors import Unreachable, UsageError
+from worker.private_files import create_private_file, make_private_folder, scratch_folder
 
 #: The Python package that each kind of address needs; None if it needs none.
 PACKAGES: Mapping[str, str | None] = {
@@ -87,7 +87,7 @@ def fetch(address: str, path: Path, *, largest: float = math.inf) -> None:
     with (
         _plain_errors(address, "be fetched"),
         fsspec.open(address, "rb", **_NEW_CONNECTION, **options) as remote,
-        path.open("wb") as local,
+        create_private_file(path) as local,
     ):
         whole = _copy(remote, local, largest)
     if not whole:
@@ -100,8 +100,8 @@ def local_copy(place: str) -> Iterator[Path]:
     if not is_address(place):
         yield Path(place)
         return
-    with tempfile.TemporaryDirectory(prefix="roster-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / f"roster{PurePosixPath(urlsplit(place).path).suffix[:10]}"
+    with scratch_folder() as folder:
+        path = folder / f"roster{PurePosixPath(urlsplit(place).path).suffix[:10]}"
         fetch(place, path)
         yield path
 
@@ -211,9 +211,9 @@ def _store_in_folder(path: Path, target: Path) -> Path:
     # Several threads, and processes with one number in several containers, may store the same roster at once.
     part = target.with_name(f"{target.name}.{uuid4().hex[:12]}.part")
     try:
-        files.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(files)
+        create_private_file(part).close()
         shutil.copyfile(path, part)
-        part.chmod(0o600)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(target)

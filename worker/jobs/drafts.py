@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from worker.intake.options import Options
+from worker.private_files import create_private_file, make_private_folder
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -48,9 +49,7 @@ class Draft:
 
 def folder(services: Services) -> Path:
     """Return where drafts are kept, made for its owner alone."""
-    drafts = _root(services)
-    drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return drafts
+    return make_private_folder(_root(services))
 
 
 def create(services: Services, file: Path, *, name: str, connection: str, by: str) -> Draft:
@@ -65,7 +64,7 @@ def create(services: Services, file: Path, *, name: str, connection: str, by: st
         created_at=time.time(),
         by=by,
     )
-    (drafts / draft.id).mkdir(mode=0o700)
+    make_private_folder(drafts / draft.id)
     file.replace(path_of(services, draft))
     _write(drafts / draft.id / _DRAFT, draft)
     return draft
@@ -135,8 +134,8 @@ def _root(services: Services) -> Path:
 
 def _write(path: Path, value: object) -> None:
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    part.touch(mode=0o600)
-    part.write_bytes(msgspec.json.encode(value))
+    with create_private_file(part) as file:
+        file.write(msgspec.json.encode(value))
     part.replace(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from worker.folders import archive, message_file
 from worker.intake import storage
 from worker.ledger import jobs
 from worker.ledger.database import now
+from worker.private_files import scratch_folder
 from worker.reports import gather, write
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
     """Write the reports of a job as it is now to a folder or an address; raises RosterError."""
     if not storage.is_address(place):
         return write_into(ledger, job, Path(place))
-    with tempfile.TemporaryDirectory(prefix="roster-", ignore_cleanup_errors=True) as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         summary = write_into(ledger, job, folder, shown=storage.redacted(place))
         files = {path.name: path for path in folder.iterdir()}
         for name, path in files.items():

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, make_url, select, text
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from worker.errors import LedgerError, LedgerUnavailable, SettingsError
+from worker.private_files import create_private_file, make_private, scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sqlalchemy import Table
+    from sqlalchemy import URL, Table
 
 #: A connection with an open transaction; a connection to an LMS is `worker.settings.Connection`.
 Transaction = Connection
@@ -30,6 +32,8 @@ BUSY_SECONDS = 30
 SWITCH_RETRY_SECONDS = 0.01
 #: Connections to PostgreSQL that a process keeps open, and further ones that it opens under load.
 POOL_SIZE, MAX_OVERFLOW = 10, 5
+#: What SQLite appends to the name of a database for the files next to it; they get the database's permissions.
+_SIDE_FILES = ("", "-wal", "-shm", "-journal")
 #: PostgreSQL's codes of transient errors: serialization failures, lost connections, a server that starts or stops.
 _TRANSIENT_CODES = ("40", "08", "57P")
 
@@ -47,6 +51,7 @@ def open_engine(url: str) -> Engine:
             f"ledger: {_redacted(url)} is not a database address that works here ({error})"
         ) from None
     if engine.dialect.name == "sqlite":
+        _make_files_private(parsed)
         _prepare_sqlite(engine)
     try:
         _refuse_newer(engine, url)
@@ -149,6 +154,31 @@ def _options(backend: str) -> dict[str, Any]:
     return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": POOL_SIZE, "max_overflow": MAX_OVERFLOW}
 
 
+def sqlite_file(url: URL) -> Path | None:
+    """Return the file of an SQLite database; None when it is in memory, or another kind of database."""
+    database = url.database or ""
+    if database.startswith("file:"):
+        database = unquote(urlsplit(database).path)
+    in_memory = database in {"", ":memory:"} or url.query.get("mode") == "memory"
+    return None if in_memory or url.get_backend_name() != "sqlite" else Path(os.path.realpath(database))
+
+
+def sqlite_files(url: URL) -> list[Path]:
+    """Return the files that an SQLite database consists of; not all of them exist at all times."""
+    file = sqlite_file(url)
+    return [] if file is None else [file.with_name(f"{file.name}{suffix}") for suffix in _SIDE_FILES]
+
+
+def _make_files_private(url: URL) -> None:
+    """Create the database for its owner alone, and take the rights of others on an existing one of ours away."""
+    for file in sqlite_files(url):
+        make_private(file)
+    new = sqlite_file(url)
+    if new is not None and url.query.get("mode") not in {"ro", "rw"}:
+        with suppress(OSError):  # it exists, or SQLite says why it cannot be made
+            create_private_file(new).close()
+
+
 def _prepare_sqlite(engine: Engine) -> None:
     """Use write-ahead logging, sync every commit, and take the write lock at the start of a transaction."""
 
@@ -199,7 +229,8 @@ def dry_run_database(engine: Engine) -> Iterator[Engine]:
     if engine.dialect.name != "sqlite":
         yield engine
         return
-    with tempfile.TemporaryDirectory(prefix="roster-") as folder:
+    with scratch_folder() as folder:
+        create_private_file(folder / "dry-run.db").close()
         copy = create_engine(f"sqlite:///{folder}/dry-run.db", **_options("sqlite"))
         try:
             with engine.connect().execution_options(reads=True) as source, copy.connect() as target:

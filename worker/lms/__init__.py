@@ -45,13 +45,18 @@ def read_connection(name: str, raw: Mapping[str, Any]) -> Connection:
         raise SettingsError(where) from None
 
 
+def secret_keys(connection: Connection) -> list[str]:
+    """Return the keys of a connection that are secrets."""
+    return [key for key, value in connection if isinstance(value, SecretStr)]
+
+
 def literal_secrets(connection: Connection, raw: Mapping[str, Any]) -> list[str]:
     """Return a warning for each secret that is stored in the configuration itself."""
     return [
         f"connections.{connection.name}.{key} is stored in the configuration itself; "
         "put it into the environment (env:NAME) or a file (file:/path)"
-        for key, value in connection
-        if isinstance(value, SecretStr) and not str(raw.get(key, "")).startswith(("env:", "file:"))
+        for key in secret_keys(connection)
+        if not str(raw.get(key, "")).startswith(("env:", "file:"))
     ]
 
 

@@ -5,9 +5,8 @@ An address may contain a password or a signature: only the ledger has it, no mes
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from worker.errors import UsageError
 from worker.intake import storage
+from worker.private_files import scratch_folder
 from worker.reports.kinds import is_report
 
 if TYPE_CHECKING:
@@ -126,14 +126,13 @@ def local_copy(source: Source, files: Path) -> Iterator[LocalRoster]:
     if found is not None:
         yield LocalRoster(path=Path(found.path), name=found.name)
         return
-    try:
-        files.mkdir(parents=True, exist_ok=True, mode=0o700)
-        scratch = tempfile.TemporaryDirectory(dir=files, prefix=".schedule-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise UsageError(f"The roster cannot be stored in {files}: {error.strerror}") from None
-    with scratch as folder:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch_folder())
+        except OSError as error:
+            raise UsageError(f"The roster cannot be stored in {files}: {error.strerror}") from None
         name = _name_of(source.location)
-        path = Path(folder) / f"roster{PurePosixPath(name).suffix[:10]}"
+        path = folder / f"roster{PurePosixPath(name).suffix[:10]}"
         storage.fetch(source.location, path, largest=MAX_BYTES)
         yield LocalRoster(path=path, name=name)
 

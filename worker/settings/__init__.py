@@ -15,6 +15,7 @@ from worker.settings.messages import (
     read_message_settings,
 )
 from worker.settings.models import Connection, Folder, HiddenText, Secret, Serve, Settings, Text, is_loopback
+from worker.settings.secret_places import SecretPlaces, secret_places
 
 __all__ = [
     "EXAMPLE",
@@ -27,6 +28,7 @@ __all__ = [
     "MessageSettings",
     "Receiver",
     "Secret",
+    "SecretPlaces",
     "Serve",
     "Settings",
     "Text",
@@ -36,5 +38,6 @@ __all__ = [
     "literal_secrets",
     "load",
     "read_message_settings",
+    "secret_places",
     "unknown_variables",
 ]

@@ -31,8 +31,8 @@ def load(config: Path | None) -> Settings:
     Relative paths in it are relative to the folder of the file, so that every working folder finds the same ledger.
     Raises SettingsError that names the file, the key and the nearest known one.
     """
-    path = _config_path(config)
-    values = _read_toml(path) if path else {}
+    path = config_path(config)
+    values = read_toml(path) if path else {}
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -116,7 +116,8 @@ def suggestion(name: str, known: set[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
 
 
-def _config_path(config: Path | None) -> Path | None:
+def config_path(config: Path | None) -> Path | None:
+    """Return the configuration file; None when there is none. Raises SettingsError when a named one is missing."""
     named = config or (Path(os.environ["ROSTER_CONFIG"]) if os.environ.get("ROSTER_CONFIG") else None)
     if named is not None:
         if not named.is_file():
@@ -126,7 +127,8 @@ def _config_path(config: Path | None) -> Path | None:
     return default if default.is_file() else None
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the values of a configuration file. Raises SettingsError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

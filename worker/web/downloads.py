@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +14,7 @@ from starlette.responses import FileResponse
 from worker.intake.accept import report_folder
 from worker.intake.storage import is_address
 from worker.jobs import reporting
+from worker.private_files import scratch_folder
 from worker.reports import gather
 from worker.reports.kinds import ReportKind, file_name
 from worker.web.problems import HttpProblem
@@ -60,8 +59,7 @@ def report(services: Services, job_id: int, kind: ReportKind) -> FileResponse:
 def _write_for_download(services: Services, job: Job, kind: ReportKind) -> FileResponse:
     """Return a file of the report, written for this download only: reports are not stored on this machine."""
     with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="roster-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(scratch_folder())
         reporting.write_into(services.ledger, job, folder)
         file = folder / file_name(job.roster, kind)
         if not file.is_file():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from worker import logs
+from worker.bootstrap import make_uploads_private
 from worker.errors import UsageError
 from worker.jobs import drafts
 from worker.ledger import accounts
@@ -59,6 +60,7 @@ def serve(
     host, port = host or settings.host, settings.port if port is None else port
     has_accounts = _check_access(services, host)
     logs.configure(services.settings.log)
+    make_uploads_private(services)
     remove_stale_uploads(services.files / api.UPLOADS)
     drafts.remove_old(services)
     with closing(_listen(host, port)) as listener:

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from worker import control
 from worker.intake.accept import Origin
+from worker.private_files import create_private_file, make_private_folder
 from worker.web import csrf
 from worker.web.problems import HttpProblem
 
@@ -76,12 +77,6 @@ async def receive_upload(request: Request, *, into: Path, limit: int) -> Upload:
         if isinstance(error, OSError):
             raise HttpProblem(507, "The server's storage is full. Nothing was sent") from None
         raise
-
-
-def make_private_folder(into: Path) -> None:
-    """Make a folder below `files`, and `files` itself, readable for their owner only."""
-    for folder in (into.parent, into):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def remove_stale_uploads(into: Path) -> None:
@@ -213,8 +208,7 @@ class _UploadForm:
         suffix = "".join(letter for letter in PurePosixPath(self._name).suffix.lower() if letter.isascii())
         make_private_folder(self._into)
         self._path = self._into / f"{secrets.token_hex(16)}{suffix if suffix[1:].isalnum() else ''}"
-        self._file = self._path.open("xb")
-        self._path.chmod(0o600)
+        self._file = create_private_file(self._path)
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._part.is_file:

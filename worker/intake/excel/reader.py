@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 from worker.errors import UnreadableRoster
 from worker.intake.excel import ipc
 from worker.intake.file_type import FileType
+from worker.private_files import scratch_file, scratch_folder
 
 TIMEOUT_SECONDS = 120.0
 _RESPONSE = msgspec.json.Decoder(ipc.SheetRead | ipc.SheetFailed)
@@ -46,11 +46,11 @@ class Spreadsheet:
 
 def open_spreadsheet(path: Path, kind: FileType, *, name: str, sheet: str | None = None) -> Spreadsheet:
     """Read one sheet of a workbook; raise UnreadableRoster when it cannot be read within the limits."""
-    spool = tempfile.TemporaryFile(prefix="roster-")  # noqa: SIM115 - it lives as long as the Spreadsheet
+    spool = scratch_file()
     try:
-        with tempfile.TemporaryDirectory(prefix="roster-") as folder:
+        with scratch_folder() as folder:
             # Calamine detects the type by the extension; that of a stored copy may be wrong.
-            link = Path(folder) / f"roster.{kind}"
+            link = folder / f"roster.{kind}"
             link.symlink_to(path.resolve())
             answer = _run_reader(link, kind, spool.fileno(), sheet or "", name=name)
     except BaseException:
