@@ -167,6 +167,51 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
             people.remove(ledger, wrong, by="-")
 
 
+#: A name as it was added, and other ways to type it.
+SPELLINGS = {
+    "Ärger": ("ärger", "ÄRGER", "A\u0308rger"),
+    "Отто": ("отто", "ОТТО"),  # noqa: RUF001 - it is Cyrillic
+    "ben\u212a": ("benk", "BENK"),
+    "İx": ("İX", "i\u0307x"),
+    "Straße": ("STRASSE", "strasse"),
+    "ΣΊΣΥΦΟΣ": ("σίσυφος", "σίσυφοσ"),
+    "ﬁona": ("fiona", "FIONA"),
+    "नमस्ते": ("\u0928\u092e\u0938\u094d\u0924\u0947 ".strip(),),
+    "이영": ("\u110b\u1175\u110b\u1167\u11bc",),
+    "\uff21\uff2e\uff21": ("ana", "Ana"),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_an_account_with_a_name_of_any_script_is_used_and_removed_in_any_spelling(
+    ledger: Ledger, name: str
+) -> None:
+    people.add(ledger, name=name, password=GOOD, role=Role.VIEWER, by="-")
+    for number, typed in enumerate((name, *SPELLINGS[name])):
+        with pytest.raises(UsageError, match="There is already an account"):
+            people.add(ledger, name=typed, password=GOOD, role=Role.VIEWER, by="-")
+
+        people.change_role(ledger, typed, Role.OPERATOR, by="-")
+        people.change_password(ledger, typed, GOOD, by="-")
+        token = people.make_token(ledger, typed, f"token {number}", by="-")
+        cookie = people.sign_in(ledger, typed, GOOD, "192.0.2.1")
+
+        owners = keys.owner_of_session(ledger, cookie, 60), keys.owner_of_token(ledger, token)
+        assert [owner and owner.role for owner in owners] == [Role.OPERATOR] * 2
+    people.remove(ledger, SPELLINGS[name][-1], by="-")
+    with ledger.read() as tx:
+        assert accounts.list_accounts(tx) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "-", " ana", "ana ", "ana-", "a\nb", "a\u200bb", "ana\ufe0f", "a/b", "x" * 101, "\ufdfa" * 9, "\u0308a"],
+)
+def test_a_name_that_cannot_be_told_from_another_or_typed_is_refused(ledger: Ledger, name: str) -> None:
+    with pytest.raises(UsageError, match="is not a valid account name"):
+        people.add(ledger, name=name, password=GOOD, role=Role.VIEWER, by="-")
+
+
 def test_a_password_does_not_match_a_damaged_or_truncated_hash() -> None:
     stored = passwords.hash_password("abcdefghijkl" * 80)
 

@@ -36,10 +36,10 @@ def close_session(tx: Transaction, cookie: str) -> None:
     accounts.remove_session(tx, hash_secret(cookie))
 
 
-def make_token(tx: Transaction, account_id: int, name: str) -> str:
+def make_token(tx: Transaction, account_id: int, name: str, *, expires_at: float | None = None) -> str:
     """Create a token for an account and return it; it cannot be shown again."""
     token = f"{PREFIX}{secrets.token_urlsafe(32)}"
-    accounts.add_token(tx, account_id, name=name, secret_hash=hash_secret(token))
+    accounts.add_token(tx, account_id, name=name, secret_hash=hash_secret(token), expires_at=expires_at)
     return token
 
 
@@ -60,7 +60,7 @@ def owner_of_session(ledger: Ledger, cookie: str, idle_seconds: float) -> Accoun
 
 
 def owner_of_token(ledger: Ledger, token: str) -> Account | None:
-    """Return the account of a token; None when there is no such token."""
+    """Return the account of a token; None when there is no such token, or it has expired."""
     secret_hash = hash_secret(token)
     with ledger.read() as tx:
         credential = accounts.find_token(tx, secret_hash)

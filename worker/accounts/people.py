@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import itertools
+import unicodedata
 from typing import TYPE_CHECKING
 
 from worker.accounts import guessing, keys, passwords
 from worker.errors import UsageError
 from worker.ledger import accounts
+from worker.ledger.database import now
 
 if TYPE_CHECKING:
-    from worker.ledger.accounts import Account
+    from worker.ledger.accounts import Account, Token
     from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
     from worker.model import Role
 
-_NAME = re.compile(r"[\w][\w.@+ -]{0,98}[\w]|[\w]")
+MAX_NAME = 100
+#: Further characters inside a name.
+_PUNCTUATION = frozenset(".@+ -")
+#: Marks that nobody sees: two names that differ in one would look alike.
+_INVISIBLE = frozenset("\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f") | {
+    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+}
 
 
 class WrongPassword(UsageError):
@@ -30,15 +38,34 @@ class LockedOut(UsageError):
         self.seconds = seconds
 
 
+def is_valid_name(name: str) -> bool:
+    """Return whether an account may have this name: letters and digits of any script, inside also . @ + - space."""
+    letters = [_is_letter(character) for character in name]
+    return (
+        0 < len(name) <= MAX_NAME
+        and len(accounts.fold_name(name)) <= MAX_NAME
+        and name[0].isalnum() | (name[0] == "_")
+        and letters[-1]
+        and all(is_letter or character in _PUNCTUATION for is_letter, character in zip(letters, name, strict=True))
+    )
+
+
+def _is_letter(character: str) -> bool:
+    is_mark = unicodedata.category(character) in {"Mn", "Mc"} and character not in _INVISIBLE
+    return character.isalnum() or character == "_" or is_mark
+
+
 def add(ledger: Ledger, *, name: str, password: str, role: Role, by: str) -> None:
     """Add an account; raises UsageError when the name exists or is invalid, or the password is too short."""
-    if not _NAME.fullmatch(name):
+    name = unicodedata.normalize("NFC", name)
+    if not is_valid_name(name):
         raise UsageError(f"{name!r} is not a valid account name; use letters, digits and . @ + - _")
     password_hash = passwords.hash_password(password)
     with ledger.write() as tx:
-        if accounts.find_account(tx, name):
+        if known := accounts.find_account(tx, name):
             raise UsageError(
-                f"There is already an account {name}; `roster user password {name}` changes its password"
+                f"There is already an account {known.name}; "
+                f"`roster user password {known.name}` changes its password"
             )
         accounts.add_account(tx, name=name, password=password_hash, role=role)
         accounts.add_audit_entry(tx, actor=by, action="user add", detail=f"{name} as {role}")
@@ -69,19 +96,56 @@ def change_role(ledger: Ledger, name: str, role: Role, *, by: str) -> None:
         accounts.add_audit_entry(tx, actor=by, action="user role", detail=f"{known.name} as {role}")
 
 
-def make_token(ledger: Ledger, name: str, label: str, *, by: str) -> str:
-    """Create a token for an account and return it; it cannot be shown again."""
+def make_token(ledger: Ledger, name: str, token_name: str = "", *, by: str, lifetime: float | None = None) -> str:
+    """Create a token for an account and return it; it cannot be shown again.
+
+    It is valid for `lifetime` seconds. Without a name it gets `token-1`, `token-2`, …; a new one replaces an
+    expired one of its name. Raises UsageError when the account has a token of that name.
+    """
     with ledger.write() as tx:
         known = get(tx, name)
-        accounts.add_audit_entry(tx, actor=by, action="user token", detail=f"{known.name}: {label}")
-        return keys.make_token(tx, known.id, label)
+        token_name = _free_token_name(tx, known, token_name)
+        accounts.add_audit_entry(tx, actor=by, action="user token", detail=f"{known.name}: {token_name}")
+        expires_at = None if lifetime is None else now() + lifetime
+        return keys.make_token(tx, known.id, token_name, expires_at=expires_at)
+
+
+def _free_token_name(tx: Transaction, owner: Account, wanted: str) -> str:
+    tokens = {token.name: token for token in accounts.list_tokens(tx, owner.id)}
+    if not wanted:
+        return next(name for name in map("token-{}".format, itertools.count(1)) if name not in tokens)
+    if not wanted.isprintable() or wanted != wanted.strip() or len(wanted) > MAX_NAME:
+        raise UsageError(f"{wanted!r} is not a valid name of a token; use up to {MAX_NAME} characters on one line")
+    if wanted in tokens and not tokens[wanted].has_expired:
+        raise UsageError(
+            f"{owner.name} has a token {wanted} already; give the new one another --name, or revoke the old one: "
+            f"`roster user revoke {owner.name} {wanted}`"
+        )
+    accounts.remove_tokens(tx, owner.id, name=wanted)
+    return wanted
+
+
+def tokens_of(ledger: Ledger, name: str) -> list[Token]:
+    """Return the tokens of an account, oldest first. Raises UsageError when there is no such account."""
+    with ledger.read() as tx:
+        return accounts.list_tokens(tx, get(tx, name).id)
+
+
+def revoke_token(ledger: Ledger, name: str, token_name: str, *, by: str) -> None:
+    """Revoke one token of an account. Raises UsageError with the existing ones when there is none of that name."""
+    with ledger.write() as tx:
+        known = get(tx, name)
+        if not accounts.remove_tokens(tx, known.id, name=token_name):
+            names = ", ".join(token.name for token in accounts.list_tokens(tx, known.id)) or "none"
+            raise UsageError(f"{known.name} has no token {token_name}; the tokens are: {names}")
+        accounts.add_audit_entry(tx, actor=by, action="user revoke", detail=f"{known.name}: {token_name}")
 
 
 def revoke_tokens(ledger: Ledger, name: str, *, by: str) -> int:
     """Revoke all tokens of an account. Return how many there were."""
     with ledger.write() as tx:
         known = get(tx, name)
-        accounts.add_audit_entry(tx, actor=by, action="user token", detail=f"{known.name}: all revoked")
+        accounts.add_audit_entry(tx, actor=by, action="user revoke", detail=f"{known.name}: all tokens")
         return accounts.remove_tokens(tx, known.id)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from worker.errors import UsageError
+
+_SECONDS_BY_UNIT = {"d": 86400.0, "w": 7 * 86400.0}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _ROSTER = [
@@ -73,6 +77,14 @@ def report_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """Add --json."""
     return _JSON(command)
+
+
+def parse_period(option: str, period: str) -> float:
+    """Return a period such as 90d or 12w in seconds; `option` is named in the UsageError about another text."""
+    match = re.fullmatch(r"([0-9]{1,5})\s*([dw])", period.strip(), re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"{option} {period!r} is not a period; write days or weeks, for example 90d or 12w")
+    return int(match[1]) * _SECONDS_BY_UNIT[match[2].lower()]
 
 
 def defaults(**given: Any) -> dict[str, Any]:

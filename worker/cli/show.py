@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import click
 
 from worker.cli import output
 from worker.cli.exit_codes import ExitCode
-from worker.errors import UsageError
+from worker.cli.options import parse_period
 from worker.ledger import jobs
 from worker.model import JobState
 from worker.reports import gather
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from worker.reports.lines import Summary
 
 POLL_SECONDS = 1.0
-_DAY = 86_400.0
-_UNITS = {"d": _DAY, "w": 7 * _DAY}
 
 
 def list_jobs(services: Services, *, as_json: bool) -> None:
@@ -87,7 +84,7 @@ def purge_jobs(services: Services, older_than: str) -> int:
     """Purge the jobs that ended at least this long ago, and print how many."""
     from worker.jobs import purge
 
-    purged = purge.purge(services, _parse_period(older_than), _warn)
+    purged = purge.purge(services, parse_period("--older-than", older_than), _warn)
     drafts = f", {counted(purged.drafts, 'unsent upload')} of the page deleted" if purged.drafts else ""
     click.echo(
         f"{counted(purged.jobs, 'job')} purged{drafts}. Reports saved outside `files` were not deleted; "
@@ -98,11 +95,3 @@ def purge_jobs(services: Services, older_than: str) -> int:
 
 def _warn(message: str) -> None:
     click.echo(f"{message}; run `roster purge` again", err=True)
-
-
-def _parse_period(period: str) -> float:
-    """Return a period such as 90d or 12w in seconds; raises UsageError."""
-    match = re.fullmatch(r"(\d+)\s*([dw])", period.strip(), re.IGNORECASE)
-    if match is None:
-        raise UsageError(f"--older-than {period!r} is not a period; write days or weeks, for example 90d or 12w")
-    return int(match[1]) * _UNITS[match[2].lower()]

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.context import with_services
-from worker.cli.options import json_option
+from worker.cli.options import json_option, parse_period
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
-    from worker.ledger.accounts import AuditEntry
+    from worker.ledger.accounts import AuditEntry, Token
 
 NAME = click.argument("name")
 ROLES = click.Choice(["viewer", "operator", "admin"])
-#: The lengths of the ledger's columns.
-MAX_LABEL = MAX_ACTOR = 100
+#: The length of the ledger's column.
+MAX_ACTOR = 100
 
 
 @click.group()
@@ -126,13 +126,16 @@ def role(services: Services, name: str, role: str) -> None:
 
 @user.command()
 @NAME
-@click.option("--label", default="", metavar="TEXT", help="What the token is for.")
+@click.option("--name", "--label", "token_name", default="", metavar="TOKENNAME", help="What the token is for.")
+@click.option(
+    "--expires", metavar="PERIOD", help="How long it is valid: 90d, 12w; without it, until it is revoked."
+)
 @click.option("--revoke", is_flag=True, help="Revoke all tokens of the account instead.")
 @with_services
-def token(services: Services, name: str, *, label: str, revoke: bool) -> None:
+def token(services: Services, name: str, *, token_name: str, expires: str | None, revoke: bool) -> None:
     """Create an API token for this account; it is shown once.
 
-    Example: roster user token ana --label nightly
+    Example: roster user token ana --name nightly --expires 90d
     """
     from worker.accounts import people
     from worker.reports.labels import counted
@@ -141,8 +144,66 @@ def token(services: Services, name: str, *, label: str, revoke: bool) -> None:
         count = people.revoke_tokens(services.ledger, name, by=_actor())
         click.echo(f"{counted(count, 'token')} revoked", err=True)
         return
-    click.echo(people.make_token(services.ledger, name, label[:MAX_LABEL], by=_actor()))
+    lifetime = None if expires is None else parse_period("--expires", expires)
+    if lifetime == 0:
+        raise UsageError("--expires: a token must be valid for at least a day")
+    click.echo(people.make_token(services.ledger, name, token_name.strip(), by=_actor(), lifetime=lifetime))
     click.echo("Save it now: it is not shown again. Send it as `Authorization: Bearer TOKEN`", err=True)
+
+
+@user.command()
+@NAME
+@json_option
+@with_services
+def tokens(services: Services, name: str, *, as_json: bool) -> None:
+    """List the API tokens of this account.
+
+    Example: roster user tokens ana
+    """
+    from worker.accounts import people
+
+    found = people.tokens_of(services.ledger, name)
+    if as_json:
+        click.echo(json.dumps([_token_as_json(each) for each in found], ensure_ascii=False))
+        return
+    for each in found:
+        click.echo(f"{each.name:<24} {_token_dates(each)}")
+    if not found:
+        click.echo(f"{name} has no token; create one with `roster user token {name} --name TOKENNAME`")
+
+
+def _token_dates(each: Token) -> str:
+    texts = [f"created {_local(each.created_at)}"]
+    if each.used_at is not None:
+        texts.append(f"last used {_local(each.used_at)}")
+    if each.expires_at is not None:
+        texts.append(f"{'expired' if each.has_expired else 'expires'} {_local(each.expires_at)}")
+    return ", ".join(texts)
+
+
+def _token_as_json(each: Token) -> dict[str, object]:
+    return {
+        "name": each.name,
+        "created_at": _utc(each.created_at),
+        "used_at": _utc(each.used_at),
+        "expires_at": _utc(each.expires_at),
+        "expired": each.has_expired,
+    }
+
+
+@user.command()
+@NAME
+@click.argument("token_name", metavar="TOKENNAME")
+@with_services
+def revoke(services: Services, name: str, token_name: str) -> None:
+    """Revoke one API token of this account; the others stay valid.
+
+    Example: roster user revoke ana nightly
+    """
+    from worker.accounts import people
+
+    people.revoke_token(services.ledger, name, token_name, by=_actor())
+    click.echo(f"The token {token_name} of {name} is revoked", err=True)
 
 
 @click.command()
@@ -165,16 +226,29 @@ def audit(services: Services, *, job: int | None, limit: int, as_json: bool) -> 
         click.echo(json.dumps([_as_json(entry) for entry in found], ensure_ascii=False))
         return
     for entry in found:
-        when = f"{datetime.fromtimestamp(entry.at).astimezone():%Y-%m-%d %H:%M:%S}"
+        when = _local(entry.at)
         of_job = f"job {entry.job_id}" if entry.job_id is not None else ""
         click.echo(f"{when}  {entry.actor:<24} {entry.action:<16} {of_job:<10} {entry.detail}".rstrip())
 
 
 def _as_json(entry: AuditEntry) -> dict[str, object]:
+    return {
+        "at": _utc(entry.at),
+        "who": entry.actor,
+        "act": entry.action,
+        "job": entry.job_id,
+        "detail": entry.detail,
+    }
+
+
+def _local(at: float) -> str:
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _utc(at: float | None) -> str | None:
     from worker.reports.lines import utc_text
 
-    at = utc_text(datetime.fromtimestamp(entry.at, UTC))
-    return {"at": at, "who": entry.actor, "act": entry.action, "job": entry.job_id, "detail": entry.detail}
+    return None if at is None else utc_text(datetime.fromtimestamp(at, UTC))
 
 
 def _read_password() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,15 +55,27 @@ def any_account(tx: Transaction) -> bool:
     return bool(tx.execute(select(exists(select(account.c.id)))).scalar())
 
 
+def fold_name(name: str) -> str:
+    """Return a name as it is compared: NFKC, case folded; by Python, since a database may know only ASCII."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
 def add_account(tx: Transaction, *, name: str, password: str, role: Role) -> int:
     """Add an account and return its id."""
-    record = insert(account).values(name=name, password=password, role=role, created_at=now())
+    record = insert(account).values(
+        name=name, name_key=fold_name(name), password=password, role=role, created_at=now()
+    )
     return int(tx.execute(record.returning(account.c.id)).scalar_one())
 
 
 def find_account(tx: Transaction, name: str) -> Account | None:
-    """Return the account of that name, ignoring case."""
-    record = tx.execute(select(account).where(func.lower(account.c.name) == name.lower())).first()
+    """Return the account of that name, in any letter case.
+
+    Of accounts from before names were folded, several may fold alike: the exact spelling then decides.
+    """
+    is_exact = account.c.name == name
+    query = select(account).where(is_exact | (account.c.name_key == fold_name(name)))
+    record = tx.execute(query.order_by(is_exact.desc()).limit(1)).first()
     return _as_account(record) if record else None
 
 
@@ -116,15 +129,42 @@ def remove_sessions(tx: Transaction, *, account_id: int | None = None, seen_befo
     tx.execute(statement)
 
 
-def add_token(tx: Transaction, account_id: int, *, name: str, secret_hash: str) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An API token of an account, without its secret."""
+
+    name: str
+    created_at: float
+    used_at: float | None
+    #: From then on it is refused; None when it is valid until it is revoked.
+    expires_at: float | None
+
+    @property
+    def has_expired(self) -> bool:
+        """Return whether it is refused by now."""
+        return self.expires_at is not None and self.expires_at <= now()
+
+
+def add_token(
+    tx: Transaction, account_id: int, *, name: str, secret_hash: str, expires_at: float | None = None
+) -> None:
     """Give an account a token."""
-    tx.execute(insert(token).values(account_id=account_id, name=name, secret_hash=secret_hash, created_at=now()))
+    values = {"name": name, "secret_hash": secret_hash, "expires_at": expires_at}
+    tx.execute(insert(token).values(account_id=account_id, created_at=now(), **values))
 
 
 def find_token(tx: Transaction, secret_hash: str) -> Credential | None:
-    """Return the token with that hash."""
+    """Return the token with that hash; None when there is none, or it has expired."""
     query = select(account, token.c.created_at.label("begun"), token.c.used_at.label("used"))
-    return _as_credential(tx.execute(query.join(token).where(token.c.secret_hash == secret_hash)).first())
+    is_valid = token.c.expires_at.is_(None) | (token.c.expires_at > now())
+    return _as_credential(tx.execute(query.join(token).where(token.c.secret_hash == secret_hash, is_valid)).first())
+
+
+def list_tokens(tx: Transaction, account_id: int) -> list[Token]:
+    """Return the tokens of an account, oldest first."""
+    query = select(token.c.name, token.c.created_at, token.c.used_at, token.c.expires_at)
+    found = tx.execute(query.where(token.c.account_id == account_id).order_by(token.c.id))
+    return [Token(**record._mapping) for record in found]  # noqa: SLF001 - as in `audit_entries`
 
 
 def touch_token(tx: Transaction, secret_hash: str) -> None:
@@ -132,9 +172,12 @@ def touch_token(tx: Transaction, secret_hash: str) -> None:
     tx.execute(update(token).where(token.c.secret_hash == secret_hash).values(used_at=now()))
 
 
-def remove_tokens(tx: Transaction, account_id: int) -> int:
-    """Revoke all tokens of an account. Return how many there were."""
-    return int(tx.execute(delete(token).where(token.c.account_id == account_id)).rowcount)
+def remove_tokens(tx: Transaction, account_id: int, *, name: str | None = None) -> int:
+    """Revoke all tokens of an account, or the one of that name. Return how many there were."""
+    statement = delete(token).where(token.c.account_id == account_id)
+    if name is not None:
+        statement = statement.where(token.c.name == name)
+    return int(tx.execute(statement).rowcount)
 
 
 def _as_credential(record: Row[Any] | None) -> Credential | None:

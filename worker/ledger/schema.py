@@ -43,6 +43,7 @@ __all__ = [
     "dropped_file",
     "job",
     "key_value",
+    "known_browser",
     "message",
     "metadata",
     "person",
@@ -336,11 +337,14 @@ account = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("name", String(100), nullable=False),
+    #: The name folded by `ledger.accounts.fold_name`: names that fold alike are one account.
+    Column("name_key", Text, nullable=True),
     Column("password", Text, nullable=False),
     #: `viewer`, `operator` or `admin`.
     Column("role", String(20), nullable=False),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("name"),
+    Index(None, "name_key", unique=True),
 )
 session = Table(
     "session",
@@ -362,13 +366,27 @@ token = Table(
     Column("secret_hash", String(64), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("used_at", Float, nullable=True),
+    #: From then on it is refused; null when it is valid until it is revoked.
+    Column("expires_at", Float, nullable=True),
     UniqueConstraint("secret_hash"),
     Index(None, "account_id"),
+    Index(None, "account_id", "name", unique=True),
+)
+#: Browsers in which an account has signed in.
+known_browser = Table(
+    "known_browser",
+    metadata,
+    Column("account_id", ForeignKey("account.id", ondelete="CASCADE"), primary_key=True),
+    #: SHA-256 of the value of the browser's cookie.
+    Column("secret_hash", String(64), primary_key=True),
+    Column("seen_at", Float, nullable=False),
+    Index(None, "secret_hash"),
+    Index(None, "seen_at"),
 )
 sign_in_failure = Table(
     "sign_in_failure",
     metadata,
-    #: `name:<hash>` or `host:<address>`.
+    #: What is counted: see `accounts.guessing`.
     Column("subject", String(200), primary_key=True),
     Column("failures", Integer, nullable=False),
     Column("last_at", Float, nullable=False),
@@ -381,6 +399,10 @@ audit = Table(
     Column("at", Float, nullable=False),
     #: An account's name; `-` where there is no sign-in.
     Column("actor", String(100), nullable=False),
+    #: Where it came from: the caller's address, or `cli`; null in entries of older versions.
+    Column("address", String(100), nullable=True),
+    #: How many times in a few minutes; more than once for refusals only.
+    Column("count", Integer, nullable=False, server_default="1"),
     Column("action", String(60), nullable=False),
     Column("job_id", Integer, nullable=True),
     Column("detail", Text, nullable=False, default=""),

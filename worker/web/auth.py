@@ -65,8 +65,8 @@ def identify(services: Services, request: Request, visitor_id: str) -> Caller:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return _caller_of(keys.owner_of_token(services.ledger, token.strip()), "", uses_api_token=True)
-    browser_id = visitor_id or request.cookies.get(csrf.VISITOR, "")
-    if cookie := request.cookies.get(csrf.SESSION):
+    browser_id = visitor_id or csrf.cookie_of(request, csrf.VISITOR)
+    if cookie := csrf.cookie_of(request, csrf.SESSION):
         account = keys.owner_of_session(services.ledger, cookie, services.settings.serve.session_hours * 3600)
         if account is not None:
             return _caller_of(account, csrf.token_of(cookie))

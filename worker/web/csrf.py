@@ -85,6 +85,8 @@ def _is_local_script(request: Request, caller: Caller) -> bool:
 
 
 SESSION, VISITOR = "roster_session", "roster_visitor"
+#: A browser takes a cookie with this prefix only from this very host, over https: no other site or port can set it.
+_HOST_PREFIX = "__Host-"
 
 
 def is_secure(request: Request) -> bool:
@@ -93,13 +95,30 @@ def is_secure(request: Request) -> bool:
     return request.url.scheme == "https" or public.startswith("https://")
 
 
-def set_cookie(request: Request, headers: MutableHeaders, name: str, value: str) -> None:
-    """Set a cookie that scripts cannot read and that a browser does not send with requests of other sites."""
+def cookie_of(request: Request, name: str) -> str:
+    """Return the value of one of our cookies; empty when there is none, or over https only one of http."""
+    return request.cookies.get(_cookie_name(request, name), "")
+
+
+def set_cookie(
+    request: Request, headers: MutableHeaders, name: str, value: str, *, max_age: int | None = None
+) -> None:
+    """Set a cookie that scripts cannot read and that a browser does not send with requests of other sites.
+
+    Without `max_age` (seconds) it ends with the browser.
+    """
     secure = "; Secure" if is_secure(request) else ""
-    headers.append("Set-Cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}")
+    lasting = "" if max_age is None else f"; Max-Age={max_age}"
+    headers.append(
+        "Set-Cookie",
+        f"{_cookie_name(request, name)}={value}; Path=/{lasting}; HttpOnly; SameSite=Lax{secure}",
+    )
 
 
 def delete_cookie(request: Request, headers: MutableHeaders, name: str) -> None:
     """Delete a cookie."""
-    secure = "; Secure" if is_secure(request) else ""
-    headers.append("Set-Cookie", f'{name}=""; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{secure}')
+    set_cookie(request, headers, name, '""', max_age=0)
+
+
+def _cookie_name(request: Request, name: str) -> str:
+    return f"{_HOST_PREFIX}{name}" if is_secure(request) else name

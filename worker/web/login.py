@@ -42,7 +42,7 @@ async def sign_in(request: Request, name: str, password: str, response: Response
 async def sign_out(request: Request, response: Response) -> None:
     """End the session and delete its cookie; the form's `csrf` is checked here too."""
     await csrf.check(request)
-    if cookie := request.cookies.get(csrf.SESSION):
+    if cookie := csrf.cookie_of(request, csrf.SESSION):
         await run_in_threadpool(_close_session, request.app.state.services, request.state.caller, cookie)
     csrf.delete_cookie(request, response.headers, csrf.SESSION)
 

@@ -88,7 +88,7 @@ class RequestMiddleware:
 
 def _new_visitor_id(request: Request) -> str:
     """Return a new id for a browser without a cookie, for the CSRF tokens of its forms; empty for others."""
-    known = request.cookies.get(csrf.VISITOR) or request.cookies.get(csrf.SESSION)
+    known = csrf.cookie_of(request, csrf.VISITOR) or csrf.cookie_of(request, csrf.SESSION)
     is_page = request.method == "GET" and not problems.is_api_path(request.url.path)
     return (
         secrets.token_urlsafe(24) if is_page and not known and not request.url.path.startswith(PUBLIC_PATHS) else ""

@@ -60,7 +60,12 @@ def describe_api(operations: Sequence[Operation]) -> dict[str, Any]:
             "schemas": schemas["$defs"],
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "roster_session"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "roster_session",
+                    "description": "Of a browser that is signed in; over https it is named __Host-roster_session.",
+                },
             },
         },
     }

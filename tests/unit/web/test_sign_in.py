@@ -120,3 +120,34 @@ async def test_a_wrong_password_is_refused_and_guessing_is_locked_out(browser: h
     assert locked.status_code == 429
     assert 0 < int(locked.headers["retry-after"]) <= guessing.FIRST_WAIT_SECONDS
     assert "roster_session" not in browser.cookies
+
+
+async def test_over_https_only_cookies_count_that_no_other_site_can_set(app: Starlette) -> None:
+    transport = httpx.ASGITransport(app=app, client=("192.0.2.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="https://roster.lan") as browser:
+        shown = await browser.get("/try")
+        assert re.fullmatch(
+            r"__Host-roster_visitor=[\w-]+; Path=/; HttpOnly; SameSite=Lax; Secure", shown.headers["set-cookie"]
+        )
+        await fill_in(browser, Origin="https://roster.lan")
+        cookie = browser.cookies["__Host-roster_session"]
+        assert (await browser.get("/api/jobs")).json() == []
+        browser.cookies.clear()
+
+        for name, status in (
+            ("__Host-roster_session", 200),
+            ("roster_session", 401),
+            ("__Secure-roster_session", 401),
+        ):
+            answer = await browser.get("/api/jobs", headers={"Cookie": f"{name}={cookie}"})
+            assert (name, answer.status_code) == (name, status)
+
+
+async def test_over_http_a_cookie_of_https_does_not_count(browser: httpx.AsyncClient) -> None:
+    await fill_in(browser)
+    cookie = browser.cookies["roster_session"]
+    browser.cookies.clear()
+
+    answer = await browser.get("/api/jobs", headers={"Cookie": f"__Host-roster_session={cookie}"})
+
+    assert answer.status_code == 401
