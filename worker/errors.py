@@ -7,6 +7,7 @@ RosterError
 │   │   └── UncertainEncoding
 │   ├── SettingsError       the configuration must be fixed
 │   └── UsageError          the options or the request must be fixed
+│       ├── UnknownHeading  an option names a heading that the roster does not have
 │       └── UnknownJob      there is no job with this number
 ├── LmsError
 │   ├── RetryLater          nothing was done; try again after .seconds
@@ -22,7 +23,7 @@ RosterError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -39,11 +40,22 @@ class UnreadableRoster(NothingSent):
 
 
 class MissingColumns(UnreadableRoster):
-    """The roster lacks a column that every row needs."""
+    """The roster lacks a column that every row needs; `headings` are those that it has.
+
+    The message has none but ours: the first row may be a person. They are only for the person who has the file, and
+    empty when the row seems to be one.
+    """
+
+    def __init__(self, message: str, headings: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.headings = headings
 
 
 class UncertainEncoding(UnreadableRoster):
-    """The encoding of the file must be given; `readings` are sample names in each possible encoding."""
+    """The encoding of the file must be given; `readings` are sample names in each possible encoding.
+
+    The message has none of them: they are only for the person who has the file.
+    """
 
     def __init__(self, message: str, readings: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -56,6 +68,14 @@ class SettingsError(NothingSent):
 
 class UsageError(NothingSent):
     """The options or the request must be fixed."""
+
+
+class UnknownHeading(UsageError):
+    """The roster has no such heading; `headings` are those that it has, as those of `MissingColumns`."""
+
+    def __init__(self, message: str, headings: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.headings = headings
 
 
 class Unreachable(UsageError):

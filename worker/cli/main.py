@@ -11,6 +11,7 @@ import click
 from worker import __version__
 from worker.cli import jobs, messages, rows, schedules, services, users
 from worker.cli.exit_codes import ExitCode
+from worker.cli.explained import explained
 from worker.errors import NothingSent, RosterError
 from worker.safe_errors import location_of
 
@@ -45,7 +46,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(ExitCode.INTERRUPTED)
     except RosterError as error:
-        click.echo(str(error), err=True)
+        click.echo(explained(error), err=True)
         sys.exit(ExitCode.NOTHING_SENT if isinstance(error, NothingSent) else ExitCode.STOPPED)
     except Exception as error:  # noqa: BLE001 - the last handler: a plain sentence and the place
         click.echo(_unexpected(error), err=True)

@@ -13,6 +13,7 @@ from worker import control, lms
 from worker.cli import output
 from worker.cli.context import REPORTS, connection_of
 from worker.cli.exit_codes import ExitCode, exit_code
+from worker.cli.explained import explained
 from worker.cli.progress import show_progress
 from worker.errors import NothingSent, RosterError, UsageError
 from worker.intake.accept import Origin, fingerprint
@@ -121,7 +122,7 @@ def run_job(services: Services, job_id: int, connection: Connection, *, quiet: b
         try:
             job = _import(services, job_id, connection)
         except NothingSent as error:
-            click.echo(str(error), err=True)
+            click.echo(explained(error), err=True)
             return ExitCode.NOTHING_SENT, _write_reports(services, job_id)
         _print_notes(job)
         if job.state is not JobState.QUEUED:

@@ -170,7 +170,8 @@ def open_with_options(path: Path, name: str, options: Options) -> tuple[RosterFi
     try:
         return file, match_headings(file.headings, mapping=options.mapping)
     except UnreadableRoster as error:
-        raise type(error)(f"{name}: {error}") from None
+        error.args = (f"{name}: {error}",)
+        raise
 
 
 def fingerprint(path: Path, connection: str, options: Options) -> str:

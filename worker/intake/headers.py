@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 
-from worker.errors import MissingColumns, UnreadableRoster, UsageError
+from worker.errors import MissingColumns, UnknownHeading, UnreadableRoster, UsageError
 from worker.intake.columns import (
     ALIASES,
     AMBIGUOUS,
@@ -30,6 +30,10 @@ _IGNORED = re.compile(r"[\s_\-*\u2010-\u2015]+|[:.]+$")
 _OWN_NAMES = MappingProxyType({name.replace("_", ""): name for name in COLUMNS})
 _KNOWN = MappingProxyType({**WEAK_ALIASES, **ALIASES, **_OWN_NAMES})
 _SIMILARITY = 0.8
+#: Up to this many characters of a heading are compared with others.
+MAX_COMPARED = 200
+#: Up to this many known headings are listed.
+MAX_LISTED = 10
 _IDENTIFYING = frozenset({*PERSON_COLUMNS, REGISTRATION_COLUMN})
 
 
@@ -152,7 +156,17 @@ def _find_heading(headings: Sequence[str], wanted: str, target: str) -> int:
     if len(found) == 1:
         return found[0]
     problem = "more than one heading has this name" if found else "the file has no such heading"
-    raise UsageError(f'--map "{wanted}={target}": {problem}; its headings are {_quoted_list(headings)}.')
+    raise UnknownHeading(
+        f'--map "{wanted}={target}": {problem}; {_describe(headings)}{_nearest(headings, wanted)}.',
+        _headings_to_show(headings),
+    )
+
+
+def _nearest(headings: Sequence[str], wanted: str) -> str:
+    """Return which column has the heading that is most like the wanted one; empty when none is."""
+    names = {normalize_heading(heading[:MAX_COMPARED]): at for at, heading in enumerate(headings)}
+    near = difflib.get_close_matches(normalize_heading(wanted), names, n=1, cutoff=0.6)
+    return f"; the nearest one is in column {column_letter(names[near[0]])}" if near else ""
 
 
 def _choose_headings(
@@ -164,8 +178,8 @@ def _choose_headings(
         best, winner = winners.setdefault(column, (strength, position))
         if winner != position and best == strength:
             raise UnreadableRoster(
-                f"Two headings match the column {column}: {quote(headings[winner])} in column "
-                f"{column_letter(winner)} and {quote(headings[position])} in column {column_letter(position)}. "
+                f"Two headings match the column {column}: {_known_or_letter(headings[winner], winner)} and "
+                f"{_known_or_letter(headings[position], position)}. "
                 f'Rename one of them, or choose one with --map "Heading={column}".'
             )
     columns = tuple(match[1] if match and winners[match[1]][1] == at else None for at, match in enumerate(matches))
@@ -186,12 +200,38 @@ def column_letter(position: int) -> str:
     return name
 
 
-def _quoted_list(headings: Iterable[str]) -> str:
-    return ", ".join(quote(heading) for heading in headings if clean(heading)) or "none"
+def _known_or_letter(heading: str, position: int) -> str:
+    """Return a heading for an error; by its text only if it is one of ours, since it may be a cell of a person."""
+    column = f"column {column_letter(position)}"
+    match = _match(heading)
+    is_ours = match is not None and not match[1].startswith(FIELD_PREFIX)
+    return f"{quote(heading)} in {column}" if is_ours else f"the one in {column}"
+
+
+def _describe(headings: Sequence[str]) -> str:
+    """Return how many headings there are, in which columns, and those that are known; no other text of the file."""
+    filled = [at for at, heading in enumerate(headings) if clean(heading)]
+    if not filled:
+        return "there are no headings"
+    if len(filled) == 1:
+        described = f"there is 1 heading, in column {column_letter(filled[0])}"
+    else:
+        columns = f"{column_letter(filled[0])} to {column_letter(filled[-1])}"
+        described = f"there are {len(filled)} headings, in columns {columns}"
+    matches = [(at, _match(headings[at])) for at in filled]
+    known = [at for at, match in matches if match is not None and not match[1].startswith(FIELD_PREFIX)]
+    if not known:
+        return f"{described}, and none is a known one"
+    listed = ", ".join(f"{quote(headings[at])} ({column_letter(at)})" for at in known[:MAX_LISTED])
+    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+    return f"{described}; the known ones are {listed}{more}"
 
 
 def missing_person_column(headings: Sequence[str]) -> MissingColumns:
-    """Return the error for a file whose headings do not identify people."""
+    """Return the error for a file whose headings do not identify people.
+
+    It quotes no heading that is not ours: the first row may be a person, and errors are kept, logged and sent.
+    """
     hint = f'rename one of them, or match one with --map "Heading={PERSON_COLUMNS[2]}"'
     if any(normalize_heading(heading) in AMBIGUOUS for heading in headings):
         hint = (
@@ -200,9 +240,18 @@ def missing_person_column(headings: Sequence[str]) -> MissingColumns:
     if any("@" in heading for heading in headings):
         hint = "the first row seems to be a person instead of headings: insert a row of headings above it"
     return MissingColumns(
-        f"No column identifies the people: the headings are {_quoted_list(headings)}. One of "
-        f"{', '.join(PERSON_COLUMNS)} is needed; {hint}."
+        f"No column identifies the people: {_describe(headings)}. One of "
+        f"{', '.join(PERSON_COLUMNS)} is needed; {hint}.",
+        _headings_to_show(headings),
     )
+
+
+def _headings_to_show(headings: Sequence[str]) -> tuple[str, ...]:
+    """Return the headings as they are in the file; none when they seem to be a person, or mere numbers."""
+    is_data = any("@" in heading for heading in headings) or (
+        not count_known(headings) and any(clean(heading)[:1].isdigit() for heading in headings)
+    )
+    return () if is_data else tuple(clean(heading) for heading in headings if clean(heading))
 
 
 def _warn_of_invisible(headings: Iterable[str]) -> list[str]:

@@ -71,7 +71,8 @@ def _require_person_column(name: str, headings: Headings, set_values: Mapping[st
     """Raise MissingColumns when no heading identifies a person and no row can be known by its external id alone."""
     steps = "action" in headings.columns or "action" in set_values
     if set(PERSON_COLUMNS).isdisjoint(headings.columns) and not (rules.finds_by_external_id and steps):
-        raise MissingColumns(f"{name}: {missing_person_column(headings.names)}")
+        error = missing_person_column(headings.names)
+        raise MissingColumns(f"{name}: {error}", error.headings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from worker.errors import UnknownJob, UsageError
 from worker.ledger import batches, jobs, queue, rows
 from worker.ledger.database import now
 from worker.model import PREPARING, SENDING, Driver, JobState, RowStatus
+from worker.registration.anonymous import without_addresses
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
@@ -176,13 +177,16 @@ def has_nothing_to_retry(tx: Transaction, job_id: int) -> bool:
 
 
 def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:
-    """Hold a job until a person resumes it. False when its rows were neither being read nor being sent."""
+    """Hold a job until a person resumes it. False when its rows were neither being read nor being sent.
+
+    E-mail addresses are left out of the reason: it may have an LMS's words in it.
+    """
     return jobs.change_job(
         tx,
         job_id,
         only_from=(*PREPARING, *SENDING),
         state=JobState.HELD,
-        reason=reason,
+        reason=without_addresses(reason),
         reason_code=code,
         not_before=None,
     )

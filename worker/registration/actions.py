@@ -30,6 +30,7 @@ from worker.registration.action_rules import (
     was_removed_by_us,
     with_observed_id,
 )
+from worker.registration.anonymous import without_people
 from worker.registration.candidates import resolve_candidates
 from worker.registration.context import combined
 from worker.registration.reconcile import MAX_TRIES, gave_up_outcome, in_doubt_outcome
@@ -180,7 +181,7 @@ class ActionRunner:
         if await self._is_done_after_all(work, request, refused):
             return
         await self._record(work, rejected_outcome(refused))
-        self._count_refusal(refused)
+        self._count_refusal(work, refused)
 
     async def _is_done_after_all(self, work: WorkItem, request: ActionRequest, refused: Refused) -> bool:
         """Read the state again when a refusal may mean that it is done: "already", or a removal that is done."""
@@ -323,12 +324,12 @@ class ActionRunner:
     def _breaker_subject(self) -> str:
         return f"{self.claim.action} {self.claim.course_key}"
 
-    def _count_refusal(self, refused: Refused) -> None:
+    def _count_refusal(self, work: WorkItem, refused: Refused) -> None:
         context = self.context
         if context.is_refused_too_often(self._breaker_subject, refused):
             raise context.halt(
                 "breaker_open",
                 f"The LMS refused to {self.claim.action} {context.breaker.limit} times in a row in the same way "
-                f"({refused.message}); fix the cause, then resume the job",
+                f"({without_people(refused.message, [work.row.candidate])}); fix the cause, then resume the job",
                 refused.status,
             )

@@ -14,6 +14,7 @@ from worker.ledger import action_intents, batches, intents
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import LookupMiss
 from worker.model import Action, CandidateState, RowStatus
+from worker.registration.anonymous import without_people
 from worker.registration.reconcile import (
     MAX_TRIES,
     gave_up_outcome,
@@ -136,8 +137,8 @@ class CandidateResolver:
             await context.ledger.commit(intents.row_outcome(claim, work, outcome))
             raise context.halt(
                 "breaker_open",
-                f"The LMS refused {context.breaker.limit} candidates in a row in the same way ({refused.message}); "
-                "fix the cause, then resume the job",
+                f"The LMS refused {context.breaker.limit} candidates in a row in the same way "
+                f"({without_people(refused.message, [work.row.candidate])}); fix the cause, then resume the job",
                 refused.status,
             )
         return Blocked(outcome)

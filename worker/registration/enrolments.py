@@ -16,6 +16,7 @@ from worker.ledger import intents
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import Enrolment, LookupMiss, RegistrationLookup, RemoteRegistration
 from worker.model import RegistrationState, RowStatus
+from worker.registration.anonymous import without_people
 from worker.registration.breaker import is_about_course
 from worker.registration.context import CourseStopped, combined
 from worker.registration.reconcile import MAX_TRIES, confirmed_outcome, gave_up_outcome, reconcile_registrations
@@ -153,13 +154,13 @@ class EnrolmentRunner:
         outcome = _rejected_outcome(refused, refused.code)
         too_many = context.is_refused_too_often(claim.course_key, refused)
         if too_many and claim.course_key not in context.breaker.proven:
-            raise self._course_stopped(refused)
+            raise self._course_stopped([pair], refused)
         await context.ledger.commit(intents.row_outcome(self.claim, work, outcome))
         if too_many:
             raise context.halt(
                 "breaker_open",
                 f"The LMS refused {context.breaker.limit} registrations in a row in the same way "
-                f"({refused.message}); fix the cause, then resume the job",
+                f"({without_people(refused.message, [work.row.candidate])}); fix the cause, then resume the job",
                 refused.status,
             )
 
@@ -193,20 +194,21 @@ class EnrolmentRunner:
         if not is_about_course(refused, ids, all_created=all_created):
             return
         if self.context.only_course:
-            raise self._course_stopped(refused)
+            raise self._course_stopped(pairs, refused)
         await self.context.ledger.commit(
             *(
                 intents.row_outcome(self.claim, work, _rejected_outcome(refused, _course_code(refused)))
                 for work, _ in pairs
             )
         )
-        raise self._course_stopped(refused)
+        raise self._course_stopped(pairs, refused)
 
-    def _course_stopped(self, refused: Refused) -> CourseStopped:
+    def _course_stopped(self, pairs: Sequence[RowEnrolment], refused: Refused) -> CourseStopped:
+        said = without_people(refused.message, [work.row.candidate for work, _ in pairs])
         return CourseStopped(
             self.claim.course_key,
             "course_refused",
-            f"The LMS refused the course {self.claim.course_key} ({refused.status}: {refused.message}); "
+            f"The LMS refused the course {self.claim.course_key} ({refused.status}: {said}); "
             "check its id, that it is published and that this account may register on it",
         )
 

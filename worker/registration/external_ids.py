@@ -17,6 +17,7 @@ from worker.ledger.intents import RowOutcome
 from worker.lms.contract import LookupMiss
 from worker.model import Course, RowStatus
 from worker.registration.action_rules import rejected_outcome
+from worker.registration.anonymous import without_people
 from worker.registration.context import Stopped
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def _resolve(context: JobContext, row_to_link: ExternalIdRow) -> Resolutio
     except AnswerLost as lost:
         raise LmsUnavailable(2.0, str(lost)) from None
     except Refused as refused:
-        _count_refusal(context, refused)
+        _count_refusal(context, row_to_link, refused)
         return rejected_outcome(refused)
     context.breaker.record_success(BREAKER_SUBJECT)
     if owner is LookupMiss.ABSENT:
@@ -86,14 +87,14 @@ async def _resolve(context: JobContext, row_to_link: ExternalIdRow) -> Resolutio
     )
 
 
-def _count_refusal(context: JobContext, refused: Refused) -> None:
+def _count_refusal(context: JobContext, row_to_link: ExternalIdRow, refused: Refused) -> None:
     """Raise StopJob when the LMS (not a mismatch found by us) has refused too often in the same way."""
     by_the_lms = refused.status is not None
     if by_the_lms and context.is_refused_too_often(BREAKER_SUBJECT, refused):
         raise context.halt(
             "breaker_open",
-            f"The LMS refused look-ups of registrations in a row in the same way ({refused.message}); "
-            "fix the cause, then resume the job",
+            "The LMS refused look-ups of registrations in a row in the same way "
+            f"({without_people(refused.message, [row_to_link.row.candidate])}); fix the cause, then resume the job",
             refused.status,
         )
 

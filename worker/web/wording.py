@@ -38,10 +38,10 @@ _COLUMN = r"(?P<column>[\w:]+)"
 _PAGE_RULES = _rules(
     # Columns.
     (
-        r": the headings are .*\. One of [^;]* is needed; rename one of them, or match one with --map \"[^\"]*\"",
+        r": there (?:is|are) .*\. One of [^;]* is needed; rename one of them, or match one with --map \"[^\"]*\"",
         f". Match one column to {_PERSON_COLUMNS}",
     ),
-    (r": the headings are .*\. One of [^;]* is needed", f". Match one column to {_PERSON_COLUMNS}"),
+    (r": there (?:is|are) .*\. One of [^;]* is needed", f". Match one column to {_PERSON_COLUMNS}"),
     (
         r"use --map \"[^\"]*=external_id\"; if it is the LMS's, (?:--map \"[^\"]*)?=candidate_id\"?",
         f"import it as “{column_label('external_id')}”; if it is the LMS's, as “{column_label('candidate_id')}”",

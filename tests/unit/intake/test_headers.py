@@ -114,7 +114,7 @@ def test_a_mapping_wins_over_a_columns_own_name():
 @pytest.mark.parametrize(
     ("mapping", "said"),
     [
-        ({"Colour": "email"}, 'its headings are "Mail", "Mobile"'),
+        ({"Colour": "email"}, r'there are 2 headings, in columns A to B; the known ones are "Mail" \(A\)'),
         ({"Mobile": "emial"}, "did you mean email"),
         ({"Mobile": "email", "Mail": "E-mail"}, "two headings"),
     ],
@@ -124,9 +124,10 @@ def test_a_mapping_that_cannot_be_is_refused_with_what_there_is(mapping, said):
         match_headings(["Mail", "Mobile"], mapping=mapping)
 
 
-def test_headings_that_are_no_roster_are_listed_with_what_is_missing():
-    with pytest.raises(MissingColumns, match=r'"Delegate", "Lunch".*candidate_id, external_id, email'):
+def test_headings_that_are_no_roster_are_counted_with_what_is_missing():
+    with pytest.raises(MissingColumns, match=r"2 headings, in columns A to B, and none.*candidate_id") as refused:
         match_headings(["Delegate", "Lunch"])
+    assert refused.value.headings == ("Delegate", "Lunch"), "for the terminal"
 
 
 def test_a_file_without_headings_is_reported():
@@ -158,3 +159,31 @@ def test_a_heading_that_is_mapped_to_nothing_is_kept_and_not_used() -> None:
 
     assert headings.columns == (None, "external_id", None)
     assert headings.warnings == ()
+
+
+PERSON = ["Anna", "Smith", "anna@example.com", "58"]
+
+
+@pytest.mark.parametrize("mapping", [{}, {"Colour": "email"}, {"Smyth": "last_name"}])
+def test_an_error_quotes_no_heading_that_may_be_a_cell(mapping):
+    with pytest.raises(RosterError) as refused:
+        match_headings(PERSON, mapping=mapping)
+
+    assert "4 headings, in columns A to D" in str(refused.value)
+    assert [cell for cell in PERSON[:3] if cell in str(refused.value)] == []
+
+
+def test_a_first_row_that_is_a_person_is_called_that():
+    with pytest.raises(MissingColumns, match="the first row seems to be a person") as refused:
+        match_headings(PERSON)
+    assert refused.value.headings == ()
+
+
+def test_two_headings_that_are_not_ours_are_named_by_their_columns():
+    with pytest.raises(UnreadableRoster, match="the one in column B and the one in column C"):
+        match_headings(["email", "field:Anna", "field:Anna"])
+
+
+def test_a_mapping_that_is_nearly_a_heading_is_told_its_column():
+    with pytest.raises(UsageError, match="the nearest one is in column B"):
+        match_headings(["Mail", "Cost centre"], mapping={"Cost center": "external_id"})

@@ -39,7 +39,7 @@ class Encoding:
 def find_encoding(path: Path, *, name: str, requested: str | None = None) -> Encoding:
     """Return the encoding of a text file.
 
-    Raises UncertainEncoding, which lists names as each candidate decodes them, when it is not certain;
+    Raises UncertainEncoding, which has names as each candidate decodes them, when it is not certain;
     UnreadableRoster when the file cannot be decoded; UsageError when `requested` is not an encoding.
     """
     codec = _codec_name(requested) if requested is not None else None
@@ -113,9 +113,9 @@ def _detect(path: Path, *, name: str) -> Encoding:
     if found and can_decode(path, found):
         return Encoding(found, "detected")
     readings = detectors.decode_samples(fields, raw)
-    listed = "\n".join(f"  {codec}: {names}" for codec, names in readings.items()) or "  (none can be shown)"
+    possible = f": it may be {' or '.join(readings)}" if readings else ""
     raise UncertainEncoding(
-        f"{name}: the encoding of the file is not certain. Check in which line the names look right:\n"
-        f"{listed}\nGive that encoding with --encoding NAME, or save the file as CSV UTF-8.",
+        f"{name}: the encoding of the file is not certain{possible}. "
+        "Give the right encoding with --encoding NAME, or save the file as CSV UTF-8.",
         readings,
     )
