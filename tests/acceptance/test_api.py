@@ -71,19 +71,22 @@ def test_the_failed_rows_can_be_corrected_and_uploaded_again(web_server, termina
 
 def test_the_fields_are_the_options_of_the_command_line(web_server, terminal, lms):
     served = web_server(terminal)
-    text = "Who;Fore;Last;Nr\n" + "".join(f"p{n}@example.com;Ana;P{n};{n}\n" for n in range(5))
+    text = "email;Read this;first\nWho;Fore;Last;Nr\n" + "".join(
+        f"p{n}@example.com;Ana;P{n};{n}\n" for n in range(5)
+    )
     roster = terminal.write("odd.csv", text)
     fields = {
         "map": ["Who=email", "Fore=first_name", "Last=last_name"],
         "save_map": "odd",
         "course": "58",
         "set": "behavior=2",
-        "start_row": "3",
+        "heading_row": "2",
+        "start_row": "4",
         "max_rows": "2",
     }
 
     first = served.run_to_end(roster, **fields)
-    second = served.run_to_end(roster, use_map="odd", course="58", encoding="utf-8", again="true")
+    second = served.run_to_end(roster, use_map="odd", heading_row="2", course="58", encoding="utf-8", again="true")
 
     assert first["by_status"]["registered"] == 2
     assert set(lms.standing) >= {("p1@example.com", "58"), ("p2@example.com", "58")}

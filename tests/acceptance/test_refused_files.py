@@ -73,6 +73,16 @@ def test_a_heading_without_an_alias_is_matched_by_a_map(lms, terminal):
     assert result.rows[0]["Correo"] == "ana@example.com"
 
 
+def test_a_title_above_unknown_headings_needs_the_row_of_the_headings(lms, terminal):
+    terminal.write("team.csv", f"email,our list,read this\n\nWho,Fore,Last,Where\n{ANA}\n")
+    maps = [part for pair in ("Who=email", "Fore=first_name", "Last=last_name") for part in ("--map", pair)]
+
+    refused(lms, terminal.type("run", "team.csv", "--heading-row", "2"), "--heading-row 2", "is empty")
+    done = terminal.type("run", "team.csv", "--heading-row", "3", *maps, "--course", "58", "--json")
+
+    assert done.summary["by_status"]["registered"] == 1
+
+
 def test_a_map_is_saved_under_a_name_and_used_again(lms, terminal):
     terminal.write("one.csv", f"Correo,first_name,last_name,course_id\n{ANA}\n")
     terminal.write("two.csv", "Correo,first_name,last_name,course_id\nbo@example.com,Bo,Ek,58\n")

@@ -27,6 +27,7 @@ _ROSTER = [
         help="A default value for the empty cells of a column; repeatable.",
     ),
     click.option("--sheet", metavar="NAME", help="The worksheet; default: the first visible one with data."),
+    click.option("--heading-row", type=int, metavar="N", help="The row that has the headings; found by default."),
     click.option(
         "--map",
         "mapping",

@@ -224,6 +224,7 @@ def options_of_folder(folder: Folder) -> Options:
         sheet=folder.sheet,
         mapping=folder.map,
         encoding=folder.encoding,
+        heading_row=folder.heading_row,
         strict=folder.strict,
         again=folder.again,
         update_existing=folder.update_existing,

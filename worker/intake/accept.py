@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import UnreadableRoster, UsageError
 from worker.intake.headers import match_headings
 from worker.intake.options import Options
+from worker.intake.problems import quote
 from worker.intake.roster_file import open_roster
 from worker.intake.storage import is_address, join_address, store_roster
 from worker.ledger import jobs
@@ -166,12 +167,35 @@ def precheck(path: Path, options: Options, *, name: str | None = None) -> None:
 
 def open_with_options(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
     """Open a roster with its options and match its headings. Raises UnreadableRoster or UsageError."""
-    file = open_roster(path, name=name, sheet=options.sheet, encoding=options.encoding)
+    file = open_file(path, name, options)
     try:
         return file, match_headings(file.headings, mapping=options.mapping)
     except UnreadableRoster as error:
-        error.args = (f"{name}: {error}",)
+        error.args = (f"{name}{_of_sheet(file)}: {error}{_other_sheets(file)}",)
         raise
+
+
+def open_file(path: Path, name: str, options: Options) -> RosterFile:
+    """Open a roster with its options. Raises UnreadableRoster or UsageError."""
+    return open_roster(
+        path,
+        name=name,
+        sheet=options.sheet,
+        encoding=options.encoding,
+        heading_row=options.heading_row,
+        mapping=options.mapping,
+    )
+
+
+def _of_sheet(file: RosterFile) -> str:
+    return f", sheet {quote(file.sheet)}" if file.other_sheets else ""
+
+
+def _other_sheets(file: RosterFile) -> str:
+    if not file.other_sheets:
+        return ""
+    has = "This workbook also has the sheet" if len(file.other_sheets) == 1 else "This workbook also has the sheets"
+    return f" {has} {', '.join(map(quote, file.other_sheets))}; choose one with --sheet NAME."
 
 
 def fingerprint(path: Path, connection: str, options: Options) -> str:

@@ -7,7 +7,7 @@ the file is a roster at all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.errors import UnreadableRoster
@@ -15,8 +15,9 @@ from worker.intake.columns import DATE_COLUMNS, PERSON_COLUMNS, REGISTRATION_COL
 from worker.intake.dates import DateOrder, column_date_order, date_order_of
 from worker.intake.headers import Headings
 from worker.intake.problems import quote
-from worker.intake.roster_file import RosterFile
+from worker.intake.roster_file import RosterFile, has_data
 from worker.intake.text import clean
+from worker.quantities import counted
 
 #: A file with fewer rows is never rejected for rows without a person.
 _MIN_ROWS = 20
@@ -62,8 +63,13 @@ def collect_column_stats(file: RosterFile, headings: Headings) -> ColumnStats:
     naming_at = [at for at, column in enumerate(headings.columns) if column in naming]
     orders: dict[str, set[DateOrder]] = {str(column): set() for column, _ in dates}
     lengths = {str(column): _IdLengths() for column, _ in ids}
-    rows = named = 0
-    for row in file.rows():
+    used = headings.used
+    rows = named = unused = 0
+    for record in file.records():
+        if not has_data(record, used):
+            unused += 1
+            continue
+        row = record.raw
         rows += 1
         named += any(row.cells[at] and clean(row.cells[at]) for at in naming_at)
         for column, at in dates:
@@ -71,15 +77,33 @@ def collect_column_stats(file: RosterFile, headings: Headings) -> ColumnStats:
                 orders[str(column)].add(order)
         for column, at in ids:
             lengths[str(column)].add(clean(row.cells[at]).removeprefix("'"))
-    if rows >= _MIN_ROWS and named * 2 < rows:
-        raise UnreadableRoster(
-            f"{file.name}: {rows - named} of {rows} rows do not identify a person, so this does not look like a "
-            "roster. Check that the headings are above the right columns."
-        )
+    nameless = _explain_nameless(headings, naming_at, rows - named, rows) if named * 2 < rows else ""
+    if nameless and rows >= _MIN_ROWS:
+        raise UnreadableRoster(f"{file.name}: {nameless}")
     return ColumnStats(
         date_orders={column: column_date_order(seen) for column, seen in orders.items()},
-        warnings=tuple(_warn(file, headings, lengths)),
+        warnings=(
+            *([nameless] if nameless and not named else []),
+            *([_explain_unused(unused)] if unused else []),
+            *_warn(file, headings, lengths),
+        ),
     )
+
+
+def _explain_nameless(headings: Headings, naming_at: Sequence[int], nameless: int, rows: int) -> str:
+    """Return how many rows do not identify a person, and which columns should."""
+    do = "does" if nameless == 1 else "do"
+    names = ", ".join(f"{quote(headings.names[at])} ({headings.columns[at]})" for at in naming_at)
+    where = f": {names}, by which Roster knows people, {'is' if len(naming_at) == 1 else 'are'} empty there"
+    return (
+        f"{nameless:,} of {counted(rows, 'row')} {do} not identify a person{where if names else ''}. Fill in a cell "
+        'that does, or match another column with --map "Heading=external_id".'
+    )
+
+
+def _explain_unused(count: int) -> str:
+    have, are = ("has", "is") if count == 1 else ("have", "are")
+    return f"{counted(count, 'row')} {have} nothing in an imported column and {are} not part of the roster."
 
 
 def _warn(file: RosterFile, headings: Headings, lengths: Mapping[str, _IdLengths]) -> Iterator[str]:

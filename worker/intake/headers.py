@@ -57,6 +57,12 @@ class Headings:
     #: Sentences for people; they block nothing.
     warnings: tuple[str, ...] = ()
 
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Return the positions of the columns that are imported, those that identify a person first."""
+        found = [at for at, column in enumerate(self.columns) if column is not None]
+        return tuple(sorted(found, key=lambda at: self.columns[at] not in _IDENTIFYING))
+
     def heading_of(self, column: str) -> str:
         """Return the heading of a column as it is in the file, or the column's name when it has none."""
         return clean(self.names[self.columns.index(column)]) if column in self.columns else column
@@ -74,9 +80,9 @@ def count_known(headings: Iterable[str]) -> int:
     return sum(_match(heading) is not None for heading in headings)
 
 
-def identifies_people(headings: Iterable[str]) -> bool:
-    """Return whether one of these headings can identify a person, or a registration of theirs."""
-    return any(match[1] in _IDENTIFYING for heading in headings if (match := _match(heading)) is not None)
+def identifies(column: str) -> bool:
+    """Return whether a column can identify a person, or a registration of theirs."""
+    return column in _IDENTIFYING
 
 
 def column_of_heading(heading: str) -> str:

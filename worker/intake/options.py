@@ -35,6 +35,7 @@ class Options:
     update_existing: bool = False
     start_row: int | None = None
     max_rows: int | None = None
+    heading_row: int | None = None
 
 
 def options_of_job(job: Job) -> Options:
@@ -68,6 +69,7 @@ def parse_options(ledger: Ledger, typed: Mapping[str, Any], *, dashes: str = "--
         update_existing=typed["update_existing"],
         start_row=typed["start_row"],
         max_rows=typed["max_rows"],
+        heading_row=typed["heading_row"],
     )
 
 

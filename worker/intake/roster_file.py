@@ -5,22 +5,17 @@ Knows no column: headers.py matches headings to columns.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
-from worker.errors import UnreadableRoster
 from worker.intake.csv_files.reader import open_csv
 from worker.intake.excel.reader import open_spreadsheet
 from worker.intake.file_type import FileType, detect_file_type
-from worker.intake.headers import count_known, identifies_people
+from worker.intake.heading_row import find_heading_row
 from worker.intake.text import is_blank
 from worker.model import RawRow
-
-#: Titles and remarks may be above the headings; headings are looked for in this many rows.
-_MAX_HEADING_ROW = 20
-_MIN_HEADINGS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +35,8 @@ class RosterFile:
     headings: tuple[str, ...]
     #: The number of the row of headings.
     heading_row: int
+    #: The number of cells in that row, blank ones included; a longer row of a text file may be shifted.
+    heading_cells: int
     #: Sentences for people: the encoding, the sheets that were not read, …
     notes: tuple[str, ...]
     #: Positions of the columns with numbers whose leading zeros, if any, are not known.
@@ -61,28 +58,48 @@ class RosterFile:
                 yield _fit_to_width(record, width)
 
 
-def open_roster(path: Path, *, name: str, sheet: str | None = None, encoding: str | None = None) -> RosterFile:
+def has_data(record: Record, positions: Sequence[int]) -> bool:
+    """Return whether a row has something at one of these positions, be it an error."""
+    cells = record.raw.cells
+    for at in positions:
+        if at < len(cells) and cells[at] and not is_blank(cells[at]):
+            return True
+    return bool(record.flaws) and any(at in record.flaws for at in positions)
+
+
+def open_roster(
+    path: Path,
+    *,
+    name: str,
+    sheet: str | None = None,
+    encoding: str | None = None,
+    heading_row: int | None = None,
+    mapping: Mapping[str, str] = MappingProxyType({}),
+) -> RosterFile:
     """Open a roster by its content; `name` is the file's original name, because `path` may be a stored copy.
 
-    Raises UnreadableRoster when it cannot be read with certainty, UsageError when `encoding` is unknown.
+    The headings are in row `heading_row`, or searched for with those of `mapping`. Raises UnreadableRoster when it cannot be read with certainty, UsageError when `encoding` is unknown or the row
+    of headings is empty.
     """
     kind = detect_file_type(path, name=name)
     if kind is FileType.TEXT:
-        return _open_text(path, name=name, sheet=sheet, encoding=encoding)
+        return _open_text(path, name=name, sheet=sheet, encoding=encoding, heading_row=heading_row, mapping=mapping)
     workbook = open_spreadsheet(path, kind, name=name, sheet=sheet)
 
     def source() -> Iterator[Record]:
         for row in workbook.records():
             yield Record(raw=RawRow(row=row.row, cells=row.cells), flaws=row.flaws)
 
-    found, notes = _find_headings(source(), name=name)
+    found = find_heading_row(_filled_rows(source()), name=name, wanted=heading_row, mapping=mapping)
+    names = found.names + ("",) * (workbook.width - len(found.names))
     return RosterFile(
         name=name,
-        headings=found.cells + ("",) * (workbook.width - len(found.cells)),
+        headings=names,
         heading_row=found.row,
+        heading_cells=len(names),
         notes=(
             *workbook.notes,
-            *notes,
+            *found.notes,
             *_note_ignored(encoding, "--encoding", "a spreadsheet has no encoding to choose"),
         ),
         unformatted_columns=workbook.unformatted_columns,
@@ -92,34 +109,35 @@ def open_roster(path: Path, *, name: str, sheet: str | None = None, encoding: st
     )
 
 
-def _open_text(path: Path, *, name: str, sheet: str | None, encoding: str | None) -> RosterFile:
+def _open_text(
+    path: Path,
+    *,
+    name: str,
+    sheet: str | None,
+    encoding: str | None,
+    heading_row: int | None,
+    mapping: Mapping[str, str],
+) -> RosterFile:
     text = open_csv(path, name=name, encoding=encoding)
 
     def source() -> Iterator[Record]:
         for number, cells in text.records():
             yield Record(raw=RawRow(row=number, cells=tuple(cells)))
 
-    found, notes = _find_headings(source(), name=name)
-    width = max((at for at, heading in enumerate(found.cells, start=1) if not is_blank(heading)), default=0)
+    found = find_heading_row(_filled_rows(source()), name=name, wanted=heading_row, mapping=mapping)
+    width = max((at for at, heading in enumerate(found.names, start=1) if not is_blank(heading)), default=0)
     return RosterFile(
         name=name,
-        headings=found.cells[:width],
+        headings=found.names[:width],
         heading_row=found.row,
-        notes=(*text.notes, *notes, *_note_ignored(sheet, "--sheet", "a text file has no sheets")),
+        heading_cells=len(found.names),
+        notes=(*text.notes, *found.notes, *_note_ignored(sheet, "--sheet", "a text file has no sheets")),
         read_records=source,
     )
 
 
-def _find_headings(records: Iterable[Record], *, name: str) -> tuple[RawRow, list[str]]:
-    """Return the row of headings: the first row, unless a row just below it has known headings."""
-    head = list(itertools.islice((record.raw for record in records if not _is_empty(record)), _MAX_HEADING_ROW))
-    if not head:
-        raise UnreadableRoster(f"{name}: the file has no rows; insert a row of headings at the top.")
-    for row in head:
-        if count_known(row.cells) >= _MIN_HEADINGS and identifies_people(row.cells):
-            above = f"The headings are in row {row.row}; the rows above them were not read."
-            return row, [] if row is head[0] else [above]
-    return head[0], []
+def _filled_rows(records: Iterable[Record]) -> Iterator[RawRow]:
+    return (record.raw for record in records if not _is_empty(record))
 
 
 def _note_ignored(value: str | None, option: str, why: str) -> list[str]:

@@ -12,7 +12,7 @@ from worker.intake.column_stats import collect_column_stats
 from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS, FIELD_PREFIX, ID_COLUMNS, PERSON_COLUMNS
 from worker.intake.headers import Headings, missing_person_column
 from worker.intake.problems import CELL_REMEDIES, ProblemCode, excel_error_code, quote
-from worker.intake.roster_file import Record, RosterFile
+from worker.intake.roster_file import Record, RosterFile, has_data
 from worker.intake.row_rules import DefaultValues, RowRequirements, choose_column, collect_defaults
 from worker.intake.text import clean
 from worker.intake.values import ParseContext, RowValues, check_fields, check_values
@@ -62,8 +62,10 @@ def parse_rows(
         requirements=RowRequirements(rules=rules, columns=headings.columns),
         defaults=fills,
         context=ParseContext(date_orders=found.date_orders),
+        most_cells=max(file.heading_cells, len(file.headings)),
     )
-    records = (record for record in file.records() if record.raw.row >= (start_row or 1))
+    used, first = headings.used, start_row or 1
+    records = (record for record in file.records() if record.raw.row >= first and has_data(record, used))
     return map(reader.parse, islice(records, max_rows))
 
 
@@ -84,6 +86,8 @@ class RowParser:
     requirements: RowRequirements
     defaults: DefaultValues
     context: ParseContext
+    #: A longer row may be shifted.
+    most_cells: int
 
     def parse(self, record: Record) -> ParsedRow:
         """Parse one row and report all of its problems at once."""
@@ -117,7 +121,7 @@ class RowParser:
                 problems.append(Problem(column=column, code=code, message=message))
             elif text:
                 values[column] = text
-        if surplus := len(record.raw.cells) - len(self.headings.columns):
+        if (surplus := len(record.raw.cells) - self.most_cells) > 0:
             problems.append(_too_many_cells(surplus))
         return values, problems
 

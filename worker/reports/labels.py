@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worker.model import JobState, RowStatus, Verdict
+from worker.quantities import counted as counted  # noqa: PLC0414 - part of the labels, for who prints them
 from worker.reports.kinds import ReportKind
 from worker.reports.lines import Summary, utc_text
 
@@ -182,14 +183,6 @@ def verdict_counts(verified: Mapping[Verdict, int]) -> str:
         if verified.get(verdict, 0)
     ]
     return ", ".join(counts) or "no row"
-
-
-_PLURALS = {"person": "people", "batch": "batches"}
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun: `1 row`, `1,200 rows`, `2 people`."""
-    return f"{count:,} {noun if count == 1 else _PLURALS.get(noun, f'{noun}s')}"
 
 
 def duration_text(seconds: float) -> str:

@@ -96,6 +96,8 @@ class Folder(BaseModel):
     map: dict[str, str] = Field(default_factory=dict)
     #: The worksheet; without it, the first visible one that has data.
     sheet: str | None = None
+    #: The row that has the headings; without it, found.
+    heading_row: int | None = Field(default=None, ge=1)
     #: The encoding of CSVs; without it, detected.
     encoding: str | None = None
     #: Send nothing if any row is invalid.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Fields that may be given once.
 TEXT_FIELDS = ("connection", "course", "sheet", "use_map", "save_map", "encoding", "at")
 FLAG_FIELDS = ("strict", "again", "update_existing")
-NUMBER_FIELDS = ("start_row", "max_rows")
+NUMBER_FIELDS = ("heading_row", "start_row", "max_rows")
 #: Other names of fields: those of the options of the command line.
 ALIASES = {"to": "connection"}
 #: Fields that may be repeated, and their names as parsed options.

@@ -96,6 +96,7 @@ class NewJob(ApiModel):
     )
     set: list[str] | None = Field(default=None, description="COLUMN=VALUE: a default value for empty cells.")
     sheet: str | None = None
+    heading_row: int | None = Field(default=None, ge=1, description="The row of the headings; found by default.")
     map: list[str] | None = Field(default=None, description="Heading=column.")
     use_map: str | None = None
     save_map: str | None = None

@@ -53,6 +53,7 @@ _PAGE_RULES = _rules(
     (r"--map(?=:)", "Columns"),
     # Sheets and encodings.
     (r"; use --sheet to read one of them", "; to read another one, choose it under “Sheet”"),
+    (r"; choose one with --sheet NAME", "; choose one under “Sheet”"),
     (r",? or give one with --sheet", ", or choose one under “Sheet”"),
     (r"Give one of them with --sheet", "Choose one of them under “Sheet”"),
     (r"Give (that|the right) encoding with --encoding NAME", r"Choose \1 encoding below"),
@@ -86,6 +87,7 @@ _PAGE_RULES = _rules(
     (r"run `roster report[^`]*`", "download the report again"),
     (r"`roster (resume|retry|pause|cancel|undo|verify)(?: [^`]*)?`", lambda match: f"“{match[1].capitalize()}”"),
     # What remains.
+    (r"--heading-row(?: \d+)?", "Heading row"),
     (r"`?--course`?", "Default course"),
     (r"`?--encoding`?", "Encoding"),
     (r"`?--sheet`?", "Sheet"),

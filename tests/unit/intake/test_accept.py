@@ -1,4 +1,5 @@
 import pytest
+from openpyxl import Workbook
 
 from worker.errors import MissingColumns, UnreadableRoster
 from worker.intake.accept import open_with_options
@@ -15,3 +16,18 @@ def test_what_is_wrong_with_the_headings_names_the_file(tmp_path, text, error):
     with pytest.raises(error, match=r"^people\.csv: (?!people)") as caught:
         open_with_options(path, "people.csv", Options())
     assert type(caught.value) is error
+
+
+def test_a_workbook_whose_first_sheet_has_no_roster_names_both_sheets(tmp_path):
+    book = Workbook()
+    book.active.title = "Read me"
+    book.active.append(["Please fill in the other sheet"])
+    book.create_sheet("Roster").append(["email", "first_name"])
+    book["Roster"].append(["a@x.example", "Ann"])
+    book.save(tmp_path / "cover.xlsx")
+    with pytest.raises(
+        MissingColumns, match=r'sheet "Read me": .* has the sheet "Roster"; choose one with --sheet'
+    ):
+        open_with_options(tmp_path / "cover.xlsx", "cover.xlsx", Options())
+    file, _ = open_with_options(tmp_path / "cover.xlsx", "cover.xlsx", Options(sheet="Roster"))
+    assert [row.cells for row in file.rows()] == [("a@x.example", "Ann")]

@@ -305,3 +305,27 @@ def test_signs_of_lost_zeros_are_warned_of_once_a_column(open_bytes, ids, warned
 def test_a_file_that_is_mostly_garbage_stops(read):
     with pytest.raises(UnreadableRoster, match="29 of 30 rows do not identify a person"):
         read(f"{HEAD}\na@x.example,Ann,Lee,58\n" + ",garbage,,\n" * 29)
+
+
+def test_rows_without_anything_in_an_imported_column_are_no_rows(open_bytes):
+    text = f"No.,{HEAD},Done\n1,a@x.example,Ann,Lee,58,FALSE\n" + "".join(f"{n},,, ,,FALSE\n" for n in range(2, 60))
+    file = open_bytes(text.encode())
+    warnings: list[str] = []
+    read = parse_rows(file, match_headings(file.headings), rules=KMI, warnings=warnings)
+    assert [row.raw.row for row in read] == [2]
+    assert warnings == ["58 rows have nothing in an imported column and are not part of the roster."]
+
+
+def test_a_person_whose_columns_are_all_empty_is_asked_for_by_the_name_of_the_column(read):
+    text = "ID,First Name,Last Name,Secondary Email,course_id\n" + "1,Ann,Lee,,58\n" * 25
+    with pytest.raises(
+        UnreadableRoster, match=r'25 of 25 rows do not.*"Secondary Email" \(email\), .* is empty there'
+    ):
+        read(text)
+
+
+def test_a_remark_in_a_column_without_a_heading_is_kept_and_a_shifted_row_is_refused(read):
+    text = "email,first_name,last_name,course_id,,\na@x.example,Ann,Lee,58,late,\nb@x.example,Bo,Lee,58,,\n"
+    assert problems(read(text)) == [[], []]
+    shifted = "c@x.example,Cem,Dr,Lee,58,,\n"
+    assert problems(read(text + shifted))[2][-1] == (None, "too_many_cells")

@@ -33,9 +33,11 @@ def test_its_path_counts_from_the_folder_of_the_file_and_the_rest_has_defaults(c
 
 def test_its_options_are_those_of_a_roster(config: Path) -> None:
     text = '[folders.a]\npath = "/x"\ncourse = 58\nset = {behavior = 1}\nmap = {"Staff no" = "external_id"}\n'
-    (folder,) = load(written(config, f"{text}again = true\n")).watched
+    (folder,) = load(written(config, f"{text}again = true\nheading_row = 3\n")).watched
 
     options = options_of_folder(folder)
+
+    assert options.heading_row == 3
 
     assert (options.course, options.set_values, options.mapping) == (
         "58",

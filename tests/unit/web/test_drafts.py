@@ -70,6 +70,17 @@ async def test_what_was_typed_is_shown_again_when_some_of_it_is_wrong(browser: B
     assert (await fields_of(browser, draft)) == fields
 
 
+async def test_the_row_of_the_headings_is_chosen_on_the_page(browser: Browser) -> None:
+    draft = await browser.upload("email,Read this,first\nWho,Fore,Last\na@x.example,Ana,One\n")
+    fields = await fields_of(browser, draft)
+
+    await browser.post(draft, {**fields, "column-0": "city", "heading_row": "2", "do": "preview"})
+    page = await browser.get(draft)
+
+    assert ("Who" in page, "Read this" in page) == (True, False)
+    assert form_in(page, "draft")["heading_row"] == "2"
+
+
 async def test_a_roster_that_cannot_be_sent_keeps_its_start_time_too(browser: Browser) -> None:
     draft = await browser.upload(f"{ROSTER}nobody,Cem,Three,58,Red\n")
     await browser.post(draft, {**await fields_of(browser, draft), "strict": "on", "do": "preview"})

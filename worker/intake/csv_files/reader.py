@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UnreadableRoster
+from worker.intake.csv_files import quoting
 from worker.intake.csv_files.encoding import find_encoding, is_unicode
 from worker.intake.headers import count_known
 
@@ -39,7 +40,8 @@ def _delimiter_score(lines: Sequence[str], delimiter: str) -> tuple[int, float, 
     """Return the number of known headings, the share of rows that have the most common width, and that width."""
     rows: list[list[str]] = []
     try:
-        rows.extend(row for row in csv.reader(lines, delimiter=delimiter) if any(row))
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        rows.extend(row for row in reader if any(row))
     except csv.Error:
         return 0, 0.0, 0
     widths = Counter(len(row) for row in rows if len(row) > 1)
@@ -56,7 +58,6 @@ _HEAD_BYTES = 2**16
 _CONTROL_SHARE = 20
 _ORDINARY_CONTROLS = "\t\n\v\f\r\x1a"
 _SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-_MIN_DELIMITERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,38 +69,41 @@ class CsvFile:
     encoding: str
     delimiter: str
     has_sep_line: bool
+    #: How the quotation marks of the file are to be read.
+    quotes: quoting.QuoteStyle
     notes: tuple[str, ...]
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each record with its number, blank ones included; raise UnreadableRoster for broken quoting."""
         with self.path.open(encoding=self.encoding, newline="") as file:
             lines = _without_ctrl_z(itertools.islice(file, int(self.has_sep_line), None))
-            reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+            taken: list[str] = []
+            reader = csv.reader(
+                _remembered(self.quotes.apply(lines, self.delimiter), taken), delimiter=self.delimiter, strict=True
+            )
+            widths = quoting.WidthCheck(self.delimiter)
             for number in itertools.count(1):
                 began = reader.line_num + 1 + self.has_sep_line
                 try:
                     record = next(reader, None)
+                    if record is None:
+                        return
+                    widths.check(record, taken, number, began)
                 except csv.Error as error:
                     raise self._broken_quoting(number, began, str(error)) from error
-                if record is None:
-                    return
-                self._check(record, number, began)
+                except quoting.MisplacedQuote as found:
+                    raise self._misplaced_quote(found) from None
+                self._check_nul(taken, number)
+                taken.clear()
                 yield number, [cell.removeprefix("\ufeff") for cell in record] if number == 1 else record
 
-    def _check(self, record: list[str], number: int, line: int) -> None:
-        for cell in record:
-            if "\0" in cell:
+    def _check_nul(self, lines: Sequence[str], number: int) -> None:
+        for line in lines:
+            if "\0" in line:
                 raise UnreadableRoster(
                     f"{self.name}, row {number}: a cell contains a NUL character. Export the file again, or save "
                     "it as CSV UTF-8."
                 )
-            if "\n" in cell and self._spans_rows(cell, width=len(record)):
-                raise self._broken_quoting(number, line, "a cell contains what looks like whole rows")
-
-    def _spans_rows(self, cell: str, *, width: int) -> bool:
-        """Return whether two single quotation marks have turned several rows into one cell."""
-        wanted = max(width - 1, _MIN_DELIMITERS)
-        return any(line.count(self.delimiter) >= wanted for line in cell.splitlines()[1:])
 
     def _broken_quoting(self, number: int, line: int, error: str) -> UnreadableRoster:
         what = f"the quotation marks of a cell are broken ({error})"
@@ -108,6 +112,13 @@ class CsvFile:
         return UnreadableRoster(
             f"{self.name}, row {number} (it begins in line {line}): {what}. Put quotation marks around the whole "
             'cell, and double any within it (""); or save the file as an Excel workbook.'
+        )
+
+    def _misplaced_quote(self, found: quoting.MisplacedQuote) -> UnreadableRoster:
+        return UnreadableRoster(
+            f"{self.name}, row {found.row} (it begins in line {found.line}): a quotation mark opens a cell, and the "
+            "next one is in a later line, so the cell contains what looks like whole rows. Remove the quotation "
+            'mark, double it (""), or add the one that closes the cell; or save the file as an Excel workbook.'
         )
 
 
@@ -125,7 +136,10 @@ def open_csv(path: Path, *, name: str, encoding: str | None = None) -> CsvFile:
         lines = list(itertools.islice(_limit_lines(file, name=name), SAMPLE_LINES))
     _reject_binary("".join(lines)[:_HEAD_BYTES], name=name)
     declared = declared_delimiter(lines[0]) if lines else None
-    delimiter = declared or find_delimiter(lines)
+    is_wrapped = quoting.are_wrapped(lines[declared is not None :])
+    delimiter = declared or find_delimiter([*quoting.unwrap(lines)] if is_wrapped else lines)
+    with path.open(encoding=found.name, newline="") as file:
+        quotes = quoting.QuoteStyle(is_wrapped=is_wrapped, has_blanks=quoting.have_outer_blanks(file, delimiter))
     separator = _SEPARATOR_NAMES.get(delimiter, f'"{delimiter}"')
     return CsvFile(
         path=path,
@@ -133,7 +147,8 @@ def open_csv(path: Path, *, name: str, encoding: str | None = None) -> CsvFile:
         encoding=found.name,
         delimiter=delimiter,
         has_sep_line=declared is not None,
-        notes=(f"CSV: {found}, {separator}-separated.",),
+        quotes=quotes,
+        notes=(f"CSV: {found}, {separator}-separated.", *quotes.notes),
     )
 
 
@@ -153,6 +168,13 @@ def _reject_binary(text: str, *, name: str) -> None:
             f"{name}: this is neither a supported spreadsheet nor a text file. Save the roster as an Excel "
             "workbook (.xlsx) or as CSV UTF-8."
         )
+
+
+def _remembered(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """Yield the lines, each added to `taken`."""
+    for line in lines:
+        taken.append(line)
+        yield line
 
 
 def _without_ctrl_z(lines: Iterable[str]) -> Iterator[str]:

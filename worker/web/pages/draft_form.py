@@ -27,7 +27,11 @@ def fields_of(draft: Draft) -> dict[str, str]:
     """Return the fields of the form for a saved draft; its columns and sheet come from the preview."""
     options = draft.options
     texts = {"course": options.course, "encoding": options.encoding}
-    numbers = {"start_row": options.start_row, "max_rows": options.max_rows}
+    numbers = {
+        "heading_row": options.heading_row,
+        "start_row": options.start_row,
+        "max_rows": options.max_rows,
+    }
     flags = {"strict": options.strict, "again": options.again, "update_existing": options.update_existing}
     fields = {"connection": draft.connection, "at": draft.at, "zone_minutes": draft.zone_minutes or "0"}
     fields |= {name: str(value) for name, value in {**texts, **numbers}.items() if value}
@@ -43,15 +47,18 @@ def options_of(form: Mapping[str, str], now: Options, preview: Preview) -> Optio
     Raises UsageError that says what is wrong with which field.
     """
     sheet = _text(form, "sheet")
+    heading_row = _number(form, "heading_row", "Heading row")
     return Options(
         course=_text(form, "course"),
         set_values=_values(form),
         sheet=now.sheet if sheet == preview.sheet else sheet,
-        mapping=_mapping(form, now, preview),
+        # Of another row, the headings that the preview shows are none.
+        mapping=_mapping(form, now, preview) if heading_row == now.heading_row else {},
         encoding=_text(form, "encoding"),
         strict="strict" in form,
         again="again" in form,
         update_existing="update_existing" in form,
+        heading_row=heading_row,
         start_row=_number(form, "start_row", "Start at row"),
         max_rows=_number(form, "max_rows", "Maximum number of rows"),
     )

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import NothingSent, UncertainEncoding
-from worker.intake.accept import open_with_options
+from worker.intake.accept import open_file, open_with_options
 from worker.intake.headers import column_letter, column_of_heading
 from worker.intake.importing import dry_run
-from worker.intake.roster_file import open_roster
 from worker.intake.text import clean
 from worker.jobs import drafts
 from worker.jobs.estimate import plan_of
@@ -110,7 +109,7 @@ def _make_preview(services: Services, draft: Draft) -> Preview:
     path = drafts.path_of(services, draft)
     preview = Preview(made_at=time.time())
     try:
-        file = open_roster(path, name=draft.name, sheet=draft.options.sheet, encoding=draft.options.encoding)
+        file = open_file(path, draft.name, draft.options)
         preview = _with_file(preview, file, draft)
         return _with_dry_run(services, draft, path, preview)
     except UncertainEncoding as error:

@@ -67,6 +67,82 @@ def test_short_rows_are_padded_and_blank_surplus_is_cut(open_bytes):
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'email,note,city\na@x.example,"Likes mornings\nnuts, milk, eggs",Ulm\nb@x.example,,Ulm\n',
+        'email,city,address\na@x.example,Ulm,"Care of Mr. X, Mrs. Y\nFlat 3, Block B, Leeds, UK"\nb@x.example,Ulm,x\n',
+        'email,note\na@x.example,"Hello\nDear all, bye"\nb@x.example,"ask:\nboss@x.example"\n',
+        'id;note\nA-1;"one; two\nthree; four; five"\nA-2;\n',
+    ],
+)
+def test_a_quoted_cell_of_several_lines_may_contain_delimiters(open_bytes, text):
+    read = rows(open_bytes(text.encode()))
+    delimiter = ";" if text.startswith("id") else ","
+    assert [cells for _, cells in read] == [
+        tuple(row) for row in csv.reader(io.StringIO(text), delimiter=delimiter)
+    ][1:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'email,city\na@x.example,"Ulm\nb@x.example,Ulm"\n',
+        'email,city,zip\na@x.example,"Ulm,1\nb@x.example,Ulm",2\n',
+        'name,email\n"Ann,a@x.example\nBo",b@x.example\n',
+        'id,name,city\nA-1,Ann,"Ulm\nA-2,Bo,Ulm"\n',
+        'email,city,zip\na@x.example,"Ulm,1\nb@x.example,Ulm\nc@x.example,Ulm",3\n',
+        'id,a,b,c\n1,"x\nq,w,e,r,t",3,4\n2,3\n',
+    ],
+)
+def test_a_quote_without_a_partner_is_refused_with_what_to_do(open_bytes, text):
+    with pytest.raises(
+        UnreadableRoster, match=r"row 2 \(it begins in line 2\).*Remove the quotation mark, double it"
+    ):
+        rows(open_bytes(text.encode()))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|"])
+def test_blanks_around_quotation_marks_are_skipped_and_all_others_kept(open_bytes, delimiter):
+    text = 'email, first_name , city\na@x.example, "Ann, Dr; Lee|",  Ulm \nb@x.example,"say "" , "" x\n, y"  , "Ulm" \n'
+    text = (
+        text
+        if delimiter == ","
+        else "\n".join(
+            [
+                "email;first_name;city",
+                'a@x.example;  "Ann, Dr; Lee|";  Ulm ',
+                'b@x.example;"say "" , "" x\n, y"  ; "Ulm" ',
+            ]
+        )
+        .replace(";", delimiter)
+        .replace(f"Dr{delimiter}", "Dr;")
+    )
+    read = rows(open_bytes(text.encode()))
+    assert [cells for _, cells in read] == [
+        ("a@x.example", "Ann, Dr; Lee|", "  Ulm "),
+        ("b@x.example", 'say " , " x\n, y', "Ulm"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['"email,first_name,city"', '"a@x.example,Ann,Ulm"', '"b@x.example,""Bo, Jr"",Ulm"'],
+        ["email,first_name,city", '"a@x.example,Ann,Ulm"', '"b@x.example,""Bo, Jr"",Ulm"'],
+    ],
+)
+def test_quotation_marks_around_whole_lines_are_ignored_and_noted(open_bytes, lines):
+    file = open_bytes("\r\n".join(lines).encode())
+    assert rows(file) == [(2, ("a@x.example", "Ann", "Ulm")), (3, ("b@x.example", "Bo, Jr", "Ulm"))]
+    assert "Whole lines are in quotation marks, which were ignored." in file.notes
+
+
+def test_a_column_of_quoted_cells_is_not_a_file_of_quoted_lines(open_bytes):
+    file = open_bytes(b'"email"\n"a@x.example"\n"b, c@x.example"\n')
+    assert rows(file) == [(2, ("a@x.example",)), (3, ("b, c@x.example",))]
+
+
 def test_headings_below_a_title_are_found_and_said(open_bytes):
     file = open_bytes(b"Autumn intake,,\n,,\nEmail,Forename,Surname\na@x.example,Ann,Lee\n")
     assert (file.heading_row, file.headings[0]) == (3, "Email")
