@@ -78,8 +78,8 @@ def open_roster(
 ) -> RosterFile:
     """Open a roster by its content; `name` is the file's original name, because `path` may be a stored copy.
 
-    The headings are in row `heading_row`, or searched for with those of `mapping`. Raises UnreadableRoster when it cannot be read with certainty, UsageError when `encoding` is unknown or the row
-    of headings is empty.
+    The headings are in row `heading_row`, or searched for with those of `mapping`. Raises UnreadableRoster when it
+    cannot be read with certainty, UsageError when `encoding` is unknown or the row of headings is empty.
     """
     kind = detect_file_type(path, name=name)
     if kind is FileType.TEXT:

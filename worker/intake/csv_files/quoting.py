@@ -147,7 +147,7 @@ class WidthCheck:
         return any(line.count(self.delimiter) >= wanted for cell in record for line in cell.splitlines()[1:])
 
     def _are_rows(self, record: Sequence[str], lines: Sequence[str]) -> bool:
-        """Return whether each line reads as a row, or a line of a cell begins as one, with an address in its place."""
+        """Return whether each line reads as a row, or a line of a cell begins as one, its address in place."""
         split = [each.rstrip(_LINE_END).split(self.delimiter) for each in lines]
         widths = {len(cells) for cells in split}
         addresses = [at for at, cell in enumerate(split[0]) if _ADDRESS.fullmatch(cell.strip(' "'))]

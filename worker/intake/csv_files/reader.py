@@ -116,9 +116,9 @@ class CsvFile:
 
     def _misplaced_quote(self, found: quoting.MisplacedQuote) -> UnreadableRoster:
         return UnreadableRoster(
-            f"{self.name}, row {found.row} (it begins in line {found.line}): a quotation mark opens a cell, and the "
-            "next one is in a later line, so the cell contains what looks like whole rows. Remove the quotation "
-            'mark, double it (""), or add the one that closes the cell; or save the file as an Excel workbook.'
+            f"{self.name}, row {found.row} (it begins in line {found.line}): a quotation mark opens a cell, and "
+            "the next one is in a later line, so the cell contains what looks like whole rows. Remove the "
+            'quotation mark, double it (""), or add the one that closes the cell; or save it as an Excel workbook.'
         )
 
 
