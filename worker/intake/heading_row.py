@@ -17,7 +17,7 @@ from worker.model import RawRow
 
 #: Titles and remarks may be above the headings; headings are looked for in this many rows.
 _MAX_HEADING_ROW = 20
-#: So many known headings make a row of headings; without such a row, one that identifies a person is enough.
+#: Two known headings make a row of headings; without such a row, one that identifies a person is enough.
 _KNOWN_HEADINGS = (2, 1)
 #: Headings over several others that add nothing to them: "Name" over "First name" and "Last name".
 _NEUTRAL_GROUPS = frozenset(
