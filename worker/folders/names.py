@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import unicodedata
 from collections.abc import Collection
 from pathlib import PurePath
+
+from worker.intake.text import normalize
 
 #: What intake can read; it detects the type from the content, so a wrong one of these does no harm.
 ROSTER_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"})
@@ -64,7 +65,7 @@ def free_name(name: str, taken: Collection[str]) -> str:
 
 def _normalized(name: str) -> str:
     """Return a form that is the same for names that some file systems treat as equal."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return normalize(normalize(name).casefold())
 
 
 def _shortened(stem: str) -> str:

@@ -15,6 +15,8 @@ from worker.intake.text import clean
 ROW, RESOLVE, CANDIDATE, REGISTRATION = "_row", "_resolve", "_candidate_id", "_registration_id"
 #: The sheet of a results workbook that has one line for each row.
 RESULTS_SHEET = "Results"
+#: Of the number of a row.
+_MAX_DIGITS = 9
 _WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0+)?")
 _SCIENTIFIC_NOTATION = re.compile(r"\d+([.,]\d+)?[eE]\+?\d+")
 
@@ -71,7 +73,7 @@ def _parse_answer(record: Record, names: list[str], places: Mapping[str, int]) -
     }
     return AnswerRow(
         line=record.raw.row,
-        row=int(number) if number.isdecimal() else None,
+        row=int(number) if number.isdecimal() and len(number) <= _MAX_DIGITS else None,
         report_cells=ours,
         roster_cells={name: cell for name, cell in zip(names, cells, strict=False) if not name.startswith("_")},
         damaged=frozenset(damaged),

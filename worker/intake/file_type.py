@@ -99,13 +99,19 @@ def _detect_archive(path: Path, *, name: str, size: int) -> FileType:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
             names = {part.filename.replace("\\", "/").lower() for part in parts}
-            is_ods = "mimetype" in names and b"opendocument.spreadsheet" in archive.read("mimetype")[:_HEAD_BYTES]
+            is_ods = "mimetype" in names and b"opendocument.spreadsheet" in _read_head(archive, "mimetype")
     except _DAMAGED as error:
         raise UnreadableRoster(
             f"{name}: the workbook is damaged or incomplete; download or export it again."
         ) from error
     _reject_zip_bombs(parts, name=name)
     return _workbook_type(names, name=name, is_ods=is_ods)
+
+
+def _read_head(archive: zipfile.ZipFile, part: str) -> bytes:
+    """Return the beginning of a part, of which the rest may unpack to any size."""
+    with archive.open(part) as file:
+        return file.read(_HEAD_BYTES)
 
 
 def _reject_zip_bombs(parts: list[zipfile.ZipInfo], *, name: str) -> None:

@@ -6,6 +6,7 @@ Knows nothing of files or rows.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,14 +24,17 @@ from worker.intake.columns import (
     REGISTRATION_COLUMN,
     WEAK_ALIASES,
 )
-from worker.intake.problems import quote
-from worker.intake.text import clean
+from worker.intake.limits import MATCHED_CHARACTERS
+from worker.intake.problems import MAX_QUOTE, quote
+from worker.intake.text import clean, normalize
 
-_IGNORED = re.compile(r"[\s_\-*\u2010-\u2015]+|[:.]+$")
+_IGNORED = re.compile(r"[\s_\-*\u2010-\u2015]+")
 _OWN_NAMES = MappingProxyType({name.replace("_", ""): name for name in COLUMNS})
 _KNOWN = MappingProxyType({**WEAK_ALIASES, **ALIASES, **_OWN_NAMES})
 _SIMILARITY = 0.8
-#: Up to this many characters of a heading are compared with others.
+#: A longer heading is similar to no column.
+_LONGEST_SIMILAR = int(max(map(len, _KNOWN)) * (2 / _SIMILARITY - 1))
+#: Of headings that match no column, up to this many are compared with others.
 MAX_COMPARED = 200
 #: Up to this many known headings are listed.
 MAX_LISTED = 10
@@ -69,10 +73,10 @@ class Headings:
 
 
 def normalize_heading(heading: str) -> str:
-    """Return a heading without case, blanks, `_`, `-`, `*` and accents, which do not count."""
-    decomposed = unicodedata.normalize("NFKD", clean(heading))
+    """Return the first MATCHED_CHARACTERS of a heading without case, blanks, `_`, `-`, `*` and accents."""
+    decomposed = normalize(clean(heading)[:MATCHED_CHARACTERS], "NFKD")
     bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return _IGNORED.sub("", bare.casefold())
+    return _IGNORED.sub("", bare.casefold()).rstrip(":.")
 
 
 def count_known(headings: Iterable[str]) -> int:
@@ -118,7 +122,7 @@ def check_column(column: str, *, option: str) -> str:
     match = _match(column)
     if match is not None:
         return match[1]
-    near = difflib.get_close_matches(normalize_heading(column), _KNOWN, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(normalize_heading(column)[:_LONGEST_SIMILAR], _KNOWN, n=1, cutoff=0.6)
     hint = f"did you mean {_KNOWN[near[0]]}?" if near else f"the columns are {', '.join(COLUMNS)} and field:<name>."
     raise UsageError(f"{option}: there is no column {quote(column)}; {hint}")
 
@@ -143,36 +147,38 @@ def _explicit_match(column: str) -> tuple[MatchStrength, str] | None:
 
 
 def _mapped_positions(headings: Sequence[str], mapping: Mapping[str, str]) -> dict[int, str]:
+    if not mapping:
+        return {}
     mapped: dict[int, str] = {}
+    exact, similar = _positions(map(clean, headings)), _positions(map(normalize_heading, headings))
     for heading, target in mapping.items():
-        column = check_column(target, option=f'--map "{heading}={target}"') if target else ""
+        option = f'--map "{heading[:MAX_QUOTE]}={target[:MAX_QUOTE]}"'
+        column = check_column(target, option=option) if target else ""
         if column and column in mapped.values():
             raise UsageError(f"--map: two headings are mapped to {column}; keep one of them.")
-        mapped[_find_heading(headings, heading, target)] = column
+        found = exact.get(clean(heading)) or similar.get(normalize_heading(heading), [])
+        if len(found) != 1:
+            problem = "more than one heading has this name" if found else "the file has no such heading"
+            raise UnknownHeading(
+                f"{option}: {problem}; {_describe(headings)}{_nearest(headings, heading)}.",
+                _headings_to_show(headings),
+            )
+        mapped[found[0]] = column
     return mapped
-
-
-def _find_heading(headings: Sequence[str], wanted: str, target: str) -> int:
-    exact = [position for position, heading in enumerate(headings) if clean(heading) == clean(wanted)]
-    found = exact or [
-        position
-        for position, heading in enumerate(headings)
-        if normalize_heading(heading) == normalize_heading(wanted)
-    ]
-    if len(found) == 1:
-        return found[0]
-    problem = "more than one heading has this name" if found else "the file has no such heading"
-    raise UnknownHeading(
-        f'--map "{wanted}={target}": {problem}; {_describe(headings)}{_nearest(headings, wanted)}.',
-        _headings_to_show(headings),
-    )
 
 
 def _nearest(headings: Sequence[str], wanted: str) -> str:
     """Return which column has the heading that is most like the wanted one; empty when none is."""
-    names = {normalize_heading(heading[:MAX_COMPARED]): at for at, heading in enumerate(headings)}
+    names = {normalize_heading(heading): at for at, heading in enumerate(headings[:MAX_COMPARED])}
     near = difflib.get_close_matches(normalize_heading(wanted), names, n=1, cutoff=0.6)
     return f"; the nearest one is in column {column_letter(names[near[0]])}" if near else ""
+
+
+def _positions(names: Iterable[str]) -> dict[str, list[int]]:
+    positions: dict[str, list[int]] = {}
+    for position, name in enumerate(names):
+        positions.setdefault(name, []).append(position)
+    return positions
 
 
 def _choose_headings(
@@ -271,19 +277,28 @@ def _warn_of_invisible(headings: Iterable[str]) -> list[str]:
 def _warn_of_unknown(
     headings: Sequence[str], matches: Sequence[tuple[MatchStrength, str] | None], mapped: Collection[int]
 ) -> list[str]:
+    unknown = (
+        name
+        for position, (heading, match) in enumerate(zip(headings, matches, strict=True))
+        if match is None and position not in mapped and (name := clean(heading)) and not name.startswith("_")
+    )
     warnings = []
-    for position, (heading, match) in enumerate(zip(headings, matches, strict=True)):
-        name = clean(heading)
-        if match is not None or position in mapped or not name or name.startswith("_"):
-            continue
+    for name in itertools.islice((name for name in unknown if len(name) <= MATCHED_CHARACTERS), MAX_COMPARED):
         if normalize_heading(name) in AMBIGUOUS:
             warnings.append(
                 f"The column {quote(name)} has two meanings and is not imported: if it is your own person ID, "
                 f'use --map "{name}=external_id"; if it is the LMS\'s, --map "{name}=candidate_id".'
             )
-        elif near := difflib.get_close_matches(normalize_heading(name), _KNOWN, n=1, cutoff=_SIMILARITY):
-            column = _KNOWN[near[0]]
+        elif column := _similar_column(normalize_heading(name)):
             warnings.append(
                 f'The column {quote(name)} is not imported; did you mean {column}? If so: --map "{name}={column}".'
             )
     return warnings
+
+
+def _similar_column(folded: str) -> str:
+    """Return the column that a heading nearly names; empty for none."""
+    if len(folded) > _LONGEST_SIMILAR:
+        return ""
+    near = difflib.get_close_matches(folded, _KNOWN, n=1, cutoff=_SIMILARITY)
+    return _KNOWN[near[0]] if near else ""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import UsageError
+from worker.intake.problems import quote
 from worker.ledger import key_value
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _parse_pairs(texts: Sequence[str], option: str, dashes: str) -> dict[str, st
         name, sign, value = text.rpartition("=") if option == "map" else text.partition("=")
         if not sign or not name.strip():
             example = _PAIR_EXAMPLES[option]
-            raise UsageError(f'{dashes}{option} takes NAME=VALUE, for example {example}; got "{text}"')
+            raise UsageError(f"{dashes}{option} takes NAME=VALUE, for example {example}; got {quote(text)}")
         pairs[name.strip()] = value.strip()
     return pairs
 
@@ -98,7 +99,7 @@ def parse_start_time(text: str, *, dashes: str = "--") -> datetime:
             return at if at > now else datetime.combine(now.date() + timedelta(days=1), hour).astimezone()
         at = datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
-        raise UsageError(f"{dashes}at {text!r} is not a time; write {TIME_EXAMPLES}") from None
+        raise UsageError(f"{dashes}at {text[:40]!r} is not a time; write {TIME_EXAMPLES}") from None
     if at < now - timedelta(minutes=1):
-        raise UsageError(f"{dashes}at {text!r} is in the past; leave {dashes}at out to start now")
+        raise UsageError(f"{dashes}at {text[:40]!r} is in the past; leave {dashes}at out to start now")
     return at

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from typing import Literal
+
+from worker.intake.limits import MAX_MARKS
 
 FORMULA_PREFIX = "'"
 #: Blanks that a spreadsheet ignores before the sign of a formula.
@@ -35,7 +39,31 @@ def clean(text: str) -> str:
     """Return a cell's value without the formula prefix, invisible characters and outer blanks; in NFC."""
     if text.isascii() and text.isprintable():
         return unescape_formula(text).strip(" ")
-    return unicodedata.normalize("NFC", unescape_formula(text).translate(_CLEANING)).strip().strip(JOINERS)
+    return normalize(unescape_formula(text).translate(_CLEANING)).strip().strip(JOINERS)
+
+
+#: Letters that become marks when differences of form are removed.
+_KANA_MARKS = "\uff9e\uff9f"
+
+
+def normalize(text: str, form: Literal["NFC", "NFKC", "NFKD"] = "NFC") -> str:
+    """Return a text in a normal form of Unicode, in time that grows with its length and no faster.
+
+    A run of more than MAX_MARKS marks is normalized in parts, because sorting it takes the square of its length.
+    """
+    if len(text) <= MAX_MARKS:
+        return unicodedata.normalize(form, text)
+    return "".join(unicodedata.normalize(form, part) for part in _divide_marks(text))
+
+
+def _divide_marks(text: str) -> Iterator[str]:
+    start = marks = 0
+    for at, letter in enumerate(text):
+        marks = marks + 1 if letter in _KANA_MARKS or unicodedata.category(letter)[0] == "M" else 0
+        if marks == MAX_MARKS:
+            yield text[start : at + 1]
+            start, marks = at + 1, 0
+    yield text[start:]
 
 
 def is_blank(text: str) -> bool:

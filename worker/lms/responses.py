@@ -31,7 +31,7 @@ _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR, _END = 300, 400, 500, 600
 _UNAUTHORIZED, _REQUEST_TIMEOUT = 401, 408
 _ALREADY = re.compile(r"\balready\b", re.IGNORECASE)
 _FORBIDDEN = 403
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +83,10 @@ def parse(status: int, headers: Mapping[str, str], content: bytes) -> LmsRespons
 def error_message(response: LmsResponse) -> str:
     """Return the LMS's own error message on one line: from the usual JSON fields, an HTML title, or the text."""
     found = list(_messages(response.body)) if response.body is not None else []
-    if not found and (title := _TITLE.search(response.text)):
+    if not found and (title := _TITLE.search(response.text[:MAX_TEXT_LENGTH])):
         found = [title.group(1)]
     if not found and not response.text.lstrip().startswith("<"):
-        found = [response.text]
+        found = [response.text[:MAX_TEXT_LENGTH]]
     line = " ".join(" ".join(found).split())
     return line[:MAX_MESSAGE_LENGTH] or "no message"
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: This many single rows refused in a row with 403 or 404 mean that the course is refused.
 MAX_UNPROVEN_REFUSALS = 3
 _FORBIDDEN, _NOT_FOUND = 403, 404
+#: Refusals whose messages are the same up to here are similar (characters).
+_COMPARED = 300
 _VARYING = re.compile(r"""\S+@\S+|"[^"]*"|“[^”]*”|'[^']*'|\d+""")
 _COURSE = re.compile(r"\b(course|experience|learning ?experience|legal ?entity|pathway|programme)\b", re.IGNORECASE)
 _PERSON = re.compile(
@@ -27,7 +29,7 @@ _PERSON = re.compile(
 
 def refusal_signature(refused: Refused) -> str:
     """Return what similar refusals share: status and message, without numbers, names and addresses."""
-    return f"{refused.status} {' '.join(_VARYING.sub('…', refused.message).casefold().split())}"
+    return f"{refused.status} {' '.join(_VARYING.sub('…', refused.message[:_COMPARED]).casefold().split())}"
 
 
 def is_about_course(refused: Refused, ids: Sequence[str], *, all_created: bool) -> bool:

@@ -34,7 +34,7 @@ MAX_CALLS_PER_ROW = 2
 #: Refusals in a row whose named rows are split off; after them, halving is quicker.
 MAX_NAMED_REFUSALS = 3
 _TOO_LARGE = 413
-_INDEX_PATTERN = re.compile(r"candidateIds\[(\d+)\]", re.IGNORECASE)
+_INDEX_PATTERN = re.compile(r"candidateIds\[(\d{1,9})\]", re.IGNORECASE)
 _SIZE_PATTERN = re.compile(
     r"\b(too (large|many|big|long)|at most|maximum|max(imum)? (batch )?size|limit of)\b", re.IGNORECASE
 )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
+#: The part of a message that is rewritten (characters); what follows can only be quoted from a file.
+_REWRITTEN = 4_000
 _LABELS_OF_PEOPLE = [column_label(column) for column in reversed(PERSON_COLUMNS)]
 _PERSON_COLUMNS = f"{', '.join(_LABELS_OF_PEOPLE[:-1])} or {_LABELS_OF_PEOPLE[-1]}"
 _ALL_NAMES = "|".join(sorted(COLUMN_LABELS, key=len, reverse=True))
@@ -124,6 +126,7 @@ def for_api(text: str) -> str:
 
 
 def _rewrite(text: str, rules: tuple[Rule, ...]) -> str:
+    text, rest = text[:_REWRITTEN], text[_REWRITTEN:]
     for pattern, replacement in rules:
         text = pattern.sub(replacement, text)
-    return text
+    return text + rest

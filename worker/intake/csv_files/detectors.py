@@ -14,6 +14,8 @@ from typing import BinaryIO
 import cchardet
 import chardet
 
+from worker.intake.csv_files.codec_names import codec_name
+
 _WESTERN_ENCODINGS = ("utf-8", "cp1252", "mac-roman")
 _ALL_ENCODINGS = (
     *(
@@ -81,8 +83,8 @@ def _guesses(fields: bytes, raw: bytes) -> list[tuple[str, str]]:
 def _decode(fields: bytes, codec: str) -> str | None:
     """Return the decoded fields; None when the codec cannot decode them, or they contain control characters."""
     try:
-        text = fields.decode(codec)
-    except (UnicodeError, LookupError):
+        text = fields.decode(codec_name(codec) or "undefined")
+    except UnicodeError:
         return None
     return None if any("\x7f" <= letter < "\xa0" for letter in text) else text
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UncertainEncoding, UnreadableRoster, UsageError
+from worker.intake.csv_files.codec_names import ENCODINGS, codec_name
+from worker.intake.problems import quote
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -42,7 +44,7 @@ def find_encoding(path: Path, *, name: str, requested: str | None = None) -> Enc
     Raises UncertainEncoding, which has names as each candidate decodes them, when it is not certain;
     UnreadableRoster when the file cannot be decoded; UsageError when `requested` is not an encoding.
     """
-    codec = _codec_name(requested) if requested is not None else None
+    codec = _requested_codec(requested) if requested is not None else None
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     found = _from_byte_order_mark(head) or (Encoding(codec, "from --encoding") if codec else _unmarked_utf16(head))
@@ -76,16 +78,15 @@ def can_decode(path: Path, encoding: str) -> bool:
     return True
 
 
-def _codec_name(requested: str) -> str:
-    try:
-        "a,b".encode(requested)
-        codecs.getincrementaldecoder(requested)
-        return codecs.lookup(requested).name
-    except (LookupError, ValueError) as error:
+def _requested_codec(requested: str) -> str:
+    codec = codec_name(requested)
+    if codec is None:
         raise UsageError(
-            f'--encoding: "{requested}" is not an encoding; common ones are utf-8, cp1252 (Western Windows), '
-            "mac-roman, cp1250, cp1251, cp932, gb18030, utf-16."
-        ) from error
+            f"--encoding: {quote(requested)} is not an encoding of rosters. Common ones are utf-8, cp1252 (Western "
+            "Windows), mac-roman, cp1250, cp1251, cp932, gb18030 and utf-16; "
+            f"all are {', '.join(sorted(ENCODINGS))}."
+        )
+    return codec
 
 
 def _from_byte_order_mark(head: bytes) -> Encoding | None:

@@ -5,17 +5,19 @@ Also finds a quotation mark without a partner, which makes several rows one cell
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import TextIO
 
 from worker.intake.headers import count_known
 
 _CHUNK = 2**20
 _WRAPPED = re.compile(r'"((?:[^"]|"")*)"')
-_ADDRESS = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
+_ADDRESS = re.compile(r"[^\s@]+@[^\s@.]+(?:\.[^\s@.]+)+")
 _MIN_DELIMITERS = 2
 _LINE_END = "\r\n"
 
@@ -156,8 +158,8 @@ class WidthCheck:
                 return all(_ADDRESS.fullmatch(cells[at].strip(' "')) for cells in split for at in addresses)
             return not any(cell.startswith(" ") for cells in split[1:] for cell in cells[1:])
         return any(
-            len(cells) > at and len(cells) > 1 and _ADDRESS.fullmatch(cells[at].strip(' "'))
+            len(cells) > 1 and _ADDRESS.fullmatch(cells[at].strip(' "'))
             for cell in record
             for cells in (text.split(self.delimiter) for text in cell.splitlines()[1:])
-            for at in addresses
+            for at in itertools.takewhile(partial(operator.gt, len(cells)), addresses)
         )

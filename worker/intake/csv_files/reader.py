@@ -18,6 +18,7 @@ from worker.errors import UnreadableRoster
 from worker.intake.csv_files import quoting
 from worker.intake.csv_files.encoding import find_encoding, is_unicode
 from worker.intake.headers import count_known
+from worker.intake.limits import MAX_COLUMNS, MAX_FIELD_CHARACTERS, MAX_ROW_CHARACTERS
 
 DELIMITERS = (",", ";", "\t", "|")
 #: How many lines decide the delimiter.
@@ -88,6 +89,7 @@ class CsvFile:
                     record = next(reader, None)
                     if record is None:
                         return
+                    self._check_size(record, number)
                     widths.check(record, taken, number, began)
                 except csv.Error as error:
                     raise self._broken_quoting(number, began, str(error)) from error
@@ -96,6 +98,15 @@ class CsvFile:
                 self._check_nul(taken, number)
                 taken.clear()
                 yield number, [cell.removeprefix("\ufeff") for cell in record] if number == 1 else record
+
+    def _check_size(self, record: list[str], number: int) -> None:
+        if len(record) > MAX_COLUMNS:
+            raise UnreadableRoster(
+                f"{self.name}, row {number}: {len(record)} cells; a roster has at most {MAX_COLUMNS} columns. "
+                "Remove those that are not needed."
+            )
+        if sum(map(len, record)) > MAX_ROW_CHARACTERS:
+            raise UnreadableRoster(f"{self.name}, row {number}: the row is far too long for a roster.")
 
     def _check_nul(self, lines: Sequence[str], number: int) -> None:
         for line in lines:
@@ -107,7 +118,9 @@ class CsvFile:
 
     def _broken_quoting(self, number: int, line: int, error: str) -> UnreadableRoster:
         what = f"the quotation marks of a cell are broken ({error})"
-        if "end of data" in error or "field limit" in error:
+        if "field limit" in error:
+            what = f"a cell has more than {MAX_FIELD_CHARACTERS} characters, perhaps because of a quotation mark"
+        if "end of data" in error:
             what = "a quotation mark opens a cell and no other one closes it"
         return UnreadableRoster(
             f"{self.name}, row {number} (it begins in line {line}): {what}. Put quotation marks around the whole "
@@ -154,7 +167,7 @@ def open_csv(path: Path, *, name: str, encoding: str | None = None) -> CsvFile:
 
 def _limit_lines(lines: Iterable[str], *, name: str) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
-        if len(line) > csv.field_size_limit() * 16:
+        if len(line) > MAX_ROW_CHARACTERS:
             raise UnreadableRoster(
                 f"{name}, line {number}: the line is far too long for a roster. Is it a text file?"
             )

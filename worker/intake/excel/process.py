@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from worker.intake.excel.ipc import SheetFailed, SheetRead, SpoolRow, write_rows
 from worker.intake.excel.scan import scan_workbook
 from worker.intake.excel.sheets import SheetNotFound, choose_sheet
 from worker.intake.file_type import FileType
+from worker.intake.headers import column_letter
+from worker.intake.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS
 from worker.intake.text import is_blank
 
 MAX_MEMORY_BYTES = 2 * 2**30
@@ -60,8 +62,22 @@ class SheetReader:
             if flaws or not all(map(is_blank, texts)):
                 while texts and not texts[-1] and len(texts) - 1 not in flaws:
                     texts.pop()
+                check_row(number, texts)
                 self.width = max(self.width, len(texts))
                 yield SpoolRow(number, tuple(texts), flaws)
+
+
+class RowTooLarge(Exception):
+    """A row is larger than a spreadsheet program makes them; the message says which."""
+
+
+def check_row(number: int, texts: Sequence[str]) -> None:
+    """Raise RowTooLarge for a row with more columns or longer cells than Excel has."""
+    if len(texts) > MAX_COLUMNS:
+        raise RowTooLarge(f"row {number} has {len(texts)} cells; a roster has at most {MAX_COLUMNS} columns")
+    if texts and max(map(len, texts)) > MAX_CELL_CHARACTERS:
+        column = column_letter(next(at for at, text in enumerate(texts) if len(text) > MAX_CELL_CHARACTERS))
+        raise RowTooLarge(f"a cell in row {number}, column {column} has more than {MAX_CELL_CHARACTERS} characters")
 
 
 def read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> SheetRead:
@@ -95,7 +111,7 @@ def try_read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> Sheet
     """Read a sheet, or return in plain words why it cannot be read."""
     try:
         return read_sheet(path, kind, spool, wanted)
-    except SheetNotFound as why:
+    except (SheetNotFound, RowTooLarge) as why:
         return SheetFailed(f"{why}.")
     except CalamineError as error:
         locked = isinstance(error, PasswordError)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from worker.web.pages.preview import Preview
 
 SEE_OTHER = 303
-#: The encodings to choose from for a text file; the command line takes any other.
+#: The encodings to choose from for a text file; the command line takes others too.
 ENCODINGS = (
     ("utf-8", "UTF-8"),
     ("cp1252", "Western (Windows)"),

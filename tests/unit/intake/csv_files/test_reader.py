@@ -6,6 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.errors import UncertainEncoding, UnreadableRoster, UsageError
+from worker.intake.csv_files.codec_names import ENCODINGS
+from worker.intake.limits import MAX_COLUMNS, MAX_FIELD_CHARACTERS
+from worker.web.pages.drafts import ENCODINGS as PAGE_ENCODINGS
 
 HEAD = ["email", "first_name", "last_name"]
 
@@ -183,10 +186,51 @@ def test_an_uncertain_encoding_is_asked_for_with_names_in_each(open_bytes):
     assert rows(open_bytes(content, encoding="mac-roman")) == [(2, ("a@x.example", "Zoë"))]
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "rot13", "hex", "undefined", ""])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "klingon",
+        "rot13",
+        "hex",
+        "base64",
+        "undefined",
+        "punycode",
+        "idna",
+        "unicode_escape",
+        "raw_unicode_escape",
+        "utf-7",
+        "hz",
+        "charmap",
+    ],
+)
 def test_an_unknown_encoding_is_a_usage_error(open_bytes, encoding):
-    with pytest.raises(UsageError, match="is not an encoding"):
+    with pytest.raises(UsageError, match=r"is not an encoding of rosters.*cp1252.*; all are ascii, ") as refused:
         open_bytes(b"email\na@x.example\n", encoding=encoding)
+    assert len(str(refused.value)) < 1_200
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "Windows-1252", "UTF8", "MacRoman", "Shift-JIS", "GB18030"])
+def test_an_encoding_may_have_any_of_its_names(open_bytes, encoding):
+    assert rows(open_bytes(b"email\na@x.example\n", encoding=encoding)) == [(2, ("a@x.example",))]
+
+
+def test_the_page_offers_encodings_that_are_taken():
+    assert {codec for codec, _ in PAGE_ENCODINGS} <= ENCODINGS
+
+
+def test_more_columns_than_a_spreadsheet_has_are_refused(open_bytes):
+    assert len(open_bytes(b"email" + b",x" * (MAX_COLUMNS - 1) + b"\n").headings) == MAX_COLUMNS
+    with pytest.raises(UnreadableRoster, match=r"row 1: 16385 cells; a roster has at most 16384 columns"):
+        open_bytes(b"email" + b",x" * MAX_COLUMNS + b"\n")
+
+
+@pytest.mark.parametrize("opening", ["", '"'])
+def test_a_cell_longer_than_a_text_file_may_have_is_refused_in_words(open_bytes, opening):
+    closing = opening
+    longest = "x" * MAX_FIELD_CHARACTERS
+    assert rows(open_bytes(f"email,b\na,{opening}{longest}{closing}\n".encode())) == [(2, ("a", longest))]
+    with pytest.raises(UnreadableRoster, match=r"row 2 .*a cell has more than 131072 characters"):
+        rows(open_bytes(f"email,b\na,{opening}{longest}x{closing}\n".encode()))
 
 
 def test_an_encoding_that_does_not_fit_is_refused(open_bytes):

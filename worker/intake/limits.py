@@ -1,0 +1,17 @@
+"""The largest cells, rows and headings that are read; what is beyond them is refused before it costs time."""
+
+from __future__ import annotations
+
+#: As many as a spreadsheet has.
+MAX_COLUMNS = 16_384
+#: Of a cell in a workbook, as Excel has it; LibreOffice writes no longer ones.
+MAX_CELL_CHARACTERS = 32_767
+#: Of a cell in a text file.
+MAX_FIELD_CHARACTERS = 131_072
+#: Of all cells of a row together.
+MAX_ROW_CHARACTERS = 16 * MAX_FIELD_CHARACTERS
+#: A heading is matched to a column by these characters; no column has a longer name.
+MATCHED_CHARACTERS = 200
+#: Letters are put in their normal form with at most this many marks on one of them: sorting more takes too long,
+#: and no language has as many.
+MAX_MARKS = 64
