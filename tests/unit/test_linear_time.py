@@ -222,8 +222,8 @@ def test_twice_the_file_takes_less_than_three_times_as_long(name, before, tmp_pa
 def test_cells_of_several_lines_are_checked_in_linear_time(first, repeated, tmp_path):
     texts = [f'email,b\n"{first}{repeated * (LENGTH * times)}\x0b"\n' for times in (1, 2)]
     paths = [tmp_path / name for name in ("shorter", "longer")]
-    for path, text in zip(paths, texts, strict=True):
-        path.write_text(text, "utf-8", newline="")
+    for path, content in zip(paths, texts, strict=True):
+        path.write_text(content, "utf-8", newline="")
     assert_linear(lambda path: _open(Path(path)), *map(str, paths))
 
 
