@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from worker.errors import RosterError
-from worker.jobs.estimate import time_left
+from worker.jobs.estimate import calls_left, time_left
 from worker.ledger import jobs, rows, webhooks
 from worker.ledger.database import now
 
@@ -61,7 +61,8 @@ class JobMetrics:
             self._tell_pace(tx, families, job, name)
 
     def _tell_pace(self, tx: Transaction, families: _Families, job: Job, name: tuple[str, str]) -> None:
-        ahead = time_left(self._services, tx, job)
+        left = calls_left(self._services, tx, job)
+        ahead = time_left(self._services, tx, job, left) if left else None
         if ahead is not None:
             families.pace.add_metric(name, ahead.rate)
             families.left.add_metric(name, ahead.seconds)

@@ -84,6 +84,11 @@ class RowStatus(StrEnum):
         """Return whether the row is still to be sent or looked up in a batch."""
         return _ROW_STATUSES[self].is_pending
 
+    @property
+    def may_lack_registration(self) -> bool:
+        """Return whether the row's person may be in the LMS while the registration is not, or not for certain."""
+        return _ROW_STATUSES[self].may_lack_registration
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StatusProperties:
@@ -92,6 +97,7 @@ class _StatusProperties:
     needs_attention: bool = False
     is_retriable: bool = False
     is_pending: bool = False
+    may_lack_registration: bool = False
 
 
 _DONE = _StatusProperties(is_done=True)
@@ -104,14 +110,40 @@ _ROW_STATUSES = {
     RowStatus.UPDATED: _DONE,
     RowStatus.DEACTIVATED: _DONE,
     RowStatus.INVALID: _StatusProperties(is_open=True, needs_attention=True),
-    RowStatus.REJECTED: _StatusProperties(is_open=True, needs_attention=True, is_retriable=True),
-    RowStatus.IN_DOUBT: _StatusProperties(is_open=True, needs_attention=True, is_pending=True),
-    RowStatus.NOT_ATTEMPTED: _StatusProperties(is_open=True, is_retriable=True, is_pending=True),
+    RowStatus.REJECTED: _StatusProperties(
+        is_open=True, needs_attention=True, is_retriable=True, may_lack_registration=True
+    ),
+    RowStatus.IN_DOUBT: _StatusProperties(
+        is_open=True, needs_attention=True, is_pending=True, may_lack_registration=True
+    ),
+    RowStatus.NOT_ATTEMPTED: _StatusProperties(
+        is_open=True, is_retriable=True, is_pending=True, may_lack_registration=True
+    ),
     RowStatus.SKIPPED: _StatusProperties(),
 }
 #: Sets for queries, where a property cannot be asked.
 DONE = frozenset(status for status in RowStatus if status.is_done)
 PENDING = tuple(status for status in RowStatus if status.is_pending)
+MAY_LACK_REGISTRATION = tuple(status for status in RowStatus if status.may_lack_registration)
+
+
+class RowStage(StrEnum):
+    """How far a row that is not done has come."""
+
+    #: It is still to be sent or looked up, and as far as is known its person is not in the LMS.
+    WAITING = "waiting"
+    #: The person is in the LMS; the registration is not, or not for certain.
+    CANDIDATE_CREATED = "candidate_created"
+
+
+def stage_of(status: RowStatus, action: Action, *, person_exists: bool) -> RowStage | None:
+    """Return the stage of a row; None when it is done, or there is nothing of it in the LMS nor still to be sent.
+
+    `person_exists`: the ledger knows the row's person to be in the LMS.
+    """
+    if action is Action.REGISTER and person_exists and status.may_lack_registration:
+        return RowStage.CANDIDATE_CREATED
+    return RowStage.WAITING if status.is_pending else None
 
 
 #: The status of a row whose action is done, now or earlier.

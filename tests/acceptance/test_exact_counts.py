@@ -143,6 +143,8 @@ def test_the_report_keeps_the_rosters_columns_and_is_a_workbook_too(sandbox, off
         "_attempts",
         "_http_status",
         "_when",
+        "_stage",
+        "_job",
     ]
     assert [row["email"] for row in result.rows] == [" Ana@Example.com ", "nobody"]
     assert [row["Notes"] for row in result.rows] == ["'=1+1", "0042"]

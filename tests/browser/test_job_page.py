@@ -25,7 +25,7 @@ def test_a_job_is_paused_resumed_and_cancelled_with_its_rows_in_three_parts(
     page = upload(site, site.office.roster("long.csv", people(400)))
     send(page)
     expect(page.locator("#state")).to_contain_text("Running")
-    expect(page.locator("#progress")).to_contain_text("rows per minute")
+    expect(page.locator("#progress")).to_contain_text("calls per minute")
     expect(page.locator("#progress")).to_contain_text("the LMS, to 8 calls per second")
 
     page.get_by_role("button", name="Pause").click()
@@ -41,9 +41,10 @@ def test_a_job_is_paused_resumed_and_cancelled_with_its_rows_in_three_parts(
     ended(page, "Cancelled")
     shown = [int(each.split()[0]) for each in page.locator(".parts li").all_inner_texts()]
     assert sum(shown) == 400
-    assert shown[1] == 0
-    assert site.office.status(1)["by_status"]["not_attempted"] == shown[2]
-    expect(page.get_by_role("button", name=f"Retry {shown[2]} unsent rows")).to_be_visible()
+    summary = site.office.status(1)
+    assert summary["stages"] == {"waiting": shown[2], "candidate_created": shown[1]}
+    assert summary["by_status"]["not_attempted"] == shown[1] + shown[2]
+    expect(page.get_by_role("button", name=f"Retry {shown[1] + shown[2]}")).to_be_visible()
 
 
 def test_rows_are_filtered_paged_and_found_by_their_number(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.ledger import rows
-from worker.model import JobState, RowStatus
+from worker.model import JobState, RowStage, RowStatus
 from worker.reports.kinds import ReportKind
 from worker.reports.labels import (
     STATE_INFO,
@@ -19,11 +19,12 @@ from worker.reports.labels import (
     counted,
     duration_text,
     next_steps,
+    shown_counts,
     verdict_counts,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
@@ -66,7 +67,7 @@ def print_summary(summary: Summary, *, as_json: bool) -> None:
     click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job}: {STATE_INFO[summary.state].label}")
     if summary.reason and summary.state is not JobState.INVALID:
         click.echo(f"  {summary.reason}")
-    _print_counts(summary, STATUS_INFO)
+    _print_counts(summary, shown_counts(summary))
     if summary.verified is not None:
         click.echo(f"  compared with the LMS: {verdict_counts(summary.verified)}")
     if activity := _activity(summary):
@@ -82,15 +83,19 @@ def print_summary(summary: Summary, *, as_json: bool) -> None:
 def _print_checked(summary: Summary) -> None:
     """Print what a roster would do, of which nothing was sent."""
     click.echo(f"\n{summary.roster} → {summary.connection}: checked, nothing was sent")
-    _print_counts(summary, {**STATUS_INFO, RowStatus.NOT_ATTEMPTED: _READY})
+    shown = [
+        (status, _READY if status is RowStatus.NOT_ATTEMPTED else STATUS_INFO[status], count)
+        for status, count in summary.by_status.items()
+    ]
+    _print_counts(summary, shown)
     if invalid := summary.by_status.get(RowStatus.INVALID, 0):
         click.echo(f"  → {counted(invalid, 'row')} with errors: fix the file and check it again")
 
 
-def _print_counts(summary: Summary, infos: Mapping[RowStatus, StatusInfo]) -> None:
-    for status, count in summary.by_status.items():
+def _print_counts(summary: Summary, shown: Sequence[tuple[RowStatus, StatusInfo, int]]) -> None:
+    for _, info, count in shown:
         if count:
-            click.secho(f"  {count:>7}  {infos[status].label}", fg=infos[status].colour)
+            click.secho(f"  {count:>7}  {info.label}", fg=info.colour)
     if summary.total:
         click.echo(f"  {summary.total:>7}  {'row' if summary.total == 1 else 'rows'} in total")
 
@@ -111,13 +116,16 @@ def _activity(summary: Summary) -> str:
 
 def _sum(summaries: Sequence[Summary]) -> dict[str, Any]:
     by_status: Counter[str] = Counter(dict.fromkeys(RowStatus, 0))
+    stages: Counter[str] = Counter(dict.fromkeys(RowStage, 0))
     calls: Counter[str] = Counter()
     for summary in summaries:
         by_status.update(summary.by_status)
+        stages.update(summary.stages)
         calls.update(summary.calls)
     return {
         "total": sum(summary.total for summary in summaries),
         "by_status": dict(by_status),
+        "stages": dict(stages),
         "candidates_created": sum(summary.candidates_created for summary in summaries),
         "registrations_created": sum(summary.registrations_created for summary in summaries),
         "calls": dict(calls),

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
-    from worker.ledger.rows import RowCounts
+    from worker.jobs.estimate import Estimate
+    from worker.ledger.jobs import Job
+    from worker.ledger.rows import RowCounts, StageCounts
     from worker.runtime.embedded import Runner
 
 REFRESH_SECONDS = 0.5
@@ -37,7 +39,6 @@ class JobProgress:
     runner: Runner
     console: Console
     started: float = field(default_factory=now)
-    _done_at_start: int | None = None
 
     async def update_until_cancelled(self, progress: Progress, task: TaskID) -> None:
         """Update the bar until cancelled."""
@@ -49,41 +50,50 @@ class JobProgress:
         """Update the bar once."""
         ledger, job_id = self.runner.services.ledger, self.runner.job_id
         counts = await ledger.run(lambda tx: rows.count_rows(tx, job_id))
-        processed = counts.total - counts.by_status[RowStatus.NOT_ATTEMPTED]
-        if self._done_at_start is None:
-            self._done_at_start = processed
-        progress.update(task, total=counts.total, completed=processed, state=await self._state(counts, processed))
+        stages = await ledger.run(lambda tx: rows.count_stages(tx, job_id))
+        job = await ledger.run(lambda tx: jobs.find_job(tx, job_id))
+        made = sum((await ledger.run(lambda tx: jobs.calls_of(tx, job_id))).values())
+        made = max(0, made - (job.calls_before_run if job else 0))
+        left = await self._calls_left()
+        total = None if left is None else made + left.most
+        progress.update(task, total=total, completed=made, state=await self._state(job, counts, stages, made, left))
 
-    async def _state(self, counts: RowCounts, processed: int) -> str:
-        job = await self.runner.services.ledger.run(lambda tx: jobs.find_job(tx, self.runner.job_id))
-        parts = [f"[green]{sum(count for status, count in counts.by_status.items() if status.is_done)} done[/]"]
+    async def _state(
+        self, job: Job | None, counts: RowCounts, stages: StageCounts, made: int, left: Estimate | None
+    ) -> str:
+        done = sum(count for status, count in counts.by_status.items() if status.is_done)
+        parts = [f"calls · [green]{done:,} of {counts.total:,} rows done[/]"]
+        unregistered = stages.unsent_created + stages.unsent_found
+        parts += [f"{unregistered:,} created, not registered"] if unregistered else []
         rejected = counts.by_status[RowStatus.REJECTED] + counts.by_status[RowStatus.INVALID]
         parts += [f"[red]{rejected} rejected[/]"] if rejected else []
         unconfirmed = counts.by_status[RowStatus.IN_DOUBT]
         parts += [f"[yellow]{unconfirmed} unconfirmed[/]"] if unconfirmed else []
-        created = counts.candidates_created
-        parts += [f"{created} created"] if created else []
         seconds = max(now() - self.started, 0.001)
-        parts.append(f"{(processed - (self._done_at_start or 0)) / seconds * 3600:,.0f} rows/h")
+        parts += [f"{made / seconds * 60:,.0f} calls/min"] if made else []
         if job and job.state is JobState.WAITING and job.not_before:
             parts.append(f"[yellow]waiting until {_clock(job.not_before)}: {job.reason}[/]")
-        elif left := await self._seconds_left():
-            parts.append(f"done at about {_clock(now() + left)} ({timedelta(seconds=round(left))} left)")
+        elif left and (seconds := self._seconds_left(left)):
+            parts.append(f"done at about {_clock(now() + seconds)} ({timedelta(seconds=round(seconds))} left)")
         return " · ".join(parts)
 
-    async def _seconds_left(self) -> float | None:
-        """Return how long the remaining calls take at the current rate, with the pause that the LMS asked for."""
+    async def _calls_left(self) -> Estimate | None:
+        """Return how many calls the job has left; None before it is opened."""
         runner = self.runner
         if not runner.has_session:
             return None
         context = runner.session.context
-        pace = context.client.session.limiter.snapshot()
         rules = replace(context.connector.rules, rows_per_call=context.rows_per_call)
-        ahead = await runner.services.ledger.run(lambda tx: estimate(tx, runner.job_id, rules))
-        rate = pace.rate or runner.session.counters.calls_per_second()
-        if not ahead.most or not rate:
+        return await runner.services.ledger.run(lambda tx: estimate(tx, runner.job_id, rules))
+
+    def _seconds_left(self, left: Estimate) -> float | None:
+        """Return how long the remaining calls take at the current rate, with the pause that the LMS asked for."""
+        session = self.runner.session
+        pace = session.context.client.session.limiter.snapshot()
+        rate = pace.rate or session.counters.calls_per_second()
+        if not left.most or not rate:
             return None
-        return ahead.seconds(rate) + max(0.0, (pace.not_before or 0.0) - now())
+        return left.seconds(rate) + max(0.0, (pace.not_before or 0.0) - now())
 
 
 def _clock(seconds: float) -> str:

@@ -91,7 +91,7 @@ def _fenced(ledger: Ledger, job_id: int, owner: str) -> Iterator[Transaction]:
 
 def _explain_if_cancelled(tx: Transaction, job_id: int) -> None:
     if jobs.state_of(tx, job_id) is JobState.CANCELLED:
-        rows.explain_rows(tx, job_id, None, rows.CANCELLED, "cancelled")
+        rows.explain_cancelled(tx, job_id)
 
 
 def import_rows(

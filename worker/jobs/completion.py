@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 def give_up_course(tx: Transaction, job_id: int, course: CourseStopped) -> None:
     """Close the batches of a course that the LMS refuses; its rows say why they were not sent."""
-    rows.explain_rows(tx, job_id, course.course_key, f"Not sent: {course.message}", course.code)
+    rows.explain_rows(
+        tx,
+        job_id,
+        course.course_key,
+        f"Not sent: {course.message}",
+        course.code,
+        unregistered=f"Person in the LMS, not registered: {course.message}",
+    )
     batches.close_batches(tx, job_id, course.course_key)
 
 

@@ -89,14 +89,17 @@ class TimeLeft:
     seconds: float
 
 
-def time_left(services: Services, tx: Transaction, job: Job) -> TimeLeft | None:
-    """Return how long a job still takes; None when no pace is known."""
+def calls_left(services: Services, tx: Transaction, job: Job) -> Estimate | None:
+    """Return how many calls a job still takes; None when its connection is not configured."""
     try:
-        connection = services.connection(job.connection)
+        return estimate(tx, job.id, lms.rules_of(services.connection(job.connection)))
     except RosterError:
         return None
-    rate = services.known_rate(tx, connection)
+
+
+def time_left(services: Services, tx: Transaction, job: Job, left: Estimate) -> TimeLeft | None:
+    """Return how long the calls that a job has left take; None when no pace is known."""
+    rate = services.known_rate(tx, services.connection(job.connection))
     if rate is None:
         return None
-    calls = estimate(tx, job.id, lms.rules_of(connection))
-    return TimeLeft(rate=rate, seconds=calls.seconds(rate) + max(0.0, (job.not_before or 0) - now()))
+    return TimeLeft(rate=rate, seconds=left.seconds(rate) + max(0.0, (job.not_before or 0) - now()))

@@ -10,6 +10,7 @@ from worker.ledger import batches, jobs, queue, rows
 from worker.ledger.database import now
 from worker.model import PREPARING, SENDING, Driver, JobState, RowStatus
 from worker.registration.anonymous import without_addresses
+from worker.reports.labels import counted
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
@@ -61,11 +62,22 @@ def cancel(tx: Transaction, job_id: int) -> str:
     batches.reopen_abandoned(tx, job_id)
     if any(batch.running for batch in batches.open_batches(tx, job_id)):
         _change(tx, job, state=JobState.CANCELLING, reason="cancelled by a person")
-        return f"Job {job_id} is being cancelled: calls in progress finish, nothing more is sent"
+        return (
+            f"Job {job_id} is being cancelled: calls in progress finish, nothing more is sent. "
+            f"So far: {_how_far(tx, job_id)}"
+        )
     finish_cancelling(tx, job_id)
-    counts = rows.count_rows(tx, job_id).by_status
-    unsent = counts[RowStatus.NOT_ATTEMPTED]
-    return f"Job {job_id} is cancelled: {sum(counts.values()) - unsent} rows had an outcome, {unsent} never sent"
+    return f"Job {job_id} is cancelled: {_how_far(tx, job_id)}"
+
+
+def _how_far(tx: Transaction, job_id: int) -> str:
+    """Return what became of a job's rows so far, in numbers."""
+    counts, stages = rows.count_rows(tx, job_id), rows.count_stages(tx, job_id)
+    unsent = counts.by_status[RowStatus.NOT_ATTEMPTED]
+    created, found = stages.unsent_created, stages.unsent_found
+    parts = [f"{counts.total - unsent:,} processed", f"{counted(created, 'person')} created but not registered"]
+    parts += [f"{counted(found, 'person')} found in the LMS and not registered"] if found else []
+    return ", ".join([*parts, f"{unsent - created - found:,} not sent"])
 
 
 def resume(tx: Transaction, job_id: int) -> Job:
@@ -143,7 +155,7 @@ def _give_to_queue(tx: Transaction, job: Job) -> None:
 
 def finish_cancelling(tx: Transaction, job_id: int) -> None:
     """Close what is left of a cancelled job, once no call of it is in progress."""
-    rows.explain_rows(tx, job_id, None, rows.CANCELLED, "cancelled")
+    rows.explain_cancelled(tx, job_id)
     batches.close_batches(tx, job_id)
     jobs.change_job(tx, job_id, state=JobState.CANCELLED, not_before=None, finished_at=now())
 

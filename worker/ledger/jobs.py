@@ -45,6 +45,8 @@ class Job:
     waited_seconds: float
     bisected_batches: int
     busy_seconds: float
+    run_started_at: float | None
+    calls_before_run: int
     driver: Driver
     planned: bool
     owner: str | None
@@ -143,6 +145,12 @@ def renew_job(tx: Transaction, job_id: int, owner: str) -> bool:
 def release_job(tx: Transaction, job_id: int, owner: str) -> None:
     """Release the claim on a job."""
     tx.execute(update(job).where(job.c.id == job_id, job.c.owner == owner).values(owner=None, lease_until=None))
+
+
+def begin_run(tx: Transaction, job_id: int) -> None:
+    """Record that a job starts or continues now: its progress and speed count from here."""
+    before = sum(calls_of(tx, job_id).values())
+    tx.execute(update(job).where(job.c.id == job_id).values(run_started_at=now(), calls_before_run=before))
 
 
 def add_to_counters(

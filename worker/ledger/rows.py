@@ -7,21 +7,33 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import and_, distinct, func, or_, select, update
+from sqlalchemy import and_, distinct, false, func, not_, or_, select, update
 
 from worker.ledger.database import now
 from worker.ledger.schema import candidate, registration, row
-from worker.model import DONE, Action, CandidateState, RegistrationState, RosterRow, RowStatus, Verdict
+from worker.model import (
+    DONE,
+    MAY_LACK_REGISTRATION,
+    Action,
+    CandidateState,
+    RegistrationState,
+    RosterRow,
+    RowStage,
+    RowStatus,
+    Verdict,
+    stage_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Row, Select
+    from sqlalchemy import ColumnElement, Row, Select
 
     from worker.ledger.database import Transaction
 
-#: The error of a row that was not sent when its job was cancelled.
+#: The error of a row that was not sent when its job was cancelled, and of one whose person is in the LMS.
 CANCELLED = "The job was cancelled before this row was sent"
+CANCELLED_UNREGISTERED = "The job was cancelled before this person, who is in the LMS, was registered"
 
 
 @cache
@@ -66,6 +78,44 @@ def count_rows(tx: Transaction, job_id: int) -> RowCounts:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCounts:
+    """The rows of a job that are not done, by stage."""
+
+    by_stage: Mapping[RowStage, int]
+    #: Rows without an outcome whose person this ledger has created, or found in the LMS.
+    unsent_created: int = 0
+    unsent_found: int = 0
+
+
+def person_exists() -> ColumnElement[bool]:
+    """Return the condition that a row's candidate is in the LMS; an id that only a roster gave proves nothing."""
+    only_named = and_(candidate.c.key == candidate.c.id_key, candidate.c.job_id.is_(None))
+    gone = candidate.c.state == CandidateState.DEACTIVATED
+    return and_(candidate.c.lms_id.is_not(None), not_(only_named), not_(gone))
+
+
+def count_stages(tx: Transaction, job_id: int) -> StageCounts:
+    """Count the rows of a job that are not done by stage; stages without rows are 0."""
+    exists, created = func.coalesce(person_exists(), false()), candidate.c.job_id.is_not(None)
+    records = tx.execute(
+        select(row.c.status, row.c.action, exists, created, func.count())
+        .select_from(row)
+        .outerjoin(candidate, candidate.c.id == row.c.candidate_id)
+        .where(row.c.job_id == job_id, row.c.status.in_(MAY_LACK_REGISTRATION))
+        .group_by(row.c.status, row.c.action, exists, created)
+    )
+    by_stage = dict.fromkeys(RowStage, 0)
+    unsent = {True: 0, False: 0}
+    for status, action, is_there, is_ours, count in records:
+        stage = stage_of(RowStatus(status), Action(action), person_exists=bool(is_there))
+        if stage is not None:
+            by_stage[stage] += count
+        if stage is RowStage.CANDIDATE_CREATED and status == RowStatus.NOT_ATTEMPTED:
+            unsent[bool(is_ours)] += count
+    return StageCounts(by_stage=by_stage, unsent_created=unsent[True], unsent_found=unsent[False])
+
+
 def count_verdicts(tx: Transaction, job_id: int) -> dict[Verdict, int]:
     """Count the rows of a job by verdict; verdicts without rows are 0."""
     records = tx.execute(
@@ -86,12 +136,26 @@ def reopen_rows(tx: Transaction, job_id: int, statuses: Sequence[RowStatus]) -> 
     ).rowcount
 
 
-def explain_rows(tx: Transaction, job_id: int, course_key: str | None, error: str, code: str) -> None:
-    """Set the error of the rows that were not sent."""
-    statement = update(row).where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED)
+def explain_rows(
+    tx: Transaction, job_id: int, course_key: str | None, error: str, code: str, *, unregistered: str | None = None
+) -> None:
+    """Set the error of the rows that were not sent and have none yet.
+
+    `unregistered` is the error of those whose person is in the LMS.
+    """
+    mine = and_(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.error_code == "")
     if course_key is not None:
-        statement = statement.where(row.c.course_key == course_key)
-    tx.execute(statement.values(error=error, error_code=code))
+        mine = and_(mine, row.c.course_key == course_key)
+    if unregistered is not None:
+        there = select(candidate.c.id).where(candidate.c.id == row.c.candidate_id, person_exists()).exists()
+        created = update(row).where(mine, row.c.action == Action.REGISTER, there)
+        tx.execute(created.values(error=unregistered, error_code=code))
+    tx.execute(update(row).where(mine).values(error=error, error_code=code))
+
+
+def explain_cancelled(tx: Transaction, job_id: int) -> None:
+    """Set the error of the rows that a cancelled job did not send."""
+    explain_rows(tx, job_id, None, CANCELLED, "cancelled", unregistered=CANCELLED_UNREGISTERED)
 
 
 def skip_duplicates(tx: Transaction, job_id: int) -> None:
@@ -134,6 +198,7 @@ class ReportedRow:
     error: str
     code: str
     column: str
+    stage: RowStage | None
     candidate_id: str | None
     registration_id: str | None
     created: bool
@@ -154,36 +219,33 @@ def page_of_rows(
     job_id: int,
     *,
     statuses: Collection[RowStatus] = (),
+    only_created: bool = False,
     number: int | None = None,
     offset: int = 0,
     limit: int = 50,
 ) -> list[ReportedRow]:
-    """Return a page of a job's rows in roster order: those of these statuses, or the one of this number."""
+    """Return a page of a job's rows in roster order: those of these statuses, or the one of this number.
+
+    `only_created`: only those whose person is in the LMS and is not registered.
+    """
     query = _reported(job_id)
     if statuses:
         query = query.where(row.c.status.in_([status.value for status in statuses]))
+    if only_created:
+        query = query.where(row.c.action == Action.REGISTER, person_exists())
     if number is not None:
         query = query.where(row.c.row == number)
     return [_as_reported(record) for record in tx.execute(query.offset(offset).limit(limit))]
 
 
 def _reported(job_id: int) -> Select[Any]:
-    found = select(row, candidate.c.lms_id).outerjoin(candidate, candidate.c.id == row.c.candidate_id)
+    there = func.coalesce(person_exists(), false()).label("person_exists")
+    found = select(row, candidate.c.lms_id, there).outerjoin(candidate, candidate.c.id == row.c.candidate_id)
     return found.where(row.c.job_id == job_id).order_by(row.c.row)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
-    """What is happening in a job just now."""
-
-    #: Rows that are being sent.
-    in_flight: int
-    #: Rows that got their outcome since the given time.
-    finished: int
-
-
-def activity_since(tx: Transaction, job_id: int, since: float) -> Activity:
-    """Count a job's rows that are being sent, and those that got their outcome since then (seconds since 1970)."""
+def count_in_flight(tx: Transaction, job_id: int) -> int:
+    """Count a job's rows that are being sent just now."""
     sent = or_(
         candidate.c.state == CandidateState.SENDING,
         registration.c.state == RegistrationState.SENDING,
@@ -195,10 +257,8 @@ def activity_since(tx: Transaction, job_id: int, since: float) -> Activity:
         .outerjoin(registration, registration.c.id == row.c.registration_id)
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, sent)
     )
-    finished = select(func.count()).where(
-        row.c.job_id == job_id, row.c.changed_at > since, row.c.status != RowStatus.NOT_ATTEMPTED
-    )
-    return Activity(in_flight=tx.execute(being_sent).scalar_one(), finished=tx.execute(finished).scalar_one())
+    count: int = tx.execute(being_sent).scalar_one()
+    return count
 
 
 def _as_reported(record: Row[Any]) -> ReportedRow:
@@ -209,6 +269,7 @@ def _as_reported(record: Row[Any]) -> ReportedRow:
         error=record.error,
         code=record.error_code,
         column=record.column,
+        stage=stage_of(RowStatus(record.status), Action(record.action), person_exists=bool(record.person_exists)),
         candidate_id=record.lms_id,
         registration_id=record.lms_registration_id,
         created=record.created,

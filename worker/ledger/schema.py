@@ -85,6 +85,9 @@ job = Table(
     Column("waited_seconds", Float, nullable=False, default=0.0),
     Column("bisected_batches", Integer, nullable=False, default=0),
     Column("busy_seconds", Float, nullable=False, default=0.0),
+    #: When it was last started or resumed, and how many calls it had made by then.
+    Column("run_started_at", Float, nullable=True),
+    Column("calls_before_run", Integer, nullable=False, default=0, server_default="0"),
     #: What processes it: `queue` for the workers behind the broker, `process` for a command in its own process.
     Column("driver", String(10), nullable=False, default="process", server_default="process"),
     #: Whether its people are synced and its rows are in batches.

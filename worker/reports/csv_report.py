@@ -12,6 +12,8 @@ from worker.intake.text import escape_formula
 from worker.model import RowStatus
 from worker.reports.lines import REPORT_COLUMNS, ReportLine, lay_out
 
+#: How many of the report's columns a report may have: all, or those before `_stage` and `_job` were added.
+_COLUMN_COUNTS = (len(REPORT_COLUMNS), REPORT_COLUMNS.index("_stage"))
 #: The heading line is searched in this many characters.
 _MAX_HEADING_CHARACTERS = 1_000_000
 
@@ -56,7 +58,7 @@ def _ends_in_report_columns(head: str, delimiter: str) -> bool:
         headings = next(csv.reader(head.splitlines(keepends=True), delimiter=delimiter), [])
     except csv.Error:
         return False
-    return tuple(headings[-len(REPORT_COLUMNS) :]) == REPORT_COLUMNS
+    return any(tuple(headings[-count:]) == REPORT_COLUMNS[:count] for count in _COLUMN_COUNTS)
 
 
 #: The columns after the roster's own; the last is for the answer.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from worker.ledger import jobs, rows
 from worker.ledger.database import now
-from worker.model import JobState, RowStatus
+from worker.model import JobState, RowStage, RowStatus
 from worker.reports.lines import ReportLine, Summary
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def summarise(tx: Transaction, job: Job) -> Summary:
     """Return a job's current totals. Raises ValueError when they do not add up."""
-    counted = rows.count_rows(tx, job.id)
+    counted, stages = rows.count_rows(tx, job.id), rows.count_stages(tx, job.id)
     ended = job.finished_at or now()
     return Summary(
         job=job.id,
@@ -30,6 +30,9 @@ def summarise(tx: Transaction, job: Job) -> Summary:
         state=job.state,
         total=counted.total,
         by_status=counted.by_status,
+        stages=stages.by_stage,
+        unsent_created=stages.unsent_created,
+        unsent_found=stages.unsent_found,
         candidates_created=counted.candidates_created,
         registrations_created=counted.registrations_created,
         calls=jobs.calls_of(tx, job.id),
@@ -56,7 +59,9 @@ def report_lines(ledger: Ledger, job: Job) -> Iterator[ReportLine]:
 def _line(row: ReportedRow, job: Job) -> ReportLine:
     error, code = row.error, row.code
     if row.status is RowStatus.NOT_ATTEMPTED and not error:
-        error = f"Not sent: {job.reason}" if job.reason else "Not sent"
+        is_created = row.stage is RowStage.CANDIDATE_CREATED
+        what = "Person in the LMS, not registered" if is_created else "Not sent"
+        error = f"{what}: {job.reason}" if job.reason else what
         code = code or "not_sent"
     return ReportLine(
         cells=tuple(row.cells),
@@ -71,6 +76,8 @@ def _line(row: ReportedRow, job: Job) -> ReportLine:
         attempts=row.attempts,
         http_status=row.http_status,
         when=_time(row.changed_at),
+        stage=row.stage,
+        job=job.id,
         differs=row.differs,
     )
 

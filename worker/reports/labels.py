@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from worker.model import JobState, RowStatus, Verdict
@@ -74,7 +74,7 @@ STATUS_INFO = {
     ),
     RowStatus.NOT_ATTEMPTED: StatusInfo(
         label="Not sent",
-        meaning="Nothing was sent for this row.",
+        meaning="Not sent, or sent and certainly not received by the LMS (see `_error`).",
         tone="quiet",
         sign="○",
         fill="#E7E6E6",
@@ -89,6 +89,31 @@ STATUS_INFO = {
         colour="blue",
     ),
 }
+
+#: A row without an outcome whose person is in the LMS: never shown as not sent.
+UNREGISTERED = replace(
+    STATUS_INFO[RowStatus.NOT_ATTEMPTED],
+    label="Not registered",
+    meaning="The person is in the LMS; the registration was not made.",
+    tone="warn",
+    sign="◐",
+    fill="#FFF2CC",
+)
+
+
+def shown_counts(summary: Summary) -> list[tuple[RowStatus, StatusInfo, int]]:
+    """Return how many rows have each status that occurs, with how it is shown.
+
+    Rows that were not attempted are two lines: those whose person is in the LMS, and those of which nothing is.
+    """
+    lines: list[tuple[RowStatus, StatusInfo, int]] = []
+    for status in RowStatus:
+        if status is RowStatus.NOT_ATTEMPTED:
+            lines += [(status, UNREGISTERED, summary.unsent_created + summary.unsent_found)]
+            lines += [(status, STATUS_INFO[status], summary.unsent)]
+        else:
+            lines.append((status, STATUS_INFO[status], summary.by_status.get(status, 0)))
+    return [line for line in lines if line[2]]
 
 
 def _state(label: str, meaning: str, tone: Tone, sign: str) -> StateInfo:
@@ -162,7 +187,7 @@ def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
             "To change the LMS back, run that file with `--again`; nothing is sent automatically."
         )
     if counts.get(RowStatus.NOT_ATTEMPTED, 0) and summary.state.has_ended and summary.state is not JobState.INVALID:
-        steps.append(f"Run `roster retry {job}` to send the rows that were not sent.")
+        steps.append(f"Run `roster retry {job}` to send the rows that are not done.")
     return steps
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from worker.model import JobState, RowStatus, Verdict
+from worker.model import JobState, RowStage, RowStatus, Verdict
 
 #: The columns after the roster's own. The importer ignores headings that begin with `_`.
 REPORT_COLUMNS = (
@@ -21,6 +21,8 @@ REPORT_COLUMNS = (
     "_attempts",
     "_http_status",
     "_when",
+    "_stage",
+    "_job",
 )
 
 #: Separates codes in `_error_code` and headings in `_column` when a row has several problems.
@@ -55,6 +57,8 @@ class ReportLine:
     attempts: int = 0
     http_status: int | None = None
     when: datetime | None = None
+    stage: RowStage | None = None
+    job: int = 0
     #: Whether `roster verify` found that the LMS differs.
     differs: bool = False
 
@@ -73,6 +77,8 @@ class ReportLine:
             self.attempts,
             "" if self.http_status is None else self.http_status,
             "" if self.when is None else utc_text(self.when),
+            self.stage or "",
+            self.job or "",
         )
 
 
@@ -88,6 +94,11 @@ class Summary:
     total: int
     #: A status that is not in it has no rows.
     by_status: Mapping[RowStatus, int]
+    #: Of the rows that are not done; a stage that is not in it has no rows.
+    stages: Mapping[RowStage, int] = field(default_factory=dict)
+    #: Rows without an outcome whose person this ledger has created, or found in the LMS.
+    unsent_created: int = 0
+    unsent_found: int = 0
     candidates_created: int = 0
     registrations_created: int = 0
     #: By operation: `create_candidate`, `register`, …
@@ -121,6 +132,12 @@ class Summary:
         return sum(count for status, count in self.by_status.items() if status.is_done)
 
     @property
+    def unsent(self) -> int:
+        """Return the number of rows without an outcome of which nothing is in the LMS as far as is known."""
+        unregistered = self.unsent_created + self.unsent_found
+        return max(0, self.by_status.get(RowStatus.NOT_ATTEMPTED, 0) - unregistered)
+
+    @property
     def not_done(self) -> int:
         """Return the number of rows that are neither done nor duplicates."""
         return sum(count for status, count in self.by_status.items() if status.is_open)
@@ -147,6 +164,7 @@ class Summary:
             "reason": self.reason or None,
             "not_before": _utc_text_or_none(self.not_before),
             "warnings": list(self.warnings),
+            "stages": {stage.value: self.stages.get(stage, 0) for stage in RowStage},
             "verified": self.verified and {verdict.value: self.verified.get(verdict, 0) for verdict in Verdict},
         }
 

@@ -9,7 +9,7 @@ from xlsxwriter.worksheet import Worksheet
 from worker.model import RowStatus
 from worker.reports.codes import explain
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import STATE_INFO, STATUS_INFO, duration_text, next_steps, verdict_counts
+from worker.reports.labels import STATE_INFO, STATUS_INFO, UNREGISTERED, duration_text, next_steps, verdict_counts
 from worker.reports.lines import Summary, utc_text
 from worker.reports.workbook_format import Formats, check_result, write_number, write_text
 
@@ -120,9 +120,13 @@ def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
 def _write_counts(page: _SheetWriter, summary: Summary) -> None:
     page.title("Rows")
     page.headings("Status", "Rows", "Meaning")
+    unregistered = summary.unsent_created + summary.unsent_found
     for status in RowStatus:
-        info = STATUS_INFO[status]
-        page.line(_status_label(status), summary.by_status.get(status, 0), info.meaning, info.fill)
+        info, count = STATUS_INFO[status], summary.by_status.get(status, 0)
+        if status is RowStatus.NOT_ATTEMPTED and unregistered:
+            page.line(f"{UNREGISTERED.label} ({status})", unregistered, UNREGISTERED.meaning, UNREGISTERED.fill)
+            count -= unregistered
+        page.line(_status_label(status), count, info.meaning, info.fill)
     page.line("total", summary.total, "Every row of the roster is counted in exactly one line above.")
 
 

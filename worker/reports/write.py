@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from worker import errors
-from worker.model import RowStatus
+from worker.model import RowStage, RowStatus
 from worker.reports.atomic_write import move_into_place, staging
 from worker.reports.csv_report import csv_report, is_own_report
 from worker.reports.kinds import ReportKind, file_name
@@ -21,12 +21,15 @@ class _Written:
     """Counts of what was written."""
 
     by_status: Counter[RowStatus] = field(default_factory=Counter)
+    stages: Counter[RowStage] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     #: The kinds of file with only some of the rows that got at least one.
     partial: set[ReportKind] = field(default_factory=set)
 
     def add(self, line: ReportLine) -> None:
         self.by_status[line.status] += 1
+        if line.stage is not None:
+            self.stages[line.stage] += 1
         if line.error_code:
             self.codes.update(set(line.error_code.split(SEPARATOR)))
 
@@ -102,7 +105,7 @@ def _write_lines(
             if line.differs:
                 differing.write(own, line.report_cells)
                 totals.partial.add(ReportKind.DIFFERS)
-        summary = _balanced(summary, totals.by_status)
+        summary = replace(_balanced(summary, totals.by_status), stages=dict(totals.stages))
         book.finish(summary, totals.codes)
     return summary, totals.partial
 

@@ -188,5 +188,6 @@ def _take(tx: Transaction, job_id: int, expected_state: JobState | None) -> None
         finished_at=None,
         started_at=job.started_at or now(),
     )
+    jobs.begin_run(tx, job_id)
     if not taken:
         raise UsageError(f"Job {job_id} is {job.state} now; check it, then resume it if need be")

@@ -78,6 +78,8 @@ async def _make_ready(process: WorkerProcess, job_id: int) -> None:
 def _begin(tx: Transaction, job_id: int) -> None:
     job = jobs.find_job(tx, job_id)
     started = (job.started_at if job else None) or now()
+    if job is not None and job.state is JobState.QUEUED:
+        jobs.begin_run(tx, job_id)
     jobs.change_job(
         tx,
         job_id,

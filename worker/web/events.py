@@ -14,7 +14,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from worker.errors import LedgerError, UnknownJob
-from worker.jobs.estimate import time_left
+from worker.jobs.estimate import calls_left, time_left
 from worker.ledger import jobs
 from worker.model import JobState, RowStatus
 from worker.web.summaries import summary_of
@@ -32,7 +32,8 @@ PING_SECONDS = 15
 SHUTDOWN_SECONDS = 1.0
 #: Keys that change with every poll although nothing has happened.
 _CLOCK_KEYS = {"duration_seconds"}
-#: A job's summary, with `rate` (calls per second), `rows_per_second` and `seconds_left`, each None when unknown.
+#: A job's summary, with `calls_made` and `calls_left` of this run, `rate` (calls per second), `rows_per_second` and
+#: `seconds_left`; None when unknown.
 Progress = dict[str, Any]
 
 
@@ -43,7 +44,10 @@ class _WatchedJob:
     latest: Progress
     processed: int
     at: float
+    made: int = 0
+    was_sending: bool = False
     rows_per_second: float | None = None
+    calls_per_second: float | None = None
     queues: set[asyncio.Queue[Progress | None]] = field(default_factory=set)
 
     def update(self, progress: Progress) -> None:
@@ -59,14 +63,17 @@ class _WatchedJob:
             _put(queue, progress)
 
     def _measure(self, progress: Progress) -> None:
-        processed, at = _processed(progress), time.monotonic()
-        speed = max(0.0, (processed - self.processed) / max(at - self.at, 0.001))
-        self.rows_per_second = speed if self.rows_per_second is None else (2 * self.rows_per_second + speed) / 3
-        self.processed, self.at = processed, at
-        if JobState(progress["state"]).is_sending:
+        """Measure the speed between two polls in both of which rows were being sent: reading is no speed."""
+        is_sending = JobState(progress["state"]).is_sending
+        processed, made, at = _processed(progress), progress["calls_made"], time.monotonic()
+        if is_sending and self.was_sending:
+            seconds = max(at - self.at, 0.001)
+            self.rows_per_second = _smoothed(self.rows_per_second, max(0.0, processed - self.processed) / seconds)
+            self.calls_per_second = _smoothed(self.calls_per_second, max(0.0, made - self.made) / seconds)
             progress["rows_per_second"] = round(self.rows_per_second, 1)
-            if progress["seconds_left"] is None and progress["rows_per_second"]:
-                progress["seconds_left"] = round((progress["total"] - processed) / self.rows_per_second)
+            if progress["seconds_left"] is None and progress["calls_left"] and self.calls_per_second:
+                progress["seconds_left"] = round(progress["calls_left"] / self.calls_per_second)
+        self.processed, self.made, self.at, self.was_sending = processed, made, at, is_sending
 
 
 class ProgressFeed:
@@ -144,9 +151,13 @@ class ProgressFeed:
 
 
 def _progress(services: Services, tx: Transaction, job: Job) -> Progress:
-    ahead = time_left(services, tx, job) if job.state.is_sending else None
+    left = calls_left(services, tx, job) if job.state.is_sending else None
+    ahead = time_left(services, tx, job, left) if left else None
+    summary = summary_of(services, job, tx)
     return {
-        **summary_of(services, job, tx),
+        **summary,
+        "calls_made": max(0, sum(summary["calls"].values()) - job.calls_before_run),
+        "calls_left": left.most if left else None,
         "rate": round(ahead.rate, 2) if ahead else None,
         "rows_per_second": None,
         "seconds_left": round(ahead.seconds) if ahead else None,
@@ -156,6 +167,10 @@ def _progress(services: Services, tx: Transaction, job: Job) -> Progress:
 async def _end_on_shutdown(shutdown: asyncio.Event, queue: asyncio.Queue[Progress | None]) -> None:
     await shutdown.wait()
     _put(queue, None)
+
+
+def _smoothed(before: float | None, measured: float) -> float:
+    return measured if before is None else (2 * before + measured) / 3
 
 
 def _put(queue: asyncio.Queue[Progress | None], progress: Progress | None) -> None:

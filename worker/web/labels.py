@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS
-from worker.model import RowStatus
-from worker.reports.labels import STATUS_INFO, StatusInfo
+from worker.model import RowStage, RowStatus
+from worker.reports.labels import STATUS_INFO, UNREGISTERED, StatusInfo
 from worker.reports.lines import SEPARATOR
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: A row without an outcome, while its job is moving.
 _PENDING = replace(STATUS_INFO[RowStatus.NOT_ATTEMPTED], label="Pending", meaning="Waiting to be sent.")
+_NOT_YET = replace(UNREGISTERED, label="Not registered yet", meaning="The person is in the LMS already.")
 
 COLUMN_LABELS = {
     "candidate_id": "LMS person ID",
@@ -65,6 +66,10 @@ def columns_text(columns: str, headings: Collection[str]) -> str:
     return SEPARATOR.join(each if each in headings else column_label(each) for each in columns.split(SEPARATOR))
 
 
-def status_info(status: RowStatus, *, is_moving: bool) -> StatusInfo:
+def status_info(status: RowStatus, stage: RowStage | None = None, *, is_moving: bool) -> StatusInfo:
     """Return how a status is shown; while the job is moving, a row without an outcome is pending."""
-    return _PENDING if is_moving and status is RowStatus.NOT_ATTEMPTED else STATUS_INFO[status]
+    if status is not RowStatus.NOT_ATTEMPTED:
+        return STATUS_INFO[status]
+    if stage is RowStage.CANDIDATE_CREATED:
+        return _NOT_YET if is_moving else UNREGISTERED
+    return _PENDING if is_moving else STATUS_INFO[status]

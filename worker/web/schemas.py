@@ -30,6 +30,7 @@ class Summary(ApiModel):
     state: JobState
     total: int
     by_status: dict[str, int] = Field(description="Every status, zeros included.")
+    stages: dict[str, int] = Field(description="Every stage of the rows that are not done, zeros included.")
     candidates_created: int
     registrations_created: int
     calls: dict[str, int] = Field(description="Calls to the LMS, by operation.")
@@ -49,6 +50,8 @@ class Summary(ApiModel):
 class Progress(Summary):
     """The summary in an event."""
 
+    calls_made: int = Field(description="Calls since the job was last started or resumed.")
+    calls_left: int | None = Field(description="Calls that are left at most.")
     rate: float | None = Field(description="Calls per second, configured or measured.")
     rows_per_second: float | None
     seconds_left: int | None

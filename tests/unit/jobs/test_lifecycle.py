@@ -99,7 +99,7 @@ def test_a_job_that_no_process_runs_is_cancelled_at_once_and_its_counts_are_righ
 
     message = applied(ledger, lifecycle.cancel, job_id)
 
-    assert "1 rows had an outcome, 2 never sent" in message
+    assert "1 processed, 0 people created but not registered, 2 not sent" in message
     assert state_of(ledger, job_id) is JobState.CANCELLED
     assert open_batches_of(ledger, job_id) == []
     assert [reported(ledger, job_id, number).code for number in (2, 3, 4)] == ["", "cancelled", "cancelled"]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from worker.model import JobState, RowStatus
+from worker.model import JobState, RowStage, RowStatus
 from worker.reports.lines import REPORT_COLUMNS, utc_text
 
 
@@ -42,7 +42,7 @@ def test_the_summary_has_the_documented_keys_in_the_documented_order(a_summary):
         "duration_seconds",
         "reports",
     ]
-    assert keys[16:] == ["reason", "not_before", "warnings", "verified"]
+    assert keys[16:] == ["reason", "not_before", "warnings", "stages", "verified"]
 
 
 def test_a_waiting_job_says_why_and_until_when(a_summary):
@@ -79,6 +79,8 @@ def test_the_columns_of_the_report_are_in_the_documented_order(a_line):
         created=True,
         attempts=2,
         http_status=404,
+        stage=RowStage.CANDIDATE_CREATED,
+        job=7,
     )
 
     assert dict(zip(REPORT_COLUMNS, line.report_cells, strict=True)) == {
@@ -93,10 +95,12 @@ def test_the_columns_of_the_report_are_in_the_documented_order(a_line):
         "_attempts": 2,
         "_http_status": 404,
         "_when": "2026-03-01T09:30:00Z",
+        "_stage": "candidate_created",
+        "_job": 7,
     }
 
 
 def test_unknown_values_are_empty(a_line):
     line = a_line(status=RowStatus.NOT_ATTEMPTED, when=None)
 
-    assert line.report_cells[2:] == ("", "", "", "", "", "false", 0, "", "")
+    assert line.report_cells[2:] == ("", "", "", "", "", "false", 0, "", "", "", "")

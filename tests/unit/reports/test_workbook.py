@@ -42,6 +42,8 @@ def test_only_the_reports_own_numbers_are_written_as_numbers(written, a_line, ou
         "_column": None,
         "_attempts": 3,
         "_http_status": 404,
+        "_stage": None,
+        "_job": None,
     }
 
 
@@ -49,7 +51,7 @@ def test_headings_are_frozen_and_have_filters(written, a_line):
     sheet = written(a_line("a", "b"), a_line("c", "d")).book()["Results"]
 
     assert sheet.freeze_panes == "A2"
-    assert sheet.auto_filter.ref == "A1:M3"
+    assert sheet.auto_filter.ref == "A1:O3"
     assert sheet["A1"].font.bold
 
 
@@ -97,7 +99,7 @@ def test_past_a_sheets_last_row_the_results_continue_in_another_sheet(written, a
     assert [row[0] for name in book.sheetnames[1:] for row in report.sheet(name)[1:]] == [
         f"p{n}" for n in range(2, 9)
     ]
-    for name, ref in (("Results 2", "A1:M4"), ("Results 3", "A1:M2")):
+    for name, ref in (("Results 2", "A1:O4"), ("Results 3", "A1:O2")):
         assert report.sheet(name)[0] == ["email", "course_id", *REPORT_COLUMNS]
         assert book[name].auto_filter.ref == ref
         assert book[name].freeze_panes == "A2"
@@ -140,7 +142,7 @@ def test_a_roster_wider_than_a_worksheet_is_complete_in_the_csv_and_the_summary_
     first = report.sheet()[0]
     assert len(first) == 16_384
     assert first[-len(REPORT_COLUMNS) :] == list(REPORT_COLUMNS)
-    assert "see spring-intake.results.csv for its last 7 columns" in words(report, "Summary")
+    assert "see spring-intake.results.csv for its last 9 columns" in words(report, "Summary")
 
 
 def test_the_summary_sheet_says_what_happened_and_what_to_do(written, a_line):

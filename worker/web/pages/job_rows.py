@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from worker.intake.text import clean
 from worker.ledger import resolutions, rows
-from worker.model import Action, CandidateState, RegistrationState, RowStatus
+from worker.model import Action, CandidateState, RegistrationState, RowStage, RowStatus
 from worker.reports.lines import SEPARATOR
 from worker.web.labels import columns_text, status_info
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from worker.ledger.resolutions import RowInDoubt
     from worker.ledger.rows import ReportedRow
     from worker.reports.labels import StatusInfo
+    from worker.reports.lines import Summary
 
 ROWS_A_PAGE = 50
 MAX_DIGITS = 9
@@ -32,6 +33,10 @@ FILTERS = {
     "open": ("Needs attention", tuple(status for status in RowStatus if status.needs_attention)),
     "done": ("Done", tuple(status for status in RowStatus if status.is_done)),
 }
+
+
+#: The filter for rows without an outcome whose person is in the LMS.
+UNREGISTERED = RowStage.CANDIDATE_CREATED.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +88,11 @@ class RowPage:
         return f"/jobs/{self.job_id}?" + urlencode({"status": self.status, "page": page})
 
 
-def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: Mapping[str, str]) -> RowPage:
+def rows_of(tx: Transaction, job: Job, summary: Summary, query: Mapping[str, str]) -> RowPage:
     """Return the rows that a query selects; invalid values in it are ignored."""
+    counts, unregistered = summary.by_status, summary.unsent_created + summary.unsent_found
     status = query.get("status", "")
+    only_created = status == UNREGISTERED
     statuses = FILTERS[status][1] if status in FILTERS else _single(status)
     if status not in FILTERS and not statuses:
         status = ""
@@ -93,13 +100,14 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
     row_number = _number(number)
     if number and row_number is None:
         number = ""
-    count = sum(counts.get(each, 0) for each in statuses or RowStatus)
+    count = unregistered if only_created else sum(counts.get(each, 0) for each in statuses or RowStatus)
     last = max(1, -(-count // ROWS_A_PAGE))
     page = min(max(1, _number(query.get("page", "")) or 1), last)
     found = rows.page_of_rows(
         tx,
         job.id,
         statuses=() if row_number is not None else statuses,
+        only_created=only_created and row_number is None,
         number=row_number,
         offset=0 if row_number is not None else (page - 1) * ROWS_A_PAGE,
         limit=ROWS_A_PAGE,
@@ -111,15 +119,20 @@ def rows_of(tx: Transaction, job: Job, counts: Mapping[RowStatus, int], query: M
         number=number,
         page=page,
         count=len(found) if row_number is not None else count,
-        filters=_filters(counts, status, is_moving=job.state.is_moving),
+        filters=_filters(counts, unregistered, status, is_moving=job.state.is_moving),
     )
 
 
-def _filters(counts: Mapping[RowStatus, int], selected: str, *, is_moving: bool) -> list[tuple[str, str, int]]:
+def _filters(
+    counts: Mapping[RowStatus, int], unregistered: int, selected: str, *, is_moving: bool
+) -> list[tuple[str, str, int]]:
     groups = [
         (name, label, sum(counts.get(each, 0) for each in statuses or RowStatus))
         for name, (label, statuses) in FILTERS.items()
     ]
+    if unregistered or selected == UNREGISTERED:
+        info = status_info(RowStatus.NOT_ATTEMPTED, RowStage.CANDIDATE_CREATED, is_moving=is_moving)
+        groups.append((UNREGISTERED, info.label, unregistered))
     return groups + [
         (each.value, status_info(each, is_moving=is_moving).label, counts.get(each, 0))
         for each in RowStatus
@@ -128,6 +141,8 @@ def _filters(counts: Mapping[RowStatus, int], selected: str, *, is_moving: bool)
 
 
 def _single(status: str) -> tuple[RowStatus, ...]:
+    if status == UNREGISTERED:
+        return (RowStatus.NOT_ATTEMPTED,)
     return (RowStatus(status),) if status in set(RowStatus) else ()
 
 
@@ -144,7 +159,7 @@ def _page_row(tx: Transaction, job: Job, row: ReportedRow) -> PageRow:
         name=name,
         address=address,
         course=next(iter(_cells(job, row.cells, _COURSE)), "") or str(job.options.get("course") or ""),
-        info=status_info(row.status, is_moving=job.state.is_moving),
+        info=status_info(row.status, row.stage, is_moving=job.state.is_moving),
         error=row.error,
         codes=[code for code in row.code.split(SEPARATOR) if code],
         columns=columns_text(row.column, job.headings),

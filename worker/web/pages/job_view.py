@@ -8,24 +8,21 @@ from typing import TYPE_CHECKING
 from worker import lms
 from worker.control import JobAction
 from worker.errors import RosterError
-from worker.jobs.estimate import TimeLeft, time_left
+from worker.jobs.estimate import TimeLeft, calls_left, time_left
 from worker.ledger import rows
 from worker.ledger.database import now
-from worker.model import Action, JobState, RowStatus
+from worker.model import Action, JobState, RowStage, RowStatus
 from worker.reports import gather
 from worker.reports.labels import STATE_INFO
 from worker.web.labels import status_info
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
+    from worker.jobs.estimate import Estimate
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.reports.labels import StateInfo, StatusInfo
     from worker.reports.lines import Summary
-
-#: The period over which the speed is measured (seconds).
-RATE_SECONDS = 60.0
-_NO_ACTIVITY = rows.Activity(in_flight=0, finished=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +42,11 @@ class JobView:
     summary: Summary
     info: StateInfo
     in_flight: int
-    #: Rows processed per minute; None when the job is not sending.
-    rows_per_minute: float | None
+    #: Calls that this run has made (since the job was last started or resumed), and those left at most.
+    calls_made: int
+    calls_left: int | None
+    #: The calls of this run per minute; None when the job is not sending.
+    calls_per_minute: float | None
     ahead: TimeLeft | None
     #: Estimated seconds until the job has ended.
     seconds_left: float | None
@@ -65,18 +65,30 @@ class JobView:
     @property
     def processed(self) -> int:
         """Return the number of rows with any outcome."""
-        return self.summary.total - self.unsent
+        return self.summary.total - self.pending
 
     @property
-    def unsent(self) -> int:
+    def pending(self) -> int:
         """Return the number of rows without an outcome."""
         return self.summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0)
+
+    @property
+    def unregistered(self) -> int:
+        """Return the number of rows without an outcome whose person is in the LMS."""
+        return self.summary.unsent_created + self.summary.unsent_found
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Return the calls that are made and all calls of this run; the rows, where the calls are not known."""
+        if self.calls_left is None or not self.job.state.is_sending:
+            return self.processed, self.summary.total
+        return self.calls_made, self.calls_made + self.calls_left
 
     @property
     def retry_label(self) -> str:
         """Return what a retry sends: `12 unsent rows`, or `12 rows` when some of them were rejected."""
         retriable = sum(count for status, count in self.summary.by_status.items() if status.is_retriable)
-        kind = "unsent " if retriable == self.unsent else ""
+        kind = "unsent " if retriable == self.summary.unsent else ""
         return f"{retriable:,} {kind}{'row' if retriable == 1 else 'rows'}"
 
     @property
@@ -85,14 +97,17 @@ class JobView:
         return sum(count for status, count in self.summary.by_status.items() if status.needs_attention)
 
     @property
-    def counts(self) -> list[tuple[RowStatus, StatusInfo, int]]:
-        """Return the statuses that occur, with their labels and counts."""
-        counts = self.summary.by_status
-        return [
-            (each, status_info(each, is_moving=self.is_moving), counts[each])
-            for each in RowStatus
-            if counts.get(each, 0)
-        ]
+    def counts(self) -> list[tuple[str, StatusInfo, int]]:
+        """Return the filters of the statuses that occur, with their labels and counts."""
+        counts: list[tuple[str, StatusInfo, int]] = []
+        for status in RowStatus:
+            count = self.summary.by_status.get(status, 0)
+            if status is RowStatus.NOT_ATTEMPTED:
+                stage = RowStage.CANDIDATE_CREATED
+                counts.append((stage, status_info(status, stage, is_moving=self.is_moving), self.unregistered))
+                count = self.summary.unsent
+            counts.append((status, status_info(status, is_moving=self.is_moving), count))
+        return [each for each in counts if each[2]]
 
     @property
     def shares(self) -> list[Share]:
@@ -100,10 +115,11 @@ class JobView:
         total = self.summary.total or 1
         by_tone: dict[str, int] = {}
         for status, info, count in self.counts:
-            if status is not RowStatus.NOT_ATTEMPTED:
-                by_tone[info.tone] = by_tone.get(info.tone, 0) + count
+            if status != RowStatus.NOT_ATTEMPTED:
+                tone = "created" if status == RowStage.CANDIDATE_CREATED else info.tone
+                by_tone[tone] = by_tone.get(tone, 0) + count
         shares, begins = [], 0
-        for tone in ("good", "bad", "warn", "quiet"):
+        for tone in ("good", "bad", "warn", "quiet", "created"):
             if count := by_tone.get(tone, 0):
                 width = max(4, round(1000 * count / total))
                 shares.append(Share(tone=tone, start=begins, width=width))
@@ -125,35 +141,40 @@ class JobView:
 def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = False) -> JobView:
     """Return the current state of a job; without speed and rows in flight when `brief`, for a list."""
     summary = gather.summarise(tx, job)
-    activity = _NO_ACTIVITY if brief else rows.activity_since(tx, job.id, now() - RATE_SECONDS)
-    rate = _rows_per_minute(job, activity.finished)
-    ahead = None if brief or job.has_ended else time_left(services, tx, job)
+    in_flight = rows.count_in_flight(tx, job.id) if not brief and job.state.may_have_calls else 0
+    left = None if brief or job.has_ended else calls_left(services, tx, job)
+    made = max(0, sum(summary.calls.values()) - job.calls_before_run)
+    speed = _calls_per_minute(job, made)
+    ahead = time_left(services, tx, job, left) if left is not None else None
     return JobView(
         job=job,
         summary=summary,
         info=STATE_INFO[job.state],
-        in_flight=activity.in_flight if job.state.may_have_calls else 0,
-        rows_per_minute=rate,
+        in_flight=in_flight,
+        calls_made=made,
+        calls_left=left.most if left else None,
+        calls_per_minute=speed,
         ahead=ahead,
-        seconds_left=_seconds_left(job, summary, rate, ahead),
+        seconds_left=_seconds_left(job, left, speed, ahead),
         actions=_actions(services, job, summary),
     )
 
 
-def _rows_per_minute(job: Job, finished: int) -> float | None:
-    if not job.state.is_sending or not job.started_at or not finished:
+def _calls_per_minute(job: Job, made: int) -> float | None:
+    if not job.state.is_sending or not job.run_started_at or not made:
         return None
-    seconds = min(RATE_SECONDS, max(1.0, now() - job.started_at))
-    return finished * 60 / seconds
+    return made * 60 / max(1.0, now() - job.run_started_at)
 
 
-def _seconds_left(job: Job, summary: Summary, rate: float | None, left: TimeLeft | None) -> float | None:
-    """Return the seconds left: by the remaining calls and their rate, or else by the rows of the last minute."""
+def _seconds_left(
+    job: Job, left: Estimate | None, calls_per_minute: float | None, ahead: TimeLeft | None
+) -> float | None:
+    """Return the seconds left: of the remaining calls, at the known pace or else at the speed of this run."""
     if not job.state.is_sending:
         return None
-    if left is not None:
-        return left.seconds
-    return summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0) * 60 / rate if rate else None
+    if ahead is not None:
+        return ahead.seconds
+    return left.most * 60 / calls_per_minute if left and calls_per_minute else None
 
 
 def _actions(services: Services, job: Job, summary: Summary) -> frozenset[JobAction]:

@@ -109,7 +109,7 @@ def _read(services: Services, job_id: int) -> JobView:
 def _read_rows(services: Services, job_id: int, query: Mapping[str, str]) -> tuple[JobView, RowPage]:
     with services.ledger.read() as tx:
         view = view_of(services, tx, job_of(tx, job_id))
-        return view, rows_of(tx, view.job, view.summary.by_status, query)
+        return view, rows_of(tx, view.job, view.summary, query)
 
 
 #: What the page says after an action; by name, since the query of a link can be forged.
