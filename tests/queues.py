@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -181,3 +183,18 @@ def open_queue(office: Office, database: str, broker: str, *, sweep_seconds: flo
         "ROSTER_SWEEP_SECONDS": str(sweep_seconds),
     }
     return Queue(office, broker)
+
+
+def everything_in(broker: redis.Redis) -> str:
+    """Return every key and value as text, the bodies of messages among them."""
+    read: dict[bytes, Any] = {
+        b"string": broker.get,
+        b"list": lambda key: broker.lrange(key, 0, -1),
+        b"hash": broker.hgetall,
+        b"set": broker.smembers,
+        b"zset": lambda key: broker.zrange(key, 0, -1),
+        b"none": lambda _: "",  # it went while we looked
+    }
+    text = "\n".join(f"{key!r} {read[broker.type(key)](key)!r}" for key in broker.scan_iter())
+    bodies = re.findall(r'"body": "([A-Za-z0-9+/=]+)"', text)
+    return "\n".join([text, *(base64.b64decode(body).decode() for body in bodies)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import time
@@ -12,7 +11,7 @@ import pytest
 
 from tests import servers
 from tests.conftest import FIRST_NAME, LAST_NAME, wait_for_sweeps
-from tests.queues import QUICK_SWEEP_SECONDS
+from tests.queues import QUICK_SWEEP_SECONDS, everything_in
 
 PEOPLE = 45
 
@@ -23,30 +22,15 @@ def test_nothing_personal_is_in_redis_in_flower_or_in_a_log(sandbox, office, que
     line = queue(terminal)
     terminal.people("roster.csv", PEOPLE)
     job = line.submit("roster.csv")
-    waiting = _everything_in(line.redis())
+    waiting = everything_in(line.redis())
     worker = line.worker()
     line.until(lambda: lms.calls() > 5, "a call")
-    under_way = _everything_in(line.redis())
+    under_way = everything_in(line.redis())
     line.ended(job)
 
-    seen = waiting + under_way + _everything_in(line.redis()) + worker.log.read_text("utf-8")
+    seen = waiting + under_way + everything_in(line.redis()) + worker.log.read_text("utf-8")
     assert "roster.register" in seen
     assert not re.search(f"{FIRST_NAME}|{LAST_NAME}|example.com|sandbox-token", seen, re.IGNORECASE)
-
-
-def _everything_in(redis):
-    """Return every key and value as text, the bodies of messages among them."""
-    read = {
-        b"string": redis.get,
-        b"list": lambda key: redis.lrange(key, 0, -1),
-        b"hash": redis.hgetall,
-        b"set": redis.smembers,
-        b"zset": lambda key: redis.zrange(key, 0, -1),
-        b"none": lambda _: "",  # it went while we looked
-    }
-    text = "\n".join(f"{key!r} {read[redis.type(key)](key)!r}" for key in redis.scan_iter())
-    bodies = re.findall(r'"body": "([A-Za-z0-9+/=]+)"', text)
-    return "\n".join([text, *(base64.b64decode(body).decode() for body in bodies)])
 
 
 def test_a_worker_that_is_killed_loses_no_row_and_registers_no_person_twice(sandbox, office, queue, people):

@@ -177,16 +177,20 @@ def cancel(services: Services, job: int) -> None:
 
 
 @click.command()
-@click.option("--older-than", required=True, metavar="PERIOD", help="How long ago the jobs ended: 90d, 12w.")
+@click.option("--older-than", metavar="PERIOD", help="How long ago the jobs ended: 90d, 12w.")
+@click.option("--held", is_flag=True, help="Also jobs that wait for a person: paused, held, with rows in doubt.")
+@click.option("--compact", is_flag=True, help="Rewrite PostgreSQL's tables: nothing deleted is left in them.")
+@click.option("--dry-run", is_flag=True, help="Say what would be purged; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @with_services
-def purge(services: Services, *, older_than: str) -> int:
+def purge(services: Services, **options: Any) -> int:
     """Delete the personal data of jobs that ended long ago; counts, and who was registered, are kept.
 
     Example: roster purge --older-than 90d
     """
-    from worker.cli.show import purge_jobs
+    from worker.cli.purge import purge_jobs
 
-    return purge_jobs(services, older_than)
+    return purge_jobs(services, **options)
 
 
 COMMANDS = (run, check, submit, resume, retry, undo, jobs, status, report, pause, cancel, purge)

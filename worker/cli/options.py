@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,3 +93,9 @@ def defaults(**given: Any) -> dict[str, Any]:
     """Return the roster and output options of a command of which only those in `given` were typed."""
     command = roster_options(output_options(click.Command("defaults")))
     return {**command.make_context("defaults", []).params, **given}
+
+
+def confirm(question: str, *, is_confirmed: bool) -> None:
+    """Ask before something that cannot be undone, on a terminal and without --yes; raise click.Abort after a no."""
+    if not is_confirmed and sys.stdin.isatty():
+        click.confirm(question, abort=True, err=True)

@@ -1,4 +1,4 @@
-"""The bodies of `jobs`, `status`, `report` and `purge`: commands on jobs that run nothing."""
+"""The bodies of `jobs`, `status` and `report`: commands on jobs that run nothing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli import output
-from worker.cli.exit_codes import ExitCode
-from worker.cli.options import parse_period
 from worker.ledger import jobs
 from worker.model import JobState
 from worker.reports import gather
-from worker.reports.labels import STATE_INFO, counted
+from worker.reports.labels import STATE_INFO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,20 +76,3 @@ def write_report(services: Services, job_id: int, folder: Path | None, *, as_jso
             jobs.change_job(tx, job_id, report_dir=str(folder.absolute()))
             job = lifecycle.get_job(tx, job_id)
     output.print_summary(reporting.write_job_reports(services.ledger, job), as_json=as_json)
-
-
-def purge_jobs(services: Services, older_than: str) -> int:
-    """Purge the jobs that ended at least this long ago, and print how many."""
-    from worker.jobs import purge
-
-    purged = purge.purge(services, parse_period("--older-than", older_than), _warn)
-    drafts = f", {counted(purged.drafts, 'unsent upload')} of the page deleted" if purged.drafts else ""
-    click.echo(
-        f"{counted(purged.jobs, 'job')} purged{drafts}. Reports saved outside `files` were not deleted; "
-        "delete them yourself."
-    )
-    return ExitCode.NOTHING_SENT if purged.left else ExitCode.DONE
-
-
-def _warn(message: str) -> None:
-    click.echo(f"{message}; run `roster purge` again", err=True)

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: A draft that was not sent is removed after this (seconds).
 MAX_AGE_SECONDS = 86_400.0
+#: A file to which nothing was written for so long is no longer being received.
+_RECEIVING_SECONDS = 600.0
 _ID = re.compile(r"[A-Za-z0-9_-]{24}")
 _DRAFT, _PREVIEW = "draft.json", "preview.json"
 Stored = TypeVar("Stored")
@@ -126,6 +129,15 @@ def remove_old(services: Services, older_than: float = MAX_AGE_SECONDS) -> int:
         else:
             each.unlink(missing_ok=True)
     return removed
+
+
+def remove_dead_uploads(services: Services) -> None:
+    """Remove uploads that are no longer being received, and half stored rosters: their process has died."""
+    dead = [*(services.files / "uploads").glob("*"), *services.files.glob("*.part")]
+    for path in dead:
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > _RECEIVING_SECONDS:
+                path.unlink()
 
 
 def _root(services: Services) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, func, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, func, inspect, make_url, select, text
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from worker.errors import LedgerError, LedgerUnavailable, SettingsError
@@ -30,12 +30,15 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
 #: How long a new database's switch to write-ahead logging waits when another process is switching it.
 SWITCH_RETRY_SECONDS = 0.01
+#: How long rewriting waits for a table that another transaction uses.
+LOCK_SECONDS = 10
 #: Connections to PostgreSQL that a process keeps open, and further ones that it opens under load.
 POOL_SIZE, MAX_OVERFLOW = 10, 5
 #: What SQLite appends to the name of a database for the files next to it; they get the database's permissions.
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
-#: PostgreSQL's codes of transient errors: serialization failures, lost connections, a server that starts or stops.
-_TRANSIENT_CODES = ("40", "08", "57P")
+#: PostgreSQL's codes of transient errors: serialization failures, lost connections, a server that starts or stops,
+#: a lock that was not free in time.
+_TRANSIENT_CODES = ("40", "08", "57P", "55P03")
 
 
 def open_engine(url: str) -> Engine:
@@ -240,6 +243,23 @@ def dry_run_database(engine: Engine) -> Iterator[Engine]:
             yield copy
         finally:
             copy.dispose()
+
+
+def rewrite_tables(engine: Engine) -> None:
+    """Write all tables of a PostgreSQL ledger anew, and the statistics that have values of their columns.
+
+    Raises DBAPIError when another transaction holds a table for LOCK_SECONDS.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
+        try:
+            quoted = engine.dialect.identifier_preparer.quote
+            for table in inspect(connection).get_table_names():
+                connection.execute(text(f"VACUUM (FULL, ANALYZE) {quoted(table)}"))
+            # An account that does not own the database gets a notice instead, and these stay until vacuumed.
+            connection.execute(text("VACUUM FULL pg_catalog.pg_statistic"))
+        finally:
+            connection.execute(text("RESET lock_timeout"))
 
 
 def _migrate(engine: Engine) -> None:

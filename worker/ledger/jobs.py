@@ -1,15 +1,15 @@
-"""Jobs: opened, found, moved from state to state, claimed, counted, purged."""
+"""Jobs: opened, found, moved from state to state, claimed, counted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, insert, null, select, update
+from sqlalchemy import case, insert, select, update
 
 from worker.ledger.database import now, upsert
 from worker.ledger.leases import LEASE_SECONDS, is_dead
-from worker.ledger.schema import call_count, job, row
+from worker.ledger.schema import call_count, job
 from worker.model import ENDED, Driver, JobState
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class Job:
         return self.state.has_ended
 
 
-def _as_job(record: Row[Any]) -> Job:
+def as_job(record: Row[Any]) -> Job:
+    """Return a record as a job."""
     values = dict(record._mapping)  # noqa: SLF001 - the documented way to read a record as a mapping
     return Job(**{**values, "state": JobState(values["state"]), "driver": Driver(values["driver"])})
 
@@ -92,7 +93,7 @@ def state_of(tx: Transaction, job_id: int) -> JobState | None:
 def find_job(tx: Transaction, job_id: int) -> Job | None:
     """Return the job, or None when there is none of that number."""
     record = tx.execute(select(job).where(job.c.id == job_id)).first()
-    return _as_job(record) if record else None
+    return as_job(record) if record else None
 
 
 def find_open_duplicate(tx: Transaction, connection: str, fingerprint: str) -> Job | None:
@@ -103,13 +104,13 @@ def find_open_duplicate(tx: Transaction, connection: str, fingerprint: str) -> J
         job.c.state.not_in([state.value for state in ENDED]),
     )
     record = tx.execute(same.order_by(job.c.id.desc())).first()
-    return _as_job(record) if record else None
+    return as_job(record) if record else None
 
 
 def list_jobs(tx: Transaction, limit: int = 1000, *, before: int | None = None) -> list[Job]:
     """Return the newest jobs, newest first; the newest older than the job `before`, when that is given."""
     older = select(job) if before is None else select(job).where(job.c.id < before)
-    return [_as_job(record) for record in tx.execute(older.order_by(job.c.id.desc()).limit(limit))]
+    return [as_job(record) for record in tx.execute(older.order_by(job.c.id.desc()).limit(limit))]
 
 
 def change_job(tx: Transaction, job_id: int, *, only_from: Collection[JobState] = (), **values: Any) -> bool:
@@ -186,22 +187,6 @@ def calls_of(tx: Transaction, job_id: int) -> dict[str, int]:
     """Return how many calls of each operation the job has made."""
     records = tx.execute(select(call_count.c.operation, call_count.c.calls).where(call_count.c.job_id == job_id))
     return dict(sorted(records.all()))
-
-
-def purge_job(tx: Transaction, job_id: int) -> None:
-    """Remove personal data from the rows of a job: cells, parsed values, and messages that may contain a name."""
-    emptied = {"cells": [], "parsed": null(), "error": "", "column": ""}
-    tx.execute(update(row).where(row.c.job_id == job_id).values(**emptied))
-    tx.execute(update(job).where(job.c.id == job_id).values(purged_at=now(), notes=[], stored_path=""))
-
-
-def ended_before(tx: Transaction, moment: float) -> list[tuple[int, str]]:
-    """Return (job, where its roster is stored) of the jobs that ended before a moment and were not purged."""
-    old = select(job.c.id, job.c.stored_path).where(
-        job.c.state.in_([state.value for state in ENDED]), job.c.created_at < moment, job.c.purged_at.is_(None)
-    )
-    late = job.c.finished_at.is_(None) | (job.c.finished_at < moment)
-    return [(record.id, record.stored_path) for record in tx.execute(old.where(late).order_by(job.c.id))]
 
 
 def is_roster_in_use(tx: Transaction, stored_path: str) -> bool:

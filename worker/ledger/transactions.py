@@ -177,16 +177,32 @@ class Ledger:
         return await asyncio.to_thread(read)
 
     def vacuum(self) -> None:
-        """Free the space of deleted records, so that they cannot be read from the file either.
+        """Free the space of deleted records of SQLite, so that they cannot be read from its files either.
 
-        PostgreSQL does this by itself.
+        PostgreSQL keeps them until its own vacuum, or `compact`. Raises LedgerUnavailable when another process
+        reads all the time.
         """
         if self.engine.dialect.name == "sqlite":
             with databases.translated_errors(), self.engine.connect() as connection:
                 raw = connection.connection
                 raw.rollback()
                 raw.execute("VACUUM")
-                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                (is_busy, *_) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if is_busy:
+                raise LedgerUnavailable(
+                    "What was purged can still be read in the ledger's -wal file, since another process reads the "
+                    "ledger; run `roster purge` again in a moment"
+                )
+
+    def compact(self) -> None:
+        """Write the tables anew, so that deleted records cannot be read from the database's files.
+
+        Raises LedgerUnavailable when another transaction has a table for too long.
+        """
+        self.vacuum()
+        if self.engine.dialect.name == "postgresql":
+            with databases.translated_errors():
+                databases.rewrite_tables(self.engine)
 
     def close(self) -> None:
         """Stop the thread and close the database."""

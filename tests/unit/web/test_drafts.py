@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.web.conftest import form_in
-from worker.cli import show
+from worker.cli import purge as purge_command
 from worker.ledger import jobs
 
 if TYPE_CHECKING:
@@ -112,16 +112,20 @@ def make_old(browser: Browser, hours: float) -> None:
         os.utime(each, (then, then))
 
 
+#: What `roster purge` does without options.
+DEFAULTS = {"held": False, "compact": False, "dry_run": False, "yes": False}
+
+
 async def test_a_purge_removes_the_drafts_that_were_not_sent_for_a_day(browser: Browser, capsys: Any) -> None:
     draft = await browser.upload(ROSTER)
     await browser.get(draft)
 
-    show.purge_jobs(browser.services, "90d")
+    purge_command.purge_jobs(browser.services, "90d", **DEFAULTS)
     assert "0 jobs purged. " in capsys.readouterr().out
     await browser.get(draft)
 
     make_old(browser, 25)
-    show.purge_jobs(browser.services, "90d")
+    purge_command.purge_jobs(browser.services, "90d", **DEFAULTS)
     assert "0 jobs purged, 1 unsent upload" in capsys.readouterr().out
     assert not list((browser.services.files / "drafts").iterdir())
     assert (await browser.client.get(draft)).status_code == 404
