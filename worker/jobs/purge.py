@@ -144,7 +144,7 @@ def _purge_job(services: Services, job: Job, moment: float, warn: Callable[[str]
 
 
 def compact(services: Services) -> None:
-    """Write the ledger's tables anew, so that nothing that was deleted can be read from its files.
+    """Rewrite the ledger's tables, so that nothing that was deleted can be read from its files.
 
     Raises UsageError while a job moves: PostgreSQL locks the tables for as long as it takes.
     """
@@ -153,7 +153,7 @@ def compact(services: Services) -> None:
 
 
 def refuse_compacting(services: Services) -> None:
-    """Raise UsageError when the tables cannot be written anew now."""
+    """Raise UsageError when the tables cannot be rewritten now."""
     if services.ledger.engine.dialect.name != "postgresql":
         return
     with services.ledger.read() as tx:

@@ -246,7 +246,7 @@ def dry_run_database(engine: Engine) -> Iterator[Engine]:
 
 
 def rewrite_tables(engine: Engine) -> None:
-    """Write all tables of a PostgreSQL ledger anew, and the statistics that have values of their columns.
+    """Rewrite all tables of a PostgreSQL ledger, and the statistics that have values of their columns.
 
     Raises DBAPIError when another transaction holds a table for LOCK_SECONDS.
     """

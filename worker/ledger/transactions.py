@@ -195,7 +195,7 @@ class Ledger:
                 )
 
     def compact(self) -> None:
-        """Write the tables anew, so that deleted records cannot be read from the database's files.
+        """Rewrite the tables, so that deleted records cannot be read from the database's files.
 
         Raises LedgerUnavailable when another transaction has a table for too long.
         """
