@@ -30,6 +30,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> wheels.I
     return wheels.install(wheel, tmp_path_factory.mktemp("installed") / "venv")
 
 
+def test_the_wheel_has_the_list_of_common_passwords(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        common = archive.read("worker/accounts/common_passwords.txt").decode().splitlines()
+
+    assert sum(len(line) >= 12 for line in common) > 300
+
+
 @dataclass
 class Terminal:
     """A folder outside the checkout in which the commands of the installed wheel are typed."""

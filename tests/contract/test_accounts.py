@@ -15,6 +15,7 @@ from worker.ledger.transactions import Ledger
 from worker.model import Role
 
 GOOD = "a long and quiet evening"
+LONG = "long sentences may have hundreds of characters, as this one; " * 15
 
 
 def add(ledger: Ledger, name: str = "ana", role: Role = Role.OPERATOR) -> None:
@@ -24,7 +25,7 @@ def add(ledger: Ledger, name: str = "ana", role: Role = Role.OPERATOR) -> None:
 def test_who_signs_in_holds_a_session_until_they_sign_out(ledger: Ledger) -> None:
     add(ledger)
 
-    cookie = people.sign_in(ledger, "ANA", GOOD, "192.0.2.1")
+    cookie = people.sign_in(ledger, "ANA", GOOD, "192.0.2.1").session
 
     known = keys.owner_of_session(ledger, cookie, 60)
     assert known is not None
@@ -37,7 +38,7 @@ def test_who_signs_in_holds_a_session_until_they_sign_out(ledger: Ledger) -> Non
 
 def test_a_session_that_is_used_lasts_and_one_that_is_not_ends(ledger: Ledger) -> None:
     add(ledger)
-    cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1")
+    cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1").session
 
     def seen(ago: float, begun: float = 0.0) -> None:
         with ledger.write() as tx:
@@ -54,7 +55,7 @@ def test_a_session_that_is_used_lasts_and_one_that_is_not_ends(ledger: Ledger) -
 
 def test_the_ledger_contains_no_password_cookie_or_token(ledger: Ledger) -> None:
     add(ledger)
-    cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1")
+    cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1").session
     token = people.make_token(ledger, "ana", "nightly", by="-")
 
     with ledger.read() as tx:
@@ -77,6 +78,50 @@ def test_a_token_belongs_to_its_account_until_it_is_revoked(ledger: Ledger) -> N
     assert keys.owner_of_token(ledger, tokens[0]) is None
 
 
+def test_a_token_is_revoked_by_its_name_and_the_others_stay(ledger: Ledger) -> None:
+    add(ledger)
+    add(ledger, "bea")
+    ci, nightly, other = (
+        people.make_token(ledger, *owner_and_name, by="-")
+        for owner_and_name in (("ana", "ci"), ("ana", "nightly"), ("bea", "ci"))
+    )
+    with pytest.raises(UsageError, match="has a token ci already"):
+        people.make_token(ledger, "ana", "ci", by="-")
+
+    people.revoke_token(ledger, "ana", "ci", by="-")
+
+    owners = [keys.owner_of_token(ledger, token) for token in (ci, nightly, other)]
+    assert [owner and owner.name for owner in owners] == [None, "ana", "bea"]
+    with pytest.raises(UsageError, match="has no token ci; the tokens are: nightly"):
+        people.revoke_token(ledger, "ana", "ci", by="-")
+    assert [token.name for token in people.tokens_of(ledger, "ANA")] == ["nightly"]
+
+
+def test_a_token_is_refused_when_it_has_expired_and_makes_room_for_a_new_one(ledger: Ledger) -> None:
+    add(ledger)
+    token = people.make_token(ledger, "ana", "ci", by="-", lifetime=3600)
+    assert keys.owner_of_token(ledger, token) is not None
+    with ledger.write() as tx:
+        tx.execute(update(schema.token).values(expires_at=now()))
+
+    assert keys.owner_of_token(ledger, token) is None
+    assert [each.has_expired for each in people.tokens_of(ledger, "ana")] == [True]
+    new = people.make_token(ledger, "ana", "ci", by="-")
+    assert keys.owner_of_token(ledger, new) is not None
+    assert [each.has_expired for each in people.tokens_of(ledger, "ana")] == [False]
+
+
+def test_a_new_password_revokes_the_tokens_when_asked(ledger: Ledger) -> None:
+    add(ledger)
+    token = people.make_token(ledger, "ana", by="-")
+    people.change_password(ledger, "ana", "another quiet evening", by="-")
+    assert keys.owner_of_token(ledger, token) is not None
+
+    people.change_password(ledger, "ana", GOOD, by="-", revoke=True)
+
+    assert keys.owner_of_token(ledger, token) is None
+
+
 def test_wrong_names_and_wrong_passwords_look_the_same(ledger: Ledger) -> None:
     add(ledger)
     said = set()
@@ -88,65 +133,170 @@ def test_wrong_names_and_wrong_passwords_look_the_same(ledger: Ledger) -> None:
     assert len(said) == 1
 
 
+OWNER, GUESSER = "192.0.2.1", "198.51.100.7"
+
+
+def guess(ledger: Ledger, name: str = "ana", host: str = GUESSER, browser: str = "") -> None:
+    with pytest.raises(people.WrongPassword):
+        people.sign_in(ledger, name, "wrong", host, browser=browser)
+
+
+def counted(ledger: Ledger, name: str = "ana", host: str = GUESSER) -> float:
+    """Count an attempt without the cost of a password; return how long it must wait."""
+    with ledger.write() as tx:
+        return guessing.count_attempt(tx, name, host)
+
+
 @pytest.mark.parametrize("name", ["ana", "unknown"])
-def test_guessing_a_name_locks_it_even_for_the_right_password(ledger: Ledger, name: str) -> None:
+def test_guessing_a_name_makes_that_host_wait_even_with_the_right_password(ledger: Ledger, name: str) -> None:
     add(ledger)
-    for _ in range(guessing.FREE_FAILURES_PER_NAME):
-        with pytest.raises(people.WrongPassword):
-            people.sign_in(ledger, name, "wrong", "192.0.2.1")
+    for _ in range(guessing.FREE_FAILURES):
+        guess(ledger, name)
 
     with pytest.raises(people.LockedOut, match="try again in"):
-        people.sign_in(ledger, name, GOOD, "192.0.2.2")
+        people.sign_in(ledger, name, GOOD, GUESSER)
 
     _let_pass(ledger)
     if name == "ana":
-        assert people.sign_in(ledger, name, GOOD, "192.0.2.2")
-        with pytest.raises(people.WrongPassword):
-            people.sign_in(ledger, name, "wrong", "192.0.2.2")
+        assert people.sign_in(ledger, name, GOOD, GUESSER)
+        guess(ledger)
 
 
-def test_guessing_from_a_host_locks_it_for_all_names(ledger: Ledger) -> None:
+def test_nobody_keeps_the_owner_of_an_account_out(ledger: Ledger) -> None:
+    """From one host, from many, and again as soon as each wait is over."""
+    add(ledger)
+    hosts = [GUESSER, *(f"203.0.113.{number}" for number in range(40))]
+    for _ in range(4):
+        for host in hosts:
+            while counted(ledger, host=host) == 0.0:
+                pass
+        assert people.sign_in(ledger, "ana", GOOD, OWNER)
+        _let_pass(ledger, guessing.RECOVERY_SECONDS)
+
+
+def test_a_browser_that_has_signed_in_before_has_an_allowance_that_no_stranger_uses_up(ledger: Ledger) -> None:
+    add(ledger)
+    add(ledger, "bea")
+    browser = people.sign_in(ledger, "ana", GOOD, OWNER, browser="first").browser
+    for _ in range(guessing.FREE_FAILURES):
+        counted(ledger, host=OWNER)
+    assert counted(ledger, host=OWNER) > 0.0
+
+    again = people.sign_in(ledger, "ana", GOOD, OWNER, browser=browser)
+
+    assert again.browser != browser
+    for stranger in (browser, "first", "guessed"):
+        counted(ledger, host=OWNER)
+        with pytest.raises(people.LockedOut):
+            people.sign_in(ledger, "ana", GOOD, OWNER, browser=stranger)
+    for _ in range(guessing.FREE_FAILURES):
+        guess(ledger, host=OWNER, browser=again.browser)
+    with pytest.raises(people.LockedOut):
+        people.sign_in(ledger, "ana", GOOD, OWNER, browser=again.browser)
+    for _ in range(guessing.FREE_FAILURES):
+        assert counted(ledger, "bea", "192.0.2.9") == 0.0, "the browser is known for one account alone"
+
+
+def test_waits_for_a_name_alone_are_short_however_many_guess_it(ledger: Ledger) -> None:
+    waits = [counted(ledger, host=f"203.0.{number // 250}.{number % 250}") for number in range(400)]
+    assert waits == [0.0] * 400, "a host that has not failed with this name is let through once"
+
+    assert 0.0 < counted(ledger, host="203.0.0.1") <= guessing.RECOVERY_SECONDS
+    assert counted(ledger, "bea", "203.0.0.1") == 0.0
+
+
+def test_guessing_from_a_host_makes_it_wait_for_all_names_but_not_for_long(ledger: Ledger) -> None:
     add(ledger)
     for number in range(guessing.FREE_FAILURES_PER_HOST):
+        assert counted(ledger, f"name{number}") == 0.0
+
+    with pytest.raises(people.LockedOut) as caught:
+        people.sign_in(ledger, "ana", GOOD, GUESSER)
+    assert 0.0 < caught.value.seconds <= guessing.RECOVERY_SECONDS
+    assert people.sign_in(ledger, "ana", GOOD, OWNER)
+    _let_pass(ledger, guessing.RECOVERY_SECONDS)
+    assert people.sign_in(ledger, "ana", GOOD, GUESSER)
+
+
+def test_an_own_sign_in_gives_a_guesser_no_new_attempts(ledger: Ledger) -> None:
+    add(ledger)
+    tried = 0
+    for number in range(guessing.FREE_FAILURES_PER_HOST + 8):
+        if number % 15 == 14:
+            people.sign_in(ledger, "ana", GOOD, GUESSER)
+        tried += counted(ledger, f"name{number}") == 0.0
+
+    assert tried == guessing.FREE_FAILURES_PER_HOST
+
+
+def test_right_passwords_never_make_an_office_wait(ledger: Ledger) -> None:
+    add(ledger)
+    for _ in range(guessing.FREE_FAILURES_PER_HOST + 5):
         with ledger.write() as tx:
-            assert guessing.count_attempt(tx, f"name{number}", "192.0.2.1") == 0.0
-
-    with pytest.raises(people.LockedOut):
-        people.sign_in(ledger, "ana", GOOD, "192.0.2.1")
-    assert people.sign_in(ledger, "ana", GOOD, "192.0.2.2")
+            assert guessing.count_attempt(tx, "ana", OWNER) == 0.0
+        with ledger.write() as tx:
+            guessing.forgive(tx, "ana", OWNER)
 
 
-def test_locks_double_up_to_a_quarter_of_an_hour_and_reset_after_a_day(ledger: Ledger) -> None:
+@pytest.mark.parametrize(
+    ("host", "same"),
+    [
+        ("2001:db8::1", "2001:db8:0:0:ffff::2"),
+        ("::ffff:192.0.2.5", "192.0.2.5"),
+        ("fe80::1%eth0", "fe80::2%eth1"),
+        ("unix socket", "unix socket"),
+    ],
+)
+def test_addresses_that_one_guesser_has_are_one_host(ledger: Ledger, host: str, same: str) -> None:
+    for _ in range(guessing.FREE_FAILURES):
+        assert counted(ledger, host=host) == 0.0
+
+    assert counted(ledger, host=same) > 0.0
+
+
+def test_spellings_of_a_name_are_counted_together(ledger: Ledger) -> None:
+    for name in ("Ärger", "ärger", "ÄRGER", " ärger", "A\u0308rger"):
+        assert counted(ledger, name) == 0.0
+
+    assert counted(ledger, "ärger") > 0.0
+
+
+def test_signing_in_again_ends_the_session_that_it_replaces(ledger: Ledger) -> None:
+    add(ledger)
+    old = people.sign_in(ledger, "ana", GOOD, OWNER)
+    elsewhere = people.sign_in(ledger, "ana", GOOD, OWNER)
+
+    new = people.sign_in(ledger, "ana", GOOD, OWNER, browser=old.browser, replaces=old.session)
+
+    owners = [keys.owner_of_session(ledger, each.session, 60) for each in (old, elsewhere, new)]
+    assert [owner is not None for owner in owners] == [False, True, True]
+
+
+def test_waits_double_up_to_a_quarter_of_an_hour_and_reset_after_a_day(ledger: Ledger) -> None:
     waits = []
     for _ in range(15):
-        with ledger.write() as tx:
-            assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
-            waits.append(guessing.count_attempt(tx, "ana", "192.0.2.1"))
+        assert counted(ledger) == 0.0
+        waits.append(counted(ledger))
         _let_pass(ledger)
 
     longest = [0.0, 0.0, *(min(15.0 * 2**n, guessing.MAX_WAIT_SECONDS) for n in range(13))]
     assert [wait for wait, most in zip(waits, longest, strict=True) if not most / 2 <= wait <= most] == []
     _let_pass(ledger, guessing.RESET_AFTER_SECONDS + 1)
-    with ledger.write() as tx:
-        assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
-        assert guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
+    for _ in range(guessing.FREE_FAILURES):
+        assert counted(ledger) == 0.0
 
 
 def test_many_guesses_at_once_are_counted_one_by_one(ledger: Ledger) -> None:
-    def guess(_: int) -> bool:
-        with ledger.write() as tx:
-            return guessing.count_attempt(tx, "ana", "192.0.2.1") == 0.0
-
     with ThreadPoolExecutor(8) as pool:
-        let_through = sum(pool.map(guess, range(30)))
+        let_through = sum(pool.map(lambda _: counted(ledger) == 0.0, range(30)))
 
-    assert let_through == guessing.FREE_FAILURES_PER_NAME
+    assert let_through == guessing.FREE_FAILURES
 
 
 def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger) -> None:
     add(ledger)
     add(ledger, "bea", Role.VIEWER)
-    cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1")
+    cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1").session
     token = people.make_token(ledger, "ana", "nightly", by="-")
 
     people.change_role(ledger, "bea", Role.ADMIN, by="-")
@@ -194,7 +344,7 @@ def test_an_account_with_a_name_of_any_script_is_used_and_removed_in_any_spellin
         people.change_role(ledger, typed, Role.OPERATOR, by="-")
         people.change_password(ledger, typed, GOOD, by="-")
         token = people.make_token(ledger, typed, f"token {number}", by="-")
-        cookie = people.sign_in(ledger, typed, GOOD, "192.0.2.1")
+        cookie = people.sign_in(ledger, typed, GOOD, "192.0.2.1").session
 
         owners = keys.owner_of_session(ledger, cookie, 60), keys.owner_of_token(ledger, token)
         assert [owner and owner.role for owner in owners] == [Role.OPERATOR] * 2
@@ -213,10 +363,10 @@ def test_a_name_that_cannot_be_told_from_another_or_typed_is_refused(ledger: Led
 
 
 def test_a_password_does_not_match_a_damaged_or_truncated_hash() -> None:
-    stored = passwords.hash_password("abcdefghijkl" * 80)
+    stored = passwords.hash_password(LONG)
 
-    assert passwords.matches("abcdefghijkl" * 80, stored)
-    assert not passwords.matches("abcdefghijkl" * 500, stored)
+    assert passwords.matches(LONG, stored)
+    assert not passwords.matches(LONG * 5, stored)
     assert not passwords.matches("x", "no hash at all")
 
 

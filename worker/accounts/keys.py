@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING
 
+from worker.accounts import guessing
 from worker.ledger import accounts
 from worker.ledger.database import now
 
@@ -29,6 +30,17 @@ def open_session(tx: Transaction, account_id: int) -> str:
     accounts.remove_sessions(tx, seen_before=now() - MAX_SESSION_SECONDS)
     accounts.add_session(tx, account_id, hash_secret(cookie))
     return cookie
+
+
+def remember_browser(tx: Transaction, account_id: int, cookie: str) -> str:
+    """Record that an account signed in with a browser. Return the new value of the browser's cookie.
+
+    It is a new one, so that nobody knows it who gave the browser the old one.
+    """
+    new = secrets.token_urlsafe(24)
+    accounts.forget_browsers(tx, seen_before=now() - guessing.BROWSER_KNOWN_SECONDS)
+    accounts.remember_browser(tx, account_id, guessing.hash_browser(cookie), guessing.hash_browser(new))
+    return new
 
 
 def close_session(tx: Transaction, cookie: str) -> None:

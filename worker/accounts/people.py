@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.accounts import guessing, keys, passwords
@@ -31,7 +32,7 @@ class WrongPassword(UsageError):
 
 
 class LockedOut(UsageError):
-    """The name or the host is locked for `seconds`."""
+    """Further attempts must wait `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"Too many wrong passwords; try again in {_duration(seconds)}")
@@ -56,11 +57,11 @@ def _is_letter(character: str) -> bool:
 
 
 def add(ledger: Ledger, *, name: str, password: str, role: Role, by: str) -> None:
-    """Add an account; raises UsageError when the name exists or is invalid, or the password is too short."""
+    """Add an account; raises UsageError when the name exists or is invalid, or the password is weak."""
     name = unicodedata.normalize("NFC", name)
     if not is_valid_name(name):
         raise UsageError(f"{name!r} is not a valid account name; use letters, digits and . @ + - _")
-    password_hash = passwords.hash_password(password)
+    password_hash = passwords.hash_password(password, personal=[name])
     with ledger.write() as tx:
         if known := accounts.find_account(tx, name):
             raise UsageError(
@@ -78,14 +79,54 @@ def remove(ledger: Ledger, name: str, *, by: str) -> None:
         accounts.add_audit_entry(tx, actor=by, action="user remove", detail=name)
 
 
-def change_password(ledger: Ledger, name: str, password: str, *, by: str) -> None:
-    """Change the password of an account, and end its sessions."""
-    password_hash = passwords.hash_password(password)
+def change_password(ledger: Ledger, name: str, password: str, *, by: str, revoke: bool = False) -> None:
+    """Change the password of an account, and end its sessions; with `revoke`, revoke its tokens too."""
+    with ledger.read() as tx:
+        name = get(tx, name).name
+    password_hash = passwords.hash_password(password, personal=[name])
+    with ledger.write() as tx:
+        _replace_password(tx, get(tx, name), password_hash, by=by, revoke=revoke)
+
+
+def change_own_password(
+    ledger: Ledger, account: Account, current: str, password: str, *, by: str, revoke: bool = False
+) -> str:
+    """Change the password of an account by somebody who knows the current one, and end its sessions.
+
+    With `revoke`, revoke its tokens too. Return the cookie of a new session for the browser that asked. Raises
+    WrongPassword; LockedOut after too many wrong ones, which are counted apart from those at signing in; UsageError
+    when the new one is weak.
+    """
+    subject = f"account:{account.id}"
+    with ledger.write() as tx:
+        seconds = guessing.count_own(tx, subject)
+    if seconds:
+        raise LockedOut(seconds)
+    if not passwords.matches(current, account.password):
+        raise WrongPassword("The current password is not right; nothing was changed")
+    with ledger.write() as tx:
+        guessing.forgive_own(tx, subject)
+    password_hash = passwords.hash_password(password, personal=[account.name])
+    with ledger.write() as tx:
+        _replace_password(tx, account, password_hash, by=by, revoke=revoke)
+        return keys.open_session(tx, account.id)
+
+
+def _replace_password(tx: Transaction, account: Account, password_hash: str, *, by: str, revoke: bool) -> None:
+    accounts.change_account(tx, account.id, password=password_hash)
+    accounts.remove_sessions(tx, account_id=account.id)
+    if revoke:
+        accounts.remove_tokens(tx, account.id)
+    detail = f"{account.name}, with its tokens revoked" if revoke else account.name
+    accounts.add_audit_entry(tx, actor=by, action="user password", detail=detail)
+
+
+def sign_out_everywhere(ledger: Ledger, name: str, *, by: str) -> None:
+    """End all sessions of an account; its tokens stay valid."""
     with ledger.write() as tx:
         known = get(tx, name)
-        accounts.change_account(tx, known.id, password=password_hash)
         accounts.remove_sessions(tx, account_id=known.id)
-        accounts.add_audit_entry(tx, actor=by, action="user password", detail=known.name)
+        accounts.add_audit_entry(tx, actor=by, action="sign out everywhere", detail=known.name)
 
 
 def change_role(ledger: Ledger, name: str, role: Role, *, by: str) -> None:
@@ -149,14 +190,26 @@ def revoke_tokens(ledger: Ledger, name: str, *, by: str) -> int:
         return accounts.remove_tokens(tx, known.id)
 
 
-def sign_in(ledger: Ledger, name: str, password: str, host: str) -> str:
-    """Start a session. Return the value of its cookie.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """The cookies of a browser that has signed in."""
 
-    Raises LockedOut while the name or host is locked, WrongPassword when there is no account with this name and
-    password. An unknown name and a wrong password look the same and take the same time.
+    session: str
+    #: By which the browser is known at its next sign-in.
+    browser: str
+
+
+def sign_in(
+    ledger: Ledger, name: str, password: str, host: str, *, browser: str = "", replaces: str = ""
+) -> SignedIn:
+    """Start a session, and end the one that it `replaces`.
+
+    `browser` and `replaces` are the cookies that the browser has. Raises LockedOut after too many failures,
+    WrongPassword when there is no account with this name and password. An unknown name and a wrong password look
+    the same and take the same time.
     """
     with ledger.write() as tx:
-        seconds = guessing.count_attempt(tx, name, host)
+        seconds = guessing.count_attempt(tx, name, host, browser)
         known = accounts.find_account(tx, name)
     if seconds:
         raise LockedOut(seconds)
@@ -165,9 +218,13 @@ def sign_in(ledger: Ledger, name: str, password: str, host: str) -> str:
         if not right or known is None:
             accounts.add_audit_entry(tx, actor=known.name if known else "-", action="sign-in refused")
         else:
-            guessing.reset(tx, name, host)
+            guessing.forgive(tx, name, host, browser)
+            if replaces:
+                keys.close_session(tx, replaces)
             accounts.add_audit_entry(tx, actor=known.name, action="sign in")
-            return keys.open_session(tx, known.id)
+            return SignedIn(
+                session=keys.open_session(tx, known.id), browser=keys.remember_browser(tx, known.id, browser)
+            )
     raise WrongPassword("There is no account with this name and password")
 
 

@@ -94,18 +94,34 @@ def remove(services: Services, name: str) -> None:
 
 @user.command()
 @NAME
+@click.option("--revoke-tokens", "revoke", is_flag=True, help="Revoke the API tokens of the account too.")
 @with_services
-def password(services: Services, name: str) -> None:
+def password(services: Services, name: str, *, revoke: bool) -> None:
     """Change the password of an account; its sessions end.
 
-    Example: roster user password ana
+    Example: roster user password ana --revoke-tokens
     """
     from worker.accounts import people
 
     with services.ledger.read() as tx:
-        people.get(tx, name)
-    people.change_password(services.ledger, name, _read_password(), by=_actor())
-    click.echo(f"The password of {name} was changed; its sessions have ended", err=True)
+        name = people.get(tx, name).name
+    people.change_password(services.ledger, name, _read_password(), by=_actor(), revoke=revoke)
+    ended = "its sessions have ended and its tokens are revoked" if revoke else "its sessions have ended"
+    click.echo(f"The password of {name} was changed; {ended}", err=True)
+
+
+@user.command("sign-out")
+@NAME
+@with_services
+def sign_out(services: Services, name: str) -> None:
+    """End all sessions of this account; its tokens stay valid.
+
+    Example: roster user sign-out ana
+    """
+    from worker.accounts import people
+
+    people.sign_out_everywhere(services.ledger, name, by=_actor())
+    click.echo(f"{name} is signed out everywhere", err=True)
 
 
 @user.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, exists, func, insert, select, update
 
 from worker.ledger.database import now, take_lock, upsert
-from worker.ledger.schema import account, audit, session, sign_in_failure, token
+from worker.ledger.schema import account, audit, known_browser, session, sign_in_failure, token
 from worker.model import Role
 
 if TYPE_CHECKING:
@@ -184,9 +184,31 @@ def _as_credential(record: Row[Any] | None) -> Credential | None:
     return Credential(account=_as_account(record), created_at=record.begun, used_at=record.used) if record else None
 
 
+def is_known_browser(tx: Transaction, account_id: int, secret_hash: str, *, since: float) -> bool:
+    """Return whether an account has signed in with a browser since a moment."""
+    query = select(known_browser.c.seen_at).where(
+        known_browser.c.account_id == account_id,
+        known_browser.c.secret_hash == secret_hash,
+        known_browser.c.seen_at >= since,
+    )
+    return tx.execute(query).first() is not None
+
+
+def remember_browser(tx: Transaction, account_id: int, old_hash: str, new_hash: str) -> None:
+    """Record that an account signed in with a browser, whose cookie has changed from one to another."""
+    tx.execute(update(known_browser).where(known_browser.c.secret_hash == old_hash).values(secret_hash=new_hash))
+    key = {"account_id": account_id, "secret_hash": new_hash}
+    upsert(tx, known_browser, key, {"seen_at": now()}, {"seen_at": now()})
+
+
+def forget_browsers(tx: Transaction, *, seen_before: float) -> None:
+    """Forget the browsers in which nobody has signed in since a moment."""
+    tx.execute(delete(known_browser).where(known_browser.c.seen_at < seen_before))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInFailures:
-    """Failed sign-ins of one name or host, and until when it is locked."""
+    """Failed sign-ins of one subject, and until when it is locked; see `accounts.guessing`."""
 
     failures: int
     last_at: float
@@ -194,7 +216,7 @@ class SignInFailures:
 
 
 def find_failures(tx: Transaction, subject: str) -> SignInFailures | None:
-    """Return the failures of a name or host; one transaction at a time reads and counts them."""
+    """Return the failures of a subject; one transaction at a time reads and counts them."""
     take_lock(tx, f"sign_in_failure:{subject}")
     query = select(sign_in_failure.c.failures, sign_in_failure.c.last_at, sign_in_failure.c.locked_until).where(
         sign_in_failure.c.subject == subject
@@ -208,13 +230,13 @@ def find_failures(tx: Transaction, subject: str) -> SignInFailures | None:
 
 
 def save_failures(tx: Transaction, subject: str, found: SignInFailures) -> None:
-    """Save the failures of a name or host."""
+    """Save the failures of a subject."""
     values = {"failures": found.failures, "last_at": found.last_at, "locked_until": found.locked_until}
     upsert(tx, sign_in_failure, {"subject": subject}, values, values)
 
 
 def delete_failures(tx: Transaction, subjects: Sequence[str], *, older_than: float) -> None:
-    """Delete the failures of these names and hosts, and all older than a moment."""
+    """Delete the failures of these subjects, and all older than a moment."""
     tx.execute(
         delete(sign_in_failure).where(
             sign_in_failure.c.subject.in_(subjects) | (sign_in_failure.c.last_at < older_than)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
-from worker.accounts import keys, people
+from worker.accounts import guessing, keys, people
 from worker.ledger import accounts
 from worker.web import csrf
 from worker.web.problems import HttpProblem
@@ -24,19 +24,30 @@ async def sign_in(request: Request, name: str, password: str, response: Response
     """Check name and password and set the session's cookie on `response`.
 
     The form's `csrf` is checked here too. Raises HttpProblem: 403 when they are wrong or the form is from
-    another site, 429 while the name or host is locked out after too many failures.
+    another site, 429 after too many failures.
     """
     await csrf.check(request)
     services: Services = request.app.state.services
     host = request.client.host if request.client else ""
     try:
         async with request.app.state.heavy:
-            cookie = await run_in_threadpool(people.sign_in, services.ledger, name, password, host)
+            signed_in = await run_in_threadpool(
+                people.sign_in,
+                services.ledger,
+                name,
+                password,
+                host,
+                browser=csrf.cookie_of(request, csrf.VISITOR),
+                replaces=csrf.cookie_of(request, csrf.SESSION),
+            )
     except people.LockedOut as error:
         raise HttpProblem(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
     except people.WrongPassword as error:
         raise HttpProblem(403, str(error)) from None
-    csrf.set_cookie(request, response.headers, csrf.SESSION, cookie)
+    csrf.set_cookie(request, response.headers, csrf.SESSION, signed_in.session)
+    csrf.set_cookie(
+        request, response.headers, csrf.VISITOR, signed_in.browser, max_age=guessing.BROWSER_KNOWN_SECONDS
+    )
 
 
 async def sign_out(request: Request, response: Response) -> None:

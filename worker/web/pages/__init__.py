@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from worker.web.pages import connections, drafts, home, jobs, schedules, sign_in
+from worker.web.pages import account, connections, drafts, home, jobs, schedules, sign_in
 from worker.web.pages.rendering import render_page
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ routes: list[BaseRoute] = [
     *jobs.routes,
     *schedules.routes,
     *connections.routes,
+    *account.routes,
 ]
 #: For callers who are not signed in.
 sign_in_routes: list[BaseRoute] = sign_in.routes
