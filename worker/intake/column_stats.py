@@ -85,7 +85,7 @@ def collect_column_stats(file: RosterFile, headings: Headings) -> ColumnStats:
         warnings=(
             *([nameless] if nameless and not named else []),
             *([_explain_unused(unused)] if unused else []),
-            *_warn(file, headings, lengths),
+            *_warn(headings, lengths),
         ),
     )
 
@@ -106,16 +106,11 @@ def _explain_unused(count: int) -> str:
     return f"{counted(count, 'row')} {have} nothing in an imported column and {are} not part of the roster."
 
 
-def _warn(file: RosterFile, headings: Headings, lengths: Mapping[str, _IdLengths]) -> Iterator[str]:
+def _warn(headings: Headings, lengths: Mapping[str, _IdLengths]) -> Iterator[str]:
     for column, seen in lengths.items():
         name = quote(headings.heading_of(column))
         if seen.has_lost_zeros():
             yield (
                 f"The ids under {name} differ in length, so a spreadsheet may have removed leading zeros: check "
                 "them; format the cells of ids as text."
-            )
-        elif headings.columns.index(column) in file.unformatted_columns:
-            yield (
-                f"The ids under {name} are numbers, and this kind of file does not show leading zeros; if the ids "
-                "have some, save the roster as .xlsx."
             )

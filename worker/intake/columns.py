@@ -55,6 +55,10 @@ ID_COLUMNS = frozenset(
         "zip",
     }
 )
+#: The LMS's own ids, which are numbers: 1,234 is 1234.
+LMS_NUMBER_COLUMNS = frozenset({"candidate_id", "course_id", "legal_entity_id"})
+#: Columns in which the exact number of a cell counts, whatever its number format shows of it.
+NUMBER_COLUMNS = frozenset({"score", "success", "behavior"})
 #: Id columns whose values often have leading zeros.
 ZERO_PADDED_COLUMNS = frozenset(
     {"external_id", "login_name", "course_external_id", "registration_external_id", "zip"}

@@ -28,6 +28,12 @@ class ProblemCode(StrEnum):
     LOST_DIGITS = "lost_digits"
     EXCEL_ERROR = "excel_error"
     FORMULA_WITHOUT_VALUE = "formula_without_value"
+    #: The cell has a number format that is not known, so it may show something else than its number.
+    NUMBER_FORMAT = "number_format"
+    #: A date where an id is expected: a spreadsheet turns some ids into dates.
+    DATE_CELL = "date_cell"
+    #: The cell is part of a merged range that belongs to another column.
+    MERGED_CELL = "merged_cell"
     TOO_MANY_CELLS = "too_many_cells"
     COURSE_MISSING = "course_missing"
     #: The course is identified in a way that this connection does not support.
@@ -52,8 +58,15 @@ CELL_REMEDIES: Mapping[str, str] = MappingProxyType(
         "file in a spreadsheet program and save it again, or enter the value.",
         ProblemCode.LOST_DIGITS: "the number has more than 15 digits, and a spreadsheet keeps only 15; enter "
         "the id again, as text.",
+        ProblemCode.NUMBER_FORMAT: "may show something else than the number; enter what the cell shows, as text.",
+        ProblemCode.DATE_CELL: "the cell contains a date, and a spreadsheet turns some ids into dates; enter the "
+        "id again, as text.",
+        ProblemCode.MERGED_CELL: "the cell is merged with a cell of another column; unmerge the cells and fill in "
+        "each of them.",
     }
 )
+#: Problems of cells that matter only where a lost digit means another person or course.
+ID_PROBLEMS = frozenset({ProblemCode.LOST_DIGITS, ProblemCode.NUMBER_FORMAT, ProblemCode.DATE_CELL})
 _EXCEL_ERRORS = frozenset(
     {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!", "#GETTING_DATA"}
 )

@@ -6,7 +6,7 @@ Knows no column: headers.py matches headings to columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,6 +24,10 @@ class Record:
 
     raw: RawRow
     flaws: dict[int, str] = field(default_factory=dict)
+    #: The exact number under a text that its number format shows, or the number format that is not known.
+    details: dict[int, str] = field(default_factory=dict)
+    #: Whether the row is hidden in the spreadsheet.
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +43,8 @@ class RosterFile:
     heading_cells: int
     #: Sentences for people: the encoding, the sheets that were not read, …
     notes: tuple[str, ...]
-    #: Positions of the columns with numbers whose leading zeros, if any, are not known.
-    unformatted_columns: frozenset[int] = frozenset()
+    #: Whether the serial numbers of its dates begin in 1904.
+    is_1904: bool = False
     #: The sheet that is read, and the others of the workbook; empty for a text file.
     sheet: str = ""
     other_sheets: tuple[str, ...] = ()
@@ -88,7 +92,8 @@ def open_roster(
 
     def source() -> Iterator[Record]:
         for row in workbook.records():
-            yield Record(raw=RawRow(row=row.row, cells=row.cells), flaws=row.flaws)
+            raw = RawRow(row=row.row, cells=row.cells)
+            yield Record(raw=raw, flaws=row.flaws, details=row.details, is_hidden=row.is_hidden)
 
     found = find_heading_row(_filled_rows(source()), name=name, wanted=heading_row, mapping=mapping)
     names = found.names + ("",) * (workbook.width - len(found.names))
@@ -102,7 +107,7 @@ def open_roster(
             *found.notes,
             *_note_ignored(encoding, "--encoding", "a spreadsheet has no encoding to choose"),
         ),
-        unformatted_columns=workbook.unformatted_columns,
+        is_1904=workbook.is_1904,
         sheet=workbook.sheet,
         other_sheets=workbook.other_sheets,
         read_records=source,
@@ -157,4 +162,4 @@ def _fit_to_width(record: Record, width: int) -> Record:
         cells = row.cells + ("",) * (width - len(row.cells))
     else:
         cells = row.cells if any(not is_blank(cell) for cell in row.cells[width:]) else row.cells[:width]
-    return Record(raw=RawRow(row=row.row, cells=cells), flaws=record.flaws)
+    return replace(record, raw=RawRow(row=row.row, cells=cells))

@@ -9,9 +9,17 @@ from types import MappingProxyType
 
 from worker.errors import MissingColumns, UsageError
 from worker.intake.column_stats import collect_column_stats
-from worker.intake.columns import CANDIDATE_COLUMNS, COURSE_COLUMNS, FIELD_PREFIX, ID_COLUMNS, PERSON_COLUMNS
+from worker.intake.columns import (
+    CANDIDATE_COLUMNS,
+    COURSE_COLUMNS,
+    FIELD_PREFIX,
+    ID_COLUMNS,
+    LMS_NUMBER_COLUMNS,
+    NUMBER_COLUMNS,
+    PERSON_COLUMNS,
+)
 from worker.intake.headers import Headings, missing_person_column
-from worker.intake.problems import CELL_REMEDIES, ProblemCode, excel_error_code, quote
+from worker.intake.problems import CELL_REMEDIES, ID_PROBLEMS, ProblemCode, excel_error_code, quote
 from worker.intake.roster_file import Record, RosterFile, has_data
 from worker.intake.row_rules import DefaultValues, RowRequirements, choose_column, collect_defaults
 from worker.intake.text import clean
@@ -114,11 +122,10 @@ class RowParser:
         for at, (column, cell) in enumerate(zip(self.headings.columns, record.raw.cells, strict=False)):
             if column is None or not (cell or at in record.flaws):
                 continue
-            text = clean(cell)
+            text = clean(_text_for(column, at, record))
             code = record.flaws.get(at) or excel_error_code(text)
-            if code and (code != ProblemCode.LOST_DIGITS or column in ID_COLUMNS):
-                message = f"{quote(text)}: {CELL_REMEDIES[code]}" if text else CELL_REMEDIES[code].capitalize()
-                problems.append(Problem(column=column, code=code, message=message))
+            if code and (code not in ID_PROBLEMS or _is_id(column, text)):
+                problems.append(_cell_problem(column, code, text, record.details.get(at)))
             elif text:
                 values[column] = text
         if (surplus := len(record.raw.cells) - self.most_cells) > 0:
@@ -142,6 +149,31 @@ class RowParser:
         for problem in sorted(problems, key=place):
             heading = self.headings.heading_of(problem.column) if problem.column else None
             yield Problem(column=heading, code=problem.code, message=problem.message)
+
+
+def _text_for(column: str, at: int, record: Record) -> str:
+    """Return what a cell means under a column: its exact number where that counts, else the text that is shown.
+
+    A percent stays one, because a score of 85% may mean 85 as well as 0.85.
+    """
+    shown, exact = record.raw.cells[at], record.details.get(at)
+    if exact is None or record.flaws.get(at) == ProblemCode.NUMBER_FORMAT:
+        return shown
+    is_plain_number = column in LMS_NUMBER_COLUMNS and shown.replace(",", "") == exact
+    return exact if is_plain_number or (column in NUMBER_COLUMNS and "%" not in shown) else shown
+
+
+def _is_id(column: str, text: str) -> bool:
+    """Return whether a lost digit means another value: in ids, and in whole numbers under a custom field."""
+    return column in ID_COLUMNS or (_is_field(column) and text.isdigit())
+
+
+def _cell_problem(column: str, code: str, text: str, detail: str | None) -> Problem:
+    remedy = CELL_REMEDIES[code]
+    if code == ProblemCode.NUMBER_FORMAT:
+        remedy = f"the number format {quote(detail or '')} {remedy}"
+    message = f"{quote(text)}: {remedy}" if text else remedy.capitalize()
+    return Problem(column=column, code=code, message=message)
 
 
 def _is_field(column: str) -> bool:

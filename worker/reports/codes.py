@@ -58,6 +58,21 @@ _ALL = (
         "Open the file in Excel, let it calculate, and save it; or paste only the values.",
     ),
     Code(
+        "number_format",
+        "The cell's number format shows something else than its number, and Roster cannot tell what.",
+        "Enter what the cell shows, with the column formatted as text.",
+    ),
+    Code(
+        "date_cell",
+        "The cell of an ID contains a date: a spreadsheet turns some IDs into dates.",
+        "Enter the ID again, with the column formatted as text.",
+    ),
+    Code(
+        "merged_cell",
+        "The cell is merged with a cell of another column.",
+        "Unmerge the cells in the spreadsheet and fill in each of them.",
+    ),
+    Code(
         "too_many_cells",
         "The row has more cells than the roster has headings, so its values may be in the wrong columns.",
         "Check for a delimiter within a value (a comma without quotation marks), or give every column a heading.",

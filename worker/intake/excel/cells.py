@@ -1,77 +1,86 @@
-"""Format the value of a cell as the text that the spreadsheet shows, leading zeros of number formats included."""
+"""Format the value of a cell as the text that the spreadsheet shows."""
 
 from __future__ import annotations
 
 import math
-import re
 from datetime import date, datetime, time, timedelta
-from functools import cache
+from typing import NamedTuple
 
+from worker.intake.excel.number_format import changes_numbers, display_number, general
 from worker.intake.problems import ProblemCode
 
 #: A spreadsheet keeps fifteen digits of a number and writes zeros for the rest.
 FIRST_INEXACT = 10.0**15
 
 Cell = str | float | int | bool | date | datetime | time | timedelta | None
-#: The texts of a row, and what is wrong with some of them (position → code).
-RowTexts = tuple[list[str], dict[int, str]]
 
-#: Only zeros, separated by nothing but literals: 00000000 or 00" "00.
-_ZERO_FORMAT = re.compile(r'(?:0|\\.|"[^"]*"|[-\s/()])+')
-_LITERAL = re.compile(r'\\(.)|"([^"]*)"|(0)|([-\s/()])')
-_MIN_ZEROS = 2
+
+class RowCells(NamedTuple):
+    """A row: the texts of its cells, what is wrong with some, and what their number formats do (by position)."""
+
+    texts: list[str]
+    #: Position → problem code.
+    flaws: dict[int, str]
+    #: Position → the exact number under a text that shows it otherwise; or the format that is not known.
+    details: dict[int, str]
+
+    def set_error(self, at: int, text: str) -> None:
+        """Save that a cell shows an error of the spreadsheet."""
+        self._extend(at)
+        self.texts[at] = text
+        self.flaws[at] = ProblemCode.EXCEL_ERROR.value
+
+    def set_shown(self, at: int, shown: str) -> None:
+        """Replace the exact number of a cell by the text that its format shows."""
+        if shown != self.texts[at]:
+            self.details[at] = self.texts[at]
+            self.texts[at] = shown
+
+    def apply_format(self, at: int, number: float, number_format: str) -> None:
+        """Replace the exact number of a cell by what its format shows, or save that the format is not known."""
+        if not changes_numbers(number_format):
+            return
+        shown = display_number(number, number_format)
+        if shown is not None:
+            self.set_shown(at, shown)
+        elif at not in self.flaws:
+            self.flaws[at] = ProblemCode.NUMBER_FORMAT.value
+            self.details[at] = number_format
+
+    def _extend(self, at: int) -> None:
+        self.texts.extend("" for _ in range(at + 1 - len(self.texts)))
 
 
 def format_cell(value: Cell) -> tuple[str, str | None]:
     """Return a cell's text, and the code of what is wrong with it."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _format_number(value)
-    return _format_other(value), None
+    return _format_other(value)
 
 
-def _format_other(value: Cell) -> str:
+def _format_other(value: Cell) -> tuple[str, str | None]:
     match value:
         case None:
-            return ""
+            return "", None
         case bool():
-            return str(value).upper()
+            return str(value).upper(), None
         case datetime():
-            return _format_datetime(value)
+            return _format_datetime(value), ProblemCode.DATE_CELL.value
         case date() | time():
-            return value.isoformat()
+            return value.isoformat(), ProblemCode.DATE_CELL.value
+        case timedelta():
+            return str(value), ProblemCode.DATE_CELL.value
         case _:
-            return str(value)
+            return str(value), None
 
 
 def _format_number(value: float) -> tuple[str, str | None]:
     if not math.isfinite(value):
         return "#NUM!", ProblemCode.EXCEL_ERROR.value
-    flaw = ProblemCode.LOST_DIGITS.value if abs(value) >= FIRST_INEXACT else None
-    return (str(int(value)) if value == int(value) else format(value, ".15g")), flaw
+    return general(value), ProblemCode.LOST_DIGITS.value if abs(value) >= FIRST_INEXACT else None
 
 
 def _format_datetime(value: datetime) -> str:
     if value.time() == time.min and value.tzinfo is None:
         return value.date().isoformat()
     return value.isoformat(" ", "seconds")
-
-
-@cache
-def zero_format(number_format: str) -> str | None:
-    """Return a number format's part for positive numbers if all it does is show leading zeros; otherwise None."""
-    code = number_format.split(";", maxsplit=1)[0]
-    return code if _ZERO_FORMAT.fullmatch(code) and _zeros(code) >= _MIN_ZEROS else None
-
-
-def _zeros(code: str) -> int:
-    return sum(found[3] is not None for found in _LITERAL.finditer(code))
-
-
-def format_with_zeros(number: int, code: str) -> str:
-    """Return a number as a format of zeros and literals shows it."""
-    digits = iter(str(abs(number)).zfill(_zeros(code)))
-    surplus = len(str(abs(number))) - _zeros(code)
-    text = "".join(next(digits) for _ in range(surplus))
-    for found in _LITERAL.finditer(code):
-        text += next(digits) if found[3] else found[1] or found[2] or found[4] or ""
-    return f"-{text}" if number < 0 else text

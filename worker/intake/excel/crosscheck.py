@@ -15,7 +15,9 @@ from typing import cast
 from openpyxl import load_workbook
 from openpyxl.cell.read_only import EMPTY_CELL, EmptyCell, ReadOnlyCell
 
-from worker.intake.excel.cells import RowTexts, format_cell, format_with_zeros, zero_format
+from worker.intake.excel.cells import RowCells, format_cell
+from worker.intake.excel.number_format import changes_numbers, display_number
+from worker.intake.excel.scan import ScanResult
 from worker.intake.problems import ProblemCode
 from worker.intake.text import is_blank
 
@@ -27,25 +29,25 @@ class ReadersDisagree(ValueError):
     """The two readers of a workbook have read different cells."""
 
 
-def correct(
-    rows: Iterable[RowTexts], path: Path, sheet: str, *, left: int, missing_values: bool
-) -> Iterator[RowTexts]:
+def correct(rows: Iterable[RowCells], path: Path, sheet: str, *, left: int, seen: ScanResult) -> Iterator[RowCells]:
     """Yield calamine's rows with what openpyxl adds to them; the rows lack the `left` blank columns before them.
 
-    Formulas without value are searched for only with `missing_values`, because openpyxl then reads the sheet twice.
-    Raises ReadersDisagree when openpyxl does not read the same cells.
+    Formulas without value are searched for only if the scan has seen some, because openpyxl then reads the sheet
+    twice. Raises ReadersDisagree when openpyxl does not read the same cells.
     """
-    for shown, seen in zip_longest(rows, _read(path, sheet, missing_values=missing_values)):
-        texts, flaws = shown or ([], {})
-        values, formulas = seen or ((), ())
+    for shown, read in zip_longest(rows, _read(path, sheet, missing_values=seen.missing_values)):
+        row = shown or RowCells([], {}, {})
+        values, formulas = read or ((), ())
         if not all(map(_is_blank, values[:left])):
             raise ReadersDisagree
-        corrected = [
-            _correct(text or "", value or EMPTY_CELL, formula or EMPTY_CELL)
-            for text, value, formula in zip_longest(texts, values[left:], formulas[left:])
-        ]
-        flaws |= {column: flaw for column, (_, flaw) in enumerate(corrected) if flaw}
-        yield [text for text, _ in corrected], flaws
+        row.texts.extend("" for _ in range(max(len(values), len(formulas)) - left - len(row.texts)))
+        for at, (value, formula) in enumerate(zip_longest(values[left:], formulas[left:])):
+            _correct(row, at, value or EMPTY_CELL, formula or EMPTY_CELL)
+        for at in range(max(len(values) - left, 0), len(row.texts)):
+            _correct(row, at, EMPTY_CELL, EMPTY_CELL)
+        if seen.inherited_space:
+            _keep_spaces(row, values[left:])
+        yield row
 
 
 def _read(path: Path, sheet: str, *, missing_values: bool) -> Iterator[tuple[_Row, _Row]]:
@@ -66,30 +68,36 @@ def _rows(path: Path, sheet: str, *, data_only: bool) -> Iterator[_Row]:
         yield from cast("Iterator[_Row]", found.rows)
 
 
-def _correct(text: str, cell: _Cell, formula: _Cell) -> tuple[str, str | None]:
-    """Return what a cell shows and what is wrong with it, given calamine's text for it."""
-    value = cell.value
+def _correct(row: RowCells, at: int, cell: _Cell, formula: _Cell) -> None:
+    """Add to one of calamine's cells what openpyxl reads in it."""
+    text, value = row.texts[at], cell.value
     if value == text:
-        return text, None
+        return
     if not text and cell.data_type == "e":
-        return str(value or "#N/A"), ProblemCode.EXCEL_ERROR.value
+        row.set_error(at, str(value or "#N/A"))
     # The value of a formula of type "str" is a text; an empty one comes as None.
-    if not text and value is None and formula.data_type == "f" and cell.data_type != "str":
-        return "", ProblemCode.FORMULA_WITHOUT_VALUE.value
-    if is_blank(text) != _is_blank(cell):
+    elif not text and value is None and formula.data_type == "f" and cell.data_type != "str":
+        row.flaws[at] = ProblemCode.FORMULA_WITHOUT_VALUE.value
+    elif is_blank(text) != _is_blank(cell):
         raise ReadersDisagree
-    if cell.data_type != "n" or not isinstance(value, int | float):
-        return text, None
-    return _with_zeros(text, float(value), cell.number_format), None
+    elif cell.data_type == "n" and isinstance(value, int | float):
+        _apply_format(row, at, float(value), cell.number_format)
 
 
-def _with_zeros(text: str, number: float, number_format: str) -> str:
-    code = zero_format(number_format)
-    if not code:
-        return text
-    if text != format_cell(number)[0]:
+def _apply_format(row: RowCells, at: int, number: float, number_format: str) -> None:
+    if not changes_numbers(number_format):
+        return
+    if row.texts[at] == format_cell(number)[0]:
+        row.apply_format(at, number, number_format)
+    elif display_number(number, number_format) is not None:
         raise ReadersDisagree
-    return format_with_zeros(int(number), code) if number.is_integer() else text
+
+
+def _keep_spaces(row: RowCells, values: _Row) -> None:
+    """Take openpyxl's texts where they differ from calamine's in blanks alone."""
+    for at, cell in enumerate(values[: len(row.texts)]):
+        if isinstance(cell.value, str) and "".join(cell.value.split()) == "".join(row.texts[at].split()):
+            row.texts[at] = cell.value
 
 
 def _is_blank(cell: _Cell) -> bool:

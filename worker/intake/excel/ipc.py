@@ -17,12 +17,17 @@ _LENGTH_BYTES = 4
 ROWS_PER_FRAME = 500
 
 
-class SpoolRow(msgspec.Struct, array_like=True, frozen=True):
-    """A row with data: its number, its cells, and what is wrong with some of them (position → code)."""
+class SpoolRow(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
+    """A row with data: its number, its cells, what is wrong with some of them (position → code), and details.
+
+    The detail of a cell is the exact number under the text that its format shows, or the format that is not known.
+    """
 
     row: int
     cells: tuple[str, ...]
     flaws: dict[int, str] = {}
+    details: dict[int, str] = {}
+    is_hidden: bool = False
 
 
 class SheetRead(msgspec.Struct, tag=True, frozen=True):
@@ -34,8 +39,10 @@ class SheetRead(msgspec.Struct, tag=True, frozen=True):
     hidden: tuple[str, ...]
     #: The greatest number of cells in a row.
     width: int
-    #: Positions of the columns with numbers whose number format is not known.
-    unformatted_columns: tuple[int, ...]
+    #: Whether the serial numbers of its dates begin in 1904.
+    is_1904: bool = False
+    #: Positions of the hidden columns.
+    hidden_columns: tuple[int, ...] = ()
 
 
 class SheetFailed(msgspec.Struct, tag=True, frozen=True):

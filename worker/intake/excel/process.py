@@ -10,17 +10,16 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError
+from python_calamine import CalamineError, PasswordError
 
-from worker.intake.excel.cells import RowTexts, format_cell
 from worker.intake.excel.ipc import SheetFailed, SheetRead, SpoolRow, write_rows
-from worker.intake.excel.scan import scan_workbook
+from worker.intake.excel.layout import fill_merged
 from worker.intake.excel.sheets import SheetNotFound, choose_sheet
+from worker.intake.excel.workbook import DamagedWorkbook, LockedWorkbook, SheetContent, Workbook
 from worker.intake.file_type import FileType
 from worker.intake.headers import column_letter
 from worker.intake.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS
@@ -34,37 +33,53 @@ _SAVE_AGAIN = "open it in a spreadsheet program and save it as an ordinary Excel
 _UNUSUAL_LAYOUT = (LookupError, ValueError, TypeError, AttributeError, OverflowError, SyntaxError)
 
 
-@dataclass(slots=True)
-class SheetReader:
-    """Read the rows of one sheet, and collect the width and the columns with numbers."""
+def read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> SheetRead:
+    """Read a sheet into the spool."""
+    workbook = open_workbook(path, kind)
+    name, others, hidden = choose_sheet(workbook, wanted)
+    content = workbook.read(name)
+    rows = _Rows(content)
+    write_rows(spool, rows)
+    return SheetRead(
+        sheet=name,
+        others=others,
+        hidden=hidden,
+        width=rows.width,
+        is_1904=content.is_1904,
+        hidden_columns=tuple(at for at in range(rows.width) if content.layout.hides_column(at + content.left)),
+    )
 
-    sheet: CalamineSheet
-    width: int = 0
-    #: Positions of the columns in which a number came without its number format.
-    number_columns: set[int] = field(default_factory=set)
 
-    def rows(self) -> Iterator[RowTexts]:
-        """Yield every row as calamine reads it."""
-        for values in self.sheet.iter_rows():
-            texts, flaws = [], {}
-            for column, value in enumerate(values):
-                text, flaw = format_cell(value)
-                texts.append(text)
-                if flaw:
-                    flaws[column] = flaw
-                if text and isinstance(value, int | float):
-                    self.number_columns.add(column)
-            yield texts, flaws
+def open_workbook(path: Path, kind: FileType) -> Workbook:
+    """Open a workbook with the reader for its type."""
+    if kind is FileType.XLS:
+        from worker.intake.excel.xls import XlsWorkbook  # noqa: PLC0415 - only what the file needs
 
-    def spool_rows(self, rows: Iterable[RowTexts]) -> Iterator[SpoolRow]:
-        """Yield the rows with data, with the spreadsheet's row numbers."""
-        for number, (texts, flaws) in enumerate(rows, start=1):
+        return XlsWorkbook(path)
+    from worker.intake.excel.calamine_workbook import CalamineReader  # noqa: PLC0415 - as above
+
+    return CalamineReader(path, kind)
+
+
+class _Rows:
+    """The rows with data of a sheet, with the spreadsheet's row numbers; `width` is that of the longest so far."""
+
+    def __init__(self, content: SheetContent) -> None:
+        self._content = content
+        self.width = 0
+
+    def __iter__(self) -> Iterator[SpoolRow]:
+        rows, layout = self._content.rows, self._content.layout
+        if layout.merged:
+            rows = fill_merged(rows, layout.merged, left=self._content.left)
+        for number, (texts, flaws, details) in enumerate(rows, start=1):
             if flaws or not all(map(is_blank, texts)):
                 while texts and not texts[-1] and len(texts) - 1 not in flaws:
                     texts.pop()
                 check_row(number, texts)
                 self.width = max(self.width, len(texts))
-                yield SpoolRow(number, tuple(texts), flaws)
+                is_hidden = bool(layout.hidden_rows) and layout.hides_row(number - 1)
+                yield SpoolRow(number, tuple(texts), flaws, details, is_hidden)
 
 
 class RowTooLarge(Exception):
@@ -80,42 +95,15 @@ def check_row(number: int, texts: Sequence[str]) -> None:
         raise RowTooLarge(f"a cell in row {number}, column {column} has more than {MAX_CELL_CHARACTERS} characters")
 
 
-def read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> SheetRead:
-    """Read a sheet into the spool."""
-    sheet, others, hidden = choose_sheet(CalamineWorkbook.from_path(path), wanted)
-    reading = SheetReader(sheet)
-    rows = reading.rows()
-    if kind is FileType.XLSX:
-        rows = _crosscheck(rows, path, sheet)
-    write_rows(spool, reading.spool_rows(rows))
-    return SheetRead(
-        sheet=sheet.name,
-        others=others,
-        hidden=hidden,
-        width=reading.width,
-        unformatted_columns=() if kind is FileType.XLSX else tuple(sorted(reading.number_columns)),
-    )
-
-
-def _crosscheck(rows: Iterator[RowTexts], path: Path, sheet: CalamineSheet) -> Iterator[RowTexts]:
-    seen = scan_workbook(path)
-    if not any(seen):
-        return rows
-    from worker.intake.excel import crosscheck  # noqa: PLC0415 - few workbooks need openpyxl, and it is slow to load
-
-    left = (sheet.start or (0, 0))[1]
-    return crosscheck.correct(rows, path, sheet.name, left=left, missing_values=seen.missing_values)
-
-
 def try_read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> SheetRead | SheetFailed:
     """Read a sheet, or return in plain words why it cannot be read."""
     try:
         return read_sheet(path, kind, spool, wanted)
     except (SheetNotFound, RowTooLarge) as why:
         return SheetFailed(f"{why}.")
-    except CalamineError as error:
-        locked = isinstance(error, PasswordError)
-        return SheetFailed(_LOCKED if locked else f"the workbook is damaged, or not a workbook; {_SAVE_AGAIN}.")
+    except (CalamineError, DamagedWorkbook, LockedWorkbook) as error:
+        is_locked = isinstance(error, PasswordError | LockedWorkbook)
+        return SheetFailed(_LOCKED if is_locked else f"the workbook is damaged, or not a workbook; {_SAVE_AGAIN}.")
     except _UNUSUAL_LAYOUT:
         return SheetFailed(f"the workbook has a structure that cannot be read with certainty; {_SAVE_AGAIN}.")
     except BaseException as error:  # noqa: BLE001 - a panic of the reader is a BaseException; this process ends anyway

@@ -35,7 +35,8 @@ class Spreadsheet:
         self._spool = spool
         weakref.finalize(self, spool.close)
         self.width = read.width
-        self.unformatted_columns = frozenset(read.unformatted_columns)
+        self.is_1904 = read.is_1904
+        self.hidden_columns = read.hidden_columns
         self.notes = tuple(_notes(read, kind))
         self.sheet, self.other_sheets = read.sheet, (*read.others, *read.hidden)
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from python_calamine import CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
-
-from worker.intake.excel.cells import format_cell
-from worker.intake.text import is_blank
+from worker.intake.excel.workbook import Workbook
 
 
 class SheetNotFound(Exception):
     """The requested sheet does not exist, or no visible sheet has data."""
 
 
-def choose_sheet(workbook: CalamineWorkbook, wanted: str) -> tuple[CalamineSheet, tuple[str, ...], tuple[str, ...]]:
+def choose_sheet(workbook: Workbook, wanted: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Return the sheet to read, and the names of the other visible and of the hidden sheets.
 
     An empty `wanted` requests no particular sheet. Raises SheetNotFound.
     """
-    names = [item.name for item in workbook.sheets_metadata if item.typ is SheetTypeEnum.WorkSheet]
-    visible = {item.name for item in workbook.sheets_metadata if item.visible is SheetVisibleEnum.Visible}
-    sheet = _sheet_named(workbook, names, wanted) if wanted else _first_with_data(workbook, names, visible)
-    others = [name for name in names if name != sheet.name]
+    names = [sheet.name for sheet in workbook.sheets]
+    visible = {sheet.name for sheet in workbook.sheets if sheet.is_visible}
+    chosen = _sheet_named(names, wanted) if wanted else _first_with_data(workbook, names, visible)
+    others = [name for name in names if name != chosen]
     return (
-        sheet,
+        chosen,
         tuple(name for name in others if name in visible),
         tuple(name for name in others if name not in visible),
     )
 
 
-def _sheet_named(workbook: CalamineWorkbook, names: list[str], wanted: str) -> CalamineSheet:
+def _sheet_named(names: list[str], wanted: str) -> str:
     found = [name for name in names if name == wanted] or [
         name for name in names if name.strip().casefold() == wanted.strip().casefold()
     ]
@@ -37,14 +34,13 @@ def _sheet_named(workbook: CalamineWorkbook, names: list[str], wanted: str) -> C
         raise SheetNotFound(
             f'there is no sheet "{wanted}"; the workbook has {listed}. Give one of them with --sheet'
         )
-    return workbook.get_sheet_by_name(found[0])
+    return found[0]
 
 
-def _first_with_data(workbook: CalamineWorkbook, names: list[str], visible: set[str]) -> CalamineSheet:
+def _first_with_data(workbook: Workbook, names: list[str], visible: set[str]) -> str:
     for name in names:
-        sheet = workbook.get_sheet_by_name(name) if name in visible else None
-        if sheet and any(not is_blank(format_cell(value)[0]) for row in sheet.iter_rows() for value in row):
-            return sheet
+        if name in visible and workbook.has_data(name):
+            return name
     hidden = ", ".join(f'"{name}"' for name in names if name not in visible)
     raise SheetNotFound(
         f"no visible sheet has data; the hidden ones are {hidden}: unhide one, or give one with --sheet"

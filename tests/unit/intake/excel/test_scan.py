@@ -52,14 +52,45 @@ def test_a_formula_is_seen_wherever_a_piece_of_the_part_ends(scan_part):
         ('formatCode="00000000"', True),
         ("formatCode='00&quot; &quot;00'", True),
         (r'formatCode="000\-00\-000;General"', True),
+        ('formatCode="[$-409]00000"', True),
+        ('formatCode="#,##0"', True),
+        ('formatCode="0%"', True),
         ('formatCode="0.00"', False),
+        ('formatCode="0_)"', False),
         ('formatCode="yyyy\\-mm\\-dd"', False),
     ],
 )
-def test_number_formats_with_leading_zeros_are_seen(scan_part, style, unseen):
-    assert (
-        scan_part("xl/styles.xml", f'<numFmts><numFmt numFmtId="164" {style}/></numFmts>').hidden_content is unseen
-    )
+def test_number_formats_that_change_a_number_are_seen_where_a_cell_has_one(tmp_path, style, unseen):
+    for used in ("1", "0"):
+        path = tmp_path / "roster.xlsx"
+        with zipfile.ZipFile(path, "w") as archive:
+            xfs = '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="164" applyNumberFormat="1"/></cellXfs>'
+            archive.writestr("xl/styles.xml", f'<numFmts><numFmt numFmtId="164" {style}/></numFmts>{xfs}')
+            archive.writestr("xl/worksheets/sheet1.xml", f'<row><c r="A1" s="{used}"><v>1</v></c></row>')
+        assert scan_workbook(path).hidden_content is (unseen and used == "1")
+
+
+@pytest.mark.parametrize(
+    ("part", "xml", "seen"),
+    [
+        ("xl/worksheets/sheet1.xml", '<row r="1" hidden="1"></row>', ScanResult(has_layout=True)),
+        (
+            "xl/worksheets/sheet1.xml",
+            '<mergeCells><mergeCell ref="A1:A2"/></mergeCells>',
+            ScanResult(has_layout=True),
+        ),
+        ("xl/workbook.xml", '<definedName hidden="1">x</definedName>', ScanResult()),
+        ("xl/workbook.xml", '<workbookPr date1904="1"/>', ScanResult(is_1904=True)),
+        (
+            "xl/sharedStrings.xml",
+            '<sst xml:space="preserve"><si><t>a</t></si></sst>',
+            ScanResult(inherited_space=True),
+        ),
+        ("xl/sharedStrings.xml", '<sst><si><t xml:space="preserve"> a</t></si></sst>', ScanResult()),
+    ],
+)
+def test_hidden_rows_merged_cells_and_inherited_blanks_are_seen(scan_part, part, xml, seen):
+    assert scan_part(part, xml) == seen
 
 
 def test_openpyxl_is_guarded_and_is_not_loaded_before_it_is_needed():
