@@ -92,7 +92,7 @@ class _Value:
 def fill_merged(rows: Iterable[RowCells], merged: Iterable[Merged], *, left: int) -> Iterator[RowCells]:
     """Yield rows in which each cell of a merged range has the value that the range shows.
 
-    That value belongs to the first column of the range; in its other columns its meaning is not known, so these cells
+    That value belongs to the first column of the range. In its other columns its meaning is not known: these cells
     are refused. A row without a cell of its own stays blank.
     """
     coming = sorted(merged, reverse=True)
