@@ -69,8 +69,8 @@ class JobProgress:
         parts += [f"[red]{rejected} rejected[/]"] if rejected else []
         unconfirmed = counts.by_status[RowStatus.IN_DOUBT]
         parts += [f"[yellow]{unconfirmed} unconfirmed[/]"] if unconfirmed else []
-        seconds = max(now() - self.started, 0.001)
-        parts += [f"{made / seconds * 60:,.0f} calls/min"] if made else []
+        elapsed = max(now() - self.started, 0.001)
+        parts += [f"{made / elapsed * 60:,.0f} calls/min"] if made else []
         if job and job.state is JobState.WAITING and job.not_before:
             parts.append(f"[yellow]waiting until {_clock(job.not_before)}: {job.reason}[/]")
         elif left and (seconds := self._seconds_left(left)):
