@@ -162,20 +162,27 @@ def precheck(path: Path, options: Options, *, name: str | None = None) -> None:
     """
     if not path.is_file():
         fingerprint(path, "", options)
-    open_with_options(path, name or path.name, options)
+    open_with_options(path, name or path.name, options, in_child=True)
 
 
-def open_with_options(path: Path, name: str, options: Options) -> tuple[RosterFile, Headings]:
+def open_with_options(
+    path: Path, name: str, options: Options, *, in_child: bool = False
+) -> tuple[RosterFile, Headings]:
     """Open a roster with its options and match its headings. Raises UnreadableRoster or UsageError."""
-    file = open_file(path, name, options)
+    file = open_file(path, name, options, in_child=in_child)
+    return file, headings_of(file, options)
+
+
+def headings_of(file: RosterFile, options: Options) -> Headings:
+    """Match the headings of an open roster. Raises UnreadableRoster or UsageError."""
     try:
-        return file, match_headings(file.headings, mapping=options.mapping)
+        return match_headings(file.headings, mapping=options.mapping)
     except UnreadableRoster as error:
-        error.args = (f"{name}{_of_sheet(file)}: {error}{_other_sheets(file)}",)
+        error.args = (f"{file.name}{_of_sheet(file)}: {error}{_other_sheets(file)}",)
         raise
 
 
-def open_file(path: Path, name: str, options: Options) -> RosterFile:
+def open_file(path: Path, name: str, options: Options, *, in_child: bool = False) -> RosterFile:
     """Open a roster with its options. Raises UnreadableRoster or UsageError."""
     return open_roster(
         path,
@@ -184,6 +191,7 @@ def open_file(path: Path, name: str, options: Options) -> RosterFile:
         encoding=options.encoding,
         heading_row=options.heading_row,
         mapping=options.mapping,
+        in_child=in_child,
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.errors import LedgerUnavailable, NothingSent, StaleClaim, Unreachable, UnreadableRoster, UsageError
-from worker.intake import storage
+from worker.intake import attempts, storage
 from worker.intake.accept import create_job, open_with_options
 from worker.intake.options import options_of_job
 from worker.intake.rows import parse_rows
@@ -39,41 +40,57 @@ def import_roster(
     *,
     owner: str,
     chunk_context: Callable[[], AbstractContextManager[None]] = nullcontext,
+    in_child: bool = False,
 ) -> None:
     """Read the job's roster into the ledger, changing it from `uploaded` to `queued`.
 
-    Each chunk of rows is written within a `chunk_context`, which may wait before it begins.
+    Each chunk of rows is written within a `chunk_context`, which may wait before it begins. `in_child`: a text file
+    too is read in a process of its own.
 
     `owner` holds the claim on the job (`jobs.claim_job`); raises StaleClaim when another process has taken it over.
     A job that a person paused or cancelled meanwhile is read to its end, and its state stays as it is. Raises
     NothingSent, the job then being `invalid`, when the file must be fixed first; with `strict`, one invalid row is
-    enough. If the process is killed half way, the next one reads the roster from the start.
+    enough. If the process is killed half way, the next one reads the roster from the start, unless two died of it.
     """
     with ledger.write() as tx:
         begun = jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.VALIDATING)
         job = _get_job(tx, job_id)
+        may_read = begun and attempts.begin(tx, job_id)
     if not begun:
         return
     fenced = partial(_fenced, ledger, job_id, owner)
+    chunks = itertools.count(1)
 
     @contextmanager
     def chunk_transaction() -> Iterator[Transaction]:
         with chunk_context(), fenced() as tx:
             yield tx
+            attempts.read_chunk(tx, job_id, next(chunks))
 
     try:
+        attempts.check(may_read=may_read)
         with storage.local_copy(job.stored_path) as path:
-            import_rows(chunk_transaction, job, rules, open_with_options(path, job.roster, options_of_job(job)))
+            opened = open_with_options(path, job.roster, options_of_job(job), in_child=in_child)
+            import_rows(chunk_transaction, job, rules, opened)
     except Unreachable as error:
         with fenced() as tx:
+            attempts.withdraw(tx, job_id)
             jobs.change_job(tx, job_id, only_from=UNREAD, reason=str(error))
         raise LedgerUnavailable(str(error)) from None
     except NothingSent as error:
         with fenced() as tx:
             importing.delete_rows(tx, job_id)
+            attempts.end(tx, job_id)
             jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.INVALID, reason=str(error))
         raise
+    except StaleClaim:
+        raise
+    except BaseException:
+        with suppress(Exception), fenced() as tx:
+            attempts.withdraw(tx, job_id)
+        raise
     with fenced() as tx:
+        attempts.end(tx, job_id)
         if not jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.QUEUED):
             _explain_if_cancelled(tx, job_id)
     if job.options.get("strict"):

@@ -15,3 +15,6 @@ MATCHED_CHARACTERS = 200
 #: Letters are put in their normal form with at most this many marks on one of them: sorting more takes too long,
 #: and no language has as many.
 MAX_MARKS = 64
+#: Of a process that reads a text file, and of the rows that it writes.
+MAX_MEMORY_BYTES = 2 * 2**30
+MAX_SPOOL_BYTES = 4 * 2**30

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from worker.intake.csv_files.reader import open_csv
+from worker.intake.csv_files.child import SpooledText, open_csv_in_child
+from worker.intake.csv_files.reader import CsvFile, open_csv
 from worker.intake.excel.reader import open_spreadsheet
 from worker.intake.file_type import FileType, detect_file_type
 from worker.intake.heading_row import find_heading_row
@@ -79,15 +80,19 @@ def open_roster(
     encoding: str | None = None,
     heading_row: int | None = None,
     mapping: Mapping[str, str] = MappingProxyType({}),
+    in_child: bool = False,
 ) -> RosterFile:
     """Open a roster by its content; `name` is the file's original name, because `path` may be a stored copy.
 
+    A workbook is read in a process of its own, with `in_child` a text file too: what serves people must not freeze.
     The headings are in row `heading_row`, or searched for with those of `mapping`. Raises UnreadableRoster when it
     cannot be read with certainty, UsageError when `encoding` is unknown or the row of headings is empty.
     """
     kind = detect_file_type(path, name=name)
     if kind is FileType.TEXT:
-        return _open_text(path, name=name, sheet=sheet, encoding=encoding, heading_row=heading_row, mapping=mapping)
+        open_text = open_csv_in_child if in_child else open_csv
+        text = open_text(path, name=name, encoding=encoding)
+        return _with_headings(text, name=name, sheet=sheet, heading_row=heading_row, mapping=mapping)
     workbook = open_spreadsheet(path, kind, name=name, sheet=sheet)
 
     def source() -> Iterator[Record]:
@@ -114,17 +119,14 @@ def open_roster(
     )
 
 
-def _open_text(
-    path: Path,
+def _with_headings(
+    text: CsvFile | SpooledText,
     *,
     name: str,
     sheet: str | None,
-    encoding: str | None,
     heading_row: int | None,
     mapping: Mapping[str, str],
 ) -> RosterFile:
-    text = open_csv(path, name=name, encoding=encoding)
-
     def source() -> Iterator[Record]:
         for number, cells in text.records():
             yield Record(raw=RawRow(row=number, cells=tuple(cells)))

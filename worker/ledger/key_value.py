@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import delete as delete_rows
 from sqlalchemy import select
 
 from worker.ledger import schema
@@ -25,6 +26,11 @@ def get(tx: Transaction, key: str) -> dict[str, Any] | None:
         select(schema.key_value.c.value).where(schema.key_value.c.key == key)
     ).scalar()
     return value
+
+
+def delete(tx: Transaction, key: str) -> None:
+    """Delete a value, if there is one."""
+    tx.execute(delete_rows(schema.key_value).where(schema.key_value.c.key == key))
 
 
 def updated_at(tx: Transaction, key: str) -> float | None:

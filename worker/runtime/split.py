@@ -57,6 +57,7 @@ async def _make_ready(process: WorkerProcess, job_id: int) -> None:
                 lms.rules_of(connection),
                 owner=process.services.owner,
                 chunk_context=YieldBudget.of(process.ledger, job).chunk_slot,
+                in_child=True,
             )
         except NothingSent as error:
             log.warning("roster rejected", job=job_id, reason=type(error).__name__)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 import msgspec
 
 #: The size of the length field before each frame.
 _LENGTH_BYTES = 4
 ROWS_PER_FRAME = 500
+#: A frame is decoded at once, while no other thread runs.
+CHARACTERS_PER_FRAME = 2**20
 
 
 class SpoolRow(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
@@ -57,12 +58,24 @@ _DECODE = msgspec.msgpack.Decoder(list[SpoolRow])
 
 def write_rows(descriptor: int, rows: Iterable[SpoolRow]) -> None:
     """Write rows to the spool."""
-    rows = iter(rows)
     with os.fdopen(descriptor, "wb") as spool:
-        while frame := list(islice(rows, ROWS_PER_FRAME)):
+        for frame in _frames(rows):
             body = _ENCODE.encode(frame)
             spool.write(len(body).to_bytes(_LENGTH_BYTES))
             spool.write(body)
+
+
+def _frames(rows: Iterable[SpoolRow]) -> Iterator[list[SpoolRow]]:
+    frame: list[SpoolRow] = []
+    characters = 0
+    for row in rows:
+        frame.append(row)
+        characters += sum(map(len, row.cells))
+        if len(frame) == ROWS_PER_FRAME or characters >= CHARACTERS_PER_FRAME:
+            yield frame
+            frame, characters = [], 0
+    if frame:
+        yield frame
 
 
 def read_rows(descriptor: int) -> Iterator[SpoolRow]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import NothingSent, UncertainEncoding
-from worker.intake.accept import open_file, open_with_options
+from worker.intake.accept import headings_of, open_file
 from worker.intake.headers import column_letter, column_of_heading
 from worker.intake.importing import dry_run
 from worker.intake.text import clean
@@ -21,8 +21,6 @@ from worker.reports import gather
 from worker.web.labels import columns_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from worker.bootstrap import Services
     from worker.intake.roster_file import RosterFile
     from worker.jobs.drafts import Draft
@@ -109,9 +107,9 @@ def _make_preview(services: Services, draft: Draft) -> Preview:
     path = drafts.path_of(services, draft)
     preview = Preview(made_at=time.time())
     try:
-        file = open_file(path, draft.name, draft.options)
+        file = open_file(path, draft.name, draft.options, in_child=True)
         preview = _with_file(preview, file, draft)
-        return _with_dry_run(services, draft, path, preview)
+        return _with_dry_run(services, draft, file, preview)
     except UncertainEncoding as error:
         return replace(preview, error=str(error), readings=dict(error.readings), is_text=True)
     except NothingSent as error:
@@ -145,9 +143,10 @@ def _with_file(preview: Preview, file: RosterFile, draft: Draft) -> Preview:
     )
 
 
-def _with_dry_run(services: Services, draft: Draft, path: Path, preview: Preview) -> Preview:
+def _with_dry_run(services: Services, draft: Draft, file: RosterFile, preview: Preview) -> Preview:
     """Return the preview with the result of a dry run. The file is opened first, to keep the transaction short."""
-    opened = open_with_options(path, draft.name, draft.options)
+    opened = (file, headings_of(file, draft.options))
+    path = drafts.path_of(services, draft)
     connection = services.connection(draft.connection)
     rules = lms.rules_of(connection)
     with services.ledger.dry_run() as tx:
