@@ -52,7 +52,7 @@ def check(*, may_read: bool) -> None:
     if not may_read:
         raise UnreadableRoster(
             f"Reading this roster has ended or frozen Roster {MAX_ATTEMPTS} times, so it is not read again. Open "
-            "it in a spreadsheet program, save it as an Excel workbook (.xlsx) or as CSV UTF-8, and submit that file"
+            "it in a spreadsheet program, save it as an Excel workbook (.xlsx) or as CSV UTF-8, and submit that"
         )
 
 
