@@ -113,7 +113,7 @@ def fairness(stage: Stage) -> None:
         _open_shop(line)
         for place, size in enumerate(sizes):
             line.office.people(f"{size}.csv", size, first=1 + place * 30_000)
-        handed_over = line.office.type("submit", *(f"{size}.csv" for size in sizes), "--json").json["jobs"]
+        handed_over = line.office.type("submit", *(f"{size}.csv" for size in sizes), "--json").json
         seconds = _seconds(line, [each["job"] for each in handed_over[-5:]])
         together = dict(zip(sizes[-5:], seconds, strict=True))
     for size in sizes[-5:]:

@@ -28,9 +28,12 @@ def run(services: Services, files: tuple[Path, ...], *, dry_run: bool, **options
 
     Example: roster run spring-intake.xlsx --to north --course 58
     """
-    from worker.cli.run import check_files, run_files
+    from worker.cli.check import check_files
+    from worker.cli.run import run_files
+    from worker.cli.standard_input import readable
 
-    return (check_files if dry_run else run_files)(services, files, options)
+    with readable(files) as opened:
+        return (check_files if dry_run else run_files)(services, opened, options)
 
 
 @click.command()
@@ -43,9 +46,11 @@ def check(services: Services, files: tuple[Path, ...], **options: Any) -> int:
 
     Example: roster check spring-intake.xlsx --to north
     """
-    from worker.cli.run import check_files
+    from worker.cli.check import check_files
+    from worker.cli.standard_input import readable
 
-    return check_files(services, files, options)
+    with readable(files) as opened:
+        return check_files(services, opened, options)
 
 
 @click.command()
@@ -60,9 +65,11 @@ def submit(services: Services, files: tuple[Path, ...], **options: Any) -> int:
 
     Example: roster submit spring-intake.xlsx --to north
     """
+    from worker.cli.standard_input import readable
     from worker.cli.submit import submit_files
 
-    return submit_files(services, files, options)
+    with readable(files) as opened:
+        return submit_files(services, opened, options)
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli.explained import explained
 from worker.ledger import rows
 from worker.model import JobState, RowStage, RowStatus
 from worker.reports.kinds import ReportKind
@@ -25,44 +26,85 @@ from worker.reports.labels import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from worker.errors import NothingSent
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
 
+#: Up to this many different messages, and ranges of rows with the same one, are printed.
+SHOWN_MESSAGES = SHOWN_SPANS = 20
 #: A row that `run` would send.
 _READY = replace(STATUS_INFO[RowStatus.NOT_ATTEMPTED], label="Ready to send", colour="green")
 
 
-def print_problems(tx: Transaction, job: Job, most: int) -> None:
-    """Print the errors of up to `most` invalid rows, with row and column."""
-    shown = 0
-    for row in rows.reported_rows(tx, job.id):
-        if row.status is RowStatus.INVALID:
-            shown += 1
-            if shown <= most:
-                where = f" ({row.column})" if row.column else ""
-                click.echo(f"Row {row.row}{where}: {row.error}", err=True)
-    if shown > most:
-        click.echo(f"… and {counted(shown - most, 'more invalid row')}", err=True)
+def print_notes(job: Job) -> None:
+    """Print what was noted while the roster was read."""
+    for note in job.notes:
+        click.echo(f"Note: {note}", err=True)
 
 
-def print_summaries(summaries: Sequence[Summary], *, as_json: bool, dry_run: bool = False) -> None:
+def print_row_messages(tx: Transaction, job: Job, most: int = SHOWN_MESSAGES) -> None:
+    """Print the errors of invalid rows and why others are skipped; rows with the same message together."""
+    for status, noun in ((RowStatus.INVALID, "more invalid row"), (RowStatus.SKIPPED, "more duplicate")):
+        found: dict[tuple[str, str], list[int]] = {}
+        left = 0
+        for row in rows.rows_with_status(tx, job.id, status):
+            message = (row.column, row.error)
+            if message in found or len(found) < most:
+                found.setdefault(message, []).append(row.row)
+            else:
+                left += 1
+        for (column, error), numbers in found.items():
+            where = f" ({column})" if column else ""
+            click.echo(f"{_row_numbers(numbers)}{where}: {error}", err=True)
+        if left:
+            click.echo(f"… and {counted(left, noun)}", err=True)
+
+
+def _row_numbers(numbers: Sequence[int]) -> str:
+    """Return the numbers of rows: `Row 2`, `Rows 2, 5`, `Rows 2 to 31, 40 and 12 more rows`."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    shown = [f"{a}" if a == b else f"{a}, {b}" if b == a + 1 else f"{a} to {b}" for a, b in spans[:SHOWN_SPANS]]
+    left = sum(b - a + 1 for a, b in spans[SHOWN_SPANS:])
+    more = f" and {counted(left, 'more row')}" if left else ""
+    return f"{'Row' if len(numbers) == 1 else 'Rows'} {', '.join(shown)}{more}"
+
+
+def unopened(file: Path, error: NothingSent) -> dict[str, object]:
+    """Return the JSON for a roster that could not be opened."""
+    return {"error": str(error), "roster": file.name}
+
+
+def print_unopened(failed: Sequence[tuple[Path, NothingSent]], *, as_json: bool, as_list: bool = False) -> None:
+    """Print why nothing was sent: for people, and as JSON the first error, or a list of all."""
+    for _, error in failed:
+        click.echo(explained(error), err=True)
+    if as_json:
+        results = [unopened(file, error) for file, error in failed]
+        click.echo(json.dumps(results if as_list else results[0], ensure_ascii=False))
+
+
+def print_summaries(summaries: Sequence[Summary], *, as_json: bool) -> None:
     """Print the summaries of several rosters; as JSON one object with their sums, and each under `jobs`."""
     if as_json and len(summaries) != 1:
         click.echo(json.dumps(_sum(summaries), ensure_ascii=False))
         return
     for summary in summaries:
-        if dry_run and not as_json:
-            _print_checked(summary)
-        else:
-            print_summary(summary, as_json=as_json)
+        print_summary(summary, as_json=as_json)
 
 
 def print_summary(summary: Summary, *, as_json: bool) -> None:
     """Print a summary: one JSON object, or text for people."""
     if as_json:
-        click.echo(json.dumps(summary.to_json(), ensure_ascii=False))
+        error = {"error": summary.reason} if summary.state is JobState.INVALID else {}
+        click.echo(json.dumps(summary.to_json() | error, ensure_ascii=False))
         return
     click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job}: {STATE_INFO[summary.state].label}")
     if summary.reason and summary.state is not JobState.INVALID:
@@ -80,7 +122,7 @@ def print_summary(summary: Summary, *, as_json: bool) -> None:
         click.echo(f"  → {step}")
 
 
-def _print_checked(summary: Summary) -> None:
+def print_checked(summary: Summary) -> None:
     """Print what a roster would do, of which nothing was sent."""
     click.echo(f"\n{summary.roster} → {summary.connection}: checked, nothing was sent")
     shown = [
@@ -90,6 +132,10 @@ def _print_checked(summary: Summary) -> None:
     _print_counts(summary, shown)
     if invalid := summary.by_status.get(RowStatus.INVALID, 0):
         click.echo(f"  → {counted(invalid, 'row')} with errors: fix the file and check it again")
+    elif summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0):
+        click.echo("  → Nothing was sent. Use `roster run` to send the rows.")
+    else:
+        click.echo("  → There is nothing to send.")
 
 
 def _print_counts(summary: Summary, shown: Sequence[tuple[RowStatus, StatusInfo, int]]) -> None:

@@ -1,4 +1,4 @@
-"""The bodies of `run`, `check`, `resume`, `retry` and `undo`: run a job in this process, or check its roster."""
+"""The bodies of `run`, `resume`, `retry` and `undo`: run a job in this process."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ import click
 
 from worker import control, lms
 from worker.cli import output
+from worker.cli.check import try_import
 from worker.cli.context import REPORTS, connection_of
 from worker.cli.exit_codes import ExitCode, exit_code
 from worker.cli.explained import explained
 from worker.cli.progress import show_progress
 from worker.errors import NothingSent, RosterError, UsageError
-from worker.intake.accept import Origin, fingerprint
-from worker.intake.importing import dry_run, import_roster
+from worker.intake.accept import Origin
+from worker.intake.importing import import_roster
 from worker.intake.options import parse_options
 from worker.jobs import lifecycle, reporting, submission
-from worker.jobs.estimate import plan_of
 from worker.ledger import jobs
-from worker.model import Driver, JobState, RowStatus
+from worker.model import Driver, JobState
 from worker.reports import gather
-from worker.reports.labels import duration_text
 from worker.runtime.embedded import Runner
 
 if TYPE_CHECKING:
@@ -32,25 +31,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.bootstrap import Services
-    from worker.intake.options import Options
-    from worker.jobs.estimate import Plan
-    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
     from worker.settings import Connection
-
-#: Up to this many problems are printed; the report has them all.
-SHOWN_PROBLEMS = 20
 
 
 def run_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
     """Run rosters, one after the other; return the most severe exit code."""
     connection = connection_of(services, options["to"])
-    if len(files) > 1:
-        _check_all(services, files, connection, options)
+    if len(files) > 1 and (failed := _check_all(services, files, connection, options)):
+        output.print_unopened(failed, as_json=options["as_json"])
+        return ExitCode.NOTHING_SENT
     codes, summaries = [], []
     for file in files:
-        code, summary = _run_file(services, file, connection, options)
+        try:
+            code, summary = _run_file(services, file, connection, options)
+        except NothingSent as error:
+            if len(files) > 1:
+                raise
+            output.print_unopened([(file, error)], as_json=options["as_json"])
+            return ExitCode.NOTHING_SENT
         codes.append(code)
         summaries += [summary] if summary else []
         if code == ExitCode.INTERRUPTED:
@@ -59,12 +59,18 @@ def run_files(services: Services, files: Sequence[Path], options: dict[str, Any]
     return max(codes)
 
 
-def _check_all(services: Services, files: Sequence[Path], connection: Connection, options: dict[str, Any]) -> None:
-    """Import every file in a dry run before the first is sent. Raises NothingSent when one must be fixed."""
-    parsed = parse_options(services.ledger, options)
+def _check_all(
+    services: Services, files: Sequence[Path], connection: Connection, options: dict[str, Any]
+) -> list[tuple[Path, NothingSent]]:
+    """Import every file in a dry run before the first is sent; return those that must be fixed."""
+    parsed, failed = parse_options(services.ledger, options), []
     for file in files:
-        with services.ledger.dry_run() as tx:
-            _dry_run(tx, file, connection, parsed)
+        try:
+            with services.ledger.dry_run() as tx:
+                try_import(tx, file, connection, parsed)
+        except NothingSent as error:
+            failed.append((file, error))
+    return failed
 
 
 def _run_file(
@@ -124,7 +130,7 @@ def run_job(services: Services, job_id: int, connection: Connection, *, quiet: b
         except NothingSent as error:
             click.echo(explained(error), err=True)
             return ExitCode.NOTHING_SENT, _write_reports(services, job_id)
-        _print_notes(job)
+        output.print_notes(job)
         if job.state is not JobState.QUEUED:
             return exit_code(job.state), _write_reports(services, job_id)
     runner = Runner(services=services, job_id=job_id, connection=connection, expected_state=job.state)
@@ -200,52 +206,3 @@ def _write_reports(services: Services, job_id: int) -> Summary | None:
     except RosterError as error:
         click.echo(str(error), err=True)
         return summary
-
-
-def _print_notes(job: Job) -> None:
-    for note in job.notes:
-        click.echo(f"Note: {note}", err=True)
-
-
-def check_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
-    """Read, validate and plan as `run` would, in a transaction that is rolled back; send nothing."""
-    connection = connection_of(services, options["to"])
-    codes, summaries = [], []
-    parsed = parse_options(services.ledger, options)
-    for file in files:
-        with services.ledger.dry_run() as tx:
-            summary = _check(tx, services, file, connection, parsed)
-        summaries.append(summary)
-        invalid = summary.by_status[RowStatus.INVALID]
-        codes.append(
-            (ExitCode.NOTHING_SENT if options["strict"] else ExitCode.NOT_DONE) if invalid else ExitCode.DONE
-        )
-    output.print_summaries(summaries, as_json=options["as_json"], dry_run=True)
-    return max(codes)
-
-
-def _check(tx: Transaction, services: Services, file: Path, connection: Connection, options: Options) -> Summary:
-    job = _dry_run(tx, file, connection, options)
-    _print_notes(job)
-    output.print_problems(tx, job, SHOWN_PROBLEMS)
-    _print_plan(plan_of(tx, services, job.id, connection))
-    return gather.summarise(tx, job)
-
-
-def _dry_run(tx: Transaction, file: Path, connection: Connection, options: Options) -> Job:
-    fingerprint(file, connection.name, options)
-    return dry_run(tx, file, connection, options, rules=lms.rules_of(connection))
-
-
-def _print_plan(plan: Plan) -> None:
-    """Print how many calls the run takes, and how long at the rate that is known."""
-    if not plan.calls.most:
-        click.echo("No calls to the LMS", err=True)
-        return
-    noun = "call" if plan.calls.most == 1 else "calls"
-    seconds, rate = plan.seconds, plan.rate
-    time = ""
-    if seconds is not None and rate is not None:
-        time = "under a second" if seconds < 1 else f"about {duration_text(seconds)}"
-        time = f", {time} at {rate:.3g} calls/s"
-    click.echo(f"{plan.span} {noun} to the LMS{time}", err=True)

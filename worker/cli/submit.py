@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker import control, logs
+from worker.cli import output
 from worker.cli.context import REPORTS, connection_of
 from worker.cli.exit_codes import ExitCode
-from worker.errors import UsageError
+from worker.errors import NothingSent, UsageError
 from worker.intake.accept import Origin, precheck
 from worker.intake.options import parse_options, parse_start_time
 from worker.shadowing import shadowing_warning
@@ -38,8 +39,15 @@ def submit_files(services: Services, files: Sequence[Path], options: dict[str, A
     connection = connection_of(services, options["to"])
     parsed = parse_options(services.ledger, options)
     start = parse_start_time(options["at"]) if options["at"] else None
+    failed = []
     for file in files:
-        precheck(file, parsed)
+        try:
+            precheck(file, parsed)
+        except NothingSent as error:
+            failed.append((file, error))
+    if failed:
+        output.print_unopened(failed, as_json=options["as_json"], as_list=len(files) > 1)
+        return ExitCode.NOTHING_SENT
     ids = []
     for file in files:
         submitted = control.submit(
@@ -74,4 +82,4 @@ def _print_ids(ids: Sequence[int], *, as_json: bool) -> None:
     elif len(ids) == 1:
         click.echo(json.dumps({"job": ids[0]}))
     else:
-        click.echo(json.dumps({"jobs": [{"job": job_id} for job_id in ids]}))
+        click.echo(json.dumps([{"job": job_id} for job_id in ids]))

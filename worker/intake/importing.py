@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
@@ -17,6 +18,7 @@ from worker.intake.rows import parse_rows
 from worker.ledger import importing, jobs, rows
 from worker.ledger.importing import NewRow
 from worker.model import UNREAD, Action, JobState, RowStatus
+from worker.quantities import counted
 
 if TYPE_CHECKING:
     from worker.intake.headers import Headings
@@ -116,8 +118,12 @@ def import_rows(
     job: Job,
     rules: RowRules,
     opened: tuple[RosterFile, Headings],
+    problems: Counter[tuple[str, str | None]] | None = None,
 ) -> None:
-    """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens."""
+    """Write the rows of a job's roster, with headings and warnings, in transactions that `transaction` opens.
+
+    `problems` counts the rows with each problem, by its code and column.
+    """
     options = options_of_job(job)
     file, headings = opened
     warnings: list[str] = []
@@ -136,7 +142,7 @@ def import_rows(
         transaction,
         job.id,
         job.connection,
-        _new_rows(parsed),
+        _new_rows(parsed, Counter() if problems is None else problems),
         again=options.again,
         update_existing=options.update_existing,
     )
@@ -156,10 +162,12 @@ def dry_run(
     rules: RowRules,
     name: str | None = None,
     opened: tuple[RosterFile, Headings] | None = None,
+    problems: Counter[tuple[str, str | None]] | None = None,
 ) -> Job:
     """Read a roster into a job that the caller rolls back with `tx`. Raises UnreadableRoster or UsageError.
 
-    `opened` is the roster if it is already open: opening it may take longer than a transaction should.
+    `problems` counts the rows with each problem, by its code and column. `opened` is the roster if it is already
+    open: opening it may take longer than a transaction should.
     """
     job_id = create_job(
         tx,
@@ -170,7 +178,7 @@ def dry_run(
         report_dir=str(file.parent),
     )
     opened = opened or open_with_options(file, name or file.name, options)
-    import_rows(importing.inside(tx), _get_job(tx, job_id), rules, opened)
+    import_rows(importing.inside(tx), _get_job(tx, job_id), rules, opened, problems)
     return _get_job(tx, job_id)
 
 
@@ -186,8 +194,10 @@ def _reject_unsupported_options(options: Options, rules: RowRules) -> None:
         raise UsageError("--update-existing: this LMS cannot change people; leave the option out")
 
 
-def _new_rows(parsed: Iterator[ParsedRow]) -> Iterator[NewRow]:
+def _new_rows(parsed: Iterator[ParsedRow], problems: Counter[tuple[str, str | None]]) -> Iterator[NewRow]:
     for each in parsed:
+        if each.problems:
+            problems.update({(problem.code, problem.column) for problem in each.problems})
         yield NewRow(
             row=each.raw.row,
             cells=each.raw.cells,
@@ -203,7 +213,7 @@ def _reject_invalid_rows(ledger: Ledger, job_id: int) -> None:
         count = rows.count_rows(tx, job_id).by_status[RowStatus.INVALID]
         if not count:
             return
-        invalid = "1 row is invalid" if count == 1 else f"{count} rows are invalid"
+        invalid = f"{counted(count, 'row')} {'is' if count == 1 else 'are'} invalid"
         reason = f"--strict: {invalid}, so nothing was sent; fix the errors, or leave --strict out"
         rows.explain_rows(
             tx, job_id, None, "Not sent, because --strict was given and other rows are invalid", "strict"

@@ -158,16 +158,28 @@ def explain_cancelled(tx: Transaction, job_id: int) -> None:
     explain_rows(tx, job_id, None, CANCELLED, "cancelled", unregistered=CANCELLED_UNREGISTERED)
 
 
-def skip_duplicates(tx: Transaction, job_id: int) -> None:
-    """Mark rows as skipped that ask for the same action on the same registration as a row above them."""
+def _repeated(job_id: int) -> Select[Any]:
+    """Select the rows that ask for the same action on the same registration as a row above them, the `first`."""
     mine = select(row.c.registration_id, row.c.action, func.min(row.c.row).label("first")).where(
         row.c.job_id == job_id, row.c.registration_id.is_not(None)
     )
     first = mine.group_by(row.c.registration_id, row.c.action).having(func.count() > 1).subquery()
     same = and_(first.c.registration_id == row.c.registration_id, first.c.action == row.c.action)
-    repeated = select(row.c.id, row.c.action, first.c.first).join(first, same)
+    repeated = select(row.c.id, row.c.row, row.c.action, first.c.first).join(first, same)
+    return repeated.where(row.c.job_id == job_id, row.c.row != first.c.first)
+
+
+def repeated_rows(tx: Transaction, job_id: int) -> dict[int, int | None]:
+    """Return the rows that are skipped and which row each repeats; None for one that is skipped otherwise."""
+    skipped = select(row.c.row).where(row.c.job_id == job_id, row.c.status == RowStatus.SKIPPED)
+    repeats = {record.row: record.first for record in tx.execute(_repeated(job_id))}
+    return {number: repeats.get(number) for number in tx.execute(skipped.order_by(row.c.row)).scalars()}
+
+
+def skip_duplicates(tx: Transaction, job_id: int) -> None:
+    """Mark rows as skipped that ask for the same action on the same registration as a row above them."""
     unsent = row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.ALREADY_REGISTERED))
-    for record in tx.execute(repeated.where(row.c.job_id == job_id, row.c.row != first.c.first, unsent)).all():
+    for record in tx.execute(_repeated(job_id).where(unsent)).all():
         tx.execute(
             update(row)
             .where(row.c.id == record.id)
@@ -211,6 +223,12 @@ class ReportedRow:
 def reported_rows(tx: Transaction, job_id: int) -> Iterator[ReportedRow]:
     """Yield the rows of a job in roster order."""
     for record in tx.execute(_reported(job_id)).yield_per(1_000):
+        yield _as_reported(record)
+
+
+def rows_with_status(tx: Transaction, job_id: int, status: RowStatus) -> Iterator[ReportedRow]:
+    """Yield the rows of a job with this status, in roster order."""
+    for record in tx.execute(_reported(job_id).where(row.c.status == status)).yield_per(1_000):
         yield _as_reported(record)
 
 
