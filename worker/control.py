@@ -18,6 +18,7 @@ from worker.jobs.undo import open_undo
 from worker.ledger import accounts, jobs, queue, rows
 from worker.ledger.database import now
 from worker.model import Driver
+from worker.quantities import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -159,7 +160,8 @@ def retry(
             return JobActionResult(message=f"Job {job_id}: no rows left to send", job_id=job_id)
         count = lifecycle.reopen(tx, job_id)
         _continue(tx, job_id, driver, report_dir)
-    message = f"Job {job_id}: {count} rows will be sent" if count else f"Job {job_id}: no rows left to send"
+    ahead = f"{counted(count, 'row')} will be sent" if count else "no rows left to send"
+    message = f"Job {job_id}: {ahead}"
     return _published(services, message, job_id, driver)
 
 
@@ -178,7 +180,7 @@ def undo(
         count = rows.count_rows(tx, undoing).total
         _continue(tx, undoing, driver, report_dir)
         _record(tx, actor, JobAction.UNDO, job_id, f"job {undoing}")
-    message = f"Job {undoing} withdraws the {count} registrations that job {job_id} made"
+    message = f"Job {undoing} withdraws {counted(count, 'registration')} that job {job_id} made"
     return _published(services, message, undoing, driver)
 
 

@@ -53,7 +53,9 @@ def publish(app: Celery, due: Sequence[TaskMessage]) -> list[TaskMessage]:
 def show_progress(task: CeleryTask, done: int, total: int) -> None:
     """Show in Flower how far the job of a task is; errors of the broker are ignored."""
     with suppress(OperationalError, OSError):
-        task.send_event("task-registering", retry=False, result=f"{done} of {total} rows of the job processed")
+        task.send_event(
+            "task-registering", retry=False, result=f"{done} of {counted(total, 'row')} of the job processed"
+        )
 
 
 def start(services: Services, job_id: int) -> bool:

@@ -11,6 +11,7 @@ from worker.accounts import guessing, keys, passwords
 from worker.errors import UsageError
 from worker.ledger import accounts
 from worker.ledger.database import now
+from worker.quantities import counted
 
 if TYPE_CHECKING:
     from worker.ledger.accounts import Account, Token
@@ -238,4 +239,5 @@ def get(tx: Transaction, name: str) -> Account:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1, round(seconds))} seconds"  # noqa: PLR2004
+    is_long = seconds >= 90  # noqa: PLR2004
+    return counted(round(seconds / 60), "minute") if is_long else counted(max(1, round(seconds)), "second")

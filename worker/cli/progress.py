@@ -18,6 +18,7 @@ from worker.jobs.estimate import estimate
 from worker.ledger import jobs, rows
 from worker.ledger.database import now
 from worker.model import JobState, RowStatus
+from worker.quantities import counted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,7 +63,7 @@ class JobProgress:
         self, job: Job | None, counts: RowCounts, stages: StageCounts, made: int, left: Estimate | None
     ) -> str:
         done = sum(count for status, count in counts.by_status.items() if status.is_done)
-        parts = [f"calls · [green]{done:,} of {counts.total:,} rows done[/]"]
+        parts = [f"calls · [green]{done:,} of {counted(counts.total, 'row')} done[/]"]
         unregistered = stages.unsent_created + stages.unsent_found
         parts += [f"{unregistered:,} created, not registered"] if unregistered else []
         rejected = counts.by_status[RowStatus.REJECTED] + counts.by_status[RowStatus.INVALID]
@@ -73,8 +74,8 @@ class JobProgress:
         parts += [f"{made / elapsed * 60:,.0f} calls/min"] if made else []
         if job and job.state is JobState.WAITING and job.not_before:
             parts.append(f"[yellow]waiting until {_clock(job.not_before)}: {job.reason}[/]")
-        elif left and (seconds := self._seconds_left(left)):
-            parts.append(f"done at about {_clock(now() + seconds)} ({timedelta(seconds=round(seconds))} left)")
+        elif left and (ahead := self._seconds_left(left)):
+            parts.append(f"done at about {_clock(now() + ahead)} ({timedelta(seconds=round(ahead))} left)")
         return " · ".join(parts)
 
     async def _calls_left(self) -> Estimate | None:

@@ -14,6 +14,7 @@ from worker.jobs import lifecycle
 from worker.ledger import resolutions
 from worker.ledger.rows import reported_rows
 from worker.model import RowStatus
+from worker.quantities import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -208,4 +209,5 @@ def _summary(tx: Transaction, job_id: int, sentences: list[str]) -> str:
     counts = ", ".join(f"{count} {what}" for what, count in done.items())
     left = sum(row.status is RowStatus.IN_DOUBT for row in reported_rows(tx, job_id))
     resume = f"; `roster resume {job_id}` continues the job" if any("resume" in each for each in sentences) else ""
-    return f"{len(sentences)} rows resolved: {counts}{resume}. {left} rows of job {job_id} are still in doubt"
+    still = f"{counted(left, 'row')} of job {job_id} {'is' if left == 1 else 'are'} still in doubt"
+    return f"{counted(len(sentences), 'row')} resolved: {counts}{resume}. {still}"

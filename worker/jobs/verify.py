@@ -19,6 +19,7 @@ from worker.ledger import verify as verifying
 from worker.ledger.verify import Finding
 from worker.lms.contract import ActionRequest, LookupMiss, RemoteState
 from worker.model import Verdict
+from worker.quantities import counted
 from worker.registration.breaker import OutageBudget
 from worker.registration.counters import JobCounters
 from worker.registration.idempotency import idempotency_key
@@ -105,7 +106,7 @@ async def verify_rows(
         findings = await reading.findings(pairs)
         await context.ledger.run(partial(verifying.save_findings, job_id=context.job_id, findings=findings))
         count += len(findings)
-        report(f"{count} of {len(rows)} rows read back")
+        report(f"{count} of {counted(len(rows), 'row')} read back")
 
 
 class _Verification:
@@ -161,7 +162,8 @@ class _Verification:
         self.outage_budget.record_failure(later, answered=self.context.client.session.has_responded)
         if later.seconds > self.longest_pause:
             raise StopJob(
-                "refused_for_long", f"{later.message} of {later.seconds:,.0f} seconds; verify the job later"
+                "refused_for_long",
+                f"{later.message} of {counted(round(later.seconds), 'second')}; verify the job later",
             )
         await asyncio.sleep(later.seconds)
 

@@ -73,7 +73,7 @@ def _opening(notification: Notification, job: JobContent) -> str:
 
 def _table(summary: Summary) -> str:
     lines = [f"{count:>9,}  {STATUS_INFO[status].label}" for status, count in summary.by_status.items() if count]
-    return "\n".join([*lines, f"{summary.total:>9,}  rows in total"])
+    return "\n".join([*lines, f"{summary.total:>9,}  {'row' if summary.total == 1 else 'rows'} in total"])
 
 
 def _what_to_do(notification: Notification, job: JobContent) -> list[str]:

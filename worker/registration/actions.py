@@ -16,6 +16,7 @@ from worker.ledger import action_intents, intents
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import ActionRequest, ActionResult, LookupMiss, RemoteState
 from worker.model import STATUS_WHEN_DONE, Action, RegistrationState, RowStatus
+from worker.quantities import counted
 from worker.registration.action_rules import (
     INTERRUPTED,
     action_request_for,
@@ -329,7 +330,7 @@ class ActionRunner:
         if context.is_refused_too_often(self._breaker_subject, refused):
             raise context.halt(
                 "breaker_open",
-                f"The LMS refused to {self.claim.action} {context.breaker.limit} times in a row in the same way "
-                f"({without_people(refused.message, [work.row.candidate])}); fix the cause, then resume the job",
+                f"The LMS refused to {self.claim.action} {counted(context.breaker.limit, 'time')} in a row in the "
+                f"same way ({without_people(refused.message, [work.row.candidate])}); fix the cause, then resume",
                 refused.status,
             )

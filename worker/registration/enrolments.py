@@ -16,6 +16,7 @@ from worker.ledger import intents
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import Enrolment, LookupMiss, RegistrationLookup, RemoteRegistration
 from worker.model import RegistrationState, RowStatus
+from worker.quantities import counted
 from worker.registration.anonymous import without_people
 from worker.registration.breaker import is_about_course
 from worker.registration.context import CourseStopped, combined
@@ -159,7 +160,7 @@ class EnrolmentRunner:
         if too_many:
             raise context.halt(
                 "breaker_open",
-                f"The LMS refused {context.breaker.limit} registrations in a row in the same way "
+                f"The LMS refused {counted(context.breaker.limit, 'registration')} in a row in the same way "
                 f"({without_people(refused.message, [work.row.candidate])}); fix the cause, then resume the job",
                 refused.status,
             )

@@ -13,6 +13,7 @@ from worker.ledger import intents
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import Enrolment, LookupMiss, RemoteRegistration
 from worker.model import CandidateState, RegistrationState, RowStatus
+from worker.quantities import counted
 from worker.registration.context import combined
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def gave_up_outcome(lost: AnswerLost, tries: int) -> RowOutcome:
     """Return the outcome of a row that was sent several times, lost each time and never done."""
     return RowOutcome(
         status=RowStatus.NOT_ATTEMPTED,
-        error=f"Sent {tries} times without an answer, and not found at the LMS; resume the job to try again",
+        error=f"Sent {counted(tries, 'time')} without an answer, and not found at the LMS; resume the job to retry",
         code="answer_lost",
         http_status=lost.status,
     )

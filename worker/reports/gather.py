@@ -45,6 +45,7 @@ def summarise(tx: Transaction, job: Job) -> Summary:
         reason=job.reason,
         not_before=_time(job.not_before) if job.state is JobState.WAITING else None,
         warnings=tuple(job.notes),
+        is_purged=job.purged_at is not None,
         verified=rows.count_verdicts(tx, job.id) if job.verified_at else None,
     )
 

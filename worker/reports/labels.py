@@ -142,30 +142,45 @@ STATE_INFO = {
 }
 
 
+#: What to do about a job in a state from which it does not end by itself, or not yet.
+_JOB_STEPS = {
+    JobState.UPLOADED: "Nothing yet: the file is read in a moment. `roster status {job} --watch` follows the job.",
+    JobState.VALIDATING: "Nothing yet: the file is being read. `roster status {job} --watch` follows the job.",
+    JobState.INVALID: "Nothing was sent. Fix the file (or the options) as described above and run it again.",
+    JobState.SCHEDULED: "Nothing yet: the job starts at its scheduled time.",
+    JobState.QUEUED: "Nothing yet: the job starts as soon as a worker is free.",
+    JobState.RUNNING: "Nothing yet: the job has not ended. `roster report {job}` writes a report of what is done.",
+    JobState.WAITING: "Nothing yet: the job resumes automatically{when}.",
+    JobState.PAUSED: "Run `roster resume {job}` to continue the job.",
+    JobState.HELD: "Fix what stopped the job (see the reason above), then run `roster resume {job}`.",
+    JobState.CANCELLING: "Nothing yet: calls in progress finish, then the job is cancelled.",
+}
+
+
 def next_steps(summary: Summary, failed_csv: str) -> tuple[str, ...]:
-    """Return what a person should do now, most urgent first; empty when nothing can be done."""
-    steps = [*_for_the_job(summary), *_for_the_rows(summary, failed_csv)]
-    if not steps and summary.total and not summary.not_done:
-        steps = ["All rows are done."]
-    return tuple(steps)
+    """Return what a person should do now, most urgent first; `failed_csv` is the file with the rows not done."""
+    if summary.is_purged and not summary.state.is_moving:
+        steps = _for_purged_rows(summary)
+    else:
+        steps = [*_for_the_job(summary), *_for_the_rows(summary, failed_csv)]
+    return tuple(steps or _nothing_to_do(summary))
 
 
 def _for_the_job(summary: Summary) -> list[str]:
-    job = summary.job
-    if summary.state is JobState.WAITING and summary.not_before is not None:
-        return [f"Nothing yet: the job resumes automatically at {utc_text(summary.not_before)}."]
-    if summary.state.is_moving:
-        return [f"Nothing yet: the job has not ended. Run `roster report {job}` to write the report again."]
-    if summary.state is JobState.HELD:
-        return [f"Fix what stopped the job (see the reason above), then run `roster resume {job}`."]
-    if summary.state is JobState.INVALID:
-        return ["Nothing was sent. Fix the file (or the options) as described above and run it again."]
-    if summary.state is JobState.PAUSED:
-        return [f"Run `roster resume {job}` to continue the job."]
-    return []
+    step = _JOB_STEPS.get(summary.state)
+    when = f" at {utc_text(summary.not_before)}" if summary.not_before is not None else ""
+    return [step.format(job=summary.job, when=when)] if step else []
+
+
+def _nothing_to_do(summary: Summary) -> list[str]:
+    if not summary.total:
+        return ["No rows were read. Run the file again if its people are to be registered."]
+    return ["All rows are done."] if summary.done else ["There was nothing to send."]
 
 
 def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
+    if summary.state.is_moving:
+        return []
     counts, job = summary.by_status, summary.job
     steps = []
     if unconfirmed := counts.get(RowStatus.IN_DOUBT, 0):
@@ -189,6 +204,16 @@ def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
     if counts.get(RowStatus.NOT_ATTEMPTED, 0) and summary.state.has_ended and summary.state is not JobState.INVALID:
         steps.append(f"Run `roster retry {job}` to send the rows that are not done.")
     return steps
+
+
+def _for_purged_rows(summary: Summary) -> list[str]:
+    if not summary.not_done:
+        return []
+    not_done = _rows(summary.not_done, "was", "were")
+    deleted = "the rows of this job were deleted (retention period over)"
+    return [
+        f"{not_done} not done, and {deleted}: run the original file again. Rows already done are not sent again."
+    ]
 
 
 def _rows(count: int, one: str, several: str) -> str:

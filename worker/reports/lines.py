@@ -118,6 +118,8 @@ class Summary:
     not_before: datetime | None = None
     #: Notes about the file and the import.
     warnings: tuple[str, ...] = ()
+    #: Whether the rows were deleted, as old personal data is; their counts are kept.
+    is_purged: bool = False
     #: The verdicts of `roster verify` on the rows that are done; None when it was never run.
     verified: Mapping[Verdict, int] | None = None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from xlsxwriter.worksheet import Worksheet
 
 from worker.model import RowStatus
+from worker.quantities import counted
 from worker.reports.codes import explain
 from worker.reports.kinds import ReportKind, file_name
 from worker.reports.labels import STATE_INFO, STATUS_INFO, UNREGISTERED, duration_text, next_steps, verdict_counts
@@ -151,5 +152,5 @@ def _notes(summary: Summary, columns_left_out: int) -> list[str]:
     if not columns_left_out:
         return list(summary.warnings)
     csv = file_name(summary.roster, ReportKind.RESULTS)
-    wide = f"The roster is wider than a worksheet: see {csv} for its last {columns_left_out:,} columns."
+    wide = f"The roster is wider than a worksheet: see {csv} for its last {counted(columns_left_out, 'column')}."
     return [*summary.warnings, wide]

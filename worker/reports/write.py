@@ -10,6 +10,7 @@ from pathlib import Path
 
 from worker import errors
 from worker.model import RowStage, RowStatus
+from worker.quantities import counted
 from worker.reports.atomic_write import move_into_place, staging
 from worker.reports.csv_report import csv_report, is_own_report
 from worker.reports.kinds import ReportKind, file_name
@@ -118,10 +119,10 @@ def _balanced(summary: Summary, written: Counter[RowStatus]) -> Summary:
     counts = Counter({status: count for status, count in summary.by_status.items() if count})
     if written.total() != summary.total or (summary.state.has_ended and written != counts):
         raise errors.RosterError(
-            f"The report of job {summary.job} does not balance: {summary.total} rows counted "
-            f"({_by_status(counts)}), {written.total()} lines to write ({_by_status(written)}). No report was "
-            f"written. The outcomes are safe in the ledger; run `roster report {summary.job}`, and report this if "
-            "it happens again."
+            f"The report of job {summary.job} does not balance: {counted(summary.total, 'row')} counted "
+            f"({_by_status(counts)}), {counted(written.total(), 'line')} to write ({_by_status(written)}). No "
+            f"report was written. The outcomes are safe in the ledger; run `roster report {summary.job}`, and "
+            "report this if it happens again."
         )
     return replace(summary, by_status=dict(written))
 

@@ -12,6 +12,7 @@ from worker.jobs.estimate import TimeLeft, calls_left, time_left
 from worker.ledger import rows
 from worker.ledger.database import now
 from worker.model import Action, JobState, RowStage, RowStatus
+from worker.quantities import counted
 from worker.reports import gather
 from worker.reports.labels import STATE_INFO
 from worker.web.labels import status_info
@@ -134,7 +135,7 @@ class JobView:
     @property
     def announcement(self) -> str:
         """Return the progress in one sentence, for screen readers."""
-        text = f"{self.info.label}: {self.processed:,} of {self.summary.total:,} rows processed"
+        text = f"{self.info.label}: {self.processed:,} of {counted(self.summary.total, 'row')} processed"
         return f"{text}, {self.need_attention:,} need attention." if self.need_attention else f"{text}."
 
 
