@@ -46,7 +46,7 @@ def test_the_closing_words_are_right_in_every_state_with_any_rows(a_summary, sta
         assert all(steps), (by_status, steps)
         assert steps, by_status
         assert not re.search(r"\bin +[(.,]|  |\{|\b1 rows\b|\b3 row\b|None", said), said
-        is_over = state.has_ended and state is not JobState.INVALID or (is_purged and not state.is_moving)
+        is_over = (state.has_ended and state is not JobState.INVALID) or (is_purged and not state.is_moving)
         assert ("All rows are done" in said) == (is_over and not is_open and RowStatus.REGISTERED in by_status), (
             said
         )
