@@ -17,8 +17,9 @@ from worker.jobs import resolve as resolving
 from worker.jobs.undo import open_undo
 from worker.ledger import accounts, jobs, queue, rows
 from worker.ledger.database import now
-from worker.model import Driver
+from worker.model import Driver, RowStatus
 from worker.quantities import counted
+from worker.reports.labels import STATE_INFO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,6 +54,8 @@ class JobActionResult:
 
     message: str
     job_id: int
+    #: Whether the job goes on; False when nothing was left to do, and nothing was changed.
+    is_changed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +106,15 @@ def submit(
     return Submitted(submission=opened, is_published=_publish(services, opened.job_id) if is_due else True)
 
 
-def perform(services: Services, action: JobAction, job_id: int, *, actor: str | None = None) -> JobActionResult:
-    """Do something to a job in the background. Raises UnknownJob, or UsageError that says why it cannot be done."""
+def perform(
+    services: Services, action: JobAction, job_id: int, *, actor: str | None = None, rejected: bool = False
+) -> JobActionResult:
+    """Do something to a job in the background; `rejected`: a retry sends rejected rows too.
+
+    Raises UnknownJob, or UsageError that says why it cannot be done.
+    """
+    if action is JobAction.RETRY:
+        return retry(services, job_id, actor=actor, rejected=rejected)
     return _ACTIONS[action](services, job_id, actor=actor)
 
 
@@ -134,9 +144,15 @@ def resume(
 ) -> JobActionResult:
     """Let a job that stopped continue: with the workers, or in the calling process, which then runs it.
 
-    `report_dir` is where the reports go from now on. Raises UsageError when the job cannot continue.
+    `report_dir` is where the reports go from now on. A job that has ended with nothing left to do is not changed by
+    the calling process. Raises UsageError when the job cannot continue.
     """
     with services.ledger.write() as tx:
+        if driver is Driver.PROCESS and lifecycle.has_nothing_to_resume(tx, job_id):
+            _set_report_dir(tx, job_id, report_dir)
+            state = STATE_INFO[lifecycle.get_job(tx, job_id).state].label
+            message = f"Job {job_id} has ended ({state}); nothing is left to do"
+            return JobActionResult(message=message, job_id=job_id, is_changed=False)
         message = _continue(tx, job_id, driver, report_dir)
         _record(tx, actor, JobAction.RESUME, job_id)
     return _published(services, message, job_id, driver)
@@ -149,16 +165,18 @@ def retry(
     actor: str | None = None,
     driver: Driver = Driver.QUEUE,
     report_dir: Path | None = None,
+    rejected: bool = False,
 ) -> JobActionResult:
-    """Send the rows of a job again for which nothing was done; the workers leave a job without such rows as it is.
+    """Send the rows of a job that were never sent, and with `rejected` those that the LMS rejected.
 
-    Raises UsageError when it cannot be retried.
+    An ended job without such rows is not changed. Raises UsageError when it cannot be retried.
     """
     with services.ledger.write() as tx:
-        _record(tx, actor, JobAction.RETRY, job_id)
-        if driver is Driver.QUEUE and lifecycle.has_nothing_to_retry(tx, job_id):
-            return JobActionResult(message=f"Job {job_id}: no rows left to send", job_id=job_id)
-        count = lifecycle.reopen(tx, job_id)
+        _record(tx, actor, JobAction.RETRY, job_id, "rejected rows too" if rejected else "")
+        if lifecycle.has_nothing_to_retry(tx, job_id, rejected=rejected):
+            _set_report_dir(tx, job_id, report_dir)
+            return JobActionResult(message=_nothing_to_retry(tx, job_id), job_id=job_id, is_changed=False)
+        count = lifecycle.reopen(tx, job_id, rejected=rejected)
         _continue(tx, job_id, driver, report_dir)
     ahead = f"{counted(count, 'row')} will be sent" if count else "no rows left to send"
     message = f"Job {job_id}: {ahead}"
@@ -214,10 +232,23 @@ def has_background_process(services: Services) -> bool:
         return now() - queue.last_swept(tx) < SWEPT_WITHIN_SECONDS
 
 
-def _continue(tx: Transaction, job_id: int, driver: Driver, report_dir: Path | None) -> str:
-    """Let a job go to the workers, or make it ready for the calling process."""
+def _nothing_to_retry(tx: Transaction, job_id: int) -> str:
+    """Return that no row is left to send, and how to send those that the LMS rejected."""
+    rejected = rows.count_rows(tx, job_id).by_status[RowStatus.REJECTED]
+    how = (
+        f"; `roster retry {job_id} --rejected` sends {counted(rejected, 'rejected row')} again" if rejected else ""
+    )
+    return f"Job {job_id}: no rows left to send{how}"
+
+
+def _set_report_dir(tx: Transaction, job_id: int, report_dir: Path | None) -> None:
     if report_dir is not None:
         jobs.change_job(tx, job_id, report_dir=str(report_dir.absolute()))
+
+
+def _continue(tx: Transaction, job_id: int, driver: Driver, report_dir: Path | None) -> str:
+    """Let a job go to the workers, or make it ready for the calling process."""
+    _set_report_dir(tx, job_id, report_dir)
     if driver is Driver.QUEUE:
         return lifecycle.hand_to_queue(tx, job_id)
     lifecycle.resume(tx, job_id)

@@ -76,7 +76,7 @@ class RowStatus(StrEnum):
 
     @property
     def is_retriable(self) -> bool:
-        """Return whether `retry` may send the row."""
+        """Return whether `retry` sends the row without being asked to send rejected ones too."""
         return _ROW_STATUSES[self].is_retriable
 
     @property
@@ -110,9 +110,7 @@ _ROW_STATUSES = {
     RowStatus.UPDATED: _DONE,
     RowStatus.DEACTIVATED: _DONE,
     RowStatus.INVALID: _StatusProperties(is_open=True, needs_attention=True),
-    RowStatus.REJECTED: _StatusProperties(
-        is_open=True, needs_attention=True, is_retriable=True, may_lack_registration=True
-    ),
+    RowStatus.REJECTED: _StatusProperties(is_open=True, needs_attention=True, may_lack_registration=True),
     RowStatus.IN_DOUBT: _StatusProperties(
         is_open=True, needs_attention=True, is_pending=True, may_lack_registration=True
     ),

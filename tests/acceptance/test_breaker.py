@@ -56,7 +56,7 @@ def test_candidates_who_are_all_refused_alike_hold_the_job(sandbox, office, peop
     assert "cannot be processed" in result.summary["reason"]
     assert lms.calls(operation) <= 10 + 2 * 8
     lms.rules()
-    retried = terminal.balanced(terminal.type("retry", result.job, "--json"))
+    retried = terminal.balanced(terminal.type("retry", result.job, "--rejected", "--json"))
     assert (retried.code, retried.counts) == (0, {"registered": 200})
 
 
@@ -70,7 +70,7 @@ def test_registrations_that_are_all_refused_alike_hold_the_job(sandbox, office):
     assert (result.code, result.state) == (3, "held")
     assert lms.calls("register") <= 30
     lms.rules()
-    retried = terminal.balanced(terminal.type("retry", result.job, "--json"))
+    retried = terminal.balanced(terminal.type("retry", result.job, "--rejected", "--json"))
     assert (retried.code, retried.counts) == (0, {"registered": 200})
 
 

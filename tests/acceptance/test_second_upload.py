@@ -79,14 +79,18 @@ def test_failed_rows_that_are_run_again_uncorrected_send_only_what_was_rejected(
     assert lms.changes == {"create_candidate": 7, "register": 2}
 
 
-def test_retry_sends_only_rows_for_which_nothing_was_done(sandbox, office, people):
+def test_retry_sends_rejected_rows_only_when_asked(sandbox, office, people):
     lms = sandbox(bad_days=["create_candidate:reject:nth=2"], lookup="404")
     terminal = office(lms)
     terminal.roster("roster.csv", [*people(6), {"email": "nobody", "course_id": "58"}])
     first = terminal.run("roster.csv")
     assert first.counts == {"registered": 5, "rejected": 1, "invalid": 1}
 
-    second = terminal.balanced(terminal.type("retry", first.job, "--json"))
+    calls = lms.calls()
+    unasked = terminal.balanced(terminal.type("retry", first.job, "--json"))
+    assert (unasked.code, lms.calls()) == (1, calls)
+    assert "--rejected" in unasked.err
+    second = terminal.balanced(terminal.type("retry", first.job, "--rejected", "--json"))
 
     assert second.code == 1, "the invalid row is still invalid"
     assert second.job == first.job

@@ -89,11 +89,12 @@ def resume(services: Services, job: int, **options: Any) -> int:
 @click.command()
 @JOB
 @output_options
+@click.option("--rejected", is_flag=True, help="Send the rows again too that the LMS rejected.")
 @with_services
 def retry(services: Services, job: int, **options: Any) -> int:
-    """Retry the rows that were not sent or were rejected.
+    """Send the rows that were never sent.
 
-    Example: roster retry 7
+    Example: roster retry 7 --rejected
     """
     from worker.cli.run import retry_job
 

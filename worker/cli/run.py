@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.bootstrap import Services
+    from worker.control import JobActionResult
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
     from worker.settings import Connection
@@ -93,13 +94,23 @@ def _run_file(
 
 def resume_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Resume a job; of one that has ended, run only the rows that a person has resolved."""
-    control.resume(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    resumed = control.resume(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    if not resumed.is_changed:
+        return _show_unchanged(services, resumed, options)
     return _run_opened(services, job_id, options)
 
 
 def retry_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
-    """Send again the rows of a job whose status says that nothing was done."""
-    retried = control.retry(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    """Send the rows of a job that were never sent, and with `--rejected` those that the LMS rejected."""
+    retried = control.retry(
+        services,
+        job_id,
+        driver=Driver.PROCESS,
+        report_dir=options["report"],
+        rejected=options["rejected"],
+    )
+    if not retried.is_changed:
+        return _show_unchanged(services, retried, options)
     click.echo(retried.message, err=True)
     return _run_opened(services, job_id, options)
 
@@ -109,6 +120,15 @@ def undo_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
     undoing = control.undo(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
     click.echo(undoing.message, err=True)
     return _run_opened(services, undoing.job_id, options)
+
+
+def _show_unchanged(services: Services, result: JobActionResult, options: dict[str, Any]) -> int:
+    """Show a job for which nothing was left to do; return the exit code of its state."""
+    click.echo(result.message, err=True)
+    summary = _write_reports(services, result.job_id)
+    output.print_summaries([summary] if summary else [], as_json=options["as_json"])
+    with services.ledger.read() as tx:
+        return exit_code(lifecycle.get_job(tx, result.job_id).state)
 
 
 def _run_opened(services: Services, job_id: int, options: dict[str, Any]) -> int:

@@ -37,6 +37,7 @@ def close_if_done(tx: Transaction, job_id: int) -> bool:
     """
     if batches.open_batches(tx, job_id):
         return False
+    rows.restore_outcomes(tx, job_id)
     state = JobState.SUCCEEDED if _all_done(tx, job_id) else JobState.COMPLETED_WITH_ERRORS
     return jobs.change_job(
         tx, job_id, only_from=SENDING, state=state, reason="", not_before=None, finished_at=now()

@@ -155,13 +155,16 @@ def _give_to_queue(tx: Transaction, job: Job) -> None:
 
 def finish_cancelling(tx: Transaction, job_id: int) -> None:
     """Close what is left of a cancelled job, once no call of it is in progress."""
+    rows.restore_outcomes(tx, job_id)
     rows.explain_cancelled(tx, job_id)
     batches.close_batches(tx, job_id)
     jobs.change_job(tx, job_id, state=JobState.CANCELLED, not_before=None, finished_at=now())
 
 
-def reopen(tx: Transaction, job_id: int) -> int:
-    """Make the rows of an ended or stopped job for which nothing was done ready to be sent. Return how many.
+def reopen(tx: Transaction, job_id: int, *, rejected: bool = False) -> int:
+    """Make the rows of an ended or stopped job ready that were never sent. Return how many.
+
+    `rejected`: those that the LMS rejected too.
 
     Raises UsageError when the job is still running, or the file itself must be fixed first.
     """
@@ -173,19 +176,27 @@ def reopen(tx: Transaction, job_id: int) -> int:
     batches.reopen_abandoned(tx, job_id)
     if any(batch.running for batch in batches.open_batches(tx, job_id)):
         raise UsageError(f"Calls of job {job_id} are still in progress; try again in a moment")
-    count = rows.reopen_rows(tx, job_id, [status for status in RowStatus if status.is_retriable])
+    count = rows.reopen_rows(tx, job_id, rejected=rejected)
     if job.has_ended:
         state = JobState.QUEUED if job.headings else JobState.UPLOADED
         jobs.change_job(tx, job_id, state=state, reason="", finished_at=None)
     return count
 
 
-def has_nothing_to_retry(tx: Transaction, job_id: int) -> bool:
+def has_nothing_to_resume(tx: Transaction, job_id: int) -> bool:
+    """Return whether a job has ended and none of its rows is to be sent or looked up."""
+    job = get_unpurged_job(tx, job_id)
+    left = queue.count_rows_left(tx, job_id) or batches.rows_to_plan(tx, job_id)
+    return job.state.went_through and not left
+
+
+def has_nothing_to_retry(tx: Transaction, job_id: int, *, rejected: bool = False) -> bool:
     """Return whether a job has ended and none of its rows can be retried."""
     job = get_unpurged_job(tx, job_id)
     by_status = rows.count_rows(tx, job_id).by_status
     ended = job.has_ended and job.state is not JobState.INVALID and bool(job.headings)
-    return ended and not any(count for status, count in by_status.items() if status.is_retriable)
+    retriable = [status for status in RowStatus if status.is_retriable] + [RowStatus.REJECTED] * rejected
+    return ended and not any(by_status[status] for status in retriable)
 
 
 def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, insert, null, or_, select, update
 
 from worker.ledger.candidates import chunks
 from worker.ledger.database import now
@@ -240,7 +240,11 @@ def _release_statements() -> list[Any]:
         update(row)
         .where(row.c.id.in_(select(table.c.row_id).where(mine, table.c.state == states.SENDING)))
         .values(
-            status=RowStatus.IN_DOUBT, error=INTERRUPTED, error_code="answer_lost", changed_at=bindparam("b_at")
+            status=RowStatus.IN_DOUBT,
+            kept_status=null(),
+            error=INTERRUPTED,
+            error_code="answer_lost",
+            changed_at=bindparam("b_at"),
         )
         for table, states, mine in held
     ]

@@ -92,7 +92,8 @@ def _key_of(each: ExternalIdRow) -> tuple[str | None, Action]:
 
 def _skip(tx: Transaction, each: ExternalIdRow, above: int) -> None:
     error = f"The same registration and action as row {above}, which carries the outcome"
-    values = {"status": RowStatus.SKIPPED, "error": error, "error_code": "duplicate_row", "changed_at": now()}
+    values = {"status": RowStatus.SKIPPED, "kept_status": None, "error": error, "error_code": "duplicate_row"}
+    values["changed_at"] = now()
     tx.execute(update(row).where(row.c.id == each.id).values(**values))
 
 
@@ -168,6 +169,7 @@ def save_results(tx: Transaction, job_id: int, connection: str, results: LookupR
     for each, outcome in results.rejected:
         values = {
             "status": outcome.status,
+            "kept_status": None,
             "error": outcome.error,
             "error_code": outcome.code,
             "http_status": outcome.http_status,

@@ -187,6 +187,10 @@ def move_rows(tx: Transaction, job_id: int, connection: str, old: int, new: int)
         if known.state is RegistrationState.REGISTERED and registers:
             values |= {
                 "status": RowStatus.ALREADY_REGISTERED,
+                "kept_status": None,
+                "error": "",
+                "error_code": "",
+                "http_status": None,
                 "lms_registration_id": known.lms_id,
                 "changed_at": now(),
             }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import String, bindparam, func, select, update
+from sqlalchemy import String, bindparam, case, func, null, select, update
 
 from worker.ledger.batches import RUNNING
 from worker.ledger.candidates import hash_identifier, id_key_of
@@ -122,11 +122,21 @@ _SET_OUTCOME = (
     .where(row.c.id == bindparam("b_id"), row.c.batch_id == _MY_BATCH.scalar_subquery())
     .values(
         status=bindparam("b_status"),
+        kept_status=null(),
         error=bindparam("b_error"),
         error_code=bindparam("b_error_code"),
         http_status=bindparam("b_http_status"),
         lms_registration_id=bindparam("b_lms_registration_id"),
         changed_at=bindparam("b_changed_at"),
+    )
+)
+#: Of a row for which nothing was sent: an outcome that it had before is kept.
+_EXPLAIN_UNSENT = (
+    update(row)
+    .where(row.c.id == bindparam("b_id"), row.c.batch_id == _MY_BATCH.scalar_subquery())
+    .values(
+        error=case((row.c.kept_status.is_not(None), row.c.error), else_=bindparam("b_error")),
+        error_code=case((row.c.kept_status.is_not(None), row.c.error_code), else_=bindparam("b_error_code")),
     )
 )
 
@@ -140,6 +150,8 @@ class RowOutcome:
     code: str = ""
     http_status: int | None = None
     registration_id: str | None = None
+    #: Whether something was done for the row; otherwise an outcome that it had before is kept.
+    is_made: bool = True
 
 
 def intent_to_create(
@@ -206,6 +218,8 @@ def registered(claim: Claim, work: WorkItem, outcome: RowOutcome) -> tuple[Write
 
 def row_outcome(claim: Claim, work: WorkItem, outcome: RowOutcome) -> Write:
     """Record the outcome of a row."""
+    if not outcome.is_made:
+        return _explanation(claim, work, outcome)
     return Write(
         _SET_OUTCOME,
         {
@@ -221,6 +235,12 @@ def row_outcome(claim: Claim, work: WorkItem, outcome: RowOutcome) -> Write:
         },
         fenced=True,
     )
+
+
+def _explanation(claim: Claim, work: WorkItem, outcome: RowOutcome) -> Write:
+    values = {"b_error": outcome.error, "b_error_code": outcome.code}
+    mine = {"b_id": work.row_id, "b_batch": claim.batch_id, "b_epoch": claim.epoch}
+    return Write(_EXPLAIN_UNSENT, {**mine, **values}, fenced=True)
 
 
 def fenced_write(statement: Update, record_id: int, claim: Claim, values: Mapping[str, object]) -> Write:

@@ -150,6 +150,7 @@ def _reject_ambiguous(tx: Transaction, job_id: int, candidate_id: int) -> None:
         .where(row.c.status == RowStatus.NOT_ATTEMPTED)
         .values(
             status=RowStatus.INVALID,
+            kept_status=None,
             error="The LMS has several people with this external id or e-mail address; give the candidate_id",
             error_code="ambiguous_candidate",
             changed_at=now(),

@@ -57,6 +57,8 @@ class RowCounts:
     """The counts of a job's rows."""
 
     by_status: dict[RowStatus, int]
+    #: Rows that are still to be sent, those included that had an outcome before.
+    pending: int
     candidates_created: int
     registrations_created: int
 
@@ -70,9 +72,17 @@ def count_rows(tx: Transaction, job_id: int) -> RowCounts:
     """Count the rows of a job by status; statuses without rows are 0."""
     records = tx.execute(select(row.c.status, func.count()).where(row.c.job_id == job_id).group_by(row.c.status))
     counted: dict[str, int] = dict(records.all())
+    pending = counted.get(RowStatus.NOT_ATTEMPTED, 0)
+    kept = select(row.c.kept_status, func.count()).where(
+        row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.kept_status.is_not(None)
+    )
+    for status, count in tx.execute(kept.group_by(row.c.kept_status)) if pending else ():
+        counted[status] = counted.get(status, 0) + count
+        counted[RowStatus.NOT_ATTEMPTED] -= count
     created = tx.execute(select(func.count()).where(row.c.job_id == job_id, row.c.created.is_(True))).scalar_one()
     return RowCounts(
         by_status={status: counted.get(status, 0) for status in RowStatus},
+        pending=pending,
         candidates_created=created,
         registrations_created=counted.get(RowStatus.REGISTERED, 0),
     )
@@ -98,20 +108,21 @@ def person_exists() -> ColumnElement[bool]:
 def count_stages(tx: Transaction, job_id: int) -> StageCounts:
     """Count the rows of a job that are not done by stage; stages without rows are 0."""
     exists, created = func.coalesce(person_exists(), false()), candidate.c.job_id.is_not(None)
+    unsent_now = row.c.kept_status.is_(None)
     records = tx.execute(
-        select(row.c.status, row.c.action, exists, created, func.count())
+        select(row.c.status, unsent_now, row.c.action, exists, created, func.count())
         .select_from(row)
         .outerjoin(candidate, candidate.c.id == row.c.candidate_id)
         .where(row.c.job_id == job_id, row.c.status.in_(MAY_LACK_REGISTRATION))
-        .group_by(row.c.status, row.c.action, exists, created)
+        .group_by(row.c.status, unsent_now, row.c.action, exists, created)
     )
     by_stage = dict.fromkeys(RowStage, 0)
     unsent = {True: 0, False: 0}
-    for status, action, is_there, is_ours, count in records:
+    for status, is_unsent, action, is_there, is_ours, count in records:
         stage = stage_of(RowStatus(status), Action(action), person_exists=bool(is_there))
         if stage is not None:
             by_stage[stage] += count
-        if stage is RowStage.CANDIDATE_CREATED and status == RowStatus.NOT_ATTEMPTED:
+        if stage is RowStage.CANDIDATE_CREATED and status == RowStatus.NOT_ATTEMPTED and is_unsent:
             unsent[bool(is_ours)] += count
     return StageCounts(by_stage=by_stage, unsent_created=unsent[True], unsent_found=unsent[False])
 
@@ -127,13 +138,32 @@ def count_verdicts(tx: Transaction, job_id: int) -> dict[Verdict, int]:
     return {verdict: counted.get(verdict, 0) for verdict in Verdict}
 
 
-def reopen_rows(tx: Transaction, job_id: int, statuses: Sequence[RowStatus]) -> int:
-    """Make rows of these statuses `not_attempted` again. Return how many."""
-    return tx.execute(
-        update(row)
-        .where(row.c.job_id == job_id, row.c.status.in_(statuses), row.c.parsed.is_not(None))
-        .values(status=RowStatus.NOT_ATTEMPTED, error="", error_code="", http_status=None, batch_id=None)
-    ).rowcount
+#: Codes of rows that were not sent; the error of any other code is that of something that was done.
+_UNSENT_CODES = ("", "cancelled", "candidate_in_doubt", "course_refused", "not_sent", "strict")
+
+
+def reopen_rows(tx: Transaction, job_id: int, *, rejected: bool = False) -> int:
+    """Make the rows of a job ready that were never sent, and those that the LMS rejected. Return how many.
+
+    The last outcome of a row is kept until there is a newer one.
+    """
+    mine = and_(row.c.job_id == job_id, row.c.parsed.is_not(None), row.c.status == RowStatus.NOT_ATTEMPTED)
+    count = tx.execute(update(row).where(mine).values(batch_id=None)).rowcount
+    unsent = update(row).where(mine, row.c.kept_status.is_(None), row.c.error_code.in_(_UNSENT_CODES))
+    tx.execute(unsent.values(error="", error_code="", http_status=None))
+    if rejected:
+        again = update(row).where(
+            row.c.job_id == job_id, row.c.parsed.is_not(None), row.c.status == RowStatus.REJECTED
+        )
+        kept = {"status": RowStatus.NOT_ATTEMPTED, "kept_status": RowStatus.REJECTED, "batch_id": None}
+        count += tx.execute(again.values(**kept)).rowcount
+    return count
+
+
+def restore_outcomes(tx: Transaction, job_id: int) -> None:
+    """Give the rows of a job their last outcome back that were to be sent again and were not."""
+    waiting = update(row).where(row.c.job_id == job_id, row.c.kept_status.is_not(None))
+    tx.execute(waiting.values(status=row.c.kept_status, kept_status=None))
 
 
 def explain_rows(
@@ -143,7 +173,8 @@ def explain_rows(
 
     `unregistered` is the error of those whose person is in the LMS.
     """
-    mine = and_(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.error_code == "")
+    unsent = and_(row.c.status == RowStatus.NOT_ATTEMPTED, row.c.kept_status.is_(None), row.c.error_code == "")
+    mine = and_(row.c.job_id == job_id, unsent)
     if course_key is not None:
         mine = and_(mine, row.c.course_key == course_key)
     if unregistered is not None:
@@ -185,6 +216,7 @@ def skip_duplicates(tx: Transaction, job_id: int) -> None:
             .where(row.c.id == record.id)
             .values(
                 status=RowStatus.SKIPPED,
+                kept_status=None,
                 error=_duplicate_message(Action(record.action), record.first),
                 error_code="duplicate_row",
                 lms_registration_id=None,
@@ -248,9 +280,11 @@ def page_of_rows(
     """
     query = _reported(job_id)
     if statuses:
-        query = query.where(row.c.status.in_([status.value for status in statuses]))
+        wanted = [status.value for status in statuses]
+        latest = and_(row.c.kept_status.is_(None), row.c.status.in_(wanted))
+        query = query.where(or_(latest, row.c.kept_status.in_(wanted)))
     if only_created:
-        query = query.where(row.c.action == Action.REGISTER, person_exists())
+        query = query.where(row.c.action == Action.REGISTER, person_exists(), row.c.kept_status.is_(None))
     if number is not None:
         query = query.where(row.c.row == number)
     return [_as_reported(record) for record in tx.execute(query.offset(offset).limit(limit))]
@@ -283,7 +317,7 @@ def _as_reported(record: Row[Any]) -> ReportedRow:
     return ReportedRow(
         row=record.row,
         cells=record.cells,
-        status=RowStatus(record.status),
+        status=RowStatus(record.kept_status or record.status),
         error=record.error,
         code=record.error_code,
         column=record.column,

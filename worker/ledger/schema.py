@@ -217,7 +217,10 @@ row = Table(
     Column("batch_id", Integer, nullable=True),
     Column("course_key", String(400), nullable=True),
     Column("action", String(20), nullable=False, default="register", server_default="register"),
+    #: While the row is to be sent again, `not_attempted`; `kept_status` then has the status of its last outcome, to
+    #: which the error and all else still belong.
     Column("status", String(30), nullable=False),
+    Column("kept_status", String(30), nullable=True),
     Column("error", Text, nullable=False, default=""),
     Column("error_code", String(60), nullable=False, default=""),
     Column("column", Text, nullable=False, default=""),

@@ -247,5 +247,6 @@ BLOCKED_BY_OTHER_ROW = Blocked(
         status=RowStatus.NOT_ATTEMPTED,
         error="The candidate is in doubt in another row; resolve it with `roster resolve`, then resume the job",
         code="candidate_in_doubt",
+        is_made=False,
     )
 )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from worker.errors import LedgerError, RosterError
 from worker.intake.storage import estimate_rows
 from worker.ledger import jobs, queue, rows
-from worker.model import RowStatus
 from worker.registration.context import Stopped
 
 if TYPE_CHECKING:
@@ -81,4 +80,4 @@ class StopSignals:
         ):
             self._reason = self._reason or Stopped("yielding to another job")
         tally = rows.count_rows(tx, self.job_id)
-        return tally.total - tally.by_status[RowStatus.NOT_ATTEMPTED], tally.total
+        return tally.total - tally.pending, tally.total

@@ -178,6 +178,11 @@ _ALL = (
         "Look up the person in the LMS, then say what you found with `roster resolve`.",
     ),
     Code(
+        "lost_each_time",
+        "The call was sent several times, each time without an answer, and the LMS certainly did not carry it out.",
+        "`roster retry` sends it again; ask the LMS's administrator when it happens often.",
+    ),
+    Code(
         "no_answer_for_row",
         "The LMS answered for the batch, but not for this row.",
         "Look up the person in the LMS, then say what you found with `roster resolve`.",

@@ -15,7 +15,7 @@ from worker.errors import RosterError, SettingsError, UnknownJob, UsageError
 from worker.intake.accept import precheck
 from worker.jobs.resolve import Resolution
 from worker.model import Role
-from worker.web import downloads, schemas, uploads
+from worker.web import downloads, limits, schemas, uploads
 from worker.web.auth import require_role
 from worker.web.forms import JobRequest, parse_fields
 from worker.web.problems import HttpProblem
@@ -120,7 +120,8 @@ def change_job(action: JobAction) -> Endpoint:
     async def do(request: Request) -> Response:
         services = services_of(request)
         job_id, actor = job_id_of(request), request.state.caller.name
-        result = await run_in_threadpool(control.perform, services, action, job_id, actor=actor)
+        rejected = action is JobAction.RETRY and await _sends_rejected(request)
+        result = await run_in_threadpool(control.perform, services, action, job_id, actor=actor, rejected=rejected)
         summary = await run_in_threadpool(summary_of, services, result.job_id)
         return JSONResponse(summary, 200, {"Location": f"/api/jobs/{result.job_id}"})
 
@@ -128,11 +129,25 @@ def change_job(action: JobAction) -> Endpoint:
     return do
 
 
+async def _sends_rejected(request: Request) -> bool:
+    """Return the field `rejected` of a retry: in a JSON body, a form, or the query. Raises HttpProblem 422."""
+    try:
+        if limits.media_type_of(request) == "application/json":
+            fields = await request.json()
+        else:
+            fields = {**request.query_params, **await limits.read_form(request)}
+        return schemas.RetryRequest.model_validate(fields).rejected
+    except ValidationError:
+        raise HttpProblem(422, "rejected: write true or false; there is no other field") from None
+    except (ValueError, RecursionError):
+        raise HttpProblem(400, "The body is not valid JSON") from None
+
+
 _ACTION_SUMMARIES = {
     JobAction.PAUSE: "Pause a job: calls in progress finish, nothing more is sent.",
     JobAction.RESUME: "Resume a job that stopped.",
     JobAction.CANCEL: "Cancel a job: calls in progress finish, the remaining rows are not sent.",
-    JobAction.RETRY: "Retry the rows for which nothing was done.",
+    JobAction.RETRY: "Send the rows that were never sent; with `rejected` also those that the LMS rejected.",
     JobAction.UNDO: "Withdraw the registrations of a job, in a separate job whose summary is returned.",
 }
 

@@ -83,7 +83,8 @@ OPERATIONS: tuple[Operation, ...] = (
             path=f"/api/jobs/{{id:int}}/{act}",
             endpoint=api.change_job(act),
             response=schemas.Summary,
-            errors=(404, 409),
+            body=schemas.RetryRequest if act is JobAction.RETRY else None,
+            errors=(400, 404, 409, 413, 415, 422) if act is JobAction.RETRY else (404, 409),
         )
         for act in JobAction
     ),

@@ -47,6 +47,12 @@ class Summary(ApiModel):
     verified: dict[str, int] | None = Field(description="The result of verifying the done rows at the LMS.")
 
 
+class RetryRequest(ApiModel):
+    """Which rows a retry sends besides those that were never sent."""
+
+    rejected: bool = Field(default=False, description="Also those that the LMS rejected.")
+
+
 class Progress(Summary):
     """The summary in an event."""
 

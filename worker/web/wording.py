@@ -81,6 +81,7 @@ _PAGE_RULES = _rules(
     (r"--absent if it does not", "choose “Not registered” if it does not"),
     (r"give (?:--registration-id|--candidate-id) if", "enter the ID if"),
     # Buttons.
+    (r"; `roster retry \d+ --rejected` sends ", "; “Send rejected rows again” sends "),
     (r", then use `roster resolve`", ", then enter what you found"),
     (r"say what you found with `roster resolve`", "enter what you found in its row"),
     (r"(?:with )?`roster resolve(?: [^`]*)?`", "in its row"),
@@ -103,6 +104,7 @@ _PAGE_RULES = _rules(
 )
 _ACTIONS = "resume|retry|pause|cancel|undo"
 _API_RULES = _rules(
+    (r"`roster retry (\d+) --rejected`", r"`POST /api/jobs/\1/retry` with `rejected=true`"),
     (rf"`roster ({_ACTIONS}) (\d+)`", r"`POST /api/jobs/\2/\1`"),
     (rf"`roster ({_ACTIONS})(?: [^`]*)?`", r"the call `\1`"),
     (r"`roster resolve(?: [^`]*)?`", "the call `resolve`"),

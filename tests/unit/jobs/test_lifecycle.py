@@ -165,26 +165,38 @@ def a_job_with_every_status(ledger: Ledger, state: JobState) -> int:
 
 
 @pytest.mark.parametrize("state", sorted(ENDED - {JobState.INVALID}))
-def test_retry_sends_again_only_rows_whose_status_says_that_nothing_was_done(
-    ledger: Ledger, state: JobState
-) -> None:
+def test_retry_sends_what_was_never_sent_and_rejected_rows_only_when_asked(ledger: Ledger, state: JobState) -> None:
     job_id = a_job_with_every_status(ledger, state)
     before = statuses_of(ledger, job_id)
 
-    assert applied(ledger, lifecycle.reopen, job_id) == 2
-
+    assert applied(ledger, lifecycle.reopen, job_id) == 1
     assert state_of(ledger, job_id) is JobState.QUEUED
-    after = statuses_of(ledger, job_id)
-    changed = {before[number] for number in before if before[number] is not after[number]}
-    assert changed == {RowStatus.REJECTED}
     assert records_of(ledger, schema.job)[0].finished_at is None
+    with ledger.write() as tx:
+        tx.execute(schema.job.update().values(state=state))
+        assert lifecycle.reopen(tx, job_id, rejected=True) == 2
+
+    assert statuses_of(ledger, job_id) == before, "the last outcome is kept until there is a newer one"
+
+
+def test_rows_that_were_to_be_sent_again_have_their_outcome_back_when_the_job_is_cancelled(ledger: Ledger) -> None:
+    job_id = a_job_with_every_status(ledger, JobState.COMPLETED_WITH_ERRORS)
+    before = records_of(ledger, schema.row)
+    with ledger.write() as tx:
+        lifecycle.reopen(tx, job_id, rejected=True)
+        lifecycle.cancel(tx, job_id)
+
+    after = records_of(ledger, schema.row)
+    assert [(each.status, each.error) for each in after if each.status == RowStatus.REJECTED] == [
+        (each.status, each.error) for each in before if each.status == RowStatus.REJECTED
+    ]
 
 
 @pytest.mark.parametrize("state", [JobState.PAUSED, JobState.HELD, JobState.SCHEDULED])
 def test_retry_of_a_stopped_job_opens_its_rows_and_leaves_its_state(ledger: Ledger, state: JobState) -> None:
     job_id = a_job_with_every_status(ledger, state)
 
-    assert applied(ledger, lifecycle.reopen, job_id) == 2
+    assert applied(ledger, lifecycle.reopen, job_id) == 1
     assert state_of(ledger, job_id) is state
 
 
@@ -212,7 +224,8 @@ def test_retried_rows_are_planned_again_and_leave_their_old_batch(ledger: Ledger
     with ledger.write() as tx:
         batches.close_batches(tx, job_id)
 
-    applied(ledger, lifecycle.reopen, job_id)
+    with ledger.write() as tx:
+        assert lifecycle.reopen(tx, job_id, rejected=True) == 2
 
     with ledger.read() as tx:
         assert len(batches.rows_to_plan(tx, job_id)) == 2

@@ -147,7 +147,7 @@ def test_a_rejected_row_may_be_sent_again(ledger: Ledger) -> None:
     assert (record.status, record.code, record.error) == ("rejected", "not_registered", "Nothing there.")
 
     with ledger.write() as tx:
-        assert rows.reopen_rows(tx, job_id, [RowStatus.REJECTED]) == 1
+        assert rows.reopen_rows(tx, job_id, rejected=True) == 1
         assert len(external_ids.unlinked_rows(tx, job_id)) == 1
 
 

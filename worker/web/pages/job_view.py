@@ -52,6 +52,8 @@ class JobView:
     #: Estimated seconds until the job has ended.
     seconds_left: float | None
     actions: frozenset[JobAction]
+    #: Whether the rows that the LMS rejected can be sent again.
+    can_retry_rejected: bool = False
 
     @property
     def is_moving(self) -> bool:
@@ -158,6 +160,9 @@ def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = Fals
         ahead=ahead,
         seconds_left=_seconds_left(job, left, speed, ahead),
         actions=_actions(services, job, summary),
+        can_retry_rejected=job.has_ended
+        and job.purged_at is None
+        and bool(summary.by_status.get(RowStatus.REJECTED, 0)),
     )
 
 

@@ -118,7 +118,8 @@ _NOTICES = {
     "pause": "Paused. Calls in progress finish; nothing more is sent.",
     "resume": "Resumed.",
     "cancel": "Cancelled. Calls in progress finish; the remaining rows are not sent.",
-    "retry": "Retrying the rows for which nothing was done.",
+    "retry": "Sending the rows again. A row keeps its last outcome until there is a new one.",
+    "nothing": "Nothing is left to send. The job was not changed.",
     "undo": "This job withdraws the registrations of the other job. Older registrations are kept.",
     "resolve": "Saved. {left}",
 }
@@ -143,7 +144,8 @@ async def confirm(request: Request) -> Response:
     action = _action_of(request)
     view = await run_in_threadpool(_read, services, request.path_params["job"])
     starts_early = action is JobAction.RESUME and view.job.state is JobState.SCHEDULED
-    if action not in _CONFIRMED and not starts_early:
+    sends_rejected = action is JobAction.RETRY and view.can_retry_rejected
+    if action not in _CONFIRMED and not starts_early and not sends_rejected:
         return RedirectResponse(f"/jobs/{view.job.id}", SEE_OTHER)
     return render_page(request, "confirm.html", view=view, action=action)
 
@@ -154,10 +156,14 @@ async def perform(request: Request) -> Response:
     services: Services = request.app.state.services
     action, job_id = _action_of(request), request.path_params["job"]
     try:
-        result = await run_in_threadpool(control.perform, services, action, job_id, actor=request.state.caller.name)
+        rejected = (await limits.read_form(request)).get("rejected") == "true"
+        result = await run_in_threadpool(
+            control.perform, services, action, job_id, actor=request.state.caller.name, rejected=rejected
+        )
     except UsageError as error:
         return await _job_page(request, notice=str(error), status=409)
-    return RedirectResponse(f"/jobs/{result.job_id}?notice={action}", SEE_OTHER)
+    notice = action if result.is_changed else "nothing"
+    return RedirectResponse(f"/jobs/{result.job_id}?notice={notice}", SEE_OTHER)
 
 
 def _action_of(request: Request) -> JobAction:
