@@ -92,9 +92,8 @@ def _key_of(each: ExternalIdRow) -> tuple[str | None, Action]:
 
 def _skip(tx: Transaction, each: ExternalIdRow, above: int) -> None:
     error = f"The same registration and action as row {above}, which carries the outcome"
-    values = {"status": RowStatus.SKIPPED, "kept_status": None, "error": error, "error_code": "duplicate_row"}
-    values["changed_at"] = now()
-    tx.execute(update(row).where(row.c.id == each.id).values(**values))
+    values = {"status": RowStatus.SKIPPED, "error": error, "error_code": "duplicate_row", "changed_at": now()}
+    tx.execute(update(row).where(row.c.id == each.id).values(kept_status=None, **values))
 
 
 def _registrations_in_roster(

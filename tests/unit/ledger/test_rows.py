@@ -227,7 +227,7 @@ def test_reopening_touches_only_the_statuses_that_are_named(ledger: Ledger) -> N
         4: RowStatus.IN_DOUBT,
     }
     assert statuses_of(ledger, job_id)[2] is RowStatus.REJECTED, "the last outcome is shown"
-    assert (reported(ledger, job_id, 2).error, reported(ledger, job_id, 4).error) == ("", "why")
+    assert (reported(ledger, job_id, 2).error, reported(ledger, job_id, 4).error) == ("why", "why")
 
 
 def test_a_reason_is_written_on_the_unsent_rows_of_one_course_only(ledger: Ledger) -> None:
