@@ -9,8 +9,8 @@ from worker.errors import UnknownJob, UsageError
 from worker.ledger import batches, jobs, queue, rows
 from worker.ledger.database import now
 from worker.model import PREPARING, SENDING, Driver, JobState, RowStatus
+from worker.quantities import counted
 from worker.registration.anonymous import without_addresses
-from worker.reports.labels import counted
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction

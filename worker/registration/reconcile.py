@@ -149,7 +149,7 @@ def gave_up_outcome(lost: AnswerLost, tries: int) -> RowOutcome:
     """Return the outcome of a row that was sent several times, lost each time and never done."""
     return RowOutcome(
         status=RowStatus.NOT_ATTEMPTED,
-        error=f"Sent {counted(tries, 'time')}, lost each time and not found at the LMS; retry the job to send it again",
+        error=f"Sent {counted(tries, 'time')}, lost each time and not found at the LMS; retry the job to resend it",
         code="lost_each_time",
         http_status=lost.status,
     )
