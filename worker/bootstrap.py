@@ -225,6 +225,7 @@ def open_job_context(
         client=client,
         breaker=CircuitBreaker(connection.breaker, proven=proven),
         lookup_pauses=connection.lookup_pauses,
+        doubt_seconds=connection.doubt_minutes * 60,
         rows_per_call=connector.rules.rows_per_call,
         stop_reason=stopping,
         update_existing=job is not None and bool(job.options.get("update_existing")),

@@ -12,7 +12,8 @@ RosterError
 ├── LmsError
 │   ├── RetryLater          nothing was done; try again after .seconds
 │   │   ├── RateLimited     the LMS asked for a pause
-│   │   └── LmsUnavailable  no connection could be opened, or the LMS says that it is down
+│   │   ├── LmsUnavailable  no connection could be opened, or the LMS says that it is down
+│   │   └── LookupFailed    a call in doubt could not be looked up; it stays in doubt
 │   ├── Refused             the LMS did nothing and will not; record the reason
 │   ├── AnswerLost          perhaps done: in doubt; look it up before sending it again
 │   └── StopJob             every row would fail; a person must fix something (exit 3)
@@ -108,6 +109,10 @@ class RateLimited(RetryLater):
 
 class LmsUnavailable(RetryLater):
     """No connection could be opened, or the LMS says that it is down."""
+
+
+class LookupFailed(RetryLater):
+    """A call in doubt could not be looked up; look it up again after `seconds`. It stays in doubt meanwhile."""
 
 
 @dataclass

@@ -15,9 +15,9 @@ import pytest
 def kmi(sandbox, office, people):
     """Run a roster of new people with external ids, or none, on a KMI with bad days."""
 
-    def run(*bad_days, count=6, external_ids=True, timeout_seconds=30.0, **options):
+    def run(*bad_days, count=6, external_ids=True, timeout_seconds=30.0, connection=None, **options):
         lms = sandbox(bad_days=bad_days, **options)
-        terminal = office(lms, "kmi", timeout_seconds=timeout_seconds)
+        terminal = office(lms, "kmi", timeout_seconds=timeout_seconds, **(connection or {}))
         columns = {"external_id": lambda number: f"X-{number}"} if external_ids else {}
         terminal.roster("roster.csv", people(count, login_name=lambda number: f"login{number}", **columns))
         return lms, terminal, terminal.run("roster.csv")
@@ -251,3 +251,43 @@ def test_no_personal_data_is_in_messages_or_outside_the_rows_of_the_ledger(sandb
     for name, text in {"messages": output, **{name: text for name, text in kept.items() if name != "row"}}.items():
         for personal in ("wilhelmina", "achterberg", "@example.com"):
             assert personal not in text.casefold(), name
+
+
+#: Every read by which KMI finds a user or a registration again.
+KMI_LOOKUPS = ("find_user", "find_registration")
+
+
+@pytest.mark.parametrize("operation", ["create_user", "create_registration"])
+@pytest.mark.parametrize("done", ["lost-after", "lost-before"])
+def test_a_look_up_that_fails_again_and_again_is_repeated_until_the_lms_answers(kmi, operation, done):
+    failing = [f"{lookup}:lost-before:first=6" for lookup in KMI_LOOKUPS]
+
+    lms, _, result = kmi(f"{operation}:{done}:nth=2", *failing, connection={"lookup_pauses": [0.05]})
+
+    assert (result.code, result.counts) == (0, {"registered": 6})
+    assert len(lms.people) == 6
+    assert lms.changes[operation] == 6 + (done == "lost-before")
+
+
+def test_look_ups_that_fail_longer_than_doubt_minutes_leave_the_row_in_doubt_and_resume_looks_again(kmi):
+    failing = [f"{lookup}:lost-before" for lookup in KMI_LOOKUPS]
+
+    lms, terminal, result = kmi(
+        "create_registration:lost-after:nth=2",
+        *failing,
+        connection={"lookup_pauses": [0.05], "doubt_minutes": 0.05},
+    )
+
+    assert (result.code, result.counts) == (1, {"registered": 5, "in_doubt": 1})
+    lms.rules()
+    again = terminal.resume(result.job)
+    assert (again.code, again.counts) == (0, {"registered": 6})
+    assert lms.changes["create_registration"] == 6
+
+
+def test_a_job_that_waits_for_look_ups_says_so(kmi):
+    failing = [f"{lookup}:lost-before:first=6" for lookup in KMI_LOOKUPS]
+
+    _, _, result = kmi("create_registration:lost-after:nth=2", *failing, connection={"lookup_pauses": [0.05]})
+
+    assert "a call without an answer was looked up" in result.err

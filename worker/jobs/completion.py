@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.errors import StopJob
+from worker.errors import LookupFailed, StopJob
 from worker.jobs import lifecycle
 from worker.ledger import batches, jobs, rows
 from worker.ledger.database import now
@@ -83,5 +83,9 @@ def apply_batch_end(tx: Transaction, job_id: int, end: BatchEnd, stop: StopJob |
     """Record what the end of a batch means for its job."""
     if stop is not None:
         lifecycle.hold(tx, job_id, stop.message, stop.code)
-    elif end.course_stopped is not None:
+        return
+    if end.course_stopped is not None:
         give_up_course(tx, job_id, end.course_stopped)
+    if end.retry_later is not None:
+        looks_up = isinstance(end.retry_later, LookupFailed)
+        jobs.change_job(tx, job_id, only_from=SENDING, reason=end.retry_later.message if looks_up else "")

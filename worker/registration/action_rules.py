@@ -65,6 +65,11 @@ def is_in_doubt(work: WorkItem, request: ActionRequest) -> bool:
     return entry_in_doubt or (work.status is RowStatus.IN_DOUBT and work.row.action is request.action)
 
 
+def sent_time_of(work: WorkItem, request: ActionRequest) -> float | None:
+    """Return when the last call for what an action changes was sent (seconds since 1970); None before the first."""
+    return (work.candidate if request.action.is_about_person else work.registration).sent_at
+
+
 def existed_before(work: WorkItem, request: ActionRequest) -> bool:
     """Return whether the registration or person existed according to the ledger; then an LMS may just lag."""
     if request.action.is_about_person:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, LmsError, Refused, RetryLater, StopJob
 from worker.ledger import action_intents, intents
+from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import ActionRequest, ActionResult, LookupMiss, RemoteState
 from worker.model import STATUS_WHEN_DONE, Action, RegistrationState, RowStatus
@@ -28,13 +29,14 @@ from worker.registration.action_rules import (
     lms_id_of,
     not_found_outcome,
     rejected_outcome,
+    sent_time_of,
     was_removed_by_us,
     with_observed_id,
 )
 from worker.registration.anonymous import without_people
 from worker.registration.candidates import resolve_candidates
 from worker.registration.context import combined
-from worker.registration.reconcile import MAX_TRIES, gave_up_outcome, in_doubt_outcome
+from worker.registration.reconcile import MAX_TRIES, gave_up_outcome, in_doubt_outcome, raise_lookup_failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -200,7 +202,8 @@ class ActionRunner:
             for work, request, _ in observed
         )
         await self.context.ledger.commit(*combined(writes))
-        left = await self._reconcile([with_observed_id(each) for each in observed], lost, same_action=True)
+        requested = [with_observed_id(each) for each in observed]
+        left = await self._reconcile(requested, lost, same_action=True, sent_at=now())
         if left and tries < MAX_TRIES:
             await self._send(left, tries + 1)
             return
@@ -212,12 +215,18 @@ class ActionRunner:
             )
 
     async def _reconcile(
-        self, requested: Sequence[RequestedAction], lost: AnswerLost, *, same_action: bool
+        self,
+        requested: Sequence[RequestedAction],
+        lost: AnswerLost,
+        *,
+        same_action: bool,
+        sent_at: float | None = None,
     ) -> list[ObservedAction]:
         """Read the state, delayed and repeated; return the rows for which certainly nothing was done.
 
-        `same_action`: this same action is in doubt, so that absent means done for a removal. A failed read decides
-        nothing, and the row waits for a person.
+        `same_action`: this same action is in doubt, so that absent means done for a removal. `sent_at`: when it was
+        sent (seconds since 1970), if the ledger was read before that. A failed read decides nothing: it raises
+        LookupFailed, and after `doubt_minutes` the row waits for a person.
         """
         waiting = list(requested)
         lookups: dict[int, Lookup] = {}
@@ -227,14 +236,19 @@ class ActionRunner:
                 lookups = dict(await self.context.connector.read_states([request for _, request in waiting]))
             except (RetryLater, StopJob):
                 raise
-            except LmsError:
+            except AnswerLost:
                 lookups = {}
+                continue
+            except LmsError:
+                lookups = dict.fromkeys((work.row_id for work, _ in waiting), LookupMiss.NO_LOOKUP)
                 break
             waiting = [
                 pair for pair in waiting if not await self._record_if_done(*pair, lookups, same_action=same_action)
             ]
             if not waiting:
                 break
+        if waiting and not lookups:
+            raise_lookup_failed(self.context, sent_at, *(sent_time_of(*pair) for pair in waiting))
         return [each for pair in waiting if (each := await self._record_or_resend(*pair, lookups, lost))]
 
     async def _record_if_done(

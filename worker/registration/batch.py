@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, LmsUnavailable, Refused, RetryLater, StaleClaim, StopJob
+from worker.errors import AnswerLost, LmsUnavailable, LookupFailed, Refused, RetryLater, StaleClaim, StopJob
 from worker.ledger import batches, intents
 from worker.ledger.action_intents import registration_reopened
 from worker.ledger.database import now
@@ -177,7 +177,7 @@ def _can_register_now(
     error: BaseException | None, pairs: Sequence[RowEnrolment], works: Sequence[WorkItem]
 ) -> bool:
     """Return whether to register those that are ready, rather than wait for the others and use one call for all."""
-    if error is None:
+    if error is None or isinstance(error, LookupFailed):
         return bool(pairs)
     waits = isinstance(error, RetryLater) and not isinstance(error, LmsUnavailable)
     return not waits and len(pairs) == len(works)
@@ -187,15 +187,19 @@ async def _register_group(context: JobContext, claim: Claim, pairs: Sequence[Row
     runner = EnrolmentRunner(context, claim)
     in_doubt = [pair for pair in pairs if pair[0].registration.state is RegistrationState.IN_DOUBT]
     absent: list[RowEnrolment] = []
+    failed: LookupFailed | None = None
     if in_doubt:
         await _mark_in_doubt(context, claim, in_doubt)
-        absent = [
-            await _renumber_if_withdrawn(context, claim, pair)
-            for pair in await look_up_registrations(context, claim, in_doubt)
-        ]
+        try:
+            found_absent = await look_up_registrations(context, claim, in_doubt)
+            absent = [await _renumber_if_withdrawn(context, claim, pair) for pair in found_absent]
+        except LookupFailed as error:
+            failed = error
     fresh = [pair for pair in pairs if pair[0].registration.state is RegistrationState.NEW]
     fresh = await _skip_existing(context, claim, fresh)
     await runner.enrol([*absent, *fresh])
+    if failed:
+        raise failed
 
 
 async def _renumber_if_withdrawn(context: JobContext, claim: Claim, pair: RowEnrolment) -> RowEnrolment:

@@ -58,6 +58,8 @@ class JobContext:
     rows_left: int = 0
     #: A look-up that finds nothing is final after these pauses (seconds).
     lookup_pauses: tuple[float, ...]
+    #: How long a call in doubt is looked up again after it was sent, when the look-ups fail (seconds).
+    doubt_seconds: float = 3600.0
     #: Rows per registering call; reduced when the LMS answers that a call is too large.
     rows_per_call: int = 1
     #: Whether each candidate is looked up before it is created, since the list of people was not read.

@@ -1,6 +1,7 @@
 """Reconcile calls in doubt, whose response is missing: look them up; what cannot be looked up waits for a person.
 
-"Absent" is final only after several delayed reads. A look-up that fails decides nothing.
+"Absent" is final only after several delayed reads. A look-up that fails decides nothing: it is repeated, in place and
+then by a later run of the batch, until the connection's `doubt_minutes` after the call are over.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, LmsError, RetryLater, StopJob
+from worker.errors import AnswerLost, LmsError, LookupFailed, RetryLater, StopJob
 from worker.ledger import intents
+from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import Enrolment, LookupMiss, RemoteRegistration
 from worker.model import CandidateState, RegistrationState, RowStatus
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Total number of attempts of a call that was lost and certainly not done.
 MAX_TRIES = 3
+#: Between two runs of a batch whose look-ups fail: half the age of the doubt, within these bounds (seconds).
+MIN_LOOKUP_WAIT, MAX_LOOKUP_WAIT = 2.0, 60.0
 
 
 async def mark_candidate_in_doubt(context: JobContext, claim: Claim, work: WorkItem, lost: AnswerLost) -> None:
@@ -52,18 +56,38 @@ async def reconcile_candidate(context: JobContext, claim: Claim, work: WorkItem)
 
 
 async def _find_candidate(context: JobContext, work: WorkItem) -> CandidateLookup:
-    found: CandidateLookup = LookupMiss.NO_LOOKUP
+    """Look the candidate up until found, refused, or absent at the last pause. Raises LookupFailed."""
+    found: CandidateLookup | None = None
     for pause in context.lookup_pauses:
         await context.sleep(pause)
         try:
             found = await context.connector.find_candidate(work.row.candidate, work.candidate.sent_at)
         except (RetryLater, StopJob):
             raise
+        except AnswerLost:
+            found = None
         except LmsError:
-            found = LookupMiss.NO_LOOKUP
-        if found is not LookupMiss.ABSENT:
+            return LookupMiss.NO_LOOKUP
+        if found is not None and found is not LookupMiss.ABSENT:
             return found
-    return found
+    if found is None:
+        raise_lookup_failed(context, work.candidate.sent_at)
+    return found or LookupMiss.NO_LOOKUP
+
+
+def raise_lookup_failed(context: JobContext, *sent_at: float | None) -> None:
+    """Raise LookupFailed while one of the calls, sent at these times, is to be looked up again.
+
+    `sent_at` is in seconds since 1970; returns when `doubt_seconds` are over for all of them.
+    """
+    age = now() - max((at for at in sent_at if at is not None), default=0.0)
+    if age < context.doubt_seconds:
+        wait = min(max(age / 2, MIN_LOOKUP_WAIT), MAX_LOOKUP_WAIT)
+        raise LookupFailed(wait, LOOKUP_FAILED)
+
+
+#: Why a job waits whose look-ups fail, as a person reads it.
+LOOKUP_FAILED = "The LMS did not answer when a call without an answer was looked up; it is looked up again"
 
 
 async def reconcile_registrations(
@@ -80,20 +104,34 @@ async def reconcile_registrations(
             )
         )
     )
-    return await look_up_registrations(context, claim, pairs)
+    return await look_up_registrations(context, claim, pairs, sent_at=now())
 
 
 async def look_up_registrations(
-    context: JobContext, claim: Claim, pairs: Sequence[tuple[WorkItem, Enrolment]]
+    context: JobContext,
+    claim: Claim,
+    pairs: Sequence[tuple[WorkItem, Enrolment]],
+    *,
+    sent_at: float | None = None,
 ) -> list[tuple[WorkItem, Enrolment]]:
-    """Look registrations in doubt up, delayed and repeated; return those that are absent for certain."""
+    """Look registrations in doubt up, delayed and repeated; return those that are absent for certain.
+
+    `sent_at`: when they were sent (seconds since 1970), if the ledger was read before that. Raises LookupFailed.
+    """
     waiting = list(pairs)
     for attempt, pause in enumerate(context.lookup_pauses, start=1):
         await context.sleep(pause)
-        found = await _find_registrations(context, waiting)
-        if found is None:
-            return []
         last = attempt == len(context.lookup_pauses)
+        try:
+            found = await context.connector.find_registrations([enrolment for _, enrolment in waiting])
+        except (RetryLater, StopJob):
+            raise
+        except AnswerLost:
+            if last:
+                raise_lookup_failed(context, sent_at, *(work.registration.sent_at for work, _ in waiting))
+            continue
+        except LmsError:
+            return []
         waiting = await _record_found(context, claim, waiting, found)
         absent = [pair for pair in waiting if found.get(pair[0].row_id) is LookupMiss.ABSENT]
         if last and absent:
@@ -106,17 +144,6 @@ async def look_up_registrations(
         if not waiting:
             break
     return []
-
-
-async def _find_registrations(
-    context: JobContext, waiting: Sequence[tuple[WorkItem, Enrolment]]
-) -> Mapping[int, RegistrationLookup] | None:
-    try:
-        return await context.connector.find_registrations([enrolment for _, enrolment in waiting])
-    except (RetryLater, StopJob):
-        raise
-    except LmsError:
-        return None
 
 
 async def _record_found(

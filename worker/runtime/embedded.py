@@ -129,7 +129,8 @@ class Runner:
     async def _wait_until(self, start: float) -> None:
         began = now()
         if start - began > NOTICED_SECONDS:
-            await self._change(JobState.WAITING, reason="the LMS asked for a pause", not_before=start)
+            reason = (await self._job()).reason or "the LMS asked for a pause"
+            await self._change(JobState.WAITING, reason=reason, not_before=start)
         if start - began > self.connection.longest_pause_seconds:
             raise Stopped("The LMS asked for a long pause")
         while now() < start:

@@ -215,6 +215,8 @@ class Connection(BaseModel):
     breaker: int = Field(default=10, ge=2)
     #: A look-up that finds nothing is repeated after these pauses: an LMS may lag behind its own writes (seconds).
     lookup_pauses: tuple[float, ...] = Field(default=(0.5, 2.0, 6.0), min_length=1)
+    #: How long after a call without an answer it is looked up again while the look-ups themselves fail (minutes).
+    doubt_minutes: float = Field(default=60.0, ge=0)
     #: The longest pause that `roster run` waits for; for a longer one the job waits and the command ends (seconds).
     longest_pause_seconds: float = Field(default=6 * 3600.0, ge=0)
 
