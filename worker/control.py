@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from worker import lms
+from worker.intake.row_rules import read_course
 from worker.jobs import lifecycle, submission
 from worker.jobs import resolve as resolving
 from worker.jobs.undo import open_undo
@@ -141,21 +142,32 @@ def resume(
     actor: str | None = None,
     driver: Driver = Driver.QUEUE,
     report_dir: Path | None = None,
+    course: str | None = None,
 ) -> JobActionResult:
     """Let a job that stopped continue: with the workers, or in the calling process, which then runs it.
 
-    `report_dir` is where the reports go from now on. A job that has ended with nothing left to do is not changed by
-    the calling process. Raises UsageError when the job cannot continue.
+    `report_dir` is where the reports go from now on; `course` is another course for the rows that are not done, as
+    `--course` takes it. A job that has ended with nothing left to do is not changed by the calling process. Raises
+    UsageError when the job cannot continue.
     """
     with services.ledger.write() as tx:
+        moved = _change_course(services, tx, job_id, course) if course is not None else ""
         if driver is Driver.PROCESS and lifecycle.has_nothing_to_resume(tx, job_id):
             _set_report_dir(tx, job_id, report_dir)
             state = STATE_INFO[lifecycle.get_job(tx, job_id).state].label
             message = f"Job {job_id} has ended ({state}); nothing is left to do"
             return JobActionResult(message=message, job_id=job_id, is_changed=False)
         message = _continue(tx, job_id, driver, report_dir)
-        _record(tx, actor, JobAction.RESUME, job_id)
-    return _published(services, message, job_id, driver)
+        _record(tx, actor, JobAction.RESUME, job_id, f"course {course}" if course is not None else "")
+    return _published(services, moved or message, job_id, driver)
+
+
+def _change_course(services: Services, tx: Transaction, job_id: int, typed: str) -> str:
+    """Give the rows of a job that are not done another course; return a sentence for the person."""
+    connection = services.connection(lifecycle.get_job(tx, job_id).connection)
+    course = read_course(typed, lms.rules_of(connection))
+    count = lifecycle.change_course(tx, job_id, course)
+    return f"Job {job_id} continues: {counted(count, 'row')} on course {course.label}"
 
 
 def retry(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def test_four_hundred_new_people_on_tahdah_take_a_call_each_and_one_per_batch(sandbox, office):
+def test_four_hundred_new_people_on_tahdah_take_a_call_each_one_per_batch_and_one_for_the_first(sandbox, office):
     lms = sandbox()
     terminal = office(lms, batch_size=50)
     terminal.people("roster.csv", 400)
@@ -11,8 +11,8 @@ def test_four_hundred_new_people_on_tahdah_take_a_call_each_and_one_per_batch(sa
     result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 400})
-    assert lms.by_operation() == {"create_candidate": 400, "register": 8}
-    assert result.summary["calls"] == {"create_candidate": 400, "register": 8}
+    assert lms.by_operation() == {"create_candidate": 400, "register": 1 + 8}
+    assert result.summary["calls"] == {"create_candidate": 400, "register": 1 + 8}
 
 
 def test_new_people_on_kmi_take_two_calls_each(sandbox, office, people):
@@ -48,6 +48,6 @@ def test_the_calls_that_check_foretells_are_those_that_run_makes(sandbox, office
     rehearsal = terminal.type("check", "roster.csv", "--json")
     result = terminal.run("roster.csv")
 
-    assert "29 calls" in rehearsal.err
+    assert "31 calls" in rehearsal.err
     assert result.counts == {"registered": 30}
-    assert lms.calls() == 29
+    assert lms.calls() == 31

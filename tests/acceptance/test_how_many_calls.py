@@ -9,6 +9,8 @@ from tests.benchmarks.calls import CASES, count
 ROWS, BATCH = 60, 20
 #: Reading who is there, and who stands on the course: by pages of 100, so for 60 rows a page of each and a probe.
 LISTS = 4
+#: The first person of a course on which nobody was registered before goes alone.
+CANARY = 1
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.system}-{case.what}")
@@ -16,4 +18,4 @@ def test_a_roster_takes_the_least_calls_and_a_few_lists(case, tmp_path):
     counted = count(case, ROWS, tmp_path, BATCH)
 
     over = counted.calls - counted.least
-    assert 0 <= over <= (LISTS if case.system == "kmi" else 0), counted.by_operation
+    assert 0 <= over <= (LISTS if case.system == "kmi" else CANARY), counted.by_operation

@@ -74,6 +74,7 @@ def submit(services: Services, files: tuple[Path, ...], **options: Any) -> int:
 
 @click.command()
 @JOB
+@click.option("--course", metavar="VALUE", help="Another course for the rows that are not done, such as 58.")
 @output_options
 @with_services
 def resume(services: Services, job: int, **options: Any) -> int:

@@ -94,9 +94,13 @@ def _run_file(
 
 def resume_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Resume a job; of one that has ended, run only the rows that a person has resolved."""
-    resumed = control.resume(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    resumed = control.resume(
+        services, job_id, driver=Driver.PROCESS, report_dir=options["report"], course=options["course"]
+    )
     if not resumed.is_changed:
         return _show_unchanged(services, resumed, options)
+    if options["course"] is not None:
+        click.echo(resumed.message, err=True)
     return _run_opened(services, job_id, options)
 
 

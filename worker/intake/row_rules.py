@@ -11,7 +11,7 @@ from worker.intake.headers import check_column
 from worker.intake.problems import ProblemCode, quote
 from worker.intake.text import clean
 from worker.intake.values import ParseContext, RowValues, check_values
-from worker.model import REGISTRATION_ACTIONS, Action, Problem, RowRules
+from worker.model import REGISTRATION_ACTIONS, Action, Course, Problem, RowRules
 
 _PREFIXES = (("name:", "course_name"), ("ext:", "course_external_id"))
 
@@ -32,6 +32,18 @@ def parse_course(value: str, *, allowed: Iterable[str]) -> tuple[str, str]:
         known = course_columns_text(allowed)
         raise UsageError(f"--course {quote(value)}: this connection identifies courses only by {known}.")
     return column, name
+
+
+def read_course(value: str, rules: RowRules) -> Course:
+    """Return the course that a person typed as `58`, `name:Fire Safety` or `ext:C-58`.
+
+    Raises UsageError when it is not one, or not a kind that the connection supports.
+    """
+    chosen = collect_defaults({}, value, rules).course_values
+    values, _ = check_values(chosen, ParseContext())
+    return Course(
+        course_id=values.course_id, name=values.course_name, external_id=values.course_external_id
+    )
 
 
 def choose_column(given: Iterable[str], *, allowed: Iterable[str]) -> str | None:

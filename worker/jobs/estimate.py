@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from worker import lms
 from worker.errors import RosterError
 from worker.ledger.database import now
-from worker.ledger.rows import count_remaining
+from worker.ledger.rows import count_remaining, is_course_proven
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -34,7 +34,8 @@ class Estimate:
 def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
     """Return the calls that the rows not yet sent will take.
 
-    One for each candidate to be created, one for as many rows of a course as a call takes; where the LMS lists
+    One for each candidate to be created, one for as many rows of a course as a call takes (and one for the first
+    person of a course on which this connection has registered nobody); where the LMS lists
     people, unknown candidates may turn out to be there, and the lists are read. An action is a look-up, and
     perhaps a call; one more look-up where only an external id names the registration.
     """
@@ -43,7 +44,10 @@ def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
     registering = (
         ahead.unlinked
         + actions
-        + sum(math.ceil(rows / rules.rows_per_call) for rows in ahead.rows_by_course.values())
+        + sum(
+            calls_of_course(rows, rules.rows_per_call, proven=is_course_proven(tx, job_id, course))
+            for course, rows in ahead.rows_by_course.items()
+        )
     )
     if not rules.lists_people:
         calls = registering + ahead.new_candidates
@@ -51,6 +55,12 @@ def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
     pages = math.ceil(ahead.new_candidates / rules.people_per_page)
     lists = 1 + len(ahead.rows_by_course) + pages if registering else 0
     return Estimate(least=registering, most=registering + actions + ahead.new_candidates + lists)
+
+
+def calls_of_course(rows: int, rows_per_call: int, *, proven: bool) -> int:
+    """Return how many calls register the rows of a course; one goes alone when nobody was registered on it before."""
+    alone = 0 if proven else 1
+    return alone + math.ceil((rows - alone) / rows_per_call)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

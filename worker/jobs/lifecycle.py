@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import UnknownJob, UsageError
-from worker.ledger import batches, jobs, queue, rows
+from worker.ledger import batches, course_change, jobs, queue, rows
 from worker.ledger.database import now
 from worker.model import PREPARING, SENDING, Driver, JobState, RowStatus
 from worker.quantities import counted
@@ -15,6 +15,7 @@ from worker.registration.anonymous import without_addresses
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
+    from worker.model import Course
 
 
 def get_job(tx: Transaction, job_id: int) -> Job:
@@ -97,6 +98,23 @@ def resume(tx: Transaction, job_id: int) -> Job:
     if not job.headings and job.state.is_idle:
         jobs.change_job(tx, job_id, state=JobState.UPLOADED, reason="", not_before=None)
     return get_job(tx, job_id)
+
+
+def change_course(tx: Transaction, job_id: int, course: Course) -> int:
+    """Give the rows of a stopped job that are not done another course. Return how many.
+
+    Raises UsageError while the job is running, or when no row can get another course.
+    """
+    job = get_unpurged_job(tx, job_id)
+    batches.reopen_abandoned(tx, job_id)
+    if job.is_claimed or any(batch.running for batch in batches.open_batches(tx, job_id)):
+        raise UsageError(f"Job {job_id} is running; pause it before its course is changed")
+    count = course_change.change_course(tx, job, course)
+    if not count:
+        raise UsageError(f"Job {job_id} has no rows that are still to be registered; its course was not changed")
+    batches.close_batches(tx, job_id)
+    jobs.change_job(tx, job_id, planned=False)
+    return count
 
 
 def hand_to_queue(tx: Transaction, job_id: int) -> str:

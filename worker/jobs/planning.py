@@ -27,26 +27,22 @@ def plan_batches(
     job_id: int,
     *,
     batch_size: int,
-    rows_per_call: int,
-    rows_per_action: int = 1,
     proven: Collection[str] = (),
 ) -> int:
     """Put the rows that are to be sent, and are in no open batch, into batches. Return how many batches.
 
     A course in `proven`, on which a person was registered before, needs no canary. Batches are in the order of the
-    actions.
+    actions, and of each action in the order of the roster.
     """
     together: dict[tuple[Action, str], list[int]] = {}
     for row_id, course_key, action in batches.rows_to_plan(tx, job_id):
         together.setdefault((action, course_key), []).append(row_id)
     planned = []
     for action, course_key in sorted(together, key=lambda each: STAGES.index(each[0])):
-        registers = action is Action.REGISTER
         planned += cut_batches(
             course_key,
             together[action, course_key],
-            batch_size=batch_size if registers else max(batch_size, MIN_ACTION_BATCH),
-            rows_per_call=rows_per_call if registers else rows_per_action,
+            batch_size=batch_size if action is Action.REGISTER else max(batch_size, MIN_ACTION_BATCH),
             canary=course_key not in proven,
             action=action,
         )
@@ -59,29 +55,20 @@ def cut_batches(
     row_ids: Sequence[int],
     *,
     batch_size: int,
-    rows_per_call: int,
     canary: bool = True,
     action: Action = Action.REGISTER,
 ) -> list[BatchPlan]:
-    """Return the batches of one course and action, the canary first.
+    """Return the batches of one course and action; with a `canary` the first row is a batch of its own.
 
-    The canary is the remainder: what is left when the rows are divided into whole calls. So it costs no call of its
-    own; ceil(rows / rows_per_call) calls register them all.
+    So a course that the LMS does not have costs one person, who is created and not registered.
     """
-    first = canary_size(len(row_ids), rows_per_call)
-    rest = row_ids[first:]
+    first, rest = (row_ids[:1], row_ids[1:]) if canary else (row_ids[:0], row_ids)
+    pieces = [first] if canary else []
+    pieces += [rest[start : start + batch_size] for start in range(0, len(rest), batch_size)]
     return [
-        BatchPlan(course_key=course_key, canary=canary, row_ids=row_ids[:first], action=action),
-        *(
-            BatchPlan(course_key=course_key, canary=False, row_ids=rest[start : start + batch_size], action=action)
-            for start in range(0, len(rest), batch_size)
-        ),
+        BatchPlan(course_key=course_key, canary=canary and place == 0, row_ids=piece, action=action)
+        for place, piece in enumerate(pieces)
     ]
-
-
-def canary_size(rows: int, rows_per_call: int) -> int:
-    """Return how many rows the first call for a course carries."""
-    return rows % rows_per_call or min(rows, rows_per_call)
 
 
 async def prepare(context: JobContext, batch_size: int) -> None:
@@ -118,8 +105,6 @@ def _plan(tx: Transaction, context: JobContext, batch_size: int) -> None:
         tx,
         context.job_id,
         batch_size=batch_size,
-        rows_per_call=context.rows_per_call,
-        rows_per_action=context.connector.rules.rows_per_action,
         proven=context.breaker.proven,
     )
     jobs.change_job(tx, context.job_id, planned=True)

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, insert, null, or_, select, update
 from worker.ledger.candidates import chunks
 from worker.ledger.database import now
 from worker.ledger.leases import LEASE_SECONDS, is_dead
+from worker.ledger.rows import is_course_proven
 from worker.ledger.schema import batch, candidate, job, registration, row
 from worker.model import PENDING, SENDING, Action, CandidateState, RegistrationState, RowStatus
 
@@ -219,6 +220,36 @@ def make_canary(tx: Transaction, claim: Claim, row_id: int) -> None:
     tx.execute(update(row).where(row.c.id == row_id).values(batch_id=claim.batch_id))
     _release_records(tx, claim.token)
     claim_records(tx, claim)
+
+
+def pass_canary_on(tx: Transaction, claim: Claim) -> None:
+    """Make the next row of the course its canary when the one of this claim was not registered.
+
+    It was refused for its own data, which does not say whether the LMS has the course. A registration in doubt ends
+    the search: an LMS that loses every answer would get one row per call.
+    """
+    if not claim.canary or claim.action is not Action.REGISTER:
+        return
+    if is_course_proven(tx, claim.job_id, claim.course_key) or _is_registration_in_doubt(tx, claim):
+        return
+    following = select(batch.c.id).where(
+        batch.c.job_id == claim.job_id,
+        batch.c.course_key == claim.course_key,
+        batch.c.action == claim.action,
+        batch.c.state == OPEN,
+    )
+    batch_id = tx.execute(following.order_by(batch.c.id).limit(1)).scalar()
+    waiting = select(row.c.id).where(row.c.batch_id == batch_id, row.c.status.in_(PENDING)).order_by(row.c.id)
+    row_id = tx.execute(waiting.limit(1)).scalar() if batch_id is not None else None
+    if row_id is not None:
+        plan = BatchPlan(course_key=claim.course_key, canary=True, row_ids=[row_id])
+        save_plan(tx, claim.job_id, [plan])
+
+
+def _is_registration_in_doubt(tx: Transaction, claim: Claim) -> bool:
+    query = select(row.c.id).join(registration, registration.c.id == row.c.registration_id)
+    query = query.where(row.c.batch_id == claim.batch_id, registration.c.state == RegistrationState.IN_DOUBT)
+    return tx.execute(query.limit(1)).first() is not None
 
 
 def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -> None:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import and_, distinct, false, func, not_, or_, select, update
 
 from worker.ledger.database import now
-from worker.ledger.schema import candidate, registration, row
+from worker.ledger.schema import candidate, job, registration, row
 from worker.model import (
     DONE,
     MAY_LACK_REGISTRATION,
@@ -350,6 +350,17 @@ def proven_courses(tx: Transaction, connection: str) -> set[str]:
         registration.c.connection == connection, registration.c.state == RegistrationState.REGISTERED
     )
     return set(tx.execute(query.distinct()).scalars())
+
+
+def is_course_proven(tx: Transaction, job_id: int, course_key: str) -> bool:
+    """Return whether the ledger knows a registration on a course through the connection of a job."""
+    connection = select(job.c.connection).where(job.c.id == job_id).scalar_subquery()
+    known = select(registration.c.id).where(
+        registration.c.connection == connection,
+        registration.c.course_key == course_key,
+        registration.c.state == RegistrationState.REGISTERED,
+    )
+    return tx.execute(known.limit(1)).first() is not None
 
 
 def count_people_to_register(tx: Transaction, job_id: int) -> int:

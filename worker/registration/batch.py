@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.ledger.batches import Claim
+    from worker.ledger.database import Transaction
     from worker.ledger.intents import WorkItem
     from worker.registration.context import JobContext
     from worker.registration.enrolments import RowEnrolment
@@ -87,11 +88,13 @@ async def run_batch(batch_id: int, context: JobContext) -> BatchEnd:
 async def _release(context: JobContext, claim: Claim, end: BatchEnd) -> None:
     finished = end == BatchEnd()
     not_before = now() + end.retry_later.seconds if end.retry_later else None
-    await context.ledger.run(
-        lambda tx: batches.release(
-            tx, claim, closed=finished or end.course_stopped is not None, not_before=not_before
-        )
-    )
+
+    def release(tx: Transaction) -> None:
+        batches.release(tx, claim, closed=finished or end.course_stopped is not None, not_before=not_before)
+        if finished:
+            batches.pass_canary_on(tx, claim)
+
+    await context.ledger.run(release)
 
 
 async def _process(context: JobContext, claim: Claim) -> BatchEnd:

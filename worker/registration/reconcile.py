@@ -1,7 +1,7 @@
 """Reconcile calls in doubt, whose response is missing: look them up; what cannot be looked up waits for a person.
 
-"Absent" is final only after several delayed reads. A look-up that fails decides nothing: it is repeated, in place and
-then by a later run of the batch, until the connection's `doubt_minutes` after the call are over.
+"Absent" is final only after several delayed reads. A look-up that fails decides nothing: it is repeated, in place
+and then by a later run of the batch, until the connection's `doubt_minutes` after the call are over.
 """
 
 from __future__ import annotations

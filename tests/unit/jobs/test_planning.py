@@ -23,8 +23,8 @@ from tests.builders import (
     statuses_of,
 )
 from worker.jobs import advance
-from worker.jobs.estimate import estimate
-from worker.jobs.planning import canary_size, cut_batches, plan_batches
+from worker.jobs.estimate import calls_of_course, estimate
+from worker.jobs.planning import cut_batches, plan_batches
 from worker.ledger import batches, importing, schema
 from worker.ledger.batches import OpenBatch
 from worker.ledger.importing import inside
@@ -46,40 +46,32 @@ COUNTS = st.integers(1, 500)
 SIZES = st.integers(1, 60)
 
 
-@given(COUNTS, SIZES, st.integers(1, 5))
-def test_every_row_is_in_exactly_one_batch_in_roster_order(count: int, rows_per_call: int, times: int) -> None:
-    row_ids = list(range(count))
+@given(count=COUNTS, batch_size=SIZES, canary=st.booleans())
+def test_every_row_is_in_exactly_one_batch_in_roster_order(count: int, batch_size: int, *, canary: bool) -> None:
+    planned = cut_batches("58", list(range(count)), batch_size=batch_size, canary=canary)
 
-    planned = cut_batches("58", row_ids, batch_size=rows_per_call * times, rows_per_call=rows_per_call)
-
-    assert [row_id for plan in planned for row_id in plan.row_ids] == row_ids
-    assert [plan.canary for plan in planned] == [True] + [False] * (len(planned) - 1)
-    assert all(plan.row_ids for plan in planned)
-    assert all(len(plan.row_ids) <= max(rows_per_call, rows_per_call * times) for plan in planned)
-
-
-@given(COUNTS, SIZES, st.integers(1, 5))
-def test_the_batches_take_no_call_more_than_the_rows_need(count: int, rows_per_call: int, times: int) -> None:
-    planned = cut_batches("58", range(count), batch_size=rows_per_call * times, rows_per_call=rows_per_call)
-
-    calls = sum(math.ceil(len(plan.row_ids) / rows_per_call) for plan in planned)
-
-    assert calls == math.ceil(count / rows_per_call)
+    assert [row_id for plan in planned for row_id in plan.row_ids] == list(range(count))
+    assert [plan.canary for plan in planned] == [canary] + [False] * (len(planned) - 1)
+    assert all(0 < len(plan.row_ids) <= batch_size for plan in planned)
 
 
 @given(COUNTS, SIZES)
-def test_the_canary_is_one_call(count: int, rows_per_call: int) -> None:
-    size = canary_size(count, rows_per_call)
+def test_the_canary_is_one_row(count: int, batch_size: int) -> None:
+    assert len(cut_batches("58", list(range(count)), batch_size=batch_size)[0].row_ids) == 1
 
-    assert 1 <= size <= min(count, rows_per_call)
-    assert (count - size) % rows_per_call == 0
+
+@given(count=COUNTS, rows_per_call=SIZES, proven=st.booleans())
+def test_the_batches_take_the_calls_that_are_planned(count: int, rows_per_call: int, *, proven: bool) -> None:
+    planned = cut_batches("58", range(count), batch_size=rows_per_call, canary=not proven)
+
+    assert len(planned) == calls_of_course(count, rows_per_call, proven=proven)
 
 
 def test_each_course_has_batches_of_its_own(ledger: Ledger) -> None:
     job_id = a_read_job(ledger, *(a_row(number, course=a_course(str(58 + number % 2))) for number in range(2, 22)))
 
     with ledger.write() as tx:
-        assert plan_batches(tx, job_id, batch_size=4, rows_per_call=4) == 6
+        assert plan_batches(tx, job_id, batch_size=4) == 8
 
     planned = open_batches_of(ledger, job_id)
     assert [batch.course_key for batch in planned if batch.canary] == [a_course("58").key, a_course("59").key]
@@ -91,12 +83,12 @@ def test_each_course_has_batches_of_its_own(ledger: Ledger) -> None:
 def test_planning_again_adds_only_what_waits_outside_of_open_batches(ledger: Ledger) -> None:
     job_id = a_read_job(ledger, *(a_row(number) for number in range(2, 12)))
     with ledger.write() as tx:
-        plan_batches(tx, job_id, batch_size=5, rows_per_call=5)
+        plan_batches(tx, job_id, batch_size=5)
 
-        assert plan_batches(tx, job_id, batch_size=5, rows_per_call=5) == 0
+        assert plan_batches(tx, job_id, batch_size=5) == 0
 
         batches.close_batches(tx, job_id)
-        assert plan_batches(tx, job_id, batch_size=5, rows_per_call=5) == 2
+        assert plan_batches(tx, job_id, batch_size=5) == 3
 
 
 def test_nothing_is_planned_for_rows_that_are_done_or_invalid(ledger: Ledger) -> None:
@@ -106,7 +98,7 @@ def test_nothing_is_planned_for_rows_that_are_done_or_invalid(ledger: Ledger) ->
             tx.execute(schema.row.update().where(schema.row.c.row == number).values(status=status))
 
     with ledger.write() as tx:
-        plan_batches(tx, job_id, batch_size=5, rows_per_call=5)
+        plan_batches(tx, job_id, batch_size=5)
 
     (work,) = items_of(ledger, claimed(ledger, job_id))
     assert work.row.row == 5
@@ -115,8 +107,8 @@ def test_nothing_is_planned_for_rows_that_are_done_or_invalid(ledger: Ledger) ->
 @pytest.mark.parametrize(
     ("people", "rows_per_call", "lists_people", "least", "most"),
     [
-        (10, 100, False, 11, 11),
-        (250, 100, False, 253, 253),
+        (10, 100, False, 12, 12),
+        (250, 100, False, 254, 254),
         (10, 1, True, 10, 10 + 10 + 1 + 1 + 1),
         (250, 1, True, 250, 250 + 250 + 1 + 1 + 3),
     ],
@@ -141,12 +133,12 @@ def test_one_person_on_several_courses_is_created_once_and_each_course_has_its_c
         assert estimate(tx, job_id, RowRules(rows_per_call=100)).most == 1 + 3
 
 
-def test_people_whom_the_ledger_knows_cost_no_call(ledger: Ledger) -> None:
+def test_people_whom_the_ledger_knows_cost_no_creation(ledger: Ledger) -> None:
     job_id = a_read_job(ledger, a_row(2), a_row(3))
     change_records(ledger, schema.candidate, state=CandidateState.KNOWN)
 
     with ledger.read() as tx:
-        assert estimate(tx, job_id, RowRules(rows_per_call=100)).most == 1
+        assert estimate(tx, job_id, RowRules(rows_per_call=100)).most == 2
 
 
 def test_a_job_that_is_done_takes_no_more_calls(ledger: Ledger) -> None:
@@ -210,7 +202,7 @@ def test_each_action_has_batches_of_its_own_in_the_order_of_what_needs_what(ledg
     job_id = a_read_job(ledger, *(a_row(number, ana, action=action) for number, action in enumerate(actions, 2)))
 
     with ledger.write() as tx:
-        plan_batches(tx, job_id, batch_size=10, rows_per_call=1)
+        plan_batches(tx, job_id, batch_size=10)
 
     assert [batch.action for batch in open_batches_of(ledger, job_id)] == list(STAGES)
 
