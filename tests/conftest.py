@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -423,9 +424,15 @@ class Office:
         return kept | self.environment
 
 
+def _course_of(row: dict[str, str]) -> str:
+    """The course that a row was registered on; a person may have changed it since the roster was written."""
+    changed = re.search(r"The course was changed from .* to (\S+)\.", row["_error"])
+    return changed[1] if changed else row["course_id"]
+
+
 def _as_the_lms_has_it(rows: list[dict[str, str]], standing: Mapping[tuple[str, str], str]) -> None:
     """Assert that who is said to be registered stands in the LMS, and who is said not to be does not."""
-    pairs = [(row["email"].strip().casefold(), row["course_id"]) for row in rows]
+    pairs = [(row["email"].strip().casefold(), _course_of(row)) for row in rows]
     open_pairs = {pair for pair, row in zip(pairs, rows, strict=True) if row["_status"] in DONE | {"in_doubt"}}
     for pair, row in zip(pairs, rows, strict=True):
         if not (row["course_id"] and row["email"]) or row["_error_code"].startswith("verified_"):

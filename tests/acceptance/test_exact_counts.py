@@ -85,12 +85,13 @@ def test_a_batch_that_is_too_large_is_sent_in_smaller_ones(sandbox, office):
     result = terminal.run("roster.csv")
 
     assert (result.code, result.counts) == (0, {"registered": 100})
-    assert lms.answered("register", 200) <= 9
+    # Halving ends at pieces of at least half of what the LMS takes; the first person goes alone.
+    assert lms.answered("register", 200) <= 1 + 10
     assert lms.answered("register", 413) <= 4
 
 
 def test_all_kinds_of_rows_in_one_roster_get_the_right_outcome(sandbox, office, people):
-    lms = sandbox(bad_days=["create_candidate:reject:nth=3", "register:shuffled", "register:string-ids"])
+    lms = sandbox(bad_days=["create_candidate:reject:marker=wilhelmina.3@", "register:shuffled", "register:string-ids"])
     terminal = office(lms, batch_size=7)
     rows = people(20)
     twice = [rows[0] | {"email": rows[0]["email"].upper()}, rows[4], rows[4] | {"course_id": "59"}]

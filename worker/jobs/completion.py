@@ -14,20 +14,7 @@ from worker.registration.batch import BatchEnd
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.registration.breaker import OutageBudget
-    from worker.registration.context import CourseStopped, JobContext
-
-
-def give_up_course(tx: Transaction, job_id: int, course: CourseStopped) -> None:
-    """Close the batches of a course that the LMS refuses; its rows say why they were not sent."""
-    rows.explain_rows(
-        tx,
-        job_id,
-        course.course_key,
-        f"Not sent: {course.message}",
-        course.code,
-        unregistered=f"Person in the LMS, not registered: {course.message}",
-    )
-    batches.close_batches(tx, job_id, course.course_key)
+    from worker.registration.context import JobContext
 
 
 def close_if_done(tx: Transaction, job_id: int) -> bool:
@@ -80,12 +67,10 @@ def _find_reason(context: JobContext, outage_budget: OutageBudget, end: BatchEnd
 
 
 def apply_batch_end(tx: Transaction, job_id: int, end: BatchEnd, stop: StopJob | None) -> None:
-    """Record what the end of a batch means for its job."""
+    """Record what the end of a batch means for its job; a course that is refused was given up with the batch."""
     if stop is not None:
         lifecycle.hold(tx, job_id, stop.message, stop.code)
         return
-    if end.course_stopped is not None:
-        give_up_course(tx, job_id, end.course_stopped)
     if end.retry_later is not None:
         looks_up = isinstance(end.retry_later, LookupFailed)
         jobs.change_job(tx, job_id, only_from=SENDING, reason=end.retry_later.message if looks_up else "")

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, insert, null, or_, select, update
 from worker.ledger.candidates import chunks
 from worker.ledger.database import now
 from worker.ledger.leases import LEASE_SECONDS, is_dead
-from worker.ledger.rows import is_course_proven
+from worker.ledger.rows import explain_rows, is_course_proven
 from worker.ledger.schema import batch, candidate, job, registration, row
 from worker.model import PENDING, SENDING, Action, CandidateState, RegistrationState, RowStatus
 
@@ -258,6 +258,13 @@ def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -
     if course_key is not None:
         statement = statement.where(batch.c.course_key == course_key)
     tx.execute(statement.values(state=CLOSED))
+
+
+def give_up_course(tx: Transaction, job_id: int, course_key: str, reason: str, code: str) -> None:
+    """Close the batches of a course that the LMS refuses; its rows say why they were not sent."""
+    unregistered = f"Person in the LMS, not registered: {reason}"
+    explain_rows(tx, job_id, course_key, f"Not sent: {reason}", code, unregistered=unregistered)
+    close_batches(tx, job_id, course_key)
 
 
 def _release_statements() -> list[Any]:

@@ -66,6 +66,7 @@ def _move(tx: Transaction, job: Job, records: Sequence[Row[Any]], course: Course
     for (record, each), pair in zip(moved, pairs, strict=True):
         values = {
             "parsed": dump_row(each),
+            "note": f"The course was changed from {_label_of(read_row(record.parsed))} to {course.label}.",
             "course_key": _key_of(each),
             "registration_id": known[pair].id,
             **(_already_registered(known[pair]) if skips else _NOT_SENT),
@@ -77,6 +78,10 @@ def _with_course(old: RosterRow, course: Course) -> RosterRow:
     """Return a row with another course; the legal entity that registers stays."""
     entity = old.course.legal_entity_id if old.course else None
     return replace(old, course=replace(course, legal_entity_id=entity))
+
+
+def _label_of(old: RosterRow) -> str:
+    return old.course.label if old.course else "none"
 
 
 def _key_of(moved: RosterRow) -> str:

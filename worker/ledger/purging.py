@@ -40,7 +40,7 @@ def purge_job(tx: Transaction, job_id: int, *, report_dir: str) -> None:
 
     What stays: its number, states and times, counts, codes, the LMS's ids, and the digest of its roster.
     """
-    emptied = {"cells": [], "parsed": null(), "error": "", "column": ""}
+    emptied = {"cells": [], "parsed": null(), "error": "", "note": "", "column": ""}
     tx.execute(update(row).where(row.c.job_id == job_id).values(**emptied))
     options = tx.execute(select(job.c.options).where(job.c.id == job_id)).scalar() or {}
     values: dict[str, Any] = {

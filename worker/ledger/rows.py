@@ -239,6 +239,7 @@ class ReportedRow:
     row: int
     cells: Sequence[str]
     status: RowStatus
+    #: Its problems, and what else a person should know of it.
     error: str
     code: str
     column: str
@@ -318,7 +319,7 @@ def _as_reported(record: Row[Any]) -> ReportedRow:
         row=record.row,
         cells=record.cells,
         status=RowStatus(record.kept_status or record.status),
-        error=record.error,
+        error=_with_note(record.error, record.note),
         code=record.error_code,
         column=record.column,
         stage=stage_of(RowStatus(record.status), Action(record.action), person_exists=bool(record.person_exists)),
@@ -330,6 +331,12 @@ def _as_reported(record: Row[Any]) -> ReportedRow:
         changed_at=record.changed_at,
         differs=record.verified == Verdict.DIFFERS,
     )
+
+
+def _with_note(error: str, note: str) -> str:
+    if not (error and note):
+        return error or note
+    return f"{error if error.endswith('.') else f'{error}.'} {note}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

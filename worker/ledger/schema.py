@@ -224,6 +224,8 @@ row = Table(
     Column("error", Text, nullable=False, default=""),
     Column("error_code", String(60), nullable=False, default=""),
     Column("column", Text, nullable=False, default=""),
+    #: What a person should know of the row whatever its outcome is, in plain sentences.
+    Column("note", Text, nullable=False, default="", server_default=""),
     Column("created", Boolean, nullable=False, default=False),
     #: Changing calls that were sent for this row.
     Column("attempts", Integer, nullable=False, default=0),

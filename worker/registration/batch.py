@@ -91,6 +91,10 @@ async def _release(context: JobContext, claim: Claim, end: BatchEnd) -> None:
 
     def release(tx: Transaction) -> None:
         batches.release(tx, claim, closed=finished or end.course_stopped is not None, not_before=not_before)
+        if end.course_stopped is not None:
+            # In this transaction, so that no other batch of the course starts.
+            course = end.course_stopped
+            batches.give_up_course(tx, claim.job_id, course.course_key, course.message, course.code)
         if finished:
             batches.pass_canary_on(tx, claim)
 

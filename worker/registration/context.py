@@ -134,9 +134,10 @@ class JobContext:
                 self._has_answered = True
                 raise
             except (RetryLater, StopJob) as error:
+                # First, since other calls may start while the ledger commits.
+                self._record_failure(error)
                 if sent:
                     await self.ledger.commit(*revert())
-                self._record_failure(error)
                 if not (sent and self._is_short_wait(error)):
                     raise
 

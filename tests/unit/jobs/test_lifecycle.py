@@ -28,7 +28,6 @@ from worker.ledger import batches, intents, jobs, resolutions, rows, schema
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
 from worker.model import DONE, ENDED, SENDING, CandidateState, JobState, RegistrationState, RowStatus
-from worker.registration.context import CourseStopped
 
 if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
@@ -420,7 +419,7 @@ def test_a_course_that_is_given_up_leaves_the_others_open_and_says_why(ledger: L
     job_id = a_job_in(ledger, JobState.RUNNING, a_row(2, ana), a_row(3, ana, course=a_course("59")))
 
     applied(
-        ledger, completion.give_up_course, job_id, CourseStopped(a_course("59").key, "course_stopped", "No course.")
+        ledger, batches.give_up_course, job_id, a_course("59").key, "No course.", "course_stopped"
     )
 
     assert [batch.course_key for batch in open_batches_of(ledger, job_id)] == [a_course().key]

@@ -1,0 +1,15 @@
+"""Rows: a note, which holds for a row that is done too"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("row", sa.Column("note", sa.Text(), nullable=False, server_default=""))
