@@ -297,6 +297,37 @@ def test_people_already_on_a_course_named_otherwise_are_not_registered_again(san
     assert (result.code, result.counts) == (0, {"registered": 6, "already_registered": 6})
 
 
+TWO_OF_ONE_NAME = (CourseOptions(id=58, name="Fire Safety"), CourseOptions(id=70, name="Fire Safety"))
+
+
+def test_somebody_on_another_course_of_the_same_name_is_not_already_registered(sandbox, office, people):
+    lms = sandbox(courses=TWO_OF_ONE_NAME)
+    terminal = office(lms, "kmi")
+    terminal.roster("by-id.csv", kmi_people(people, 2))
+    assert terminal.run("by-id.csv").counts == {"registered": 2}
+    by_name = [row | {"course_id": "", "course_name": "Fire Safety"} for row in kmi_people(people, 2)]
+    terminal.roster("by-name.csv", by_name)
+    before = lms.changes
+
+    result = terminal.run("by-name.csv")
+
+    assert (result.code, result.counts) == (1, {"rejected": 2})
+    assert {row["_error_code"] for row in result.rows} == {"ambiguous_course"}
+    assert lms.changes == before
+
+
+def test_one_person_by_the_id_and_by_the_name_of_two_courses_is_registered_once(sandbox, office, people):
+    lms = sandbox(courses=TWO_OF_ONE_NAME)
+    terminal = office(lms, "kmi")
+    person = kmi_people(people, 1)
+    terminal.roster("roster.csv", [*person, *({**row, "course_id": "", "course_name": "Fire Safety"} for row in person)])
+
+    result = terminal.run("roster.csv")
+
+    assert (result.code, result.counts) == (1, {"registered": 1, "rejected": 1})
+    assert result.failed[0]["_error_code"] == "ambiguous_course"
+
+
 def test_people_are_found_among_more_than_a_thousand_on_kmi(sandbox, office, people):
     lms = sandbox(seed_users=1_200, registered=["58:1-600"], kmi_twice="second")
     terminal = office(lms, "kmi")

@@ -9,7 +9,7 @@ If the process dies: before a call its intent is in the ledger, after it the out
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, LmsUnavailable, LookupFailed, Refused, RetryLater, StaleClaim, StopJob
@@ -18,7 +18,7 @@ from worker.ledger.action_intents import registration_reopened
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
 from worker.ledger.leases import heartbeat
-from worker.lms.contract import Enrolment, RemoteRegistration
+from worker.lms.contract import Enrolment, LookupMiss, RemoteRegistration
 from worker.model import Action, RegistrationState, RowStatus
 from worker.registration import actions
 from worker.registration.candidates import CandidateResolver, resolve_candidates
@@ -239,12 +239,32 @@ async def _record_if_existing(context: JobContext, claim: Claim, work: WorkItem,
     if work.candidate.job_id == claim.job_id or work.candidate.id in context.created:
         return False
     found = (await context.connector.find_registrations([enrolment])).get(work.row_id)
+    if found is LookupMiss.AMBIGUOUS:
+        await _record_ambiguous(context, claim, work, enrolment)
+        return True
     if not isinstance(found, RemoteRegistration):
         return False
     if found.course_id is not None:
         context.course_ids.setdefault(claim.course_key, found.course_id)
     await context.ledger.commit(*intents.registered(claim, work, confirmed_outcome(found)))
     return True
+
+
+async def _record_ambiguous(context: JobContext, claim: Claim, work: WorkItem, enrolment: Enrolment) -> None:
+    """Record a candidate with several registrations on the course, or with one on a course of the same name."""
+    if enrolment.course.course_id is not None:
+        several = RemoteRegistration(registration_id=None, existed=True)
+        await context.ledger.commit(*intents.registered(claim, work, confirmed_outcome(several)))
+        return
+    await context.ledger.commit(intents.row_outcome(claim, work, AMBIGUOUS_COURSE))
+
+
+AMBIGUOUS_COURSE = RowOutcome(
+    status=RowStatus.REJECTED,
+    error="This person is registered on a course of this name, and the LMS does not show whether it is the only course "
+    "of that name; give the course_id",
+    code="ambiguous_course",
+)
 
 
 async def _mark_in_doubt(context: JobContext, claim: Claim, pairs: Sequence[RowEnrolment]) -> None:
@@ -273,9 +293,12 @@ async def _next_of_series(context: JobContext, claim: Claim, work: WorkItem, can
 
 
 def _enrolment(context: JobContext, work: WorkItem, candidate_id: str) -> Enrolment:
+    """Return the registration to make for a row, on the course by its id where the LMS has shown it."""
+    course = work.row.course
+    known = context.course_ids.get(course.key) if course else None
     return Enrolment(
         row_id=work.row_id,
         candidate_id=candidate_id,
-        row=work.row,
+        row=replace(work.row, course=course.with_id(known)) if course and known else work.row,
         idempotency_key=idempotency_key(context, work, candidate_id),
     )

@@ -126,7 +126,10 @@ class Kmi:
         return single_id(matching)
 
     async def find_registrations(self, enrolments: Sequence[Enrolment]) -> Mapping[int, RegistrationLookup]:
-        """Look a registration up: by our key, then among the user's registrations on the course (K-reg)."""
+        """Look a registration up: by our key, then among the user's registrations on the course (K-reg).
+
+        AMBIGUOUS when the course is named without its id and the user is on a course of that name.
+        """
         enrolment = enrolments[0]
         found = await self._by_key(enrolment)
         if found is LookupMiss.ABSENT:
@@ -221,7 +224,8 @@ class Kmi:
         if len(items) >= PAGE_SIZE:
             return LookupMiss.NO_LOOKUP
         found = {as_id(item.get("id")): item for item in items if is_on(item, enrolment.course) and is_active(item)}
-        if len(found) > 1:
+        if len(found) > 1 or (found and enrolment.course.course_id is None):
+            # Several courses may have one name (K-reg): a name alone identifies none.
             return LookupMiss.AMBIGUOUS
         if not found:
             return LookupMiss.ABSENT if enrolment.course.external_id is None or not items else LookupMiss.NO_LOOKUP
