@@ -91,7 +91,9 @@ def test_a_batch_that_is_too_large_is_sent_in_smaller_ones(sandbox, office):
 
 
 def test_all_kinds_of_rows_in_one_roster_get_the_right_outcome(sandbox, office, people):
-    lms = sandbox(bad_days=["create_candidate:reject:marker=wilhelmina.3@", "register:shuffled", "register:string-ids"])
+    lms = sandbox(
+        bad_days=["create_candidate:reject:marker=wilhelmina.3@", "register:shuffled", "register:string-ids"]
+    )
     terminal = office(lms, batch_size=7)
     rows = people(20)
     twice = [rows[0] | {"email": rows[0]["email"].upper()}, rows[4], rows[4] | {"course_id": "59"}]
@@ -320,7 +322,8 @@ def test_one_person_by_the_id_and_by_the_name_of_two_courses_is_registered_once(
     lms = sandbox(courses=TWO_OF_ONE_NAME)
     terminal = office(lms, "kmi")
     person = kmi_people(people, 1)
-    terminal.roster("roster.csv", [*person, *({**row, "course_id": "", "course_name": "Fire Safety"} for row in person)])
+    by_name = [row | {"course_id": "", "course_name": "Fire Safety"} for row in person]
+    terminal.roster("roster.csv", [*person, *by_name])
 
     result = terminal.run("roster.csv")
 

@@ -41,9 +41,7 @@ def read_course(value: str, rules: RowRules) -> Course:
     """
     chosen = collect_defaults({}, value, rules).course_values
     values, _ = check_values(chosen, ParseContext())
-    return Course(
-        course_id=values.course_id, name=values.course_name, external_id=values.course_external_id
-    )
+    return Course(course_id=values.course_id, name=values.course_name, external_id=values.course_external_id)
 
 
 def choose_column(given: Iterable[str], *, allowed: Iterable[str]) -> str | None:

@@ -58,7 +58,7 @@ def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
 
 
 def calls_of_course(rows: int, rows_per_call: int, *, proven: bool) -> int:
-    """Return how many calls register the rows of a course; one goes alone when nobody was registered on it before."""
+    """Return how many calls register the rows of a course; one row goes alone unless the course is `proven`."""
     alone = 0 if proven else 1
     return alone + math.ceil((rows - alone) / rows_per_call)
 

@@ -1,4 +1,4 @@
-"""Give the rows of a job that are not done another course: their old one was wrong, and nothing was registered on it."""
+"""Give the rows of a job that are not done another course, since nothing was registered for them on the old one."""
 
 from __future__ import annotations
 

@@ -261,8 +261,8 @@ async def _record_ambiguous(context: JobContext, claim: Claim, work: WorkItem, e
 
 AMBIGUOUS_COURSE = RowOutcome(
     status=RowStatus.REJECTED,
-    error="This person is registered on a course of this name, and the LMS does not show whether it is the only course "
-    "of that name; give the course_id",
+    error="This person is registered on a course of this name, and the LMS does not show whether it is the only "
+    "course of that name; give the course_id",
     code="ambiguous_course",
 )
 

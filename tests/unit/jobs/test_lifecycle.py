@@ -418,9 +418,7 @@ def test_a_course_that_is_given_up_leaves_the_others_open_and_says_why(ledger: L
     ana = a_candidate()
     job_id = a_job_in(ledger, JobState.RUNNING, a_row(2, ana), a_row(3, ana, course=a_course("59")))
 
-    applied(
-        ledger, batches.give_up_course, job_id, a_course("59").key, "No course.", "course_stopped"
-    )
+    applied(ledger, batches.give_up_course, job_id, a_course("59").key, "No course.", "course_stopped")
 
     assert [batch.course_key for batch in open_batches_of(ledger, job_id)] == [a_course().key]
     line = reported(ledger, job_id, 3)
