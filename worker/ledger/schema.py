@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -225,7 +226,7 @@ row = Table(
     Column("error_code", String(60), nullable=False, default=""),
     Column("column", Text, nullable=False, default=""),
     #: What a person should know of the row whatever its outcome is, in plain sentences.
-    Column("note", Text, nullable=False, default="", server_default=""),
+    Column("note", Text, nullable=False, default="", server_default=text("''")),
     Column("created", Boolean, nullable=False, default=False),
     #: Changing calls that were sent for this row.
     Column("attempts", Integer, nullable=False, default=0),

@@ -12,4 +12,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("row", sa.Column("note", sa.Text(), nullable=False, server_default=""))
+    op.add_column("row", sa.Column("note", sa.Text(), nullable=False, server_default=sa.text("''")))
