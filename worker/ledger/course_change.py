@@ -27,17 +27,18 @@ if TYPE_CHECKING:
 COURSE_CODES = ("unknown_course", "course_refused", "ambiguous_course")
 #: A registration in these states may exist at the LMS on the old course.
 _UNDECIDED = (RegistrationState.SENDING, RegistrationState.IN_DOUBT)
-_NOT_SENT = {"status": RowStatus.NOT_ATTEMPTED, "error": "", "error_code": "", "http_status": None}
+_NO_ERROR = {"error": "", "error_code": "", "http_status": None}
 
 
 def change_course(tx: Transaction, job: Job, course: Course) -> int:
     """Set the course of a job's rows that are to be registered and are not, and return how many.
 
-    Those are the rows that were not sent, and those that the LMS rejected because of their course; a row in doubt
-    keeps its course. Somebody whom the ledger knows on the new course is `already_registered`.
+    Those are the rows that were not sent, and those that the LMS rejected because of their course, which keep that
+    outcome until there is a newer one; a row in doubt keeps its course. A person whom the ledger knows on the new
+    course is `already_registered`.
     """
     take_lock(tx, f"candidates:{job.connection}")
-    waiting = select(row.c.id, row.c.parsed, row.c.candidate_id).outerjoin(
+    waiting = select(row.c.id, row.c.parsed, row.c.candidate_id, row.c.status, row.c.kept_status).outerjoin(
         registration, registration.c.id == row.c.registration_id
     )
     waiting = waiting.where(
@@ -69,7 +70,8 @@ def _move(tx: Transaction, job: Job, records: Sequence[Row[Any]], course: Course
             "note": f"The course was changed from {_label_of(read_row(record.parsed))} to {course.label}.",
             "course_key": _key_of(each),
             "registration_id": known[pair].id,
-            **(_already_registered(known[pair]) if skips else _NOT_SENT),
+            "batch_id": None,
+            **(_already_registered(known[pair]) if skips and _is_registered(known[pair]) else _to_send(record)),
         }
         tx.execute(update(row).where(row.c.id == record.id).values(**values))
 
@@ -88,12 +90,21 @@ def _key_of(moved: RosterRow) -> str:
     return moved.course.key if moved.course else ""
 
 
+def _is_registered(known: KnownRegistration) -> bool:
+    return known.state is RegistrationState.REGISTERED
+
+
+def _to_send(record: Row[Any]) -> dict[str, Any]:
+    if record.status == RowStatus.REJECTED:
+        return {"status": RowStatus.NOT_ATTEMPTED, "kept_status": RowStatus.REJECTED}
+    return _NO_ERROR if record.kept_status is None else {}
+
+
 def _already_registered(known: KnownRegistration) -> dict[str, Any]:
-    if known.state is not RegistrationState.REGISTERED:
-        return _NOT_SENT
     return {
-        **_NOT_SENT,
+        **_NO_ERROR,
         "status": RowStatus.ALREADY_REGISTERED,
+        "kept_status": None,
         "lms_registration_id": known.lms_id,
         "changed_at": now(),
     }
