@@ -39,6 +39,13 @@ STAGES = (
 REGISTRATION_ACTIONS = frozenset({Action.APPROVE, Action.COMPLETE, Action.WITHDRAW})
 
 
+class HiddenRows(StrEnum):
+    """What to do with rows that a filter or a person hid in a spreadsheet."""
+
+    SEND = "send"
+    SKIP = "skip"
+
+
 class RowStatus(StrEnum):
     """The outcome of a row, as reports name it."""
 

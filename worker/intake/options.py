@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import UsageError
 from worker.intake.problems import quote
 from worker.ledger import key_value
+from worker.model import HiddenRows
 
 if TYPE_CHECKING:
     from worker.ledger.jobs import Job
@@ -37,6 +38,8 @@ class Options:
     start_row: int | None = None
     max_rows: int | None = None
     heading_row: int | None = None
+    #: What to do with rows that are hidden in a spreadsheet; without it, such a roster is refused.
+    hidden_rows: HiddenRows | None = None
 
 
 def options_of_job(job: Job) -> Options:
@@ -71,7 +74,17 @@ def parse_options(ledger: Ledger, typed: Mapping[str, Any], *, dashes: str = "--
         start_row=typed["start_row"],
         max_rows=typed["max_rows"],
         heading_row=typed["heading_row"],
+        hidden_rows=_parse_hidden_rows(typed["hidden_rows"], dashes),
     )
+
+
+def _parse_hidden_rows(text: str | None, dashes: str) -> HiddenRows | None:
+    """Return what to do with hidden rows; raise UsageError for another word."""
+    try:
+        return HiddenRows(text.lower()) if text else None
+    except ValueError:
+        name = f"{dashes}hidden-rows" if dashes else "hidden_rows"
+        raise UsageError(f"{name}: write send or skip; got {text!r}") from None
 
 
 def _parse_pairs(texts: Sequence[str], option: str, dashes: str) -> dict[str, str]:

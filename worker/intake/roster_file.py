@@ -15,6 +15,7 @@ from worker.intake.csv_files.reader import CsvFile, open_csv
 from worker.intake.excel.reader import open_spreadsheet
 from worker.intake.file_type import FileType, detect_file_type
 from worker.intake.heading_row import find_heading_row
+from worker.intake.problems import quote
 from worker.intake.text import is_blank
 from worker.model import RawRow
 
@@ -46,6 +47,8 @@ class RosterFile:
     notes: tuple[str, ...]
     #: Whether the serial numbers of its dates begin in 1904.
     is_1904: bool = False
+    #: Whether some of its rows are hidden.
+    has_hidden_rows: bool = False
     #: The sheet that is read, and the others of the workbook; empty for a text file.
     sheet: str = ""
     other_sheets: tuple[str, ...] = ()
@@ -110,9 +113,11 @@ def open_roster(
         notes=(
             *workbook.notes,
             *found.notes,
+            *_note_hidden_columns(names, workbook.hidden_columns),
             *_note_ignored(encoding, "--encoding", "a spreadsheet has no encoding to choose"),
         ),
         is_1904=workbook.is_1904,
+        has_hidden_rows=workbook.has_hidden_rows,
         sheet=workbook.sheet,
         other_sheets=workbook.other_sheets,
         read_records=source,
@@ -145,6 +150,12 @@ def _with_headings(
 
 def _filled_rows(records: Iterable[Record]) -> Iterator[RawRow]:
     return (record.raw for record in records if not _is_empty(record))
+
+
+def _note_hidden_columns(names: Sequence[str], hidden: Sequence[int]) -> list[str]:
+    found = [quote(names[at]) for at in hidden if at < len(names) and not is_blank(names[at])]
+    columns = "this column is" if len(found) == 1 else "these columns are"
+    return [f"Hidden in the spreadsheet, {columns} read like the others: {', '.join(found)}."] if found else []
 
 
 def _note_ignored(value: str | None, option: str, why: str) -> list[str]:

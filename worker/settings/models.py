@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.model import HiddenRows
+
 
 class Serve(BaseModel):
     """How `roster serve` is reached, and its limits."""
@@ -98,6 +100,8 @@ class Folder(BaseModel):
     sheet: str | None = None
     #: The row that has the headings; without it, found.
     heading_row: int | None = Field(default=None, ge=1)
+    #: Whether rows that are hidden in a spreadsheet are sent; without it, such a roster is refused.
+    hidden_rows: HiddenRows | None = None
     #: The encoding of CSVs; without it, detected.
     encoding: str | None = None
     #: Send nothing if any row is invalid.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from worker.settings import Connection
 
 #: Fields that may be given once.
-TEXT_FIELDS = ("connection", "course", "sheet", "use_map", "save_map", "encoding", "at")
+TEXT_FIELDS = ("connection", "course", "sheet", "use_map", "save_map", "encoding", "hidden_rows", "at")
 FLAG_FIELDS = ("strict", "again", "update_existing")
 NUMBER_FIELDS = ("heading_row", "start_row", "max_rows")
 #: Other names of fields: those of the options of the command line.
