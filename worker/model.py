@@ -9,6 +9,15 @@ from decimal import Decimal
 from enum import StrEnum
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who does something, for the audit log: an account (`-` where there is no sign-in), and from where."""
+
+    name: str
+    #: The address of the caller; `cli` for a command.
+    address: str = ""
+
+
 class Action(StrEnum):
     """What a row asks for."""
 
