@@ -42,7 +42,7 @@ def configure(style: Literal["text", "json"], level: int = logging.INFO) -> None
         last,
     ]
     handler = logging.StreamHandler(sys.stderr)
-    foreign = [*shared, structlog.stdlib.ExtraAdder(allow=AUDIT_FIELDS)]
+    foreign: list[structlog.typing.Processor] = [*shared, structlog.stdlib.ExtraAdder(allow=AUDIT_FIELDS)]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=foreign, processors=plain))
     root = logging.getLogger()
     root.handlers[:] = [handler]
