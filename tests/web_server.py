@@ -15,7 +15,7 @@ from worker.accounts import keys, people
 from worker.ledger import accounts
 from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
-from worker.model import Role
+from worker.model import Actor, Role
 
 if TYPE_CHECKING:
     import ssl
@@ -59,7 +59,7 @@ class WebServer:
         from worker.web import csrf  # noqa: PLC0415
 
         ledger = Ledger(open_engine(f"sqlite:///{self.office.folder / 'roster.db'}"))
-        people.add(ledger, name=name, password=PASSWORD, role=Role(role), by="-")
+        people.add(ledger, name=name, password=PASSWORD, role=Role(role), by=Actor(name="-"))
         with ledger.write() as tx:
             account = accounts.find_account(tx, name)
             assert account

@@ -18,7 +18,7 @@ from worker.jobs import resolve as resolving
 from worker.jobs.undo import open_undo
 from worker.ledger import accounts, jobs, queue, rows
 from worker.ledger.database import now
-from worker.model import Driver, RowStatus
+from worker.model import Actor, Driver, RowStatus
 from worker.quantities import counted
 from worker.reports.labels import STATE_INFO
 
@@ -81,7 +81,7 @@ def submit(
     options: Options,
     report_dir: Path | None,
     origin: Origin,
-    actor: str | None = None,
+    actor: Actor | None = None,
 ) -> Submitted:
     """Store a roster, open its job and hand it to the workers; an open job with the same roster is taken over.
 
@@ -108,7 +108,7 @@ def submit(
 
 
 def perform(
-    services: Services, action: JobAction, job_id: int, *, actor: str | None = None, rejected: bool = False
+    services: Services, action: JobAction, job_id: int, *, actor: Actor | None = None, rejected: bool = False
 ) -> JobActionResult:
     """Do something to a job in the background; `rejected`: a retry sends rejected rows too.
 
@@ -119,7 +119,7 @@ def perform(
     return _ACTIONS[action](services, job_id, actor=actor)
 
 
-def pause(services: Services, job_id: int, *, actor: str | None = None) -> JobActionResult:
+def pause(services: Services, job_id: int, *, actor: Actor | None = None) -> JobActionResult:
     """Pause a job: calls in progress finish, nothing more is sent. Raises UsageError."""
     with services.ledger.write() as tx:
         message = lifecycle.pause(tx, job_id)
@@ -127,7 +127,7 @@ def pause(services: Services, job_id: int, *, actor: str | None = None) -> JobAc
     return JobActionResult(message=message, job_id=job_id)
 
 
-def cancel(services: Services, job_id: int, *, actor: str | None = None) -> JobActionResult:
+def cancel(services: Services, job_id: int, *, actor: Actor | None = None) -> JobActionResult:
     """Cancel a job: calls in progress finish, the rest is never sent. Raises UsageError."""
     with services.ledger.write() as tx:
         message = lifecycle.cancel(tx, job_id)
@@ -139,7 +139,7 @@ def resume(
     services: Services,
     job_id: int,
     *,
-    actor: str | None = None,
+    actor: Actor | None = None,
     driver: Driver = Driver.QUEUE,
     report_dir: Path | None = None,
     course: str | None = None,
@@ -174,7 +174,7 @@ def retry(
     services: Services,
     job_id: int,
     *,
-    actor: str | None = None,
+    actor: Actor | None = None,
     driver: Driver = Driver.QUEUE,
     report_dir: Path | None = None,
     rejected: bool = False,
@@ -199,7 +199,7 @@ def undo(
     services: Services,
     job_id: int,
     *,
-    actor: str | None = None,
+    actor: Actor | None = None,
     driver: Driver = Driver.QUEUE,
     report_dir: Path | None = None,
 ) -> JobActionResult:
@@ -214,7 +214,9 @@ def undo(
     return _published(services, message, undoing, driver)
 
 
-def resolve(services: Services, job_id: int, row: int, resolution: Resolution, *, actor: str | None = None) -> str:
+def resolve(
+    services: Services, job_id: int, row: int, resolution: Resolution, *, actor: Actor | None = None
+) -> str:
     """Resolve a row in doubt by what a person found at the LMS, and return what that means for the row.
 
     Raises UnknownJob or UsageError.
@@ -229,12 +231,12 @@ def resolve(services: Services, job_id: int, row: int, resolution: Resolution, *
 
 
 def resolve_from_file(
-    services: Services, job_id: int, file: str, lines: Iterable[AnswerRow], *, actor: str | None = None
+    services: Services, job_id: int, file: str, lines: Iterable[AnswerRow], *, actor: Actor | None = None
 ) -> str:
     """Resolve the rows in doubt that a file answers, all or none, and return a summary. Raises UsageError."""
     with services.ledger.write() as tx:
         message = resolving.resolve_from_file(tx, job_id, file, lines)
-        _record(tx, actor, "resolve", job_id, file)
+        _record(tx, actor, "resolve", job_id, "from a file")
     return message
 
 
@@ -267,7 +269,7 @@ def _continue(tx: Transaction, job_id: int, driver: Driver, report_dir: Path | N
     return f"Job {job_id} continues"
 
 
-def _record(tx: Transaction, actor: str | None, action: str, job_id: int, detail: str = "") -> None:
+def _record(tx: Transaction, actor: Actor | None, action: str, job_id: int, detail: str = "") -> None:
     if actor is not None:
         accounts.add_audit_entry(tx, actor=actor, action=action, job_id=job_id, detail=detail)
 

@@ -4,7 +4,8 @@ RosterError
 ├── NothingSent             nothing was sent; fix it, then try again (exit 2)
 │   ├── UnreadableRoster    the file must be fixed
 │   │   ├── MissingColumns
-│   │   └── UncertainEncoding
+│   │   ├── UncertainEncoding
+│   │   └── UndecidedHiddenRows
 │   ├── SettingsError       the configuration must be fixed
 │   └── UsageError          the options or the request must be fixed
 │       ├── UnknownHeading  an option names a heading that the roster does not have
@@ -61,6 +62,14 @@ class UncertainEncoding(UnreadableRoster):
     def __init__(self, message: str, readings: Mapping[str, str]) -> None:
         super().__init__(message)
         self.readings = readings
+
+
+class UndecidedHiddenRows(UnreadableRoster):
+    """Some rows are hidden in the spreadsheet, and nobody said whether they are sent; `count` is their number."""
+
+    def __init__(self, message: str, count: int) -> None:
+        super().__init__(message)
+        self.count = count
 
 
 class SettingsError(NothingSent):

@@ -14,6 +14,9 @@ import structlog
 #: They log the URLs of calls, which may contain an e-mail address or an external id.
 _NOISY = ("httpx", "httpcore", "aiohttp", "alembic")
 
+#: Fields of the lines of the audit log; those of other libraries may hold anything.
+AUDIT_FIELDS = ("actor", "address", "action", "job")
+
 
 def configure(style: Literal["text", "json"], level: int = logging.INFO) -> None:
     """Let every logger of this process, Celery's included, write in one style to standard error."""
@@ -39,7 +42,8 @@ def configure(style: Literal["text", "json"], level: int = logging.INFO) -> None
         last,
     ]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=plain))
+    foreign: list[structlog.typing.Processor] = [*shared, structlog.stdlib.ExtraAdder(allow=AUDIT_FIELDS)]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=foreign, processors=plain))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

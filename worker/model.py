@@ -9,6 +9,15 @@ from decimal import Decimal
 from enum import StrEnum
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who does something, for the audit log: an account (`-` where there is no sign-in), and from where."""
+
+    name: str
+    #: The address of the caller; `cli` for a command.
+    address: str = ""
+
+
 class Action(StrEnum):
     """What a row asks for."""
 
@@ -37,6 +46,13 @@ STAGES = (
 
 #: Actions on an existing registration.
 REGISTRATION_ACTIONS = frozenset({Action.APPROVE, Action.COMPLETE, Action.WITHDRAW})
+
+
+class HiddenRows(StrEnum):
+    """What to do with rows that a filter or a person hid in a spreadsheet."""
+
+    SEND = "send"
+    SKIP = "skip"
 
 
 class RowStatus(StrEnum):

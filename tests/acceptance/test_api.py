@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 
+import openpyxl
 import pytest
 
 from tests.conftest import FIRST_NAME, LAST_NAME
@@ -91,6 +92,26 @@ def test_the_fields_are_the_options_of_the_command_line(web_server, terminal, lm
     assert first["by_status"]["registered"] == 2
     assert set(lms.standing) >= {("p1@example.com", "58"), ("p2@example.com", "58")}
     assert second["total"] == 5
+
+
+def test_hidden_rows_are_a_field(web_server, terminal, lms):
+    served = web_server(terminal)
+    book = openpyxl.Workbook()
+    for row in (
+        ["email", "first_name", "last_name", "course_id"],
+        ["a@x.example", "Ana", "A", 58],
+        ["b@x.example"],
+    ):
+        book.active.append(row)
+    book.active.row_dimensions[3].hidden = True
+    path = terminal.folder / "hidden.xlsx"
+    book.save(path)
+
+    refused = served.upload(path)
+    summary = served.run_to_end(path, hidden_rows="skip")
+
+    assert (refused.status_code, "`hidden_rows=skip`" in refused.json()["detail"]) == (422, True)
+    assert (summary["by_status"]["registered"], summary["by_status"]["skipped"]) == (1, 1)
 
 
 def test_strict_sends_nothing_and_says_why(web_server, terminal, lms, people):

@@ -12,14 +12,14 @@ from worker.errors import UsageError
 from worker.ledger import accounts, schema
 from worker.ledger.database import now
 from worker.ledger.transactions import Ledger
-from worker.model import Role
+from worker.model import Actor, Role
 
 GOOD = "a long and quiet evening"
 LONG = "long sentences may have hundreds of characters, as this one; " * 15
 
 
 def add(ledger: Ledger, name: str = "ana", role: Role = Role.OPERATOR) -> None:
-    people.add(ledger, name=name, password=GOOD, role=role, by="-")
+    people.add(ledger, name=name, password=GOOD, role=role, by=Actor(name="-"))
 
 
 def test_who_signs_in_holds_a_session_until_they_sign_out(ledger: Ledger) -> None:
@@ -56,7 +56,7 @@ def test_a_session_that_is_used_lasts_and_one_that_is_not_ends(ledger: Ledger) -
 def test_the_ledger_contains_no_password_cookie_or_token(ledger: Ledger) -> None:
     add(ledger)
     cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1").session
-    token = people.make_token(ledger, "ana", "nightly", by="-")
+    token = people.make_token(ledger, "ana", "nightly", by=Actor(name="-"))
 
     with ledger.read() as tx:
         tables = (schema.account, schema.session, schema.token, schema.audit, schema.sign_in_failure)
@@ -69,12 +69,12 @@ def test_the_ledger_contains_no_password_cookie_or_token(ledger: Ledger) -> None
 
 def test_a_token_belongs_to_its_account_until_it_is_revoked(ledger: Ledger) -> None:
     add(ledger)
-    tokens = [people.make_token(ledger, "ana", f"t{n}", by="-") for n in range(2)]
+    tokens = [people.make_token(ledger, "ana", f"t{n}", by=Actor(name="-")) for n in range(2)]
 
     owners = [keys.owner_of_token(ledger, token) for token in tokens]
 
     assert [owner.name for owner in owners if owner] == ["ana", "ana"]
-    assert people.revoke_tokens(ledger, "ana", by="-") == 2
+    assert people.revoke_tokens(ledger, "ana", by=Actor(name="-")) == 2
     assert keys.owner_of_token(ledger, tokens[0]) is None
 
 
@@ -82,42 +82,42 @@ def test_a_token_is_revoked_by_its_name_and_the_others_stay(ledger: Ledger) -> N
     add(ledger)
     add(ledger, "bea")
     ci, nightly, other = (
-        people.make_token(ledger, *owner_and_name, by="-")
+        people.make_token(ledger, *owner_and_name, by=Actor(name="-"))
         for owner_and_name in (("ana", "ci"), ("ana", "nightly"), ("bea", "ci"))
     )
     with pytest.raises(UsageError, match="has a token ci already"):
-        people.make_token(ledger, "ana", "ci", by="-")
+        people.make_token(ledger, "ana", "ci", by=Actor(name="-"))
 
-    people.revoke_token(ledger, "ana", "ci", by="-")
+    people.revoke_token(ledger, "ana", "ci", by=Actor(name="-"))
 
     owners = [keys.owner_of_token(ledger, token) for token in (ci, nightly, other)]
     assert [owner and owner.name for owner in owners] == [None, "ana", "bea"]
     with pytest.raises(UsageError, match="has no token ci; the tokens are: nightly"):
-        people.revoke_token(ledger, "ana", "ci", by="-")
+        people.revoke_token(ledger, "ana", "ci", by=Actor(name="-"))
     assert [token.name for token in people.tokens_of(ledger, "ANA")] == ["nightly"]
 
 
 def test_a_token_is_refused_when_it_has_expired_and_makes_room_for_a_new_one(ledger: Ledger) -> None:
     add(ledger)
-    token = people.make_token(ledger, "ana", "ci", by="-", lifetime=3600)
+    token = people.make_token(ledger, "ana", "ci", by=Actor(name="-"), lifetime=3600)
     assert keys.owner_of_token(ledger, token) is not None
     with ledger.write() as tx:
         tx.execute(update(schema.token).values(expires_at=now()))
 
     assert keys.owner_of_token(ledger, token) is None
     assert [each.has_expired for each in people.tokens_of(ledger, "ana")] == [True]
-    new = people.make_token(ledger, "ana", "ci", by="-")
+    new = people.make_token(ledger, "ana", "ci", by=Actor(name="-"))
     assert keys.owner_of_token(ledger, new) is not None
     assert [each.has_expired for each in people.tokens_of(ledger, "ana")] == [False]
 
 
 def test_a_new_password_revokes_the_tokens_when_asked(ledger: Ledger) -> None:
     add(ledger)
-    token = people.make_token(ledger, "ana", by="-")
-    people.change_password(ledger, "ana", "another quiet evening", by="-")
+    token = people.make_token(ledger, "ana", by=Actor(name="-"))
+    people.change_password(ledger, "ana", "another quiet evening", by=Actor(name="-"))
     assert keys.owner_of_token(ledger, token) is not None
 
-    people.change_password(ledger, "ana", GOOD, by="-", revoke=True)
+    people.change_password(ledger, "ana", GOOD, by=Actor(name="-"), revoke=True)
 
     assert keys.owner_of_token(ledger, token) is None
 
@@ -297,12 +297,12 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
     add(ledger)
     add(ledger, "bea", Role.VIEWER)
     cookie = people.sign_in(ledger, "ana", GOOD, "192.0.2.1").session
-    token = people.make_token(ledger, "ana", "nightly", by="-")
+    token = people.make_token(ledger, "ana", "nightly", by=Actor(name="-"))
 
-    people.change_role(ledger, "bea", Role.ADMIN, by="-")
-    people.change_password(ledger, "ana", "another quiet evening", by="-")
+    people.change_role(ledger, "bea", Role.ADMIN, by=Actor(name="-"))
+    people.change_password(ledger, "ana", "another quiet evening", by=Actor(name="-"))
     assert keys.owner_of_session(ledger, cookie, 60) is None
-    people.remove(ledger, "ana", by="-")
+    people.remove(ledger, "ana", by=Actor(name="-"))
 
     assert keys.owner_of_token(ledger, token) is None
     with ledger.read() as tx:
@@ -314,7 +314,7 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
         ]
     for wrong in ("ana", "-"):
         with pytest.raises(UsageError, match="the accounts are: bea"):
-            people.remove(ledger, wrong, by="-")
+            people.remove(ledger, wrong, by=Actor(name="-"))
 
 
 #: A name as it was added, and other ways to type it.
@@ -336,19 +336,19 @@ SPELLINGS = {
 def test_an_account_with_a_name_of_any_script_is_used_and_removed_in_any_spelling(
     ledger: Ledger, name: str
 ) -> None:
-    people.add(ledger, name=name, password=GOOD, role=Role.VIEWER, by="-")
+    people.add(ledger, name=name, password=GOOD, role=Role.VIEWER, by=Actor(name="-"))
     for number, typed in enumerate((name, *SPELLINGS[name])):
         with pytest.raises(UsageError, match="There is already an account"):
-            people.add(ledger, name=typed, password=GOOD, role=Role.VIEWER, by="-")
+            people.add(ledger, name=typed, password=GOOD, role=Role.VIEWER, by=Actor(name="-"))
 
-        people.change_role(ledger, typed, Role.OPERATOR, by="-")
-        people.change_password(ledger, typed, GOOD, by="-")
-        token = people.make_token(ledger, typed, f"token {number}", by="-")
+        people.change_role(ledger, typed, Role.OPERATOR, by=Actor(name="-"))
+        people.change_password(ledger, typed, GOOD, by=Actor(name="-"))
+        token = people.make_token(ledger, typed, f"token {number}", by=Actor(name="-"))
         cookie = people.sign_in(ledger, typed, GOOD, "192.0.2.1").session
 
         owners = keys.owner_of_session(ledger, cookie, 60), keys.owner_of_token(ledger, token)
         assert [owner and owner.role for owner in owners] == [Role.OPERATOR] * 2
-    people.remove(ledger, SPELLINGS[name][-1], by="-")
+    people.remove(ledger, SPELLINGS[name][-1], by=Actor(name="-"))
     with ledger.read() as tx:
         assert accounts.list_accounts(tx) == []
 
@@ -359,7 +359,7 @@ def test_an_account_with_a_name_of_any_script_is_used_and_removed_in_any_spellin
 )
 def test_a_name_that_cannot_be_told_from_another_or_typed_is_refused(ledger: Ledger, name: str) -> None:
     with pytest.raises(UsageError, match="is not a valid account name"):
-        people.add(ledger, name=name, password=GOOD, role=Role.VIEWER, by="-")
+        people.add(ledger, name=name, password=GOOD, role=Role.VIEWER, by=Actor(name="-"))
 
 
 def test_a_password_does_not_match_a_damaged_or_truncated_hash() -> None:

@@ -101,6 +101,12 @@ def forgive_own(tx: Transaction, subject: str) -> None:
     accounts.delete_failures(tx, [subject], older_than=now() - RESET_AFTER_SECONDS)
 
 
+def forget_old(tx: Transaction) -> None:
+    """Forget old failures, and browsers in which nobody has signed in for long."""
+    accounts.delete_failures(tx, [], older_than=now() - RESET_AFTER_SECONDS)
+    accounts.forget_browsers(tx, seen_before=now() - BROWSER_KNOWN_SECONDS)
+
+
 def is_known(tx: Transaction, name: str, browser: str) -> bool:
     """Return whether an account of this name has signed in with this browser before."""
     known = accounts.find_account(tx, name) if browser else None

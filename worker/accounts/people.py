@@ -11,13 +11,13 @@ from worker.accounts import guessing, keys, passwords
 from worker.errors import UsageError
 from worker.ledger import accounts
 from worker.ledger.database import now
+from worker.model import Actor, Role
 from worker.quantities import counted
 
 if TYPE_CHECKING:
     from worker.ledger.accounts import Account, Token
     from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
-    from worker.model import Role
 
 MAX_NAME = 100
 #: Further characters inside a name.
@@ -29,15 +29,20 @@ _INVISIBLE = frozenset("\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f") | {
 
 
 class WrongPassword(UsageError):
-    """There is no such account with that password."""
+    """There is no such account with that password; `account` is its name, or `-` when there is none."""
+
+    def __init__(self, message: str, *, account: str) -> None:
+        super().__init__(message)
+        self.account = account
 
 
 class LockedOut(UsageError):
-    """Further attempts must wait `seconds`."""
+    """Further attempts must wait `seconds`; `account` is the name of the account, or `-` when there is none."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, account: str) -> None:
         super().__init__(f"Too many wrong passwords; try again in {_duration(seconds)}")
         self.seconds = seconds
+        self.account = account
 
 
 def is_valid_name(name: str) -> bool:
@@ -57,7 +62,7 @@ def _is_letter(character: str) -> bool:
     return character.isalnum() or character == "_" or is_mark
 
 
-def add(ledger: Ledger, *, name: str, password: str, role: Role, by: str) -> None:
+def add(ledger: Ledger, *, name: str, password: str, role: Role, by: Actor) -> None:
     """Add an account; raises UsageError when the name exists or is invalid, or the password is weak."""
     name = unicodedata.normalize("NFC", name)
     if not is_valid_name(name):
@@ -73,14 +78,14 @@ def add(ledger: Ledger, *, name: str, password: str, role: Role, by: str) -> Non
         accounts.add_audit_entry(tx, actor=by, action="user add", detail=f"{name} as {role}")
 
 
-def remove(ledger: Ledger, name: str, *, by: str) -> None:
+def remove(ledger: Ledger, name: str, *, by: Actor) -> None:
     """Remove an account with its sessions and tokens."""
     with ledger.write() as tx:
         accounts.remove_account(tx, get(tx, name).id)
         accounts.add_audit_entry(tx, actor=by, action="user remove", detail=name)
 
 
-def change_password(ledger: Ledger, name: str, password: str, *, by: str, revoke: bool = False) -> None:
+def change_password(ledger: Ledger, name: str, password: str, *, by: Actor, revoke: bool = False) -> None:
     """Change the password of an account, and end its sessions; with `revoke`, revoke its tokens too."""
     with ledger.read() as tx:
         name = get(tx, name).name
@@ -90,7 +95,7 @@ def change_password(ledger: Ledger, name: str, password: str, *, by: str, revoke
 
 
 def change_own_password(
-    ledger: Ledger, account: Account, current: str, password: str, *, by: str, revoke: bool = False
+    ledger: Ledger, account: Account, current: str, password: str, *, by: Actor, revoke: bool = False
 ) -> str:
     """Change the password of an account by somebody who knows the current one, and end its sessions.
 
@@ -102,9 +107,9 @@ def change_own_password(
     with ledger.write() as tx:
         seconds = guessing.count_own(tx, subject)
     if seconds:
-        raise LockedOut(seconds)
+        raise LockedOut(seconds, account=account.name)
     if not passwords.matches(current, account.password):
-        raise WrongPassword("The current password is not right; nothing was changed")
+        raise WrongPassword("The current password is not right; nothing was changed", account=account.name)
     with ledger.write() as tx:
         guessing.forgive_own(tx, subject)
     password_hash = passwords.hash_password(password, personal=[account.name])
@@ -113,7 +118,7 @@ def change_own_password(
         return keys.open_session(tx, account.id)
 
 
-def _replace_password(tx: Transaction, account: Account, password_hash: str, *, by: str, revoke: bool) -> None:
+def _replace_password(tx: Transaction, account: Account, password_hash: str, *, by: Actor, revoke: bool) -> None:
     accounts.change_account(tx, account.id, password=password_hash)
     accounts.remove_sessions(tx, account_id=account.id)
     if revoke:
@@ -122,7 +127,7 @@ def _replace_password(tx: Transaction, account: Account, password_hash: str, *, 
     accounts.add_audit_entry(tx, actor=by, action="user password", detail=detail)
 
 
-def sign_out_everywhere(ledger: Ledger, name: str, *, by: str) -> None:
+def sign_out_everywhere(ledger: Ledger, name: str, *, by: Actor) -> None:
     """End all sessions of an account; its tokens stay valid."""
     with ledger.write() as tx:
         known = get(tx, name)
@@ -130,7 +135,7 @@ def sign_out_everywhere(ledger: Ledger, name: str, *, by: str) -> None:
         accounts.add_audit_entry(tx, actor=by, action="sign out everywhere", detail=known.name)
 
 
-def change_role(ledger: Ledger, name: str, role: Role, *, by: str) -> None:
+def change_role(ledger: Ledger, name: str, role: Role, *, by: Actor) -> None:
     """Change the role of an account."""
     with ledger.write() as tx:
         known = get(tx, name)
@@ -138,7 +143,7 @@ def change_role(ledger: Ledger, name: str, role: Role, *, by: str) -> None:
         accounts.add_audit_entry(tx, actor=by, action="user role", detail=f"{known.name} as {role}")
 
 
-def make_token(ledger: Ledger, name: str, token_name: str = "", *, by: str, lifetime: float | None = None) -> str:
+def make_token(ledger: Ledger, name: str, token_name: str = "", *, by: Actor, lifetime: float | None = None) -> str:
     """Create a token for an account and return it; it cannot be shown again.
 
     It is valid for `lifetime` seconds. Without a name it gets `token-1`, `token-2`, …; a new one replaces an
@@ -173,7 +178,7 @@ def tokens_of(ledger: Ledger, name: str) -> list[Token]:
         return accounts.list_tokens(tx, get(tx, name).id)
 
 
-def revoke_token(ledger: Ledger, name: str, token_name: str, *, by: str) -> None:
+def revoke_token(ledger: Ledger, name: str, token_name: str, *, by: Actor) -> None:
     """Revoke one token of an account. Raises UsageError with the existing ones when there is none of that name."""
     with ledger.write() as tx:
         known = get(tx, name)
@@ -183,7 +188,7 @@ def revoke_token(ledger: Ledger, name: str, token_name: str, *, by: str) -> None
         accounts.add_audit_entry(tx, actor=by, action="user revoke", detail=f"{known.name}: {token_name}")
 
 
-def revoke_tokens(ledger: Ledger, name: str, *, by: str) -> int:
+def revoke_tokens(ledger: Ledger, name: str, *, by: Actor) -> int:
     """Revoke all tokens of an account. Return how many there were."""
     with ledger.write() as tx:
         known = get(tx, name)
@@ -212,21 +217,19 @@ def sign_in(
     with ledger.write() as tx:
         seconds = guessing.count_attempt(tx, name, host, browser)
         known = accounts.find_account(tx, name)
+    account = known.name if known else "-"
     if seconds:
-        raise LockedOut(seconds)
+        raise LockedOut(seconds, account=account)
     right = passwords.matches(password, known.password if known else None)
+    if not right or known is None:
+        raise WrongPassword("There is no account with this name and password", account=account)
     with ledger.write() as tx:
-        if not right or known is None:
-            accounts.add_audit_entry(tx, actor=known.name if known else "-", action="sign-in refused")
-        else:
-            guessing.forgive(tx, name, host, browser)
-            if replaces:
-                keys.close_session(tx, replaces)
-            accounts.add_audit_entry(tx, actor=known.name, action="sign in")
-            return SignedIn(
-                session=keys.open_session(tx, known.id), browser=keys.remember_browser(tx, known.id, browser)
-            )
-    raise WrongPassword("There is no account with this name and password")
+        guessing.forgive(tx, name, host, browser)
+        if replaces:
+            keys.close_session(tx, replaces)
+        accounts.add_audit_entry(tx, actor=Actor(name=account, address=host), action="sign in")
+        new_browser = keys.remember_browser(tx, known.id, browser)
+        return SignedIn(session=keys.open_session(tx, known.id), browser=new_browser)
 
 
 def get(tx: Transaction, name: str) -> Account:

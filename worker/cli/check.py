@@ -11,7 +11,7 @@ import click
 
 from worker import lms
 from worker.cli import output
-from worker.cli.context import connection_of
+from worker.cli.context import actor, connection_of
 from worker.cli.exit_codes import ExitCode
 from worker.cli.explained import explained
 from worker.errors import NothingSent
@@ -66,7 +66,7 @@ class Checked:
 def check_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
     """Check rosters and print what each would do; return the most severe exit code."""
     connection = connection_of(services, options["to"])
-    parsed = parse_options(services.ledger, options)
+    parsed = parse_options(services.ledger, options, by=actor())
     code, results = ExitCode.DONE, []
     for file in files:
         try:

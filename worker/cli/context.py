@@ -11,9 +11,12 @@ import click
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
+    from worker.model import Actor
     from worker.settings import Connection
 
 REPORTS = Path("reports")
+#: A longer name of this machine's user is cut in the audit log.
+MAX_USER = 90
 
 
 def with_services(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -34,6 +37,27 @@ def services_of(context: click.Context) -> Services:
     services = open_services(context.obj)
     context.call_on_close(services.ledger.close)
     return services
+
+
+def actor() -> Actor:
+    """Return this machine's user, for the audit log."""
+    import getpass
+
+    from worker.model import Actor
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "unknown user"
+    return Actor(name=f"{name[:MAX_USER]} (cli)", address="cli")
+
+
+def record(services: Services, action: str, *, job_id: int | None = None, detail: str = "") -> None:
+    """Record an act of this machine's user in the audit log."""
+    from worker.ledger import accounts
+
+    with services.ledger.write() as tx:
+        accounts.add_audit_entry(tx, actor=actor(), action=action, job_id=job_id, detail=detail)
 
 
 def connection_of(services: Services, name: str | None) -> Connection:

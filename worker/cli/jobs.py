@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import with_services
+from worker.cli.context import actor, with_services
 from worker.cli.options import json_option, output_options, report_option, roster_options
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def pause(services: Services, job: int) -> None:
     """
     from worker import control
 
-    click.echo(control.pause(services, job).message)
+    click.echo(control.pause(services, job, actor=actor()).message)
 
 
 @click.command()
@@ -182,7 +182,7 @@ def cancel(services: Services, job: int) -> None:
     """
     from worker import control
 
-    click.echo(control.cancel(services, job).message)
+    click.echo(control.cancel(services, job, actor=actor()).message)
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import with_services
+from worker.cli.context import record, with_services
 from worker.cli.exit_codes import ExitCode
 from worker.cli.options import json_option
 from worker.errors import UsageError
@@ -67,6 +67,7 @@ def send_test(services: Services, receiver: str) -> int:
         names = ", ".join(sorted(settings.receivers))
         remedy = f"configured: {names}" if names else "none is configured; add a table [messages.NAME]"
         raise UsageError(f"There is no receiver {receiver!r} in roster.toml; {remedy}")
+    record(services, "message test", detail=known)
     try:
         deliver(
             settings, known, Notification(event=Event.TEST, delivery=secrets.token_hex(16), at=datetime.now(UTC))

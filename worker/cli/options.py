@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from worker.errors import UsageError
+from worker.model import HiddenRows
 
 _SECONDS_BY_UNIT = {"d": 86400.0, "w": 7 * 86400.0}
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -29,6 +30,11 @@ _ROSTER = [
     ),
     click.option("--sheet", metavar="NAME", help="The worksheet; default: the first visible one with data."),
     click.option("--heading-row", type=int, metavar="N", help="The row that has the headings; found by default."),
+    click.option(
+        "--hidden-rows",
+        type=click.Choice([each.value for each in HiddenRows]),
+        help="Send or leave out rows that are hidden in the spreadsheet; without it, such a roster is refused.",
+    ),
     click.option(
         "--map",
         "mapping",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.cli.context import record
 from worker.cli.exit_codes import ExitCode
 from worker.cli.options import confirm, parse_period
 from worker.errors import UsageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Up to this many job numbers are printed.
 MAX_LISTED = 20
+DAY_SECONDS = 86_400
 
 
 def purge_jobs(
@@ -36,6 +38,7 @@ def purge_jobs(
         code = _purge(services, seconds, held=held, compact=compact, dry_run=dry_run, yes=yes)
     if compact and not dry_run:
         purge.compact(services)
+        record(services, "purge", detail="rewrote the tables")
         click.echo("The ledger's tables were rewritten: nothing that was deleted is left in its files.")
     return code
 
@@ -50,6 +53,8 @@ def _purge(services: Services, seconds: float, *, held: bool, compact: bool, dry
     if plan.jobs:
         confirm(f"Delete the personal data of {jobs} for good?", is_confirmed=yes)
     purged = purge.purge(services, seconds, _warn, wanted=plan)
+    removed = f"{counted(len(purged.jobs), 'job')}{_listed(purged.jobs)}"
+    record(services, "purge", detail=f"of {seconds / DAY_SECONDS:g} days and older: {removed}")
     _print_purged(services, purged, compact=compact)
     _print_left(purged.left, held=held)
     return ExitCode.NOTHING_SENT if purged.unreachable else ExitCode.DONE

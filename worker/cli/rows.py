@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import connection_of, with_services
+from worker.cli.context import actor, connection_of, record, with_services
 from worker.cli.exit_codes import ExitCode
 from worker.cli.options import output_options
 from worker.errors import UsageError
@@ -39,6 +39,7 @@ def verify(services: Services, job: int, *, report: Path | None, as_json: bool, 
             jobs.change_job(tx, job, report_dir=str(report.absolute()))
         name = lifecycle.get_job(tx, job).connection
     connection = connection_of(services, name)
+    record(services, "verify", job_id=job)
     stopped = asyncio.run(verify_job(services, job, connection, rows, _ignore if quiet else _print_progress))
     with services.ledger.read() as tx:
         verified = lifecycle.get_job(tx, job)
@@ -106,7 +107,7 @@ def resolve(services: Services, job: int, row: int | None, **options: Any) -> No
             "Give a ROW with --candidate-id, --registration-id or --absent; or a file with --from or --export."
         )
     if row is not None:
-        click.echo(control.resolve(services, job, row, answer))
+        click.echo(control.resolve(services, job, row, answer, actor=actor()))
     elif export is not None:
         _export(services, job, export)
     else:
@@ -120,7 +121,7 @@ def _resolve_from_file(services: Services, job: int, path: Path, encoding: str |
     if not path.is_file():
         raise UsageError(f"There is no file {path}")
     lines = list(read_answer_file(path, encoding=encoding))
-    click.echo(control.resolve_from_file(services, job, path.name, lines))
+    click.echo(control.resolve_from_file(services, job, path.name, lines, actor=actor()))
 
 
 def _export(services: Services, job: int, path: Path) -> None:
@@ -132,6 +133,7 @@ def _export(services: Services, job: int, path: Path) -> None:
 
     with services.ledger.read() as tx:
         exported = lifecycle.get_unpurged_job(tx, job)
+    record(services, "resolve export", job_id=job)
     count = csv_report.write_unconfirmed(
         path, exported.headings, lambda: gather.report_lines(services.ledger, exported)
     )

@@ -12,7 +12,7 @@ import click
 from worker import control, lms
 from worker.cli import output
 from worker.cli.check import try_import
-from worker.cli.context import REPORTS, connection_of
+from worker.cli.context import REPORTS, actor, connection_of
 from worker.cli.exit_codes import ExitCode, exit_code
 from worker.cli.explained import explained
 from worker.cli.progress import show_progress
@@ -21,7 +21,7 @@ from worker.intake.accept import Origin
 from worker.intake.importing import import_roster
 from worker.intake.options import parse_options
 from worker.jobs import lifecycle, reporting, submission
-from worker.ledger import jobs
+from worker.ledger import accounts, jobs
 from worker.model import Driver, JobState
 from worker.reports import gather
 from worker.runtime.embedded import Runner
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.control import JobActionResult
+    from worker.jobs.submission import Submission
+    from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
     from worker.settings import Connection
@@ -64,7 +66,7 @@ def _check_all(
     services: Services, files: Sequence[Path], connection: Connection, options: dict[str, Any]
 ) -> list[tuple[Path, NothingSent]]:
     """Import every file in a dry run before the first is sent; return those that must be fixed."""
-    parsed, failed = parse_options(services.ledger, options), []
+    parsed, failed = parse_options(services.ledger, options, by=actor()), []
     for file in files:
         try:
             with services.ledger.dry_run() as tx:
@@ -82,9 +84,10 @@ def _run_file(
         file,
         name=file.name,
         connection=connection,
-        options=parse_options(services.ledger, options),
+        options=parse_options(services.ledger, options, by=actor()),
         report_dir=(options["report"] or REPORTS).absolute(),
         origin=Origin(),
+        record=_record_run,
         take_over=lambda tx, job_id: f"continuing job {lifecycle.resume(tx, job_id).id}",
     )
     if submitted.duplicate:
@@ -92,10 +95,20 @@ def _run_file(
     return run_job(services, submitted.job_id, connection, quiet=options["quiet"])
 
 
+def _record_run(tx: Transaction, opened: Submission) -> None:
+    detail = "the same roster was open already" if opened.duplicate else ""
+    accounts.add_audit_entry(tx, actor=actor(), action="run", job_id=opened.job_id, detail=detail)
+
+
 def resume_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Resume a job; of one that has ended, run only the rows that a person has resolved."""
     resumed = control.resume(
-        services, job_id, driver=Driver.PROCESS, report_dir=options["report"], course=options["course"]
+        services,
+        job_id,
+        actor=actor(),
+        driver=Driver.PROCESS,
+        report_dir=options["report"],
+        course=options["course"],
     )
     if not resumed.is_changed:
         return _show_unchanged(services, resumed, options)
@@ -109,6 +122,7 @@ def retry_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
     retried = control.retry(
         services,
         job_id,
+        actor=actor(),
         driver=Driver.PROCESS,
         report_dir=options["report"],
         rejected=options["rejected"],
@@ -121,7 +135,7 @@ def retry_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
 
 def undo_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Withdraw what a job registered, in a separate job."""
-    undoing = control.undo(services, job_id, driver=Driver.PROCESS, report_dir=options["report"])
+    undoing = control.undo(services, job_id, actor=actor(), driver=Driver.PROCESS, report_dir=options["report"])
     click.echo(undoing.message, err=True)
     return _run_opened(services, undoing.job_id, options)
 

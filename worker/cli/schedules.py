@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from worker.cli.context import REPORTS, connection_of, with_services
+from worker.cli.context import REPORTS, actor, connection_of, record, with_services
 from worker.cli.options import json_option, report_option, roster_options
 from worker.errors import UsageError
 
@@ -66,11 +66,12 @@ def add(services: Services, words: tuple[str, ...], **options: Any) -> None:
             zone=options["zone"],
             source=place,
             connection=connection,
-            options=parse_options(services.ledger, options),
+            options=parse_options(services.ledger, options, by=actor()),
             missed=options["missed"],
             report_dir=(options["report"] or REPORTS).absolute(),
         ),
     )
+    record(services, "schedule add", detail=name)
     if not services.settings.broker and not control.has_background_process(services):
         click.echo("Note: no worker is online; schedules run only while `roster serve` is running", err=True)
     for warning in manage.warnings_for(services, added):
@@ -150,11 +151,12 @@ def remove(services: Services, name: str) -> None:
 
     Example: roster schedule remove nightly
     """
-    from worker.ledger import schedules
+    from worker.ledger import accounts, schedules
 
     with services.ledger.write() as tx:
         if not schedules.remove(tx, name):
             raise UsageError(_unknown(name, schedules.list_schedules(tx)))
+        accounts.add_audit_entry(tx, actor=actor(), action="schedule remove", detail=name)
     click.echo(f"Schedule {name} was removed; its jobs are kept")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli import output
+from worker.cli.context import record
 from worker.ledger import jobs
 from worker.model import JobState
 from worker.reports import gather
@@ -75,4 +76,5 @@ def write_report(services: Services, job_id: int, folder: Path | None, *, as_jso
         if folder is not None:
             jobs.change_job(tx, job_id, report_dir=str(folder.absolute()))
             job = lifecycle.get_job(tx, job_id)
+    record(services, "report", job_id=job_id)
     output.print_summary(reporting.write_job_reports(services.ledger, job), as_json=as_json)

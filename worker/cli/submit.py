@@ -12,7 +12,7 @@ import click
 
 from worker import control, logs
 from worker.cli import output
-from worker.cli.context import REPORTS, connection_of
+from worker.cli.context import REPORTS, actor, connection_of
 from worker.cli.exit_codes import ExitCode
 from worker.errors import NothingSent, UsageError
 from worker.intake.accept import Origin, precheck
@@ -37,7 +37,7 @@ def submit_files(services: Services, files: Sequence[Path], options: dict[str, A
     if services.settings.broker and (warning := shadowing_warning(Path.cwd())):
         click.echo(f"Warning: {warning}", err=True)
     connection = connection_of(services, options["to"])
-    parsed = parse_options(services.ledger, options)
+    parsed = parse_options(services.ledger, options, by=actor())
     start = parse_start_time(options["at"]) if options["at"] else None
     failed = []
     for file in files:
@@ -58,6 +58,7 @@ def submit_files(services: Services, files: Sequence[Path], options: dict[str, A
             options=parsed,
             report_dir=(options["report"] or REPORTS).absolute(),
             origin=Origin(start_at=start.timestamp() if start else None),
+            actor=actor(),
         )
         _print_note(submitted, file, start)
         ids.append(submitted.job_id)

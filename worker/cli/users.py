@@ -5,7 +5,6 @@ Each command imports what it needs when it is called.
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.context import with_services
+from worker.cli.context import actor, with_services
 from worker.cli.options import json_option, parse_period
 from worker.errors import UsageError
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 NAME = click.argument("name")
 ROLES = click.Choice(["viewer", "operator", "admin"])
-#: The length of the ledger's column.
-MAX_ACTOR = 100
 
 
 @click.group()
@@ -47,7 +44,7 @@ def add(services: Services, name: str, role: str) -> None:
 
     with services.ledger.read() as tx:
         is_first = not accounts.any_account(tx)
-    people.add(services.ledger, name=name, password=_read_password(), role=Role(role), by=_actor())
+    people.add(services.ledger, name=name, password=_read_password(), role=Role(role), by=actor())
     click.echo(f"{name} can sign in now. Role: {role}", err=True)
     if is_first:
         click.echo("From now on everyone must sign in: the page and the API require an account", err=True)
@@ -88,7 +85,7 @@ def remove(services: Services, name: str) -> None:
     """
     from worker.accounts import people
 
-    people.remove(services.ledger, name, by=_actor())
+    people.remove(services.ledger, name, by=actor())
     click.echo(f"{name} can no longer sign in", err=True)
 
 
@@ -105,7 +102,7 @@ def password(services: Services, name: str, *, revoke: bool) -> None:
 
     with services.ledger.read() as tx:
         name = people.get(tx, name).name
-    people.change_password(services.ledger, name, _read_password(), by=_actor(), revoke=revoke)
+    people.change_password(services.ledger, name, _read_password(), by=actor(), revoke=revoke)
     ended = "its sessions have ended and its tokens are revoked" if revoke else "its sessions have ended"
     click.echo(f"The password of {name} was changed; {ended}", err=True)
 
@@ -120,7 +117,7 @@ def sign_out(services: Services, name: str) -> None:
     """
     from worker.accounts import people
 
-    people.sign_out_everywhere(services.ledger, name, by=_actor())
+    people.sign_out_everywhere(services.ledger, name, by=actor())
     click.echo(f"{name} is signed out everywhere", err=True)
 
 
@@ -136,7 +133,7 @@ def role(services: Services, name: str, role: str) -> None:
     from worker.accounts import people
     from worker.model import Role
 
-    people.change_role(services.ledger, name, Role(role), by=_actor())
+    people.change_role(services.ledger, name, Role(role), by=actor())
     click.echo(f"{name} now has the role {role}", err=True)
 
 
@@ -157,13 +154,13 @@ def token(services: Services, name: str, *, token_name: str, expires: str | None
     from worker.reports.labels import counted
 
     if revoke:
-        count = people.revoke_tokens(services.ledger, name, by=_actor())
+        count = people.revoke_tokens(services.ledger, name, by=actor())
         click.echo(f"{counted(count, 'token')} revoked", err=True)
         return
     lifetime = None if expires is None else parse_period("--expires", expires)
     if lifetime == 0:
         raise UsageError("--expires: a token must be valid for at least a day")
-    click.echo(people.make_token(services.ledger, name, token_name.strip(), by=_actor(), lifetime=lifetime))
+    click.echo(people.make_token(services.ledger, name, token_name.strip(), by=actor(), lifetime=lifetime))
     click.echo("Save it now: it is not shown again. Send it as `Authorization: Bearer TOKEN`", err=True)
 
 
@@ -218,7 +215,7 @@ def revoke(services: Services, name: str, token_name: str) -> None:
     """
     from worker.accounts import people
 
-    people.revoke_token(services.ledger, name, token_name, by=_actor())
+    people.revoke_token(services.ledger, name, token_name, by=actor())
     click.echo(f"The token {token_name} of {name} is revoked", err=True)
 
 
@@ -230,7 +227,7 @@ def revoke(services: Services, name: str, token_name: str) -> None:
 @json_option
 @with_services
 def audit(services: Services, *, job: int | None, limit: int, as_json: bool) -> None:
-    """Show who did what with the page, the API and `roster user`, newest first.
+    """Show who did what on the page, by API or command, and what was refused; newest first.
 
     Example: roster audit --job 7
     """
@@ -244,16 +241,21 @@ def audit(services: Services, *, job: int | None, limit: int, as_json: bool) -> 
     for entry in found:
         when = _local(entry.at)
         of_job = f"job {entry.job_id}" if entry.job_id is not None else ""
-        click.echo(f"{when}  {entry.actor:<24} {entry.action:<16} {of_job:<10} {entry.detail}".rstrip())
+        detail = f"{entry.detail} ({entry.count:,} times)".strip() if entry.count > 1 else entry.detail
+        click.echo(
+            f"{when}  {entry.actor:<24} {entry.address:<15} {entry.action:<16} {of_job:<10} {detail}".rstrip()
+        )
 
 
 def _as_json(entry: AuditEntry) -> dict[str, object]:
     return {
         "at": _utc(entry.at),
         "who": entry.actor,
+        "address": entry.address or None,
         "act": entry.action,
         "job": entry.job_id,
         "detail": entry.detail,
+        "count": entry.count,
     }
 
 
@@ -275,14 +277,6 @@ def _read_password() -> str:
     if not line:
         raise UsageError("No password: type it at a terminal, or send it to standard input")
     return line.rstrip("\r\n")
-
-
-def _actor() -> str:
-    """Return the name of this machine's user, for the audit log."""
-    try:
-        return f"{getpass.getuser()} (command)"[:MAX_ACTOR]
-    except (KeyError, OSError):
-        return "(command)"
 
 
 COMMANDS = (user, audit)

@@ -56,8 +56,8 @@ def _text(roster: str, summary: Summary) -> str:
     if summary.state is JobState.INVALID:
         lines += [
             "- This file is not imported again by itself. Put the corrected file into the same drop folder.",
-            "- For files in a drop folder, the options --map, --set, --course, --sheet, --heading-row and",
-            "  --encoding are keys of [folders.NAME] in roster.toml.",
+            "- For files in a drop folder, the options --map, --set, --course, --sheet, --heading-row,",
+            "  --hidden-rows and --encoding are keys of [folders.NAME] in roster.toml.",
         ]
     lines += ["", f"(job {summary.job}; run `roster status {summary.job}` for details)"]
     return "\n".join(lines) + "\n"

@@ -225,6 +225,7 @@ def options_of_folder(folder: Folder) -> Options:
         mapping=folder.map,
         encoding=folder.encoding,
         heading_row=folder.heading_row,
+        hidden_rows=folder.hidden_rows,
         strict=folder.strict,
         again=folder.again,
         update_existing=folder.update_existing,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.errors import UnreadableRoster, UsageError
+from worker.errors import UndecidedHiddenRows, UnreadableRoster, UsageError
 from worker.intake.headers import match_headings
 from worker.intake.options import Options
 from worker.intake.problems import quote
-from worker.intake.roster_file import open_roster
+from worker.intake.roster_file import has_data, open_roster
 from worker.intake.storage import is_address, join_address, store_roster
 from worker.ledger import jobs
 from worker.ledger.database import take_lock
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.transactions import Ledger
     from worker.settings import Connection
+
+
+#: How many numbers of hidden rows a message lists.
+MAX_LISTED_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,10 +180,30 @@ def open_with_options(
 def headings_of(file: RosterFile, options: Options) -> Headings:
     """Match the headings of an open roster. Raises UnreadableRoster or UsageError."""
     try:
-        return match_headings(file.headings, mapping=options.mapping)
+        headings = match_headings(file.headings, mapping=options.mapping)
     except UnreadableRoster as error:
         error.args = (f"{file.name}{_of_sheet(file)}: {error}{_other_sheets(file)}",)
         raise
+    if hidden := [] if options.hidden_rows else hidden_rows(file, headings):
+        raise UndecidedHiddenRows(f"{file.name}{_of_sheet(file)}: {_ask_about(hidden)}", len(hidden))
+    return headings
+
+
+def hidden_rows(file: RosterFile, headings: Headings) -> list[int]:
+    """Return the numbers of the rows of the roster that are hidden in the spreadsheet."""
+    if not file.has_hidden_rows:
+        return []
+    return [each.raw.row for each in file.records() if each.is_hidden and has_data(each, headings.used)]
+
+
+def _ask_about(hidden: Sequence[int]) -> str:
+    listed = ", ".join(map(str, hidden[:MAX_LISTED_ROWS])) + (", …" if len(hidden) > MAX_LISTED_ROWS else "")
+    rows, them = ("1 row is", "it") if len(hidden) == 1 else (f"{len(hidden):,} rows are", "them")
+    which = "row" if len(hidden) == 1 else "rows"
+    return (
+        f"{rows} hidden in the spreadsheet ({which} {listed}). Give --hidden-rows send to send "
+        f"{them} like the others, or --hidden-rows skip to leave {them} out."
+    )
 
 
 def open_file(path: Path, name: str, options: Options, *, in_child: bool = False) -> RosterFile:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UnreadableRoster
-from worker.intake.roster_file import Record, RosterFile, open_roster
+from worker.intake.roster_file import RESULTS_SHEET, Record, RosterFile, open_roster
 from worker.intake.text import clean
 
 #: The report columns that are read, in addition to those of the roster.
 ROW, RESOLVE, CANDIDATE, REGISTRATION = "_row", "_resolve", "_candidate_id", "_registration_id"
-#: The sheet of a results workbook that has one line for each row.
-RESULTS_SHEET = "Results"
 #: Of the number of a row.
 _MAX_DIGITS = 9
 _WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0+)?")

@@ -135,6 +135,7 @@ def import_rows(
         course=options.course,
         start_row=options.start_row,
         max_rows=options.max_rows,
+        hidden_rows=options.hidden_rows,
         warnings=warnings,
     )
     _reject_unsupported_options(options, rules)
@@ -198,13 +199,15 @@ def _new_rows(parsed: Iterator[ParsedRow], problems: Counter[tuple[str, str | No
     for each in parsed:
         if each.problems:
             problems.update({(problem.code, problem.column) for problem in each.problems})
+        shown = (each.skipped,) if each.skipped else each.problems
         yield NewRow(
             row=each.raw.row,
             cells=each.raw.cells,
             parsed=each.row,
-            error=" ".join(problem.message for problem in each.problems),
-            code=SEPARATOR.join(dict.fromkeys(problem.code for problem in each.problems)),
-            column=SEPARATOR.join(dict.fromkeys(problem.column for problem in each.problems if problem.column)),
+            error=" ".join(problem.message for problem in shown),
+            code=SEPARATOR.join(dict.fromkeys(problem.code for problem in shown)),
+            column=SEPARATOR.join(dict.fromkeys(problem.column for problem in shown if problem.column)),
+            is_skipped=bool(each.skipped),
         )
 
 

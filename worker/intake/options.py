@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from worker.errors import UsageError
 from worker.intake.problems import quote
-from worker.ledger import key_value
+from worker.ledger import accounts, key_value
+from worker.model import HiddenRows
 
 if TYPE_CHECKING:
     from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
+    from worker.model import Actor
 
 #: Examples for messages about an option that takes NAME=VALUE.
 _PAIR_EXAMPLES = {"set": "behavior=1", "map": '"Staff no=external_id"'}
@@ -37,6 +39,8 @@ class Options:
     start_row: int | None = None
     max_rows: int | None = None
     heading_row: int | None = None
+    #: What to do with rows that are hidden in a spreadsheet; without it, such a roster is refused.
+    hidden_rows: HiddenRows | None = None
 
 
 def options_of_job(job: Job) -> Options:
@@ -44,9 +48,12 @@ def options_of_job(job: Job) -> Options:
     return Options(**job.options)
 
 
-def parse_options(ledger: Ledger, typed: Mapping[str, Any], *, dashes: str = "--") -> Options:
+def parse_options(
+    ledger: Ledger, typed: Mapping[str, Any], *, by: Actor | None = None, dashes: str = "--"
+) -> Options:
     """Return the options of a roster from what was typed, with the map saved under a name.
 
+    Saving a map is recorded in the audit log when `by` is given, since others may use it.
     `dashes` is what messages write before the name of an option: nothing for the fields of a form.
     Raises UsageError for a text that is not NAME=VALUE, and for a saved map that does not exist.
     """
@@ -59,6 +66,8 @@ def parse_options(ledger: Ledger, typed: Mapping[str, Any], *, dashes: str = "--
             mapping = {**saved, **mapping}
         if name := typed["save_map"]:
             key_value.put(tx, f"map:{name}", mapping)
+            if by is not None:
+                accounts.add_audit_entry(tx, actor=by, action="save map", detail=name)
     return Options(
         course=typed["course"],
         set_values=_parse_pairs(typed["set_values"], "set", dashes),
@@ -71,7 +80,17 @@ def parse_options(ledger: Ledger, typed: Mapping[str, Any], *, dashes: str = "--
         start_row=typed["start_row"],
         max_rows=typed["max_rows"],
         heading_row=typed["heading_row"],
+        hidden_rows=_parse_hidden_rows(typed["hidden_rows"], dashes),
     )
+
+
+def _parse_hidden_rows(text: str | None, dashes: str) -> HiddenRows | None:
+    """Return what to do with hidden rows; raise UsageError for another word."""
+    try:
+        return HiddenRows(text.lower()) if text else None
+    except ValueError:
+        name = f"{dashes}hidden-rows" if dashes else "hidden_rows"
+        raise UsageError(f"{name}: write send or skip; got {text!r}") from None
 
 
 def _parse_pairs(texts: Sequence[str], option: str, dashes: str) -> dict[str, str]:

@@ -34,6 +34,8 @@ class ProblemCode(StrEnum):
     DATE_CELL = "date_cell"
     #: The cell is part of a merged range that belongs to another column.
     MERGED_CELL = "merged_cell"
+    #: The row is hidden in the spreadsheet and left out, as a person said.
+    HIDDEN_ROW = "hidden_row"
     TOO_MANY_CELLS = "too_many_cells"
     COURSE_MISSING = "course_missing"
     #: The course is identified in a way that this connection does not support.

@@ -15,8 +15,14 @@ from worker.intake.csv_files.reader import CsvFile, open_csv
 from worker.intake.excel.reader import open_spreadsheet
 from worker.intake.file_type import FileType, detect_file_type
 from worker.intake.heading_row import find_heading_row
-from worker.intake.text import is_blank
+from worker.intake.problems import quote
+from worker.intake.text import clean, is_blank, unescape_formula
 from worker.model import RawRow
+
+#: The sheets of a results workbook that have a line for each row have names that begin so.
+RESULTS_SHEET = "Results"
+#: The headings that show that a file is a report of Roster.
+_REPORT_COLUMNS = frozenset({"_row", "_status"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,8 @@ class RosterFile:
     notes: tuple[str, ...]
     #: Whether the serial numbers of its dates begin in 1904.
     is_1904: bool = False
+    #: Whether some of its rows are hidden.
+    has_hidden_rows: bool = False
     #: The sheet that is read, and the others of the workbook; empty for a text file.
     sheet: str = ""
     other_sheets: tuple[str, ...] = ()
@@ -92,7 +100,9 @@ def open_roster(
     if kind is FileType.TEXT:
         open_text = open_csv_in_child if in_child else open_csv
         text = open_text(path, name=name, encoding=encoding)
-        return _with_headings(text, name=name, sheet=sheet, heading_row=heading_row, mapping=mapping)
+        return _without_guards(
+            _with_headings(text, name=name, sheet=sheet, heading_row=heading_row, mapping=mapping)
+        )
     workbook = open_spreadsheet(path, kind, name=name, sheet=sheet)
 
     def source() -> Iterator[Record]:
@@ -102,7 +112,7 @@ def open_roster(
 
     found = find_heading_row(_filled_rows(source()), name=name, wanted=heading_row, mapping=mapping)
     names = found.names + ("",) * (workbook.width - len(found.names))
-    return RosterFile(
+    file = RosterFile(
         name=name,
         headings=names,
         heading_row=found.row,
@@ -110,13 +120,30 @@ def open_roster(
         notes=(
             *workbook.notes,
             *found.notes,
+            *_note_hidden_columns(names, workbook.hidden_columns),
             *_note_ignored(encoding, "--encoding", "a spreadsheet has no encoding to choose"),
         ),
         is_1904=workbook.is_1904,
+        has_hidden_rows=workbook.has_hidden_rows,
         sheet=workbook.sheet,
         other_sheets=workbook.other_sheets,
         read_records=source,
     )
+    # The workbook that Roster writes needs no guards; one in which a person has saved its CSV has them.
+    return file if workbook.sheet.startswith(RESULTS_SHEET) else _without_guards(file)
+
+
+def _without_guards(file: RosterFile) -> RosterFile:
+    """Return a report of ours with the very cells and headings that it was given; another file as it is."""
+    if not _REPORT_COLUMNS.issubset(map(clean, file.headings)):
+        return file
+
+    def source() -> Iterator[Record]:
+        for record in file.read_records():
+            cells = tuple(map(unescape_formula, record.raw.cells))
+            yield replace(record, raw=RawRow(row=record.raw.row, cells=cells))
+
+    return replace(file, headings=tuple(map(unescape_formula, file.headings)), read_records=source)
 
 
 def _with_headings(
@@ -145,6 +172,12 @@ def _with_headings(
 
 def _filled_rows(records: Iterable[Record]) -> Iterator[RawRow]:
     return (record.raw for record in records if not _is_empty(record))
+
+
+def _note_hidden_columns(names: Sequence[str], hidden: Sequence[int]) -> list[str]:
+    found = [quote(names[at]) for at in hidden if at < len(names) and not is_blank(names[at])]
+    columns = "this column is" if len(found) == 1 else "these columns are"
+    return [f"Hidden in the spreadsheet, {columns} read like the others: {', '.join(found)}."] if found else []
 
 
 def _note_ignored(value: str | None, option: str, why: str) -> list[str]:

@@ -24,7 +24,7 @@ from worker.intake.roster_file import Record, RosterFile, has_data
 from worker.intake.row_rules import DefaultValues, RowRequirements, choose_column, collect_defaults
 from worker.intake.text import clean
 from worker.intake.values import ParseContext, RowValues, check_fields, check_values
-from worker.model import Candidate, Course, Problem, RawRow, RosterRow, RowRules
+from worker.model import Candidate, Course, HiddenRows, Problem, RawRow, RosterRow, RowRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class ParsedRow:
     #: Under the headings as they are in the file, in the order of the columns.
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
+    #: Why the row is left out.
+    skipped: Problem | None = None
 
 
 def parse_rows(
@@ -48,6 +50,7 @@ def parse_rows(
     course: str | None = None,
     start_row: int | None = None,
     max_rows: int | None = None,
+    hidden_rows: HiddenRows | None = None,
     warnings: list[str] | None = None,
 ) -> Iterator[ParsedRow]:
     """Parse the rows of a roster, each with its meaning or its problems; warnings on the file go to `warnings`.
@@ -74,7 +77,8 @@ def parse_rows(
     )
     used, first = headings.used, start_row or 1
     records = (record for record in file.records() if record.raw.row >= first and has_data(record, used))
-    return map(reader.parse, islice(records, max_rows))
+    parse = reader.parse_visible if hidden_rows == HiddenRows.SKIP else reader.parse
+    return map(parse, islice(records, max_rows))
 
 
 def _require_person_column(name: str, headings: Headings, set_values: Mapping[str, str], rules: RowRules) -> None:
@@ -96,6 +100,10 @@ class RowParser:
     context: ParseContext
     #: A longer row may be shifted.
     most_cells: int
+
+    def parse_visible(self, record: Record) -> ParsedRow:
+        """Parse one row, or leave it out if it is hidden in the spreadsheet."""
+        return ParsedRow(raw=record.raw, row=None, skipped=_HIDDEN) if record.is_hidden else self.parse(record)
 
     def parse(self, record: Record) -> ParsedRow:
         """Parse one row and report all of its problems at once."""
@@ -178,6 +186,13 @@ def _cell_problem(column: str, code: str, text: str, detail: str | None) -> Prob
 
 def _is_field(column: str) -> bool:
     return column.startswith(FIELD_PREFIX)
+
+
+_HIDDEN = Problem(
+    column=None,
+    code=ProblemCode.HIDDEN_ROW.value,
+    message="The row is hidden in the spreadsheet, and hidden rows are left out.",
+)
 
 
 def _too_many_cells(surplus: int) -> Problem:

@@ -9,26 +9,56 @@ from typing import Literal
 
 from worker.intake.limits import MAX_MARKS
 
-FORMULA_PREFIX = "'"
-#: Blanks that a spreadsheet ignores before the sign of a formula.
-_BLANKS = r"[\s\u00ad\u200b-\u200f\u2060\ufeff]"
-_FORMULA = re.compile(rf"{_BLANKS}*[=+\-@\uff1d\uff0b\uff0d\uff20]|[ \u00a0]*[\t\r\n]")
-
-
-def escape_formula(text: str) -> str:
-    """Return the text, with a leading `'` if a spreadsheet would run it as a formula."""
-    return FORMULA_PREFIX + text if _FORMULA.match(text) else text
-
-
-def unescape_formula(text: str) -> str:
-    """Return the text without the leading `'` of `escape_formula`; other quotation marks stay."""
-    return text[1:] if text.startswith(FORMULA_PREFIX) and _FORMULA.match(text, 1) else text
-
-
 #: Invisible characters that make two equal values differ.
 INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 #: They have a meaning within a Persian or Indic word, but none at the ends of a cell.
 JOINERS = "\u200c\u200d"
+
+FORMULA_GUARD = "'"
+_SIGNS = r"=+\-@\uff1d\uff0b\uff0d\uff20"
+#: What a spreadsheet passes over before a formula; not what may begin another cell.
+_BLANK = rf"[^\S\t\r\n]|[\x00-\x08\x0e-\x1f{INVISIBLE}{JOINERS}]"
+_START = re.compile(rf"(?:{_BLANK})*[{_SIGNS}\t\r\n]")
+#: A spreadsheet whose list separator is no comma begins a cell here; and after a line end, since a quotation mark
+#: within a line means nothing to it.
+_SEPARATOR = re.compile(r"[;|\t\r\n]")
+_SKIPPED = rf'(?:{_BLANK}|")*'
+_BEFORE = (
+    rf"[;|\r\n]{_SKIPPED}{{guard}}(?='*(?:[{_SIGNS}\t]|\r(?!\n)))"
+    rf"|\t{_SKIPPED}{{guard}}(?='*[{_SIGNS}])"
+)
+_UNGUARDED, _GUARDED = (re.compile(_BEFORE.format(guard=guard)) for guard in ("", FORMULA_GUARD))
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet would run the text of a cell as a formula."""
+    return bool(_START.match(text))
+
+
+def escape_formula(text: str) -> str:
+    """Return the text with a `'` wherever a formula begins a cell under any list separator of a spreadsheet.
+
+    One that is there already gets another, so that `unescape_formula` returns the very text.
+    """
+    if _SEPARATOR.search(text):
+        text = _UNGUARDED.sub(rf"\g<0>{FORMULA_GUARD}", text)
+    return FORMULA_GUARD + text if _START.match(text.lstrip(FORMULA_GUARD)) else text
+
+
+def unescape_formula(text: str) -> str:
+    """Return the text that `escape_formula` was given."""
+    if FORMULA_GUARD not in text:
+        return text
+    if text.startswith(FORMULA_GUARD) and _START.match(text.lstrip(FORMULA_GUARD)):
+        text = text[1:]
+    return _GUARDED.sub(lambda found: found[0][:-1], text) if _SEPARATOR.search(text) else text
+
+
+def without_guard(text: str) -> str:
+    """Return a cell's text without the `'` that people and programs write before a formula."""
+    return text[1:] if text.startswith(FORMULA_GUARD) and _START.match(text, 1) else text
+
+
 _CONTROLS = "".join(map(chr, (*range(9), *range(14, 32), *range(127, 160))))
 _CLEANING = str.maketrans(
     {**dict.fromkeys(INVISIBLE + _CONTROLS), **dict.fromkeys("\u00a0\u202f\u2007\t\r\n\v\f\x85", " ")}
@@ -38,8 +68,8 @@ _CLEANING = str.maketrans(
 def clean(text: str) -> str:
     """Return a cell's value without the formula prefix, invisible characters and outer blanks; in NFC."""
     if text.isascii() and text.isprintable():
-        return unescape_formula(text).strip(" ")
-    return normalize(unescape_formula(text).translate(_CLEANING)).strip().strip(JOINERS)
+        return without_guard(text).strip(" ")
+    return normalize(without_guard(text).translate(_CLEANING)).strip().strip(JOINERS)
 
 
 #: Letters that become marks when differences of form are removed.

@@ -13,7 +13,7 @@ from worker.folders import archive
 from worker.intake.accept import report_folder, report_location
 from worker.intake.storage import is_address, remove
 from worker.jobs import drafts, lifecycle
-from worker.ledger import jobs, purging, rows
+from worker.ledger import accounts, jobs, purging, rows
 from worker.ledger.database import now
 from worker.model import JobState, RowStatus
 from worker.private_files import clear_scratch
@@ -93,6 +93,8 @@ def purge(
     purged = [job for job in ended if _purge_job(services, job, now() - seconds, warn)]
     if purged:
         services.ledger.vacuum()
+    with services.ledger.write() as tx:
+        accounts.remove_audit_entries(tx, before=now() - services.settings.serve.audit_seconds)
     unsent = drafts.remove_old(services, min(seconds, drafts.MAX_AGE_SECONDS))
     drafts.remove_dead_uploads(services)
     clear_scratch(services.files)

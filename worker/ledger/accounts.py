@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import delete, event, exists, func, insert, select, update
 
 from worker.ledger.database import now, take_lock, upsert
 from worker.ledger.schema import account, audit, known_browser, session, sign_in_failure, token
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from worker.ledger.database import Transaction
+    from worker.model import Actor
+
+#: Of a server or worker it goes to the log stream; a command has none.
+audit_log = logging.getLogger("roster.audit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,25 +251,57 @@ def delete_failures(tx: Transaction, subjects: Sequence[str], *, older_than: flo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One action of a person."""
+    """One action of a person, or a refusal."""
 
     at: float
     actor: str
+    #: The caller's address, or `cli`; empty in entries of older versions.
+    address: str
     action: str
     job_id: int | None
     detail: str
+    #: How many times; more than once for refusals only.
+    count: int
+
+
+#: The lengths of the columns.
+_MAX_ACTOR = _MAX_ADDRESS = 100
 
 
 def add_audit_entry(
-    tx: Transaction, *, actor: str, action: str, job_id: int | None = None, detail: str = ""
-) -> None:
-    """Add an entry to the audit log; `actor` is an account's name, or `-` where there is no sign-in."""
-    tx.execute(insert(audit).values(at=now(), actor=actor, action=action, job_id=job_id, detail=detail))
+    tx: Transaction, *, actor: Actor, action: str, job_id: int | None = None, detail: str = ""
+) -> int:
+    """Add an entry to the audit log and return its id; when it is committed, it goes to the log stream too.
+
+    There without the detail, which may name a file.
+    """
+    values = {"actor": actor.name[:_MAX_ACTOR], "address": actor.address[:_MAX_ADDRESS], "action": action}
+    record = insert(audit).values(at=now(), job_id=job_id, detail=detail, count=1, **values)
+    logged = {**values, "job": job_id}
+
+    def log(_: Transaction) -> None:
+        audit_log.info("audit", extra={name: value for name, value in logged.items() if value})
+
+    event.listen(tx, "commit", log, once=True)
+    return int(tx.execute(record.returning(audit.c.id)).scalar_one())
+
+
+def count_audit_entry(tx: Transaction, entry_id: int, count: int) -> None:
+    """Say how many times an entry of the audit log has happened by now."""
+    tx.execute(update(audit).where(audit.c.id == entry_id).values(count=count))
+
+
+def remove_audit_entries(tx: Transaction, *, before: float) -> int:
+    """Remove the entries of the audit log from before a moment. Return how many there were."""
+    return int(tx.execute(delete(audit).where(audit.c.at < before)).rowcount)
 
 
 def audit_entries(tx: Transaction, *, job_id: int | None = None, most: int = 200) -> list[AuditEntry]:
     """Return the newest entries of the audit log, newest first; of one job when it is given."""
-    query = select(audit.c.at, audit.c.actor, audit.c.action, audit.c.job_id, audit.c.detail)
+    address = func.coalesce(audit.c.address, "").label("address")
+    query = select(
+        audit.c.at, audit.c.actor, address, audit.c.action, audit.c.job_id, audit.c.detail, audit.c.count
+    )
     if job_id is not None:
         query = query.where(audit.c.job_id == job_id)
     found = tx.execute(query.order_by(audit.c.id.desc()).limit(most))

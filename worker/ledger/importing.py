@@ -40,6 +40,8 @@ class NewRow:
     error: str = ""
     code: str = ""
     column: str = ""
+    #: The row is left out, and `error` says why.
+    is_skipped: bool = False
 
 
 def inside(tx: Transaction) -> OpenTransaction:
@@ -149,7 +151,9 @@ def _as_record(
         "changed_at": None,
         "lms_registration_id": None,
     }
-    if new.parsed is None:
+    if new.is_skipped:
+        record |= {"status": RowStatus.SKIPPED, "changed_at": now()}
+    elif new.parsed is None:
         record |= {"status": RowStatus.INVALID, "changed_at": now()}
     elif who is None and not has_only_external_id(new.parsed):
         record |= {"status": RowStatus.INVALID, "changed_at": now(), **_AMBIGUOUS}

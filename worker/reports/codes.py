@@ -58,6 +58,11 @@ _ALL = (
         "Open the file in Excel, let it calculate, and save it; or paste only the values.",
     ),
     Code(
+        "hidden_row",
+        "The row is hidden in the spreadsheet, and hidden rows were to be left out.",
+        "Nothing, if it was hidden on purpose; otherwise unhide it, then run or upload the file again.",
+    ),
+    Code(
         "number_format",
         "The cell's number format shows something else than its number, and Roster cannot tell what.",
         "Enter what the cell shows, with the column formatted as text.",

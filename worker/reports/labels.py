@@ -81,8 +81,8 @@ STATUS_INFO = {
         colour="yellow",
     ),
     RowStatus.SKIPPED: StatusInfo(
-        label="Duplicate",
-        meaning="Duplicate of an earlier row of this roster, which has the outcome.",
+        label="Skipped",
+        meaning="Left out: a duplicate of an earlier row, which has the outcome, or hidden in the spreadsheet.",
         tone="quiet",
         sign="=",
         fill="#DDEBF7",

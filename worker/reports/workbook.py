@@ -12,7 +12,7 @@ from pathlib import Path
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
 
-from worker.intake.text import escape_formula
+from worker.intake.text import is_formula
 from worker.reports.labels import STATUS_INFO
 from worker.reports.lines import REPORT_COLUMNS, SEPARATOR, Layout, ReportLine, Summary
 from worker.reports.summary_sheets import write_codes, write_summary
@@ -72,10 +72,10 @@ class ResultsWorkbook:
             if not isinstance(value, str):
                 write_number(sheet, row, column, value, plain)
             elif column in highlighted:
-                highlight = style(highlighted[column], quoted=escape_formula(value) != value, strong=True)
+                highlight = style(highlighted[column], quoted=is_formula(value), strong=True)
                 write_text(sheet, row, column, value, highlight)
             elif value or plain:
-                write_text(sheet, row, column, value, plain if escape_formula(value) == value else quoted)
+                write_text(sheet, row, column, value, quoted if is_formula(value) else plain)
 
     def _highlighted(self, line: ReportLine) -> dict[int, str]:
         """Return the highlighted cells, each with its fill: the status, and the cells with errors."""

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.accounts import guessing
 from worker.errors import SettingsError
 from worker.jobs import advance
 from worker.jobs.webhooks import apply_all
-from worker.ledger import batches, key_value, queue
+from worker.ledger import accounts, batches, key_value, queue
 from worker.ledger.database import now
 from worker.ledger.queue import LAST_SWEEP
 from worker.notifications import events
@@ -66,6 +67,8 @@ def recover(process: WorkerProcess, *, messages_lost: bool) -> list[TaskMessage]
         released = batches.reopen_abandoned(tx)
         key_value.put(tx, LAST_SWEEP, {"at": now()})
         open_jobs = queue.open_jobs(tx)
+        guessing.forget_old(tx)
+        accounts.remove_audit_entries(tx, before=now() - process.services.settings.serve.audit_seconds)
     with log_and_continue("webhooks"):
         apply_all(process.ledger)
     if released:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.model import HiddenRows
+
 
 class Serve(BaseModel):
     """How `roster serve` is reached, and its limits."""
@@ -32,10 +34,17 @@ class Serve(BaseModel):
     session_hours: float = Field(default=12.0, gt=0, le=24 * 90)
     #: How many API calls a client may make in a minute, spread or at once.
     calls_per_minute: int = Field(default=6_000, ge=10)
+    #: How long entries of the audit log are kept (days); sweeps and `roster purge` remove older ones.
+    audit_days: int = Field(default=365, ge=1, le=36_500)
     #: Whether /metrics needs no account.
     open_metrics: bool = False
     #: The address of Flower, for the link on the page.
     flower_url: str = ""
+
+    @property
+    def audit_seconds(self) -> float:
+        """Return how long entries of the audit log are kept (seconds)."""
+        return self.audit_days * 86400.0
 
     @field_validator("public_url", "flower_url")
     @classmethod
@@ -98,6 +107,8 @@ class Folder(BaseModel):
     sheet: str | None = None
     #: The row that has the headings; without it, found.
     heading_row: int | None = Field(default=None, ge=1)
+    #: Whether rows that are hidden in a spreadsheet are sent; without it, such a roster is refused.
+    hidden_rows: HiddenRows | None = None
     #: The encoding of CSVs; without it, detected.
     encoding: str | None = None
     #: Send nothing if any row is invalid.

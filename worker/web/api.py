@@ -17,6 +17,7 @@ from worker.jobs.resolve import Resolution
 from worker.model import Role
 from worker.web import downloads, limits, schemas, uploads
 from worker.web.auth import require_role
+from worker.web.caller import actor_of, record
 from worker.web.forms import JobRequest, parse_fields
 from worker.web.problems import HttpProblem
 from worker.web.summaries import MAX_ID, summaries, summary_of
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from worker.bootstrap import Services
+    from worker.model import Actor
     from worker.reports.kinds import ReportKind
     from worker.web.auth import Endpoint
-    from worker.web.caller import Caller
 
 #: Rosters up to this size are opened before the response, so that a wrong heading is reported at once (bytes).
 PRECHECK_BYTES = 5 * 1024 * 1024
@@ -46,25 +47,25 @@ async def open_job(request: Request) -> Response:
     upload = await receive_upload(request, into=services.files / UPLOADS, limit=limit)
     try:
         async with request.app.state.heavy:
-            job_id = await run_in_threadpool(_open_job, services, request.state.caller, upload)
+            job_id = await run_in_threadpool(_open_job, services, actor_of(request), upload)
     finally:
         await run_in_threadpool(upload.discard)
     return JSONResponse({"id": job_id}, 202, {"Location": f"/api/jobs/{job_id}"})
 
 
-def _open_job(services: Services, caller: Caller, upload: Upload) -> int:
-    job_request = _parse_options(services, upload)
+def _open_job(services: Services, actor: Actor, upload: Upload) -> int:
+    job_request = _parse_options(services, actor, upload)
     if upload.path.stat().st_size <= PRECHECK_BYTES:
         try:
             precheck(upload.path, job_request.options, name=upload.name)
         except UsageError as error:
             raise HttpProblem(422, str(error)) from None
-    return uploads.submit_upload(services, caller, upload, job_request, origin="api").job_id
+    return uploads.submit_upload(services, actor, upload, job_request, origin="api").job_id
 
 
-def _parse_options(services: Services, upload: Upload) -> JobRequest:
+def _parse_options(services: Services, actor: Actor, upload: Upload) -> JobRequest:
     try:
-        return parse_fields(services, upload.fields)
+        return parse_fields(services, upload.fields, by=actor)
     except (UsageError, SettingsError) as error:
         raise HttpProblem(422, str(error)) from None
 
@@ -106,8 +107,11 @@ def report_file(kind: ReportKind) -> Endpoint:
 
     @require_role(Role.VIEWER)
     async def give(request: Request) -> Response:
+        job_id = job_id_of(request)
         async with request.app.state.heavy:
-            return await run_in_threadpool(downloads.report, services_of(request), job_id_of(request), kind)
+            answer = await run_in_threadpool(downloads.report, services_of(request), job_id, kind)
+        await record(request, "download", job_id=job_id, detail=str(kind))
+        return answer
 
     give.__doc__ = f"Download {kind} of the report."
     return give
@@ -119,7 +123,7 @@ def change_job(action: JobAction) -> Endpoint:
     @require_role(Role.OPERATOR)
     async def do(request: Request) -> Response:
         services = services_of(request)
-        job_id, actor = job_id_of(request), request.state.caller.name
+        job_id, actor = job_id_of(request), actor_of(request)
         rejected = action is JobAction.RETRY and await _sends_rejected(request)
         result = await run_in_threadpool(control.perform, services, action, job_id, actor=actor, rejected=rejected)
         summary = await run_in_threadpool(summary_of, services, result.job_id)
@@ -160,7 +164,7 @@ async def resolve_row(request: Request) -> Response:
     if row > MAX_ID:
         raise HttpProblem(404, f"Job {job_id} has no row {row}")
     answer = Resolution(**found.model_dump())
-    await run_in_threadpool(control.resolve, services, job_id, row, answer, actor=request.state.caller.name)
+    await run_in_threadpool(control.resolve, services, job_id, row, answer, actor=actor_of(request))
     return JSONResponse(await run_in_threadpool(summary_of, services, job_id))
 
 

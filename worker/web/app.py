@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from worker.errors import RosterError
 from worker.web import error_pages, health, pages, problems, routes, webhooks
 from worker.web.events import ProgressFeed
 from worker.web.middleware import RequestMiddleware
+from worker.web.refusals import RefusalLog
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -24,6 +27,16 @@ if TYPE_CHECKING:
 #: a thread, so that other requests are still answered.
 HEAVY_AT_ONCE = 4
 STATIC = Path(__file__).parent / "static"
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Save the counts of refused requests while the server runs, and at its end."""
+    refusals: RefusalLog = app.state.refusals
+    saving = asyncio.create_task(refusals.keep_saving())
+    yield
+    saving.cancel()
+    await refusals.save_counts()
 
 
 def make_app(services: Services) -> Starlette:
@@ -37,6 +50,7 @@ def make_app(services: Services) -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(RequestMiddleware, services=services)],
+        lifespan=_lifespan,
         exception_handlers=dict.fromkeys(
             (problems.HttpProblem, HTTPException, RosterError), error_pages.handle_error
         ),
@@ -45,4 +59,5 @@ def make_app(services: Services) -> Starlette:
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.progress_feed = ProgressFeed(services)
     app.state.registry = health.registry_of(services)
+    app.state.refusals = RefusalLog(services.ledger)
     return app

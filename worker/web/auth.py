@@ -15,7 +15,7 @@ from worker.model import Role
 from worker.settings import is_loopback
 from worker.web import csrf
 from worker.web.caller import ANONYMOUS, Caller
-from worker.web.problems import HttpProblem
+from worker.web.problems import HttpProblem, Refusal
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -39,9 +39,16 @@ def require_role(role: Role, *, upload: bool = False) -> Callable[[Endpoint], En
         async def guarded(request: Request) -> Response:
             caller: Caller = request.state.caller
             if caller.role is None:
-                raise HttpProblem(401, "Sign in first, or send an API token", {"WWW-Authenticate": "Bearer"})
+                refusal = Refusal(action="token refused") if "authorization" in request.headers else None
+                raise HttpProblem(
+                    401, "Sign in first, or send an API token", {"WWW-Authenticate": "Bearer"}, refusal=refusal
+                )
             if not caller.role.includes(role):
-                raise HttpProblem(403, f"You need the {role} role. Your role: {caller.role}")
+                raise HttpProblem(
+                    403,
+                    f"You need the {role} role. Your role: {caller.role}",
+                    refusal=Refusal(action="role refused"),
+                )
             if request.method not in SAFE_METHODS:
                 await csrf.check(request, upload=upload)
             return await endpoint(request)

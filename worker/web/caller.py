@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from worker.model import Role
+from starlette.concurrency import run_in_threadpool
+
+from worker.ledger import accounts
+from worker.model import Actor, Role
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from worker.bootstrap import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +33,20 @@ class Caller:
 
 
 ANONYMOUS = Caller(name="", role=None, csrf_token="")
+
+
+def actor_of(request: Request) -> Actor:
+    """Return who sent a request, for the audit log; the address is the caller's also behind a known proxy."""
+    return Actor(name=request.state.caller.name or "-", address=request.client.host if request.client else "")
+
+
+async def record(request: Request, action: str, *, job_id: int | None = None, detail: str = "") -> None:
+    """Record an act of the caller in the audit log."""
+    services: Services = request.app.state.services
+    actor = actor_of(request)
+
+    def write() -> None:
+        with services.ledger.write() as tx:
+            accounts.add_audit_entry(tx, actor=actor, action=action, job_id=job_id, detail=detail)
+
+    await run_in_threadpool(write)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from worker.web import limits
-from worker.web.problems import HttpProblem, is_api_path
+from worker.web.problems import HttpProblem, Refusal, is_api_path
 
 if TYPE_CHECKING:
     from starlette.datastructures import MutableHeaders
@@ -56,6 +56,7 @@ def refuse() -> None:
     raise HttpProblem(
         403,
         f"This form is out of date or comes from another site. Reload the page (field {FIELD}, header {HEADER})",
+        refusal=Refusal(action="form refused"),
     )
 
 
@@ -64,7 +65,7 @@ def check_origin(request: Request) -> None:
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     if site not in {None, "same-origin", "none"} or (origin is not None and not _is_same_origin(request, origin)):
-        raise HttpProblem(403, "This request comes from another site")
+        raise HttpProblem(403, "This request comes from another site", refusal=Refusal(action="form refused"))
 
 
 def _is_same_origin(request: Request, origin: str) -> bool:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from worker.web import pages
 from worker.web.problems import HttpProblem, is_api_path, problem_of
+from worker.web.refusals import record_refusal
 from worker.web.wording import for_api
 
 if TYPE_CHECKING:
@@ -25,5 +26,7 @@ def respond(request: Request, problem: HttpProblem) -> Response:
 
 
 async def handle_error(request: Request, error: Exception) -> Response:
-    """Return the response to an error; Starlette's handler of all of them."""
-    return respond(request, problem_of(error))
+    """Return the response to an error, and record a refusal; Starlette's handler of all of them."""
+    problem = problem_of(error)
+    await record_refusal(request, problem)
+    return respond(request, problem)

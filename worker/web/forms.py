@@ -13,10 +13,11 @@ from worker.web import csrf
 if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.intake.options import Options
+    from worker.model import Actor
     from worker.settings import Connection
 
 #: Fields that may be given once.
-TEXT_FIELDS = ("connection", "course", "sheet", "use_map", "save_map", "encoding", "at")
+TEXT_FIELDS = ("connection", "course", "sheet", "use_map", "save_map", "encoding", "hidden_rows", "at")
 FLAG_FIELDS = ("strict", "again", "update_existing")
 NUMBER_FIELDS = ("heading_row", "start_row", "max_rows")
 #: Other names of fields: those of the options of the command line.
@@ -39,8 +40,12 @@ class JobRequest:
     start_at: float | None
 
 
-def parse_fields(services: Services, fields: Fields, *, other_fields: frozenset[str] = frozenset()) -> JobRequest:
+def parse_fields(
+    services: Services, fields: Fields, *, by: Actor | None = None, other_fields: frozenset[str] = frozenset()
+) -> JobRequest:
     """Return the job that the fields request; `other_fields` of the form are ignored.
+
+    A map that is saved with it is recorded in the audit log as an act of `by`.
 
     Raises UsageError that names the field, SettingsError when there is no such connection.
     """
@@ -48,7 +53,7 @@ def parse_fields(services: Services, fields: Fields, *, other_fields: frozenset[
     start = parse_start_time(values["at"], dashes="").timestamp() if values["at"] else None
     return JobRequest(
         connection=services.connection(values["connection"]),
-        options=parse_options(services.ledger, values, dashes=""),
+        options=parse_options(services.ledger, values, by=by, dashes=""),
         start_at=start,
     )
 

@@ -10,14 +10,15 @@ from starlette.concurrency import run_in_threadpool
 from worker.accounts import guessing, keys, people
 from worker.ledger import accounts
 from worker.web import csrf
-from worker.web.problems import HttpProblem
+from worker.web.caller import actor_of
+from worker.web.problems import HttpProblem, Refusal
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
     from worker.bootstrap import Services
-    from worker.web.caller import Caller
+    from worker.model import Actor
 
 
 async def sign_in(request: Request, name: str, password: str, response: Response) -> None:
@@ -41,9 +42,12 @@ async def sign_in(request: Request, name: str, password: str, response: Response
                 replaces=csrf.cookie_of(request, csrf.SESSION),
             )
     except people.LockedOut as error:
-        raise HttpProblem(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
+        again = {"Retry-After": str(math.ceil(error.seconds))}
+        refusal = Refusal(action="sign-in locked", account=error.account)
+        raise HttpProblem(429, str(error), again, refusal=refusal) from None
     except people.WrongPassword as error:
-        raise HttpProblem(403, str(error)) from None
+        refusal = Refusal(action="sign-in refused", account=error.account)
+        raise HttpProblem(403, str(error), refusal=refusal) from None
     csrf.set_cookie(request, response.headers, csrf.SESSION, signed_in.session)
     csrf.set_cookie(
         request, response.headers, csrf.VISITOR, signed_in.browser, max_age=guessing.BROWSER_KNOWN_SECONDS
@@ -54,11 +58,11 @@ async def sign_out(request: Request, response: Response) -> None:
     """End the session and delete its cookie; the form's `csrf` is checked here too."""
     await csrf.check(request)
     if cookie := csrf.cookie_of(request, csrf.SESSION):
-        await run_in_threadpool(_close_session, request.app.state.services, request.state.caller, cookie)
+        await run_in_threadpool(_close_session, request.app.state.services, actor_of(request), cookie)
     csrf.delete_cookie(request, response.headers, csrf.SESSION)
 
 
-def _close_session(services: Services, caller: Caller, cookie: str) -> None:
+def _close_session(services: Services, actor: Actor, cookie: str) -> None:
     with services.ledger.write() as tx:
         keys.close_session(tx, cookie)
-        accounts.add_audit_entry(tx, actor=caller.name or "-", action="sign out")
+        accounts.add_audit_entry(tx, actor=actor, action="sign out")

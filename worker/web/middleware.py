@@ -62,9 +62,9 @@ class RequestMiddleware:
             limits.check_content_length(request)
             await self._app(scope, limits.limit_body(request, receive), send_with_headers)
         except Exception as error:  # noqa: BLE001 - the last resort: a plain response
-            problem = problems.problem_of(error)
+            response = await error_pages.handle_error(request, error)
             if not is_started:
-                await error_pages.respond(request, problem)(scope, receive, send_with_headers)
+                await response(scope, receive, send_with_headers)
 
     async def _admit(self, request: Request, visitor_id: str) -> None:
         """Identify the caller. Raises HttpProblem when the request is not allowed or there were too many."""

@@ -17,6 +17,16 @@ API_PATHS = ("/api/", "/hooks/", "/healthz", "/metrics")
 log = structlog.get_logger("roster")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What the audit log says of a refused request."""
+
+    action: str
+    #: The account that it is about, when the caller has not signed in.
+    account: str = ""
+    detail: str = ""
+
+
 @dataclass
 class HttpProblem(Exception):
     """A response that says what is wrong and what to do."""
@@ -26,6 +36,8 @@ class HttpProblem(Exception):
     headers: dict[str, str] = field(default_factory=dict)
     #: Further members of the response.
     extra: dict[str, Any] = field(default_factory=dict)
+    #: For the audit log, when its status does not say it.
+    refusal: Refusal | None = None
 
     @property
     def title(self) -> str:
@@ -62,6 +74,14 @@ def problem_of(error: Exception) -> HttpProblem:
     return HttpProblem(500, "Unexpected error. Recorded data is safe; the server log has the details")
 
 
+def refusal_of(problem: HttpProblem) -> Refusal | None:
+    """Return what the audit log says of a problem; None when the request was not refused for its caller."""
+    action = _REFUSALS.get(problem.status)
+    return problem.refusal or (Refusal(action=action) if action else None)
+
+
+#: Statuses that mean a refusal wherever they come from.
+_REFUSALS = {403: "request refused", 421: "request refused", 429: "too many requests"}
 #: The status of a class; the first that matches counts.
 _STATUSES: dict[type[RosterError], int] = {
     UnknownJob: 404,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.model import JobState
+from worker.model import HiddenRows, JobState
 
 
 class ApiModel(BaseModel):
@@ -105,6 +105,9 @@ class NewJob(ApiModel):
     )
     set: list[str] | None = Field(default=None, description="COLUMN=VALUE: a default value for empty cells.")
     sheet: str | None = None
+    hidden_rows: HiddenRows | None = Field(
+        default=None, description="Rows hidden in the spreadsheet; without it such a roster is refused."
+    )
     heading_row: int | None = Field(default=None, ge=1, description="The row of the headings; found by default.")
     map: list[str] | None = Field(default=None, description="Heading=column.")
     use_map: str | None = None

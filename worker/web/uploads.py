@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.jobs.submission import Submission
-    from worker.web.caller import Caller
+    from worker.model import Actor
     from worker.web.forms import JobRequest
 
 #: The fields next to the file: their number, the bytes of one, the bytes of all together.
@@ -234,7 +234,7 @@ class _UploadForm:
 
 
 def submit_upload(
-    services: Services, caller: Caller, upload: Upload, job_request: JobRequest, *, origin: str
+    services: Services, actor: Actor, upload: Upload, job_request: JobRequest, *, origin: str
 ) -> Submission:
     """Submit an uploaded roster as a job; its file may be discarded afterwards.
 
@@ -248,8 +248,8 @@ def submit_upload(
         options=job_request.options,
         report_dir=None,
         origin=Origin(
-            channel=origin, user=None if caller.name == "-" else caller.name, start_at=job_request.start_at
+            channel=origin, user=None if actor.name == "-" else actor.name, start_at=job_request.start_at
         ),
-        actor=caller.name,
+        actor=actor,
     )
     return submitted.submission

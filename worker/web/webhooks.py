@@ -16,7 +16,7 @@ from starlette.routing import Route
 from worker import lms
 from worker.errors import SettingsError
 from worker.jobs import webhooks
-from worker.web.problems import HttpProblem
+from worker.web.problems import HttpProblem, Refusal
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,7 +34,11 @@ async def receive(request: Request) -> Response:
     name, hook = await run_in_threadpool(_reader_of, services, request.path_params["connection"])
     body = await _body(request)
     if not hook.is_genuine(request.headers, body):
-        raise HttpProblem(401, "The signature does not match this body and the secret of this connection")
+        raise HttpProblem(
+            401,
+            "The signature does not match this body and the secret of this connection",
+            refusal=Refusal(action="webhook refused", detail=name),
+        )
     digest = hashlib.sha256(request.headers.get("webhook-verb", "").encode() + b"\n" + body).hexdigest()
     event = hook.read(request.headers, body)
     if not await run_in_threadpool(webhooks.store, services.ledger, name, digest, event):

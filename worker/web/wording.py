@@ -60,6 +60,10 @@ _PAGE_RULES = _rules(
     (r"Give one of them with --sheet", "Choose one of them under “Sheet”"),
     (r"Give (that|the right) encoding with --encoding NAME", r"Choose \1 encoding below"),
     (r"from --encoding", "as chosen"),
+    (
+        r"Give --hidden-rows send to (send \w+ like the others), or --hidden-rows skip to (leave \w+ out)",
+        r"Choose below whether to \1 or to \2",
+    ),
     # Options.
     (r"give --course|set one for all such rows with `--course`", "set a default course"),
     (r"give all such rows a value with `--set COLUMN=VALUE`", "set a default value"),
@@ -113,6 +117,7 @@ _API_RULES = _rules(
     (r"run `roster report (\d+)`", r"download `/api/jobs/\1/results.csv` again"),
     (r"--to NAME", "the field `connection`"),
     (r"with --encoding NAME", "in the field `encoding`"),
+    (r"--hidden-rows (send|skip)", r"`hidden_rows=\1`"),
     (r"`?(?<![\w-])--([a-z]+(?:-[a-z]+)*)`?", lambda match: f"`{match[1].replace('-', '_')}`"),
 )
 

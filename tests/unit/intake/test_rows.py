@@ -115,11 +115,13 @@ def test_a_value_is_cleaned_of_invisible_characters_and_nothing_else(read, colum
     assert getattr(parsed.row.candidate, column) == read_as
 
 
-def test_the_guard_of_a_report_comes_off_the_value_and_stays_in_the_cell(read):
-    (parsed,) = read(f"email,course_id,first_name\na@x.example,58,{escape_formula('+Ann')}\n", rules=KMI)
-    assert parsed.row.candidate.first_name == "+Ann"
-    assert parsed.raw.cells[2] == "'+Ann"
-    assert escape_formula(parsed.raw.cells[2]) == "'+Ann"
+def test_a_guard_comes_off_the_value_and_in_a_report_off_the_cell_too(read):
+    guarded = escape_formula("+Ann")
+    (typed,) = read(f"email,course_id,first_name\na@x.example,58,{guarded}\n", rules=KMI)
+    (reported,) = read(f"email,course_id,first_name,_row,_status\na@x.example,58,{guarded},2,rejected\n", rules=KMI)
+    assert typed.row.candidate.first_name == reported.row.candidate.first_name == "+Ann"
+    assert typed.raw.cells[2] == guarded
+    assert reported.raw.cells[2] == "+Ann"
 
 
 def test_a_row_without_a_person_says_so_once(read):

@@ -6,11 +6,12 @@ import csv
 import tempfile
 from pathlib import Path
 
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 from openpyxl.utils.escape import unescape
 
+from worker.intake.roster_file import open_roster
 from worker.intake.text import escape_formula, unescape_formula
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
@@ -30,6 +31,11 @@ STARTS = [
     "\r",
     "\n",
     " =",
+    "x;=",
+    "x|'-",
+    "x; @",
+    "x\t+",
+    "\n=",
     "\u00a0=",
     "\uff1d",
     "_x0041_",
@@ -42,14 +48,19 @@ ODD = st.sampled_from(
 TEXT = st.builds("".join, st.tuples(st.sampled_from(STARTS), st.text() | ODD, st.text(), st.sampled_from(STARTS)))
 
 
-def written(cells, ending):
+#: What a file of either kind can hold.
+READABLE = TEXT.map(lambda text: "".join(letter for letter in text if letter.isprintable()))
+HOSTILE = ["=1", "'=1", "''=1", "x;=cmd|' /C calc'!A0;y", "x;'=1", "x|  -1"]
+
+
+def written(cells, ending, headings=None, error=""):
     """Write one row and give the path of the report, inside a folder that goes with the context."""
     folder = tempfile.TemporaryDirectory()
-    line = ReportLine(cells=tuple(cells), row=2, status=RowStatus.REJECTED)
+    line = ReportLine(cells=tuple(cells), row=2, status=RowStatus.REJECTED, error=error)
     summary = Summary(
         job=1, roster="r.csv", connection="c", state=JobState.FAILED, total=1, by_status={RowStatus.REJECTED: 1}
     )
-    headings = [f"h{number}" for number in range(len(cells))]
+    headings = headings or [f"h{number}" for number in range(len(cells))]
     write_reports(Path(folder.name), "r.csv", headings, lambda: iter([line]), summary)
     return folder, Path(folder.name) / f"r.{ending}"
 
@@ -62,9 +73,34 @@ def test_cells_of_a_csv_are_read_back_unchanged(cells):
     with folder, path.open(encoding="utf-8-sig", newline="") as file:
         _, line = list(csv.reader(file, strict=True))
 
-    # A cell that already had the guard keeps the one it had; its value is the same before and after.
     assert line[: len(cells)] == [escape_formula(cell) for cell in cells]
-    assert [unescape_formula(cell) for cell in line[: len(cells)]] == [unescape_formula(cell) for cell in cells]
+    assert [unescape_formula(cell) for cell in line[: len(cells)]] == list(cells)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(READABLE, min_size=1, max_size=6), st.sampled_from(["failed.csv", "results.csv", "results.xlsx"]))
+@example(HOSTILE, "failed.csv")
+@example(HOSTILE, "results.xlsx")
+def test_a_report_that_is_uploaded_again_has_the_very_text_of_cells_and_headings(cells, ending):
+    headings = ["email", *(f"{cell}{number}" for number, cell in enumerate(cells))]
+    folder, path = written(["ann@x.example", *cells], ending, headings)
+    with folder:
+        file = open_roster(path, name=path.name, sheet="Results" if ending.endswith("xlsx") else None)
+        (row,) = file.rows()
+
+    assert list(file.headings[: len(headings)]) == headings
+    assert list(row.cells[: len(headings)]) == ["ann@x.example", *cells]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=6), TEXT, st.sampled_from(",;\t|"))
+@example(HOSTILE, "x;=1", ";")
+def test_no_cell_of_a_report_starts_a_formula_under_any_list_separator(cells, error, separator):
+    folder, path = written(cells, "failed.csv", [f"{cell}{number}" for number, cell in enumerate(cells)], error)
+    with folder, path.open(encoding="utf-8-sig", newline="") as file:
+        shown = [cell for row in csv.reader(file, delimiter=separator) for cell in row]
+
+    assert [cell for cell in shown if cell.strip(" \xa0").startswith(("=", "+", "-", "@", "\uff1d", "\t"))] == []
 
 
 @settings(max_examples=40, deadline=None)

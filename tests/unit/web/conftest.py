@@ -72,11 +72,12 @@ class Browser:
     async def post(self, path: str, fields: dict[str, str]) -> httpx.Response:
         return await self.client.post(path, data=fields)
 
-    async def upload(self, text: str) -> str:
+    async def upload(self, content: str | bytes, name: str = "a.csv") -> str:
         """Upload a roster and return the address of its draft."""
+        body = content.encode() if isinstance(content, str) else content
         token = form_in(await self.get("/"), "upload")["csrf"]
         answer = await self.client.post(
-            "/drafts", data={"csrf": token, "connection": "north"}, files={"file": ("a.csv", text.encode())}
+            "/drafts", data={"csrf": token, "connection": "north"}, files={"file": (name, body)}
         )
         assert answer.status_code == 303, answer.text
         return answer.headers["location"]

@@ -12,7 +12,7 @@ from worker.accounts import guessing, keys, people
 from worker.bootstrap import Services
 from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
-from worker.model import Role
+from worker.model import Actor, Role
 from worker.settings import Settings
 from worker.web.app import make_app
 from worker.web.csrf import token_of
@@ -29,7 +29,7 @@ OLD, NEW = "a long and quiet evening", "another quiet evening"
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
-    people.add(opened, name="Ärger", password=OLD, role=Role.VIEWER, by="-")
+    people.add(opened, name="Ärger", password=OLD, role=Role.VIEWER, by=Actor(name="-"))
     yield opened
     opened.close()
 
@@ -59,7 +59,7 @@ async def status(browser: httpx.AsyncClient) -> int:
 
 
 async def test_a_new_password_ends_the_other_sessions_and_keeps_the_tokens(app: Starlette, ledger: Ledger) -> None:
-    token = people.make_token(ledger, "ärger", "ci", by="-")
+    token = people.make_token(ledger, "ärger", "ci", by=Actor(name="-"))
     async with signed_in(app, ledger) as (other, _), signed_in(app, ledger) as (browser, csrf):
         changed = await browser.post("/account/password", data=form(csrf))
 
@@ -73,7 +73,7 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_the_tokens(app: 
 
 
 async def test_a_new_password_revokes_the_tokens_when_asked(app: Starlette, ledger: Ledger) -> None:
-    token = people.make_token(ledger, "ärger", "ci", by="-")
+    token = people.make_token(ledger, "ärger", "ci", by=Actor(name="-"))
     async with signed_in(app, ledger) as (browser, csrf):
         assert (await browser.post("/account/password", data=form(csrf, revoke="true"))).status_code == 303
 
@@ -113,7 +113,7 @@ async def test_a_stolen_session_cannot_guess_the_password(app: Starlette, ledger
 
 
 async def test_another_site_and_a_token_change_no_password(app: Starlette, ledger: Ledger) -> None:
-    token = people.make_token(ledger, "ärger", "ci", by="-")
+    token = people.make_token(ledger, "ärger", "ci", by=Actor(name="-"))
     async with signed_in(app, ledger) as (browser, csrf):
         without = await browser.post("/account/password", data=form("guessed"))
         foreign = await browser.post(

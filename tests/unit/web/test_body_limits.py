@@ -11,7 +11,7 @@ from worker.accounts import people
 from worker.bootstrap import Services
 from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
-from worker.model import Role
+from worker.model import Actor, Role
 from worker.settings import Settings
 from worker.web import limits
 from worker.web.app import make_app
@@ -53,7 +53,7 @@ def account(browser: httpx.AsyncClient) -> None:
         name="ana",
         password="a long and quiet evening",
         role=Role.VIEWER,
-        by="-",
+        by=Actor(name="-"),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import workbooks
 from tests.unit.web.conftest import form_in
 from worker.cli import purge as purge_command
 from worker.ledger import jobs
@@ -129,3 +130,15 @@ async def test_a_purge_removes_the_drafts_that_were_not_sent_for_a_day(browser: 
     assert "0 jobs purged, 1 unsent upload" in capsys.readouterr().out
     assert not list((browser.services.files / "drafts").iterdir())
     assert (await browser.client.get(draft)).status_code == 404
+
+
+async def test_hidden_rows_are_a_question_of_the_page(browser: Browser) -> None:
+    draft = await browser.upload(workbooks.ods(), "roster.ods")
+    page = await browser.get(draft)
+    assert "1 row is hidden in the spreadsheet" in page
+    assert "--hidden-rows" not in page
+
+    await browser.post(draft, {**form_in(page, "draft"), "hidden_rows": "skip", "do": "preview"})
+    page = await browser.get(draft)
+    assert form_in(page, "draft")["hidden_rows"] == "skip"
+    assert "Row 4: The row is hidden in the spreadsheet" in page

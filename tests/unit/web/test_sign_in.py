@@ -16,7 +16,7 @@ from worker.accounts import guessing, people
 from worker.bootstrap import Services
 from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
-from worker.model import Role
+from worker.model import Actor, Role
 from worker.settings import Settings
 from worker.web.app import make_app
 from worker.web.login import sign_in, sign_out
@@ -48,7 +48,7 @@ async def _sign_out(request: Request) -> Response:
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Starlette]:
     ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
-    people.add(ledger, name="ana", password=GOOD, role=Role.VIEWER, by="-")
+    people.add(ledger, name="ana", password=GOOD, role=Role.VIEWER, by=Actor(name="-"))
     made = make_app(Services(settings=Settings(files=str(tmp_path)), ledger=ledger, owner="a/1/1"))
     pages = [
         Route("/try", _form),

@@ -42,6 +42,8 @@ class SheetRead(msgspec.Struct, tag=True, frozen=True):
     width: int
     #: Whether the serial numbers of its dates begin in 1904.
     is_1904: bool = False
+    #: Whether a row with data is hidden.
+    has_hidden_rows: bool = False
     #: Positions of the hidden columns.
     hidden_columns: tuple[int, ...] = ()
 

@@ -46,6 +46,7 @@ def read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> SheetRead
         hidden=hidden,
         width=rows.width,
         is_1904=content.is_1904,
+        has_hidden_rows=rows.has_hidden,
         hidden_columns=tuple(at for at in range(rows.width) if content.layout.hides_column(at + content.left)),
     )
 
@@ -62,11 +63,15 @@ def open_workbook(path: Path, kind: FileType) -> Workbook:
 
 
 class _Rows:
-    """The rows with data of a sheet, with the spreadsheet's row numbers; `width` is that of the longest so far."""
+    """The rows with data of a sheet, with the spreadsheet's row numbers.
+
+    `width` is that of the longest so far, `has_hidden` whether one of them is hidden.
+    """
 
     def __init__(self, content: SheetContent) -> None:
         self._content = content
         self.width = 0
+        self.has_hidden = False
 
     def __iter__(self) -> Iterator[SpoolRow]:
         rows, layout = self._content.rows, self._content.layout
@@ -79,6 +84,7 @@ class _Rows:
                 check_row(number, texts)
                 self.width = max(self.width, len(texts))
                 is_hidden = bool(layout.hidden_rows) and layout.hides_row(number - 1)
+                self.has_hidden |= is_hidden
                 yield SpoolRow(number, tuple(texts), flaws, details, is_hidden)
 
 

@@ -36,6 +36,7 @@ class Spreadsheet:
         weakref.finalize(self, spool.close)
         self.width = read.width
         self.is_1904 = read.is_1904
+        self.has_hidden_rows = read.has_hidden_rows
         self.hidden_columns = read.hidden_columns
         self.notes = tuple(_notes(read, kind))
         self.sheet, self.other_sheets = read.sheet, (*read.others, *read.hidden)

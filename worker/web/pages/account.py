@@ -15,6 +15,7 @@ from worker.ledger import accounts
 from worker.model import Role
 from worker.web import csrf, limits
 from worker.web.auth import require_role
+from worker.web.caller import actor_of
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 
@@ -72,14 +73,16 @@ async def change_password(request: Request) -> Response:
                 account,
                 current,
                 password,
-                by=account.name,
+                by=actor_of(request),
                 revoke=bool(form.get("revoke")),
             )
     except people.LockedOut as error:
+        await request.app.state.refusals.record(actor_of(request), "password refused", "too many wrong ones")
         shown = await _account_page(request, notice=str(error), status=429)
         shown.headers["Retry-After"] = str(math.ceil(error.seconds))
         return shown
     except people.WrongPassword as error:
+        await request.app.state.refusals.record(actor_of(request), "password refused", "the current one is wrong")
         return await _account_page(request, notice=str(error), status=403)
     except UsageError as error:
         return await _account_page(request, notice=str(error), status=422)
@@ -93,7 +96,7 @@ async def sign_out_everywhere(request: Request) -> Response:
     """End all sessions of the caller, this one too."""
     account, _ = await run_in_threadpool(_read, request)
     services: Services = request.app.state.services
-    await run_in_threadpool(people.sign_out_everywhere, services.ledger, account.name, by=account.name)
+    await run_in_threadpool(people.sign_out_everywhere, services.ledger, account.name, by=actor_of(request))
     answer = RedirectResponse("/sign-in", SEE_OTHER)
     csrf.delete_cookie(request, answer.headers, csrf.SESSION)
     return answer

@@ -16,6 +16,7 @@ from worker.ledger import jobs, key_value
 from worker.ledger.database import now
 from worker.model import JobState, Role
 from worker.web.auth import require_role
+from worker.web.caller import record
 from worker.web.pages.rendering import render_page
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ async def show(request: Request) -> Response:
 async def check(request: Request) -> Response:
     """Make one read-only call to the LMS and show the result."""
     services: Services = request.app.state.services
-    result = await run_in_threadpool(diagnostics.check_connection, services, request.path_params["name"])
+    name = request.path_params["name"]
+    await record(request, "connection check", detail=name if name in services.settings.connections else "")
+    result = await run_in_threadpool(diagnostics.check_connection, services, name)
     return await _connections_page(request, notice=result.text, is_good=result.is_ok)
 
 

@@ -9,6 +9,7 @@ from worker.errors import UsageError
 from worker.intake.headers import check_column
 from worker.intake.options import Options
 from worker.ledger.database import now
+from worker.model import HiddenRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ def fields_of(draft: Draft) -> dict[str, str]:
     texts = {"course": options.course, "encoding": options.encoding}
     numbers = {
         "heading_row": options.heading_row,
+        "hidden_rows": options.hidden_rows,
         "start_row": options.start_row,
         "max_rows": options.max_rows,
     }
@@ -59,6 +61,7 @@ def options_of(form: Mapping[str, str], now: Options, preview: Preview) -> Optio
         again="again" in form,
         update_existing="update_existing" in form,
         heading_row=heading_row,
+        hidden_rows=_hidden_rows(form),
         start_row=_number(form, "start_row", "Start at row"),
         max_rows=_number(form, "max_rows", "Maximum number of rows"),
     )
@@ -104,6 +107,13 @@ def _values(form: Mapping[str, str]) -> dict[str, str]:
         if column and value:
             values[check_column(column, option="Default values")] = value
     return values
+
+
+def _hidden_rows(form: Mapping[str, str]) -> HiddenRows | None:
+    text = _text(form, "hidden_rows")
+    if text and text not in set(HiddenRows):
+        raise UsageError("Hidden rows: choose one of the two")
+    return HiddenRows(text) if text else None
 
 
 def _text(form: Mapping[str, str], name: str) -> str | None:

@@ -16,6 +16,7 @@ from worker.jobs import drafts
 from worker.model import Action, Role
 from worker.web import limits, uploads
 from worker.web.auth import require_role
+from worker.web.caller import actor_of, record
 from worker.web.forms import JobRequest
 from worker.web.labels import COLUMN_GROUPS
 from worker.web.pages import draft_form, preview
@@ -64,6 +65,7 @@ async def upload(request: Request) -> Response:
             connection=connection,
             by=request.state.caller.name,
         )
+        await record(request, "draft upload", detail=f"to {connection}")
     finally:
         received.discard()
     return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
@@ -93,6 +95,8 @@ async def change(request: Request) -> Response:
     at, zone_minutes = (form.get(name, "").strip() for name in ("at", "zone_minutes"))
     changed = replace(draft, connection=connection, options=options, at=at, zone_minutes=zone_minutes)
     await run_in_threadpool(drafts.change, services, draft, changed)
+    if changed != draft:
+        await record(request, "draft change", detail=f"to {connection}")
     if form.get("do") != "send":
         drafts.delete_preview(services, draft)
         return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
@@ -120,7 +124,7 @@ def _send(request: Request, draft: Draft, start: float | None) -> Response:
     job_request = JobRequest(
         connection=services.connection(draft.connection), options=draft.options, start_at=start
     )
-    submission = uploads.submit_upload(services, request.state.caller, upload, job_request, origin="page")
+    submission = uploads.submit_upload(services, actor_of(request), upload, job_request, origin="page")
     drafts.remove(services, draft)
     return RedirectResponse(
         f"/jobs/{submission.job_id}{'?notice=duplicate' if submission.duplicate else ''}", SEE_OTHER
@@ -132,6 +136,7 @@ async def discard(request: Request) -> Response:
     """Discard a draft."""
     draft = _find(request)
     await run_in_threadpool(drafts.remove, request.app.state.services, draft)
+    await record(request, "draft discard")
     return RedirectResponse("/?notice=discarded", SEE_OTHER)
 
 

@@ -17,6 +17,7 @@ from worker.ledger import jobs
 from worker.model import JobState, Role, RowStatus
 from worker.web import limits
 from worker.web.auth import require_role
+from worker.web.caller import actor_of
 from worker.web.pages.job_rows import RowPage, rows_of
 from worker.web.pages.job_view import JobView, view_of
 from worker.web.pages.rendering import render_page
@@ -158,7 +159,7 @@ async def perform(request: Request) -> Response:
     try:
         rejected = (await limits.read_form(request)).get("rejected") == "true"
         result = await run_in_threadpool(
-            control.perform, services, action, job_id, actor=request.state.caller.name, rejected=rejected
+            control.perform, services, action, job_id, actor=actor_of(request), rejected=rejected
         )
     except UsageError as error:
         return await _job_page(request, notice=str(error), status=409)
@@ -184,7 +185,7 @@ async def resolve(request: Request) -> Response:
     found, lms_id = (str(form.get(name, "")).strip() for name in ("found", "id"))
     try:
         resolution = _resolution_of(found, lms_id)
-        await run_in_threadpool(control.resolve, services, job_id, row, resolution, actor=request.state.caller.name)
+        await run_in_threadpool(control.resolve, services, job_id, row, resolution, actor=actor_of(request))
     except RosterError as error:
         refused = RefusedResolution(row=row, found=found, lms_id=lms_id, message=str(error))
         return await _job_page(request, status=409, refused=refused)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from worker import lms
-from worker.errors import NothingSent, UncertainEncoding
-from worker.intake.accept import headings_of, open_file
+from worker.errors import NothingSent, UncertainEncoding, UndecidedHiddenRows
+from worker.intake.accept import headings_of, hidden_rows, open_file
 from worker.intake.headers import column_letter, column_of_heading
 from worker.intake.importing import dry_run
 from worker.intake.text import clean
@@ -64,6 +64,8 @@ class Preview:
     error: str = ""
     #: Names as each possible encoding reads them, when a person must choose one.
     readings: dict[str, str] = field(default_factory=dict)
+    #: How many rows are hidden in the spreadsheet.
+    hidden_rows: int = 0
     is_text: bool = False
     sheet: str = ""
     sheets: list[str] = field(default_factory=list)
@@ -112,6 +114,8 @@ def _make_preview(services: Services, draft: Draft) -> Preview:
         return _with_dry_run(services, draft, file, preview)
     except UncertainEncoding as error:
         return replace(preview, error=str(error), readings=dict(error.readings), is_text=True)
+    except UndecidedHiddenRows as error:
+        return replace(preview, error=str(error), hidden_rows=error.count)
     except NothingSent as error:
         return replace(preview, error=str(error))
 
@@ -156,6 +160,7 @@ def _with_dry_run(services: Services, draft: Draft, file: RosterFile, preview: P
     columns = [
         replace(each, column=column or "") for each, column in zip(preview.columns, opened[1].columns, strict=True)
     ]
+    preview = replace(preview, hidden_rows=len(hidden_rows(*opened)))
     return replace(preview, columns=columns, calls=plan.span, rate=plan.rate, seconds=plan.seconds)
 
 

@@ -12,9 +12,10 @@ from starlette.routing import BaseRoute, Route
 
 from worker.ledger import accounts, schedules
 from worker.ledger.database import now
-from worker.model import Role
+from worker.model import Actor, Role
 from worker.schedules import cron, source
 from worker.web.auth import require_role
+from worker.web.caller import actor_of
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.ledger.schedules import Schedule
-    from worker.web.caller import Caller
 
 NEXT_RUNS = 3
 _NOTICES = {"removed": "The schedule was removed. Existing jobs are kept."}
@@ -71,15 +71,15 @@ async def confirm_removal(request: Request) -> Response:
 @require_role(Role.OPERATOR)
 async def remove(request: Request) -> Response:
     """Remove a schedule."""
-    await run_in_threadpool(_remove, request.app.state.services, request.state.caller, request.path_params["name"])
+    await run_in_threadpool(_remove, request.app.state.services, actor_of(request), request.path_params["name"])
     return RedirectResponse("/schedules?notice=removed", 303)
 
 
-def _remove(services: Services, caller: Caller, name: str) -> None:
+def _remove(services: Services, actor: Actor, name: str) -> None:
     with services.ledger.write() as tx:
         if not schedules.remove(tx, name):
             raise _not_found()
-        accounts.add_audit_entry(tx, actor=caller.name, action="schedule remove", job_id=None, detail=name)
+        accounts.add_audit_entry(tx, actor=actor, action="schedule remove", detail=name)
 
 
 def _not_found() -> HttpProblem:

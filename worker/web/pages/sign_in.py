@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from worker.web import csrf, limits, login
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
+from worker.web.refusals import record_refusal
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -38,6 +39,7 @@ async def sign_in(request: Request) -> Response:
     try:
         await login.sign_in(request, name, str(form.get("password", "")), answer)
     except HttpProblem as problem:
+        await record_refusal(request, problem)
         shown = render_page(
             request, "sign_in.html", status=problem.status, notice=problem.detail, name=name, next_path=next_path
         )
