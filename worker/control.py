@@ -12,9 +12,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from worker import lms
+from worker.errors import UsageError
 from worker.intake.row_rules import read_course
 from worker.jobs import lifecycle, submission
 from worker.jobs import resolve as resolving
+from worker.jobs.answer_checks import check_answers, unchecked_note
 from worker.jobs.undo import open_undo
 from worker.ledger import accounts, jobs, queue, rows
 from worker.ledger.database import now
@@ -224,20 +226,30 @@ def resolve(
     found = (
         "absent" if resolution.absent else "candidate" if resolution.candidate_id is not None else "registration"
     )
+    with services.ledger.read() as tx:
+        connection = lifecycle.get_unpurged_job(tx, job_id).connection
+    checked = check_answers(services, job_id, connection, {row: resolution})
+    if isinstance(objection := checked.get(row), str):
+        raise UsageError(objection)
     with services.ledger.write() as tx:
         message = resolving.resolve_row(tx, job_id, row, resolution)
         _record(tx, actor, "resolve", job_id, f"row {row}: {found}")
-    return message
+    return f"{message}.{unchecked_note(checked)}" if checked else message
 
 
 def resolve_from_file(
     services: Services, job_id: int, file: str, lines: Iterable[AnswerRow], *, actor: Actor | None = None
 ) -> str:
     """Resolve the rows in doubt that a file answers, all or none, and return a summary. Raises UsageError."""
+    with services.ledger.read() as tx:
+        connection = lifecycle.get_unpurged_job(tx, job_id).connection
+        given = resolving.answers_in(tx, job_id, file, lines)
+    checked = check_answers(services, job_id, connection, given)
+    objections = {number: each for number, each in checked.items() if isinstance(each, str)}
     with services.ledger.write() as tx:
-        message = resolving.resolve_from_file(tx, job_id, file, lines)
+        message = resolving.apply_answers(tx, job_id, file, given, objections)
         _record(tx, actor, "resolve", job_id, "from a file")
-    return message
+    return f"{message}.{unchecked_note(checked)}" if checked else message
 
 
 def has_background_process(services: Services) -> bool:

@@ -291,3 +291,73 @@ def test_a_job_that_waits_for_look_ups_says_so(kmi):
     _, _, result = kmi("create_registration:lost-after:nth=2", *failing, connection={"lookup_pauses": [0.05]})
 
     assert "a call without an answer was looked up" in result.err
+
+
+@pytest.fixture
+def doubtful(kmi):
+    """Leave one registration in doubt on a KMI that refuses look-ups, and then answers them again."""
+    refused = [f"{operation}:403" for operation in ("find_registration", "list_registrations")]
+    lms, terminal, result = kmi(
+        "create_registration:lost-after:nth=2", *refused, connection={"lookup_pauses": [0.05]}
+    )
+    assert result.counts == {"registered": 5, "in_doubt": 1}
+    lms.rules()
+    (row,) = result.with_status("in_doubt")
+    return lms, terminal, result, row
+
+
+def test_an_answer_that_the_lms_contradicts_is_refused(doubtful):
+    _, terminal, result, row = doubtful
+    others = result.with_status("registered")[0]["_registration_id"]
+
+    for written, message in (
+        ("nonsense!", "is not a number"),
+        ("999999999", "The LMS has no registration with the ID 999999999"),
+        (others, "this row's person is"),
+    ):
+        refused = terminal.type("resolve", result.job, row["_row"], "--registration-id", written)
+        assert (refused.code, refused.out) == (2, "")
+        assert message in refused.err
+    assert terminal.status(result.job)["by_status"]["in_doubt"] == 1
+
+
+def test_an_answer_can_be_changed_until_something_was_sent_because_of_it(doubtful):
+    lms, terminal, result, row = doubtful
+    right = lms.standing[row["email"], "58"]
+
+    assert terminal.type("resolve", result.job, row["_row"], "--absent").code == 0
+    changed = terminal.type("resolve", result.job, row["_row"], "--registration-id", right)
+
+    assert (changed.code, changed.out) == (0, "The row is registered\n")
+    again = terminal.resume(result.job)
+    assert (again.code, again.counts) == (0, {"registered": 6})
+    assert lms.changes["create_registration"] == 6
+
+
+def test_an_answer_that_was_used_cannot_be_changed(sandbox, office):
+    lms = sandbox(bad_days=["create_candidate:lost-before:nth=2"])
+    terminal = office(lms)
+    terminal.people("roster.csv", 3)
+    result = terminal.run("roster.csv")
+    (row,) = result.with_status("in_doubt")
+    assert terminal.type("resolve", result.job, row["_row"], "--absent").code == 0
+    assert terminal.resume(result.job).counts == {"registered": 3}
+
+    late = terminal.type("resolve", result.job, row["_row"], "--candidate-id", "7")
+
+    assert late.code == 2
+    assert "cannot be changed any more" in late.err
+
+
+def test_an_answer_about_which_the_lms_cannot_be_asked_is_saved_and_says_so(sandbox, office):
+    lms = sandbox(bad_days=["create_candidate:lost-after:nth=2"])
+    terminal = office(lms)
+    terminal.people("roster.csv", 3)
+    result = terminal.run("roster.csv")
+    (row,) = result.with_status("in_doubt")
+    there = {each["email"]: each["id"] for each in lms.look("candidates")}[row["email"]]
+
+    answered = terminal.type("resolve", result.job, row["_row"], "--candidate-id", there)
+
+    assert answered.code == 0
+    assert "The LMS could not be asked about it." in answered.out

@@ -44,6 +44,14 @@ def read_course(value: str, rules: RowRules) -> Course:
     return Course(course_id=values.course_id, name=values.course_name, external_id=values.course_external_id)
 
 
+def id_problem(written: str) -> str | None:
+    """Return what is wrong with the form of an id of the LMS that a person typed; None when nothing is."""
+    _, problems = check_values({"candidate_id": written}, ParseContext())
+    if not written.strip():
+        return "The ID is empty; enter the number that the LMS shows"
+    return problems[0].message if problems else None
+
+
 def choose_column(given: Iterable[str], *, allowed: Iterable[str]) -> str | None:
     """Return the course column that counts, of those that a row fills in; None when none is allowed."""
     usable = set(given) & set(allowed)

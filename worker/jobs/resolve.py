@@ -11,7 +11,7 @@ from worker.errors import UsageError
 from worker.intake.answer_file import CANDIDATE, REGISTRATION, RESOLVE, ROW
 from worker.intake.text import clean
 from worker.jobs import lifecycle
-from worker.ledger import resolutions
+from worker.ledger import answers, resolutions
 from worker.ledger.rows import reported_rows
 from worker.model import RowStatus
 from worker.quantities import counted
@@ -69,16 +69,31 @@ def apply_resolution(
     if row is None:
         raise UsageError(f"Job {job_id} has no row {number} that could be in doubt")
     if row.status is not RowStatus.IN_DOUBT:
-        raise UsageError(f"Row {number} of job {job_id} is not in doubt; it is {row.status}")
+        row = _without_answer(tx, job_id, number, row)
+    answers.remember(tx, row.id)
     return resolutions.save_resolution(
         tx, job_id, row, candidate_id=resolution.candidate_id, registration_id=resolution.registration_id
     )
 
 
-def resolve_from_file(tx: Transaction, job_id: int, file: str, lines: Iterable[AnswerRow]) -> str:
-    """Resolve the rows in doubt that a filled-in file answers, all or none. Return a summary.
+def _without_answer(
+    tx: Transaction, job_id: int, number: int, row: resolutions.RowInDoubt
+) -> resolutions.RowInDoubt:
+    """Return a row in doubt again whose answer is to be changed. Raises UsageError when it cannot be."""
+    if row.before_answer is None:
+        raise UsageError(f"Row {number} of job {job_id} is not in doubt; it is {row.status}")
+    if not answers.take_back(tx, row.id):
+        raise UsageError(
+            f"The answer on row {number} of job {job_id} cannot be changed any more: it was used to send a call"
+        )
+    found = resolutions.find_row(tx, job_id, number)
+    return found if found is not None else row
 
-    Lines without an answer are skipped. Raises UsageError that names each wrong line; nothing is resolved then.
+
+def answers_in(tx: Transaction, job_id: int, file: str, lines: Iterable[AnswerRow]) -> dict[int, Resolution]:
+    """Return the answers of a filled-in file by row number. Lines without an answer are skipped.
+
+    Raises UsageError that names each wrong line.
     """
     job = lifecycle.get_unpurged_job(tx, job_id)
     rows = {row.row: row for row in reported_rows(tx, job_id)}
@@ -89,16 +104,38 @@ def resolve_from_file(tx: Transaction, job_id: int, file: str, lines: Iterable[A
             _add(given, line, _resolution_of(line, job, rows))
         except _WrongCell as problem:
             wrong.append(f"{file}, line {line.line}, column {problem.column}: {problem}")
-    sentences = [] if wrong else _record(tx, job_id, file, given, wrong)
-    if wrong:
-        more = [f"… and {len(wrong) - MAX_SHOWN} more"] if len(wrong) > MAX_SHOWN else []
-        raise UsageError("\n".join([*wrong[:MAX_SHOWN], *more, "Nothing was resolved; fix these and run it again"]))
+    _raise_wrong(wrong)
     if not given:
         raise UsageError(
             f"{file} has no answer: for each row in doubt fill in {RESOLVE} ({_HOW}), or its {REGISTRATION} "
             f"or {CANDIDATE}"
         )
+    return given
+
+
+def apply_answers(
+    tx: Transaction, job_id: int, file: str, given: Mapping[int, Resolution], objections: Mapping[int, str]
+) -> str:
+    """Resolve the rows in doubt that a filled-in file answers, all or none. Return a summary.
+
+    `objections` are what was found wrong with answers, by row number. Raises UsageError that names each wrong line;
+    nothing is resolved then.
+    """
+    wrong = [_place_of(file, number, given[number], message) for number, message in objections.items()]
+    sentences = [] if wrong else _record(tx, job_id, file, given, wrong)
+    _raise_wrong(wrong)
     return _summary(tx, job_id, sentences)
+
+
+def _raise_wrong(wrong: list[str]) -> None:
+    if wrong:
+        more = [f"… and {len(wrong) - MAX_SHOWN} more"] if len(wrong) > MAX_SHOWN else []
+        raise UsageError("\n".join([*wrong[:MAX_SHOWN], *more, "Nothing was resolved; fix these and run it again"]))
+
+
+def _place_of(file: str, number: int, answer: Resolution, message: object) -> str:
+    column = CANDIDATE if answer.candidate_id else REGISTRATION if answer.registration_id else RESOLVE
+    return f"{file}, row {number} of the roster, column {column}: {message}"
 
 
 def _add(given: dict[int, Resolution], line: AnswerRow, resolution: Resolution | None) -> None:
@@ -187,8 +224,7 @@ def _record(
         try:
             sentences.append(_apply(tx, job_id, number, answer, people))
         except UsageError as error:
-            column = CANDIDATE if answer.candidate_id else REGISTRATION if answer.registration_id else RESOLVE
-            wrong.append(f"{file}, row {number} of the roster, column {column}: {error}")
+            wrong.append(_place_of(file, number, answer, error))
     return sentences
 
 

@@ -11,12 +11,14 @@ from worker.errors import UsageError
 from worker.ledger import jobs
 from worker.ledger.candidates import id_key_of
 from worker.ledger.database import now, take_lock
+from worker.ledger.intents import WORK_ITEMS, as_work_item
 from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import candidate, registration, row
 from worker.model import STATUS_WHEN_DONE, Action, CandidateState, JobState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
+    from worker.ledger.intents import WorkItem
     from worker.ledger.jobs import Job
 
 
@@ -33,6 +35,16 @@ class RowInDoubt:
     candidate_is_new: bool
     registration_id: int
     registration_state: RegistrationState
+    #: How the row was before the answer that it has, as `answers.remember` saved it; None without an answer.
+    before_answer: dict[str, Any] | None
+
+
+def work_item(tx: Transaction, job_id: int, number: int) -> WorkItem | None:
+    """Return a row with its candidate and registration, to compare an answer with; None when it is invalid."""
+    row_id = tx.execute(
+        select(row.c.id).where(row.c.job_id == job_id, row.c.row == number, row.c.registration_id.is_not(None))
+    ).scalar()
+    return None if row_id is None else as_work_item(tx.execute(WORK_ITEMS.where(row.c.id == row_id)).one(), "")
 
 
 def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
@@ -46,6 +58,7 @@ def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
             candidate.c.state,
             candidate.c.pending_action,
             row.c.registration_id,
+            row.c.before_answer,
             registration.c.state.label("registered"),
         )
         .join(candidate, candidate.c.id == row.c.candidate_id)
@@ -61,6 +74,7 @@ def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
         candidate_is_new=record.pending_action is None,
         registration_id=record.registration_id,
         registration_state=RegistrationState(record.registered),
+        before_answer=record.before_answer,
     )
 
 

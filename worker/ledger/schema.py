@@ -234,6 +234,9 @@ row = Table(
     Column("changed_at", Float, nullable=True),
     #: The LMS's id of the registration.
     Column("lms_registration_id", String(200), nullable=True),
+    #: The row and its records as they were before a person answered for it (`worker.ledger.answers`), while the
+    #: answer can be changed; null without an answer.
+    Column("before_answer", JSON, nullable=True),
     #: The verdict of verifying it (`confirmed`, `differs`, `cannot_be_verified`), and when.
     Column("verified", String(20), nullable=True),
     Column("verified_at", Float, nullable=True),

@@ -108,6 +108,26 @@ class RegistrationOwner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteRecord:
+    """What the LMS shows under an id that a person gave: a person, or a registration with its person and course.
+
+    What it does not show is None. Not kept: it is compared with a row and forgotten.
+    """
+
+    lms_id: str
+    #: Of a registration: the LMS's id of its person.
+    candidate_id: str | None = None
+    course_id: str | None = None
+    course_name: str | None = None
+    is_withdrawn: bool = False
+    #: Of a person.
+    email: str | None = None
+    external_id: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionResult:
     """The LMS confirms that an action was done."""
 
@@ -160,6 +180,12 @@ class Connector(Protocol):
         Only asked where `rules.finds_by_external_id`. Raises Refused (`registration_mismatch`) when the row also
         names a person or a course, and the registration has another one.
         """
+
+    async def show_candidate(self, candidate_id: str) -> RemoteRecord | LookupMiss:
+        """Return the person that the LMS has under an id."""
+
+    async def show_registration(self, registration_id: str, course: Course | None) -> RemoteRecord | LookupMiss:
+        """Return the registration that the LMS has under an id; `course` is where it is expected."""
 
     async def read_states(
         self, requests: Sequence[ActionRequest]

@@ -21,6 +21,7 @@ from worker.lms.contract import (
     LookupMiss,
     RegistrationLookup,
     RegistrationOwner,
+    RemoteRecord,
     RemoteRegistration,
     RemoteState,
 )
@@ -30,6 +31,7 @@ from worker.lms.kmi.people import Users
 from worker.lms.kmi.shapes import (
     UNSAFE_IN_PATH,
     as_person,
+    as_record,
     confirmed_registration,
     course_reference,
     is_active,
@@ -139,6 +141,21 @@ class Kmi:
     async def find_by_external_id(self, row: RosterRow) -> RegistrationOwner | LookupMiss:
         """Find a registration by its external id (K-reg)."""
         return await courses.find_by_external_id(self.client, row)
+
+    async def show_candidate(self, candidate_id: str) -> RemoteRecord | LookupMiss:
+        """Return the user under an id (K-reg: get by id)."""
+        return await self._show(f"/users/{quote(candidate_id, safe='')}/", "find_user")
+
+    async def show_registration(self, registration_id: str, course: Course | None) -> RemoteRecord | LookupMiss:
+        """Return the registration under an id (K-reg: get by id)."""
+        return await self._show(f"/registrations/{quote(registration_id, safe='')}/", "find_registration")
+
+    async def _show(self, path: str, operation: str) -> RemoteRecord | LookupMiss:
+        try:
+            response = await self.client.read(operation, path)
+        except Refused as refused:
+            return lookup_miss_of(refused)
+        return as_record(response.body) or LookupMiss.NO_LOOKUP
 
     async def read_states(
         self, requests: Sequence[ActionRequest]

@@ -22,6 +22,7 @@ from worker.lms.contract import (
     Intent,
     LookupMiss,
     RegistrationLookup,
+    RemoteRecord,
     RemoteRegistration,
     RemoteState,
 )
@@ -133,6 +134,20 @@ class Tahdah:
     async def find_by_external_id(self, row: RosterRow) -> LookupMiss:
         """Return that there is no such look-up: no page shows external ids of registrations."""
         return LookupMiss.NO_LOOKUP
+
+    async def show_candidate(self, candidate_id: str) -> LookupMiss:
+        """Return that candidates cannot be looked up: no page documents it."""
+        return LookupMiss.NO_LOOKUP
+
+    async def show_registration(self, registration_id: str, course: Course | None) -> RemoteRecord | LookupMiss:
+        """Return the registration from the list of its course; absent only when the list is complete."""
+        if course is None:
+            return LookupMiss.NO_LOOKUP
+        listed, nothing = await self._list_course(course)
+        for candidate_id, shown in listed:
+            if shown.registration_id == registration_id:
+                return RemoteRecord(lms_id=registration_id, candidate_id=candidate_id, course_id=course.course_id)
+        return nothing
 
     async def read_states(
         self, requests: Sequence[ActionRequest]

@@ -10,7 +10,14 @@ from typing import Any
 from urllib.parse import quote
 
 from worker.errors import Refused
-from worker.lms.contract import CandidateLookup, Enrolment, LookupMiss, RegistrationLookup, RemoteRegistration
+from worker.lms.contract import (
+    CandidateLookup,
+    Enrolment,
+    LookupMiss,
+    RegistrationLookup,
+    RemoteRecord,
+    RemoteRegistration,
+)
 from worker.lms.responses import LmsResponse, as_id, field_of
 from worker.model import Candidate, Course, Person
 
@@ -69,6 +76,30 @@ def as_person(item: Mapping[str, Any]) -> Person | None:
         return None
     texts = [str(item[name]).strip() if item.get(name) else None for name in ("externalId", "email", "loginName")]
     return Person(candidate_id=user_id, external_id=texts[0], email=texts[1], login_name=texts[2])
+
+
+def as_record(body: Any) -> RemoteRecord | None:
+    """Return a user or a registration as far as KMI shows it (K-reg); None for a body without an id."""
+    record_id = as_id(field_of(body, "id"))
+    if record_id is None:
+        return None
+    texts = {
+        name: str(body[field]).strip() if body.get(field) else None
+        for name, field in (
+            ("email", "email"),
+            ("external_id", "externalId"),
+            ("first_name", "firstName"),
+            ("last_name", "lastName"),
+            ("course_name", "courseName"),
+        )
+    }
+    return RemoteRecord(
+        lms_id=record_id,
+        candidate_id=as_id(body.get("userId")),
+        course_id=as_id(body.get("courseId")),
+        is_withdrawn=status_of(body) == WITHDRAWN,
+        **texts,
+    )
 
 
 def is_same_person(person: Person, candidate: Candidate) -> bool:
