@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from worker.cli.context import REPORTS, actor, connection_of, record, with_services
+from worker.cli.context import REPORTS, actor, connection_of, record, with_existing_ledger, with_services
 from worker.cli.options import json_option, report_option, roster_options
 from worker.errors import UsageError
 
@@ -112,7 +112,7 @@ def _looks_like_cron(word: str) -> bool:
 
 @schedule.command("list")
 @json_option
-@with_services
+@with_existing_ledger
 def list_(services: Services, *, as_json: bool) -> None:
     """List the schedules: when each runs next, and how its last run ended.
 
@@ -145,7 +145,7 @@ def _print_schedule(each: Schedule, job: Job | None) -> None:
 
 @schedule.command()
 @click.argument("name")
-@with_services
+@with_existing_ledger
 def remove(services: Services, name: str) -> None:
     """Remove a schedule; its jobs are kept.
 
@@ -164,7 +164,7 @@ def remove(services: Services, name: str) -> None:
 @click.argument("name", required=False)
 @click.option("--count", type=click.IntRange(1, 1000), default=5, show_default=True, help="N runs of each.")
 @json_option
-@with_services
+@with_existing_ledger
 def preview(services: Services, name: str | None, *, count: int, as_json: bool) -> None:
     """Show the next runs, how long each takes, and which of them overlap; send nothing.
 

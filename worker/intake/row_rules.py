@@ -140,7 +140,7 @@ def collect_defaults(set_values: Mapping[str, str], course: str | None, rules: R
         ParseContext(),
     )
     for problem in problems:
-        option = "--course" if problem.column in COURSE_COLUMNS and course else f"--set {problem.column}"
+        option = f"--set {problem.column}" if problem.column in chosen else "--course"
         raise UsageError(f"{option}: {problem.message}")
     defaults = {column: value for column, value in rules.defaults.items() if value}
     own = {column: value for column, value in defaults.items() if column in COURSE_COLUMNS}

@@ -41,10 +41,11 @@ _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 _TRANSIENT_CODES = ("40", "08", "57P", "55P03")
 
 
-def open_engine(url: str) -> Engine:
-    """Connect to the database at `url` and migrate it to HEAD when it is older.
+def open_engine(url: str, *, make: bool = True) -> Engine:
+    """Connect to the database at `url` and migrate it to HEAD when it is older, or is not a ledger yet.
 
-    Raises SettingsError when the address is wrong or the database cannot be reached.
+    Raises SettingsError when the address is wrong or the database cannot be reached; without `make`, also when it
+    is not a ledger yet: none is made to say that it is empty.
     """
     try:
         parsed = make_url(url)
@@ -54,10 +55,12 @@ def open_engine(url: str) -> Engine:
             f"ledger: {_redacted(url)} is not a database address that works here ({error})"
         ) from None
     if engine.dialect.name == "sqlite":
+        if not make and (file := sqlite_file(parsed)) is not None and not file.exists():
+            raise _no_ledger(str(file))
         _make_files_private(parsed)
         _prepare_sqlite(engine)
     try:
-        _refuse_newer(engine, url)
+        _refuse_newer(engine, url, must_exist=not make)
         _migrate(engine)
     except exc.DBAPIError as error:
         raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {_primary_message(error)}") from None
@@ -277,8 +280,17 @@ def _migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def _refuse_newer(engine: Engine, url: str) -> None:
+def _no_ledger(place: str) -> SettingsError:
+    return SettingsError(
+        f"There is no ledger at {place} yet, so there are no jobs. The first `roster run FILE` makes it. If "
+        "you expected jobs: run the command in the folder of roster.toml, or give --config FILE or ROSTER_LEDGER"
+    )
+
+
+def _refuse_newer(engine: Engine, url: str, *, must_exist: bool) -> None:
     version = _version(engine)
+    if version is None and must_exist:
+        raise _no_ledger(_redacted(url))
     if version is not None and version > HEAD:
         raise SettingsError(
             f"ledger: {_redacted(url)} was made by a newer Roster ({version}); upgrade Roster on this machine"
