@@ -36,7 +36,6 @@ class ParsedRow:
     row: RosterRow | None
     #: Under the headings as they are in the file, in the order of the columns.
     problems: tuple[Problem, ...] = ()
-    warnings: tuple[str, ...] = ()
     #: Why the row is left out.
     skipped: Problem | None = None
 
@@ -72,7 +71,11 @@ def parse_rows(
         rules=rules,
         requirements=RowRequirements(rules=rules, columns=headings.columns),
         defaults=fills,
-        context=ParseContext(date_orders=found.date_orders),
+        context=ParseContext(
+            date_orders=found.date_orders,
+            serial_columns=found.serial_columns,
+            has_exact_texts=bool(file.sheet),
+        ),
         most_cells=max(file.heading_cells, len(file.headings)),
     )
     used, first = headings.used, start_row or 1
@@ -111,8 +114,7 @@ class RowParser:
         given = frozenset(own).union(problem.column for problem in problems if problem.column)
         values = self.defaults.apply(own, given)
         fields = {column[len(FIELD_PREFIX) :]: value for column, value in values.items() if _is_field(column)}
-        setting = ParseContext(date_orders=self.context.date_orders)
-        checked, refused = check_values(self._relevant(values), setting)
+        checked, refused = check_values(self._relevant(values), self.context)
         problems += refused
         problems += check_fields(fields)
         problems += self.requirements.problems_of(checked, given.union(values))
@@ -120,7 +122,6 @@ class RowParser:
             raw=record.raw,
             row=None if problems else _roster_row(record.raw.row, checked, fields),
             problems=tuple(self._in_order(problems)),
-            warnings=tuple(f"{self.headings.heading_of(column)}: {text}" for column, text in setting.warnings),
         )
 
     def _own_values(self, record: Record) -> tuple[dict[str, str], list[Problem]]:
