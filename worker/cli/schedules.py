@@ -85,7 +85,8 @@ def add(services: Services, words: tuple[str, ...], **options: Any) -> None:
 
 def _parse_arguments(words: Sequence[str], options: dict[str, Any]) -> tuple[str, str, str]:
     """Return name, cron line and source, whether they were given as options or as arguments."""
-    from worker.intake.storage import is_address, redacted
+    from worker.addresses import masked
+    from worker.intake.storage import is_address
     from worker.schedules import cron, source
 
     sources = [options["file"], options["folder"] and f"{source.FOLDER}{options['folder']}", options["url"]]
@@ -101,7 +102,7 @@ def _parse_arguments(words: Sequence[str], options: dict[str, Any]) -> tuple[str
     if not rest:
         raise UsageError("A schedule needs a name: roster schedule add NAME --cron LINE SOURCE --to CONNECTION")
     if len(given) != 1:
-        many = f"got {', '.join(redacted(each) if is_address(each) else each for each in given) or 'none'}"
+        many = f"got {', '.join(masked(each) if is_address(each) else each for each in given) or 'none'}"
         raise UsageError(f"A schedule takes one source (a file, {source.FOLDER}PATH or an address); {many}")
     return rest[0], " ".join(line.split()), given[0]
 
