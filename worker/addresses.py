@@ -26,7 +26,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 def masked(address: str) -> str:
     """Return an address for people: without user, password, query and fragment, however it is spelled.
 
-    What cannot be told apart from a password is hidden too. Of a text that is no address nothing is shown.
+    What may be part of a password is hidden too. Of a text that is no address nothing is shown.
     """
     scheme, found, rest = address.partition("://")
     if not found or not _SCHEME.fullmatch(scheme):
