@@ -296,7 +296,7 @@ def _no_ledger(place: str) -> SettingsError:
 def _refuse_newer(engine: Engine, url: str, *, must_exist: bool) -> None:
     version = _version(engine)
     if version is None and must_exist:
-        raise _no_ledger(_redacted(url))
+        raise _no_ledger(masked(url))
     if version is not None and version > HEAD:
         raise SettingsError(
             f"ledger: {masked(url)} was made by a newer Roster ({version}); upgrade Roster on this machine"
