@@ -133,3 +133,27 @@ def saved(book):
     content = io.BytesIO()
     book.save(content)
     return content.getvalue()
+
+
+def test_an_ods_document_without_its_type_is_opened(open_bytes):
+    file = open_bytes(workbooks.ods(with_type=False), "roster.ods")
+    assert [row.cells[0] for row in file.rows()] == ["00007", "#N/A", "00009", "00010"]
+
+
+@pytest.mark.parametrize("kind", ["xlMacrosheet", "worksheet"])
+def test_a_hidden_macro_sheet_or_a_sheet_without_part_does_not_keep_a_workbook_from_being_read(
+    open_bytes, rewrite, kind
+):
+    relation = f'<Relationship Id="rId99" Type="http://x/{kind}" Target="macrosheets/sheet1.xml"/></Relationships>'
+    content = rewrite(
+        workbooks.xlsx(),
+        "xl/workbook.xml",
+        lambda xml: xml.replace(
+            b"</sheets>", b'<sheet name="M" sheetId="9" state="hidden" r:id="rId99"/></sheets>'
+        ),
+    )
+    content = rewrite(
+        content, "xl/_rels/workbook.xml.rels", lambda xml: xml.replace(b"</Relationships>", relation.encode())
+    )
+    file = open_bytes(content, "roster.xlsm")
+    assert [row.cells[0] for row in file.rows()] == ["00007", "#N/A", "00009", "00010"]
