@@ -103,7 +103,7 @@ def _explain_nameless(headings: Headings, naming_at: Sequence[int], nameless: in
     where = f": {names}, by which Roster knows people, {'is' if len(naming_at) == 1 else 'are'} empty there"
     return (
         f"{nameless:,} of {counted(rows, 'row')} {do} not identify a person{where if names else ''}. Fill in a "
-        'cell that does, or match another column with --map "Heading=external_id".'
+        'cell that does, or match one with --map "Heading=external_id".'
     )
 
 

@@ -76,7 +76,8 @@ class RowRequirements:
             yield _problem("action", ProblemCode.ACTION_NOT_SUPPORTED, message)
         missing = [column for column in self._required_columns(row, present) if column not in present]
         for column in missing:
-            yield _problem(column, ProblemCode.MISSING_VALUE, f"{column} is missing; fill it in.")
+            remedy = "fill it in" if column in self.columns else "no column of the file is imported as that"
+            yield _problem(column, ProblemCode.MISSING_VALUE, f"{column} is missing; {remedy}.")
         by_external_id = self.rules.finds_by_external_id and row.action in REGISTRATION_ACTIONS
         if by_external_id and REGISTRATION_COLUMN in present:
             return

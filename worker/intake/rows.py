@@ -19,6 +19,7 @@ from worker.intake.columns import (
     PERSON_COLUMNS,
 )
 from worker.intake.headers import Headings, missing_person_column
+from worker.intake.missing_columns import explain_missing_columns
 from worker.intake.problems import CELL_REMEDIES, ID_PROBLEMS, ProblemCode, excel_error_code, quote
 from worker.intake.roster_file import Record, RosterFile, has_data
 from worker.intake.row_rules import DefaultValues, RowRequirements, choose_column, collect_defaults
@@ -66,6 +67,8 @@ def parse_rows(
     found = collect_column_stats(file, headings)
     if warnings is not None:
         warnings.extend(found.warnings)
+        if missing := explain_missing_columns(headings, rules, fills.values):
+            warnings.append(missing)
     reader = RowParser(
         headings=headings,
         rules=rules,
