@@ -84,7 +84,7 @@ class Services:
     def warnings(self, connection: Connection) -> list[str]:
         """Return what a person should know about the configuration."""
         literal = lms.literal_secrets(connection, self.settings.connections[connection.name])
-        return [*settings.unknown_variables(), *literal]
+        return list(literal)
 
     def known_rate(self, tx: Transaction, connection: Connection) -> float | None:
         """Return the calls per second that are configured, or that were found when the credential was last used."""
@@ -95,12 +95,13 @@ class Services:
         return float(stored.get("rate") or 0) or None
 
 
-def open_services(config: Path | None) -> Services:
-    """Read the configuration and open the ledger. Raises SettingsError or UsageError."""
+def open_services(config: Path | None, *, make_ledger: bool = True) -> Services:
+    """Read the configuration and open the ledger, or make it. Raises SettingsError or UsageError."""
     read = settings.load(config)
     if is_address(read.files):
         check_writable(read.files)
-    services = Services(settings=read, ledger=Ledger(open_engine(read.ledger)), owner=owner_name(), config=config)
+    ledger = Ledger(open_engine(read.ledger, make=make_ledger))
+    services = Services(settings=read, ledger=ledger, owner=owner_name(), config=config)
     use_scratch_below(services.files)
     _make_folders_private(services)
     return services

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from worker import bootstrap, control, lms
+from worker.addresses import masked
 from worker.errors import RosterError, SettingsError, UsageError
 from worker.folders import watch
 from worker.intake import storage
@@ -107,7 +108,7 @@ async def _probe(services: Services, connection: Connection) -> str:
 def _check_ledger(services: Services) -> Check:
     with services.ledger.write() as tx:
         count = len(jobs.list_jobs(tx))
-    url = services.ledger.engine.url.render_as_string(hide_password=True)
+    url = masked(services.settings.ledger)
     return Check(is_ok=True, text=f"ledger: {url}, {counted(count, 'job')}")
 
 
@@ -136,7 +137,7 @@ def _check_store(services: Services) -> list[Check]:
         storage.remove(probe)
     except UsageError as error:
         return [Check(is_ok=False, text=f"files: {error}")]
-    return [Check(is_ok=True, text=f"files: {storage.redacted(services.store)} can be written")]
+    return [Check(is_ok=True, text=f"files: {masked(services.store)} can be written")]
 
 
 def _check_rights(services: Services) -> list[Check]:
@@ -213,6 +214,8 @@ def _problems_of(services: Services, folder: Folder) -> list[str]:
         taken = dropped_files.files_in(tx, folder.name, DroppedFileState.TAKEN)
     without = f"is in {watch.PROCESSING}/ and has no job"
     problems = [f"{drop.name} {without}: {drop.error}" for drop in claimed if drop.error]
+    linked = [name for name in watch.OWN_FOLDERS if (Path(folder.path) / name).is_symlink()]
+    problems += [f"{name}/ is a link, to which no file is moved; replace it with a folder" for name in linked]
     processing = Path(folder.path) / watch.PROCESSING
     if not processing.is_dir():
         return problems

@@ -9,6 +9,7 @@ import structlog
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from worker.addresses import masked
 from worker.celery import make_app
 from worker.jobs import advance
 from worker.ledger import queue
@@ -81,8 +82,8 @@ def ping(services: Services) -> tuple[bool, str]:
     try:
         replies = app.control.ping(timeout=1.0)
     except (OperationalError, RedisError, OSError) as error:
-        return False, f"broker: {app.connection().as_uri()} cannot be reached ({type(error).__name__})"
-    return bool(replies), f"broker: {app.connection().as_uri()}, {counted(len(replies), 'worker')} online"
+        return False, f"broker: {masked(services.settings.broker)} cannot be reached ({type(error).__name__})"
+    return bool(replies), f"broker: {masked(services.settings.broker)}, {counted(len(replies), 'worker')} online"
 
 
 def _shown_arguments(message: TaskMessage) -> str:

@@ -443,6 +443,8 @@ class RowRules:
     #: Whether a registration needs `behavior` and a legal entity (Tahdah).
     needs_behavior: bool = False
     needs_legal_entity: bool = False
+    #: Further columns that this connection does not use.
+    unused_columns: frozenset[str] = frozenset()
     #: Values for empty cells, by column: the connection's own settings.
     defaults: Mapping[str, str] = field(default_factory=dict)
     #: Maximum number of rows in one call: of `register`, and of any other action.
@@ -454,3 +456,16 @@ class RowRules:
     people_per_page: int = 100
     #: Whether `registration_external_id` alone may identify an existing registration.
     finds_by_external_id: bool = False
+
+    def takes(self, column: str) -> bool:
+        """Return whether this connection uses a column."""
+        uses = {
+            **{name: name in self.course_columns for name in ("course_id", "course_name", "course_external_id")},
+            "behavior": self.needs_behavior,
+            "legal_entity_id": self.needs_legal_entity,
+            "registration_external_id": self.finds_by_external_id,
+            "action": len(self.actions) > 1,
+            "score": Action.COMPLETE in self.actions,
+            "success": Action.COMPLETE in self.actions,
+        }
+        return uses.get(column, True) and column not in self.unused_columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import RosterError
+
+_ADDRESS = re.compile(r"[^\s\"'<>(),;:]{1,64}@[^\s\"'<>(),;:]{1,255}")
+#: What is written in the place of personal data.
+HIDDEN = "…"
 
 
 def location_of(error: BaseException) -> str:
@@ -31,3 +36,8 @@ def log_and_continue(what: str, **about: Any) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - one failure must not stop the rest
         place = location_of(error)
         log.error("left to the next sweep", what=what, place=place, **about)  # noqa: TRY400 - the traceback may hold names
+
+
+def without_addresses(text: str) -> str:
+    """Return a text with each e-mail address hidden."""
+    return _ADDRESS.sub(HIDDEN, text)

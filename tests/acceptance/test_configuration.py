@@ -211,3 +211,46 @@ def test_a_command_mistyped_shows_its_usage(lms, terminal, words):
 )
 def test_a_job_that_does_not_exist_is_reported(lms, terminal, words):
     refused(lms, terminal.type(*words), "no job 7", "roster jobs")
+
+
+PASSWORD = "Xq7Zk9"
+MALFORMED = [
+    f"sqlite:////nowhere/db?password={PASSWORD}",
+    f"sqlite:////tmp?password={PASSWORD}",
+    f"postgresql+psycopg://u:{PASSWORD}@127.0.0.1:1/db",
+    f"postgresql+psycopg://u:p@{PASSWORD}@127.0.0.1:1/db",
+    f"postgresql+psycopg://u:{PASSWORD}@ss@localhost:1/db",
+    f"postgresql+psycopg://u@h:{PASSWORD}",
+    f"postgresql+psycopg://u:{PASSWORD}/x@h/db",
+    f"postgresql+psycopg://u:{PASSWORD}#x@h/db",
+    f"postgresql+psycopg://127.0.0.1:1/db?password={PASSWORD}",
+    f"postgresql+psycopg://127.0.0.1:1/db?unknown={PASSWORD}",
+    f"postgresql+psycopg://u:p@[{PASSWORD}/db",
+    f"nothing://u:{PASSWORD}@h/db",
+    f"u:{PASSWORD}@h/db",
+    PASSWORD,
+]
+
+
+@pytest.mark.parametrize("key", ["ledger", "broker", "files"])
+@pytest.mark.parametrize("address", MALFORMED)
+def test_no_spelling_of_an_address_shows_its_password_or_is_unexpected(terminal, key, address):
+    terminal.environment[f"ROSTER_{key.upper()}"] = address
+
+    told = terminal.type("doctor")
+
+    if key == "ledger":
+        assert told.code == 2
+        assert "ledger" in told.err
+    elif key == "files" and "://" not in address:
+        return  # a folder of that name
+    assert PASSWORD not in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    "broker", [f"redis://:{PASSWORD}/x@h:6379/0", f"redis://h:{PASSWORD}", f"redis://h:6379/{PASSWORD}", PASSWORD]
+)
+def test_a_broker_that_is_no_address_is_refused_with_what_to_write(lms, terminal, broker):
+    terminal.environment["ROSTER_BROKER"] = broker
+
+    refused(lms, terminal.type("submit", "roster.csv"), "broker", "redis://host:6379/0", "%40")

@@ -65,3 +65,23 @@ def test_signing_in_never_leads_to_another_site(open_site: Callable[..., Any]) -
         sign_in(page, "ana")
         expect(page.get_by_role("heading", level=1)).to_have_text("Upload")
         assert page.url == f"{site.url}/"
+
+
+def test_a_person_changes_their_password_and_signs_out_everywhere(open_site: Callable[..., Any]) -> None:
+    site = open_site()
+    add_user(site.office, "ana", "viewer")
+    page = site.open("/")
+    sign_in(page, "ana")
+    page.get_by_role("link", name="ana").click()
+
+    page.get_by_label("Current password").fill(PASSWORD)
+    page.get_by_label("New password", exact=True).fill("another quiet evening")
+    page.get_by_label("New password again").fill("another quiet evening")
+    page.get_by_label("Revoke my API tokens too").check()
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("status")).to_contain_text("Your password was changed")
+
+    page.get_by_role("button", name="Sign out everywhere").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    sign_in(page, "ana", "another quiet evening")
+    expect(page.get_by_role("link", name="ana")).to_be_visible()

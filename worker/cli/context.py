@@ -21,20 +21,28 @@ MAX_USER = 90
 
 def with_services(command: Callable[..., int | None]) -> Callable[..., None]:
     """Call a command with `Services`, open until it ends; it returns its exit code, or None for 0."""
+    return _with_services(command, make_ledger=True)
 
+
+def with_existing_ledger(command: Callable[..., int | None]) -> Callable[..., None]:
+    """Call a command as `with_services` does, but make no ledger: without one the command has nothing to do."""
+    return _with_services(command, make_ledger=False)
+
+
+def _with_services(command: Callable[..., int | None], *, make_ledger: bool) -> Callable[..., None]:
     @click.pass_context
     @wraps(command)
     def call(context: click.Context, /, **typed: Any) -> None:
-        context.exit(command(services_of(context), **typed) or 0)
+        context.exit(command(services_of(context, make_ledger=make_ledger), **typed) or 0)
 
     return call
 
 
-def services_of(context: click.Context) -> Services:
-    """Read the configuration and open the ledger, until the command ends."""
+def services_of(context: click.Context, *, make_ledger: bool = True) -> Services:
+    """Read the configuration and open the ledger, until the command ends. Raises SettingsError."""
     from worker.bootstrap import open_services
 
-    services = open_services(context.obj)
+    services = open_services(context.obj, make_ledger=make_ledger)
     context.call_on_close(services.ledger.close)
     return services
 

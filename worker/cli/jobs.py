@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import actor, with_services
+from worker.cli.context import actor, with_existing_ledger, with_services
 from worker.cli.options import json_option, output_options, report_option, roster_options
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def submit(services: Services, files: tuple[Path, ...], **options: Any) -> int:
 @JOB
 @click.option("--course", metavar="VALUE", help="Another course for the rows that are not done, such as 58.")
 @output_options
-@with_services
+@with_existing_ledger
 def resume(services: Services, job: int, **options: Any) -> int:
     """Resume a job that was paused, held, interrupted or killed.
 
@@ -91,7 +91,7 @@ def resume(services: Services, job: int, **options: Any) -> int:
 @JOB
 @output_options
 @click.option("--rejected", is_flag=True, help="Send the rows again too that the LMS rejected.")
-@with_services
+@with_existing_ledger
 def retry(services: Services, job: int, **options: Any) -> int:
     """Send the rows that were never sent.
 
@@ -105,7 +105,7 @@ def retry(services: Services, job: int, **options: Any) -> int:
 @click.command()
 @JOB
 @output_options
-@with_services
+@with_existing_ledger
 def undo(services: Services, job: int, **options: Any) -> int:
     """Withdraw the registrations that a job made; earlier ones are kept.
 
@@ -118,7 +118,7 @@ def undo(services: Services, job: int, **options: Any) -> int:
 
 @click.command()
 @json_option
-@with_services
+@with_existing_ledger
 def jobs(services: Services, *, as_json: bool) -> None:
     """List the jobs, newest first.
 
@@ -133,7 +133,7 @@ def jobs(services: Services, *, as_json: bool) -> None:
 @JOB
 @click.option("--watch", is_flag=True, help="Print each change until the job stops.")
 @json_option
-@with_services
+@with_existing_ledger
 def status(services: Services, job: int, *, watch: bool, as_json: bool) -> None:
     """Show the state of a job.
 
@@ -148,7 +148,7 @@ def status(services: Services, job: int, *, watch: bool, as_json: bool) -> None:
 @JOB
 @report_option
 @json_option
-@with_services
+@with_existing_ledger
 def report(services: Services, job: int, *, report: Path | None, as_json: bool) -> None:
     """Write the reports of a job again, with its current outcomes.
 
@@ -161,7 +161,7 @@ def report(services: Services, job: int, *, report: Path | None, as_json: bool) 
 
 @click.command()
 @JOB
-@with_services
+@with_existing_ledger
 def pause(services: Services, job: int) -> None:
     """Pause a job: calls in progress finish, nothing more is sent.
 
@@ -174,7 +174,7 @@ def pause(services: Services, job: int) -> None:
 
 @click.command()
 @JOB
-@with_services
+@with_existing_ledger
 def cancel(services: Services, job: int) -> None:
     """Cancel a job: calls in progress finish, the rest is never sent.
 
@@ -191,7 +191,7 @@ def cancel(services: Services, job: int) -> None:
 @click.option("--compact", is_flag=True, help="Rewrite PostgreSQL's tables: nothing deleted is left in them.")
 @click.option("--dry-run", is_flag=True, help="Say what would be purged; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@with_services
+@with_existing_ledger
 def purge(services: Services, **options: Any) -> int:
     """Delete the personal data of jobs that ended long ago; counts, and who was registered, are kept.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -27,6 +28,8 @@ OBJECTS_BETWEEN_COLLECTIONS = 10_000
 def roster(context: click.Context, config: Path | None) -> None:
     """Register everybody on a spreadsheet on an LMS, exactly once, and report what happened to every row."""
     context.obj = config
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        context.color = False
 
 
 for module in (jobs, rows, schedules, services, users, messages):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import record, with_services
+from worker.cli.context import record, with_existing_ledger, with_services
 from worker.cli.exit_codes import ExitCode
 from worker.cli.options import json_option
 from worker.errors import UsageError
@@ -26,7 +26,7 @@ def message() -> None:
 @message.command("list")
 @click.option("--most", default=50, show_default=True, metavar="N", help="Maximum number of messages.")
 @json_option
-@with_services
+@with_existing_ledger
 def list_(services: Services, *, most: int, as_json: bool) -> None:
     """List the newest messages: sent, waiting to be sent, failed.
 

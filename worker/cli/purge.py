@@ -11,7 +11,7 @@ from worker.cli.exit_codes import ExitCode
 from worker.cli.options import confirm, parse_period
 from worker.errors import UsageError
 from worker.jobs import purge
-from worker.reports.labels import counted
+from worker.quantities import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

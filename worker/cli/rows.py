@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import actor, connection_of, record, with_services
+from worker.cli.context import actor, connection_of, record, with_existing_ledger
 from worker.cli.exit_codes import ExitCode
 from worker.cli.options import output_options
 from worker.errors import UsageError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job", type=int)
 @output_options
-@with_services
+@with_existing_ledger
 def verify(services: Services, job: int, *, report: Path | None, as_json: bool, quiet: bool) -> int:
     """Compare every row of a job that is done with the LMS; send nothing.
 
@@ -88,7 +88,7 @@ def _exit_code(summary: Summary) -> int:
     "--export", type=click.Path(path_type=Path), metavar="FILE", help="Write the unconfirmed rows to a CSV file."
 )
 @click.option("--encoding", metavar="NAME", help="The encoding of the --from file; detected by default.")
-@with_services
+@with_existing_ledger
 def resolve(services: Services, job: int, row: int | None, **options: Any) -> None:
     """Say what you found in the LMS for an unconfirmed row (in_doubt), or for many of them in a file.
 

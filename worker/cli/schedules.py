@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from worker.cli.context import REPORTS, actor, connection_of, record, with_services
+from worker.cli.context import REPORTS, actor, connection_of, record, with_existing_ledger, with_services
 from worker.cli.options import json_option, report_option, roster_options
 from worker.errors import UsageError
 
@@ -85,7 +85,8 @@ def add(services: Services, words: tuple[str, ...], **options: Any) -> None:
 
 def _parse_arguments(words: Sequence[str], options: dict[str, Any]) -> tuple[str, str, str]:
     """Return name, cron line and source, whether they were given as options or as arguments."""
-    from worker.intake.storage import is_address, redacted
+    from worker.addresses import masked
+    from worker.intake.storage import is_address
     from worker.schedules import cron, source
 
     sources = [options["file"], options["folder"] and f"{source.FOLDER}{options['folder']}", options["url"]]
@@ -101,7 +102,7 @@ def _parse_arguments(words: Sequence[str], options: dict[str, Any]) -> tuple[str
     if not rest:
         raise UsageError("A schedule needs a name: roster schedule add NAME --cron LINE SOURCE --to CONNECTION")
     if len(given) != 1:
-        many = f"got {', '.join(redacted(each) if is_address(each) else each for each in given) or 'none'}"
+        many = f"got {', '.join(masked(each) if is_address(each) else each for each in given) or 'none'}"
         raise UsageError(f"A schedule takes one source (a file, {source.FOLDER}PATH or an address); {many}")
     return rest[0], " ".join(line.split()), given[0]
 
@@ -112,7 +113,7 @@ def _looks_like_cron(word: str) -> bool:
 
 @schedule.command("list")
 @json_option
-@with_services
+@with_existing_ledger
 def list_(services: Services, *, as_json: bool) -> None:
     """List the schedules: when each runs next, and how its last run ended.
 
@@ -145,7 +146,7 @@ def _print_schedule(each: Schedule, job: Job | None) -> None:
 
 @schedule.command()
 @click.argument("name")
-@with_services
+@with_existing_ledger
 def remove(services: Services, name: str) -> None:
     """Remove a schedule; its jobs are kept.
 
@@ -164,7 +165,7 @@ def remove(services: Services, name: str) -> None:
 @click.argument("name", required=False)
 @click.option("--count", type=click.IntRange(1, 1000), default=5, show_default=True, help="N runs of each.")
 @json_option
-@with_services
+@with_existing_ledger
 def preview(services: Services, name: str | None, *, count: int, as_json: bool) -> None:
     """Show the next runs, how long each takes, and which of them overlap; send nothing.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.context import actor, with_services
+from worker.cli.context import actor, with_existing_ledger, with_services
 from worker.cli.options import json_option, parse_period
 from worker.errors import UsageError
 
@@ -52,7 +52,7 @@ def add(services: Services, name: str, role: str) -> None:
 
 @user.command(name="list")
 @json_option
-@with_services
+@with_existing_ledger
 def list_(services: Services, *, as_json: bool) -> None:
     """List the accounts with their roles.
 
@@ -77,7 +77,7 @@ def list_(services: Services, *, as_json: bool) -> None:
 
 @user.command()
 @NAME
-@with_services
+@with_existing_ledger
 def remove(services: Services, name: str) -> None:
     """Remove an account; its sessions and tokens end at once.
 
@@ -92,7 +92,7 @@ def remove(services: Services, name: str) -> None:
 @user.command()
 @NAME
 @click.option("--revoke-tokens", "revoke", is_flag=True, help="Revoke the API tokens of the account too.")
-@with_services
+@with_existing_ledger
 def password(services: Services, name: str, *, revoke: bool) -> None:
     """Change the password of an account; its sessions end.
 
@@ -109,7 +109,7 @@ def password(services: Services, name: str, *, revoke: bool) -> None:
 
 @user.command("sign-out")
 @NAME
-@with_services
+@with_existing_ledger
 def sign_out(services: Services, name: str) -> None:
     """End all sessions of this account; its tokens stay valid.
 
@@ -124,7 +124,7 @@ def sign_out(services: Services, name: str) -> None:
 @user.command()
 @NAME
 @click.argument("role", type=ROLES)
-@with_services
+@with_existing_ledger
 def role(services: Services, name: str, role: str) -> None:
     """Change the role of an account.
 
@@ -144,7 +144,7 @@ def role(services: Services, name: str, role: str) -> None:
     "--expires", metavar="PERIOD", help="How long it is valid: 90d, 12w; without it, until it is revoked."
 )
 @click.option("--revoke", is_flag=True, help="Revoke all tokens of the account instead.")
-@with_services
+@with_existing_ledger
 def token(services: Services, name: str, *, token_name: str, expires: str | None, revoke: bool) -> None:
     """Create an API token for this account; it is shown once.
 
@@ -167,7 +167,7 @@ def token(services: Services, name: str, *, token_name: str, expires: str | None
 @user.command()
 @NAME
 @json_option
-@with_services
+@with_existing_ledger
 def tokens(services: Services, name: str, *, as_json: bool) -> None:
     """List the API tokens of this account.
 
@@ -207,7 +207,7 @@ def _token_as_json(each: Token) -> dict[str, object]:
 @user.command()
 @NAME
 @click.argument("token_name", metavar="TOKENNAME")
-@with_services
+@with_existing_ledger
 def revoke(services: Services, name: str, token_name: str) -> None:
     """Revoke one API token of this account; the others stay valid.
 
@@ -225,7 +225,7 @@ def revoke(services: Services, name: str, token_name: str) -> None:
     "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Maximum number of entries."
 )
 @json_option
-@with_services
+@with_existing_ledger
 def audit(services: Services, *, job: int | None, limit: int, as_json: bool) -> None:
     """Show who did what on the page, by API or command, and what was refused; newest first.
 

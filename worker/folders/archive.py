@@ -39,8 +39,8 @@ class FileLocation:
 
     @property
     def is_unreachable(self) -> bool:
-        """Whether the folder does not exist because its share is not mounted; a new one must not be made there."""
-        return not self.folder.is_dir()
+        """Whether nothing may be written there: its share is not mounted, or a link is in its place."""
+        return not self.folder.is_dir() or self.folder.is_symlink()
 
 
 def archive_files(ledger: Ledger, job: Job) -> Job:
@@ -77,7 +77,7 @@ def file_locations(ledger: Ledger, job: Job) -> list[FileLocation]:
 
 def _archive(ledger: Ledger, job: Job, dropped: DroppedFile) -> bool:
     source = Path(dropped.path)
-    if not source.parent.is_dir():
+    if not source.parent.is_dir() or source.parent.is_symlink():
         return False
     folder = source.parent.parent / (DONE if job.state.went_through else FAILED)
     make_folder(folder)
@@ -118,7 +118,7 @@ def _has_changed(path: Path, dropped: DroppedFile) -> bool:
 def _move(source: Path, target: Path) -> bool:
     """Move a file; False when another one is there. Raises OSError, also when the file is in neither place."""
     try:
-        os.link(source, target)  # a rename would replace an existing file
+        os.link(source, target, follow_symlinks=False)  # a rename would replace an existing file
     except FileExistsError:
         if not _is_same(source, target):
             return not source.exists()

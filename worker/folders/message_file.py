@@ -38,6 +38,8 @@ def remove_reports(file: Path) -> None:
 
 
 def _may_write(path: Path) -> bool:
+    if path.is_symlink():  # it would be written where the link leads
+        return False
     try:
         return path.read_text(encoding="utf-8-sig", errors="replace").startswith(_FIRST_LINE)
     except FileNotFoundError:

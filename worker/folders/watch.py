@@ -14,12 +14,13 @@ sweep finishes what a killed process left half done:
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from worker.errors import RosterError, StaleClaim
+from worker.errors import RosterError, StaleClaim, UsageError
 from worker.folders.names import free_name, is_download_placeholder, is_roster, is_temporary
 from worker.intake.options import Options
 from worker.ledger import dropped_files
@@ -154,7 +155,7 @@ def find_claimed(ledger: Ledger, folder: str) -> list[DroppedFile]:
 def _finish_claim(ledger: Ledger, dropped: DroppedFile) -> DroppedFile | None:
     """Finish a claim, moving the file if needed; None when another process has it or the share is gone."""
     target = Path(str(dropped.target_path))
-    if not target.parent.is_dir():
+    if not target.parent.is_dir() or target.parent.is_symlink():
         return None
     with ledger.write() as tx:
         mine = dropped_files.start_move(tx, dropped, DroppedFileState.CLAIMED, dropped.target_path)
@@ -204,7 +205,10 @@ def _is_still_complete(ledger: Ledger, dropped: DroppedFile, settle_seconds: flo
 
     A program that has it open may still write to it after the move. Raises OSError when it does not exist.
     """
-    status = Path(dropped.path).stat()
+    status = Path(dropped.path).lstat()
+    refuse_link(Path(dropped.path).parent)
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{dropped.name} has become a link since it was found; links are not imported")
     if (status.st_size, status.st_mtime) != (dropped.size, dropped.modified_at):
         with ledger.write() as tx:
             dropped_files.note_change(tx, dropped, status.st_size, status.st_mtime)
@@ -233,10 +237,24 @@ def options_of_folder(folder: Folder) -> Options:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a subfolder of a drop folder, with the same permissions."""
+    """Make a subfolder of a drop folder, with the same permissions. Raises LinkedFolder when it is a link."""
     try:
         folder.mkdir()
     except FileExistsError:
+        refuse_link(folder)
         return
     with suppress(OSError):  # some shares have no permissions
         folder.chmod(folder.parent.stat().st_mode & 0o7777)
+
+
+class LinkedFolder(OSError):
+    """A folder in which Roster would move files is a link, perhaps made by somebody who may only write rosters."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(0, f"{folder.name}/ is a link or a file; replace it with a folder", str(folder))
+
+
+def refuse_link(folder: Path) -> None:
+    """Raise LinkedFolder when a folder is a link: files and reports would be moved to where it leads."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise LinkedFolder(folder)

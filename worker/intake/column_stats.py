@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from worker.errors import UnreadableRoster
 from worker.intake.columns import DATE_COLUMNS, PERSON_COLUMNS, REGISTRATION_COLUMN, ZERO_PADDED_COLUMNS
-from worker.intake.dates import DateOrder, column_date_order, date_order_of
+from worker.intake.date_columns import DateColumn
+from worker.intake.dates import DateOrder
 from worker.intake.headers import Headings
 from worker.intake.problems import quote
 from worker.intake.roster_file import RosterFile, has_data
@@ -31,6 +33,8 @@ class ColumnStats:
     """What the columns as a whole show."""
 
     date_orders: Mapping[str, DateOrder]
+    #: Date columns in which five digits are the serial number of a date.
+    serial_columns: AbstractSet[str]
     warnings: tuple[str, ...]
 
 
@@ -61,7 +65,7 @@ def collect_column_stats(file: RosterFile, headings: Headings) -> ColumnStats:
     ids = [(column, at) for at, column in enumerate(headings.columns) if column in ZERO_PADDED_COLUMNS]
     naming = {*PERSON_COLUMNS, REGISTRATION_COLUMN}
     naming_at = [at for at, column in enumerate(headings.columns) if column in naming]
-    orders: dict[str, set[DateOrder]] = {str(column): set() for column, _ in dates}
+    columns = {str(column): DateColumn(is_1904=file.is_1904) for column, _ in dates}
     lengths = {str(column): _IdLengths() for column, _ in ids}
     used = headings.used
     rows = named = unused = 0
@@ -73,19 +77,21 @@ def collect_column_stats(file: RosterFile, headings: Headings) -> ColumnStats:
         rows += 1
         named += any(row.cells[at] and clean(row.cells[at]) for at in naming_at)
         for column, at in dates:
-            if row.cells[at] and (order := date_order_of(clean(row.cells[at]))):
-                orders[str(column)].add(order)
+            if row.cells[at]:
+                columns[str(column)].add(row.row, clean(row.cells[at]), record.flaws.get(at))
         for column, at in ids:
             lengths[str(column)].add(clean(row.cells[at]).removeprefix("'"))
     nameless = _explain_nameless(headings, naming_at, rows - named, rows) if named * 2 < rows else ""
     if nameless and rows >= _MIN_ROWS:
         raise UnreadableRoster(f"{file.name}: {nameless}")
     return ColumnStats(
-        date_orders={column: column_date_order(seen) for column, seen in orders.items()},
+        date_orders={column: seen.order for column, seen in columns.items()},
+        serial_columns={column for column, seen in columns.items() if seen.has_serials},
         warnings=(
             *([nameless] if nameless and not named else []),
             *([_explain_unused(unused)] if unused else []),
             *_warn(headings, lengths),
+            *(text for column, seen in columns.items() for text in seen.warnings(headings.heading_of(column))),
         ),
     )
 
@@ -97,7 +103,7 @@ def _explain_nameless(headings: Headings, naming_at: Sequence[int], nameless: in
     where = f": {names}, by which Roster knows people, {'is' if len(naming_at) == 1 else 'are'} empty there"
     return (
         f"{nameless:,} of {counted(rows, 'row')} {do} not identify a person{where if names else ''}. Fill in a "
-        'cell that does, or match another column with --map "Heading=external_id".'
+        'cell that does, or match one with --map "Heading=external_id".'
     )
 
 

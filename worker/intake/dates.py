@@ -24,10 +24,10 @@ class DateOrder(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedDate:
-    """A date, and a warning when it was converted from a number."""
+    """A date, and whether it was written as the number by which Excel counts days."""
 
     value: date
-    warning: str | None = None
+    is_serial: bool = False
 
 
 class InvalidDate(ValueError):
@@ -87,8 +87,7 @@ def parse_date(text: str, order: DateOrder = DateOrder.UNDECIDED) -> ParsedDate:
     if found := _COMPACT.fullmatch(text):
         return ParsedDate(value=_date(text, *found.groups()))
     if found := _SERIAL.fullmatch(text):
-        value = _EPOCH + timedelta(days=int(found[1]))
-        return ParsedDate(value=value, warning=f"{quote(text)} was read as the Excel date {value.isoformat()}.")
+        return ParsedDate(value=_EPOCH + timedelta(days=int(found[1])), is_serial=True)
     if found := _YEAR_LAST.fullmatch(text):
         return ParsedDate(value=_year_last(text, found, order))
     if found := _DAY_NAME.fullmatch(text):

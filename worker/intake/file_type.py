@@ -99,13 +99,25 @@ def _detect_archive(path: Path, *, name: str, size: int) -> FileType:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
             names = {part.filename.replace("\\", "/").lower() for part in parts}
-            is_ods = "mimetype" in names and b"opendocument.spreadsheet" in _read_head(archive, "mimetype")
+            is_ods = _is_ods(archive, names)
     except _DAMAGED as error:
         raise UnreadableRoster(
             f"{name}: the workbook is damaged or incomplete; download or export it again."
         ) from error
     _reject_zip_bombs(parts, name=name)
     return _workbook_type(names, name=name, is_ods=is_ods)
+
+
+def _is_ods(archive: zipfile.ZipFile, names: set[str]) -> bool:
+    """Return whether an archive says that it is an ODS document; some programs leave out its own file for that."""
+    if "mimetype" in names:
+        return b"opendocument.spreadsheet" in _read_head(archive, "mimetype")
+    return "content.xml" in names and any(
+        b"opendocument.spreadsheet" in _read_head(archive, part.filename)
+        or b"<office:spreadsheet" in _read_head(archive, part.filename)
+        for part in archive.infolist()
+        if part.filename in {"META-INF/manifest.xml", "content.xml"}
+    )
 
 
 def _read_head(archive: zipfile.ZipFile, part: str) -> bytes:

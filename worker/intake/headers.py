@@ -10,7 +10,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
 
@@ -32,6 +32,8 @@ _IGNORED = re.compile(r"[\s_\-*\u2010-\u2015]+")
 _OWN_NAMES = MappingProxyType({name.replace("_", ""): name for name in COLUMNS})
 _KNOWN = MappingProxyType({**WEAK_ALIASES, **ALIASES, **_OWN_NAMES})
 _SIMILARITY = 0.8
+#: A heading that is longer than a known one by a word is another thing and no mistyped one: "IP address".
+_WORD = 2
 #: A longer heading is similar to no column.
 _LONGEST_SIMILAR = int(max(map(len, _KNOWN)) * (2 / _SIMILARITY - 1))
 #: Of headings that match no column, up to this many are compared with others.
@@ -60,6 +62,8 @@ class Headings:
     columns: tuple[str | None, ...]
     #: Sentences for people; they block nothing.
     warnings: tuple[str, ...] = ()
+    #: The columns that some of the warnings offer.
+    offered: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -110,10 +114,12 @@ def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = Mapp
     columns, lost = _choose_headings(headings, matches)
     if _IDENTIFYING.isdisjoint(columns):
         raise missing_person_column(headings)
+    hints = _warn_of_unknown(headings, matches, mapped)
     return Headings(
         names=tuple(headings),
         columns=columns,
-        warnings=(*lost, *_warn_of_invisible(headings), *_warn_of_unknown(headings, matches, mapped)),
+        warnings=(*lost, *_warn_of_invisible(headings), *hints),
+        offered=hints,
     )
 
 
@@ -276,23 +282,28 @@ def _warn_of_invisible(headings: Iterable[str]) -> list[str]:
 
 def _warn_of_unknown(
     headings: Sequence[str], matches: Sequence[tuple[MatchStrength, str] | None], mapped: Collection[int]
-) -> list[str]:
+) -> dict[str, str]:
+    """Return the warnings about headings that nearly are columns, with the column that each offers.
+
+    A column that another heading already is, is never offered.
+    """
+    taken = {match[1] for match in matches if match}
     unknown = (
         name
         for position, (heading, match) in enumerate(zip(headings, matches, strict=True))
         if match is None and position not in mapped and (name := clean(heading)) and not name.startswith("_")
     )
-    warnings = []
+    warnings = {}
     for name in itertools.islice((name for name in unknown if len(name) <= MATCHED_CHARACTERS), MAX_COMPARED):
-        if normalize_heading(name) in AMBIGUOUS:
-            warnings.append(
+        if normalize_heading(name) in AMBIGUOUS and taken.isdisjoint({"external_id", "candidate_id"}):
+            warnings[
                 f"The column {quote(name)} has two meanings and is not imported: if it is your own person ID, "
                 f'use --map "{name}=external_id"; if it is the LMS\'s, --map "{name}=candidate_id".'
-            )
-        elif column := _similar_column(normalize_heading(name)):
-            warnings.append(
+            ] = "external_id"
+        elif (column := _similar_column(normalize_heading(name))) and column not in taken:
+            warnings[
                 f'The column {quote(name)} is not imported; did you mean {column}? If so: --map "{name}={column}".'
-            )
+            ] = column
     return warnings
 
 
@@ -301,4 +312,6 @@ def _similar_column(folded: str) -> str:
     if len(folded) > _LONGEST_SIMILAR:
         return ""
     near = difflib.get_close_matches(folded, _KNOWN, n=1, cutoff=_SIMILARITY)
-    return _KNOWN[near[0]] if near else ""
+    if not near or (near[0] in folded and len(folded) - len(near[0]) >= _WORD):
+        return ""
+    return _KNOWN[near[0]]

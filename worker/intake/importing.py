@@ -147,7 +147,7 @@ def import_rows(
         again=options.again,
         update_existing=options.update_existing,
     )
-    notes = [*file.notes, *headings.warnings, *warnings]
+    notes = [*file.notes, *_useful(headings, rules), *warnings]
     with transaction() as tx:
         if not rows.count_rows(tx, job.id).total:
             raise UnreadableRoster(f"{job.roster} has headings but no rows; nothing was sent")
@@ -181,6 +181,11 @@ def dry_run(
     opened = opened or open_with_options(file, name or file.name, options)
     import_rows(importing.inside(tx), _get_job(tx, job_id), rules, opened, problems)
     return _get_job(tx, job_id)
+
+
+def _useful(headings: Headings, rules: RowRules) -> list[str]:
+    """Return the warnings about headings, without those that offer a column that this LMS does not take."""
+    return [each for each in headings.warnings if rules.takes(headings.offered.get(each, ""))]
 
 
 def _get_job(tx: Transaction, job_id: int) -> Job:

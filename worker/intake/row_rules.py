@@ -84,7 +84,8 @@ class RowRequirements:
             yield _problem("action", ProblemCode.ACTION_NOT_SUPPORTED, message)
         missing = [column for column in self._required_columns(row, present) if column not in present]
         for column in missing:
-            yield _problem(column, ProblemCode.MISSING_VALUE, f"{column} is missing; fill it in.")
+            remedy = "fill it in" if column in self.columns else "no column of the file is imported as that"
+            yield _problem(column, ProblemCode.MISSING_VALUE, f"{column} is missing; {remedy}.")
         by_external_id = self.rules.finds_by_external_id and row.action in REGISTRATION_ACTIONS
         if by_external_id and REGISTRATION_COLUMN in present:
             return
@@ -148,7 +149,7 @@ def collect_defaults(set_values: Mapping[str, str], course: str | None, rules: R
         ParseContext(),
     )
     for problem in problems:
-        option = "--course" if problem.column in COURSE_COLUMNS and course else f"--set {problem.column}"
+        option = f"--set {problem.column}" if problem.column in chosen else "--course"
         raise UsageError(f"{option}: {problem.message}")
     defaults = {column: value for column, value in rules.defaults.items() if value}
     own = {column: value for column, value in defaults.items() if column in COURSE_COLUMNS}

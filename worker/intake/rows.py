@@ -19,6 +19,7 @@ from worker.intake.columns import (
     PERSON_COLUMNS,
 )
 from worker.intake.headers import Headings, missing_person_column
+from worker.intake.missing_columns import explain_missing_columns
 from worker.intake.problems import CELL_REMEDIES, ID_PROBLEMS, ProblemCode, excel_error_code, quote
 from worker.intake.roster_file import Record, RosterFile, has_data
 from worker.intake.row_rules import DefaultValues, RowRequirements, choose_column, collect_defaults
@@ -36,7 +37,6 @@ class ParsedRow:
     row: RosterRow | None
     #: Under the headings as they are in the file, in the order of the columns.
     problems: tuple[Problem, ...] = ()
-    warnings: tuple[str, ...] = ()
     #: Why the row is left out.
     skipped: Problem | None = None
 
@@ -67,12 +67,18 @@ def parse_rows(
     found = collect_column_stats(file, headings)
     if warnings is not None:
         warnings.extend(found.warnings)
+        if missing := explain_missing_columns(headings, rules, fills.values):
+            warnings.append(missing)
     reader = RowParser(
         headings=headings,
         rules=rules,
         requirements=RowRequirements(rules=rules, columns=headings.columns),
         defaults=fills,
-        context=ParseContext(date_orders=found.date_orders),
+        context=ParseContext(
+            date_orders=found.date_orders,
+            serial_columns=found.serial_columns,
+            has_exact_texts=bool(file.sheet),
+        ),
         most_cells=max(file.heading_cells, len(file.headings)),
     )
     used, first = headings.used, start_row or 1
@@ -111,8 +117,7 @@ class RowParser:
         given = frozenset(own).union(problem.column for problem in problems if problem.column)
         values = self.defaults.apply(own, given)
         fields = {column[len(FIELD_PREFIX) :]: value for column, value in values.items() if _is_field(column)}
-        setting = ParseContext(date_orders=self.context.date_orders)
-        checked, refused = check_values(self._relevant(values), setting)
+        checked, refused = check_values(self._relevant(values), self.context)
         problems += refused
         problems += check_fields(fields)
         problems += self.requirements.problems_of(checked, given.union(values))
@@ -120,7 +125,6 @@ class RowParser:
             raw=record.raw,
             row=None if problems else _roster_row(record.raw.row, checked, fields),
             problems=tuple(self._in_order(problems)),
-            warnings=tuple(f"{self.headings.heading_of(column)}: {text}" for column, text in setting.warnings),
         )
 
     def _own_values(self, record: Record) -> tuple[dict[str, str], list[Problem]]:

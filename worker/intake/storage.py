@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+from worker.addresses import masked
 from worker.errors import Unreachable, UsageError
 from worker.private_files import create_private_file, make_private_folder, scratch_folder
 
@@ -33,12 +34,13 @@ PACKAGES: Mapping[str, str | None] = {
     "smb": "smbprotocol",
     "webdav": "webdav4",
 }
+#: They are fetched by `worker.schedules.download`, since a redirect is checked like the address itself.
+WEB_SCHEMES = frozenset({"http", "https"})
 #: The kinds of address at which files can be stored; `local` is fsspec's name for a folder.
-STORE_SCHEMES = frozenset(PACKAGES) - {"http", "https"} | {"local"}
+STORE_SCHEMES = frozenset(PACKAGES) - WEB_SCHEMES | {"local"}
 _CHUNK = 1 << 20
 #: A row of a roster takes about this many bytes.
 BYTES_PER_ROW = 80
-_WEB_SCHEMES = {"http", "https"}
 #: With these a put is atomic by itself, and fsspec's move treats brackets as a pattern.
 _ATOMIC_PUT = {"s3", "gs", "gcs", "az", "abfs"}
 #: A cached connection may have been closed by its host.
@@ -62,36 +64,29 @@ def scheme_of(address: str) -> str:
 
 def check_writable(address: str) -> None:
     """Raise UsageError when files cannot be stored at such an address."""
-    scheme = scheme_of(address)
-    if scheme not in STORE_SCHEMES:
-        known = ", ".join(f"{each}://" for each in sorted(STORE_SCHEMES))
-        raise UsageError(f"files: files cannot be stored at {scheme}://; supported are {known} and paths")
-
-
-def redacted(address: str) -> str:
-    """Return an address without user, password, query and fragment."""
     try:
-        parts = urlsplit(address)
-        host = parts.netloc.rpartition("@")[2]
+        urlsplit(address).port  # noqa: B018 - reading it checks it
     except ValueError:
-        return f"{address.partition('://')[0]}://…"
-    user = "***@" if "@" in parts.netloc else ""
-    return urlunsplit((parts.scheme, f"{user}{host}", parts.path, "***" if parts.query else "", ""))
+        raise UsageError(
+            f"files: {masked(address)} is not a valid address; in a password write @ as %40 and / as %2F"
+        ) from None
+    if scheme_of(address) not in STORE_SCHEMES:
+        known = ", ".join(f"{each}://" for each in sorted(STORE_SCHEMES))
+        raise UsageError(f"files: files cannot be stored at {masked(address)}; supported are {known} and paths")
 
 
 def fetch(address: str, path: Path, *, largest: float = math.inf) -> None:
     """Download an address to a file. Raises UsageError, also when it has more than `largest` bytes."""
     import fsspec  # noqa: PLC0415 - a tenth of a second that only an address costs
 
-    options: dict[str, Any] = {"block_size": 0} if scheme_of(address) in _WEB_SCHEMES else {}
     with (
         _plain_errors(address, "be fetched"),
-        fsspec.open(address, "rb", **_NEW_CONNECTION, **options) as remote,
+        fsspec.open(address, "rb", **_NEW_CONNECTION) as remote,
         create_private_file(path) as local,
     ):
         whole = _copy(remote, local, largest)
     if not whole:
-        raise UsageError(f"{redacted(address)} is larger than {largest / 2**20:.0f} MB, so it was not fetched")
+        raise UsageError(f"{masked(address)} is larger than {largest / 2**20:.0f} MB, so it was not fetched")
 
 
 @contextmanager
@@ -154,19 +149,17 @@ def _plain_errors(address: str, what: str) -> Iterator[None]:
             f"{scheme}:// needs the Python package {package}; install it into Roster's environment"
         ) from None
     except Exception as error:  # noqa: BLE001 - each kind of address has errors of its own
-        cause = _cause(error, address)
+        cause = _cause(error)
         lasting = isinstance(cause, FileNotFoundError | PermissionError) or hasattr(cause, "status")
         kind = UsageError if lasting else Unreachable
-        raise kind(f"{redacted(address)} {_failure_text(cause, what)}") from None
+        raise kind(f"{masked(address)} {_failure_text(cause, what)}") from None
 
 
-def _cause(error: BaseException, address: str) -> BaseException:
+def _cause(error: BaseException) -> BaseException:
     """Return the error of a chain that says most: a missing file or a missing right, or else the first cause."""
     chain = [error]
     while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)
-    if scheme_of(address) in _WEB_SCHEMES:  # whatever happens is called "not found" at first
-        return chain[-1]
     return next((each for each in chain if isinstance(each, FileNotFoundError | PermissionError)), chain[-1])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -27,7 +28,8 @@ MAX_FIELD = 4000
 MAX_LOCAL_PART = 64
 MAX_EMAIL = 254
 _PLAIN_LOCAL_PART = re.compile(r"(?=.{1,64}$)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
-_SCIENTIFIC_NOTATION = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+")
+#: As a spreadsheet shortens a number: 1.23E+16, and 1E+11; an id such as 3E10 has no plus.
+_SCIENTIFIC_NOTATION = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9][.,][0-9]+[Ee][0-9]+")
 _WHOLE_NUMBER = re.compile(r"([0-9]+)[.]0+")
 #: Excel keeps fifteen digits; trailing zeros after them are then no coincidence.
 _TRAILING_ZEROS = re.compile(r"[0-9]{15}0{2,}")
@@ -36,12 +38,15 @@ _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _BOOLEANS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParseContext:
-    """What parsing a value needs to know, the date order of its column; and the warnings collected meanwhile."""
+    """What parsing a value needs to know of its file and column."""
 
     date_orders: Mapping[str, DateOrder] = field(default_factory=dict)
-    warnings: list[tuple[str, str]] = field(default_factory=list)
+    #: Date columns in which five digits are the serial number of a date.
+    serial_columns: AbstractSet[str] = frozenset()
+    #: Whether texts are as somebody typed them, so that 3E10 is no shortened number: cells of a workbook are.
+    has_exact_texts: bool = False
 
 
 def _refusal(code: ProblemCode, message: str) -> PydanticCustomError:
@@ -55,18 +60,19 @@ def _text(text: str) -> str:
     return text
 
 
-def _id(text: str) -> str:
+def _id(text: str, info: ValidationInfo) -> str:
     if _QUOTED_DIGITS.match(text):
         text = text[1:]
-    if _SCIENTIFIC_NOTATION.fullmatch(text) or _TRAILING_ZEROS.fullmatch(text):
+    is_exact = isinstance(info.context, ParseContext) and info.context.has_exact_texts
+    if not is_exact and (_SCIENTIFIC_NOTATION.fullmatch(text) or _TRAILING_ZEROS.fullmatch(text)):
         message = f"{quote(text)} was rounded by a spreadsheet and is no longer the id; enter it again, as text."
         raise _refusal(ProblemCode.LOST_DIGITS, message)
     whole = _WHOLE_NUMBER.fullmatch(text)
     return _text(whole[1] if whole else text)
 
 
-def _lms_number(text: str) -> str:
-    text = _id(text)
+def _lms_number(text: str, info: ValidationInfo) -> str:
+    text = _id(text, info)
     if not (text.isascii() and text.isdigit()):
         message = f"{quote(text)} is not a number; enter the number that the LMS shows."
         raise _refusal(ProblemCode.INVALID_NUMBER, message)
@@ -100,8 +106,9 @@ def _date(text: str, info: ValidationInfo) -> date:
         read = parse_date(text, setting.date_orders.get(column, DateOrder.UNDECIDED))
     except InvalidDate as error:
         raise _refusal(error.code, str(error)) from None
-    if read.warning:
-        setting.warnings.append((column, read.warning))
+    if read.is_serial and column not in setting.serial_columns:
+        message = f"{quote(text)} is a number and not certainly a date; write it as YYYY-MM-DD."
+        raise _refusal(ProblemCode.INVALID_DATE, message)
     return read.value
 
 
@@ -202,7 +209,7 @@ def check_values(values: Mapping[str, str], setting: ParseContext) -> tuple[RowV
         ]
     refused = {problem.column for problem in problems}
     kept = {column: value for column, value in values.items() if column not in refused}
-    return RowValues.model_validate(kept, context=ParseContext(date_orders=setting.date_orders)), problems
+    return RowValues.model_validate(kept, context=setting), problems
 
 
 def check_fields(fields: Mapping[str, str]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from worker.ledger import batches, course_change, jobs, queue, rows
 from worker.ledger.database import now
 from worker.model import PREPARING, SENDING, Driver, JobState, RowStatus
 from worker.quantities import counted
-from worker.registration.anonymous import without_addresses
+from worker.safe_errors import without_addresses
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction

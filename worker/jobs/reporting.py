@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.addresses import masked
 from worker.errors import RosterError, Unreachable
 from worker.folders import archive, message_file
 from worker.intake import storage
@@ -83,7 +84,7 @@ def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
     if not storage.is_address(place):
         return write_into(ledger, job, Path(place))
     with scratch_folder() as folder:
-        summary = write_into(ledger, job, folder, shown=storage.redacted(place))
+        summary = write_into(ledger, job, folder, shown=masked(place))
         files = {path.name: path for path in folder.iterdir()}
         for name, path in files.items():
             storage.put(path, storage.join_address(place, name))

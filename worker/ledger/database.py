@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, inspect, make_url, select, text
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from worker.addresses import masked, without_quoted
 from worker.errors import LedgerError, LedgerUnavailable, SettingsError
 from worker.private_files import create_private_file, make_private, scratch_folder
 
@@ -41,32 +42,45 @@ _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 _TRANSIENT_CODES = ("40", "08", "57P", "55P03")
 
 
-def open_engine(url: str) -> Engine:
-    """Connect to the database at `url` and migrate it to HEAD when it is older.
+def open_engine(url: str, *, make: bool = True) -> Engine:
+    """Connect to the database at `url` and migrate it to HEAD when it is older, or is not a ledger yet.
 
-    Raises SettingsError when the address is wrong or the database cannot be reached.
+    Raises SettingsError when the address is wrong or the database cannot be reached; without `make`, also when it
+    is not a ledger yet: none is made to say that it is empty.
     """
     try:
         parsed = make_url(url)
         engine = create_engine(parsed, **_options(parsed.get_backend_name()))
-    except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
+    except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError, TypeError) as error:
         raise SettingsError(
-            f"ledger: {_redacted(url)} is not a database address that works here ({error})"
+            f"ledger: {masked(url)} is not a database address that works here ({_cause(error)}); in a password "
+            "write @ as %40, / as %2F and : as %3A"
         ) from None
     if engine.dialect.name == "sqlite":
+        if not make and (file := sqlite_file(parsed)) is not None and not file.exists():
+            raise _no_ledger(str(file))
         _make_files_private(parsed)
         _prepare_sqlite(engine)
     try:
-        _refuse_newer(engine, url)
+        _refuse_newer(engine, url, must_exist=not make)
         _migrate(engine)
     except exc.DBAPIError as error:
-        raise SettingsError(f"ledger: {_redacted(url)} cannot be opened: {_primary_message(error)}") from None
+        message = without_quoted(_primary_message(error), but=masked(url))
+        raise SettingsError(f"ledger: {masked(url)} cannot be opened: {message}") from None
+    except (ValueError, TypeError, UnicodeError):
+        raise SettingsError(f"ledger: {masked(url)} has a part that its database does not accept") from None
     return engine
+
+
+def _cause(error: Exception) -> str:
+    """Return the message of an error that has nothing of the address in it, or else its kind."""
+    is_plain = isinstance(error, exc.NoSuchModuleError | ImportError)
+    return str(error) if is_plain else "it cannot be read"
 
 
 def load_driver(url: str) -> None:
     """Import the driver of the database at `url`; `open_engine` reports an address that is wrong."""
-    with suppress(exc.ArgumentError, exc.NoSuchModuleError, ImportError):
+    with suppress(exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError):
         make_url(url).get_dialect().import_dbapi()
 
 
@@ -91,7 +105,9 @@ def _primary_message(error: exc.DBAPIError) -> str:
     """Return the database's message without its details, which may contain values of rows."""
     diagnosis = getattr(error.orig, "diag", None)
     primary = getattr(diagnosis, "message_primary", None)
-    return primary or str(error.orig).partition("\n")[0]
+    message = primary or str(error.orig).partition("\n")[0]
+    # An error of connecting quotes parts of the address, and they may be parts of its password.
+    return message if primary or getattr(error.orig, "sqlite_errorcode", None) else without_quoted(message, but="")
 
 
 def _is_transient(error: exc.DBAPIError) -> bool:
@@ -142,13 +158,6 @@ def _insert_of(tx: Transaction) -> Any:
     from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - 50 ms that a ledger on SQLite does not need
 
     return insert
-
-
-def _redacted(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except exc.ArgumentError:
-        return "the value"
 
 
 def _options(backend: str) -> dict[str, Any]:
@@ -277,11 +286,20 @@ def _migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def _refuse_newer(engine: Engine, url: str) -> None:
+def _no_ledger(place: str) -> SettingsError:
+    return SettingsError(
+        f"There is no ledger at {place} yet, so there are no jobs. The first `roster run FILE` makes it. If "
+        "you expected jobs: run the command in the folder of roster.toml, or give --config FILE or ROSTER_LEDGER"
+    )
+
+
+def _refuse_newer(engine: Engine, url: str, *, must_exist: bool) -> None:
     version = _version(engine)
+    if version is None and must_exist:
+        raise _no_ledger(masked(url))
     if version is not None and version > HEAD:
         raise SettingsError(
-            f"ledger: {_redacted(url)} was made by a newer Roster ({version}); upgrade Roster on this machine"
+            f"ledger: {masked(url)} was made by a newer Roster ({version}); upgrade Roster on this machine"
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from worker.addresses import masked
 from worker.errors import AnswerLost, RateLimited, Refused, StopJob
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def check_response(response: LmsResponse, hints: Hints, *, changes: bool) -> Lms
     if changes and status in _AFTER_A_POST:
         raise AnswerLost(f"The LMS answered {status} instead of a result; it may have done the work", status)
     if status < _CLIENT_ERROR:
-        where = response.headers.get("location", "another address")
+        where = _shown(response.headers.get("location", "another address"))
         raise StopJob("redirected", f"The LMS redirects to {where}; set base_url to where the API is", status)
     if status == _UNAUTHORIZED:
         raise StopJob(
@@ -68,6 +69,11 @@ def check_response(response: LmsResponse, hints: Hints, *, changes: bool) -> Lms
             f"The LMS answered {status} ({error_message(response)}); it may have done the work", status
         )
     raise Refused("refused", status, error_message(response), response.text[:MAX_TEXT_LENGTH])
+
+
+def _shown(location: str) -> str:
+    """Return where a redirect leads, without what may be a secret or a person's value."""
+    return masked(location) if "://" in location else location.partition("?")[0]
 
 
 def parse(status: int, headers: Mapping[str, str], content: bytes) -> LmsResponse:

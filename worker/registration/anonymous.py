@@ -10,18 +10,13 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from worker.safe_errors import HIDDEN, without_addresses
+
 if TYPE_CHECKING:
     from worker.model import Candidate
 
-_ADDRESS = re.compile(r"[^\s\"'<>(),;:]{1,64}@[^\s\"'<>(),;:]{1,255}")
 #: Shorter values are parts of other words too often to mean a person.
 _MIN_LENGTH = 2
-_HIDDEN = "…"
-
-
-def without_addresses(text: str) -> str:
-    """Return a text with each e-mail address replaced by an ellipsis."""
-    return _ADDRESS.sub(_HIDDEN, text)
 
 
 def without_people(text: str, people: Iterable[Candidate]) -> str:
@@ -29,7 +24,7 @@ def without_people(text: str, people: Iterable[Candidate]) -> str:
     text = without_addresses(text)
     for value in sorted({value for person in people for value in _values_of(person)}, key=len, reverse=True):
         if value.casefold() in text.casefold():
-            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _HIDDEN, text, flags=re.IGNORECASE)
+            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", HIDDEN, text, flags=re.IGNORECASE)
     return text
 
 

@@ -27,5 +27,13 @@ class Beat(Scheduler):  # type: ignore[misc]
         # Whether Redis is away shows when the message is published.
         with suppress(OperationalError, RedisError, OSError), self.app.connection_for_write() as connection:
             waiting = connection.default_channel.client.lrange(key, 0, -1)
-            return any(json.loads(message)["headers"]["task"] == task for message in waiting)
+            return any(_task_of(message) == task for message in waiting)
         return False
+
+
+def _task_of(message: bytes) -> str:
+    """Return the task of a message in the queue; empty when it is no message of Celery's."""
+    try:
+        return str(json.loads(message)["headers"]["task"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""

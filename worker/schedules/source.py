@@ -5,18 +5,21 @@ An address may contain a password or a signature: only the ledger has it, no mes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from worker.addresses import has_control_characters, look_up, masked, numeric_addresses
 from worker.errors import UsageError
 from worker.intake import storage
 from worker.private_files import scratch_folder
 from worker.reports.kinds import is_report
+from worker.schedules.web_address import parse_web_address, refuse_special
 
 if TYPE_CHECKING:
     from worker.folders.watch import FoundFile
@@ -24,7 +27,11 @@ if TYPE_CHECKING:
 FOLDER = "folder:"
 #: A larger roster is rejected before it is completely fetched (bytes).
 MAX_BYTES = 100 * 1024 * 1024
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+#: The kinds of address that name a host, and not a bucket.
+_WITH_HOST = frozenset({"sftp", "ssh", "smb", "webdav"})
+_IPV6_HOST = re.compile(r"\[[^\]]*\]")
+#: An address without its two slashes: it may have a password in it, and is not shown as a path.
+_MISTYPED = re.compile(rf"(?:{'|'.join(storage.PACKAGES)}):(?!//)", re.IGNORECASE)
 
 
 class SourceKind(StrEnum):
@@ -51,7 +58,7 @@ class Source:
     @property
     def display_text(self) -> str:
         """Return the source without passwords and signatures."""
-        return storage.redacted(self.location) if self.kind is SourceKind.ADDRESS else self.stored_text
+        return masked(self.location) if self.kind is SourceKind.ADDRESS else self.stored_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,8 @@ def parse_source(text: str, folders: Mapping[str, str] | None = None) -> Source:
         return _local_source(Path(unquote(urlsplit(text).path)) if rest.startswith("/") else Path(rest))
     if found:
         return _remote_source(text)
+    if not Path(text).exists() and _MISTYPED.match(text):
+        raise UsageError("This is neither a path nor an address; an address begins as in https://host/roster.csv")
     if text.startswith(FOLDER):
         named = text.removeprefix(FOLDER)
         if not named:
@@ -84,18 +93,28 @@ def _local_source(path: Path) -> Source:
 
 def _remote_source(text: str) -> Source:
     scheme = storage.scheme_of(text)
-    if scheme not in storage.PACKAGES or "::" in text:
+    shown = masked(text)
+    if scheme not in storage.PACKAGES or _is_chained(text):
         known = ", ".join(f"{each}://" for each in storage.PACKAGES)
-        raise UsageError(f"A roster cannot be fetched from {scheme}://; supported are {known} and paths")
+        raise UsageError(f"A roster cannot be fetched from {shown}; supported are {known} and paths")
+    if scheme in storage.WEB_SCHEMES:
+        parse_web_address(text)
+        return Source(kind=SourceKind.ADDRESS, location=text)
     try:
         host = urlsplit(text).hostname
     except ValueError:
         host = None
-    if not host:
-        raise UsageError(f"{storage.redacted(text)} is not a valid address: it has no host")
-    if scheme == "http" and host not in _LOOPBACK:
-        raise UsageError(f"{storage.redacted(text)}: http:// sends names and addresses in plain text; use https://")
+    if not host or has_control_characters(text):
+        raise UsageError(f"{shown} is not a valid address: it needs a host, and no line breaks")
+    if scheme in _WITH_HOST:
+        refuse_special(shown, numeric_addresses(host))
     return Source(kind=SourceKind.ADDRESS, location=text)
+
+
+def _is_chained(text: str) -> bool:
+    """Return whether an address names a file within another one, as fsspec would read it."""
+    scheme, _, rest = text.partition("://")
+    return "::" in scheme or "::" in _IPV6_HOST.sub("", rest)
 
 
 def find_file(source: Source) -> FoundFile | None:
@@ -133,8 +152,21 @@ def local_copy(source: Source, files: Path) -> Iterator[LocalRoster]:
             raise UsageError(f"The roster cannot be stored in {files}: {error.strerror}") from None
         name = _name_of(source.location)
         path = folder / f"roster{PurePosixPath(name).suffix[:10]}"
-        storage.fetch(source.location, path, largest=MAX_BYTES)
+        _fetch(source.location, path)
         yield LocalRoster(path=path, name=name)
+
+
+def _fetch(address: str, path: Path) -> None:
+    if storage.scheme_of(address) in storage.WEB_SCHEMES:
+        from worker.schedules.download import download  # noqa: PLC0415 - a list of schedules needs no HTTP client
+
+        download(address, path, largest=MAX_BYTES)
+        return
+    if storage.scheme_of(address) in _WITH_HOST:
+        # A host that is not found is reported by the fetch.
+        with suppress(OSError):
+            refuse_special(masked(address), look_up(urlsplit(address).hostname or ""))
+    storage.fetch(address, path, largest=MAX_BYTES)
 
 
 def _name_of(address: str) -> str:

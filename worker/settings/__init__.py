@@ -3,7 +3,7 @@
 Knows no LMS: each connector declares its own keys in a subclass of `Connection`.
 """
 
-from worker.settings.loading import EXAMPLE, explain_validation, load, unknown_variables
+from worker.settings.loading import EXAMPLE, explain_validation, load
 from worker.settings.messages import (
     Email,
     Event,
@@ -39,5 +39,4 @@ __all__ = [
     "load",
     "read_message_settings",
     "secret_places",
-    "unknown_variables",
 ]

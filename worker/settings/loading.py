@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from worker.errors import SettingsError
-from worker.settings.models import PREFIX, Folder, Settings, find_duplicate_folders
+from worker.settings.models import PREFIX, Folder, Serve, Settings, find_duplicate_folders
 
 #: ROSTER_* variables that are not settings.
-OTHER_VARIABLES = frozenset({"ROSTER_CONFIG"})
+OTHER_VARIABLES = frozenset({"ROSTER_CONFIG", "ROSTER_TOKEN"})
+#: What Kubernetes and Docker set in each container for a service that is called roster.
+_OF_A_SERVICE = re.compile(r"ROSTER_(?:SERVICE_(?:HOST|PORT)\w*|PORT_[0-9]+_(?:TCP|UDP)\w*|PORT)")
 EXAMPLE = """\
 [connections.north]
 system = "tahdah"
@@ -33,6 +37,7 @@ def load(config: Path | None) -> Settings:
     """
     path = config_path(config)
     values = read_toml(path) if path else {}
+    _refuse_unknown_variables(values)
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -47,15 +52,28 @@ def load(config: Path | None) -> Settings:
     return _resolve_paths(settings, path.resolve().parent) if path else settings
 
 
-def unknown_variables() -> list[str]:
-    """Return a warning for each ROSTER_* variable that is not a setting."""
+def _refuse_unknown_variables(values: object) -> None:
+    """Raise SettingsError for a ROSTER_* variable that is no setting and that no secret is read from."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    strange = [
-        name
-        for name in os.environ
-        if name.startswith(PREFIX) and name.split("__")[0] not in known and name not in OTHER_VARIABLES
-    ]
-    return [f"the environment variable {name} is not a Roster setting{suggestion(name, known)}" for name in strange]
+    ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    used = {*OTHER_VARIABLES, *_named_variables(values), *_named_variables(ours)}
+    for name, value in ours.items():
+        is_of_a_service = _OF_A_SERVICE.fullmatch(name) and (name != "ROSTER_PORT" or "://" in value)
+        if name.split("__")[0] not in known and name not in used and not is_of_a_service:
+            nested = {f"{PREFIX}SERVE__{key.upper()}" for key in Serve.model_fields}
+            raise SettingsError(
+                f"The environment variable {name} is not a Roster setting{suggestion(name, known | nested)}"
+            )
+
+
+def _named_variables(values: object) -> Iterator[str]:
+    """Yield the names of the variables that `env:NAME` in the configuration refers to."""
+    if isinstance(values, str):
+        if values.startswith("env:"):
+            yield values.removeprefix("env:")
+    elif isinstance(values, Mapping):
+        for value in values.values():
+            yield from _named_variables(value)
 
 
 def explain_validation(error: ValidationError, model: type[BaseModel], *, where: str, table: str = "") -> str:

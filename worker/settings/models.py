@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.addresses import has_control_characters, masked
 from worker.model import HiddenRows
 
 
@@ -182,6 +183,25 @@ class Settings(BaseSettings):
     @classmethod
     def _as_path(cls, files: str) -> str:
         return files.removeprefix("file://")
+
+    @field_validator("broker")
+    @classmethod
+    def _is_broker(cls, broker: str) -> str:
+        if not broker:
+            return broker
+        try:
+            parts = urlsplit(broker)
+            database = parts.path.strip("/")
+            good = parts.scheme in {"redis", "rediss"} and "://" in broker and parts.port != 0
+            good = good and (database.isdecimal() or not database)
+        except ValueError:
+            good = False
+        if not good or has_control_characters(broker):
+            raise ValueError(
+                f"{masked(broker)} is not an address such as redis://host:6379/0; in a password write @ as %40, "
+                "/ as %2F, : as %3A and # as %23"
+            )
+        return broker
 
     @property
     def watched(self) -> tuple[Folder, ...]:

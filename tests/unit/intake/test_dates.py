@@ -65,10 +65,10 @@ def test_what_is_no_date_is_refused_with_the_form_to_write(text):
     assert refused.value.code == "invalid_date"
 
 
-def test_a_bare_number_of_five_digits_is_an_excel_date_and_warned_of():
+def test_a_bare_number_of_five_digits_is_an_excel_date_and_marked_as_one():
     read = parse_date("45292")
-    assert read.value == date(2024, 1, 1)
-    assert read.warning is not None
+    assert (read.value, read.is_serial) == (date(2024, 1, 1), True)
+    assert not parse_date("2024-01-01").is_serial
 
 
 def test_nothing_that_decides_leaves_day_and_month_ambiguous():

@@ -1,7 +1,10 @@
+import csv
+import io
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
+import openpyxl
 import pytest
 
 from worker.errors import MissingColumns, UnreadableRoster, UsageError
@@ -288,10 +291,37 @@ def test_cells_beyond_the_headings_make_a_row_invalid_and_are_kept(read):
     assert parsed.raw.cells[-1] == "Jr"
 
 
-def test_an_excel_serial_is_read_and_warned_of(read):
-    (parsed,) = read(f"{HEAD},DOB\na@x.example,Ann,Lee,58,33000\n")
-    assert parsed.row.candidate.date_of_birth == date(1899, 12, 30) + timedelta(days=33000)
-    assert parsed.warnings == ('DOB: "33000" was read as the Excel date 1990-05-07.',)
+def test_five_digits_beside_dates_are_excel_dates_and_a_note_names_their_rows(read):
+    notes: list[str] = []
+    rows = f"{HEAD},DOB\na@x.example,Ann,Lee,58,33000\nb@x.example,Ben,Lee,58,1990-02-01\n"
+    parsed = read(rows, warnings=notes)
+    assert parsed[0].row.candidate.date_of_birth == date(1899, 12, 30) + timedelta(days=33000)
+    (note,) = notes
+    assert 'Under "DOB", 1 five-digit number was read as a date, as Excel counts them (row 2)' in note
+
+
+def test_five_digits_without_a_date_beside_them_are_refused(read):
+    parsed = read(f"{HEAD},DOB\na@x.example,Ann,Lee,58,10590\nb@x.example,Ben,Lee,58,31285\n")
+    assert problems(parsed) == [[("DOB", "invalid_date")]] * 2
+
+
+@pytest.mark.parametrize(
+    ("identifier", "in_csv"),
+    [("3E10", []), ("7E12", []), ("1E5", []), ("1E+11", ["lost_digits"]), ("1.23E10", ["lost_digits"])],
+)
+def test_an_id_with_an_e_is_shortened_only_in_a_csv_and_as_a_spreadsheet_shortens(
+    read, open_bytes, identifier, in_csv
+):
+    text = f"external_id,first_name,last_name,email,course_id\n{identifier},Ann,Lee,a@x.example,58\n"
+    assert [problem.code for problem in read(text)[0].problems] == in_csv
+    book = openpyxl.Workbook()
+    for row in csv.reader(text.splitlines()):
+        book.active.append(row)
+    content = io.BytesIO()
+    book.save(content)
+    file = open_bytes(content.getvalue(), "roster.xlsx")
+    (parsed,) = parse_rows(file, match_headings(file.headings), rules=TAHDAH)
+    assert parsed.row.candidate.external_id == identifier
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.addresses import masked
 from worker.errors import UsageError
 from worker.intake import storage
 
@@ -65,4 +66,4 @@ def test_removing_what_is_not_there_is_no_trouble(tmp_path: Path) -> None:
 
 @given(st.text(max_size=40))
 def test_whatever_an_address_is_it_can_be_shown(text: str) -> None:
-    assert isinstance(storage.redacted(f"s3://{text}"), str)
+    assert isinstance(masked(f"s3://{text}"), str)

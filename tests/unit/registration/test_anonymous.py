@@ -7,7 +7,8 @@ from datetime import date
 import pytest
 
 from worker.model import Candidate
-from worker.registration.anonymous import without_addresses, without_people
+from worker.registration.anonymous import without_people
+from worker.safe_errors import without_addresses
 
 ANNA = Candidate(
     email="anna@example.com",

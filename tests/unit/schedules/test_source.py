@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from worker.addresses import masked
 from worker.errors import UsageError
-from worker.intake.storage import redacted
 from worker.reports.kinds import MESSAGE, ReportKind
 from worker.schedules import source
 from worker.schedules.source import SourceKind, parse_source
@@ -65,15 +65,39 @@ def test_a_source_is_a_file_a_folder_or_an_address(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["http://example.com/x", "ftp://host/x", "simplecache::https://h/x", "https:///x", "memory://x", "folder:"],
+    [
+        "http://example.com/x",
+        "ftp://host/x",
+        "simplecache::https://h/x",
+        "sftp://h/x::https://h/x",
+        "https:///x",
+        "memory://x",
+        "folder:",
+        "https://169.254.169.254/x",
+        "sftp://169.254.169.254/x",
+        "https://h/x\r\nHost: other",
+        "sftp://h/x\ny",
+    ],
 )
 def test_a_wrong_source_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_source(text)
 
 
+@pytest.mark.parametrize("text", ["https:user:secret@h/x", "HTTPS:/user:secret@h/x", "https://u:s/ecret@h/x"])
+def test_a_mistyped_address_is_refused_without_its_password(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_source(text)
+
+    assert "ecret" not in str(refused.value)
+
+
+def test_an_ipv6_address_of_this_machine_is_taken() -> None:
+    assert parse_source("http://[::1]/x.csv").kind is SourceKind.ADDRESS
+
+
 def test_the_password_of_an_address_is_never_shown() -> None:
-    shown = redacted("sftp://user:secret@host:2222/a/b.csv?sig=secret#secret")
+    shown = masked("sftp://user:secret@host:2222/a/b.csv?sig=secret#secret")
 
     assert shown == "sftp://***@host:2222/a/b.csv?***"
     assert "secret" not in parse_source("https://h/x?token=secret").display_text

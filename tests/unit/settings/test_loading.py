@@ -271,17 +271,38 @@ def test_a_variable_that_cannot_be_read_is_a_plain_message(
     assert said(config, "north")
 
 
-def test_a_variable_of_ours_that_is_no_setting_is_named_with_the_nearest(
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("ROSTER_LEGDER", "ROSTER_LEDGER"),
+        ("ROSTER_SERVE_PORT", "ROSTER_SERVE__PORT"),
+        ("ROSTER_CONNECTION__NORTH__TOKEN", "ROSTER_CONNECTIONS"),
+    ],
+)
+def test_a_variable_of_ours_that_is_no_setting_is_an_error_with_the_nearest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+
+    with pytest.raises(SettingsError, match=f"{name} is not a Roster setting; did you mean {nearest}"):
+        settings.load(None)
+
+
+def test_variables_that_are_used_or_set_by_a_container_platform_are_no_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ROSTER_LEGDER", "x")
-    monkeypatch.setenv("ROSTER_CONFIG", "x")
-    monkeypatch.setenv("ROSTER_CONNECTIONS__NORTH__TOKEN", "x")
+    config = folder / "roster.toml"
+    config.write_text('[connections.kmi]\nsystem = "kmi"\napi_key = "env:ROSTER_KMI_KEY"\n')
+    monkeypatch.setenv("ROSTER_CONFIG", str(config))
+    for name in (
+        *("ROSTER_TOKEN", "ROSTER_KMI_KEY", "ROSTER_KMI_SECRET", "ROSTER_CONNECTIONS__NORTH__TOKEN"),
+        *("ROSTER_SERVICE_HOST", "ROSTER_SERVICE_PORT_HTTP", "ROSTER_PORT_8000_TCP_ADDR"),
+    ):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("ROSTER_PORT", "tcp://10.0.0.1:8000")
+    monkeypatch.setenv("ROSTER_CONNECTIONS__KMI__API_SECRET", "env:ROSTER_KMI_SECRET")
 
-    (warning,) = settings.unknown_variables()
-
-    assert "ROSTER_LEGDER" in warning
-    assert "did you mean ROSTER_LEDGER" in warning
+    assert "kmi" in settings.load(None).connections
 
 
 # Unknown keys

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from python_calamine import CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+from python_calamine import (
+    CalamineError,
+    CalamineSheet,
+    CalamineWorkbook,
+    PasswordError,
+    SheetTypeEnum,
+    SheetVisibleEnum,
+)
 
 from worker.intake.excel.cells import RowCells, format_cell
 from worker.intake.excel.layout import Layout, apply_notes
+from worker.intake.excel.repair import with_ods_type, without_foreign_sheets
 from worker.intake.excel.workbook import SheetContent, SheetName
 from worker.intake.file_type import FileType
 from worker.intake.text import is_blank
@@ -18,8 +26,8 @@ class CalamineReader:
     """An open workbook of a type that calamine reads."""
 
     def __init__(self, path: Path, kind: FileType) -> None:
-        self._path, self._kind = path, kind
-        self._book = CalamineWorkbook.from_path(path)
+        self._kind = kind
+        self._path, self._book = _open(path, kind)
 
     @property
     def sheets(self) -> Sequence[SheetName]:
@@ -62,6 +70,21 @@ class CalamineReader:
 
             layout = read_layout(self._path, name)
         return SheetContent(rows=rows, layout=layout, left=left, is_1904=seen.is_1904)
+
+
+def _open(path: Path, kind: FileType) -> tuple[Path, CalamineWorkbook]:
+    """Open a workbook, or a copy that calamine can open, and return its path too. Raises CalamineError."""
+    if kind is FileType.ODS:
+        path = with_ods_type(path)
+    try:
+        return path, CalamineWorkbook.from_path(path)
+    except PasswordError:
+        raise
+    except CalamineError:
+        copy = without_foreign_sheets(path) if kind is FileType.XLSX else None
+        if copy is None:
+            raise
+        return copy, CalamineWorkbook.from_path(copy)
 
 
 def _rows(sheet: CalamineSheet) -> Iterator[RowCells]:

@@ -29,6 +29,7 @@ MAX_MEMORY_BYTES = 2 * 2**30
 MAX_SPOOL_BYTES = 4 * 2**30
 _LOCKED = "it is password-protected; save it without a password."
 _SAVE_AGAIN = "open it in a spreadsheet program and save it as an ordinary Excel workbook (.xlsx)"
+_UNREADABLE = f"the workbook is damaged, or has a structure that Roster cannot read; {_SAVE_AGAIN}."
 #: The errors of openpyxl, and of the comparison with it, for a workbook that is not structured as Excel does it.
 _UNUSUAL_LAYOUT = (LookupError, ValueError, TypeError, AttributeError, OverflowError, SyntaxError)
 
@@ -109,7 +110,7 @@ def try_read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> Sheet
         return SheetFailed(f"{why}.")
     except (CalamineError, DamagedWorkbook, LockedWorkbook) as error:
         is_locked = isinstance(error, PasswordError | LockedWorkbook)
-        return SheetFailed(_LOCKED if is_locked else f"the workbook is damaged, or not a workbook; {_SAVE_AGAIN}.")
+        return SheetFailed(_LOCKED if is_locked else _UNREADABLE)
     except _UNUSUAL_LAYOUT:
         return SheetFailed(f"the workbook has a structure that cannot be read with certainty; {_SAVE_AGAIN}.")
     except BaseException as error:  # noqa: BLE001 - a panic of the reader is a BaseException; this process ends anyway

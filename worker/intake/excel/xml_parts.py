@@ -48,19 +48,31 @@ def _refuse_entities(*_: object) -> None:
 
 def sheet_part(archive: zipfile.ZipFile, workbook: str, relation: str) -> str:
     """Return the name of the part with a relation's id of the part `workbook`. Raises UnknownStructure."""
-    folder, name = posixpath.split(workbook)
     targets: dict[str, str] = {}
 
     def start(element: str, attributes: Attributes) -> None:
         if local_name(element) == "Relationship":
             targets[attributes.get("Id", "")] = attributes.get("Target", "")
 
-    with open_part(archive, posixpath.join(folder, "_rels", f"{name}.rels")) as part:
+    with open_part(archive, relations_of(workbook)) as part:
         parse_xml(part, start)
     target = targets.get(relation)
     if not target:
         raise UnknownStructure("the sheet has no part")
-    return posixpath.normpath(target.lstrip("/") if target.startswith("/") else posixpath.join(folder, target))
+    return resolve(workbook, target)
+
+
+def relations_of(part: str) -> str:
+    """Return the name of the part with the relations of a part."""
+    folder, name = posixpath.split(part)
+    return posixpath.join(folder, "_rels", f"{name}.rels")
+
+
+def resolve(part: str, target: str) -> str:
+    """Return the name of the part that a relation of `part` has as its target."""
+    return posixpath.normpath(
+        target.lstrip("/") if target.startswith("/") else posixpath.join(posixpath.dirname(part), target)
+    )
 
 
 def open_part(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

@@ -277,6 +277,7 @@ def rules(connection: KmiConnection) -> RowRules:  # noqa: ARG001 - every connec
         lists_people=True,
         people_per_page=PAGE_SIZE,
         finds_by_external_id=True,
+        unused_columns=frozenset({"date_of_birth", "registration_date"}),
     )
 
 
