@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from worker import lms
 from worker.errors import UsageError
 from worker.intake.row_rules import read_course
-from worker.jobs import lifecycle, submission
+from worker.jobs import completion, lifecycle, submission
 from worker.jobs import resolve as resolving
 from worker.jobs.answer_checks import check_answers, unchecked_note
 from worker.jobs.undo import open_undo
@@ -233,6 +233,7 @@ def resolve(
         raise UsageError(objection)
     with services.ledger.write() as tx:
         message = resolving.resolve_row(tx, job_id, row, resolution)
+        completion.mark_succeeded_if_done(tx, job_id)
         _record(tx, actor, "resolve", job_id, f"row {row}: {found}")
     return f"{message}.{unchecked_note(checked)}" if checked else message
 
@@ -248,6 +249,7 @@ def resolve_from_file(
     objections = {number: each for number, each in checked.items() if isinstance(each, str)}
     with services.ledger.write() as tx:
         message = resolving.apply_answers(tx, job_id, file, given, objections)
+        completion.mark_succeeded_if_done(tx, job_id)
         _record(tx, actor, "resolve", job_id, "from a file")
     return f"{message}.{unchecked_note(checked)}" if checked else message
 

@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from worker.cli.options import HIDDEN_ROWS
+from worker.model import HiddenRows
+
 #: What `roster jobs` has no use for, on SQLite; together they took longer to load than all that it needs.
 UNUSED = {
     "alembic",
@@ -59,6 +62,10 @@ def test_a_command_that_only_reads_loads_nothing_else(office, command):
 
     assert "sqlite3" in modules
     assert sorted(UNUSED & modules) == []
+
+
+def test_the_choices_of_hidden_rows_are_those_of_the_model():
+    assert tuple(HiddenRows) == HIDDEN_ROWS
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])

@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 import click
 
 from worker.errors import UsageError
-from worker.model import HiddenRows
 
 _SECONDS_BY_UNIT = {"d": 86400.0, "w": 7 * 86400.0}
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: The values of `worker.model.HiddenRows`, which `roster --help` does not load.
+HIDDEN_ROWS = ("send", "skip")
 
 _ROSTER = [
     click.option("--to", metavar="NAME", help="The connection; optional when only one is configured."),
@@ -32,7 +34,7 @@ _ROSTER = [
     click.option("--heading-row", type=int, metavar="N", help="The row that has the headings; found by default."),
     click.option(
         "--hidden-rows",
-        type=click.Choice([each.value for each in HiddenRows]),
+        type=click.Choice(HIDDEN_ROWS),
         help="Send or leave out rows that are hidden in the spreadsheet; without it, such a roster is refused.",
     ),
     click.option(

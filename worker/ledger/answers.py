@@ -31,7 +31,7 @@ def remember(tx: Transaction, row_id: int) -> None:
 
 
 def take_back(tx: Transaction, row_id: int) -> bool:
-    """Make a row in doubt again, as it was before its answer; False when something was sent since, or may be now."""
+    """Make a row in doubt again, as it was before its answer; False when something was sent since or may be now."""
     record = tx.execute(select(row).where(row.c.id == row_id)).one()
     before: dict[str, Any] = record.before_answer
     if _is_claimed(tx, record) or _attempts(tx, record.candidate_id) != before["attempts"]:
