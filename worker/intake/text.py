@@ -70,7 +70,7 @@ _QUOTED_AS_FORMULA = re.compile(r'=\s*(?:"((?:[^"]|"")*)"|""([^"]*)"")')
 
 
 def _unquote_formula(text: str) -> str:
-    found = _QUOTED_AS_FORMULA.fullmatch(unescape_formula(text).strip())
+    found = _QUOTED_AS_FORMULA.fullmatch(without_guard(text).strip())
     return (found[1] or found[2] or "").replace('""', '"') if found else text
 
 
