@@ -159,13 +159,13 @@ class Lms:
 
     @property
     def people(self) -> list[str]:
-        return [each["email"].casefold() for each in self.look("candidates") if not each.get("deleted")]
+        return [each["email"].lower() for each in self.look("candidates") if not each.get("deleted")]
 
     @property
     def standing(self) -> dict[tuple[str, str], str]:
         """Who is registered on what: (e-mail, course) → the registration's id."""
         return {
-            (each["email"].casefold(), str(each["course_id"])): each["id"]
+            (each["email"].lower(), str(each["course_id"])): each["id"]
             for each in self.look("registrations")
             if each.get("status") != "Withdrawn"
         }
@@ -432,7 +432,7 @@ def _course_of(row: dict[str, str]) -> str:
 
 def _as_the_lms_has_it(rows: list[dict[str, str]], standing: Mapping[tuple[str, str], str]) -> None:
     """Assert that who is said to be registered stands in the LMS, and who is said not to be does not."""
-    pairs = [(row["email"].strip().casefold(), _course_of(row)) for row in rows]
+    pairs = [(row["email"].strip().lower(), _course_of(row)) for row in rows]
     open_pairs = {pair for pair, row in zip(pairs, rows, strict=True) if row["_status"] in DONE | {"in_doubt"}}
     for pair, row in zip(pairs, rows, strict=True):
         if not (row["course_id"] and row["email"]) or row["_error_code"].startswith("verified_"):

@@ -72,7 +72,7 @@ class RowStatus(StrEnum):
     #: A call for it was sent, and it is not known whether it had its effect.
     IN_DOUBT = "in_doubt"
     NOT_ATTEMPTED = "not_attempted"
-    #: A duplicate within the roster.
+    #: A duplicate within the roster, or marked as inactive by the roster's own source.
     SKIPPED = "skipped"
 
     @property
@@ -82,7 +82,7 @@ class RowStatus(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """Return whether the row is neither done nor a duplicate: it goes into `<roster>.failed.csv`."""
+        """Return whether the row is neither done nor skipped: it goes into `<roster>.failed.csv`."""
         return _ROW_STATUSES[self].is_open
 
     @property
@@ -287,6 +287,10 @@ SENDING = tuple(state for state in JobState if state.is_sending)
 WENT_THROUGH = tuple(state for state in JobState if state.went_through)
 
 
+#: The reason code of a job none of whose people is on the LMS or can be created: its file must be fixed first.
+NOBODY_CAN_BE_CREATED = "nobody_can_be_created"
+
+
 class Driver(StrEnum):
     """What executes a job."""
 
@@ -353,6 +357,8 @@ class Candidate:
     expiration_date: date | None = None
     #: `field:<name>` columns, sent to the LMS under exactly that name.
     fields: Mapping[str, str] = field(default_factory=dict)
+    #: Identifiers by column as earlier versions of Roster read the same cells, where they read them otherwise.
+    former: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -410,6 +416,8 @@ class Person:
     external_id: str | None
     email: str | None
     login_name: str | None
+    first_name: str | None = None
+    last_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,6 +448,8 @@ class RowRules:
     course_columns: frozenset[str] = frozenset({"course_id"})
     #: Columns without which a candidate cannot be created (a row with `candidate_id` needs none of them).
     required_to_create: tuple[str, ...] = ("email", "first_name", "last_name")
+    #: Columns that a candidate needs only when the LMS does not have them yet.
+    required_if_new: tuple[str, ...] = ()
     #: Whether a registration needs `behavior` and a legal entity (Tahdah).
     needs_behavior: bool = False
     needs_legal_entity: bool = False

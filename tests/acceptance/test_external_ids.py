@@ -81,13 +81,14 @@ def test_unknown_external_ids_are_reported_and_stop_no_other_row(open_kmi):
     result = terminal.type("run", "steps.csv", "--json")
 
     assert (result.code, result.state) == (1, "completed_with_errors")
-    assert [row["_status"] for row in result.rows] == ["completed", "rejected", "completed", "rejected"]
-    assert [row["_error_code"] for row in result.rows] == ["", "not_registered", "", "registration_not_found"]
+    assert [row["_status"] for row in result.rows] == ["completed", "rejected", "completed", "invalid"]
+    codes = [row["_error_code"] for row in result.rows]
+    assert codes == ["", "not_registered", "", "missing_value; course_missing"]
     assert "registration_external_id" in result.rows[1]["_error"]
     assert actions_sent(lms) == {"complete": 2}
     again = terminal.type("retry", result.job, "--json")
-    assert again.counts == {"completed": 2, "rejected": 2}
-    assert terminal.run(result.report(".failed.csv")).counts == {"rejected": 2}
+    assert again.counts == {"completed": 2, "rejected": 1, "invalid": 1}
+    assert terminal.run(result.report(".failed.csv")).counts == {"rejected": 1, "invalid": 1}
 
 
 def test_what_a_row_gives_with_the_id_must_match(open_kmi):

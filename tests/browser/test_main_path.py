@@ -131,12 +131,12 @@ def test_known_people_duplicates_and_the_estimated_time_are_shown_before_anythin
     counts = page.locator("#summary + .counts")
     expect(counts).to_contain_text("2 ready to send")
     expect(counts).to_contain_text("4 ✓ already registered")
-    expect(counts).to_contain_text("1 = duplicate")
+    expect(counts).to_contain_text("1 = skipped")
     expect(counts).to_contain_text("1 ! with errors")
     expect(page.get_by_text("not sent again: rows 2, 3, 4, 5.")).to_be_visible()
     expect(page.get_by_text("at 50 calls per second")).to_be_visible()
     expect(page.locator("#errors")).to_contain_text(re.compile(r"9\s*email"))
-    expect(page.locator("#duplicates")).to_contain_text("Row 8")
+    expect(page.locator("#skipped")).to_contain_text("Row 8")
     assert site.lms.changes == changes
 
 

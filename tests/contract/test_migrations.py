@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 import subprocess
 import sys
@@ -29,13 +31,18 @@ from sqlalchemy import (
 )
 
 from tests.builders import a_job, open_ledger, records_of
-from worker.ledger import accounts, schema
+from worker.intake.headers import match_headings
+from worker.intake.roster_file import open_roster
+from worker.intake.rows import parse_rows
+from worker.ledger import accounts, importing, schema
 from worker.ledger import database as databases
+from worker.ledger.transactions import Ledger
+from worker.model import JobState, RowRules
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from worker.ledger.transactions import Ledger
+    from worker.intake.rows import ParsedRow
 
 #: Tables and columns that migration 0005 renames, by their names at 0004.
 NEW_TABLES = {
@@ -322,3 +329,136 @@ def test_opening_a_new_ledger_waits_for_a_process_that_writes_to_it_before_write
     engine.dispose()
     lets_go.join()
     other.close()
+
+
+#: A person whom a roster of version 0005 named, and how its reader read the cells.
+OLD_ROSTER = (
+    {"email": "weiß@x.example", "first_name": "Bob", "last_name": "Weiß"},
+    {"email": "jörg@müller.example", "first_name": "Jörg", "last_name": "Delta"},
+    {"external_id": "A\u200d-1", "email": "ana@x.example", "first_name": "Ana", "last_name": "Alpha"},
+    {"external_id": '="00123"', "email": "'cam@x.example", "first_name": "Cam", "last_name": "Gamma"},
+    {"email": "ann@x.example", "first_name": "Ann", "last_name": "Epsilon"},
+)
+#: The same cells as a roster has them, and how they are read now.
+SAME_CELLS = (
+    ("", "weiß@x.example", "Bob", "Weiß"),
+    ("", "jörg@müller.example", "Jörg", "Delta"),
+    ("A\u200d-1", "ana@x.example", "Ana", "Alpha"),
+    ('"=""00123"""', "'cam@x.example", "Cam", "Gamma"),
+    ("", "ann@x.example", "Ann", "Epsilon"),
+)
+
+
+def old_hash(kind: str, value: str | None) -> str | None:
+    return hashlib.sha256(f"{kind}:{value}".encode()).hexdigest() if value else None
+
+
+def fill_as_version_0005_did(url: str, *, purged: bool) -> None:
+    """Register the people of OLD_ROSTER on course 58 in a ledger of version 0005."""
+    engine = create_engine(url)
+    config = alembic_config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+    tables = MetaData()
+    tables.reflect(engine)
+    candidate, registration, row, job = (
+        tables.tables[name] for name in ("candidate", "registration", "row", "job")
+    )
+    with engine.begin() as tx:
+        tx.execute(job.insert().values(**values_for(job, 1)))
+        for number, who in enumerate(OLD_ROSTER, start=1):
+            external = old_hash("ext", who.get("external_id"))
+            email = old_hash("mail", who["email"].strip().casefold())
+            keys = {"key": external or email, "external_key": external, "email_key": email}
+            known = {"connection": "north", "state": "known", "lms_id": str(number), "row_id": number, "job_id": 1}
+            tx.execute(candidate.insert().values(**keys, **known))
+            made = {
+                "connection": "north",
+                "course_key": "58",
+                "state": "registered",
+                "lms_id": f"r{number}",
+                "series": 0,
+            }
+            tx.execute(registration.insert().values(**made, candidate_id=number))
+            parsed = json.dumps(
+                {"row": number, "candidate": who, "course": {"course_id": "58"}}, ensure_ascii=False
+            )
+            tx.execute(
+                row.insert().values(
+                    job_id=1,
+                    row=number,
+                    cells=[],
+                    parsed=None if purged else parsed,
+                    status="registered",
+                    error="",
+                    error_code="",
+                    column="",
+                    created=False,
+                    attempts=0,
+                    candidate_id=number,
+                    registration_id=number,
+                )
+            )
+    engine.dispose()
+
+
+def import_now(url: str, tmp_path: Path, *lines: tuple[str, ...]) -> list[tuple[str, int | None]]:
+    """Read a roster into the ledger as this version does; return the status and the candidate of each row."""
+    path = tmp_path / "roster.csv"
+    head = "external_id,email,first_name,last_name,course_id\n"
+    path.write_text(head + "".join(f"{','.join(line)},58\n" for line in lines), "utf-8")
+    ledger = Ledger(databases.open_engine(url))
+    with ledger.write() as tx:
+        job_id = a_job(tx, JobState.QUEUED)
+        file = open_roster(path, name="roster.csv")
+        parsed = parse_rows(file, match_headings(file.headings), rules=RowRules(required_to_create=()))
+        importing.add_rows(importing.inside(tx), job_id, "north", map(as_new_row, parsed), again=False)
+        rows = tx.execute(select(schema.row).where(schema.row.c.job_id == job_id).order_by(schema.row.c.row)).all()
+    ledger.close()
+    return [(record.error_code or record.status, record.candidate_id) for record in rows]
+
+
+def as_new_row(parsed: ParsedRow) -> importing.NewRow:
+    assert parsed.row is not None, parsed.problems
+    return importing.NewRow(row=parsed.raw.row, cells=parsed.raw.cells, parsed=parsed.row)
+
+
+def test_people_whom_an_older_version_registered_are_known_by_the_same_cells(
+    empty_url: str, tmp_path: Path
+) -> None:
+    fill_as_version_0005_did(empty_url, purged=False)
+
+    assert import_now(empty_url, tmp_path, *SAME_CELLS) == [("already_registered", who) for who in (1, 2, 3, 4, 5)]
+    assert import_now(empty_url, tmp_path, *SAME_CELLS) == [("already_registered", who) for who in (1, 2, 3, 4, 5)]
+
+
+def test_people_are_known_by_the_corrected_cells_once_they_were_known_by_the_old_ones(
+    empty_url: str, tmp_path: Path
+) -> None:
+    fill_as_version_0005_did(empty_url, purged=True)
+    import_now(empty_url, tmp_path, *SAME_CELLS[2:4])
+
+    corrected = (("A-1", "", "Ana", "Alpha"), ("00123", "", "Cam", "Gamma"))
+
+    assert import_now(empty_url, tmp_path, *corrected) == [("already_registered", 3), ("already_registered", 4)]
+
+
+def test_somebody_with_an_address_that_was_folded_to_the_same_is_another_person_after_the_migration(
+    empty_url: str, tmp_path: Path
+) -> None:
+    fill_as_version_0005_did(empty_url, purged=False)
+
+    (found,) = import_now(empty_url, tmp_path, ("", "weiss@x.example", "Ann", "Weiss"))
+
+    assert found == ("not_attempted", 6)
+
+
+def test_a_purged_person_whose_address_may_have_been_folded_is_neither_made_again_nor_mistaken(
+    empty_url: str, tmp_path: Path
+) -> None:
+    fill_as_version_0005_did(empty_url, purged=True)
+
+    found = import_now(empty_url, tmp_path, *SAME_CELLS[:2], ("S-1", "weiß@x.example", "Bob", "Weiß"))
+
+    assert found == [("ambiguous_candidate", None), ("already_registered", 2), ("not_attempted", 6)]

@@ -12,7 +12,6 @@ import click
 from worker import __version__
 from worker.cli import jobs, messages, rows, schedules, services, users
 from worker.cli.exit_codes import ExitCode
-from worker.cli.explained import explained
 from worker.errors import NothingSent, RosterError
 from worker.safe_errors import location_of
 
@@ -49,11 +48,17 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(ExitCode.INTERRUPTED)
     except RosterError as error:
-        click.echo(explained(error), err=True)
+        click.echo(_explained(error), err=True)
         sys.exit(ExitCode.NOTHING_SENT if isinstance(error, NothingSent) else ExitCode.STOPPED)
     except Exception as error:  # noqa: BLE001 - the last handler: a plain sentence and the place
         click.echo(_unexpected(error), err=True)
         sys.exit(ExitCode.STOPPED)
+
+
+def _explained(error: RosterError) -> str:
+    from worker.cli.explained import explained
+
+    return explained(error)
 
 
 def _unexpected(error: Exception) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from worker.errors import UnreadableRoster
+from worker.intake.cell_values import IDENTIFIERS, means_none, read_value
 from worker.intake.columns import DATE_COLUMNS, PERSON_COLUMNS, REGISTRATION_COLUMN, ZERO_PADDED_COLUMNS
 from worker.intake.date_columns import DateColumn
 from worker.intake.dates import DateOrder
@@ -26,6 +27,7 @@ _MIN_ROWS = 20
 #: A length that this share of an id column's values has is the length of its ids.
 _COMMON_SHARE = 0.8
 _MIN_ID_LENGTH = 5
+_SHOWN_PLACEHOLDERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,33 @@ class _IdLengths:
         return length >= _MIN_ID_LENGTH and is_common and total - count > 0
 
 
+class _Placeholders:
+    """The values of a roster that say that there is none, by column of an identifier."""
+
+    def __init__(self, headings: Headings) -> None:
+        self._headings = headings
+        columns = enumerate(headings.columns)
+        self._found: dict[tuple[str, int], Counter[str]] = {
+            (column, at): Counter() for at, column in columns if column in IDENTIFIERS
+        }
+
+    def add(self, cells: Sequence[str]) -> None:
+        for (column, at), found in self._found.items():
+            value = read_value(column, cells[at]) if cells[at] else ""
+            if value and means_none(column, value):
+                found[value] += 1
+
+    def warnings(self) -> Iterator[str]:
+        for (column, _), found in self._found.items():
+            # An address could after all be somebody's, and notes outlive the personal data of a job.
+            shown = [] if column == "email" else sorted(found)[:_SHOWN_PLACEHOLDERS]
+            examples = f" ({', '.join(map(quote, shown))})" if shown else ""
+            count, heading = found.total(), quote(self._headings.heading_of(column))
+            if count:
+                cells = "1 cell means" if count == 1 else f"{count:,} cells mean"
+                yield f"{cells} that there is none under {heading}{examples}: read as empty."
+
+
 def collect_column_stats(file: RosterFile, headings: Headings) -> ColumnStats:
     """Read the whole file once; raise UnreadableRoster when most of its rows do not identify a person."""
     dates = [(column, at) for at, column in enumerate(headings.columns) if column in DATE_COLUMNS]
@@ -67,6 +96,7 @@ def collect_column_stats(file: RosterFile, headings: Headings) -> ColumnStats:
     naming_at = [at for at, column in enumerate(headings.columns) if column in naming]
     columns = {str(column): DateColumn(is_1904=file.is_1904) for column, _ in dates}
     lengths = {str(column): _IdLengths() for column, _ in ids}
+    placeholders = _Placeholders(headings)
     used = headings.used
     rows = named = unused = 0
     for record in file.records():
@@ -78,9 +108,10 @@ def collect_column_stats(file: RosterFile, headings: Headings) -> ColumnStats:
         named += any(row.cells[at] and clean(row.cells[at]) for at in naming_at)
         for column, at in dates:
             if row.cells[at]:
-                columns[str(column)].add(row.row, clean(row.cells[at]), record.flaws.get(at))
+                columns[str(column)].add(row.row, read_value(str(column), row.cells[at]), record.flaws.get(at))
+        placeholders.add(row.cells)
         for column, at in ids:
-            lengths[str(column)].add(clean(row.cells[at]).removeprefix("'"))
+            lengths[str(column)].add(read_value(str(column), row.cells[at]))
     nameless = _explain_nameless(headings, naming_at, rows - named, rows) if named * 2 < rows else ""
     if nameless and rows >= _MIN_ROWS:
         raise UnreadableRoster(f"{file.name}: {nameless}")
@@ -92,6 +123,7 @@ def collect_column_stats(file: RosterFile, headings: Headings) -> ColumnStats:
             *([_explain_unused(unused)] if unused else []),
             *_warn(headings, lengths),
             *(text for column, seen in columns.items() for text in seen.warnings(headings.heading_of(column))),
+            *placeholders.warnings(),
         ),
     )
 

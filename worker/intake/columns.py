@@ -59,6 +59,8 @@ ID_COLUMNS = frozenset(
 LMS_NUMBER_COLUMNS = frozenset({"candidate_id", "course_id", "legal_entity_id"})
 #: Columns in which the exact number of a cell counts, whatever its number format shows of it.
 NUMBER_COLUMNS = frozenset({"score", "success", "behavior"})
+#: Columns whose values are words: an apostrophe before them belongs to them ('t Hooft).
+TEXT_COLUMNS = frozenset({"first_name", "last_name", "address", "address2", "city", "state", "course_name"})
 #: Id columns whose values often have leading zeros.
 ZERO_PADDED_COLUMNS = frozenset(
     {"external_id", "login_name", "course_external_id", "registration_external_id", "zip"}

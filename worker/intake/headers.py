@@ -64,6 +64,8 @@ class Headings:
     warnings: tuple[str, ...] = ()
     #: The columns that some of the warnings offer.
     offered: Mapping[str, str] = field(default_factory=dict)
+    #: Positions of the headings that a person mapped, to a column or to nothing.
+    mapped: frozenset[int] = frozenset()
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -120,6 +122,7 @@ def match_headings(headings: Sequence[str], *, mapping: Mapping[str, str] = Mapp
         columns=columns,
         warnings=(*lost, *_warn_of_invisible(headings), *hints),
         offered=hints,
+        mapped=frozenset(mapped),
     )
 
 

@@ -123,12 +123,17 @@ def _layouts(head: Sequence[RawRow], columns: _Columns) -> Iterator[_Layout]:
 def _join(upper: Sequence[str], lower: Sequence[str], columns: _Columns) -> tuple[str, ...]:
     """Return two rows as one, if they match more columns together than each of them; otherwise nothing.
 
-    A heading over several others spans the blank cells to its right. Below a known heading nothing may be: rows of
+    They are joined too when the lower one alone has a heading twice ("First name" of students and of parents). A
+    heading over several others spans the blank cells to its right. Below a known heading nothing may be: rows of
     people are not joined to their headings.
     """
     joined, group = [], ""
     for above, below in zip_longest(upper, lower, fillvalue=""):
         top, bottom = clean(above), clean(below)
+        if bottom == top:  # cells merged over both lines, as some files repeat them
+            joined.append(above)
+            group = ""
+            continue
         if bottom and columns.find(top):
             together = f"{top} {bottom}"
             if not columns.find(together):
@@ -136,8 +141,15 @@ def _join(upper: Sequence[str], lower: Sequence[str], columns: _Columns) -> tupl
         group = top if top or not bottom else group
         joined.append(_joined_heading(group, below, columns) if bottom else above)
         group = group if bottom else ""
-    more = columns.count(joined)
-    return tuple(joined) if more > max(columns.count(upper), columns.count(lower)) else ()
+    known, known_below = columns.count(joined), columns.count(lower)
+    is_better = known > max(columns.count(upper), known_below)
+    is_clearer = known and known_below and _repeats(lower) and not _repeats(joined)
+    return tuple(joined) if is_better or is_clearer else ()
+
+
+def _repeats(headings: Sequence[str]) -> bool:
+    names = [name for heading in headings if (name := normalize_heading(heading))]
+    return len(names) > len(set(names))
 
 
 def _joined_heading(group: str, below: str, columns: _Columns) -> str:

@@ -14,8 +14,10 @@ from worker.errors import LedgerUnavailable, NothingSent, StaleClaim, Unreachabl
 from worker.intake import attempts, storage
 from worker.intake.accept import create_job, open_with_options
 from worker.intake.options import options_of_job
+from worker.intake.problems import ProblemCode, quote
 from worker.intake.rows import parse_rows
 from worker.ledger import importing, jobs, rows
+from worker.ledger.creatable import missing_to_create
 from worker.ledger.importing import NewRow
 from worker.model import UNREAD, Action, JobState, RowStatus
 from worker.quantities import counted
@@ -139,18 +141,22 @@ def import_rows(
         warnings=warnings,
     )
     _reject_unsupported_options(options, rules)
+    inactive: Counter[str] = Counter()
     importing.add_rows(
         transaction,
         job.id,
         job.connection,
-        _new_rows(parsed, Counter() if problems is None else problems),
+        _new_rows(parsed, Counter() if problems is None else problems, inactive),
         again=options.again,
         update_existing=options.update_existing,
+        heading_of=headings.heading_of,
     )
-    notes = [*file.notes, *_useful(headings, rules), *warnings]
+    notes = [*file.notes, *_useful(headings, rules), *warnings, *map(_inactive_note, inactive, inactive.values())]
     with transaction() as tx:
         if not rows.count_rows(tx, job.id).total:
             raise UnreadableRoster(f"{job.roster} has headings but no rows; nothing was sent")
+        if missing := missing_to_create(tx, job.id, rules.required_if_new):
+            notes.append(_NOBODY_CAN_BE_CREATED.format(" and ".join(missing)))
         jobs.change_job(tx, job.id, headings=list(file.headings), columns=list(headings.columns), notes=notes)
 
 
@@ -200,11 +206,16 @@ def _reject_unsupported_options(options: Options, rules: RowRules) -> None:
         raise UsageError("--update-existing: this LMS cannot change people; leave the option out")
 
 
-def _new_rows(parsed: Iterator[ParsedRow], problems: Counter[tuple[str, str | None]]) -> Iterator[NewRow]:
+def _new_rows(
+    parsed: Iterator[ParsedRow], problems: Counter[tuple[str, str | None]], inactive: Counter[str]
+) -> Iterator[NewRow]:
+    """Yield the rows as the ledger takes them; count problems, and rows marked as inactive by heading."""
     for each in parsed:
         if each.problems:
             problems.update({(problem.code, problem.column) for problem in each.problems})
         shown = (each.skipped,) if each.skipped else each.problems
+        if each.skipped and each.skipped.code == ProblemCode.INACTIVE_IN_SOURCE:
+            inactive[each.skipped.column or ""] += 1
         yield NewRow(
             row=each.raw.row,
             cells=each.raw.cells,
@@ -214,6 +225,20 @@ def _new_rows(parsed: Iterator[ParsedRow], problems: Counter[tuple[str, str | No
             column=SEPARATOR.join(dict.fromkeys(problem.column for problem in shown if problem.column)),
             is_skipped=bool(each.skipped),
         )
+
+
+_NOBODY_CAN_BE_CREATED = (
+    "Nobody can be created from this roster: no row has all of what that needs ({} missing). People who are on the "
+    "LMS already are registered; if it has none of them, nothing is sent."
+)
+
+
+def _inactive_note(heading: str, count: int) -> str:
+    are, them = ("is", "it") if count == 1 else ("are", "them")
+    return (
+        f"{counted(count, 'row')} {are} skipped, since {quote(heading)} marks {them} as inactive; nobody is "
+        f'withdrawn. If the column means something else: --map "{heading}=".'
+    )
 
 
 def _reject_invalid_rows(ledger: Ledger, job_id: int) -> None:

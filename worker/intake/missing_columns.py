@@ -36,10 +36,10 @@ def explain_missing_columns(headings: Headings, rules: RowRules, given: Collecti
     ]
     them = "it" if len(missing) == 1 else "them"
     what = f"No column is imported as {' or '.join(missing)}, and rows without {them} are invalid"
-    return f"{what}{_remedy(missing, unused)}"
+    return f"{what}{_remedy(missing, unused, them)}"
 
 
-def _remedy(missing: list[str], unused: list[str]) -> str:
+def _remedy(missing: list[str], unused: list[str], them: str) -> str:
     found = {column: name for column in missing if (name := _heading_of(column, unused))}
     if found:
         names = " and ".join(dict.fromkeys(map(quote, found.values())))
@@ -48,7 +48,7 @@ def _remedy(missing: list[str], unused: list[str]) -> str:
     whole = next((name for name in unused if normalize_heading(name) in _WHOLE_NAMES), None)
     if whole and set(_NAMES) <= set(missing):
         return f". {quote(whole)} seems to be the whole name: divide it into two columns, first_name and last_name."
-    return f'; add it to the file, or match one with --map "Heading={missing[0]}".'
+    return f'; add {them} to the file, or match one with --map "Heading={missing[0]}".'
 
 
 def _heading_of(column: str, unused: list[str]) -> str | None:

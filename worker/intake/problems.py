@@ -26,6 +26,10 @@ class ProblemCode(StrEnum):
     VALUE_TOO_LONG = "value_too_long"
     #: A spreadsheet has rounded an id: the value is lost.
     LOST_DIGITS = "lost_digits"
+    #: A program could not convert some letters: they are replacement characters or question marks now.
+    LOST_LETTERS = "lost_letters"
+    #: The roster itself marks the row as inactive: it is left out.
+    INACTIVE_IN_SOURCE = "inactive_in_source"
     EXCEL_ERROR = "excel_error"
     FORMULA_WITHOUT_VALUE = "formula_without_value"
     #: The cell has a number format that is not known, so it may show something else than its number.
@@ -65,6 +69,8 @@ CELL_REMEDIES: Mapping[str, str] = MappingProxyType(
         "id again, as text.",
         ProblemCode.MERGED_CELL: "the cell is merged with a cell of another column; unmerge the cells and fill in "
         "each of them.",
+        ProblemCode.LOST_LETTERS: "letters were lost when the file was saved or converted; export it again as "
+        "CSV UTF-8 or .xlsx, or enter the value again.",
     }
 )
 #: Problems of cells that matter only where a lost digit means another person or course.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
 
 from worker.errors import MissingColumns, UsageError
+from worker.intake.cell_values import IDENTIFIERS, former_value, is_own_name, lost_letters, means_none, read_value
 from worker.intake.column_stats import collect_column_stats
 from worker.intake.columns import (
     CANDIDATE_COLUMNS,
@@ -19,13 +20,14 @@ from worker.intake.columns import (
     PERSON_COLUMNS,
 )
 from worker.intake.headers import Headings, missing_person_column
+from worker.intake.inactive import StatusColumns, status_columns
 from worker.intake.missing_columns import explain_missing_columns
 from worker.intake.problems import CELL_REMEDIES, ID_PROBLEMS, ProblemCode, excel_error_code, quote
 from worker.intake.roster_file import Record, RosterFile, has_data
 from worker.intake.row_rules import DefaultValues, RowRequirements, choose_column, collect_defaults
 from worker.intake.text import clean
 from worker.intake.values import ParseContext, RowValues, check_fields, check_values
-from worker.model import Candidate, Course, HiddenRows, Problem, RawRow, RosterRow, RowRules
+from worker.model import Action, Candidate, Course, HiddenRows, Problem, RawRow, RosterRow, RowRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ def parse_rows(
         rules=rules,
         requirements=RowRequirements(rules=rules, columns=headings.columns),
         defaults=fills,
+        status=status_columns(headings),
         context=ParseContext(
             date_orders=found.date_orders,
             serial_columns=found.serial_columns,
@@ -106,6 +109,7 @@ class RowParser:
     context: ParseContext
     #: A longer row may be shifted.
     most_cells: int
+    status: StatusColumns
 
     def parse_visible(self, record: Record) -> ParsedRow:
         """Parse one row, or leave it out if it is hidden in the spreadsheet."""
@@ -113,17 +117,21 @@ class RowParser:
 
     def parse(self, record: Record) -> ParsedRow:
         """Parse one row and report all of its problems at once."""
+        if (inactive := self.status.mark_of(record.raw.cells)) and not self._asks_to_remove(record):
+            return ParsedRow(raw=record.raw, row=None, skipped=inactive)
         own, problems = self._own_values(record)
+        placeholders = self._take_placeholders(own)
         given = frozenset(own).union(problem.column for problem in problems if problem.column)
         values = self.defaults.apply(own, given)
         fields = {column[len(FIELD_PREFIX) :]: value for column, value in values.items() if _is_field(column)}
         checked, refused = check_values(self._relevant(values), self.context)
         problems += refused
         problems += check_fields(fields)
-        problems += self.requirements.problems_of(checked, given.union(values))
+        missing = self.requirements.problems_of(checked, given.union(values))
+        problems += _explain_placeholders(missing, placeholders)
         return ParsedRow(
             raw=record.raw,
-            row=None if problems else _roster_row(record.raw.row, checked, fields),
+            row=None if problems else _roster_row(record.raw.row, checked, fields, self._former(record, own)),
             problems=tuple(self._in_order(problems)),
         )
 
@@ -134,8 +142,8 @@ class RowParser:
         for at, (column, cell) in enumerate(zip(self.headings.columns, record.raw.cells, strict=False)):
             if column is None or not (cell or at in record.flaws):
                 continue
-            text = clean(_text_for(column, at, record))
-            code = record.flaws.get(at) or excel_error_code(text)
+            text = read_value(column, _text_for(column, at, record))
+            code = record.flaws.get(at) or self._code_of(column, cell, text)
             if code and (code not in ID_PROBLEMS or _is_id(column, text)):
                 problems.append(_cell_problem(column, code, text, record.details.get(at)))
             elif text:
@@ -143,6 +151,32 @@ class RowParser:
         if (surplus := len(record.raw.cells) - self.most_cells) > 0:
             problems.append(_too_many_cells(surplus))
         return values, problems
+
+    def _asks_to_remove(self, record: Record) -> bool:
+        """Return whether the row itself asks to withdraw or deactivate, as it may for somebody who is inactive."""
+        cells = zip(self.headings.columns, record.raw.cells, strict=False)
+        own = next((clean(cell) for column, cell in cells if column == "action" and clean(cell)), None)
+        return (own or self.defaults.values.get("action", "")).lower() in {Action.WITHDRAW, Action.DEACTIVATE}
+
+    def _code_of(self, column: str, cell: str, text: str) -> str | None:
+        if not self.context.has_exact_texts and cell.lstrip().startswith("=") and text.startswith("="):
+            return ProblemCode.FORMULA_WITHOUT_VALUE
+        return excel_error_code(text) or (ProblemCode.LOST_LETTERS if lost_letters(column, cell) else None)
+
+    def _take_placeholders(self, own: dict[str, str]) -> list[str]:
+        """Take the identifiers that mean none out of a row's own values, and return them."""
+        found = [column for column, value in own.items() if column in IDENTIFIERS and means_none(column, value)]
+        return [own.pop(column) for column in found if column != "email" or not is_own_name(own[column], own)]
+
+    def _former(self, record: Record, own: Mapping[str, str]) -> dict[str, str]:
+        """Return the identifiers that ledgers of earlier versions have otherwise, as they have them."""
+        cells = zip(self.headings.columns, record.raw.cells, strict=False)
+        former = {
+            column: former_value(column, cell, own[column])
+            for column, cell in cells
+            if column is not None and column in own
+        }
+        return {column: value for column, value in former.items() if value}
 
     def _relevant(self, values: Mapping[str, str]) -> dict[str, str]:
         """Leave out what this connection does not use, so that it cannot make a row invalid."""
@@ -188,6 +222,17 @@ def _cell_problem(column: str, code: str, text: str, detail: str | None) -> Prob
     return Problem(column=column, code=code, message=message)
 
 
+def _explain_placeholders(missing: Iterable[Problem], placeholders: Sequence[str]) -> Iterator[Problem]:
+    """Say which value of the row means none, where that is why something is missing."""
+    for problem in missing:
+        if placeholders and problem.code == ProblemCode.MISSING_VALUE and problem.column in IDENTIFIERS:
+            values = " and ".join(quote(value) for value in placeholders)
+            said = f"{values} {'means' if len(placeholders) == 1 else 'mean'} that there is none. "
+            yield replace(problem, message=f"{said}{problem.message[0].upper()}{problem.message[1:]}")
+        else:
+            yield problem
+
+
 def _is_field(column: str) -> bool:
     return column.startswith(FIELD_PREFIX)
 
@@ -207,10 +252,11 @@ def _too_many_cells(surplus: int) -> Problem:
     return Problem(column=None, code=ProblemCode.TOO_MANY_CELLS.value, message=message)
 
 
-def _roster_row(number: int, row: RowValues, fields: Mapping[str, str]) -> RosterRow:
+def _roster_row(number: int, row: RowValues, fields: Mapping[str, str], former: Mapping[str, str]) -> RosterRow:
+    values = {column: getattr(row, column) for column in CANDIDATE_COLUMNS}
     return RosterRow(
         row=number,
-        candidate=Candidate(**{column: getattr(row, column) for column in CANDIDATE_COLUMNS}, fields=fields),
+        candidate=Candidate(**values, fields=fields, former=former),
         course=_course(row),
         action=row.action,
         behavior=row.behavior,

@@ -65,8 +65,22 @@ _CLEANING = str.maketrans(
 )
 
 
-def clean(text: str) -> str:
-    """Return a cell's value without the formula prefix, invisible characters and outer blanks; in NFC."""
+#: `="00123"`: how exports keep zeros from a spreadsheet program, which shows 00123; also with quotes doubled again.
+_QUOTED_AS_FORMULA = re.compile(r'=\s*(?:"((?:[^"]|"")*)"|""([^"]*)"")')
+
+
+def _unquote_formula(text: str) -> str:
+    found = _QUOTED_AS_FORMULA.fullmatch(without_guard(text).strip())
+    return (found[1] or found[2] or "").replace('""', '"') if found else text
+
+
+def clean(text: str, *, unwrap: bool = True) -> str:
+    """Return a cell's value without the formula prefix, invisible characters and outer blanks; in NFC.
+
+    With `unwrap`, of `="00123"` the text within.
+    """
+    if unwrap and '"' in text and "=" in text[:4]:
+        text = _unquote_formula(text)
     if text.isascii() and text.isprintable():
         return without_guard(text).strip(" ")
     return normalize(without_guard(text).translate(_CLEANING)).strip().strip(JOINERS)

@@ -33,7 +33,8 @@ _SCIENTIFIC_NOTATION = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9][.,][0
 _WHOLE_NUMBER = re.compile(r"([0-9]+)[.]0+")
 #: Excel keeps fifteen digits; trailing zeros after them are then no coincidence.
 _TRAILING_ZEROS = re.compile(r"[0-9]{15}0{2,}")
-_QUOTED_DIGITS = re.compile(r"'[0-9]")
+#: `1,000`; of points only `1.000`, since no program writes 1 so, and many write 1.125.
+_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\.000)+)")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _BOOLEANS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
 
@@ -61,14 +62,23 @@ def _text(text: str) -> str:
 
 
 def _id(text: str, info: ValidationInfo) -> str:
-    if _QUOTED_DIGITS.match(text):
-        text = text[1:]
     is_exact = isinstance(info.context, ParseContext) and info.context.has_exact_texts
     if not is_exact and (_SCIENTIFIC_NOTATION.fullmatch(text) or _TRAILING_ZEROS.fullmatch(text)):
         message = f"{quote(text)} was rounded by a spreadsheet and is no longer the id; enter it again, as text."
         raise _refusal(ProblemCode.LOST_DIGITS, message)
+    if "." in text:
+        _reject_thousands(text)
     whole = _WHOLE_NUMBER.fullmatch(text)
     return _text(whole[1] if whole else text)
+
+
+def _reject_thousands(text: str) -> None:
+    """Refuse a number that one country reads as thousands and another as a fraction."""
+    if _THOUSANDS.fullmatch(text):
+        plain, point = re.sub("[,.]", "", text), text.replace(",", ".")
+        choices = f"as {plain}" if text.count(",") + text.count(".") > 1 else f"as {plain} or as {point}"
+        message = f"{quote(text)} can be read {choices}; write the number without a thousands separator."
+        raise _refusal(ProblemCode.INVALID_NUMBER, message)
 
 
 def _lms_number(text: str, info: ValidationInfo) -> str:
@@ -128,6 +138,7 @@ def _country(text: str) -> str:
 
 
 def _behavior(text: str) -> int:
+    _reject_thousands(text)
     whole = _WHOLE_NUMBER.fullmatch(text)
     digits = whole[1] if whole else text
     if digits not in {"1", "2"}:
@@ -144,6 +155,7 @@ def _action(text: str) -> Action:
 
 
 def _score(text: str) -> Decimal:
+    _reject_thousands(text)
     try:
         score = Decimal(text.replace(",", ".")) if "_" not in text else Decimal("nan")
     except InvalidOperation:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from worker import bootstrap, lms
 from worker.errors import LmsError
+from worker.identity import traits_of
 from worker.intake.row_rules import id_problem
 from worker.ledger import resolutions
 from worker.lms.contract import LookupMiss, RemoteRecord
@@ -122,21 +123,24 @@ def _is_another_course(shown: RemoteRecord, course: Course) -> bool:
 
 def person_objection(shown: RemoteRecord, item: WorkItem) -> str | None:
     """Return why a person cannot be that of a row: everything that both show differs."""
-    pairs = _comparable(shown, item.row.candidate)
-    if not pairs or any(theirs.casefold() == ours.casefold() for theirs, ours in pairs.values()):
+    compared = _compared(shown, item.row.candidate)
+    if not compared or any(compared.values()):
         return None
-    return f"Person {shown.lms_id} has another {' and '.join(pairs)} in the LMS than this row; check the ID"
+    return f"Person {shown.lms_id} has another {' and '.join(compared)} in the LMS than this row; check the ID"
 
 
-def _comparable(shown: RemoteRecord, candidate: Candidate) -> dict[str, tuple[str, str]]:
-    """Return by what it is (for a person) each value that the LMS shows and the row gives."""
-    both = {
-        "e-mail address": (shown.email, candidate.email),
-        "external ID": (shown.external_id, candidate.external_id),
-        "first name": (shown.first_name, candidate.first_name),
-        "last name": (shown.last_name, candidate.last_name),
-    }
-    return {what: (theirs, ours) for what, (theirs, ours) in both.items() if theirs and ours}
+def _compared(shown: RemoteRecord, candidate: Candidate) -> dict[str, bool]:
+    """Return what the LMS shows and the row gives (as a person calls it), and whether the two agree."""
+    theirs, ours = traits_of(shown), traits_of(candidate)
+    found: dict[str, bool] = {}
+    if shown.external_id and candidate.external_id:
+        found["external ID"] = shown.external_id == candidate.external_id
+    if theirs.email and ours.email:
+        found["e-mail address"] = theirs.email == ours.email
+    if (theirs.first_name or theirs.last_name) and (ours.first_name or ours.last_name):
+        all_theirs, all_ours = theirs.first_name | theirs.last_name, ours.first_name | ours.last_name
+        found["name"] = bool(all_theirs & all_ours)
+    return found
 
 
 def unchecked_note(found: Mapping[int, str | Unchecked]) -> str:

@@ -86,10 +86,10 @@ def judge(work: WorkItem, request: ActionRequest, state: Lookup) -> Finding:
             "The LMS shows several registrations of this person on this course; withdraw the surplus ones there"
         )
         return _differs(work, "verified_otherwise", message)
-    if state is LookupMiss.NO_LOOKUP:
-        return cannot_be_verified(work, "This LMS offers no look-up for it")
     if state is LookupMiss.ABSENT:
         return _absent(work, request)
+    if not isinstance(state, RemoteState):
+        return cannot_be_verified(work, "This LMS offers no look-up for it")
     return _seen(work, request, state)
 
 

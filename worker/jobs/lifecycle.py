@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import UnknownJob, UsageError
 from worker.ledger import batches, course_change, jobs, queue, rows
 from worker.ledger.database import now
-from worker.model import PREPARING, SENDING, Driver, JobState, RowStatus
+from worker.model import NOBODY_CAN_BE_CREATED, PREPARING, SENDING, Driver, JobState, RowStatus
 from worker.quantities import counted
 from worker.safe_errors import without_addresses
 
@@ -220,13 +220,15 @@ def has_nothing_to_retry(tx: Transaction, job_id: int, *, rejected: bool = False
 def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:
     """Hold a job until a person resumes it. False when its rows were neither being read nor being sent.
 
-    E-mail addresses are left out of the reason: it may have an LMS's words in it.
+    A job that no resuming would help, since its file must be fixed, is `invalid`. E-mail addresses are left out of
+    the reason: it may have an LMS's words in it.
     """
+    must_be_fixed = code == NOBODY_CAN_BE_CREATED
     return jobs.change_job(
         tx,
         job_id,
         only_from=(*PREPARING, *SENDING),
-        state=JobState.HELD,
+        state=JobState.INVALID if must_be_fixed else JobState.HELD,
         reason=without_addresses(reason),
         reason_code=code,
         not_before=None,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from worker.errors import AnswerLost, LmsUnavailable, Refused, StopJob
 from worker.ledger import batches, jobs
 from worker.ledger.batches import BatchPlan
-from worker.ledger.rows import count_remaining
-from worker.model import STAGES, Action
+from worker.ledger.creatable import missing_to_create, nobody_can_be_created
+from worker.ledger.rows import count_remaining, explain_rows
+from worker.model import NOBODY_CAN_BE_CREATED, STAGES, Action
 from worker.registration import directory, external_ids
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ async def prepare(context: JobContext, batch_size: int) -> None:
     await update_remaining(context)
     await external_ids.resolve_external_ids(context)
     await _find_people(context)
+    await _reject_if_nobody_can_be_created(context)
     await context.ledger.run_separately(lambda tx: _plan(tx, context, batch_size))
     await update_remaining(context)
 
@@ -98,6 +100,18 @@ async def _find_people(context: JobContext) -> None:
     except Refused as refused:
         message = f"The LMS refused to list its people ({refused}); check what this account may do, then resume"
         raise StopJob("not_allowed", message, refused.status) from None
+
+
+async def _reject_if_nobody_can_be_created(context: JobContext) -> None:
+    """Raise StopJob when the list of people has none of the roster's, and none of them can be created."""
+    if context.check_candidates_first:
+        return
+    required = context.connector.rules.required_if_new
+    missing = await context.ledger.query(lambda tx: missing_to_create(tx, context.job_id, required))
+    if missing:
+        reason = f"Nothing was sent: {nobody_can_be_created(missing)}"
+        await context.ledger.run(lambda tx: explain_rows(tx, context.job_id, None, reason, "candidate_incomplete"))
+        raise StopJob(NOBODY_CAN_BE_CREATED, reason, None)
 
 
 def _plan(tx: Transaction, context: JobContext, batch_size: int) -> None:

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, insert, select, update
 
-from worker.ledger.candidates import CandidateIndex, find_or_create_registrations, identify, reopen_registrations
+from worker.ledger.candidates import (
+    CandidateIndex,
+    KnownCandidate,
+    find_or_create_registrations,
+    identify,
+    reopen_registrations,
+)
 from worker.ledger.database import now, take_lock
 from worker.ledger.external_ids import has_only_external_id, link_rows
+from worker.ledger.other_person import Mention, OtherPerson
 from worker.ledger.rows import dump_row, skip_duplicates
 from worker.ledger.schema import job, registration, row
 from worker.model import Action, RegistrationState, RosterRow, RowStatus
@@ -19,11 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from worker.ledger.candidates import KnownCandidate, KnownRegistration
+    from worker.ledger.candidates import Identity, KnownRegistration
     from worker.ledger.database import Transaction
 
     #: Opens a transaction at each call; committed at the end of the block.
     OpenTransaction = Callable[[], AbstractContextManager[Transaction]]
+    #: The candidate of a row; None when it could be several people, or why it is another person than the one found.
+    Found = KnownCandidate | OtherPerson | None
 
 
 #: Rows saved in one transaction; other imports for the connection wait meanwhile.
@@ -57,6 +66,7 @@ def add_rows(
     *,
     again: bool,
     update_existing: bool = False,
+    heading_of: Callable[[str], str] = str,
 ) -> None:
     """Save the rows of a roster, replacing those of an earlier import that was interrupted.
 
@@ -75,7 +85,7 @@ def add_rows(
         with transaction() as tx:
             take_lock(tx, f"candidates:{connection}")
             directory = CandidateIndex(connection)
-            found = _find_candidates(tx, directory, chunk)
+            found = _find_candidates(tx, job_id, directory, chunk)
             registrations = _find_registrations(tx, connection, chunk, found)
             records = [
                 _as_record(
@@ -83,6 +93,8 @@ def add_rows(
                 )
                 for new in chunk
             ]
+            for record in records:
+                record["column"] = record["column"] if record["parsed"] is None else heading_of(record["column"])
             tx.execute(insert(row), records)
     with transaction() as tx:
         link_rows(tx, job_id)
@@ -109,32 +121,46 @@ def _chunks(rows: Iterable[NewRow], size: int = CHUNK_ROWS) -> Iterator[list[New
 
 
 def _find_candidates(
-    tx: Transaction, directory: CandidateIndex, chunk: Sequence[NewRow]
-) -> dict[int, KnownCandidate | None]:
+    tx: Transaction, job_id: int, directory: CandidateIndex, chunk: Sequence[NewRow]
+) -> dict[int, Found]:
     people = [
-        (new.row, new.parsed.candidate) for new in chunk if new.parsed and not has_only_external_id(new.parsed)
+        (identify(new.parsed.candidate), Mention(new.parsed.candidate, new.row), new.parsed.candidate.candidate_id)
+        for new in chunk
+        if new.parsed and not has_only_external_id(new.parsed)
     ]
-    directory.load(tx, [identify(person) for _, person in people])
-    found = {number: directory.find(identify(person), person.candidate_id) for number, person in people}
+    directory.load(tx, [who for who, _, _ in people])
+    directory.load_mentions(tx, job_id, [(who, mention) for who, mention, _ in people])
+    found = {mention.row: _find(directory, who, mention, lms_id) for who, mention, lms_id in people}
     directory.save(tx)
     return found
 
 
+def _find(directory: CandidateIndex, who: Identity, mention: Mention, lms_id: str | None) -> Found:
+    other = directory.other_person(who, mention)
+    if other is not None:
+        return other
+    known = directory.find(who, lms_id)
+    if known is not None:
+        known.mentions.in_roster.append(mention)
+    return known
+
+
 def _find_registrations(
-    tx: Transaction, connection: str, chunk: Sequence[NewRow], found: dict[int, KnownCandidate | None]
+    tx: Transaction, connection: str, chunk: Sequence[NewRow], found: dict[int, Found]
 ) -> dict[int, KnownRegistration]:
     wanted = {
         new.row: (who.id, new.parsed.course.key if new.parsed.course else "")
         for new in chunk
-        if new.parsed and (who := found.get(new.row)) and who.id is not None
+        if new.parsed and isinstance(who := found.get(new.row), KnownCandidate) and who.id is not None
     }
     records = find_or_create_registrations(tx, connection, list(wanted.values()))
     return {number: records[pair] for number, pair in wanted.items()}
 
 
 def _as_record(
-    job_id: int, new: NewRow, who: KnownCandidate | None, known: KnownRegistration | None, *, skip_registered: bool
+    job_id: int, new: NewRow, found: Found, known: KnownRegistration | None, *, skip_registered: bool
 ) -> dict[str, Any]:
+    who = found if isinstance(found, KnownCandidate) else None
     record: dict[str, Any] = {
         "job_id": job_id,
         "row": new.row,
@@ -155,6 +181,14 @@ def _as_record(
         record |= {"status": RowStatus.SKIPPED, "changed_at": now()}
     elif new.parsed is None:
         record |= {"status": RowStatus.INVALID, "changed_at": now()}
+    elif isinstance(found, OtherPerson):
+        record |= {
+            "status": RowStatus.INVALID,
+            "changed_at": now(),
+            "error": found.message,
+            "error_code": "other_person",
+            "column": found.column,
+        }
     elif who is None and not has_only_external_id(new.parsed):
         record |= {"status": RowStatus.INVALID, "changed_at": now(), **_AMBIGUOUS}
     elif (

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, insert, or_, select, update
 
+from worker.identity import Traits, email_key, is_other_person, plain_identifier, traits_of
 from worker.ledger.candidates import chunks, hash_identifier, id_key_of
 from worker.ledger.database import custom_plans, now, take_lock
 from worker.ledger.importing import move_rows
 from worker.ledger.key_value import put
+from worker.ledger.other_person import mentions_in_roster
 from worker.ledger.rows import read_row
 from worker.ledger.schema import candidate, key_value, person, row
 from worker.model import Action, CandidateState, RowStatus
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from worker.ledger.database import Transaction
+    from worker.ledger.other_person import Mention
     from worker.model import Course, Person, RosterRow
 
 
@@ -53,14 +56,17 @@ def count_unknown_candidates(tx: Transaction, job_id: int) -> UnknownCandidates:
 
 
 def read_until(tx: Transaction, connection: str) -> float | None:
-    """Return the time up to which the list of people was read, by the LMS's clock; None when it never was."""
+    """Return the time up to which the list of people was read, by the LMS's clock; None when it never was.
+
+    A list that was read before migration 0010, without names and with folded addresses, counts as not read.
+    """
     record = tx.execute(select(key_value.c.value).where(key_value.c.key == f"people:{connection}")).scalar()
-    return float(record["until"]) if record else None
+    return float(record["until"]) if record and record.get("with_names") else None
 
 
 def set_read_until(tx: Transaction, connection: str, until: float) -> None:
     """Record that the list is complete up to this time."""
-    put(tx, f"people:{connection}", {"until": until})
+    put(tx, f"people:{connection}", {"until": until, "with_names": True})
 
 
 def add_people(tx: Transaction, connection: str, people: Sequence[Person]) -> None:
@@ -76,28 +82,69 @@ def add_people(tx: Transaction, connection: str, people: Sequence[Person]) -> No
             {
                 "connection": connection,
                 "lms_id": who.candidate_id,
-                "external_key": hash_identifier("ext", who.external_id),
-                "email_key": hash_identifier("mail", who.email.casefold() if who.email else None),
+                "external_key": hash_identifier("ext", plain_identifier(who.external_id or "")),
+                "email_key": hash_identifier("mail", email_key(plain_identifier(who.email or ""))),
                 "login_key": hash_identifier("login", who.login_name),
+                **_name_marks(who),
             }
             for who in unique.values()
         ],
     )
 
 
+def _name_marks(who: Person) -> dict[str, str]:
+    marked = traits_of(who).marked(who.candidate_id)
+    return {
+        "first_name_marks": " ".join(sorted(marked.first_name)),
+        "last_name_marks": " ".join(sorted(marked.last_name)),
+    }
+
+
 def match_candidates(tx: Transaction, connection: str, job_id: int) -> None:
-    """Give the job's new candidates the LMS ids of the people they match; rows that match several are invalid."""
+    """Give the job's new candidates the LMS ids of the people they match.
+
+    Rows that match several people are invalid, and so are those that match one by external id who has other names
+    and another address.
+    """
     take_lock(tx, f"candidates:{connection}")
     records = tx.execute(select(candidate).where(_new_candidates(job_id))).all()
     for chunk in chunks(records, 2_000):
         with custom_plans(tx):
             by_external, by_email = _people_of(tx, connection, chunk)
+        mentions = _mentions(tx, job_id, chunk, by_external)
         for record in chunk:
             found = _matching_people(record, by_external, by_email)
-            if len(found) == 1:
-                _set_known(tx, connection, job_id, record.id, found[0].lms_id)
+            if len(found) > 1:
+                _reject(tx, job_id, record.id, "ambiguous_candidate", _AMBIGUOUS)
+            elif found and _are_other_person(mentions.get(record.id, ()), found[0]):
+                _reject(tx, job_id, record.id, "other_person", _OTHER_PERSON)
             elif found:
-                _reject_ambiguous(tx, job_id, record.id)
+                _set_known(tx, connection, job_id, record.id, found[0].lms_id)
+
+
+def _mentions(
+    tx: Transaction, job_id: int, records: Sequence[Row[Any]], by_external: dict[str, list[Row[Any]]]
+) -> dict[int, list[Mention]]:
+    """Return the job's rows of the candidates that an external id finds, whose address is another or not known."""
+    to_compare = [
+        record.id
+        for record in records
+        for who in by_external.get(record.external_key or "", [])
+        if not (record.email_key and record.email_key == who.email_key)
+    ]
+    found: dict[int, list[Mention]] = {}
+    for candidate_id, mention in mentions_in_roster(tx, job_id, to_compare):
+        found.setdefault(candidate_id, []).append(mention)
+    return found
+
+
+def _are_other_person(mentions: Sequence[Mention], who: Row[Any]) -> bool:
+    """Return whether all rows of a candidate name another person than the one in the list."""
+    names = [frozenset((marks or "").split()) for marks in (who.first_name_marks, who.last_name_marks)]
+    theirs = Traits(who.email_key or "", *names)
+    ours = [mention.traits.marked(who.lms_id) for mention in mentions]
+    hashed = [replace(each, email=hash_identifier("mail", each.email) or "") for each in ours]
+    return bool(hashed) and all(is_other_person(each, theirs) for each in hashed)
 
 
 def _people_of(
@@ -143,7 +190,14 @@ def _set_known(tx: Transaction, connection: str, job_id: int, candidate_id: int,
     )
 
 
-def _reject_ambiguous(tx: Transaction, job_id: int, candidate_id: int) -> None:
+_AMBIGUOUS = "The LMS has several people with this external id or e-mail address; give the candidate_id"
+_OTHER_PERSON = (
+    "The LMS has another person under this external_id: their names and e-mail address are other ones; correct the "
+    "external_id, or the names and the address if this is the same person"
+)
+
+
+def _reject(tx: Transaction, job_id: int, candidate_id: int, code: str, error: str) -> None:
     tx.execute(
         update(row)
         .where(row.c.job_id == job_id, row.c.candidate_id == candidate_id)
@@ -151,8 +205,8 @@ def _reject_ambiguous(tx: Transaction, job_id: int, candidate_id: int) -> None:
         .values(
             status=RowStatus.INVALID,
             kept_status=None,
-            error="The LMS has several people with this external id or e-mail address; give the candidate_id",
-            error_code="ambiguous_candidate",
+            error=error,
+            error_code=code,
             changed_at=now(),
         )
     )

@@ -255,6 +255,9 @@ person = Table(
     Column("external_key", String(64), nullable=True),
     Column("email_key", String(64), nullable=True),
     Column("login_key", String(64), nullable=True),
+    #: Short hashes of the parts of the names, which show only whether another name agrees.
+    Column("first_name_marks", Text, nullable=True),
+    Column("last_name_marks", Text, nullable=True),
     Index(None, "connection", "external_key"),
     Index(None, "connection", "email_key"),
     Index(None, "connection", "login_key"),

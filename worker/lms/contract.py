@@ -49,6 +49,13 @@ class RemoteRegistration:
     http_status: int | None = None
 
 
+#: Why a row is not sent whose id finds a person with another name and another address.
+OTHER_PERSON = (
+    "The LMS has another person under this id: their names and e-mail address are other ones; correct the id, or "
+    "the names and the address if this is the same person"
+)
+
+
 class LookupMiss(Enum):
     """Why a look-up found nothing that can be used."""
 
@@ -58,6 +65,8 @@ class LookupMiss(Enum):
     AMBIGUOUS = auto()
     #: This LMS cannot be asked, or its answer does not say; it may exist or not.
     NO_LOOKUP = auto()
+    #: The id is in use for a person whose names and address are all other ones.
+    OTHER_PERSON = auto()
 
 
 #: The result of looking a candidate up: the LMS's id, or why there is none.

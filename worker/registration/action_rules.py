@@ -98,7 +98,8 @@ def lms_id_of(request: ActionRequest) -> str | None:
 def rejected_outcome(refused: Refused) -> RowOutcome:
     """Return the outcome of a row that the LMS refused, or would refuse."""
     code = "action_refused" if refused.code == "already_so" else refused.code
-    return RowOutcome(status=RowStatus.REJECTED, error=refused.message, code=code, http_status=refused.status)
+    status = RowStatus.INVALID if code == "other_person" else RowStatus.REJECTED
+    return RowOutcome(status=status, error=refused.message, code=code, http_status=refused.status)
 
 
 def not_found_outcome(request: ActionRequest, lookup: Lookup) -> RowOutcome:

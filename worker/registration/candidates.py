@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from worker.errors import AnswerLost, Refused, RetryLater, StopJob
 from worker.ledger import action_intents, batches, intents
 from worker.ledger.intents import RowOutcome
-from worker.lms.contract import LookupMiss
+from worker.lms.contract import OTHER_PERSON, LookupMiss
 from worker.model import Action, CandidateState, RowStatus
 from worker.registration.anonymous import without_people
 from worker.registration.reconcile import (
@@ -97,8 +97,8 @@ class CandidateResolver:
             if isinstance(found, str):
                 await self.context.ledger.commit(*intents.candidate_found(self.claim, work, found))
                 return found
-            if found is LookupMiss.AMBIGUOUS:
-                return Blocked(AMBIGUOUS_CANDIDATE)
+            if found in _MISSES:
+                return Blocked(_MISSES[found])
         return await self._create(work) if registers else Blocked(UNKNOWN_CANDIDATE)
 
     async def _create(self, work: WorkItem, tries: int = 1) -> str | Blocked:
@@ -127,13 +127,16 @@ class CandidateResolver:
             if isinstance(found, str):
                 await context.ledger.commit(*intents.candidate_found(claim, work, found))
                 return found
+            if found is LookupMiss.OTHER_PERSON:
+                return Blocked(_MISSES[found])
         outcome = RowOutcome(
             status=RowStatus.REJECTED,
             error=_refusal_message(refused),
             code=refused.code,
             http_status=refused.status,
         )
-        if context.is_refused_too_often(BREAKER_SUBJECT, refused):
+        # What was never sent cost no call, and says nothing of the LMS.
+        if refused.status is not None and context.is_refused_too_often(BREAKER_SUBJECT, refused):
             await context.ledger.commit(intents.row_outcome(claim, work, outcome))
             raise context.halt(
                 "breaker_open",
@@ -222,9 +225,15 @@ AMBIGUOUS_CANDIDATE = RowOutcome(
 )
 
 
+_MISSES = {
+    LookupMiss.AMBIGUOUS: AMBIGUOUS_CANDIDATE,
+    LookupMiss.OTHER_PERSON: RowOutcome(status=RowStatus.INVALID, error=OTHER_PERSON, code="other_person"),
+}
+
+
 def _refusal_message(refused: Refused) -> str:
-    if refused.code == "candidate_exists":
-        return f"{refused.message}. If this is the same person, give their candidate_id"
+    if refused.code == "candidate_exists" and "candidate_id" not in refused.message:
+        return f"{refused.message.rstrip('.')}. If this is the same person, give their candidate_id"
     return refused.message
 
 

@@ -48,6 +48,11 @@ _ALL = (
         "Copy the value from its source again, with the column formatted as text.",
     ),
     Code(
+        "lost_letters",
+        "Letters were lost when the file was saved or converted: they are now `\ufffd` or `?`.",
+        "Export the file again as CSV UTF-8 or as .xlsx, or enter the value again.",
+    ),
+    Code(
         "excel_error",
         "The cell contains a spreadsheet error (#N/A, #REF!, …) instead of a value.",
         "Fix the formula, or enter the value.",
@@ -101,6 +106,16 @@ _ALL = (
         "duplicate_row",
         "An earlier row of this roster has the same person and the same course; see the outcome there.",
         "Nothing, unless two different people share an e-mail address: then give each an `external_id`.",
+    ),
+    Code(
+        "inactive_in_source",
+        "The roster marks this row as inactive (status, deleted, enabledUser, …), so it was not sent.",
+        'Nothing. If the column means something else, ignore it with `--map "Heading="`.',
+    ),
+    Code(
+        "other_person",
+        "The row's ID or address belongs to a person with another name and, for an ID, another address.",
+        "Correct the ID, or the name and address. Two people at one address need an `external_id` each.",
     ),
     # Rejected by the LMS.
     Code(

@@ -82,7 +82,8 @@ STATUS_INFO = {
     ),
     RowStatus.SKIPPED: StatusInfo(
         label="Skipped",
-        meaning="Left out: a duplicate of an earlier row, which has the outcome, or hidden in the spreadsheet.",
+        meaning="Left out: a duplicate of an earlier row, which has the outcome, marked as inactive by the roster "
+        "itself, or hidden in the spreadsheet.",
         tone="quiet",
         sign="=",
         fill="#DDEBF7",

@@ -144,7 +144,7 @@ class People:
 
     def by_email(self, email: str) -> list[User]:
         """Return the users with an e-mail address, whatever its case."""
-        return self._by.get(("email", email.strip().casefold()), [])
+        return self._by.get(("email", email.strip().lower()), [])
 
     def faults(self, body: dict[str, Any], needed: tuple[str, ...], but: User | None = None) -> Faults:
         """Return what is wrong with a body, field by field, in the words of Django REST Framework (assumed)."""
@@ -162,10 +162,10 @@ class People:
     def duplicates(self) -> int:
         """Count the persons who are there more than once: by e-mail, or by external id alone."""
         standing = [user for user in self.users.values() if not user.deleted]
-        emails = Counter(user.email.casefold() for user in standing)
+        emails = Counter(user.email.lower() for user in standing)
         ids = [(user, pair) for user in standing for pair in user.external_ids.items() if pair[1]]
         external_ids = Counter(pair for _, pair in ids)
-        by_id = {pair for user, pair in ids if external_ids[pair] > 1 and emails[user.email.casefold()] == 1}
+        by_id = {pair for user, pair in ids if external_ids[pair] > 1 and emails[user.email.lower()] == 1}
         return sum(count > 1 for count in emails.values()) + len(by_id)
 
     def _later_faults(self, body: dict[str, Any], but: User | None) -> Faults:
@@ -177,7 +177,7 @@ class People:
                 moment(body["expirationDate"])
             except ValueError:
                 faults["expirationDate"] = ["Datetime has wrong format."]
-        taken = self._by.get(("login", str(body.get("loginName", "")).casefold()), [])
+        taken = self._by.get(("login", str(body.get("loginName", "")).lower()), [])
         if any(user is not but for user in taken):
             faults["loginName"] = ["A user with that login name already exists."]
         return faults
@@ -185,9 +185,9 @@ class People:
     @staticmethod
     def _places(user: User) -> Iterator[tuple[str, ...]]:
         if user.email:
-            yield "email", user.email.strip().casefold()
+            yield "email", user.email.strip().lower()
         if user.fields.get("loginName"):
-            yield "login", str(user.fields["loginName"]).casefold()
+            yield "login", str(user.fields["loginName"]).lower()
         for key, external_id in user.external_ids.items():
             if external_id:
                 yield "ext", key, external_id

@@ -181,7 +181,7 @@ class Registrations:
     def duplicates(self) -> int:
         """Count the (person, course) pairs with more than one standing registration; e-mail tells persons apart."""
         standing = (each for each in self.all.values() if each.status is not Status.WITHDRAWN)
-        pairs = Counter((each.user.email.casefold(), each.course.id) for each in standing)
+        pairs = Counter((each.user.email.lower(), each.course.id) for each in standing)
         return sum(count > 1 for count in pairs.values())
 
     def _add(self, course: CourseOptions, user: User, external_id: str, at: float) -> Registration:

@@ -120,7 +120,7 @@ class Tahdah:
         for name in _NEEDED:
             if not isinstance(fields.get(name), str) or not fields[name].strip():
                 raise Refused(problem(HTTPStatus.BAD_REQUEST, f"{name} is required."))
-        email = fields["email"].strip().casefold()
+        email = fields["email"].strip().lower()
         known = self._by_email.get(email)
         if known is not None and self.options.email_taken != EmailTaken.NEW:
             return self._answer_for_known(known, fields["email"])
@@ -158,9 +158,9 @@ class Tahdah:
 
     def duplicates(self) -> dict[str, int]:
         """Count the persons created more than once, and the (person, course) pairs registered more than once."""
-        emails = Counter(each.email.strip().casefold() for each in self.candidates.values())
+        emails = Counter(each.email.strip().lower() for each in self.candidates.values())
         pairs = Counter(
-            (each.legal_entity_id, each.experience_id, self.candidates[each.candidate_id].email.strip().casefold())
+            (each.legal_entity_id, each.experience_id, self.candidates[each.candidate_id].email.strip().lower())
             for each in self.registrations
         )
         return {"persons": _repeated(emails), "registrations": _repeated(pairs)}

@@ -56,16 +56,24 @@ def test_a_heading_row_without_headings_is_refused(understand, row, message):
         ),
         ("Email,Course,\n,ID,Room", ["Email", "Course ID", "Course Room"], ["email", "course_id", None]),
         ("Email,Student,Parent\n,First name,First name", None, ["email", "first_name", None]),
+        ("Email,Name,Name\nEmail,First name,Last name", None, ["email", "first_name", "last_name"]),
+        (
+            "Email,Student,Student,Parent,Parent\nEmail,First name,Age,First name,Age",
+            ["Email", "First name", "Age", "Parent First name", "Parent Age"],
+            ["email", "first_name", None, None, None],
+        ),
         ("E-mail,Date of\n,birth", ["E-mail", "Date of birth"], ["email", "date_of_birth"]),
     ],
-    ids=["a group", "headings above", "only together known", "the group of another person", "a broken line"],
+    ids=[
+        *("a group", "headings above", "only together known", "the group of another person"),
+        *("merged cells repeated", "a heading twice", "a broken line"),
+    ],
 )
 def test_headings_on_two_lines_are_joined(understand, lines, names, columns):
     file, headings = understand(f"{lines}\na@x.example,x,y,z\n")
     assert list(headings.columns) == columns
     assert names is None or list(file.headings) == names
     assert (file.heading_row, [row.row for row in file.rows()]) == (2, [3])
-    assert "The headings are in rows 1 and 2." in file.notes
 
 
 def test_headings_on_two_lines_that_nobody_knows_can_be_mapped_by_both(understand):
@@ -76,7 +84,7 @@ def test_headings_on_two_lines_that_nobody_knows_can_be_mapped_by_both(understan
     assert headings.columns == ("email", "first_name", "last_name")
 
 
-@pytest.mark.parametrize("row", ["a@x.example,City,Login", ",login,city", "login,city,email"])
+@pytest.mark.parametrize("row", ["a@x.example,City,Login", ",login,city", ",x,x", "login,city,email"])
 def test_a_row_of_people_is_never_joined_to_its_headings(understand, row):
     file, _ = understand(f"email,first_name,last_name\n{row}\n")
     assert (file.heading_row, file.headings) == (1, ("email", "first_name", "last_name"))

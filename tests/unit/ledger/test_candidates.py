@@ -39,10 +39,11 @@ def candidates_of(ledger: Ledger, *people: Candidate) -> list[int | None]:
         (who("a@x.org", "E-1"), "ext", "E-1"),
         (who("  A@X.org "), "mail", "a@x.org"),
         (who("STRASSE@x.org"), "mail", "strasse@x.org"),
-        (who("straße@x.org"), "mail", "strasse@x.org"),
+        (who("straße@x.org"), "mail", "straße@x.org"),
+        (who("a@straße.org"), "mail", "a@xn--strae-oqa.org"),
     ],
 )
-def test_the_key_is_the_candidate_id_else_the_external_id_else_the_folded_email(
+def test_the_key_is_the_candidate_id_else_the_external_id_else_the_lower_cased_email(
     person: Candidate, kind: str, value: str
 ) -> None:
     assert identify(person).key == hash_identifier(kind, value)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from worker.errors import AnswerLost, Refused
+from worker.identity import is_other_person, traits_of
 from worker.lms.contract import (
     ActionRequest,
     ActionResult,
@@ -34,6 +35,7 @@ from worker.lms.kmi.shapes import (
     as_record,
     confirmed_registration,
     course_reference,
+    is_about_login,
     is_active,
     is_in_use,
     is_on,
@@ -53,6 +55,12 @@ PAGE_SIZE = 100
 #: How far back a look-up of something just sent goes, beyond the offset of the two clocks (seconds).
 CLOCK_MARGIN_SECONDS = 120.0
 REQUIRED_TO_CREATE = ("email", "first_name", "last_name")
+
+
+_LOGIN_IN_USE = (
+    "Somebody at the LMS has this e-mail address as their login name, and a person without a login_name gets the "
+    "address as one. For another person, fill in login_name; for the same one, give their candidate_id"
+)
 
 
 class KmiConnection(Connection):
@@ -88,6 +96,8 @@ class Kmi:
                 "create_user", "POST", "/users/", self._user_body(candidate), intent
             )
         except Refused as refused:
+            if is_in_use(refused) and self._has_login_from_email(candidate) and is_about_login(refused):
+                raise Refused("candidate_exists", refused.status, _LOGIN_IN_USE, refused.text) from None
             otherwise = "candidate_exists" if is_in_use(refused) else "candidate_refused"
             raise with_report_code(refused, already="candidate_exists", otherwise=otherwise) from None
         user_id = as_id(field_of(response.body, "id"))
@@ -118,7 +128,7 @@ class Kmi:
     async def find_candidate(self, candidate: Candidate, sent_at: float | None) -> CandidateLookup:
         """Look a user up: by external id (K-ext), else among those created since `sent_at` (K-users)."""
         if candidate.external_id:
-            return await self._by_external_id(candidate.external_id)
+            return await self._by_external_id(candidate.external_id, candidate)
         if sent_at is None:
             return LookupMiss.NO_LOOKUP
         since = sent_at + self.client.session.clock_offset - CLOCK_MARGIN_SECONDS
@@ -214,14 +224,21 @@ class Kmi:
             values.setdefault("loginName", candidate.email)
         return values
 
-    async def _by_external_id(self, external_id: str) -> CandidateLookup:
+    def _has_login_from_email(self, candidate: Candidate) -> bool:
+        return self.connection.login_from_email and candidate.login_name is None
+
+    async def _by_external_id(self, external_id: str, candidate: Candidate) -> CandidateLookup:
         if external_id in UNSAFE_IN_PATH:
             return LookupMiss.NO_LOOKUP
         try:
             response = await self.client.read("find_user", f"/users/external_id/{quote(external_id, safe='')}/")
         except Refused as refused:
             return lookup_miss_of(refused)
-        return as_id(field_of(response.body, "id")) or LookupMiss.NO_LOOKUP
+        found = as_person(response.body) if isinstance(response.body, dict) else None
+        if found is None:
+            return LookupMiss.NO_LOOKUP
+        is_other = is_other_person(traits_of(candidate), traits_of(found))
+        return LookupMiss.OTHER_PERSON if is_other else found.candidate_id
 
     async def _by_key(self, enrolment: Enrolment) -> RegistrationLookup:
         if enrolment.idempotency_key in UNSAFE_IN_PATH:
@@ -274,6 +291,7 @@ def rules(connection: KmiConnection) -> RowRules:  # noqa: ARG001 - every connec
         actions=frozenset(Action),
         course_columns=frozenset({"course_id", "course_name", "course_external_id"}),
         required_to_create=(),
+        required_if_new=REQUIRED_TO_CREATE,
         lists_people=True,
         people_per_page=PAGE_SIZE,
         finds_by_external_id=True,

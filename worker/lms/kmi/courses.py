@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from worker.errors import Refused
+from worker.identity import email_key
 from worker.lms.contract import ActionRequest, ActionResult, Intent, LookupMiss, RegistrationOwner, RemoteState
 from worker.lms.http import LmsClient
 from worker.lms.kmi.shapes import (
@@ -205,7 +206,7 @@ async def _belongs_to(client: LmsClient, item: Mapping[str, Any], user_id: str, 
         return False
     if who.external_id is not None and shown.external_id is not None:
         return shown.external_id == who.external_id
-    return who.email is not None and (shown.email or "").casefold() == who.email.casefold()
+    return who.email is not None and email_key(shown.email or "") == email_key(who.email)
 
 
 def _unusable_id(external_id: str) -> Refused:

@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import Refused
-from worker.lms.contract import ActionRequest, ActionResult, Intent, LookupMiss, RemoteState
+from worker.identity import email_key, is_other_person, traits_of
+from worker.lms.contract import OTHER_PERSON, ActionRequest, ActionResult, Intent, LookupMiss, RemoteState
 from worker.lms.http import LmsClient
-from worker.lms.kmi.shapes import lookup_miss_of, path_segment, user_fields
+from worker.lms.kmi.shapes import as_person, lookup_miss_of, path_segment, user_fields
 from worker.lms.responses import LmsResponse, as_id, field_of, objects_of, with_report_code
 from worker.model import Action
 
 #: Fields that an update must contain (K-ext).
 NEEDED_TO_UPDATE = ("email", "firstName", "lastName", "loginName")
 #: Fields compared without regard to case.
-_CASELESS = frozenset({"email", "country", "state"})
+_CASELESS = frozenset({"country", "state"})
 #: Fields that only the LMS sets (K-reg).
 _READ_ONLY = frozenset({"id", "createdDate", "updatedDate"})
 #: K-page: without `limit` a page has up to 100; whether more are allowed is not documented.
@@ -132,7 +133,9 @@ def _is_same(name: str, shown: Any, wanted: Any) -> bool:
     have, want = _as_text(shown), _as_text(wanted)
     if name == "expirationDate":
         return have[:_DAY] == want[:_DAY]
-    return have.casefold() == want.casefold() if name in _CASELESS else have == want
+    if name == "email":
+        return email_key(have) == email_key(want)
+    return have.lower() == want.lower() if name in _CASELESS else have == want
 
 
 def _as_text(value: Any) -> str:
@@ -146,7 +149,15 @@ def _state_of(item: Mapping[str, Any], request: ActionRequest) -> RemoteState:
     other = changed_fields(request, item) if request.action is Action.UPDATE else {}
     reached = request.action is Action.UPDATE and not other
     shown = f"other values in {', '.join(sorted(other))}" if other else "exists"
-    return RemoteState(lms_id=as_id(item.get("id")) or "", is_done=reached, description=shown, body=item)
+    theirs = as_person(item)
+    is_other = theirs is not None and is_other_person(traits_of(request.row.candidate), traits_of(theirs))
+    return RemoteState(
+        lms_id=as_id(item.get("id")) or "",
+        is_done=reached,
+        description=shown,
+        body=item,
+        refusal=Refused("other_person", None, OTHER_PERSON) if is_other else None,
+    )
 
 
 def _refusal(refused: Refused, action: Action) -> Refused:

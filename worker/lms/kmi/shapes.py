@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from worker.errors import Refused
+from worker.identity import email_key
 from worker.lms.contract import (
     CandidateLookup,
     Enrolment,
@@ -74,8 +75,18 @@ def as_person(item: Mapping[str, Any]) -> Person | None:
     user_id = as_id(item.get("id"))
     if user_id is None:
         return None
-    texts = [str(item[name]).strip() if item.get(name) else None for name in ("externalId", "email", "loginName")]
-    return Person(candidate_id=user_id, external_id=texts[0], email=texts[1], login_name=texts[2])
+    fields = ("externalId", "email", "loginName", "firstName", "lastName")
+    external_id, email, login_name, first_name, last_name = (
+        str(item[name]).strip() if item.get(name) else None for name in fields
+    )
+    return Person(
+        candidate_id=user_id,
+        external_id=external_id,
+        email=email,
+        login_name=login_name,
+        first_name=first_name,
+        last_name=last_name,
+    )
 
 
 def as_record(body: Any) -> RemoteRecord | None:
@@ -104,7 +115,7 @@ def as_record(body: Any) -> RemoteRecord | None:
 
 def is_same_person(person: Person, candidate: Candidate) -> bool:
     """Return whether a user is the candidate: the same e-mail, and the same login name if one was given."""
-    same_mail = bool(candidate.email) and (person.email or "").casefold() == (candidate.email or "").casefold()
+    same_mail = bool(candidate.email) and email_key(person.email or "") == email_key(candidate.email or "")
     same_login = not candidate.login_name or person.login_name == candidate.login_name
     return same_mail and same_login
 
@@ -127,6 +138,12 @@ def lookup_miss_of(refused: Refused) -> LookupMiss:
 def is_in_use(refused: Refused) -> bool:
     """Return whether a refusal says that this e-mail address or login name is in use."""
     return any(word in refused.message.lower() for word in ("exists", "taken", "unique"))
+
+
+def is_about_login(refused: Refused) -> bool:
+    """Return whether a refusal names the login name, and not the e-mail address."""
+    words = refused.message.lower()
+    return any(word in words for word in ("login", "username", "user name"))
 
 
 def refusal_code(refused: Refused) -> str:

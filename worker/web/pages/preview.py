@@ -74,7 +74,7 @@ class Preview:
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     invalid: list[RowMessage] = field(default_factory=list)
-    duplicates: list[RowMessage] = field(default_factory=list)
+    skipped: list[RowMessage] = field(default_factory=list)
     already_registered: list[int] = field(default_factory=list)
     #: Rows to be registered by course, their people, how many of these are new, and rows of other actions.
     courses: dict[str, int] = field(default_factory=dict)
@@ -171,7 +171,7 @@ def _with_rows(tx: Transaction, job: Job, summary: Summary, preview: Preview) ->
         notes=list(job.notes),
         counts={status.value: count for status, count in summary.by_status.items()},
         invalid=_messages(tx, job, RowStatus.INVALID),
-        duplicates=_messages(tx, job, RowStatus.SKIPPED),
+        skipped=_messages(tx, job, RowStatus.SKIPPED),
         already_registered=[each.row for each in _messages(tx, job, RowStatus.ALREADY_REGISTERED)],
         courses=dict(ahead.rows_by_course),
         people=count_people_to_register(tx, job.id),
