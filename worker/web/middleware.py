@@ -72,8 +72,8 @@ class RequestMiddleware:
 
     async def _respond(self, request: Request, visitor_id: str, receive: Receive, send: Send) -> None:
         """Respond to a request; further ones than can be in progress are refused, but never /healthz."""
+        request.state.caller = caller.ANONYMOUS
         if request.url.path == HEALTH_PATH:
-            request.state.caller = caller.ANONYMOUS
             await self._app(request.scope, receive, send)
             return
         in_progress, address = self._slots.in_progress, request.client.host if request.client else ""
@@ -87,7 +87,6 @@ class RequestMiddleware:
 
     async def _admit(self, request: Request, visitor_id: str) -> None:
         """Identify the caller. Raises HttpProblem when the request is not allowed or there were too many."""
-        request.state.caller = caller.ANONYMOUS
         if request.url.path.startswith(PUBLIC_PATHS):
             return
         identify = functools.partial(auth.identify, self._services, self._local_access, request, visitor_id)
