@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -23,6 +24,7 @@ PICTURES = ROOT / "docs" / "screenshots"
 DESKTOP, PHONE = {"width": 1100, "height": 760}, {"width": 390, "height": 780}
 FIRST = ("Ana", "Piotr", "Gráinne", "Amara", "Sofia", "Hiroshi", "Lena", "Yara", "Oleg", "Fatima")
 LAST = ("Walsh", "Zieliński", "Nwosu", "Ito", "Vogel", "Costa", "Bondar", "Marchetti", "Kovač", "Ní Bhriain")
+TOKEN = "token-of-the-pictures"
 CONFIGURATION = """
 [connections.north]
 system = "tahdah"
@@ -56,7 +58,9 @@ def a_page(folder: Path, sandbox: str) -> Iterator[str]:
     (folder / "roster.toml").write_text(CONFIGURATION.format(url=sandbox), encoding="utf-8")
     port = free_port()
     command = [str(ROSTER), "serve", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **SECRETS}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **SECRETS, "ROSTER_TOKEN": TOKEN}, stderr=subprocess.DEVNULL
+    )
     try:
         wait_until(lambda: is_up(f"http://127.0.0.1:{port}"), "the page")
         yield f"http://127.0.0.1:{port}"
@@ -82,7 +86,7 @@ def intake(folder: Path) -> Path:
 
 def take(browser: Browser, url: str, roster: Path) -> None:
     """Take a picture at each step of the main path."""
-    page = browser.new_context(viewport=DESKTOP, locale="en-GB").new_page()
+    page = a_window(browser, url, viewport=DESKTOP)
     page.goto(url)
     snap(page, "upload")
     page.locator("#file").set_input_files(roster)
@@ -91,7 +95,7 @@ def take(browser: Browser, url: str, roster: Path) -> None:
     page.get_by_role("button", name="Update preview").click()
     snap(page, "draft")
     draft = page.url
-    phone = browser.new_context(viewport=PHONE, locale="en-GB", color_scheme="light").new_page()
+    phone = a_window(browser, url, viewport=PHONE, color_scheme="light")
     phone.goto(draft)
     snap(phone, "phone")
     page.locator("#send").click()
@@ -102,9 +106,16 @@ def take(browser: Browser, url: str, roster: Path) -> None:
     page.set_viewport_size({"width": 1100, "height": 960})
     page.goto(f"{url}/jobs/1?status=open")
     snap(page, "finished")
-    dark = browser.new_context(viewport=DESKTOP, locale="en-GB", color_scheme="dark").new_page()
+    dark = a_window(browser, url, viewport=DESKTOP, color_scheme="dark")
     dark.goto(f"{url}/jobs/1")
     snap(dark, "dark")
+
+
+def a_window(browser: Browser, url: str, **options: Any) -> Page:
+    """Open a window that has access."""
+    page = browser.new_context(locale="en-GB", **options).new_page()
+    page.goto(f"{url}/?token={TOKEN}")
+    return page
 
 
 def snap(page: Page, name: str) -> None:

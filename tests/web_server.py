@@ -30,17 +30,31 @@ PASSWORD = "a long and quiet evening"
 
 @dataclass
 class WebServer:
-    """`roster serve` of an office, and a client that is not signed in."""
+    """`roster serve` of an office, and a client with the token of this machine, if there was no account."""
 
     office: Office
     running: Running
     url: str
+    #: The token in the printed address; empty when there were accounts.
+    token: str
     tls: ssl.SSLContext
     client: httpx.Client = field(init=False)
     _clients: list[httpx.Client] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.client = self.client_with()
+        self.client = self.client_with(**({"Authorization": f"Bearer {self.token}"} if self.token else {}))
+
+    @property
+    def address(self) -> str:
+        """The printed address, path and query only."""
+        return f"/?token={self.token}" if self.token else "/"
+
+    def local_browser(self, **headers: str) -> httpx.Client:
+        """Return a client that has opened the printed address, and sends these headers from then on."""
+        client = self.client_with()
+        assert client.get(self.address, follow_redirects=True).status_code == 200
+        client.headers.update(headers)
+        return client
 
     def client_with(self, **headers: str) -> httpx.Client:
         """Return a client that sends these headers."""
@@ -105,11 +119,12 @@ def start_web_server(office: Office, tls: ssl.SSLContext, *options: Any) -> WebS
 
     def address() -> bool:
         assert not running.is_over, running.err.read_text("utf-8")
-        found.extend(re.findall(r"Roster is at (http://\S+)", running.err.read_text("utf-8")))
+        found.extend(re.findall(r"Roster is at (http://\S+) ", running.err.read_text("utf-8")))
         return bool(found)
 
     wait_until(address, "the address of the web server")
-    server = WebServer(office, running, found[0], tls)
+    url, _, token = found[0].partition("/?token=")
+    server = WebServer(office, running, url, token, tls)
     wait_until(lambda: _responds(server.client), "a response of the web server")
     return server
 

@@ -349,7 +349,7 @@ def test_the_description_has_every_operation_and_nothing_else(web_server, termin
 
     assert description["openapi"].startswith("3.1")
     described = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
-    assert described == {(each.method, each.path.replace(":int", "")) for each in OPERATIONS}
+    assert described == {(each.method, each.path.replace(":number", "")) for each in OPERATIONS}
     assert ("POST", "/api/jobs/{id}/undo") in described
 
 

@@ -19,6 +19,7 @@ def test_no_generated_request_gets_a_response_that_is_not_described(web_server, 
     ran = subprocess.run(
         [
             *(SCHEMATHESIS, "run", f"{served.url}/api/openapi.json", "--no-color", "--warnings=off"),
+            *("--header", f"Authorization: Bearer {served.token}"),
             *("--generation-deterministic", "--max-examples=6", "--phases=examples,coverage,fuzzing"),
             *("--no-shrink", f"--exclude-checks={NOT_CHECKED}", "--request-timeout=40"),
         ],

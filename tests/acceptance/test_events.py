@@ -11,6 +11,8 @@ import httpx
 from tests.web_server import RESTING, events_of
 
 JOBS = 50
+#: How many streams an account may have open.
+PER_ACCOUNT = 20
 
 
 async def test_fifty_jobs_are_followed_at_once_to_their_end(web_server, office, sandbox, wait_until):
@@ -20,17 +22,20 @@ async def test_fifty_jobs_are_followed_at_once_to_their_end(web_server, office, 
     ids = [served.upload(terminal.people(f"r{n}.csv", 2, first=10 * n)).json()["id"] for n in range(JOBS)]
     assert len(set(ids)) == JOBS
     limits = httpx.Limits(max_connections=2 * JOBS + 10)
+    accounts = [served.with_token(f"follower{n}", "viewer") for n in range(2 * JOBS // PER_ACCOUNT)]
 
     async with httpx.AsyncClient(base_url=served.url, limits=limits, timeout=45, verify=served.tls) as client:
 
-        async def last_of(job_id):
+        async def last_of(number, job_id):
             events = []
-            async with client.stream("GET", f"/api/jobs/{job_id}/events") as answer:
+            headers = {"Authorization": accounts[number % len(accounts)].headers["Authorization"]}
+            async with client.stream("GET", f"/api/jobs/{job_id}/events", headers=headers) as answer:
+                assert answer.status_code == 200
                 async for line in answer.aiter_lines():
                     events += [json.loads(line.removeprefix("data:"))] if line.startswith("data:") else []
             return events[-1]
 
-        followed = [asyncio.create_task(last_of(job_id)) for job_id in ids * 2]
+        followed = [asyncio.create_task(last_of(number, job_id)) for number, job_id in enumerate(ids * 2)]
         assert (await client.get("/healthz")).status_code == 200
         ends = await asyncio.gather(*followed)
 

@@ -54,13 +54,15 @@ def test_the_web_server_serves_its_health_and_the_metrics_of_jobs(sandbox, offic
     terminal = office(sandbox())
     terminal.people("roster.csv", 3)
     job = terminal.run("roster.csv").job
+    terminal.environment["ROSTER_TOKEN"] = "a-token-for-scripts"
     running = terminal.start("serve", "--port", port)
     url = f"http://127.0.0.1:{port}"
     while not _answers(f"{url}/healthz"):
         assert not running.is_over, running.err.read_text("utf-8")
 
     assert httpx.get(f"{url}/healthz").json() == {"ledger": "ok"}
-    metrics = httpx.get(f"{url}/metrics").text
+    assert httpx.get(f"{url}/metrics").status_code == 401
+    metrics = httpx.get(f"{url}/metrics", headers={"Authorization": "Bearer a-token-for-scripts"}).text
 
     assert f'roster_rows{{connection="north",job="{job}",status="registered"}} 3.0' in metrics
     assert f'roster_job_state{{connection="north",job="{job}",state="succeeded"}} 1.0' in metrics

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
+from contextlib import closing
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -43,11 +47,118 @@ def test_without_an_account_nothing_is_served_behind_a_proxy(terminal):
     assert "roster user add" in result.err
 
 
-def test_it_says_that_there_is_no_sign_in(web_server, terminal):
+def test_without_an_account_nothing_is_served_under_a_public_address(terminal):
+    for address in ("https://roster.example.com", "http://192.0.2.1:8000", "http://roster.lan/"):
+        terminal.environment["ROSTER_SERVE__PUBLIC_URL"] = address
+
+        result = terminal.type("serve")
+
+        assert result.code == 2
+        assert "roster user add" in result.err
+        assert address.rstrip("/") in result.err
+
+
+def test_it_prints_one_address_with_a_token(web_server, terminal):
     served = web_server(terminal)
 
-    assert "There is no account: only this machine is served" in served.running.err.read_text("utf-8")
+    said = served.running.err.read_text("utf-8")
+    assert "There is no account: only this machine is served" in said
+    assert re.search(
+        rf"^Roster is at {re.escape(served.url)}/\?token=[\w-]{{43}} \(press Ctrl-C", said, re.MULTILINE
+    )
     assert served.url.startswith("http://127.0.0.1:")
+
+
+def test_without_the_token_nobody_is_served_and_told_where_it_is(web_server, terminal):
+    served = web_server(terminal)
+    stranger = served.client_with()
+
+    for path in READS:
+        assert "`roster serve` printed" in problem(stranger.get(path), 401), path
+    for path in CHANGES:
+        problem(stranger.post(path), 401)
+    for path in ("/", "/jobs", "/sign-in", "/?token=wrong", "/jobs?token="):
+        page = stranger.get(path)
+        assert page.status_code == 401, path
+        assert "Open the address that “roster serve” printed" in page.text
+    page = stranger.post("/sign-in", data={"name": "ana", "password": PASSWORD})
+    assert (page.status_code, "Open the address" in page.text) == (401, True)
+    assert stranger.get("/healthz").json() == {"ledger": "ok"}
+    problem(served.client_with(Authorization="Bearer wrong").get("/api/jobs"), 401)
+
+
+def test_the_token_moves_from_the_address_into_a_cookie(web_server, terminal):
+    served = web_server(terminal)
+    browser = served.client_with()
+
+    moved = browser.get(f"/jobs?page=a%20b&token={served.token}&state=")
+
+    assert moved.status_code == 303
+    assert moved.headers["location"] == "/jobs?page=a%20b&state="
+    cookie = next(each for each in moved.headers.get_list("set-cookie") if each.startswith("roster_local_"))
+    assert "HttpOnly; SameSite=Lax" in cookie
+    assert served.token not in cookie
+    assert browser.get("/jobs").status_code == 200
+    assert browser.get("/api/jobs").json() == []
+    assert served.upload(terminal.folder / "spring.csv", browser).status_code == 202
+    with closing(HTTPConnection(urlsplit(served.url).netloc)) as elsewhere:
+        elsewhere.request("GET", f"//evil.example/?token={served.token}")
+        assert elsewhere.getresponse().headers["location"] == "/evil.example/"
+
+
+def test_the_token_is_taken_from_no_form_and_ends_with_the_server(web_server, terminal):
+    served = web_server(terminal)
+    problem(served.client_with().post(f"/api/jobs/1/pause?token={served.token}"), 401)
+    served.close()
+
+    again = web_server(terminal)
+
+    assert again.token != served.token
+    problem(again.client_with(Authorization=f"Bearer {served.token}").get("/api/jobs"), 401)
+
+
+def test_scripts_can_fix_the_token(web_server, terminal):
+    terminal.environment["ROSTER_TOKEN"] = "a-token-for-scripts"
+    served = web_server(terminal)
+
+    assert served.token == "a-token-for-scripts"
+    script = served.client_with(Authorization="Bearer a-token-for-scripts")
+    assert served.upload(terminal.folder / "spring.csv", script).status_code == 202
+    assert "Warning" not in served.running.err.read_text("utf-8")
+    assert "ROSTER_TOKEN" not in terminal.type("doctor").out
+
+
+def test_a_token_that_no_header_can_carry_is_refused(terminal):
+    for token in ("two words", "Ärger", "x" * 201):
+        terminal.environment["ROSTER_TOKEN"] = token
+
+        result = terminal.type("serve")
+
+        assert result.code == 2
+        assert "ROSTER_TOKEN must be" in result.err
+        assert token not in result.err
+
+
+def test_a_short_token_of_a_script_is_accepted_with_a_warning(web_server, terminal):
+    terminal.environment["ROSTER_TOKEN"] = "short"
+    served = web_server(terminal)
+
+    assert "ROSTER_TOKEN is short" in served.running.err.read_text("utf-8")
+
+
+def test_the_token_is_in_no_log_but_the_printed_address(web_server, terminal):
+    served = web_server(terminal)
+    browser = served.local_browser()
+    for path in (f"/nothing?token={served.token}", f"/api/jobs/999?token={served.token}"):
+        browser.get(path)
+
+    said = served.running.err.read_text("utf-8") + served.running.out.read_text("utf-8")
+    assert said.count(served.token) == 1
+    assert [
+        path
+        for path in terminal.folder.rglob("*")
+        if path.is_file() and path.suffix != ".err" and served.token.encode() in path.read_bytes()
+    ] == []
 
 
 FOREIGN = [
@@ -66,11 +177,104 @@ def test_a_request_from_a_page_of_another_site_is_refused(web_server, terminal):
     served = web_server(terminal)
 
     for headers in FOREIGN:
-        foreign = served.client_with(**headers)
+        foreign = served.local_browser(**headers)
         problem(served.upload(terminal.folder / "spring.csv", foreign), 403)
         problem(foreign.post("/api/jobs/1/pause"), 403)
 
     assert served.client.get("/api/jobs").json() == []
+
+
+PROXY_HEADERS = [
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Port",
+    "X-Forwarded-Server",
+    "X-Forwarded",
+    "Forwarded",
+    "Forwarded-For",
+    "Via",
+    "X-Real-IP",
+    "Client-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "True-Client-IP",
+    "Fastly-Client-IP",
+    "WL-Proxy-Client-IP",
+    "CF-Connecting-IP",
+    "CF-Ray",
+    "CF-Visitor",
+    "CDN-Loop",
+    "X-Original-Host",
+    "X-Original-URL",
+    "X-Original-Forwarded-For",
+    "X-Envoy-External-Address",
+    "X-Envoy-Internal",
+    "X-Azure-ClientIP",
+    "X-Amzn-Trace-Id",
+    "X-Appengine-User-IP",
+    "X-ProxyUser-Ip",
+    "X-Remote-Addr",
+    "X-Originating-IP",
+    "X-ARR-LOG-ID",
+    "Max-Forwards",
+    "Fly-Client-IP",
+    "Proxy-Connection",
+    "X-Rewrite-URL",
+    "x-forwarded-prefix",
+]
+
+
+def raw_request(served, *lines):
+    """Send a request as it is written and return its status."""
+    where = urlsplit(served.url)
+    with socket.create_connection((where.hostname, where.port), 30) as connection:
+        head = [*lines, f"Authorization: Bearer {served.token}"]
+        connection.sendall("".join(f"{line}\r\n" for line in [*head, ""]).encode())
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+def test_the_protocol_that_proxies_speak_by_default_is_refused(web_server, terminal):
+    served = web_server(terminal)
+    host = f"Host: {urlsplit(served.url).netloc}"
+
+    assert raw_request(served, "GET /api/jobs HTTP/1.1", host, "Connection: close") == 200
+    assert raw_request(served, "GET /api/jobs HTTP/1.0", host, "Connection: close") == 403
+    assert raw_request(served, "GET / HTTP/1.0", host) == 403
+    assert raw_request(served, "GET /healthz HTTP/1.0", host) == 200
+
+
+def test_when_the_last_account_goes_nobody_is_served_until_a_restart(web_server, terminal):
+    add_user(terminal, "ana", "viewer")
+    served = web_server(terminal)
+    assert served.token == ""
+    problem(served.client.get("/api/jobs"), 401)
+
+    refused = terminal.type("user", "remove", "ana")
+    assert refused.code == 2
+    assert "last account" in refused.err
+    assert "--force" in refused.err
+    problem(served.client.get("/api/jobs"), 401)
+    removed = terminal.type("user", "remove", "ana", "--force")
+    assert removed.code == 0
+    assert "restarted" in removed.err
+
+    for path in READS:
+        assert "restart" in problem(served.client.get(path), 403), path
+    page = served.client.get("/")
+    assert (page.status_code, "restart" in page.text) == (403, True)
+    assert served.client.get("/healthz").status_code == 200
+    assert web_server(terminal).client.get("/api/jobs").status_code == 200
+
+
+def test_the_token_is_not_valid_again_when_the_accounts_are_gone(web_server, terminal):
+    served = web_server(terminal)
+    account = served.with_token("ana", "viewer")
+    assert account.get("/api/jobs").status_code == 200
+
+    assert terminal.type("user", "remove", "ana", "--force").code == 0
+
+    assert "restart" in problem(served.client.get("/api/jobs"), 403)
 
 
 def test_a_foreign_host_name_and_a_proxy_are_refused(web_server, terminal):
@@ -83,7 +287,7 @@ def test_a_foreign_host_name_and_a_proxy_are_refused(web_server, terminal):
         "evil.example:80@127.0.0.1",
     ):
         problem(served.client.get("/api/jobs", headers={"Host": host}), 421)
-    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+    for header in PROXY_HEADERS:
         problem(served.client.get("/api/jobs", headers={header: "127.0.0.1"}), 403)
     for host in ("localhost", "localhost:8000", "127.0.0.1", "[::1]:8000", "roster.localhost"):
         assert served.client.get("/api/jobs", headers={"Host": host}).status_code == 200
@@ -96,6 +300,7 @@ def test_after_the_first_account_everyone_must_sign_in(web_server, terminal):
     add_user(terminal, "ana", "viewer")
 
     assert "API token" in problem(served.client.get("/api/jobs"), 401)
+    assert served.client_with().get(served.address).headers["location"] == "/sign-in"
 
 
 # Accounts

@@ -118,6 +118,7 @@ def test_an_upload_that_is_interrupted_leaves_nothing(served, wait_until):
     where = urlsplit(served.url)
     with socket.create_connection((where.hostname, where.port)) as connection:
         head = f"POST /api/jobs HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: {9 * MB}\r\n"
+        head += f"Authorization: Bearer {served.token}\r\n"
         connection.sendall(f"{head}Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n".encode())
         for chunk in list(body_of({}, 2 * MB))[:-1]:
             connection.sendall(chunk)

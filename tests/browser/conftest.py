@@ -46,6 +46,8 @@ class Site:
     lms: Any
     browser: Browser
     stack: ExitStack
+    #: The path that gives a browser access while there are no accounts.
+    address: str = "/"
     #: Errors in the browser: of scripts, in the console, and requests to other hosts.
     errors: list[str] = field(default_factory=list)
 
@@ -53,6 +55,7 @@ class Site:
         """Open a page in a new window; `options` are those of a browser context."""
         context = self.browser.new_context(base_url=self.url, **options)
         self.stack.callback(context.close)
+        context.request.get(self.address)
         return self.page_in(context, path)
 
     def page_in(self, context: BrowserContext, path: str) -> Page:
@@ -101,7 +104,7 @@ def open_site(
                 config.write_text(f"{toml}\n{config.read_text('utf-8')}", encoding="utf-8")
             server = start_web_server(served_office, _tls)
             stack.callback(server.close)
-            opened.append(Site(server.url, served_office, lms, browser, stack))
+            opened.append(Site(server.url, served_office, lms, browser, stack, server.address))
             return opened[-1]
 
         yield start

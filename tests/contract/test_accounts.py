@@ -302,7 +302,7 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
     people.change_role(ledger, "bea", Role.ADMIN, by=Actor(name="-"))
     people.change_password(ledger, "ana", "another quiet evening", by=Actor(name="-"))
     assert keys.owner_of_session(ledger, cookie, 60) is None
-    people.remove(ledger, "ana", by=Actor(name="-"))
+    people.remove(ledger, "ana", by=Actor(name="-"), may_be_last=True)
 
     assert keys.owner_of_token(ledger, token) is None
     with ledger.read() as tx:
@@ -314,7 +314,7 @@ def test_accounts_are_changed_and_removed_with_all_that_is_theirs(ledger: Ledger
         ]
     for wrong in ("ana", "-"):
         with pytest.raises(UsageError, match="the accounts are: bea"):
-            people.remove(ledger, wrong, by=Actor(name="-"))
+            people.remove(ledger, wrong, by=Actor(name="-"), may_be_last=True)
 
 
 #: A name as it was added, and other ways to type it.
@@ -348,7 +348,7 @@ def test_an_account_with_a_name_of_any_script_is_used_and_removed_in_any_spellin
 
         owners = keys.owner_of_session(ledger, cookie, 60), keys.owner_of_token(ledger, token)
         assert [owner and owner.role for owner in owners] == [Role.OPERATOR] * 2
-    people.remove(ledger, SPELLINGS[name][-1], by=Actor(name="-"))
+    people.remove(ledger, SPELLINGS[name][-1], by=Actor(name="-"), may_be_last=True)
     with ledger.read() as tx:
         assert accounts.list_accounts(tx) == []
 

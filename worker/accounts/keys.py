@@ -55,8 +55,8 @@ def make_token(tx: Transaction, account_id: int, name: str, *, expires_at: float
     return token
 
 
-def owner_of_session(ledger: Ledger, cookie: str, idle_seconds: float) -> Account | None:
-    """Return the account of a session by its cookie; None when it has ended."""
+def owner_of_session(ledger: Ledger, cookie: str, idle_seconds: float, *, touch: bool = True) -> Account | None:
+    """Return the account of a session by its cookie; None when it has ended. With `touch` this is a use of it."""
     secret_hash = hash_secret(cookie)
     with ledger.read() as tx:
         credential = accounts.find_session(tx, secret_hash)
@@ -65,18 +65,21 @@ def owner_of_session(ledger: Ledger, cookie: str, idle_seconds: float) -> Accoun
     at = now()
     if credential.used_at < at - idle_seconds or credential.created_at < at - MAX_SESSION_SECONDS:
         return None
-    if credential.used_at < at - min(TOUCH_INTERVAL_SECONDS, idle_seconds / 10):
+    if touch and credential.used_at < at - min(TOUCH_INTERVAL_SECONDS, idle_seconds / 10):
         with ledger.write() as tx:
             accounts.touch_session(tx, secret_hash)
     return credential.account
 
 
-def owner_of_token(ledger: Ledger, token: str) -> Account | None:
-    """Return the account of a token; None when there is no such token, or it has expired."""
+def owner_of_token(ledger: Ledger, token: str, *, touch: bool = True) -> Account | None:
+    """Return the account of a token; None when there is no such token, or it has expired.
+
+    With `touch` this is a use of it.
+    """
     secret_hash = hash_secret(token)
     with ledger.read() as tx:
         credential = accounts.find_token(tx, secret_hash)
-    if credential is not None and (credential.used_at or 0.0) < now() - TOUCH_INTERVAL_SECONDS:
+    if touch and credential is not None and (credential.used_at or 0.0) < now() - TOUCH_INTERVAL_SECONDS:
         with ledger.write() as tx:
             accounts.touch_token(tx, secret_hash)
     return credential.account if credential else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from worker.accounts import guessing, keys, passwords
 from worker.errors import UsageError
 from worker.ledger import accounts
-from worker.ledger.database import now
+from worker.ledger.database import now, take_lock
 from worker.model import Actor, Role
 from worker.quantities import counted
 
@@ -78,10 +78,20 @@ def add(ledger: Ledger, *, name: str, password: str, role: Role, by: Actor) -> N
         accounts.add_audit_entry(tx, actor=by, action="user add", detail=f"{name} as {role}")
 
 
-def remove(ledger: Ledger, name: str, *, by: Actor) -> None:
-    """Remove an account with its sessions and tokens."""
+def remove(ledger: Ledger, name: str, *, by: Actor, may_be_last: bool = False) -> None:
+    """Remove an account with its sessions and tokens.
+
+    Raises UsageError for the last account, unless it `may_be_last`.
+    """
     with ledger.write() as tx:
-        accounts.remove_account(tx, get(tx, name).id)
+        take_lock(tx, "accounts")
+        known = get(tx, name)
+        if not may_be_last and len(accounts.list_accounts(tx)) == 1:
+            raise UsageError(
+                f"{known.name} is the last account. Without it a `roster serve` that is running refuses everyone, "
+                "and the next one serves only this machine, without sign-in. To remove it anyway, use --force"
+            )
+        accounts.remove_account(tx, known.id)
         accounts.add_audit_entry(tx, actor=by, action="user remove", detail=name)
 
 

@@ -104,7 +104,9 @@ def run_demo(folder: Path) -> None:
             _run_step(number, step, samples / step.file, folder, config)
     click.echo(f"\nThe reports are in {folder / 'reports'}: open one of the workbooks.")
     program, tidy = Path(sys.argv[0]), samples / STEPS[0].file
-    click.echo(f"For the page, run {program} --config {config} serve\nand open http://127.0.0.1:8000 in a browser.")
+    click.echo(
+        f"For the page, run {program} --config {config} serve\nand open the address that it prints in a browser."
+    )
     click.echo(
         f"Next, run `{program} sandbox` in one terminal, and in another `{program} run {tidy} --to north`\n"
         "with the roster.toml that the sandbox prints."

@@ -30,10 +30,10 @@ def serve(services: Services, *, host: str | None, port: int | None) -> None:
 
 
 def _print_address(server: ServerInfo) -> None:
-    if not server.has_accounts:
-        note = "There is no account: only this machine is served, without sign-in."
+    if server.token:
+        note = "There is no account: only this machine is served, to those who have the token in this address."
         click.echo(f"{note} Add an account: `roster user add NAME --role admin`", err=True)
-    click.echo(f"Roster is at {server.url} (press Ctrl-C to stop)", err=True)
+    click.echo(f"Roster is at {server.address} (press Ctrl-C to stop)", err=True)
     if server.warning:
         click.echo(f"Warning: {server.warning}", err=True)
 

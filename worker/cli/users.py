@@ -77,16 +77,25 @@ def list_(services: Services, *, as_json: bool) -> None:
 
 @user.command()
 @NAME
+@click.option("--force", is_flag=True, help="Remove even the last account.")
 @with_existing_ledger
-def remove(services: Services, name: str) -> None:
+def remove(services: Services, name: str, *, force: bool) -> None:
     """Remove an account; its sessions and tokens end at once.
 
     Example: roster user remove ana
     """
     from worker.accounts import people
+    from worker.ledger import accounts
 
-    people.remove(services.ledger, name, by=actor())
+    people.remove(services.ledger, name, by=actor(), may_be_last=force)
     click.echo(f"{name} can no longer sign in", err=True)
+    with services.ledger.read() as tx:
+        if not accounts.any_account(tx):
+            click.echo(
+                "There is no account any more: a `roster serve` that is running refuses everyone until it is "
+                "restarted, and then serves only this machine",
+                err=True,
+            )
 
 
 @user.command()

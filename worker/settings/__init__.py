@@ -14,7 +14,17 @@ from worker.settings.messages import (
     literal_secrets,
     read_message_settings,
 )
-from worker.settings.models import Connection, Folder, HiddenText, Secret, Serve, Settings, Text, is_loopback
+from worker.settings.models import (
+    Connection,
+    Folder,
+    HiddenText,
+    Network,
+    Secret,
+    Serve,
+    Settings,
+    Text,
+    is_loopback,
+)
 from worker.settings.secret_places import SecretPlaces, secret_places
 
 __all__ = [
@@ -26,6 +36,7 @@ __all__ = [
     "HiddenText",
     "Mail",
     "MessageSettings",
+    "Network",
     "Receiver",
     "Secret",
     "SecretPlaces",

@@ -15,6 +15,22 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from worker.addresses import has_control_characters, masked
 from worker.model import HiddenRows
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _networks_in(text: str) -> list[Network]:
+    """Return the addresses and networks in a list; raises ValueError that names what is neither."""
+    networks: list[Network] = []
+    for written in (part.strip() for part in text.split(",")):
+        try:
+            networks += [ipaddress.ip_network(written)] if written else []
+        except ValueError:
+            raise ValueError(
+                f"{written!r} is neither an IP address nor a network; write 127.0.0.1 or 10.0.0.0/8, "
+                "several separated by commas"
+            ) from None
+    return networks
+
 
 class Serve(BaseModel):
     """How `roster serve` is reached, and its limits."""
@@ -46,6 +62,19 @@ class Serve(BaseModel):
     def audit_seconds(self) -> float:
         """Return how long entries of the audit log are kept (seconds)."""
         return self.audit_days * 86400.0
+
+    @field_validator("behind_proxy")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for network in _networks_in(value):
+            if network.prefixlen == 0:
+                raise ValueError(f"{network} is every address; name those of the proxies only")
+        return value
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """Return the addresses of the proxies in front."""
+        return tuple(_networks_in(self.behind_proxy))
 
     @field_validator("public_url", "flower_url")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from worker.errors import RosterError, SettingsError, UnknownJob, UsageError
 from worker.intake.accept import precheck
 from worker.jobs.resolve import Resolution
 from worker.model import Role
-from worker.web import downloads, limits, schemas, uploads
+from worker.web import auth, downloads, limits, schemas, uploads
 from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
 from worker.web.forms import JobRequest, parse_fields
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from worker.model import Actor
     from worker.reports.kinds import ReportKind
     from worker.web.auth import Endpoint
+    from worker.web.events import ProgressFeed
+    from worker.web.slots import Slots
 
 #: Rosters up to this size are opened before the response, so that a wrong heading is reported at once (bytes).
 PRECHECK_BYTES = 5 * 1024 * 1024
@@ -89,8 +92,9 @@ async def show_job(request: Request) -> Response:
 @require_role(Role.VIEWER)
 async def stream_events(request: Request) -> Response:
     """Stream the progress of a job until it has ended, is paused or is held."""
-    stream: Response = await request.app.state.progress_feed.stream(job_id_of(request))
-    return stream
+    feed: ProgressFeed = request.app.state.progress_feed
+    services, local_access = services_of(request), request.app.state.local_access
+    return await feed.stream(job_id_of(request), auth.viewer_of(services, local_access, request))
 
 
 @require_role(Role.VIEWER)
@@ -108,8 +112,9 @@ def report_file(kind: ReportKind) -> Endpoint:
     @require_role(Role.VIEWER)
     async def give(request: Request) -> Response:
         job_id = job_id_of(request)
-        async with request.app.state.heavy:
-            answer = await run_in_threadpool(downloads.report, services_of(request), job_id, kind)
+        make = functools.partial(downloads.report, services_of(request), job_id, kind)
+        slots: Slots = request.app.state.slots
+        answer = await slots.downloads.run(request.state.caller.name, job_id, make)
         await record(request, "download", job_id=job_id, detail=str(kind))
         return answer
 

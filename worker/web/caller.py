@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -26,10 +27,25 @@ class Caller:
     csrf_token: str
     #: Whether the request carries an API token, which another site cannot make a browser send.
     uses_api_token: bool = False
+    #: Whether there are no accounts and the request has no valid token: they must open the address with it.
+    needs_address: bool = False
+    #: Whether the request is for the address with the token.
+    opened_address: bool = False
 
     def has_role(self, needed: Role) -> bool:
         """Tell whether they may do what needs that role; for showing a button or not."""
         return self.role is not None and self.role.includes(needed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewer:
+    """Who follows a job, for as long as they may."""
+
+    name: str
+    #: What they have shown; viewers with the same credentials are asked for once.
+    credentials: tuple[str, ...] = field(repr=False)
+    #: Asks the ledger whether they still may; blocks.
+    may_view: Callable[[], bool] = field(repr=False)
 
 
 ANONYMOUS = Caller(name="", role=None, csrf_token="")

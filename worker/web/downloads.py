@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +25,10 @@ if TYPE_CHECKING:
 
 #: Keys of a summary that may change though the job has not.
 _VOLATILE_KEYS = {"reports", "duration_seconds"}
-#: The report of a job is written by one thread at a time.
-_write_locks = tuple(threading.Lock() for _ in range(16))
 
 
 def report(services: Services, job_id: int, kind: ReportKind) -> FileResponse:
-    """Return one file of a job's report.
+    """Return one file of a job's report; the caller lets one thread at a time do so for a job.
 
     Raises UnknownJob; HttpProblem 404 when there is no such file: no rows, no failed rows, or the job was purged.
     """
@@ -48,9 +45,8 @@ def report(services: Services, job_id: int, kind: ReportKind) -> FileResponse:
         return _write_for_download(services, job, kind)
     folder = report_folder(services.files, job_id)
     file = folder / file_name(job.roster, kind)
-    with _write_locks[job_id % len(_write_locks)]:
-        if not _is_current(folder, job, summary.to_json()):
-            reporting.write_into(services.ledger, job, folder)
+    if not _is_current(folder, job, summary.to_json()):
+        reporting.write_into(services.ledger, job, folder)
     if not file.is_file():
         raise HttpProblem(404, f"Job {job_id} has no rows that failed")
     return FileResponse(file, media_type=kind.media_type, filename=file.name)

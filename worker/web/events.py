@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -17,12 +19,16 @@ from worker.errors import LedgerError, UnknownJob
 from worker.jobs.estimate import calls_left, time_left
 from worker.ledger import jobs
 from worker.model import JobState, RowStatus
+from worker.web.problems import HttpProblem
 from worker.web.summaries import summary_of
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
     from worker.bootstrap import Services
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
+    from worker.web.caller import Viewer
 
 #: How often the ledger is polled (seconds); the pause after a slow poll is this many times its duration.
 POLL_SECONDS, POLL_LOAD = 0.5, 5.0
@@ -37,6 +43,35 @@ _CLOCK_KEYS = {"duration_seconds"}
 Progress = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLimits:
+    """How many streams may be open, and for how long (seconds); a browser opens a new one by itself."""
+
+    per_account: int = 20
+    total: int = 200
+    seconds: float = 3600.0
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """The stream of one client."""
+
+    viewer: Viewer
+    has_ended: bool = False
+    #: At most the newest progress that is not sent yet; None wakes the stream at its end.
+    queue: asyncio.Queue[Progress | None] = field(default_factory=lambda: asyncio.Queue(maxsize=1))
+
+    def put(self, progress: Progress | None) -> None:
+        if self.queue.full():
+            self.queue.get_nowait()
+        self.queue.put_nowait(progress)
+
+    def end(self) -> None:
+        """End the stream, whatever is published after that."""
+        self.has_ended = True
+        self.put(None)
+
+
 @dataclass(slots=True)
 class _WatchedJob:
     """A job with at least one client."""
@@ -48,7 +83,7 @@ class _WatchedJob:
     was_sending: bool = False
     rows_per_second: float | None = None
     calls_per_second: float | None = None
-    queues: set[asyncio.Queue[Progress | None]] = field(default_factory=set)
+    streams: set[_Stream] = field(default_factory=set)
 
     def update(self, progress: Progress) -> None:
         """Publish the progress if it has changed."""
@@ -57,10 +92,10 @@ class _WatchedJob:
             self.latest = progress
             self.publish(progress)
 
-    def publish(self, progress: Progress | None) -> None:
-        """Give all clients the newest progress, in place of one not sent yet; None ends their streams."""
-        for queue in self.queues:
-            _put(queue, progress)
+    def publish(self, progress: Progress) -> None:
+        """Give all clients the newest progress, in place of one not sent yet."""
+        for stream in self.streams:
+            stream.put(progress)
 
     def _measure(self, progress: Progress) -> None:
         """Measure the speed between two polls in both of which rows were being sent: reading is no speed."""
@@ -79,46 +114,62 @@ class _WatchedJob:
 class ProgressFeed:
     """Polls all jobs that have clients, and publishes their progress."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, limits: StreamLimits | None = None) -> None:
         self._services = services
+        self._limits = limits or StreamLimits()
+        self._open: Counter[str] = Counter()
         self._jobs: dict[int, _WatchedJob] = {}
         self._poller: asyncio.Task[None] | None = None
 
-    async def stream(self, job_id: int) -> EventSourceResponse:
-        """Return the stream of a job's progress. Raises UnknownJob."""
-        first = await run_in_threadpool(self._read, [job_id])
-        if job_id not in first:
-            raise UnknownJob(f"There is no job {job_id}")
+    async def stream(self, job_id: int, viewer: Viewer) -> EventSourceResponse:
+        """Return the stream of a job's progress; it ends when they may not view it any more.
+
+        Raises UnknownJob; HttpProblem 429 when too many streams are open.
+        """
+        self._count(viewer.name)
+        try:
+            first = await self._first(job_id)
+        except BaseException:
+            self._discount(viewer.name)
+            raise
         shutdown = asyncio.Event()
-        return EventSourceResponse(
-            self._events(job_id, first[job_id], shutdown),
+        return _CountedResponse(
+            self._events(job_id, first, _Stream(viewer), shutdown),
+            on_end=partial(self._discount, viewer.name),
             ping=PING_SECONDS,
             sep="\n",
             shutdown_event=cast("Any", shutdown),  # it is only set: asyncio's own event works as well as anyio's
             shutdown_grace_period=SHUTDOWN_SECONDS,
         )
 
+    async def _first(self, job_id: int) -> Progress:
+        found = await run_in_threadpool(self._read, [job_id])
+        if job_id not in found:
+            raise UnknownJob(f"There is no job {job_id}")
+        return found[job_id]
+
     async def _events(
-        self, job_id: int, first: Progress, shutdown: asyncio.Event
+        self, job_id: int, first: Progress, stream: _Stream, shutdown: asyncio.Event
     ) -> AsyncIterator[ServerSentEvent]:
-        queue: asyncio.Queue[Progress | None] = asyncio.Queue(maxsize=1)
-        end = asyncio.create_task(_end_on_shutdown(shutdown, queue))
+        end = asyncio.create_task(_end_on_shutdown(shutdown, stream))
+        time_limit = asyncio.get_running_loop().call_later(self._limits.seconds, stream.end)
         job = self._jobs.setdefault(job_id, _WatchedJob(first, _processed(first), time.monotonic()))
-        job.queues.add(queue)
+        job.streams.add(stream)
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
         try:
             progress: Progress | None = job.latest
-            while progress is not None:
+            while progress is not None and not stream.has_ended:
                 yield ServerSentEvent(_text(progress), retry=3000)
                 if not JobState(progress["state"]).is_moving:
                     yield ServerSentEvent(_text(progress), event="end")
                     return
-                progress = await queue.get()
+                progress = await stream.queue.get()
         finally:
             end.cancel()
-            job.queues.discard(queue)
-            if not job.queues:
+            time_limit.cancel()
+            job.streams.discard(stream)
+            if not job.streams:
                 self._jobs.pop(job_id, None)
 
     async def _poll(self) -> None:
@@ -128,11 +179,36 @@ class ProgressFeed:
                 await asyncio.sleep(max(POLL_SECONDS, POLL_LOAD * took))
                 began = time.monotonic()
                 with suppress(LedgerError):
-                    self._publish(await run_in_threadpool(self._read, list(self._jobs)))
+                    await self._look()
                 took = time.monotonic() - began
         finally:
-            for watched in self._jobs.values():
-                watched.publish(None)
+            for stream in self._streams():
+                stream.end()
+
+    async def _look(self) -> None:
+        """Publish what has changed, and end the streams of those who may not view it any more."""
+        viewers = {stream.viewer.credentials: stream.viewer for stream in self._streams()}
+        allowed = await run_in_threadpool(lambda: {shown for shown, each in viewers.items() if each.may_view()})
+        for stream in self._streams():
+            if stream.viewer.credentials in viewers.keys() - allowed:
+                stream.end()
+        self._publish(await run_in_threadpool(self._read, list(self._jobs)))
+
+    def _streams(self) -> list[_Stream]:
+        return [stream for watched in self._jobs.values() for stream in watched.streams]
+
+    def _count(self, account: str) -> None:
+        limits = self._limits
+        if self._open[account] >= limits.per_account:
+            raise _too_many(f"You have {limits.per_account} event streams open already. Close one and try again")
+        if self._open.total() >= limits.total:
+            raise _too_many(f"{limits.total} event streams are open already. Try again later")
+        self._open[account] += 1
+
+    def _discount(self, account: str) -> None:
+        self._open[account] -= 1
+        if not self._open[account]:
+            del self._open[account]
 
     def _publish(self, seen: Mapping[int, Progress]) -> None:
         for job_id, progress in seen.items():
@@ -164,19 +240,31 @@ def _progress(services: Services, tx: Transaction, job: Job) -> Progress:
     }
 
 
-async def _end_on_shutdown(shutdown: asyncio.Event, queue: asyncio.Queue[Progress | None]) -> None:
+class _CountedResponse(EventSourceResponse):
+    """A stream that says when it has ended, also when it never began."""
+
+    def __init__(self, *args: Any, on_end: Callable[[], None], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
+
+
+def _too_many(text: str) -> HttpProblem:
+    return HttpProblem(429, text, {"Retry-After": "10"})
+
+
+async def _end_on_shutdown(shutdown: asyncio.Event, stream: _Stream) -> None:
     await shutdown.wait()
-    _put(queue, None)
+    stream.end()
 
 
 def _smoothed(before: float | None, measured: float) -> float:
     return measured if before is None else (2 * before + measured) / 3
-
-
-def _put(queue: asyncio.Queue[Progress | None], progress: Progress | None) -> None:
-    if queue.full():
-        queue.get_nowait()
-    queue.put_nowait(progress)
 
 
 def _processed(progress: Mapping[str, Any]) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 async def check_health(request: Request) -> Response:
     """Return whether the ledger can be read."""
-    reachable = await run_in_threadpool(_can_read, request.app.state.services)
+    reachable = await request.app.state.health.is_readable()
     return JSONResponse({"ledger": "ok" if reachable else "away"}, status_code=200 if reachable else 503)
 
 
@@ -47,7 +47,8 @@ def registry_of(services: Services) -> CollectorRegistry:
     return registry
 
 
-def _can_read(services: Services) -> bool:
+def can_read(services: Services) -> bool:
+    """Return whether the ledger can be read now."""
     try:
         with services.ledger.read() as tx:
             jobs.list_jobs(tx, 1)

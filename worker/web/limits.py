@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: A form of the page has a field for each column of a roster; other bodies are short (bytes).
 MAX_FORM_BYTES, MAX_SMALL_BODY_BYTES = 1024 * 1024, 64 * 1024
 MAX_FIELDS, MAX_FIELD_BYTES = 2_000, 64 * 1024
+#: A length with more digits is larger than everything.
+MAX_DIGITS = 20
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 #: Paths that take a roster; `receive_upload` counts its bytes.
 _UPLOAD_PATHS = ("/api/jobs", "/drafts")
@@ -28,10 +30,18 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def content_length_of(request: Request) -> float:
+    """Return the Content-Length; 0 without one, infinity for a number with too many digits to read."""
+    length = request.headers.get("content-length", "")
+    if not (length.isascii() and length.isdecimal()):
+        return 0
+    return int(length) if len(length) <= MAX_DIGITS else math.inf
+
+
 def check_content_length(request: Request) -> None:
     """Refuse (413) a body by its Content-Length, before it is read."""
-    limit, length = _limit_of(request), request.headers.get("content-length", "")
-    if limit is not None and length.isdecimal() and int(length) > limit:
+    limit = _limit_of(request)
+    if limit is not None and content_length_of(request) > limit:
         raise _too_long(limit)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
 from starlette.concurrency import run_in_threadpool
 
 from worker.accounts import guessing, keys, people
@@ -31,16 +33,16 @@ async def sign_in(request: Request, name: str, password: str, response: Response
     services: Services = request.app.state.services
     host = request.client.host if request.client else ""
     try:
-        async with request.app.state.heavy:
-            signed_in = await run_in_threadpool(
-                people.sign_in,
-                services.ledger,
-                name,
-                password,
-                host,
-                browser=csrf.cookie_of(request, csrf.VISITOR),
-                replaces=csrf.cookie_of(request, csrf.SESSION),
-            )
+        checked = functools.partial(
+            people.sign_in,
+            services.ledger,
+            name,
+            password,
+            host,
+            browser=csrf.cookie_of(request, csrf.VISITOR),
+            replaces=csrf.cookie_of(request, csrf.SESSION),
+        )
+        signed_in = await to_thread.run_sync(checked, limiter=request.app.state.slots.passwords)
     except people.LockedOut as error:
         again = {"Retry-After": str(math.ceil(error.seconds))}
         refusal = Refusal(action="sign-in locked", account=error.account)

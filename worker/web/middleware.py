@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from typing import TYPE_CHECKING
 
-from starlette.concurrency import run_in_threadpool
+from anyio import to_thread
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from worker.bootstrap import Services
+    from worker.web.local_access import LocalAccess
+    from worker.web.slots import Slots
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -30,15 +33,18 @@ SECURITY_HEADERS = {
 }
 STRICT_TRANSPORT_SECURITY = "max-age=63072000"
 #: Paths without personal data, for which the caller does not matter.
-PUBLIC_PATHS = ("/healthz", "/static/")
+HEALTH_PATH = "/healthz"
+PUBLIC_PATHS = (HEALTH_PATH, "/static/")
 
 
 class RequestMiddleware:
     """The outermost layer of the application; an error inside becomes a response without a traceback."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, services: Services, local_access: LocalAccess, slots: Slots) -> None:
         self._app = app
         self._services = services
+        self._local_access = local_access
+        self._slots = slots
         self._rate_limit = RequestRateLimit(services.settings.serve.calls_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,20 +64,33 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            await self._admit(request, visitor_id)
-            limits.check_content_length(request)
-            await self._app(scope, limits.limit_body(request, receive), send_with_headers)
+            await self._respond(request, visitor_id, limits.limit_body(request, receive), send_with_headers)
         except Exception as error:  # noqa: BLE001 - the last resort: a plain response
             response = await error_pages.handle_error(request, error)
             if not is_started:
                 await response(scope, receive, send_with_headers)
 
+    async def _respond(self, request: Request, visitor_id: str, receive: Receive, send: Send) -> None:
+        """Respond to a request; further ones than can be in progress are refused, but never /healthz."""
+        request.state.caller = caller.ANONYMOUS
+        if request.url.path == HEALTH_PATH:
+            await self._app(request.scope, receive, send)
+            return
+        in_progress, address = self._slots.in_progress, request.client.host if request.client else ""
+        with in_progress.counted():
+            await self._admit(request, visitor_id)
+            with in_progress.counted_for(request.state.caller.name, address):
+                limits.check_content_length(request)
+                is_entry = request.state.caller.opened_address
+                app = self._local_access.keep_in_cookie(request) if is_entry else self._app
+                await app(request.scope, receive, send)
+
     async def _admit(self, request: Request, visitor_id: str) -> None:
         """Identify the caller. Raises HttpProblem when the request is not allowed or there were too many."""
-        request.state.caller = caller.ANONYMOUS
         if request.url.path.startswith(PUBLIC_PATHS):
             return
-        request.state.caller = await run_in_threadpool(auth.identify, self._services, request, visitor_id)
+        identify = functools.partial(auth.identify, self._services, self._local_access, request, visitor_id)
+        request.state.caller = await to_thread.run_sync(identify, limiter=self._slots.identities)
         if request.url.path.startswith("/api/"):
             self._rate_limit.check(request)
 

@@ -51,7 +51,7 @@ def describe_api(operations: Sequence[Operation]) -> dict[str, Any]:
     _, schemas = models_json_schema([(model, "validation") for model in unique], ref_template=f"{_REF}{{model}}")
     paths: dict[str, dict[str, Any]] = {}
     for call in operations:
-        paths.setdefault(re.sub(r":int\}", "}", call.path), {})[call.method.lower()] = _operation(call)
+        paths.setdefault(re.sub(r":number\}", "}", call.path), {})[call.method.lower()] = _operation(call)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Roster", "version": __version__, "description": _INTRODUCTION},
@@ -73,15 +73,14 @@ def describe_api(operations: Sequence[Operation]) -> dict[str, Any]:
 
 def _operation(described: Operation) -> dict[str, Any]:
     doc = (described.endpoint.__doc__ or "").strip()
+    name = f"{described.method.lower()}{described.path.replace(':number', '')}"
     operation: dict[str, Any] = {
         "summary": doc.splitlines()[0],
-        "operationId": re.sub(r"\W+", "_", f"{described.method.lower()}{described.path.replace(':int', '')}").strip(
-            "_"
-        ),
+        "operationId": re.sub(r"\W+", "_", name).strip("_"),
         "responses": {str(described.status): _response(described), **_error_responses(described)},
     }
     if not described.is_public:
-        operation["security"] = [{"token": []}, {"session": []}, {}]
+        operation["security"] = [{"token": []}, {"session": []}]
     if parameters := _parameters(described):
         operation["parameters"] = parameters
     if described.body is not None:
@@ -136,7 +135,7 @@ def _error_response(meaning: str) -> dict[str, Any]:
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     in_path = [
         {"name": name, "in": "path", "required": True, "schema": _POSITIVE_INTEGER, "example": 1}
-        for name in re.findall(r"\{(\w+):int\}", operation.path)
+        for name in re.findall(r"\{(\w+):number\}", operation.path)
     ]
     in_query = [
         {"name": name, "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": most}}

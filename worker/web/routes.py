@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from worker.control import JobAction
 from worker.model import Role
 from worker.reports.kinds import ReportKind
-from worker.web import api, health, openapi, schemas
+from worker.web import api, health, numbers, openapi, schemas
 from worker.web.auth import require_role
 from worker.web.operation import EVENT_STREAM, MULTIPART, Operation
 from worker.web.summaries import MAX_ID
@@ -49,11 +49,11 @@ OPERATIONS: tuple[Operation, ...] = (
         query={"limit": api.MAX_LIMIT, "before": MAX_ID},
     ),
     Operation(
-        method="GET", path="/api/jobs/{id:int}", endpoint=api.show_job, response=schemas.Summary, errors=(404,)
+        method="GET", path="/api/jobs/{id:number}", endpoint=api.show_job, response=schemas.Summary, errors=(404,)
     ),
     Operation(
         method="GET",
-        path="/api/jobs/{id:int}/events",
+        path="/api/jobs/{id:number}/events",
         endpoint=api.stream_events,
         media_type=EVENT_STREAM,
         response=schemas.Progress,
@@ -62,7 +62,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *(
         Operation(
             method="GET",
-            path=f"/api/jobs/{{id:int}}/{kind}",
+            path=f"/api/jobs/{{id:number}}/{kind}",
             endpoint=api.report_file(kind),
             media_type=kind.media_type,
             errors=(404, 409),
@@ -72,7 +72,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET",
-        path="/api/jobs/{id:int}/summary.json",
+        path="/api/jobs/{id:number}/summary.json",
         endpoint=api.summary_file,
         response=schemas.Summary,
         errors=(404,),
@@ -80,7 +80,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *(
         Operation(
             method="POST",
-            path=f"/api/jobs/{{id:int}}/{act}",
+            path=f"/api/jobs/{{id:number}}/{act}",
             endpoint=api.change_job(act),
             response=schemas.Summary,
             body=schemas.RetryRequest if act is JobAction.RETRY else None,
@@ -90,7 +90,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="POST",
-        path="/api/jobs/{id:int}/rows/{row:int}/resolve",
+        path="/api/jobs/{id:number}/rows/{row:number}/resolve",
         endpoint=api.resolve_row,
         response=schemas.Summary,
         body=schemas.RowResolution,
@@ -124,4 +124,5 @@ def _by_method(endpoints: Mapping[str, Endpoint]) -> Any:
     return dispatch
 
 
+numbers.register()
 routes: list[BaseRoute] = _routes()

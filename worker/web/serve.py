@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import resource
 import signal
 import socket
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote, urlsplit
 
 import uvicorn
 
@@ -19,8 +23,10 @@ from worker.ledger import accounts
 from worker.runtime.local import LocalWorker
 from worker.settings import is_loopback, read_message_settings
 from worker.shadowing import shadowing_warning
-from worker.web import api
+from worker.web import api, local_access
 from worker.web.app import make_app
+from worker.web.http_protocol import GuardedProtocol, IdleConnections, TimeLimits
+from worker.web.local_access import LocalAccess
 from worker.web.uploads import remove_stale_uploads
 
 if TYPE_CHECKING:
@@ -30,8 +36,10 @@ if TYPE_CHECKING:
 
 #: How long requests may still take when the server is asked to stop (seconds); streams end at once.
 SHUTDOWN_SECONDS = 10
-#: Further connections are answered with 503.
-MAX_CONNECTIONS = 1_000
+#: Connections without a request, fewer where the process may open fewer files; how many are accepted at once.
+MAX_IDLE, BACKLOG = 2_000, 256
+#: The files and sockets that the process asks to have open at a time.
+OPEN_FILES = 8192
 _ADD_ACCOUNT = "Add an account first: `roster user add NAME --role admin`"
 
 
@@ -40,10 +48,15 @@ class ServerInfo:
     """Where a server that has started can be reached."""
 
     url: str
-    #: Whether callers must sign in; otherwise there is no account, and this machine alone is served.
-    has_accounts: bool
+    #: The token that gives access while there is no account, to this machine alone; None when callers sign in.
+    token: str | None = field(repr=False)
     #: What else the person who starts the server should know.
     warning: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Return what a person opens in a browser: the address, with the token if there is one."""
+        return f"{self.url}/?{local_access.PARAMETER}={quote(self.token)}" if self.token else self.url
 
 
 def serve(
@@ -51,30 +64,31 @@ def serve(
 ) -> None:
     """Serve until a signal ends it; `on_start` is called once, when connections are accepted.
 
-    Raises UsageError when other machines could reach the server and there is no account, or the port is in use;
+    Raises UsageError when others could reach the server and there is no account, or the port is in use;
     SettingsError when [messages] has an error, which a sweep would only log.
     """
     if not services.settings.broker:
         read_message_settings(services.settings)
     settings = services.settings.serve
     host, port = host or settings.host, settings.port if port is None else port
-    has_accounts = _check_access(services, host)
+    token = _token_for(services, host)
     logs.configure(services.settings.log)
     make_uploads_private(services)
     remove_stale_uploads(services.files / api.UPLOADS)
     drafts.remove_old(services)
     with closing(_listen(host, port)) as listener:
         port = listener.getsockname()[1]
-        warning = shadowing_warning(Path.cwd()) if services.settings.broker else None
+        shadowing = shadowing_warning(Path.cwd()) if services.settings.broker else None
+        warning = shadowing or local_access.weak_token_warning(token)
         url = settings.public_url or _url(host, port)
-        on_start(ServerInfo(url=url, has_accounts=has_accounts, warning=warning))
+        on_start(ServerInfo(url=url, token=token, warning=warning))
         local_worker = None if services.settings.broker else LocalWorker(services)
         if local_worker is not None:
             local_worker.start()
         # Uvicorn raises the signal that ended it again: the work must still end gracefully after that.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            uvicorn.Server(_config(services, host, port)).run(sockets=[listener])
+            uvicorn.Server(_config(services, LocalAccess(token), host, port)).run(sockets=[listener])
         except KeyboardInterrupt:
             pass
         finally:
@@ -82,10 +96,12 @@ def serve(
                 local_worker.stop()
 
 
-def _config(services: Services, host: str, port: int) -> uvicorn.Config:
+def _config(services: Services, access: LocalAccess, host: str, port: int) -> uvicorn.Config:
     proxies = services.settings.serve.behind_proxy
+    open_files = _allow_many_files()
+    idle = IdleConnections(total=min(MAX_IDLE, open_files // 3), proxies=services.settings.serve.proxies)
     return uvicorn.Config(
-        make_app(services),
+        make_app(services, access),
         host=host,
         port=port,
         access_log=False,
@@ -94,25 +110,46 @@ def _config(services: Services, host: str, port: int) -> uvicorn.Config:
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies or None,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        limit_concurrency=MAX_CONNECTIONS,
+        http=cast("Any", functools.partial(GuardedProtocol, limits=TimeLimits(), idle=idle)),
+        backlog=BACKLOG,
     )
 
 
-def _check_access(services: Services, host: str) -> bool:
-    """Return whether there are accounts. Raises UsageError when there are none and other machines get access."""
+def _token_for(services: Services, host: str) -> str | None:
+    """Return the token for this machine; None when there are accounts.
+
+    Raises UsageError when there are none and others get access.
+    """
     with services.ledger.read() as tx:
         if accounts.any_account(tx):
-            return True
-    if not is_loopback(host):
-        raise UsageError(
-            f"There is no account yet, so everyone who can reach {host} would have full access. "
-            f"{_ADD_ACCOUNT}; or leave out --host to serve this machine only"
-        )
-    if services.settings.serve.behind_proxy:
-        raise UsageError(
-            f"There is no account yet, so everyone who can reach the proxy would have full access. {_ADD_ACCOUNT}"
-        )
-    return False
+            return None
+    serve = services.settings.serve
+    public = urlsplit(serve.public_url).hostname or ""
+    for is_open, others, remedy in (
+        (not is_loopback(host), host, "; or leave out --host to serve this machine only"),
+        (bool(serve.behind_proxy), "the proxy", ""),
+        (public != "" and not is_loopback(public), serve.public_url, "; or leave out public_url under [serve]"),
+    ):
+        if is_open:
+            raise UsageError(
+                f"There is no account yet, so everyone who can reach {others} would have full access. "
+                f"{_ADD_ACCOUNT}{remedy}"
+            )
+    return local_access.new_token(os.environ.get(local_access.VARIABLE, ""))
+
+
+def _allow_many_files() -> int:
+    """Allow as many open sockets as the limits of connections need, if possible; return how many are allowed.
+
+    Shells allow 1,024 by default.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = max(soft, OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= OPEN_FILES:
+        return OPEN_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
+    return min(OPEN_FILES, hard)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from worker import control
 from worker.intake.accept import Origin
 from worker.private_files import create_private_file, make_private_folder
-from worker.web import csrf
+from worker.web import csrf, limits
 from worker.web.problems import HttpProblem
 
 if TYPE_CHECKING:
@@ -117,6 +117,9 @@ class _UploadForm:
         self._request = request
         self._into = into
         self._limit = limit
+        self._most_bytes = limit + MAX_FIELDS_BYTES + FORM_OVERHEAD_BYTES
+        self._received = 0
+        self._parts = 0
         self._check_content_length()
         self.block = bytearray()
         self._size = 0
@@ -145,6 +148,9 @@ class _UploadForm:
             raise HttpProblem(400, "The form's boundary is too long") from None
 
     def feed(self, chunk: bytes) -> None:
+        self._received += len(chunk)
+        if self._received > self._most_bytes:
+            raise self._too_large()
         self._parser.write(chunk)
 
     def write(self) -> None:
@@ -169,8 +175,7 @@ class _UploadForm:
                 self._path.unlink(missing_ok=True)
 
     def _check_content_length(self) -> None:
-        length = self._request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._limit + MAX_FIELDS_BYTES + FORM_OVERHEAD_BYTES:
+        if limits.content_length_of(self._request) > self._most_bytes:
             raise self._too_large()
 
     def _too_large(self) -> HttpProblem:
@@ -178,6 +183,9 @@ class _UploadForm:
         return HttpProblem(413, f"The file is larger than {most:g} MB. Split it and upload the parts separately")
 
     def _part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_FIELDS + 1:
+            raise HttpProblem(413, "The form has too many fields")
         self._part = _Part()
 
     def _header_end(self) -> None:
@@ -192,12 +200,14 @@ class _UploadForm:
         part = self._part
         part.name = options.get(b"name", b"").decode("utf-8", "replace")
         part.is_file = b"filename" in options
-        if part.is_file and options[b"filename"]:
+        if part.is_file:
             self._open_file(options[b"filename"].decode("utf-8", "replace"))
 
     def _open_file(self, name: str) -> None:
         if self._part.name != FILE_FIELD:
             raise HttpProblem(422, f"Send the roster in the field {FILE_FIELD}")
+        if not name.strip():
+            raise HttpProblem(422, f"No file selected. Choose a roster (field {FILE_FIELD}, with a file name)")
         if self._file is not None:
             raise HttpProblem(422, "Upload one roster at a time: the form has several files")
         if getattr(self._request.state, "csrf_in_form", False):
@@ -225,8 +235,6 @@ class _UploadForm:
     def _part_end(self) -> None:
         if self._part.is_file:
             return
-        if len(self._fields) >= MAX_FIELDS:
-            raise HttpProblem(413, "The form has too many fields")
         self._fields.append((self._part.name, bytes(self._part.text).decode("utf-8", "replace")))
 
     def _end(self) -> None:

@@ -573,3 +573,20 @@ def test_secrets_are_secret_in_every_connector() -> None:
         assert secret, system
         for name in secret:
             assert model.model_fields[name].is_required(), f"{system}.{name} has a default"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["nonsense", "*", "10.0.0.1/8", "127.0.0.1;10.0.0.1", "127.0.0.1, caddy", "0.0.0.0/0", "::/0", "300.1.1.1"],
+)
+def test_behind_proxy_takes_addresses_only(folder: Path, value: str) -> None:
+    (folder / "roster.toml").write_text(f'[serve]\nbehind_proxy = "{value}"\n', encoding="utf-8")
+
+    with pytest.raises(SettingsError, match=r"serve\.behind_proxy: .*(neither an IP address|every address)"):
+        settings.load(None)
+
+
+def test_behind_proxy_takes_several_addresses_and_networks(folder: Path) -> None:
+    (folder / "roster.toml").write_text('[serve]\nbehind_proxy = "127.0.0.1, ::1,10.0.0.0/8"\n', encoding="utf-8")
+
+    assert [str(each) for each in settings.load(None).serve.proxies] == ["127.0.0.1/32", "::1/128", "10.0.0.0/8"]

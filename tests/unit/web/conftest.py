@@ -16,10 +16,12 @@ from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
 from worker.settings import Settings
 from worker.web.app import make_app
+from worker.web.local_access import LocalAccess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+TOKEN = "token-of-this-machine"
 CONNECTION = {"system": "tahdah", "base_url": "http://127.0.0.1:9", "token": "secret"}
 
 
@@ -93,8 +95,10 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
     ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
     settings = Settings(files=str(tmp_path / "files"), connections={"north": CONNECTION})
     services = Services(settings=settings, ledger=ledger, owner="a/1/1")
-    transport = httpx.ASGITransport(app=make_app(services), client=("127.0.0.1", 1))
+    app = make_app(services, LocalAccess(TOKEN))
+    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
     headers = {"Origin": "http://127.0.0.1"}
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+        await client.get(f"/?token={TOKEN}")
         yield Browser(client, services)
     ledger.close()

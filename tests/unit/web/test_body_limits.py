@@ -15,6 +15,7 @@ from worker.model import Actor, Role
 from worker.settings import Settings
 from worker.web import limits
 from worker.web.app import make_app
+from worker.web.local_access import LocalAccess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,9 +40,11 @@ class Endless:
 @pytest.fixture
 async def browser(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
-    app = make_app(Services(settings=Settings(files=str(tmp_path / "files")), ledger=ledger, owner="a/1/1"))
+    services = Services(settings=Settings(files=str(tmp_path / "files")), ledger=ledger, owner="a/1/1")
+    app = make_app(services, LocalAccess("token-of-this-machine"))
     transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        await client.get("/?token=token-of-this-machine")
         client.ledger = ledger  # type: ignore[attr-defined]
         yield client
     ledger.close()

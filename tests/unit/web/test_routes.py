@@ -52,7 +52,7 @@ def test_every_page_requires_a_role() -> None:
 
 def test_the_application_has_a_route_for_every_described_path(services: Services) -> None:
     paths = {route.path for route in make_app(services).routes if isinstance(route, Route)}
-    described = {path.replace("{id}", "{id:int}").replace("{row}", "{row:int}") for path in _described()}
+    described = {path.replace("{id}", "{id:number}").replace("{row}", "{row:number}") for path in _described()}
 
     assert described <= paths
     assert {route.path for route in routes if isinstance(route, Route)} == described

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import re
+import threading
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,7 +21,7 @@ from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
 from worker.model import Actor, Role
 from worker.settings import Settings
-from worker.web.app import make_app
+from worker.web.app import HEAVY_AT_ONCE, make_app
 from worker.web.login import sign_in, sign_out
 
 if TYPE_CHECKING:
@@ -152,3 +155,21 @@ async def test_over_http_a_cookie_of_https_does_not_count(browser: httpx.AsyncCl
     answer = await browser.get("/api/jobs", headers={"Cookie": f"__Host-roster_session={cookie}"})
 
     assert answer.status_code == 401
+
+
+async def test_a_sign_in_does_not_wait_for_uploads_and_downloads(
+    app: Starlette, browser: httpx.AsyncClient
+) -> None:
+    go = threading.Event()
+    slots = app.state.slots.downloads
+    downloads = [asyncio.create_task(slots.run(f"viewer{n}", n, functools.partial(go.wait, 20))) for n in range(8)]
+    for _ in range(HEAVY_AT_ONCE):
+        await app.state.heavy.acquire()
+
+    async with asyncio.timeout(20):
+        signed_in = await fill_in(browser)
+
+    assert signed_in.status_code == 200
+    assert not any(each.done() for each in downloads)
+    go.set()
+    await asyncio.gather(*downloads)

@@ -103,3 +103,52 @@ def test_a_display_name_has_no_folders_no_control_characters_and_a_limited_lengt
 
 def test_a_long_name_keeps_its_ending() -> None:
     assert display_name("x" * 500 + ".xlsx").endswith("x.xlsx")
+
+
+def parts(*dispositions: str, content: bytes = b"") -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Disposition: form-data; "
+    return b"".join(f"{head}{each}\r\n\r\n".encode() + content + b"\r\n" for each in dispositions)
+
+
+async def refusal(tmp_path: Path, begun: bytes, chunk: bytes, limit: int) -> tuple[int, int]:
+    """Send a form that goes on and on; return the status of its refusal, and how much of it was read (bytes)."""
+    sent = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal sent
+        body = chunk if sent else begun
+        sent += len(body)
+        assert sent < 64 * 1024 * 1024, "it is read on and on"
+        return {"type": "http.request", "body": body, "more_body": True}
+
+    headers = [(b"content-type", f"multipart/form-data; boundary={BOUNDARY}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "app": SimpleNamespace()}
+    with pytest.raises(HttpProblem) as refused:
+        await receive_upload(Request(scope, receive), into=tmp_path / "uploads", limit=limit)
+    return refused.value.status, sent
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t "])
+async def test_a_file_without_a_name_is_refused_before_it_is_read(tmp_path: Path, name: str) -> None:
+    begun = parts(f'name="file"; filename="{name}"')[:-2]
+
+    assert await refusal(tmp_path, begun, b"a" * 65_536, 1 << 30) == (422, len(begun))
+
+
+@pytest.mark.parametrize(
+    "part", ['name="file"; filename=""', 'name="set"', 'name=""', "x", "name=\"file\"; filename*=UTF-8''a.csv"]
+)
+async def test_endless_empty_parts_are_counted(tmp_path: Path, part: str) -> None:
+    status, read = await refusal(tmp_path, parts(part), parts(part), 1 << 30)
+
+    assert status in {413, 422}
+    assert read < 100_000
+
+
+async def test_what_follows_the_end_of_the_form_is_limited(tmp_path: Path) -> None:
+    begun = form(b"email\n", [])
+
+    status, read = await refusal(tmp_path, begun, b"a" * 65_536, 1024 * 1024)
+
+    assert status == 413
+    assert read < 3 * 1024 * 1024

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -66,16 +68,16 @@ async def change_password(request: Request) -> Response:
         return await _account_page(request, notice="The two new passwords differ. Nothing was changed.", status=422)
     services: Services = request.app.state.services
     try:
-        async with request.app.state.heavy:
-            session = await run_in_threadpool(
-                people.change_own_password,
-                services.ledger,
-                account,
-                current,
-                password,
-                by=actor_of(request),
-                revoke=bool(form.get("revoke")),
-            )
+        change = functools.partial(
+            people.change_own_password,
+            services.ledger,
+            account,
+            current,
+            password,
+            by=actor_of(request),
+            revoke=bool(form.get("revoke")),
+        )
+        session = await to_thread.run_sync(change, limiter=request.app.state.slots.passwords)
     except people.LockedOut as error:
         await request.app.state.refusals.record(actor_of(request), "password refused", "too many wrong ones")
         shown = await _account_page(request, notice=str(error), status=429)

@@ -15,7 +15,7 @@ from worker.errors import RosterError, UsageError
 from worker.jobs.resolve import Resolution
 from worker.ledger import jobs
 from worker.model import JobState, Role, RowStatus
-from worker.web import limits
+from worker.web import limits, numbers
 from worker.web.auth import require_role
 from worker.web.caller import actor_of
 from worker.web.pages.job_rows import RowPage, rows_of
@@ -204,10 +204,11 @@ def _resolution_of(found: str, lms_id: str) -> Resolution:
     return Resolution(registration_id=lms_id)
 
 
+numbers.register()
 routes: list[BaseRoute] = [
     Route("/jobs", list_jobs),
-    Route("/jobs/{job:int}", show),
-    Route("/jobs/{job:int}/rows/{row:int}/resolve", resolve, methods=["POST"]),
-    Route("/jobs/{job:int}/{action}", confirm),
-    Route("/jobs/{job:int}/{action}", perform, methods=["POST"]),
+    Route("/jobs/{job:number}", show),
+    Route("/jobs/{job:number}/rows/{row:number}/resolve", resolve, methods=["POST"]),
+    Route("/jobs/{job:number}/{action}", confirm),
+    Route("/jobs/{job:number}/{action}", perform, methods=["POST"]),
 ]

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from worker.web import csrf, limits, login
+from worker.web.auth import unauthenticated
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 from worker.web.refusals import record_refusal
@@ -25,6 +26,8 @@ async def show(request: Request) -> Response:
     """Show the sign-in form; a caller who is signed in already goes to the start page."""
     if request.state.caller.role is not None:
         return RedirectResponse("/", SEE_OTHER)
+    if request.state.caller.needs_address:
+        raise unauthenticated(request)
     return render_page(
         request, "sign_in.html", notice="", name="", next_path=_local_path(request.query_params.get("next", ""))
     )
@@ -32,6 +35,8 @@ async def show(request: Request) -> Response:
 
 async def sign_in(request: Request) -> Response:
     """Sign in and go to the page that was requested."""
+    if request.state.caller.needs_address:
+        raise unauthenticated(request)
     csrf.check_origin(request)
     form = await limits.read_form(request, max_fields=MOST_FIELDS, max_field_bytes=LONGEST_FIELD)
     name, next_path = str(form.get("name", "")), _local_path(str(form.get("next", "")))
