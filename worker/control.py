@@ -16,7 +16,7 @@ from worker.intake.row_rules import read_course
 from worker.jobs import lifecycle, submission
 from worker.jobs import resolve as resolving
 from worker.jobs.undo import open_undo
-from worker.ledger import accounts, jobs, queue, rows
+from worker.ledger import accounts, jobs, queue, relations, rows
 from worker.ledger.database import now
 from worker.model import Actor, Driver, RowStatus
 from worker.quantities import counted
@@ -226,6 +226,7 @@ def resolve(
     )
     with services.ledger.write() as tx:
         message = resolving.resolve_row(tx, job_id, row, resolution)
+        relations.record_withdrawals(tx, job_id)
         _record(tx, actor, "resolve", job_id, f"row {row}: {found}")
     return message
 
@@ -236,6 +237,7 @@ def resolve_from_file(
     """Resolve the rows in doubt that a file answers, all or none, and return a summary. Raises UsageError."""
     with services.ledger.write() as tx:
         message = resolving.resolve_from_file(tx, job_id, file, lines)
+        relations.record_withdrawals(tx, job_id)
         _record(tx, actor, "resolve", job_id, "from a file")
     return message
 
