@@ -64,7 +64,7 @@ def find_fixed_rows(
 ) -> tuple[dict[tuple[int, int], int], int]:
     """Return the ids of the open rows that pairs (job, row number) name, and how many pairs name no row at all.
 
-    A row that itself fixes an earlier one stands for that: a chain of fixes ends at the first row.
+    A row that itself fixes an earlier one counts as that one: a chain of fixes ends at the first row.
     """
     found: dict[tuple[int, int], int] = {}
     known = 0
