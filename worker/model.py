@@ -117,6 +117,7 @@ class _StatusProperties:
 
 
 _DONE = _StatusProperties(is_done=True)
+_PENDING = _StatusProperties(is_open=True, is_pending=True, may_lack_registration=True)
 _ROW_STATUSES = {
     RowStatus.REGISTERED: _DONE,
     RowStatus.ALREADY_REGISTERED: _DONE,
@@ -127,12 +128,8 @@ _ROW_STATUSES = {
     RowStatus.DEACTIVATED: _DONE,
     RowStatus.INVALID: _StatusProperties(is_open=True, needs_attention=True),
     RowStatus.REJECTED: _StatusProperties(is_open=True, needs_attention=True, may_lack_registration=True),
-    RowStatus.IN_DOUBT: _StatusProperties(
-        is_open=True, needs_attention=True, is_pending=True, may_lack_registration=True
-    ),
-    RowStatus.NOT_ATTEMPTED: _StatusProperties(
-        is_open=True, is_retriable=True, is_pending=True, may_lack_registration=True
-    ),
+    RowStatus.IN_DOUBT: replace(_PENDING, needs_attention=True),
+    RowStatus.NOT_ATTEMPTED: replace(_PENDING, is_retriable=True),
     RowStatus.SKIPPED: _StatusProperties(),
 }
 #: Sets for queries, where a property cannot be asked.
@@ -301,14 +298,12 @@ NOBODY_CAN_BE_CREATED = "nobody_can_be_created"
 
 
 class Relation(StrEnum):
-    """How a job relates to another one."""
+    """How a job relates to another one; it repeats one with the same bytes and options."""
 
     UNDONE_BY = "undone_by"
     UNDOES = "undoes"
-    #: It has rows that were open in the other job, as its file says.
     FIXES = "fixes"
     FIXED_BY = "fixed_by"
-    #: It has the same bytes and options as an earlier one.
     REPEATS = "repeats"
 
 
