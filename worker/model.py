@@ -117,6 +117,7 @@ class _StatusProperties:
 
 
 _DONE = _StatusProperties(is_done=True)
+_PENDING = _StatusProperties(is_open=True, is_pending=True, may_lack_registration=True)
 _ROW_STATUSES = {
     RowStatus.REGISTERED: _DONE,
     RowStatus.ALREADY_REGISTERED: _DONE,
@@ -127,12 +128,8 @@ _ROW_STATUSES = {
     RowStatus.DEACTIVATED: _DONE,
     RowStatus.INVALID: _StatusProperties(is_open=True, needs_attention=True),
     RowStatus.REJECTED: _StatusProperties(is_open=True, needs_attention=True, may_lack_registration=True),
-    RowStatus.IN_DOUBT: _StatusProperties(
-        is_open=True, needs_attention=True, is_pending=True, may_lack_registration=True
-    ),
-    RowStatus.NOT_ATTEMPTED: _StatusProperties(
-        is_open=True, is_retriable=True, is_pending=True, may_lack_registration=True
-    ),
+    RowStatus.IN_DOUBT: replace(_PENDING, needs_attention=True),
+    RowStatus.NOT_ATTEMPTED: replace(_PENDING, is_retriable=True),
     RowStatus.SKIPPED: _StatusProperties(),
 }
 #: Sets for queries, where a property cannot be asked.
@@ -201,6 +198,8 @@ class JobState(StrEnum):
     SUCCEEDED = "succeeded"
     COMPLETED_WITH_ERRORS = "completed_with_errors"
     FAILED = "failed"
+    #: All that it registered was withdrawn by a later job.
+    UNDONE = "undone"
 
     @property
     def has_ended(self) -> bool:
@@ -247,6 +246,11 @@ class JobState(StrEnum):
         """Return whether nothing more happens unless a person corrects something."""
         return _JOB_STATES[self].needs_person
 
+    @property
+    def may_be_undone(self) -> bool:
+        """Return whether the job becomes `undone` when all that it registered was withdrawn."""
+        return _JOB_STATES[self].may_be_undone
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StateProperties:
@@ -259,6 +263,7 @@ class _StateProperties:
     may_have_calls: bool = False
     went_through: bool = False
     needs_person: bool = False
+    may_be_undone: bool = False
 
 
 _UNREAD = _StateProperties(is_moving=True, is_unread=True, is_preparing=True)
@@ -274,10 +279,11 @@ _JOB_STATES = {
     JobState.PAUSED: _StateProperties(is_idle=True, may_have_calls=True),
     JobState.HELD: _StateProperties(is_idle=True, needs_person=True),
     JobState.CANCELLING: _StateProperties(is_moving=True, may_have_calls=True),
-    JobState.CANCELLED: _StateProperties(has_ended=True),
-    JobState.SUCCEEDED: _StateProperties(has_ended=True, went_through=True),
-    JobState.COMPLETED_WITH_ERRORS: _StateProperties(has_ended=True, went_through=True),
-    JobState.FAILED: _StateProperties(has_ended=True, needs_person=True),
+    JobState.CANCELLED: _StateProperties(has_ended=True, may_be_undone=True),
+    JobState.SUCCEEDED: _StateProperties(has_ended=True, went_through=True, may_be_undone=True),
+    JobState.COMPLETED_WITH_ERRORS: _StateProperties(has_ended=True, went_through=True, may_be_undone=True),
+    JobState.FAILED: _StateProperties(has_ended=True, needs_person=True, may_be_undone=True),
+    JobState.UNDONE: _StateProperties(has_ended=True),
 }
 #: Sets for queries, where a property cannot be asked.
 ENDED = frozenset(state for state in JobState if state.has_ended)
@@ -289,6 +295,16 @@ WENT_THROUGH = tuple(state for state in JobState if state.went_through)
 
 #: The reason code of a job none of whose people is on the LMS or can be created: its file must be fixed first.
 NOBODY_CAN_BE_CREATED = "nobody_can_be_created"
+
+
+class Relation(StrEnum):
+    """How a job relates to another one; it repeats one with the same bytes and options."""
+
+    UNDONE_BY = "undone_by"
+    UNDOES = "undoes"
+    FIXES = "fixes"
+    FIXED_BY = "fixed_by"
+    REPEATS = "repeats"
 
 
 class Driver(StrEnum):

@@ -74,7 +74,7 @@ NEW_COLUMNS = {
 }
 
 #: Tables that migrations after 0005 add.
-LATER_TABLES = {"known_browser"}
+LATER_TABLES = {"job_relation", "known_browser"}
 
 OPEN = """
 import sys, time

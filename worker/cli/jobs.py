@@ -117,16 +117,18 @@ def undo(services: Services, job: int, **options: Any) -> int:
 
 
 @click.command()
+@click.option("--state", metavar="STATE", help="Only jobs in this state; `open`: those that still need somebody.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Maximum number of jobs.")
 @json_option
 @with_existing_ledger
-def jobs(services: Services, *, as_json: bool) -> None:
+def jobs(services: Services, *, state: str | None, limit: int | None, as_json: bool) -> None:
     """List the jobs, newest first.
 
-    Example: roster jobs
+    Example: roster jobs --state open
     """
-    from worker.cli.show import list_jobs
+    from worker.cli.show import check_state, list_jobs
 
-    list_jobs(services, as_json=as_json)
+    list_jobs(services, state=check_state(state), limit=limit, as_json=as_json)
 
 
 @click.command()

@@ -20,6 +20,7 @@ from worker.reports.labels import (
     counted,
     duration_text,
     next_steps,
+    related_texts,
     shown_counts,
     verdict_counts,
 )
@@ -109,7 +110,13 @@ def print_summary(summary: Summary, *, as_json: bool) -> None:
     click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job}: {STATE_INFO[summary.state].label}")
     if summary.reason and summary.state is not JobState.INVALID:
         click.echo(f"  {summary.reason}")
+    for text in related_texts(summary):
+        click.echo(f"  {text}")
     _print_counts(summary, shown_counts(summary))
+    if sum(summary.settled.values()):
+        click.echo(
+            f"  {summary.open_rows} of {counted(summary.not_done, 'open row')} left; later jobs settled the others"
+        )
     if summary.verified is not None:
         click.echo(f"  compared with the LMS: {verdict_counts(summary.verified)}")
     if activity := _activity(summary):

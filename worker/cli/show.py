@@ -11,6 +11,7 @@ import click
 
 from worker.cli import output
 from worker.cli.context import record
+from worker.errors import UsageError
 from worker.ledger import jobs
 from worker.model import JobState
 from worker.reports import gather
@@ -25,17 +26,42 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 
 
-def list_jobs(services: Services, *, as_json: bool) -> None:
-    """Print the newest jobs, newest first."""
+#: Of `--state`: jobs that have not ended, and those with rows that still need somebody.
+OPEN = "open"
+JOBS_LISTED = 1_000
+MAX_JOBS = 2**31 - 1
+
+
+def list_jobs(services: Services, *, state: str | None, limit: int | None, as_json: bool) -> None:
+    """Print the newest jobs in a state, newest first."""
     with services.ledger.read() as tx:
-        summaries = [gather.summarise(tx, job) for job in jobs.list_jobs(tx)]
+        # Whether a job is open is known from its rows: the limit counts those that are listed.
+        listed = jobs.list_jobs(tx, _most(limit, state))
+        summaries = [gather.summarise(tx, job) for job in listed if state in {None, OPEN, job.state}]
+    if state == OPEN:
+        summaries = [each for each in summaries if each.open_rows or not each.state.has_ended]
+    summaries = summaries[:limit]
     if as_json:
         click.echo(json.dumps([summary.to_json() for summary in summaries], ensure_ascii=False))
         return
     if not summaries:
-        click.echo("There are no jobs yet; start one with `roster run FILE`")
+        click.echo(
+            "No job is in this state" if state else "There are no jobs yet; start one with `roster run FILE`"
+        )
     for summary in summaries:
         click.echo(_line(summary))
+
+
+def check_state(text: str | None) -> str | None:
+    """Return a state that a person typed; raise UsageError that lists them when there is none of that name."""
+    states = [OPEN, *JobState]
+    if text is None or text.casefold() in states:
+        return text and text.casefold()
+    raise UsageError(f"--state {text!r} is no state; the states are {', '.join(states)}")
+
+
+def _most(limit: int | None, state: str | None) -> int:
+    return (limit or JOBS_LISTED) if state is None else MAX_JOBS
 
 
 def _line(summary: Summary) -> str:
@@ -43,7 +69,7 @@ def _line(summary: Summary) -> str:
     state = STATE_INFO[summary.state].label
     counts = f"{summary.done} of {summary.total} done"
     if summary.not_done:
-        counts += f", {summary.not_done} not"
+        counts += f", {summary.open_rows} not" if summary.settled else f", {summary.not_done} not"
     return f"{summary.job:>5}  {begun:<16}  {state:<22} {summary.connection:<12} {counts:<28} {summary.roster}"
 
 

@@ -17,6 +17,7 @@ from worker.intake.roster_file import has_data, open_roster
 from worker.intake.storage import is_address, join_address, store_roster
 from worker.ledger import jobs
 from worker.ledger.database import take_lock
+from worker.ledger.relations import relate_repeated
 from worker.model import Driver, JobState
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def accept(
         )
         if report_dir is None:
             jobs.change_job(tx, job_id, report_dir=report_location(store, job_id))
+        relate_repeated(tx, job_id, connection.name, digest)
         on_accepted(tx, opened := Accepted(job_id=job_id, is_duplicate=False))
     return opened
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from worker.intake.accept import create_job, open_with_options
 from worker.intake.options import options_of_job
 from worker.intake.problems import ProblemCode, quote
 from worker.intake.rows import parse_rows
+from worker.intake.text import clean
 from worker.ledger import importing, jobs, rows
 from worker.ledger.creatable import missing_to_create
 from worker.ledger.importing import NewRow
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from worker.settings import Connection
 
 SEPARATOR = "; "
+#: A job or a row, as a report has it or a spreadsheet has made of it.
+_WHOLE_NUMBER = re.compile(r"([1-9]\d{0,8})(?:\.0+)?")
 
 
 def import_roster(
@@ -142,16 +146,23 @@ def import_rows(
     )
     _reject_unsupported_options(options, rules)
     inactive: Counter[str] = Counter()
-    importing.add_rows(
+    unknown = importing.add_rows(
         transaction,
         job.id,
         job.connection,
-        _new_rows(parsed, Counter() if problems is None else problems, inactive),
+        _new_rows(
+            parsed, Counter() if problems is None else problems, inactive, _places_of_fixed_row(file.headings)
+        ),
         again=options.again,
         update_existing=options.update_existing,
         heading_of=headings.heading_of,
     )
     notes = [*file.notes, *_useful(headings, rules), *warnings, *map(_inactive_note, inactive, inactive.values())]
+    if unknown:
+        notes.append(
+            f"{counted(unknown, 'row')} {'names' if unknown == 1 else 'name'} in _job and _row a row that this "
+            f"connection does not have; {'it was' if unknown == 1 else 'they were'} imported as new"
+        )
     with transaction() as tx:
         if not rows.count_rows(tx, job.id).total:
             raise UnreadableRoster(f"{job.roster} has headings but no rows; nothing was sent")
@@ -206,8 +217,24 @@ def _reject_unsupported_options(options: Options, rules: RowRules) -> None:
         raise UsageError("--update-existing: this LMS cannot change people; leave the option out")
 
 
+def _places_of_fixed_row(headings: Sequence[str]) -> tuple[int, int] | None:
+    """Return the positions of `_job` and `_row`, which name the row of an earlier job that a row fixes."""
+    names = [clean(heading).casefold() for heading in headings]
+    return (names.index("_job"), names.index("_row")) if {"_job", "_row"} <= set(names) else None
+
+
+def _fixed_row(cells: Sequence[str], places: tuple[int, int] | None) -> tuple[int, int] | None:
+    if places is None or max(places) >= len(cells):
+        return None
+    numbers = [_WHOLE_NUMBER.fullmatch(clean(cells[place])) for place in places]
+    return (int(numbers[0][1]), int(numbers[1][1])) if numbers[0] and numbers[1] else None
+
+
 def _new_rows(
-    parsed: Iterator[ParsedRow], problems: Counter[tuple[str, str | None]], inactive: Counter[str]
+    parsed: Iterator[ParsedRow],
+    problems: Counter[tuple[str, str | None]],
+    inactive: Counter[str],
+    places: tuple[int, int] | None,
 ) -> Iterator[NewRow]:
     """Yield the rows as the ledger takes them; count problems, and rows marked as inactive by heading."""
     for each in parsed:
@@ -224,6 +251,7 @@ def _new_rows(
             code=SEPARATOR.join(dict.fromkeys(problem.code for problem in shown)),
             column=SEPARATOR.join(dict.fromkeys(problem.column for problem in shown if problem.column)),
             is_skipped=bool(each.skipped),
+            fixes=_fixed_row(each.raw.cells, places),
         )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.errors import LookupFailed, StopJob
 from worker.jobs import lifecycle
-from worker.ledger import batches, jobs, rows
+from worker.ledger import batches, jobs, relations, rows
 from worker.ledger.database import now
 from worker.model import SENDING, JobState
 from worker.registration.batch import BatchEnd
@@ -25,6 +25,7 @@ def close_if_done(tx: Transaction, job_id: int) -> bool:
     if batches.open_batches(tx, job_id):
         return False
     rows.restore_outcomes(tx, job_id)
+    relations.record_withdrawals(tx, job_id)
     state = JobState.SUCCEEDED if _all_done(tx, job_id) else JobState.COMPLETED_WITH_ERRORS
     return jobs.change_job(
         tx, job_id, only_from=SENDING, state=state, reason="", not_before=None, finished_at=now()
@@ -33,6 +34,7 @@ def close_if_done(tx: Transaction, job_id: int) -> bool:
 
 def mark_succeeded_if_done(tx: Transaction, job_id: int) -> None:
     """Change a job that ended with errors to `succeeded` if all its rows are done now; its report is due again."""
+    relations.record_withdrawals(tx, job_id)
     if _all_done(tx, job_id):
         ended = (JobState.COMPLETED_WITH_ERRORS,)
         jobs.change_job(tx, job_id, only_from=ended, state=JobState.SUCCEEDED, reason="", finished_at=now())

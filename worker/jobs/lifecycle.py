@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import UnknownJob, UsageError
-from worker.ledger import batches, course_change, jobs, queue, rows
+from worker.ledger import batches, course_change, jobs, queue, relations, rows
 from worker.ledger.database import now
-from worker.model import NOBODY_CAN_BE_CREATED, PREPARING, SENDING, Driver, JobState, RowStatus
+from worker.model import NOBODY_CAN_BE_CREATED, PREPARING, SENDING, Driver, JobState, Relation, RowStatus
 from worker.quantities import counted
 from worker.safe_errors import without_addresses
 
@@ -34,6 +34,16 @@ def get_unpurged_job(tx: Transaction, job_id: int) -> Job:
         raise UsageError(
             f"The rows of job {job_id} were purged on {day}; its counts are in `roster status {job_id}`"
         )
+    return job
+
+
+def get_job_to_continue(tx: Transaction, job_id: int) -> Job:
+    """Return the job; raises UsageError when it was purged, or all that it registered was withdrawn."""
+    job = get_unpurged_job(tx, job_id)
+    if job.state is JobState.UNDONE:
+        by = relations.related(tx, job_id)[Relation.UNDONE_BY]
+        who = f"job {by[-1]}" if by else "a later job"
+        raise UsageError(f"Job {job_id} was undone by {who}; to register its people, run or upload its file again")
     return job
 
 
@@ -87,7 +97,7 @@ def resume(tx: Transaction, job_id: int) -> Job:
     Of a job that has ended only the rows continue that a person has opened again. Raises UsageError when the job
     cannot continue.
     """
-    job = get_unpurged_job(tx, job_id)
+    job = get_job_to_continue(tx, job_id)
     batches.reopen_abandoned(tx, job_id)
     if job.state is JobState.INVALID:
         raise UsageError(f"Job {job_id} sent nothing: {job.reason}")
@@ -174,6 +184,7 @@ def _give_to_queue(tx: Transaction, job: Job) -> None:
 def finish_cancelling(tx: Transaction, job_id: int) -> None:
     """Close what is left of a cancelled job, once no call of it is in progress."""
     rows.restore_outcomes(tx, job_id)
+    relations.record_withdrawals(tx, job_id)
     rows.explain_cancelled(tx, job_id)
     batches.close_batches(tx, job_id)
     jobs.change_job(tx, job_id, state=JobState.CANCELLED, not_before=None, finished_at=now())
@@ -186,7 +197,7 @@ def reopen(tx: Transaction, job_id: int, *, rejected: bool = False) -> int:
 
     Raises UsageError when the job is still running, or the file itself must be fixed first.
     """
-    job = get_unpurged_job(tx, job_id)
+    job = get_job_to_continue(tx, job_id)
     if job.state is JobState.INVALID:
         raise UsageError(f"Job {job_id} sent nothing, since its roster must be fixed first; upload the fixed file")
     if not job.has_ended and not job.state.is_idle:
@@ -203,14 +214,14 @@ def reopen(tx: Transaction, job_id: int, *, rejected: bool = False) -> int:
 
 def has_nothing_to_resume(tx: Transaction, job_id: int) -> bool:
     """Return whether a job has ended and none of its rows is to be sent or looked up."""
-    job = get_unpurged_job(tx, job_id)
+    job = get_job_to_continue(tx, job_id)
     left = queue.count_rows_left(tx, job_id) or batches.rows_to_plan(tx, job_id)
     return job.state.went_through and not left
 
 
 def has_nothing_to_retry(tx: Transaction, job_id: int, *, rejected: bool = False) -> bool:
     """Return whether a job has ended and none of its rows can be retried."""
-    job = get_unpurged_job(tx, job_id)
+    job = get_job_to_continue(tx, job_id)
     by_status = rows.count_rows(tx, job_id).by_status
     ended = job.has_ended and job.state is not JobState.INVALID and bool(job.headings)
     retriable = [status for status in RowStatus if status.is_retriable] + [RowStatus.REJECTED] * rejected

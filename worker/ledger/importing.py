@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, insert, select, update
 
+from worker.ledger import relations
 from worker.ledger.candidates import (
     CandidateIndex,
     KnownCandidate,
@@ -20,7 +21,7 @@ from worker.ledger.external_ids import has_only_external_id, link_rows
 from worker.ledger.other_person import Mention, OtherPerson
 from worker.ledger.rows import dump_row, skip_duplicates
 from worker.ledger.schema import job, registration, row
-from worker.model import Action, RegistrationState, RosterRow, RowStatus
+from worker.model import Action, RegistrationState, Relation, RosterRow, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,6 +52,8 @@ class NewRow:
     column: str = ""
     #: The row is left out, and `error` says why.
     is_skipped: bool = False
+    #: The job and the number of the row that it fixes, as its file says.
+    fixes: tuple[int, int] | None = None
 
 
 def inside(tx: Transaction) -> OpenTransaction:
@@ -67,7 +70,7 @@ def add_rows(
     again: bool,
     update_existing: bool = False,
     heading_of: Callable[[str], str] = str,
-) -> None:
+) -> int:
     """Save the rows of a roster, replacing those of an earlier import that was interrupted.
 
     A repeated row of the same action and registration is `skipped`; a registration in the ledger is
@@ -76,8 +79,9 @@ def add_rows(
     identify a registration by its external id alone are linked when the LMS has been asked.
 
     Rows are saved in chunks, each in a `transaction` of its own: imports for a connection alternate, so that a
-    short one does not wait for the end of a long one.
+    short one does not wait for the end of a long one. Return how many rows name a row to fix that does not exist.
     """
+    unknown = 0
     skip_registered = not (again or update_existing)
     with transaction() as tx:
         delete_rows(tx, job_id)
@@ -95,6 +99,7 @@ def add_rows(
             ]
             for record in records:
                 record["column"] = record["column"] if record["parsed"] is None else heading_of(record["column"])
+            unknown += _tie_to_fixed_rows(tx, job_id, connection, chunk, records)
             tx.execute(insert(row), records)
     with transaction() as tx:
         link_rows(tx, job_id)
@@ -102,6 +107,19 @@ def add_rows(
         if again:
             take_lock(tx, f"candidates:{connection}")
             _reopen_registrations(tx, job_id)
+    return unknown
+
+
+def _tie_to_fixed_rows(
+    tx: Transaction, job_id: int, connection: str, chunk: Sequence[NewRow], records: Sequence[dict[str, Any]]
+) -> int:
+    """Tie rows to the open rows of earlier jobs that they fix; return how many name a row that does not exist."""
+    named = {new.row: new.fixes for new in chunk if new.fixes is not None}
+    found, unknown = relations.find_fixed_rows(tx, connection, list(named.values())) if named else ({}, 0)
+    for record in records:
+        record["fixes_row_id"] = found.get(named.get(record["row"], (0, 0)))
+    relations.relate(tx, job_id, Relation.FIXES, {fixed for fixed, _ in found})
+    return unknown
 
 
 def delete_rows(tx: Transaction, job_id: int) -> None:

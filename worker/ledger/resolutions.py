@@ -12,9 +12,10 @@ from worker.ledger import jobs
 from worker.ledger.candidates import id_key_of
 from worker.ledger.database import now, take_lock
 from worker.ledger.intents import WORK_ITEMS, as_work_item
+from worker.ledger.relations import relate
 from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import candidate, registration, row
-from worker.model import STATUS_WHEN_DONE, Action, CandidateState, JobState, RegistrationState, RowStatus
+from worker.model import STATUS_WHEN_DONE, Action, CandidateState, JobState, RegistrationState, Relation, RowStatus
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
@@ -217,6 +218,7 @@ def open_undo(tx: Transaction, job: Job) -> int | None:
         columns=list(job.columns),
         report_dir=job.report_dir,
     )
+    relate(tx, undo, Relation.UNDOES, [job.id])
     tx.execute(insert(row), [_withdrawing(dict(record), undo) for record in records])
     return undo
 

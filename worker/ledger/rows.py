@@ -7,16 +7,18 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import and_, distinct, false, func, not_, or_, select, update
+from sqlalchemy import and_, case, distinct, false, func, not_, or_, select, update
 
 from worker.ledger.database import now
-from worker.ledger.schema import candidate, job, registration, row
+from worker.ledger.relations import withdrawn_by
+from worker.ledger.schema import candidate, job, job_relation, registration, row
 from worker.model import (
     DONE,
     MAY_LACK_REGISTRATION,
     Action,
     CandidateState,
     RegistrationState,
+    Relation,
     RosterRow,
     RowStage,
     RowStatus,
@@ -293,7 +295,14 @@ def page_of_rows(
 
 def _reported(job_id: int) -> Select[Any]:
     there = func.coalesce(person_exists(), false()).label("person_exists")
-    found = select(row, candidate.c.lms_id, there).outerjoin(candidate, candidate.c.id == row.c.candidate_id)
+    # Asked only when a job undoes this one: it costs a look-up for each row.
+    is_undone = select(job_relation.c.job_id).where(
+        job_relation.c.other_id == job_id, job_relation.c.kind == Relation.UNDOES
+    )
+    undone_by = case((is_undone.exists(), withdrawn_by()), else_=None).label("withdrawn_by")
+    found = select(row, candidate.c.lms_id, there, undone_by).outerjoin(
+        candidate, candidate.c.id == row.c.candidate_id
+    )
     return found.where(row.c.job_id == job_id).order_by(row.c.row)
 
 
@@ -315,12 +324,15 @@ def count_in_flight(tx: Transaction, job_id: int) -> int:
 
 
 def _as_reported(record: Row[Any]) -> ReportedRow:
+    error, code = record.error, record.error_code
+    if record.status == RowStatus.REGISTERED and record.withdrawn_by is not None and not error:
+        error, code = f"Withdrawn by job {record.withdrawn_by}", "withdrawn_later"
     return ReportedRow(
         row=record.row,
         cells=record.cells,
         status=RowStatus(record.kept_status or record.status),
-        error=_with_note(record.error, record.note),
-        code=record.error_code,
+        error=_with_note(error, record.note),
+        code=code,
         column=record.column,
         stage=stage_of(RowStatus(record.status), Action(record.action), person_exists=bool(record.person_exists)),
         candidate_id=record.lms_id,

@@ -43,6 +43,7 @@ __all__ = [
     "candidate",
     "dropped_file",
     "job",
+    "job_relation",
     "key_value",
     "known_browser",
     "message",
@@ -115,6 +116,16 @@ job = Table(
     Column("verified_at", Float, nullable=True),
     Index(None, "connection", "fingerprint"),
     Index(None, "state"),
+)
+
+job_relation = Table(
+    "job_relation",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    #: `undoes`, `fixes` or `repeats`.
+    Column("kind", String(20), primary_key=True),
+    Column("other_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Index(None, "other_id"),
 )
 
 call_count = Table(
@@ -237,6 +248,8 @@ row = Table(
     #: The row and its records as they were before a person answered for it (`worker.ledger.answers`), while the
     #: answer can be changed; null without an answer.
     Column("before_answer", JSON, nullable=True),
+    #: The open row of an earlier job that it fixes, as its file says.
+    Column("fixes_row_id", Integer, nullable=True),
     #: The verdict of verifying it (`confirmed`, `differs`, `cannot_be_verified`), and when.
     Column("verified", String(20), nullable=True),
     Column("verified_at", Float, nullable=True),
@@ -245,6 +258,7 @@ row = Table(
     Index(None, "batch_id"),
     Index(None, "candidate_id"),
     Index(None, "registration_id"),
+    Index(None, "fixes_row_id"),
 )
 
 person = Table(

@@ -209,6 +209,11 @@ _ALL = (
     ),
     # Found by `roster verify`.
     Code(
+        "withdrawn_later",
+        "The row was registered by this job, and a later job withdrew the registration; the message names it.",
+        "Nothing. To register the person again, run or upload the same file again.",
+    ),
+    Code(
         "verified_absent",
         "The row was done, but the LMS no longer shows it: it was withdrawn, deleted or hidden.",
         "Ask the LMS's administrator. To do it again, run the `.differs.csv` with `--again`.",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from worker.ledger import jobs, rows
+from worker.ledger import jobs, relations, rows
 from worker.ledger.database import now
-from worker.model import JobState, RowStage, RowStatus
+from worker.model import JobState, Relation, RowStage, RowStatus
 from worker.reports.lines import ReportLine, Summary
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def summarise(tx: Transaction, job: Job) -> Summary:
     """Return a job's current totals. Raises ValueError when they do not add up."""
     counted, stages = rows.count_rows(tx, job.id), rows.count_stages(tx, job.id)
+    found = relations.related(tx, job.id)
     ended = job.finished_at or now()
     return Summary(
         job=job.id,
@@ -33,6 +34,9 @@ def summarise(tx: Transaction, job: Job) -> Summary:
         stages=stages.by_stage,
         unsent_created=stages.unsent_created,
         unsent_found=stages.unsent_found,
+        related=found,
+        settled=relations.count_settled(tx, job.id),
+        withdrawn_later=relations.count_withdrawn(tx, job.id) if found[Relation.UNDONE_BY] else 0,
         candidates_created=counted.candidates_created,
         registrations_created=counted.registrations_created,
         calls=jobs.calls_of(tx, job.id),

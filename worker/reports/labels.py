@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from worker.model import JobState, RowStatus, Verdict
+from worker.model import JobState, Relation, RowStatus, Verdict
 from worker.quantities import counted as counted  # noqa: PLC0414 - part of the labels, for who prints them
 from worker.reports.kinds import ReportKind
 from worker.reports.lines import Summary, utc_text
@@ -140,6 +140,7 @@ STATE_INFO = {
     JobState.FAILED: _state(
         "Failed", "The job stopped and does not resume by itself. The remaining rows were not sent.", "bad", "!"
     ),
+    JobState.UNDONE: _state("Undone", "All that the job registered was withdrawn by a later job.", "quiet", "↶"),
 }
 
 
@@ -155,7 +156,29 @@ _JOB_STEPS = {
     JobState.PAUSED: "Run `roster resume {job}` to continue the job.",
     JobState.HELD: "Fix what stopped the job (see the reason above), then run `roster resume {job}`.",
     JobState.CANCELLING: "Nothing yet: calls in progress finish, then the job is cancelled.",
+    JobState.UNDONE: "Nothing: the job is undone. To register its people again, run its file again.",
 }
+_RELATIONS = {
+    Relation.UNDONE_BY: "undone by",
+    Relation.UNDOES: "undoes",
+    Relation.FIXES: "fixes rows of",
+    Relation.FIXED_BY: "fixed by",
+    Relation.REPEATS: "repeats",
+}
+
+
+def relation_text(relation: Relation) -> str:
+    """Return how a relation reads before the number of the other job: `undone by`."""
+    return _RELATIONS[relation]
+
+
+def related_texts(summary: Summary) -> list[str]:
+    """Return the relations of a job as people read them: `undone by job 5`."""
+    return [
+        f"{relation_text(relation)} job {other}"
+        for relation in Relation
+        for other in summary.related.get(relation, ())
+    ]
 
 
 def next_steps(summary: Summary, failed_csv: str) -> tuple[str, ...]:
@@ -176,13 +199,16 @@ def _for_the_job(summary: Summary) -> list[str]:
 def _nothing_to_do(summary: Summary) -> list[str]:
     if not summary.total:
         return ["No rows were read. Run the file again if its people are to be registered."]
+    if sum(summary.settled.values()):
+        return ["Nothing: later jobs have settled the rows that are not done here."]
     return ["All rows are done."] if summary.done else ["There was nothing to send."]
 
 
 def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
     if summary.state.is_moving:
         return []
-    counts, job = summary.by_status, summary.job
+    job = summary.job
+    counts = {status: count - summary.settled.get(status, 0) for status, count in summary.by_status.items()}
     steps = []
     if unconfirmed := counts.get(RowStatus.IN_DOUBT, 0):
         steps.append(
@@ -202,7 +228,8 @@ def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
             f"{_rows(differing, 'differs', 'differ')} from the LMS: see {file} (its `_error` column says how). "
             "To change the LMS back, run that file with `--again`; nothing is sent automatically."
         )
-    if counts.get(RowStatus.NOT_ATTEMPTED, 0) and summary.state.has_ended and summary.state is not JobState.INVALID:
+    is_retriable = summary.state.has_ended and summary.state not in {JobState.INVALID, JobState.UNDONE}
+    if counts.get(RowStatus.NOT_ATTEMPTED, 0) and is_retriable:
         steps.append(f"Run `roster retry {job}` to send the rows that are not done.")
     return steps
 

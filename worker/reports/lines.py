@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from worker.model import JobState, RowStage, RowStatus, Verdict
+from worker.model import JobState, Relation, RowStage, RowStatus, Verdict
 
 #: The columns after the roster's own. The importer ignores headings that begin with `_`.
 REPORT_COLUMNS = (
@@ -99,6 +99,12 @@ class Summary:
     #: Rows without an outcome whose person this ledger has created, or found in the LMS.
     unsent_created: int = 0
     unsent_found: int = 0
+    #: Other jobs, by how this one relates to them.
+    related: Mapping[Relation, Sequence[int]] = field(default_factory=dict)
+    #: Open rows that a later job has settled, by the status that they still have here.
+    settled: Mapping[RowStatus, int] = field(default_factory=dict)
+    #: Registrations of this job that a later job has withdrawn.
+    withdrawn_later: int = 0
     candidates_created: int = 0
     registrations_created: int = 0
     #: By operation: `create_candidate`, `register`, …
@@ -144,6 +150,19 @@ class Summary:
         """Return the number of rows that are neither done nor duplicates."""
         return sum(count for status, count in self.by_status.items() if status.is_open)
 
+    @property
+    def open_rows(self) -> int:
+        """Return how many rows still need somebody: open, not about to be sent, not settled by a later job."""
+        waits = {RowStatus.NOT_ATTEMPTED} if self.state.is_moving else set()
+        counted = [status for status in RowStatus if status.is_open and status not in waits]
+        return sum(max(0, self.by_status.get(each, 0) - self.settled.get(each, 0)) for each in counted)
+
+    @property
+    def needs_attention(self) -> int:
+        """Return how many rows a person must correct or resolve, less those that a later job has settled."""
+        counted = [status for status in RowStatus if status.needs_attention]
+        return sum(max(0, self.by_status.get(each, 0) - self.settled.get(each, 0)) for each in counted)
+
     def to_json(self) -> dict[str, object]:
         """Return the summary as JSON: its documented keys, in their order."""
         return {
@@ -167,6 +186,8 @@ class Summary:
             "not_before": _utc_text_or_none(self.not_before),
             "warnings": list(self.warnings),
             "stages": {stage.value: self.stages.get(stage, 0) for stage in RowStage},
+            "related": {relation.value: list(self.related.get(relation, ())) for relation in Relation},
+            "open_rows": self.open_rows,
             "verified": self.verified and {verdict.value: self.verified.get(verdict, 0) for verdict in Verdict},
         }
 

@@ -44,6 +44,10 @@ class Summary(ApiModel):
     reason: str | None = Field(description="Why the job is in this state, in a sentence.")
     not_before: str | None = Field(description="When a waiting or scheduled job continues.")
     warnings: list[str]
+    related: dict[str, list[int]] = Field(
+        description="Other jobs: undone_by, undoes, fixes, fixed_by, repeats; each is there, also when it is empty."
+    )
+    open_rows: int = Field(description="Rows that still need somebody, less those settled by a later job.")
     verified: dict[str, int] | None = Field(description="The result of verifying the done rows at the LMS.")
 
 

@@ -42,7 +42,7 @@ def test_the_summary_has_the_documented_keys_in_the_documented_order(a_summary):
         "duration_seconds",
         "reports",
     ]
-    assert keys[16:] == ["reason", "not_before", "warnings", "stages", "verified"]
+    assert keys[16:] == ["reason", "not_before", "warnings", "stages", "related", "open_rows", "verified"]
 
 
 def test_a_waiting_job_says_why_and_until_when(a_summary):

@@ -11,10 +11,10 @@ from worker.errors import RosterError
 from worker.jobs.estimate import TimeLeft, calls_left, time_left
 from worker.ledger import rows
 from worker.ledger.database import now
-from worker.model import Action, JobState, RowStage, RowStatus
+from worker.model import Action, JobState, Relation, RowStage, RowStatus
 from worker.quantities import counted
 from worker.reports import gather
-from worker.reports.labels import STATE_INFO
+from worker.reports.labels import STATE_INFO, relation_text
 from worker.web.labels import status_info
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class JobView:
     @property
     def need_attention(self) -> int:
         """Return the number of rows that a person must correct or resolve."""
-        return sum(count for status, count in self.summary.by_status.items() if status.needs_attention)
+        return self.summary.needs_attention
 
     @property
     def counts(self) -> list[tuple[str, StatusInfo, int]]:
@@ -128,6 +128,15 @@ class JobView:
                 shares.append(Share(tone=tone, start=begins, width=width))
                 begins += width
         return shares
+
+    @property
+    def related(self) -> list[tuple[str, int]]:
+        """Return the other jobs with how this one relates to them."""
+        return [
+            (relation_text(relation), other)
+            for relation in Relation
+            for other in self.summary.related.get(relation, ())
+        ]
 
     @property
     def calls(self) -> int:
@@ -161,6 +170,7 @@ def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = Fals
         seconds_left=_seconds_left(job, left, speed, ahead),
         actions=_actions(services, job, summary),
         can_retry_rejected=job.has_ended
+        and job.state is not JobState.UNDONE
         and job.purged_at is None
         and bool(summary.by_status.get(RowStatus.REJECTED, 0)),
     )
@@ -188,6 +198,8 @@ def _actions(services: Services, job: Job, summary: Summary) -> frozenset[JobAct
     if job.purged_at is not None:
         return frozenset()
     counts, actions = summary.by_status, set()
+    if job.state is JobState.UNDONE:
+        return frozenset()
     if job.state.is_moving and job.state is not JobState.CANCELLING:
         actions |= {JobAction.PAUSE, JobAction.CANCEL}
     if job.state.is_idle:
@@ -198,7 +210,11 @@ def _actions(services: Services, job: Job, summary: Summary) -> frozenset[JobAct
     has_retriable = any(count for status, count in counts.items() if status.is_retriable)
     if job.has_ended and job.state is not JobState.INVALID and has_retriable:
         actions.add(JobAction.RETRY)
-    if job.has_ended and counts.get(RowStatus.REGISTERED, 0) and can_withdraw(services, job):
+    if (
+        job.has_ended
+        and counts.get(RowStatus.REGISTERED, 0) > summary.withdrawn_later
+        and can_withdraw(services, job)
+    ):
         actions.add(JobAction.UNDO)
     return frozenset(actions)
 

@@ -1,0 +1,143 @@
+"""How jobs relate: what undoes, fixes or repeats what; rows that a later job withdrew or settled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import exists, func, insert, or_, select, tuple_, update
+
+from worker.ledger.candidates import chunks
+from worker.ledger.schema import job, job_relation, row
+from worker.model import DONE, Action, JobState, Relation, RowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import ColumnElement, ScalarSelect
+
+    from worker.ledger.database import Transaction
+
+#: What is stored of a relation, and how the other job calls it; null when it does not.
+_REVERSE = {Relation.UNDOES: Relation.UNDONE_BY, Relation.FIXES: Relation.FIXED_BY}
+#: Statuses of a later row that settle an open one: it is done, or has its outcome in another row.
+_SETTLING = (*sorted(DONE), RowStatus.SKIPPED)
+#: Pairs in one statement.
+_PAIRS = 400
+
+
+def relate(tx: Transaction, job_id: int, relation: Relation, others: Collection[int]) -> None:
+    """Record that a job undoes, fixes or repeats others; what is recorded already stays."""
+    known = select(job_relation.c.other_id).where(job_relation.c.job_id == job_id, job_relation.c.kind == relation)
+    new = set(others) - set(tx.execute(known).scalars()) - {job_id}
+    if new:
+        tx.execute(
+            insert(job_relation),
+            [{"job_id": job_id, "kind": relation, "other_id": other} for other in sorted(new)],
+        )
+
+
+def related(tx: Transaction, job_id: int) -> dict[Relation, list[int]]:
+    """Return the jobs to which a job relates, by relation; relations without a job are empty."""
+    found: dict[Relation, list[int]] = {relation: [] for relation in Relation}
+    mine = or_(job_relation.c.job_id == job_id, job_relation.c.other_id == job_id)
+    for record in tx.execute(select(job_relation).where(mine).order_by(job_relation.c.job_id)):
+        kind = Relation(record.kind)
+        if record.job_id == job_id:
+            found[kind].append(record.other_id)
+        elif kind in _REVERSE:
+            found[_REVERSE[kind]].append(record.job_id)
+    return found
+
+
+def relate_repeated(tx: Transaction, job_id: int, connection: str, fingerprint: str) -> None:
+    """Record which earlier job a new one repeats: the newest of the same bytes and options."""
+    earlier = select(func.max(job.c.id)).where(
+        job.c.connection == connection, job.c.fingerprint == fingerprint, job.c.id < job_id
+    )
+    other = tx.execute(earlier).scalar()
+    if other is not None:
+        relate(tx, job_id, Relation.REPEATS, [other])
+
+
+def find_fixed_rows(
+    tx: Transaction, connection: str, pairs: Collection[tuple[int, int]]
+) -> tuple[dict[tuple[int, int], int], int]:
+    """Return the ids of the open rows that pairs (job, row number) name, and how many pairs name no row at all.
+
+    A row that itself fixes an earlier one counts as that one: a chain of fixes ends at the first row.
+    """
+    found: dict[tuple[int, int], int] = {}
+    known = 0
+    for chunk in chunks(sorted(set(pairs)), _PAIRS):
+        records = tx.execute(
+            select(row.c.job_id, row.c.row, row.c.id, row.c.fixes_row_id, row.c.status)
+            .join(job, job.c.id == row.c.job_id)
+            .where(job.c.connection == connection, tuple_(row.c.job_id, row.c.row).in_(chunk))
+        )
+        for record in records:
+            known += 1
+            if RowStatus(record.status).is_open:
+                found[record.job_id, record.row] = record.fixes_row_id or record.id
+    return found, len(set(pairs)) - known
+
+
+def is_settled() -> ColumnElement[bool]:
+    """Return the condition that a later row settles a row: it fixes it, or did the same."""
+    later = row.alias("later")
+    done = (later.c.id > row.c.id, later.c.status.in_(_SETTLING))
+    fixed = exists().where(later.c.fixes_row_id == func.coalesce(row.c.fixes_row_id, row.c.id), *done)
+    same = later.c.registration_id == row.c.registration_id
+    again = exists().where(
+        same,
+        later.c.action == row.c.action,
+        later.c.job_id != row.c.job_id,
+        later.c.id > row.c.id,
+        later.c.status.in_(sorted(DONE)),
+    )
+    return or_(fixed, again)
+
+
+def count_settled(tx: Transaction, job_id: int) -> dict[RowStatus, int]:
+    """Count the open rows of a job that a later job has settled, by the status that they still have."""
+    is_open = [status.value for status in RowStatus if status.is_open]
+    shown = func.coalesce(row.c.kept_status, row.c.status)
+    query = select(shown, func.count()).where(row.c.job_id == job_id, row.c.status.in_(is_open), is_settled())
+    return {RowStatus(status): count for status, count in tx.execute(query.group_by(shown))}
+
+
+def withdrawn_by() -> ScalarSelect[Any]:
+    """Return the job that later withdrew what a row registered."""
+    later = row.alias("later")
+    return (
+        select(func.min(later.c.job_id))
+        .where(later.c.registration_id == row.c.registration_id, later.c.id > row.c.id)
+        .where(later.c.action == Action.WITHDRAW, later.c.status == RowStatus.WITHDRAWN)
+        .scalar_subquery()
+    )
+
+
+def count_withdrawn(tx: Transaction, job_id: int) -> int:
+    """Count the registrations of a job that a later job has withdrawn."""
+    registered = select(func.count()).where(row.c.job_id == job_id, row.c.status == RowStatus.REGISTERED)
+    count: int = tx.execute(registered.where(withdrawn_by().is_not(None))).scalar_one()
+    return count
+
+
+def record_withdrawals(tx: Transaction, job_id: int) -> None:
+    """Relate a job to those whose registrations it withdrew; one of which nothing is left is `undone`.
+
+    Its `state_at` stays: that somebody undid a job is no news of its end.
+    """
+    mine = row.alias("mine")
+    withdrew = (
+        select(row.c.job_id)
+        .join(mine, mine.c.registration_id == row.c.registration_id)
+        .where(mine.c.job_id == job_id, mine.c.action == Action.WITHDRAW, mine.c.status == RowStatus.WITHDRAWN)
+        .where(row.c.status == RowStatus.REGISTERED, row.c.id < mine.c.id, row.c.job_id != job_id)
+    )
+    others = list(tx.execute(withdrew.distinct()).scalars())
+    relate(tx, job_id, Relation.UNDOES, others)
+    left = exists().where(row.c.job_id == job.c.id, row.c.status == RowStatus.REGISTERED, withdrawn_by().is_(None))
+    ended = [state.value for state in JobState if state.may_be_undone]
+    undone = update(job).where(job.c.id.in_(others), job.c.state.in_(ended), ~left)
+    tx.execute(undone.values(state=JobState.UNDONE, reason="", reason_code=None))
