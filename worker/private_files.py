@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -152,9 +153,18 @@ def _age(path: Path) -> float:
 def _scratch_root() -> Path:
     if _root is not None:
         return make_private_folder(_root)
-    import tempfile  # noqa: PLC0415 - only code that has no configuration needs it
+    return _folder_of_the_system()
 
-    return make_private_folder(Path(tempfile.gettempdir()) / f"roster-{os.geteuid()}")
+
+@cache
+def _folder_of_the_system() -> Path:
+    """Make a folder for code that has no configuration, until the process ends."""
+    import atexit  # noqa: PLC0415 - no command comes here
+    import tempfile  # noqa: PLC0415
+
+    folder = Path(tempfile.mkdtemp(prefix="roster-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @contextmanager
