@@ -437,6 +437,8 @@ def _as_the_lms_has_it(rows: list[dict[str, str]], standing: Mapping[tuple[str, 
     for pair, row in zip(pairs, rows, strict=True):
         if not (row["course_id"] and row["email"]) or row["_error_code"].startswith("verified_"):
             continue
+        if "another e-mail address" in row["_error"]:
+            continue
         if row["_status"] in {"withdrawn", "deactivated", "updated"} or row.get("action") not in {
             None,
             "",

@@ -84,6 +84,11 @@ def person_exists(claim: Claim, work: WorkItem) -> tuple[Write, ...]:
     return state_changed(claim, work, work.candidate, CandidateState.KNOWN)
 
 
+def person_updated(claim: Claim, work: WorkItem, connection: str, lms_id: str) -> tuple[Write, ...]:
+    """Record that a person was updated; what the LMS's list showed of them is deleted until it is read again."""
+    return (*person_exists(claim, work), Write(_DELETE_PERSON, {"b_connection": connection, "b_lms_id": lms_id}))
+
+
 def person_deactivated(claim: Claim, work: WorkItem, connection: str, lms_id: str) -> tuple[Write, ...]:
     """Record that a person is deactivated, and delete them from the LMS's list of people."""
     return (

@@ -291,7 +291,7 @@ class ActionRunner:
     ) -> tuple[Write, ...]:
         """Return the writes that bring the ledger to the state at the LMS."""
         if request.action is Action.UPDATE:
-            return action_intents.person_exists(self.claim, work)
+            return action_intents.person_updated(self.claim, work, self.context.connection, request.candidate_id)
         if request.action is Action.DEACTIVATE:
             return action_intents.person_deactivated(
                 self.claim, work, self.context.connection, request.candidate_id

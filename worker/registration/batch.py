@@ -26,6 +26,7 @@ from worker.registration.context import CourseStopped, Stopped
 from worker.registration.directory import load_existing_registrations
 from worker.registration.enrolments import EnrolmentRunner
 from worker.registration.idempotency import idempotency_key
+from worker.registration.known_people import compare_known_people
 from worker.registration.reconcile import confirmed_outcome, look_up_registrations
 from worker.registration.update_existing import update_existing_people
 
@@ -152,7 +153,9 @@ async def _process_group(
     ready, error = await resolve_candidates(context, claim, resolver, works)
     if context.update_existing:
         ready, failed = await update_existing_people(context, claim, ready)
-        error = error or failed
+    else:
+        ready, failed = await compare_known_people(context, claim, ready)
+    error = error or failed
     pairs = [await _with_enrolment(context, claim, work, candidate_id) for work, candidate_id in ready]
     pairs, busy = await _claimed_only(context, claim, pairs)
     error = error or busy

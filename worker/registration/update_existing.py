@@ -21,15 +21,28 @@ if TYPE_CHECKING:
 async def update_existing_people(
     context: JobContext, claim: Claim, ready: Sequence[tuple[WorkItem, str]]
 ) -> tuple[list[tuple[WorkItem, str]], BaseException | None]:
-    """Update people who existed before, once each; return the rows to register, and the error that blocks others.
+    """Update people who existed before the job; return the rows to register, and the error that blocks others."""
+    new = [
+        pair
+        for pair in ready
+        if pair[0].candidate.id in context.created or pair[0].candidate.job_id == claim.job_id
+    ]
+    known = [pair for pair in ready if pair not in new]
+    updated, error = await update_people(context, claim, known)
+    return [pair for pair in ready if pair in new or pair in updated], error
+
+
+async def update_people(
+    context: JobContext, claim: Claim, people: Sequence[tuple[WorkItem, str]]
+) -> tuple[list[tuple[WorkItem, str]], BaseException | None]:
+    """Update people, once each; return those rows whose people are up to date, and the error that blocks others.
 
     A person who cannot be updated is not registered either: a row counts as done only as a whole.
     """
     left = []
     error: BaseException | None = None
-    for work, candidate_id in ready:
-        ours = work.candidate.id in context.created or work.candidate.job_id == claim.job_id
-        if ours or await _is_up_to_date(context, work):
+    for work, candidate_id in people:
+        if await _is_up_to_date(context, work):
             left.append((work, candidate_id))
         elif not work.candidate.is_claimed:
             error = RetryLater(1.0, BUSY)
