@@ -114,11 +114,12 @@ def name_parts(name: str | None) -> frozenset[str]:
     Nothing for a name in another script than Latin: it says nothing of a name in Latin letters.
     """
     lowered = unicodedata.normalize("NFC", name or "").lower()
-    spellings = {_without_accents(spelling.casefold()) for spelling in (lowered, lowered.translate(_SPELLED_OUT))}
+    spellings = {without_accents(spelling.casefold()) for spelling in (lowered, lowered.translate(_SPELLED_OUT))}
     return frozenset(part for spelling in spellings if _is_latin(spelling) for part in _parts(spelling))
 
 
-def _without_accents(text: str) -> str:
+def without_accents(text: str) -> str:
+    """Return a lower-case text with basic letters in place of those with accents."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_SPELLED))
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 

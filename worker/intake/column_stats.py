@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from worker.errors import UnreadableRoster
-from worker.intake.cell_values import IDENTIFIERS, means_none, read_value
+from worker.intake.cell_values import IDENTIFIERS, is_own_name, means_none, read_value
 from worker.intake.columns import DATE_COLUMNS, PERSON_COLUMNS, REGISTRATION_COLUMN, ZERO_PADDED_COLUMNS
 from worker.intake.date_columns import DateColumn
 from worker.intake.dates import DateOrder
@@ -74,8 +74,12 @@ class _Placeholders:
     def add(self, cells: Sequence[str]) -> None:
         for (column, at), found in self._found.items():
             value = read_value(column, cells[at]) if cells[at] else ""
-            if value and means_none(column, value):
+            if value and means_none(column, value) and not (column == "email" and self._is_own_name(value, cells)):
                 found[value] += 1
+
+    def _is_own_name(self, address: str, cells: Sequence[str]) -> bool:
+        named = zip(self._headings.columns, cells, strict=False)
+        return is_own_name(address, {column: cell for column, cell in named if column is not None})
 
     def warnings(self) -> Iterator[str]:
         for (column, _), found in self._found.items():

@@ -25,6 +25,10 @@ RESULTS_SHEET = "Results"
 _REPORT_COLUMNS = frozenset({"_row", "_status"})
 
 
+#: For the rows of text files, whose cells have neither errors nor formats; never changed.
+_NOTHING: dict[int, str] = {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """A row as it is in the file, and what is wrong with some of its cells (position → a `ProblemCode`)."""
@@ -156,7 +160,7 @@ def _with_headings(
 ) -> RosterFile:
     def source() -> Iterator[Record]:
         for number, cells in text.records():
-            yield Record(raw=RawRow(row=number, cells=tuple(cells)))
+            yield Record(raw=RawRow(row=number, cells=tuple(cells)), flaws=_NOTHING, details=_NOTHING)
 
     found = find_heading_row(_filled_rows(source()), name=name, wanted=heading_row, mapping=mapping)
     width = max((at for at, heading in enumerate(found.names, start=1) if not is_blank(heading)), default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,6 +19,7 @@ from worker.intake.columns import (
     LMS_NUMBER_COLUMNS,
     NUMBER_COLUMNS,
     PERSON_COLUMNS,
+    TEXT_COLUMNS,
 )
 from worker.intake.headers import Headings, missing_person_column
 from worker.intake.inactive import StatusColumns, status_columns
@@ -159,7 +161,8 @@ class RowParser:
         return (own or self.defaults.values.get("action", "")).lower() in {Action.WITHDRAW, Action.DEACTIVATE}
 
     def _code_of(self, column: str, cell: str, text: str) -> str | None:
-        if not self.context.has_exact_texts and cell.lstrip().startswith("=") and text.startswith("="):
+        is_word = column in TEXT_COLUMNS and _WORD_AFTER_SIGN.fullmatch(text)
+        if not (self.context.has_exact_texts or is_word) and cell.lstrip().startswith("=") and text.startswith("="):
             return ProblemCode.FORMULA_WITHOUT_VALUE
         return excel_error_code(text) or (ProblemCode.LOST_LETTERS if lost_letters(column, cell) else None)
 
@@ -237,6 +240,8 @@ def _is_field(column: str) -> bool:
     return column.startswith(FIELD_PREFIX)
 
 
+#: A name may begin so; a formula has more than words.
+_WORD_AFTER_SIGN = re.compile(r"=[^\W\d_]+(?: [^\W\d_]+)*")
 _HIDDEN = Problem(
     column=None,
     code=ProblemCode.HIDDEN_ROW.value,

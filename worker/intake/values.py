@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic_core import PydanticCustomError
 
 from worker.intake.columns import FIELD_PREFIX
+from worker.intake.countries import country_code
 from worker.intake.dates import DateOrder, InvalidDate, parse_date
 from worker.intake.problems import ProblemCode, quote
 from worker.model import Action, Problem
@@ -35,7 +36,6 @@ _WHOLE_NUMBER = re.compile(r"([0-9]+)[.]0+")
 _TRAILING_ZEROS = re.compile(r"[0-9]{15}0{2,}")
 #: `1,000`; of points only `1.000`, since no program writes 1 so, and many write 1.125.
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\.000)+)")
-_COUNTRY = re.compile(r"[A-Za-z]{2}")
 _BOOLEANS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
 
 
@@ -131,10 +131,11 @@ def _past(value: date) -> date:
 
 
 def _country(text: str) -> str:
-    if not _COUNTRY.fullmatch(text):
-        message = f"{quote(text)} is not a country code; write its two letters, such as GB."
+    code = country_code(text)
+    if code is None:
+        message = f"{quote(text)} is not a known country; write its English name, or its two letters, such as GB."
         raise _refusal(ProblemCode.INVALID_COUNTRY, message)
-    return text.upper()
+    return code
 
 
 def _behavior(text: str) -> int:

@@ -28,6 +28,7 @@ class CalamineReader:
     def __init__(self, path: Path, kind: FileType) -> None:
         self._kind = kind
         self._path, self._book = _open(path, kind)
+        self._parsed: CalamineSheet | None = None
 
     @property
     def sheets(self) -> Sequence[SheetName]:
@@ -38,14 +39,20 @@ class CalamineReader:
             if sheet.typ is SheetTypeEnum.WorkSheet
         ]
 
+    def _sheet(self, name: str) -> CalamineSheet:
+        """Return a sheet; calamine parses it whole, so the last one is kept."""
+        if self._parsed is None or self._parsed.name != name:
+            self._parsed = self._book.get_sheet_by_name(name)
+        return self._parsed
+
     def has_data(self, name: str) -> bool:
         """Return whether a sheet has a cell that is not blank."""
-        rows = self._book.get_sheet_by_name(name).iter_rows()
+        rows = self._sheet(name).iter_rows()
         return any(not is_blank(format_cell(value)[0]) for row in rows for value in row)
 
     def read(self, name: str) -> SheetContent:
         """Return the content of a sheet."""
-        sheet = self._book.get_sheet_by_name(name)
+        sheet = self._sheet(name)
         rows, left = _rows(sheet), (sheet.start or (0, 0))[1]
         match self._kind:
             case FileType.XLSX:
@@ -92,6 +99,10 @@ def _rows(sheet: CalamineSheet) -> Iterator[RowCells]:
         texts: list[str] = []
         flaws: dict[int, str] = {}
         for column, value in enumerate(values):
+            # Nearly all cells are texts.
+            if value.__class__ is str:
+                texts.append(value)
+                continue
             text, flaw = format_cell(value)
             texts.append(text)
             if flaw:

@@ -25,7 +25,7 @@ _IS_1904 = re.compile(rb"""date1904\s*=\s*["'](?:1|true|on)["']""")
 #: On another element than the text itself.
 _INHERITED_SPACE = re.compile(rb"""<(?!(?:\w+:)?t\b)[^<>]*\bxml:space\s*=\s*["']preserve""")
 #: What the parts of sheets have when rows, columns or cells are hidden or merged.
-_LAYOUT = (b"hidden", b"mergeCell ", b"zeroHeight", b'ht="0"', b"ht='0'")
+_LAYOUT = (b"hidden", b"mergeCell ", b"zeroHeight", b'ht="0"')
 _ERROR = re.compile(rb"""t\s*=\s*["']e["']""")
 _DOCUMENT_TYPE = b"<!DOCTYPE"
 #: What follows a formula without value: the end of the cell, or an empty value.
