@@ -1,7 +1,7 @@
 """Upload hostile files to a real `roster serve`, and see that it answers meanwhile and is alive afterwards.
 
-`python -m tests.hostile`, or `make hostile`: `/healthz` is asked every fifth of a second while each file is uploaded by
-the API and becomes a job. An answer that takes longer than LONGEST_ANSWER fails it, and so does a server that ended.
+`python -m tests.hostile`, or `make hostile`: `/healthz` is asked every fifth of a second while each file is uploaded
+and becomes a job. An answer that takes longer than LONGEST_ANSWER fails it, and so does a server that has ended.
 """
 
 from __future__ import annotations
