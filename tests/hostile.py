@@ -1,6 +1,6 @@
 """Upload hostile files to a real `roster serve`, and see that it answers meanwhile and is alive afterwards.
 
-`python -m tests.hostile`, or `make hostile`: `/healthz` is asked every fifth of a second while each file is uploaded
+`python -m tests.hostile`, or `make hostile`: `/healthz` is asked five times a second while each file is uploaded
 and becomes a job. An answer that takes longer than LONGEST_ANSWER fails it, and so does a server that has ended.
 """
 
