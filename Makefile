@@ -6,7 +6,7 @@ BIN     = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIN     = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help demo test check bench chaos fuzz screenshots secrets pins clean
+.PHONY: help demo test check bench chaos fuzz hostile screenshots secrets pins clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -33,6 +33,9 @@ chaos: $(VENV)/installed-dev ## Fifty rounds of workers killed, Redis emptied, P
 
 fuzz: $(VENV)/installed-dev ## Feed made and damaged rosters to the reader for an hour (make fuzz SECONDS=60)
 	$(BIN)/python -m tests.fuzz $(or $(SECONDS),3600)
+
+hostile: $(VENV)/installed-dev ## Upload hostile files to a real server, which must answer meanwhile
+	$(BIN)/python -m tests.hostile
 
 screenshots: $(VENV)/installed-dev ## Take the pictures of docs/screenshots anew (needs a Chromium)
 	$(BIN)/python -m tests.screenshots

@@ -83,7 +83,7 @@ def test_acts_of_commands_are_recorded_with_the_user_of_the_machine(terminal):
     terminal.type("user", "token", "ana", "--name", "ci")
     terminal.type("user", "revoke", "ana", "ci")
     terminal.type("user", "sign-out", "ana")
-    terminal.type("user", "remove", "ana")
+    terminal.type("user", "remove", "ana", "--force")
 
     lines = audit(terminal)
     assert {(who, address) for who, address, _, _ in lines} == {(f"{getpass.getuser()} (cli)", "cli")}

@@ -180,7 +180,7 @@ FILES: dict[str, bytes] = {
     "row-long.csv": b"email,first_name\nann@x.example,Ann,Alpha\n",
     "row-twice.csv": b"email,first_name\nann@x.example,Ann\nann@x.example,Ann\n",
     "row-without-person.csv": b"email,first_name\n,Ann\nbob@x.example,Bob\n",
-    "report-again.csv": b"email,first_name,_row,_status\nann@x.example,'=Ann;''-1,2,rejected\n",
+    "report-again.csv": b"email,first_name,_row,_status\nann@x.example,''=Ann;''-1,2,rejected\n",
     # Workbooks.
     "plain.xlsx": one_person(),
     "zeros.xlsx": numbers(123, "00000", "0000000", '00" "000', "[Red]00000", "General", "@", "0"),

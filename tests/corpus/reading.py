@@ -70,7 +70,7 @@ def _code(row: ReportedRow) -> str:
 
 def _values(row: RosterRow) -> dict[str, str]:
     candidate = {each.name: getattr(row.candidate, each.name) for each in fields(row.candidate)}
-    values: dict[str, Any] = {name: value for name, value in candidate.items() if name != "fields"}
+    values: dict[str, Any] = {name: value for name, value in candidate.items() if name not in {"fields", "former"}}
     values |= {f"field:{name}": value for name, value in row.candidate.fields.items()}
     values |= {"course": row.course.label if row.course else None, "score": row.score, "success": row.success}
     values |= {"registration_date": row.registration_date, "registration_external_id": row.registration_external_id}
