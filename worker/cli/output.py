@@ -103,6 +103,8 @@ def print_summaries(summaries: Sequence[Summary], *, as_json: bool) -> None:
 
 def print_summary(summary: Summary, *, as_json: bool) -> None:
     """Print a summary: one JSON object, or text for people."""
+    if summary.kept_report:
+        click.echo(summary.kept_note, err=True)
     if as_json:
         error = {"error": summary.reason} if summary.state is JobState.INVALID else {}
         click.echo(json.dumps(summary.to_json() | error, ensure_ascii=False))

@@ -104,6 +104,7 @@ def accept(
             options=options,
             report_dir=str(report_dir or store),
             digest=digest,
+            report_key=report_key(_source_of(path, name, origin), name, options.sheet),
             origin=origin,
         )
         if report_dir is None:
@@ -136,6 +137,17 @@ def report_folder(files: Path, job_id: int) -> Path:
     return files.absolute() / "reports" / str(job_id)
 
 
+def report_key(source: str, name: str, sheet: str | None) -> str:
+    """Return a hash of where a roster came from, its name and its sheet: the same one replaces its reports."""
+    return hashlib.sha256(json.dumps([source, name, sheet]).encode()).hexdigest()
+
+
+def _source_of(path: Path, name: str, origin: Origin | None) -> str:
+    """Return the path of a roster that a command was given; empty when the file is only a copy of it."""
+    given = (origin or Origin()).channel == "command" and path.name == name
+    return str(path.absolute()) if given else ""
+
+
 def create_job(
     tx: Transaction,
     *,
@@ -145,6 +157,7 @@ def create_job(
     options: Options,
     report_dir: str,
     digest: str = "",
+    report_key: str | None = None,
     origin: Origin | None = None,
 ) -> int:
     """Create the job of a stored file and return its id."""
@@ -157,6 +170,7 @@ def create_job(
         fingerprint=digest,
         options=asdict(options),
         report_dir=report_dir,
+        report_key=report_key,
         **(origin or Origin()).job_columns,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,13 @@ from worker.addresses import masked
 from worker.errors import RosterError, Unreachable
 from worker.folders import archive, message_file
 from worker.intake import storage
-from worker.ledger import jobs
+from worker.ledger import jobs, report_files
 from worker.ledger.database import now
 from worker.private_files import scratch_folder
 from worker.reports import gather, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from worker.folders.archive import FileLocation
     from worker.ledger.jobs import Job
@@ -102,5 +103,44 @@ def write_into(ledger: Ledger, job: Job, folder: Path, *, shown: str = "") -> Su
     with ledger.read() as tx:
         summary = gather.summarise(tx, job)
     return write.write_reports(
-        folder, job.roster, job.headings, lambda: gather.report_lines(ledger, job), summary, shown=shown
+        folder,
+        job.roster,
+        job.headings,
+        lambda: gather.report_lines(ledger, job),
+        summary,
+        shown=shown,
+        earlier=None if shown or folder.name == str(job.id) else RecordedReports(ledger, job),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedReports:
+    """The reports in a folder that is not a job's own, as the ledger has recorded them."""
+
+    ledger: Ledger
+    job: Job
+
+    @property
+    def _key(self) -> str:
+        return self.job.report_key or f"{self.job.id}"
+
+    def may_go(self, path: Path) -> bool:
+        """Return whether a file is as it was written, for the same roster and sheet; also when there is none."""
+        try:
+            digest = write.digest_of(path)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        with self.ledger.read() as tx:
+            return digest in report_files.known_digests(tx, str(path), self._key)
+
+    @contextmanager
+    def replacing(self, digests: Mapping[Path, str], removed: Sequence[Path]) -> Iterator[None]:
+        """Record the digests of new files before they are moved into place, and forget the old ones after that."""
+        new = {str(path): digest for path, digest in digests.items()}
+        with self.ledger.write() as tx:
+            report_files.add_digests(tx, self._key, new)
+        yield
+        with self.ledger.write() as tx:
+            report_files.keep_only(tx, new, [str(path) for path in removed])

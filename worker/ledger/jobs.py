@@ -38,6 +38,7 @@ class Job:
     columns: Sequence[str | None]
     notes: Sequence[str]
     report_dir: str
+    report_key: str | None
     created_at: float
     started_at: float | None
     finished_at: float | None

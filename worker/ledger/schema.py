@@ -50,6 +50,7 @@ __all__ = [
     "metadata",
     "person",
     "registration",
+    "report_file",
     "row",
     "schedule",
     "session",
@@ -80,6 +81,8 @@ job = Table(
     Column("columns", JSON, nullable=False, default=list),
     Column("notes", JSON, nullable=False, default=list),
     Column("report_dir", Text, nullable=False),
+    #: A hash of the roster's path, name and sheet: jobs in which it is the same replace each other's reports.
+    Column("report_key", String(64), nullable=True),
     Column("created_at", Float, nullable=False),
     Column("started_at", Float, nullable=True),
     Column("finished_at", Float, nullable=True),
@@ -126,6 +129,16 @@ job_relation = Table(
     Column("kind", String(20), primary_key=True),
     Column("other_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
     Index(None, "other_id"),
+)
+
+report_file = Table(
+    "report_file",
+    metadata,
+    Column("path", Text, primary_key=True),
+    #: SHA-256 of what was written; while a file is being replaced, a path has two.
+    Column("digest", String(64), primary_key=True),
+    #: `report_key` of the job.
+    Column("report_key", String(64), nullable=False),
 )
 
 call_count = Table(

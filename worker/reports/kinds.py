@@ -92,9 +92,12 @@ _PROPERTIES = {
 _ENDINGS = tuple(f".{kind}" for kind in (*ReportKind, MESSAGE))
 
 
-def file_name(roster: str, kind: ReportKind) -> str:
-    """Return the name of a file of a roster's report: `spring.csv` and FAILED give `spring.failed.csv`."""
-    return f"{report_name(roster)}.{kind}"
+def file_name(roster: str, kind: ReportKind, number: int = 1) -> str:
+    """Return the name of a file of a roster's report: `spring.csv` and FAILED give `spring.failed.csv`.
+
+    With a `number` from 2 on, when that name must be left to another file: `spring-2.failed.csv`.
+    """
+    return f"{report_name(roster)}{f'-{number}' if number > 1 else ''}.{kind}"
 
 
 def is_report(name: str) -> bool:

@@ -118,6 +118,9 @@ class Summary:
     duration_seconds: float | None = None
     #: The files of the report, as absolute paths.
     reports: tuple[str, ...] = ()
+    #: Of the report's files, when others had to be kept; and the first file that was kept.
+    report_number: int = 1
+    kept_report: str = ""
     #: Why the job is held, waiting, failed, …: a plain sentence.
     reason: str = ""
     #: When a waiting job resumes.
@@ -163,6 +166,17 @@ class Summary:
         counted = [status for status in RowStatus if status.needs_attention]
         return sum(max(0, self.by_status.get(each, 0) - self.settled.get(each, 0)) for each in counted)
 
+    @property
+    def kept_note(self) -> str:
+        """Return which file was kept, and which is the new one; empty when none had to be."""
+        if not self.kept_report:
+            return ""
+        new = next(iter(self.reports), "numbered")
+        return (
+            f"{self.kept_report} was changed since it was written, or belongs to another roster or sheet: it was "
+            f"kept, and the new reports are numbered: {new}"
+        )
+
     def to_json(self) -> dict[str, object]:
         """Return the summary as JSON: its documented keys, in their order."""
         return {
@@ -184,7 +198,7 @@ class Summary:
             "reports": list(self.reports),
             "reason": self.reason or None,
             "not_before": _utc_text_or_none(self.not_before),
-            "warnings": list(self.warnings),
+            "warnings": [*self.warnings, *([self.kept_note] if self.kept_report else [])],
             "stages": {stage.value: self.stages.get(stage, 0) for stage in RowStage},
             "related": {relation.value: list(self.related.get(relation, ())) for relation in Relation},
             "open_rows": self.open_rows,

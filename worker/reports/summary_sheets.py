@@ -78,7 +78,7 @@ def write_summary(sheet: Worksheet, formats: Formats, summary: Summary, columns_
     for label, text in _facts(summary):
         page.fact(label, text)
     page.title("What to do next")
-    for step in next_steps(summary, file_name(summary.roster, ReportKind.FAILED)):
+    for step in next_steps(summary, file_name(summary.roster, ReportKind.FAILED, summary.report_number)):
         page.sentence(step)
     _write_counts(page, summary)
     page.title("Activity")
@@ -151,6 +151,6 @@ def _activity(summary: Summary) -> Iterator[tuple[str, str | int]]:
 def _notes(summary: Summary, columns_left_out: int) -> list[str]:
     if not columns_left_out:
         return list(summary.warnings)
-    csv = file_name(summary.roster, ReportKind.RESULTS)
+    csv = file_name(summary.roster, ReportKind.RESULTS, summary.report_number)
     wide = f"The roster is wider than a worksheet: see {csv} for its last {counted(columns_left_out, 'column')}."
     return [*summary.warnings, wide]

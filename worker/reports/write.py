@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from worker import errors
 from worker.model import RowStage, RowStatus
@@ -44,16 +48,20 @@ def write_reports(
     *,
     shown: str = "",
     rows_per_sheet: int | None = None,
+    earlier: EarlierReports | None = None,
 ) -> Summary:
     """Write the reports of a job into `folder` and return its summary with their paths, those in `shown` if given.
 
     `lines` is called twice: for the widest row, and to write. Each file is complete, or the earlier one is kept.
+    When one of the files that are there may not be replaced, all of the new ones are numbered.
     Raises RosterError when the disk fails or the lines do not add up to the summary.
     """
-    folder = folder.absolute()
+    folder, earlier = folder.absolute(), earlier or AllMayGo()
+    number, kept = _free_number(folder, roster, earlier)
+    summary = replace(summary, report_number=number, kept_report=str(kept or ""))
     layout = lay_out(headings, lines())
     with staging(folder, job=summary.job) as scratch:
-        staged = {kind: scratch / file_name(roster, kind) for kind in ReportKind}
+        staged = {kind: scratch / file_name(roster, kind, number) for kind in ReportKind}
         summary, some = _write_lines(staged, layout, lines, summary, rows_per_sheet)
         empty = [kind for kind in ReportKind if kind.is_partial and kind not in some]
         for kind in empty:
@@ -63,11 +71,53 @@ def write_reports(
             summary, reports=tuple(f"{shown}/{path.name}" if shown else str(path) for path in final.values())
         )
         _write_summary(staged[ReportKind.SUMMARY], summary)
-        move_into_place(final)
-        for kind in empty:
-            if is_own_report(stale := folder / file_name(roster, kind)):
-                stale.unlink()
+        stale = [folder / file_name(roster, kind, number) for kind in empty]
+        with earlier.replacing({path: digest_of(file) for file, path in final.items()}, stale):
+            move_into_place(final)
+            for path in stale:
+                if is_own_report(path):
+                    path.unlink()
     return summary
+
+
+class EarlierReports(Protocol):
+    """What is known of the files that are there already."""
+
+    def may_go(self, path: Path) -> bool:
+        """Return whether a file may be replaced; also when there is none."""
+
+    def replacing(self, digests: Mapping[Path, str], removed: Sequence[Path]) -> AbstractContextManager[None]:
+        """Record the digests of new files, in a block in which these are moved into place and others removed."""
+
+
+class AllMayGo:
+    """Reports in a folder to which nobody else writes."""
+
+    def may_go(self, path: Path) -> bool:  # noqa: ARG002 - as the protocol says
+        """Return True."""
+        return True
+
+    def replacing(self, digests: Mapping[Path, str], removed: Sequence[Path]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Record nothing."""
+        return nullcontext()
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _free_number(folder: Path, roster: str, earlier: EarlierReports) -> tuple[int, Path | None]:
+    """Return the first number all of whose files may be written, and a file that must be kept, if any."""
+    kept = None
+    for number in itertools.count(1):
+        paths = [folder / file_name(roster, kind, number) for kind in ReportKind]
+        protected = next((path for path in paths if not earlier.may_go(path)), None)
+        if protected is None:
+            return number, kept
+        kept = kept or protected
+    raise AssertionError("numbers do not end")
 
 
 def report_file_names(roster: str) -> list[str]:

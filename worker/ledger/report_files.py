@@ -1,0 +1,34 @@
+"""The files that reports were written to, by their digests: a file that somebody edited is never replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select
+
+from worker.ledger.schema import report_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from worker.ledger.database import Transaction
+
+
+def known_digests(tx: Transaction, path: str, report_key: str) -> set[str]:
+    """Return the digests that a report of this roster and sheet may have at a path."""
+    mine = select(report_file.c.digest).where(report_file.c.path == path, report_file.c.report_key == report_key)
+    return set(tx.execute(mine).scalars())
+
+
+def add_digests(tx: Transaction, report_key: str, digests: Mapping[str, str]) -> None:
+    """Record, by path, the digests of files that are about to be moved into their places."""
+    for path, digest in sorted(digests.items()):
+        tx.execute(delete(report_file).where(report_file.c.path == path, report_file.c.digest == digest))
+        tx.execute(insert(report_file).values(path=path, digest=digest, report_key=report_key))
+
+
+def keep_only(tx: Transaction, digests: Mapping[str, str], removed: Collection[str]) -> None:
+    """Forget what was at these paths before, and all of the files that were removed."""
+    for path, digest in digests.items():
+        tx.execute(delete(report_file).where(report_file.c.path == path, report_file.c.digest != digest))
+    tx.execute(delete(report_file).where(report_file.c.path.in_(list(removed))))
