@@ -11,7 +11,7 @@ KINDS = (".results.csv", ".results.xlsx", ".failed.csv", ".summary.json")
 @pytest.fixture
 def terminal(sandbox, office, people):
     terminal = office(sandbox())
-    terminal.roster("spring.csv", [*people(2), {"email": "nobody", "course_id": "58"}])
+    terminal.roster("spring.csv", [*people(2), {**people(1, first=3)[0], "email": "nobody"}])
     return terminal
 
 
