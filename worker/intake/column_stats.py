@@ -17,7 +17,7 @@ from worker.intake.columns import DATE_COLUMNS, PERSON_COLUMNS, REGISTRATION_COL
 from worker.intake.date_columns import DateColumn
 from worker.intake.dates import DateOrder
 from worker.intake.headers import Headings
-from worker.intake.problems import quote
+from worker.intake.problems import excel_error_code, quote
 from worker.intake.roster_file import RosterFile, has_data
 from worker.intake.text import clean
 from worker.quantities import counted
@@ -74,7 +74,9 @@ class _Placeholders:
     def add(self, cells: Sequence[str]) -> None:
         for (column, at), found in self._found.items():
             value = read_value(column, cells[at]) if cells[at] else ""
-            if value and means_none(column, value) and not (column == "email" and self._is_own_name(value, cells)):
+            if not value or excel_error_code(value) or not means_none(column, value):
+                continue
+            if column != "email" or not self._is_own_name(value, cells):
                 found[value] += 1
 
     def _is_own_name(self, address: str, cells: Sequence[str]) -> bool:

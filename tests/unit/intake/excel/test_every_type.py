@@ -30,8 +30,9 @@ def test_ids_have_the_digits_that_their_format_shows(roster):
 
 
 def test_an_error_cell_is_refused_with_its_row_and_column(roster):
-    row = parse(roster)[1]
-    assert row.raw.row == 3
+    notes: list[str] = []
+    row = parse(roster, warnings=notes)[1]
+    assert (row.raw.row, notes) == (3, [])
     assert [(problem.column, problem.code) for problem in row.problems] == [("external_id", "excel_error")]
 
 
