@@ -35,7 +35,7 @@ MEGABYTE = 2**20
 ROWS = b"\na@x.example,A,B"
 
 
-def _workbook(heading: bytes, mimetype: bytes = b"") -> bytes:
+def make_workbook(heading: bytes, mimetype: bytes = b"") -> bytes:
     """Return a small XLSX whose first heading is of any length; and a part `mimetype`, which an ODS has."""
     main = b'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -88,9 +88,9 @@ def hostile_files() -> Iterator[tuple[str, bytes, Mapping[str, str]]]:
     yield "addresses.csv", b"email,first_name\n" + b"a@" + b"a." * 60_000 + b",A\n" + b"(" * 120_000 + b"@x,A\n", {}
     yield "map.csv", b"email,x\na@x.example,1\n", {"map": "." * 60_000 + "x=first_name"}
     yield "set.csv", b"email,x\na@x.example,1\n", {"set": "." * 60_000 + "=1"}
-    yield "a heading of 9 MB.xlsx", _workbook(b"." * (9 * MEGABYTE) + b"x"), {}
-    yield "marks.xlsx", _workbook(marks * 2_000_000), {}
-    yield "type of 200 MB.ods", _workbook(b"x", mimetype=b"application" * (20 * MEGABYTE)), {}
+    yield "a heading of 9 MB.xlsx", make_workbook(b"." * (9 * MEGABYTE) + b"x"), {}
+    yield "marks.xlsx", make_workbook(marks * 2_000_000), {}
+    yield "type of 200 MB.ods", make_workbook(b"x", mimetype=b"application" * (20 * MEGABYTE)), {}
     yield "plain.csv", b"email,first_name,last_name,course_id\na@x.example,A,B,58\n", {}
 
 
