@@ -218,7 +218,7 @@ def check_damaged_csv(path: Path) -> str:
     seen = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     for row in file.rows():
         expected = seen[row.row - 1]
-        if [cell for cell in row.cells if cell.strip()] != [cell for cell in expected if cell.strip()]:
+        if list(filter(visible, row.cells)) != list(filter(visible, expected)):
             raise Fault(f"row {row.row}: {expected} was read as {row.cells}")
     return "compared"
 
