@@ -17,7 +17,7 @@ from worker.intake.text import clean
 #: Columns in which `N/A` and the like mean that there is none.
 IDENTIFIERS = frozenset({"candidate_id", "external_id", "email", "login_name", "registration_external_id"})
 #: The identifiers by which ledgers know people.
-_IN_LEDGERS = frozenset({"candidate_id", "external_id", "email"})
+IN_LEDGERS = ("candidate_id", "external_id", "email")
 _APOSTROPHES = "'\u2018\u2019\u02bc`\u00b4"
 _NOT_IN_WORDS = re.compile(r"[\W_]+")
 
@@ -55,14 +55,16 @@ _LOST_IN: Mapping[str, re.Pattern[str]] = MappingProxyType(
 _SHORT_NAMES = frozenset({"na", "nan", "nil"})
 #: No word for none is longer.
 _LONGEST = max(map(len, _NONE | _NOBODY)) + 8
-#: What programs write for a letter that they could not convert; the second is the control character SUB.
-_REPLACEMENTS = ("\ufffd", "\x1a")
+#: Without one of these a cell is neither a formula nor an error, and has lost no letters.
+_SUSPICIOUS = re.compile("[=#?\u00bf\ufffd\x1a]")
 
 
 def read_value(column: str, cell: str) -> str:
     """Return the value of a cell: cleaned, and in ids, addresses, dates and numbers without what others added."""
     text = clean(cell)
-    if not text or column in TEXT_COLUMNS or column.startswith(FIELD_PREFIX):
+    if not text or (text.isascii() and text[0] not in _APOSTROPHES):
+        return text
+    if column in TEXT_COLUMNS or column.startswith(FIELD_PREFIX):
         return text
     if text[0] in _APOSTROPHES:
         text = text[1:].rstrip(_APOSTROPHES).strip()
@@ -87,7 +89,7 @@ def _says_none(value: str) -> bool:
 
 
 def _is_nobody(local_part: str, domain: str) -> bool:
-    if len(local_part) > _LONGEST:
+    if len(local_part) > _LONGEST or local_part[-1:].isdigit():
         return False
     word = _NOT_IN_WORDS.sub("", local_part).lower()
     if word in _NOBODY or _CROSSES.fullmatch(word) or not word:
@@ -101,9 +103,14 @@ def is_own_name(address: str, names: Mapping[str, str]) -> bool:
     return any(parts & name_parts(names.get(column)) for column in ("first_name", "last_name"))
 
 
+def is_suspicious(cell: str) -> bool:
+    """Return whether a cell may be a formula or an error, or may have lost letters."""
+    return _SUSPICIOUS.search(cell) is not None
+
+
 def lost_letters(column: str, cell: str) -> bool:
-    """Return whether letters of a cell were lost on the way: shown as a replacement character, or as `?`."""
-    if any(letter in cell.rstrip() for letter in _REPLACEMENTS):
+    """Return whether letters of a cell were lost on the way: shown as U+FFFD, the control SUB, or `?`."""
+    if "\ufffd" in cell or "\x1a" in cell.rstrip():
         return True
     pattern = _LOST_IN.get(column)
     return pattern is not None and ("?" in cell or "\u00bf" in cell) and pattern.search(cell) is not None
@@ -111,7 +118,7 @@ def lost_letters(column: str, cell: str) -> bool:
 
 def former_value(column: str, cell: str, value: str) -> str | None:
     """Return an identifier as Roster read the cell before ledger 0010, when that was another one."""
-    if column not in _IN_LEDGERS:
+    if cell == value:
         return None
     former = clean(cell, unwrap=False)
     if column != "email" and former[:1] == "'" and former[1:2].isdigit():

@@ -73,7 +73,8 @@ class _Placeholders:
 
     def add(self, cells: Sequence[str]) -> None:
         for (column, at), found in self._found.items():
-            value = read_value(column, cells[at]) if cells[at] else ""
+            # No word for none ends in such a digit, and most ids do.
+            value = read_value(column, cells[at]) if cells[at] and cells[at][-1] not in "123456789" else ""
             if not value or excel_error_code(value) or not means_none(column, value):
                 continue
             if column != "email" or not self._is_own_name(value, cells):

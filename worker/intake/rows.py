@@ -9,7 +9,16 @@ from itertools import islice
 from types import MappingProxyType
 
 from worker.errors import MissingColumns, UsageError
-from worker.intake.cell_values import IDENTIFIERS, former_value, is_own_name, lost_letters, means_none, read_value
+from worker.intake.cell_values import (
+    IDENTIFIERS,
+    IN_LEDGERS,
+    former_value,
+    is_own_name,
+    is_suspicious,
+    lost_letters,
+    means_none,
+    read_value,
+)
 from worker.intake.column_stats import collect_column_stats
 from worker.intake.columns import (
     CANDIDATE_COLUMNS,
@@ -145,7 +154,7 @@ class RowParser:
             if column is None or not (cell or at in record.flaws):
                 continue
             text = read_value(column, _text_for(column, at, record))
-            code = record.flaws.get(at) or self._code_of(column, cell, text)
+            code = record.flaws.get(at) or (self._code_of(column, cell, text) if is_suspicious(cell) else None)
             if code and (code not in ID_PROBLEMS or _is_id(column, text)):
                 problems.append(_cell_problem(column, code, text, record.details.get(at)))
             elif text:
@@ -168,17 +177,14 @@ class RowParser:
 
     def _take_placeholders(self, own: dict[str, str]) -> list[str]:
         """Take the identifiers that mean none out of a row's own values, and return them."""
-        found = [column for column, value in own.items() if column in IDENTIFIERS and means_none(column, value)]
+        found = [column for column in IDENTIFIERS if column in own and means_none(column, own[column])]
         return [own.pop(column) for column in found if column != "email" or not is_own_name(own[column], own)]
 
     def _former(self, record: Record, own: Mapping[str, str]) -> dict[str, str]:
         """Return the identifiers that ledgers of earlier versions have otherwise, as they have them."""
-        cells = zip(self.headings.columns, record.raw.cells, strict=False)
-        former = {
-            column: former_value(column, cell, own[column])
-            for column, cell in cells
-            if column is not None and column in own
-        }
+        columns, cells = self.headings.columns, record.raw.cells
+        named = [column for column in IN_LEDGERS if column in own and column in columns]
+        former = {column: former_value(column, cells[columns.index(column)], own[column]) for column in named}
         return {column: value for column, value in former.items() if value}
 
     def _relevant(self, values: Mapping[str, str]) -> dict[str, str]:
