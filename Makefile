@@ -28,8 +28,8 @@ check: $(VENV)/installed-dev ## Types, lint and import contracts alone (make tes
 bench: $(VENV)/installed-dev ## Speed against a bare loop of the same calls, and the pace against unknown limits
 	$(BIN)/python -m tests.benchmarks
 
-chaos: $(VENV)/installed-dev ## Fifty rounds of workers killed, Redis emptied, PostgreSQL restarted
-	$(BIN)/python -m tests.chaos 50
+chaos: $(VENV)/installed-dev ## Sixty rounds of workers killed, Redis emptied, PostgreSQL restarted
+	$(BIN)/python -m tests.chaos 60
 
 fuzz: $(VENV)/installed-dev ## Feed made and damaged rosters to the reader for an hour (make fuzz SECONDS=60)
 	$(BIN)/python -m tests.fuzz $(or $(SECONDS),3600)
