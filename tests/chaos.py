@@ -1,8 +1,8 @@
 """Workers that die at random moments, a Redis that forgets, a PostgreSQL that restarts, an LMS that loses answers.
 
 `python -m tests.chaos [ROUNDS] [SEED]`: in each round two rosters are handed to two to four workers; then something
-is killed, once or several times. Look-ups of what is in doubt fail too. Nobody may be registered twice, nobody lost,
-on KMI nobody left in doubt, and every job must end by itself.
+is killed, once or several times. Look-ups of what is in doubt fail too. Nobody may be registered twice,
+nobody lost, on KMI nobody left in doubt, and every job must end by itself.
 """
 
 from __future__ import annotations
