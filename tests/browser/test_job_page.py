@@ -123,7 +123,7 @@ def test_the_registrations_of_a_job_are_withdrawn_by_a_separate_job(
     page.get_by_role("link", name="Undo …").click()
     expect(page.get_by_text("3 registrations made by this job")).to_be_visible()
     page.get_by_role("button", name="Withdraw 3 registrations").click()
-    page.wait_for_url("**/jobs/2?notice=undo")
+    page.wait_for_url("**/jobs/2")
     ended(page, "Completed")
     expect(page.locator("#progress .counts")).to_contain_text("3 ✓ Withdrawn")
     assert site.lms.standing == {}
@@ -205,9 +205,8 @@ def test_the_page_of_a_refused_action_still_follows_its_job(
     # As a form of an outdated page does.
     page.evaluate("document.querySelector('#act-pause').form.action = '/jobs/1/retry'")
     page.get_by_role("button", name="Pause").click()
-    page.wait_for_url("**/jobs/1/retry")
+    page.wait_for_url("**/jobs/1")
     expect(page.get_by_role("alert")).to_be_visible()
-    site.ignore_errors("409")
     other = site.page_in(page.context, "/jobs/1")
     other.get_by_role("button", name="Pause").click()
     expect(other.locator("#state")).to_contain_text("Paused")

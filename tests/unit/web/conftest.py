@@ -74,6 +74,11 @@ class Browser:
     async def post(self, path: str, fields: dict[str, str]) -> httpx.Response:
         return await self.client.post(path, data=fields)
 
+    async def follow(self, answer: httpx.Response) -> str:
+        """Return the page that a form leads to; reloading it sends nothing."""
+        assert answer.status_code == 303, answer.text
+        return await self.get(answer.headers["location"])
+
     async def upload(self, content: str | bytes, name: str = "a.csv") -> str:
         """Upload a roster and return the address of its draft."""
         body = content.encode() if isinstance(content, str) else content

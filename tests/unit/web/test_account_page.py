@@ -63,8 +63,8 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_the_tokens(app: 
     async with signed_in(app, ledger) as (other, _), signed_in(app, ledger) as (browser, csrf):
         changed = await browser.post("/account/password", data=form(csrf))
 
-        assert changed.headers["location"] == "/account?notice=password"
-        shown = await browser.get("/account?notice=password")
+        assert changed.headers["location"] == "/account"
+        shown = await browser.get("/account")
         assert "Your password was changed" in shown.text
         assert "ci: created" in shown.text
         assert await status(other) == 401

@@ -35,8 +35,9 @@ async def test_the_start_time_is_kept_when_something_else_is_changed(browser: Br
     assert (again["at"], again["zone_minutes"]) == (TOMORROW, zone)
 
     changed = await browser.post(draft, {**again, "course": "59", "do": "send"})
-    assert "Nothing was sent yet" in browser.notice(changed.text)
-    shown = form_in(changed.text, "draft")
+    text = await browser.follow(changed)
+    assert "Nothing was sent yet" in browser.notice(text)
+    shown = form_in(text, "draft")
     assert (shown["at"], shown["zone_minutes"], shown["course"]) == (TOMORROW, zone, "59")
 
     sent = await browser.post(draft, {**shown, "do": "send"})

@@ -173,3 +173,37 @@ async def test_a_sign_in_does_not_wait_for_uploads_and_downloads(
     assert not any(each.done() for each in downloads)
     go.set()
     await asyncio.gather(*downloads)
+
+
+async def test_a_page_that_needs_a_session_leads_back_to_the_same_place_with_its_query(
+    browser: httpx.AsyncClient,
+) -> None:
+    asked = await browser.get("/jobs/1?status=open&page=2")
+
+    assert asked.headers["location"] == "/sign-in?next=%2Fjobs%2F1%3Fstatus%3Dopen%26page%3D2"
+    shown = await browser.get(asked.headers["location"])
+    assert 'name="next" value="/jobs/1?status=open&amp;page=2"' in shown.text
+    assert "You were signed out" not in shown.text
+    await fill_in(browser)
+    again = await browser.get(asked.headers["location"])
+    assert again.headers["location"] == "/jobs/1?status=open&page=2"
+
+
+async def test_a_form_that_met_the_end_of_a_session_leads_back_to_its_page_and_never_elsewhere(
+    browser: httpx.AsyncClient,
+) -> None:
+    await fill_in(browser)
+    token = (await browser.get("/try")).text
+    cookie = browser.cookies["roster_session"]
+    await browser.post("/try/out", data={"csrf": token})
+    browser.cookies.set("roster_session", cookie)
+
+    for referer, place in (
+        ("http://roster.lan/drafts/abc", "/sign-in?next=%2Fdrafts%2Fabc"),
+        ("http://roster.lan/jobs/1?status=open", "/sign-in?next=%2Fjobs%2F1%3Fstatus%3Dopen"),
+        ("http://evil.example/drafts/abc", "/sign-in"),
+        ("", "/sign-in"),
+    ):
+        answer = await browser.post("/drafts/abc", headers={"Referer": referer} if referer else {})
+        assert answer.headers["location"] == place
+    assert "You were signed out. Sign in to go on." in (await browser.get("/sign-in")).text

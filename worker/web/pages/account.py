@@ -15,7 +15,7 @@ from worker.accounts import people
 from worker.errors import UsageError
 from worker.ledger import accounts
 from worker.model import Role
-from worker.web import csrf, limits
+from worker.web import csrf, limits, notices
 from worker.web.auth import require_role
 from worker.web.caller import actor_of
 from worker.web.pages.rendering import render_page
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 OK, SEE_OTHER = 200, 303
 MAX_FIELDS, MAX_FIELD_BYTES = 10, 8192
-_NOTICES = {"password": "Your password was changed, and you are signed out everywhere else."}
+_CHANGED = "Your password was changed, and you are signed out everywhere else."
 
 
 @require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
     """Show the account of the caller."""
-    return await _account_page(request, notice=_NOTICES.get(request.query_params.get("notice", ""), ""))
+    return await _account_page(request)
 
 
 async def _account_page(request: Request, *, notice: str = "", status: int = OK) -> Response:
     account, tokens = await run_in_threadpool(_read, request)
     return render_page(
-        request, "account.html", status=status, account=account, tokens=tokens, notice=notice, is_good=status == OK
+        request, "account.html", status=status, account=account, tokens=tokens, notice=notice
     )
 
 
@@ -88,7 +88,7 @@ async def change_password(request: Request) -> Response:
         return await _account_page(request, notice=str(error), status=403)
     except UsageError as error:
         return await _account_page(request, notice=str(error), status=422)
-    answer = RedirectResponse("/account?notice=password", SEE_OTHER)
+    answer = notices.redirect(request, "/account", _CHANGED, tone="good", key=csrf.token_of(session))
     csrf.set_cookie(request, answer.headers, csrf.SESSION, session)
     return answer
 

@@ -15,6 +15,7 @@ from worker.errors import RosterError
 from worker.ledger import jobs, key_value
 from worker.ledger.database import now
 from worker.model import JobState, Role
+from worker.web import notices
 from worker.web.auth import require_role
 from worker.web.caller import record
 from worker.web.pages.rendering import render_page
@@ -116,7 +117,8 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
 @require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
     """Show all connections."""
-    return await _connections_page(request)
+    views = await run_in_threadpool(views_of, request.app.state.services)
+    return render_page(request, "connections.html", connections=views)
 
 
 @require_role(Role.OPERATOR)
@@ -126,12 +128,7 @@ async def check(request: Request) -> Response:
     name = request.path_params["name"]
     await record(request, "connection check", detail=name if name in services.settings.connections else "")
     result = await run_in_threadpool(diagnostics.check_connection, services, name)
-    return await _connections_page(request, notice=result.text, is_good=result.is_ok)
-
-
-async def _connections_page(request: Request, *, notice: str = "", is_good: bool = True) -> Response:
-    views = await run_in_threadpool(views_of, request.app.state.services)
-    return render_page(request, "connections.html", connections=views, notice=notice, is_good=is_good)
+    return notices.redirect(request, "/connections", result.text, tone="good" if result.is_ok else "bad")
 
 
 routes: list[BaseRoute] = [

@@ -14,7 +14,8 @@ from worker import lms
 from worker.errors import RosterError, UsageError
 from worker.jobs import drafts
 from worker.model import Action, Role
-from worker.web import limits, uploads
+from worker.reports.labels import STATE_INFO
+from worker.web import limits, notices, uploads
 from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
 from worker.web.forms import JobRequest
@@ -22,6 +23,7 @@ from worker.web.labels import COLUMN_GROUPS
 from worker.web.pages import draft_form, preview
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
+from worker.web.summaries import job_of
 from worker.web.uploads import Upload
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ async def change(request: Request) -> Response:
         return RedirectResponse(f"/drafts/{draft.id}", SEE_OTHER)
     if (connection, options) != (draft.connection, draft.options):
         notice = "Nothing was sent yet: the settings have changed. Review the new summary, then send."
-        return await _draft_page(request, changed, notice=notice)
+        return notices.redirect(request, f"/drafts/{draft.id}", notice, tone="warn")
     if reason := obstacle(changed, shown):
         return await _draft_page(request, changed, notice=reason, status=422)
     async with request.app.state.heavy:
@@ -126,9 +128,13 @@ def _send(request: Request, draft: Draft, start: float | None) -> Response:
     )
     submission = uploads.submit_upload(services, actor_of(request), upload, job_request, origin="page")
     drafts.remove(services, draft)
-    return RedirectResponse(
-        f"/jobs/{submission.job_id}{'?notice=duplicate' if submission.duplicate else ''}", SEE_OTHER
-    )
+    address = f"/jobs/{submission.job_id}"
+    if submission.duplicate:
+        with services.ledger.read() as tx:
+            state = STATE_INFO[job_of(tx, submission.job_id).state].label.lower()
+        text = f"This file is already job {submission.job_id} ({state}). Nothing was sent twice."
+        return notices.redirect(request, address, text)
+    return RedirectResponse(address, SEE_OTHER)
 
 
 @require_role(Role.OPERATOR)
@@ -137,7 +143,7 @@ async def discard(request: Request) -> Response:
     draft = _find(request)
     await run_in_threadpool(drafts.remove, request.app.state.services, draft)
     await record(request, "draft discard")
-    return RedirectResponse("/?notice=discarded", SEE_OTHER)
+    return notices.redirect(request, "/", "Discarded. Nothing was sent.")
 
 
 def _find(request: Request) -> Draft:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 NEWEST = 8
-_NOTICES = {"discarded": "Discarded. Nothing was sent."}
 
 
 @require_role(Role.VIEWER)
@@ -32,7 +31,6 @@ async def home(request: Request) -> Response:
     return render_page(
         request,
         "home.html",
-        notice=_NOTICES.get(request.query_params.get("notice", ""), ""),
         views=await run_in_threadpool(newest_jobs, services, NEWEST),
         connections=await run_in_threadpool(views_of, services),
         max_upload_mb=services.settings.serve.max_upload_mb,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
@@ -15,7 +15,7 @@ from worker.errors import RosterError, UsageError
 from worker.jobs.resolve import Resolution
 from worker.ledger import jobs
 from worker.model import JobState, Role, RowStatus
-from worker.web import limits, numbers
+from worker.web import limits, notices, numbers
 from worker.web.auth import require_role
 from worker.web.caller import actor_of
 from worker.web.pages.job_rows import RowPage, rows_of
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from worker.bootstrap import Services
+    from worker.web.notices import Notice
 
-SEE_OTHER, BAD_REQUEST = 303, 400
+SEE_OTHER = 303
 JOBS_A_PAGE = 50
 MAX_ID_LENGTH = 200
 #: Actions that ask for confirmation.
@@ -73,33 +74,28 @@ def newest_jobs(services: Services, limit: int, before: int | None = None) -> li
 
 @require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
-    """Show a job with its rows; with `part=progress` only its progress, for the script of the page."""
-    return await _job_page(request)
-
-
-async def _job_page(
-    request: Request, *, notice: str = "", status: int = 200, refused: RefusedResolution | None = None
-) -> Response:
-    """Show a job; after a `refused` resolution with its row, whose form has what was typed."""
+    """Show a job with its rows; `part=progress` and `part=job` are what the script of the page renews."""
     services: Services = request.app.state.services
-    job_id, query = request.path_params["job"], {"row": str(refused.row)} if refused else request.query_params
-    if request.query_params.get("part") == "progress":
-        view = await run_in_threadpool(_read, services, job_id)
-        return render_page(request, "job_progress.html", status=status, view=view)
+    job_id, query = request.path_params["job"], request.query_params
+    if query.get("part") == "progress":
+        return render_page(request, "job_progress.html", view=await run_in_threadpool(_read, services, job_id))
     view, rows = await run_in_threadpool(_read_rows, services, job_id, query)
-    if refused and not any(line.row == refused.row and line.choices for line in rows.page_rows):
-        notice = refused.message
-    return render_page(
-        request,
-        "job.html",
-        status=status,
-        view=view,
-        rows=rows,
-        notice=notice or _notice(request, view),
-        is_refused=status >= BAD_REQUEST,
-        refused=refused,
-        max_id_length=MAX_ID_LENGTH,
-    )
+    values: dict[str, Any] = {"view": view, "rows": rows, "max_id_length": MAX_ID_LENGTH}
+    if query.get("part") == "job":
+        return render_page(request, "job_parts.html", refused=None, **values)
+    told = notices.take(request)
+    refused = _refused(told, rows)
+    return render_page(request, "job.html", refused=refused, told=None if refused else told, **values)
+
+
+def _refused(told: Notice | None, rows: RowPage) -> RefusedResolution | None:
+    """Return the resolution that was refused, when the form of its row is shown; it then has what was typed."""
+    if told is None or not told.typed:
+        return None
+    row = int(told.typed["row"])
+    if not any(line.row == row and line.choices for line in rows.page_rows):
+        return None
+    return RefusedResolution(row=row, found=told.typed["found"], lms_id=told.typed["id"], message=told.text)
 
 
 def _read(services: Services, job_id: int) -> JobView:
@@ -113,22 +109,15 @@ def _read_rows(services: Services, job_id: int, query: Mapping[str, str]) -> tup
         return view, rows_of(tx, view.job, view.summary, query)
 
 
-#: What the page says after an action; by name, since the query of a link can be forged.
+#: What the page says after an action.
 _NOTICES = {
-    "duplicate": "This file is already job {job} ({state}). Nothing was sent twice.",
     "pause": "Paused. Calls in progress finish; nothing more is sent.",
     "resume": "Resumed.",
     "cancel": "Cancelled. Calls in progress finish; the remaining rows are not sent.",
     "retry": "Sending the rows again. A row keeps its last outcome until there is a new one.",
-    "nothing": "Nothing is left to send. The job was not changed.",
     "undo": "This job withdraws the registrations of the other job. Older registrations are kept.",
-    "resolve": "Saved. {left}",
 }
-
-
-def _notice(request: Request, view: JobView) -> str:
-    text = _NOTICES.get(request.query_params.get("notice", ""), "")
-    return text.format(job=view.job.id, state=view.info.label.lower(), left=_left_to_resolve(view))
+_NOTHING_LEFT = "Nothing is left to send. The job was not changed."
 
 
 def _left_to_resolve(view: JobView) -> str:
@@ -162,9 +151,9 @@ async def perform(request: Request) -> Response:
             control.perform, services, action, job_id, actor=actor_of(request), rejected=rejected
         )
     except UsageError as error:
-        return await _job_page(request, notice=str(error), status=409)
-    notice = action if result.is_changed else "nothing"
-    return RedirectResponse(f"/jobs/{result.job_id}?notice={notice}", SEE_OTHER)
+        return notices.redirect(request, f"/jobs/{job_id}", str(error), tone="bad")
+    notice = _NOTICES[action] if result.is_changed else _NOTHING_LEFT
+    return notices.redirect(request, f"/jobs/{result.job_id}", notice)
 
 
 def _action_of(request: Request) -> JobAction:
@@ -187,9 +176,12 @@ async def resolve(request: Request) -> Response:
         resolution = _resolution_of(found, lms_id)
         await run_in_threadpool(control.resolve, services, job_id, row, resolution, actor=actor_of(request))
     except RosterError as error:
-        refused = RefusedResolution(row=row, found=found, lms_id=lms_id, message=str(error))
-        return await _job_page(request, status=409, refused=refused)
-    return RedirectResponse(f"/jobs/{job_id}?status=in_doubt&notice=resolve", SEE_OTHER)
+        typed = {"row": str(row), "found": found, "id": lms_id[: MAX_ID_LENGTH + 1]}
+        return notices.redirect(
+            request, f"/jobs/{job_id}?row={row}#answer-{row}", str(error), tone="bad", typed=typed
+        )
+    view = await run_in_threadpool(_read, services, job_id)
+    return notices.redirect(request, f"/jobs/{job_id}?status=in_doubt", f"Saved. {_left_to_resolve(view)}")
 
 
 def _resolution_of(found: str, lms_id: str) -> Resolution:

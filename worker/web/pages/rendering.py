@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from worker.web import notices
 from worker.web.labels import column_label
 from worker.web.wording import for_page
 
@@ -100,15 +101,19 @@ _TEMPLATES = _make_environment()
 
 
 def render_page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Return a page."""
+    """Return a page; it shows the message that an action has left for it, once."""
     services = request.app.state.services
     caller = getattr(request.state, "caller", None)
     serve = getattr(services.settings, "serve", None)
+    told = notices.take(request)
     text = _TEMPLATES.get_template(template).render(
         path=request.url.path,
         caller=caller,
         csrf=getattr(caller, "csrf_token", ""),
         flower_url=getattr(serve, "flower_url", ""),
-        **values,
+        **{"told": told, **values},
     )
-    return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
+    page = HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
+    if told:
+        notices.clear(request, page)
+    return page

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from worker.ledger import accounts, schedules
 from worker.ledger.database import now
 from worker.model import Actor, Role
 from worker.schedules import cron, source
+from worker.web import notices
 from worker.web.auth import require_role
 from worker.web.caller import actor_of
 from worker.web.pages.rendering import render_page
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from worker.ledger.schedules import Schedule
 
 NEXT_RUNS = 3
-_NOTICES = {"removed": "The schedule was removed. Existing jobs are kept."}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,7 @@ class ScheduleView:
 async def show(request: Request) -> Response:
     """Show all schedules, the next to run first."""
     views = await run_in_threadpool(_views, request.app.state.services)
-    notice = _NOTICES.get(request.query_params.get("notice", ""), "")
-    return render_page(request, "schedules.html", views=views, notice=notice)
+    return render_page(request, "schedules.html", views=views)
 
 
 def _views(services: Services) -> list[ScheduleView]:
@@ -72,7 +71,7 @@ async def confirm_removal(request: Request) -> Response:
 async def remove(request: Request) -> Response:
     """Remove a schedule."""
     await run_in_threadpool(_remove, request.app.state.services, actor_of(request), request.path_params["name"])
-    return RedirectResponse("/schedules?notice=removed", 303)
+    return notices.redirect(request, "/schedules", "The schedule was removed. Existing jobs are kept.")
 
 
 def _remove(services: Services, actor: Actor, name: str) -> None:

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from worker.web import csrf, limits, login
-from worker.web.auth import unauthenticated
+from worker.web.auth import SAFE_METHODS, unauthenticated
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 from worker.web.refusals import record_refusal
@@ -23,14 +23,27 @@ MOST_FIELDS, LONGEST_FIELD = 10, 4096
 
 
 async def show(request: Request) -> Response:
-    """Show the sign-in form; a caller who is signed in already goes to the start page."""
+    """Show the sign-in form; a caller who is signed in already goes to the page that was requested."""
+    next_path = _local_path(request.query_params.get("next", ""))
     if request.state.caller.role is not None:
-        return RedirectResponse("/", SEE_OTHER)
+        return RedirectResponse(next_path, SEE_OTHER)
     if request.state.caller.needs_address:
         raise unauthenticated(request)
+    # A browser forgets the cookie of a session only when the person signs out.
+    was_signed_out = bool(csrf.cookie_of(request, csrf.SESSION))
     return render_page(
-        request, "sign_in.html", notice="", name="", next_path=_local_path(request.query_params.get("next", ""))
+        request, "sign_in.html", notice="", was_signed_out=was_signed_out, name="", next_path=next_path
     )
+
+
+def page_of(request: Request) -> str:
+    """Return the page to go back to after signing in: the requested one, or the one with the form that was sent."""
+    if request.method in SAFE_METHODS:
+        return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    referer = urlsplit(request.headers.get("referer", ""))
+    if referer.netloc.lower() != request.headers.get("host", "").lower():
+        return "/"
+    return _local_path(referer.path + (f"?{referer.query}" if referer.query else ""))
 
 
 async def sign_in(request: Request) -> Response:
@@ -46,7 +59,13 @@ async def sign_in(request: Request) -> Response:
     except HttpProblem as problem:
         await record_refusal(request, problem)
         shown = render_page(
-            request, "sign_in.html", status=problem.status, notice=problem.detail, name=name, next_path=next_path
+            request,
+            "sign_in.html",
+            status=problem.status,
+            notice=problem.detail,
+            was_signed_out=False,
+            name=name,
+            next_path=next_path,
         )
         shown.headers.update(problem.headers)
         return shown

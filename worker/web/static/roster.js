@@ -42,6 +42,34 @@ function enhanceDraft(form) {
   at.addEventListener("change", setZone);
 }
 
+/** Keep what was typed when the session ends: it is there again after signing in, and leaving without saving warns. */
+function keepTyped(form) {
+  const key = `typed ${location.pathname}`;
+  const typed = JSON.parse(sessionStorage.getItem(key) || "null");
+  sessionStorage.removeItem(key);
+  if (typed && document.referrer.startsWith(`${location.origin}/sign-in`)) {
+    for (const box of form.querySelectorAll("[type=checkbox]")) box.checked = false;
+    for (const [name, value] of typed) {
+      const field = form.elements.namedItem(name);
+      if (field?.type === "checkbox") field.checked = true;
+      else if (field) field.value = value;
+    }
+    form.querySelector("details")?.setAttribute("open", "");
+    form.classList.add("changed");
+  }
+  let isSubmitted = false;
+  document.addEventListener("submit", (event) => {
+    isSubmitted = true;
+    if (event.target !== form) return;
+    const fields = [...new FormData(form)].filter(([name]) => name !== "csrf");
+    sessionStorage.setItem(key, JSON.stringify(fields));
+  });
+  addEventListener("pageshow", () => { isSubmitted = false; });
+  addEventListener("beforeunload", (event) => {
+    if (form.classList.contains("changed") && !isSubmitted) event.preventDefault();
+  });
+}
+
 /** Require an ID unless nothing was found. */
 function requireId(choice) {
   choice.form.elements.namedItem("id").required = choice.value !== "absent";
@@ -55,124 +83,10 @@ function disableButtons(form) {
   }, 0);
 }
 
-/** Return a function that releases one of the few slots for event streams; null when all are in use.
- *
- * A browser opens up to six connections to a host: if each page had a stream, the seventh page could not be loaded.
- */
-async function acquireStreamSlot() {
-  for (const slot of navigator.locks ? ["roster-1", "roster-2", "roster-3"] : []) {
-    const release = await new Promise((resolve) => {
-      navigator.locks.request(slot, { ifAvailable: true }, (lock) => {
-        if (!lock) return resolve(null);
-        return new Promise((unlock) => resolve(unlock));
-      });
-    });
-    if (release) return release;
-  }
-  return null;
-}
-
-/** Follow a job: fetch its progress whenever the server sends an event, with a minimum interval (milliseconds). */
-function followJob(place) {
-  const MIN_INTERVAL = 1000, POLL_INTERVAL = 2000, RETRY_INTERVAL = 5000, ANNOUNCE_INTERVAL = 10000;
-  const announcement = document.getElementById("announcement");
-  let requestedAt = 0, scheduled = null, announcedAt = 0, state = place.firstElementChild.dataset.state;
-
-  async function fetchProgress() {
-    scheduled = null;
-    requestedAt = Date.now();
-    const address = `/jobs/${place.dataset.job}?part=progress`;
-    const response = await fetch(address, { headers: { Accept: "text/html" } }).catch(() => null);
-    if (!response || !response.ok || response.redirected) return schedule(RETRY_INTERVAL);
-    const focused = document.activeElement && place.contains(document.activeElement) ? document.activeElement.id : "";
-    const isOpen = place.querySelector("details[open]") !== null;
-    const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
-    place.replaceChildren(...parsed.body.children);
-    localiseTimes(place);
-    if (isOpen) place.querySelector("details")?.setAttribute("open", "");
-    if (focused) (document.getElementById(focused) || document.getElementById("main")).focus({ preventScroll: true });
-    const now = place.firstElementChild.dataset;
-    if (now.state !== state || Date.now() - announcedAt > ANNOUNCE_INTERVAL) {
-      announcement.textContent = now.announcement;
-      announcedAt = Date.now();
-    }
-    if (now.state !== state) await renewRows();
-    state = now.state;
-    if (now.moving === "yes") schedule(source ? RETRY_INTERVAL : POLL_INTERVAL);
-    else stop();
-  }
-
-  function schedule(later) {
-    const delay = Math.max(requestedAt + MIN_INTERVAL, Date.now() + later) - Date.now();
-    if (scheduled && scheduled.at <= Date.now() + delay) return;
-    if (scheduled) clearTimeout(scheduled.id);
-    scheduled = { at: Date.now() + delay, id: setTimeout(fetchProgress, delay) };
-  }
-
-  async function renewRows() {
-    const rows = document.getElementById("rows");
-    const isInUse = () => rows.contains(document.activeElement) || rows.classList.contains("changed");
-    if (isInUse()) return;
-    // Not the URL of this page: it may be that of an action that was refused.
-    const response = await fetch(rows.dataset.url).catch(() => null);
-    if (!response || !response.ok) return;
-    const parsed = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("rows");
-    if (parsed && !isInUse()) {
-      rows.replaceWith(parsed);
-      localiseTimes(parsed);
-    }
-  }
-
-  let source = null, release = null;
-  const refresh = () => schedule(0);
-  async function start() {
-    if (document.hidden || place.firstElementChild.dataset.moving !== "yes") return;
-    schedule(RETRY_INTERVAL);
-    if (release) return;
-    release = () => {};
-    release = await acquireStreamSlot();
-    if (!release) return schedule(POLL_INTERVAL);
-    if (document.hidden) return stop();
-    source = new EventSource(`/api/jobs/${place.dataset.job}/events`);
-    source.onmessage = refresh;
-    source.addEventListener("end", refresh);
-  }
-  function stop() {
-    if (source) source.close();
-    if (release) release();
-    if (scheduled) clearTimeout(scheduled.id);
-    source = release = scheduled = null;
-  }
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return stop();
-    start();
-    if (place.firstElementChild.dataset.moving === "yes") refresh();
-  });
-  start();
-}
-
-/** Fetch a list of jobs again while one of them is moving and the page is visible. */
-function followList(place) {
-  const INTERVAL = 3000;
-  async function fetchList() {
-    const list = document.getElementById(place.id);
-    if (document.hidden || list.dataset.moving !== "yes" || list.contains(document.activeElement)) return;
-    const response = await fetch(location.href);
-    if (!response.ok || response.redirected) return;
-    const parsed = new DOMParser().parseFromString(await response.text(), "text/html").getElementById(place.id);
-    if (!parsed) return;
-    list.replaceWith(parsed);
-    localiseTimes(parsed);
-  }
-  // The next request follows the response to the last one: a slow server gets fewer requests, not more.
-  const schedule = () => setTimeout(() => fetchList().catch(() => null).finally(schedule), INTERVAL);
-  schedule();
-}
-
 localiseTimes(document);
 document.addEventListener("change", (event) => event.target.name === "found" && requireId(event.target));
 document.querySelectorAll("[name=found]:checked").forEach(requireId);
-document.addEventListener("input", (event) => event.target.closest("#rows")?.classList.add("changed"));
+document.addEventListener("input", (event) => event.target.closest("#rows form, #progress form")?.classList.add("changed"));
 document.addEventListener("submit", (event) => event.target.method === "post" && disableButtons(event.target));
 // A page that comes from the browser's back/forward cache has its buttons enabled again.
 addEventListener("pageshow", () => {
@@ -181,8 +95,7 @@ addEventListener("pageshow", () => {
 const upload = document.getElementById("upload");
 if (upload) enhanceUpload(upload);
 const draft = document.getElementById("draft");
-if (draft) enhanceDraft(draft);
-const progress = document.getElementById("progress");
-const list = document.getElementById("list");
-if (list) followList(list);
-if (progress && progress.firstElementChild.dataset.moving === "yes") followJob(progress);
+if (draft) {
+  enhanceDraft(draft);
+  keepTyped(draft);
+}

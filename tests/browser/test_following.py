@@ -1,0 +1,167 @@
+"""Pages never show old news as new: they follow what happens elsewhere, and say when they cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.test_sign_in import sign_in
+from tests.web_server import add_user
+
+#: How long another tab of the browser may take to agree (milliseconds); machines of tests are slow.
+AGREE = 10_000
+SLOW = {"rate": "8/second", "batch_size": 10}
+
+
+def running_job(site: Any, upload: Callable[..., Page], rows: list[dict[str, Any]]) -> Page:
+    page = upload(site, site.office.roster("followed.csv", rows))
+    page.locator("#send").click()
+    page.wait_for_url("**/jobs/*")
+    expect(page.locator("#state")).to_contain_text("Running")
+    return page
+
+
+def test_tabs_agree_after_an_action_in_one_of_them(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site(connection=SLOW)
+    first = running_job(site, upload, people(300))
+    lists = [site.page_in(first.context, path) for path in ("/", "/jobs")]
+    second = site.page_in(first.context, "/jobs/1")
+
+    for button, state in (("Pause", "Paused"), ("Resume", "Running"), ("Pause", "Paused")):
+        second.get_by_role("button", name=button).click()
+        for page in (second, first, *lists):
+            expect(page.locator("#state, #list").first).to_contain_text(state, timeout=AGREE)
+
+
+def test_a_paused_job_that_somebody_else_resumes_is_followed(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site(connection=SLOW)
+    page = running_job(site, upload, people(60))
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#state")).to_contain_text("Paused")
+
+    other = site.open("/jobs/1")
+    other.get_by_role("button", name="Resume").click()
+
+    expect(page.locator("#state")).to_contain_text("Completed", timeout=45_000)
+
+
+def test_a_new_job_appears_in_lists_that_were_at_rest(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site()
+    pages = [site.open(path) for path in ("/", "/jobs")]
+    for page in pages:
+        expect(page.locator("#list")).to_contain_text("No jobs yet")
+
+    elsewhere = upload(site, site.office.roster("new.csv", people(2)))
+    elsewhere.locator("#send").click()
+
+    for page in pages:
+        expect(page.locator("#list")).to_contain_text("new.csv")
+        expect(page.locator("#list")).to_contain_text("2 of 2")
+
+
+def test_rows_and_the_numbers_of_the_filter_renew_while_the_job_runs(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site(connection=SLOW)
+    page = running_job(site, upload, people(300))
+    page.get_by_label("Row number").fill("7")
+
+    expect(page.locator("#row-table")).to_contain_text("Registered")
+    expect(page.locator("select[name=status]")).to_contain_text(re.compile(r"\bRegistered \([1-9]\d*\)"))
+    expect(page.locator("#state")).to_contain_text("Running")
+    expect(page.get_by_label("Row number")).to_have_value("7")
+
+
+def test_a_page_without_an_answer_says_since_when_and_recovers(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site(connection=SLOW)
+    page = running_job(site, upload, people(300))
+    away = lambda route: route.abort()  # noqa: E731
+
+    page.clock.install()
+    page.goto("/jobs/1")
+    expect(page.locator("#state")).to_contain_text("Running")
+    page.route("**/jobs/1*", away)
+    for _ in range(12):
+        page.clock.run_for(1_000)
+    banner = page.get_by_role("alert")
+    expect(banner).to_contain_text(re.compile(r"Not up to date since \d+:\d\d:\d\d.*Trying again"))
+    assert float(page.evaluate("getComputedStyle(document.getElementById('progress')).opacity")) < 1
+    page.get_by_role("button", name="Pause").click()
+    assert page.url.endswith("/jobs/1")
+
+    page.unroute("**/jobs/1*", away)
+    for _ in range(6):
+        page.clock.run_for(1_000)
+    expect(banner).to_be_hidden()
+    site.ignore_errors("ERR_FAILED", "Failed to fetch")
+
+
+def test_lists_without_an_answer_say_so_too(open_site: Callable[..., Any]) -> None:
+    site = open_site()
+    page = site.open("/jobs")
+    page.clock.install()
+    page.goto("/jobs")
+    expect(page.locator("#list")).to_be_visible()
+
+    def broken(route: Route) -> None:
+        route.fulfill(status=503, body="")
+
+    page.route("**/jobs", broken)
+    for _ in range(14):
+        page.clock.run_for(1_000)
+
+    expect(page.get_by_role("alert")).to_contain_text("Not up to date since")
+    site.ignore_errors("503")
+
+
+def test_a_session_that_ended_is_said_and_signing_in_leads_back_to_the_same_place(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site(connection=SLOW)
+    running_job(site, upload, people(300))
+    add_user(site.office, "ana", "operator")
+    page = site.open("/jobs/1?status=not_attempted")
+    sign_in(page, "ana")
+    page.wait_for_url("**/jobs/1?status=not_attempted")
+
+    assert site.office.type("user", "sign-out", "ana").code == 0
+    banner = page.get_by_role("alert")
+    expect(banner).to_contain_text("You were signed out. Sign in to go on")
+    banner.get_by_role("link").click()
+    expect(page.get_by_text("You were signed out. Sign in to go on.")).to_be_visible()
+    sign_in(page, "ana")
+    page.wait_for_url("**/jobs/1?status=not_attempted")
+    site.ignore_errors("401")
+
+
+def test_a_draft_that_met_the_end_of_a_session_is_there_after_signing_in(
+    open_site: Callable[..., Any], people: Callable[..., Any]
+) -> None:
+    site = open_site()
+    add_user(site.office, "ana", "operator")
+    page = site.open("/")
+    sign_in(page, "ana")
+    page.get_by_label("Drag your spreadsheet here").set_input_files(site.office.roster("mine.csv", people(3)))
+    page.wait_for_url("**/drafts/*")
+    draft = page.url
+    page.get_by_label("Default course").fill("77")
+    assert site.office.type("user", "sign-out", "ana").code == 0
+
+    page.get_by_role("button", name="Update preview").click()
+    expect(page.get_by_text("You were signed out. Sign in to go on.")).to_be_visible()
+    sign_in(page, "ana")
+
+    page.wait_for_url(draft)
+    expect(page.get_by_label("Default course")).to_have_value("77")
+    assert site.lms.changes == {}
