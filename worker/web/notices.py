@@ -1,8 +1,8 @@
 """One-time messages: what an action did, shown on the next page and not again when that page is reloaded.
 
-A message is in a cookie of the browser that acted, never in the address. It is signed with what only that browser and
-this server know, so nobody else can put words on a page, and it names the page that shows it, so that other tabs leave
-it alone.
+A message is in a cookie of the browser that acted, never in the address. It is signed with what only that browser
+and this server know, so nobody else can put words on a page; it names the page that shows it, so that other tabs
+leave it alone.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ def redirect(
     """
     answer = RedirectResponse(url, SEE_OTHER)
     shortened = text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
-    notice = Notice(
-        text=shortened, tone=tone, path=urlsplit(url).path, made_at=time.time(), typed=typed or {}
-    )
+    notice = Notice(text=shortened, tone=tone, path=urlsplit(url).path, made_at=time.time(), typed=typed or {})
     content = base64.urlsafe_b64encode(msgspec.json.encode(notice)).decode()
     signature = _signature(key or request.state.caller.csrf_token, content)
     csrf.set_cookie(request, answer.headers, COOKIE, f"{content}.{signature}", max_age=MAX_AGE_SECONDS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders import a_job
-from tests.unit.web.conftest import form_in
+from tests.unit.web.conftest import TOKEN, form_in
 from worker.model import JobState
 from worker.web.notices import COOKIE, FOLLOW_HEADER
 
@@ -60,7 +60,7 @@ async def test_a_message_that_was_changed_or_is_of_another_browser_is_not_shown(
         browser.client.cookies.set(COOKIE, forged, domain="127.0.0.1", path="/")
         assert browser.notice(await browser.get(address)) == ""
     browser.client.cookies.clear()
-    await browser.get("/")
+    await browser.client.get(f"/?token={TOKEN}")
     browser.client.cookies.set(COOKIE, f"{content}.{signature}")
     assert browser.notice(await browser.get(address)) == ""
 

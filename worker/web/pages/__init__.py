@@ -26,8 +26,8 @@ _SIGN_IN, _NO_SUCH_METHOD, _SEE_OTHER = 401, 405, 303
 def error_page(request: Request, problem: HttpProblem) -> Response:
     """Return the page of a problem.
 
-    401 redirects to the sign-in page, if there are accounts; the address of an action, opened as a page, to the page
-    with its button.
+    401 redirects to the sign-in page, if there are accounts; the address of an action, opened as a page, to the
+    page with its button.
     """
     caller: Caller | None = getattr(request.state, "caller", None)
     if problem.status == _SIGN_IN and caller is not None and caller.needs_address:

@@ -40,9 +40,7 @@ async def show(request: Request) -> Response:
 
 async def _account_page(request: Request, *, notice: str = "", status: int = OK) -> Response:
     account, tokens = await run_in_threadpool(_read, request)
-    return render_page(
-        request, "account.html", status=status, account=account, tokens=tokens, notice=notice
-    )
+    return render_page(request, "account.html", status=status, account=account, tokens=tokens, notice=notice)
 
 
 def _read(request: Request) -> tuple[Account, list[Token]]:
