@@ -39,7 +39,7 @@ async def test_a_link_with_the_name_of_a_message_shows_none(browser: Browser) ->
     address = await paused_job(browser)
     await browser.get(address)
 
-    for query in ("notice=pause", "told=undo", "notice=undo"):
+    for query in ("notice=pause", "said=undo", "notice=undo"):
         assert browser.notice(await browser.get(f"{address}?{query}")) == ""
 
 

@@ -83,19 +83,19 @@ async def show(request: Request) -> Response:
     values: dict[str, Any] = {"view": view, "rows": rows, "max_id_length": MAX_ID_LENGTH}
     if query.get("part") == "job":
         return render_page(request, "job_parts.html", refused=None, **values)
-    told = notices.take(request)
-    refused = _refused(told, rows)
-    return render_page(request, "job.html", refused=refused, told=None if refused else told, **values)
+    message = notices.take(request)
+    refused = _refused(message, rows)
+    return render_page(request, "job.html", refused=refused, message=None if refused else message, **values)
 
 
-def _refused(told: Notice | None, rows: RowPage) -> RefusedResolution | None:
+def _refused(message: Notice | None, rows: RowPage) -> RefusedResolution | None:
     """Return the resolution that was refused, when the form of its row is shown; it then has what was typed."""
-    if told is None or not told.typed:
+    if message is None or not message.typed:
         return None
-    row = int(told.typed["row"])
+    row = int(message.typed["row"])
     if not any(line.row == row and line.choices for line in rows.page_rows):
         return None
-    return RefusedResolution(row=row, found=told.typed["found"], lms_id=told.typed["id"], message=told.text)
+    return RefusedResolution(row=row, found=message.typed["found"], lms_id=message.typed["id"], message=message.text)
 
 
 def _read(services: Services, job_id: int) -> JobView:

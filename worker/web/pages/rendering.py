@@ -105,15 +105,15 @@ def render_page(request: Request, template: str, *, status: int = 200, **values:
     services = request.app.state.services
     caller = getattr(request.state, "caller", None)
     serve = getattr(services.settings, "serve", None)
-    told = notices.take(request)
+    message = notices.take(request)
     text = _TEMPLATES.get_template(template).render(
         path=request.url.path,
         caller=caller,
         csrf=getattr(caller, "csrf_token", ""),
         flower_url=getattr(serve, "flower_url", ""),
-        **{"told": told, **values},
+        **{"message": message, **values},
     )
     page = HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
-    if told:
+    if message:
         notices.clear(request, page)
     return page
