@@ -95,7 +95,8 @@ def _refused(message: Notice | None, rows: RowPage) -> RefusedResolution | None:
     row = int(message.typed["row"])
     if not any(line.row == row and line.choices for line in rows.page_rows):
         return None
-    return RefusedResolution(row=row, found=message.typed["found"], lms_id=message.typed["id"], message=message.text)
+    typed = message.typed
+    return RefusedResolution(row=row, found=typed["found"], lms_id=typed["id"], message=message.text)
 
 
 def _read(services: Services, job_id: int) -> JobView:
