@@ -6,9 +6,10 @@ Knows no column: headers.py matches headings to columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from worker.intake.csv_files.child import SpooledText, open_csv_in_child
 from worker.intake.csv_files.reader import CsvFile, open_csv
@@ -26,17 +27,16 @@ _REPORT_COLUMNS = frozenset({"_row", "_status"})
 
 
 #: For the rows of text files, whose cells have neither errors nor formats; never changed.
-_NOTHING: dict[int, str] = {}
+_NOTHING: Mapping[int, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """A row as it is in the file, and what is wrong with some of its cells (position → a `ProblemCode`)."""
 
     raw: RawRow
-    flaws: dict[int, str] = field(default_factory=dict)
+    flaws: Mapping[int, str] = _NOTHING
     #: The exact number under a text that its number format shows, or the number format that is not known.
-    details: dict[int, str] = field(default_factory=dict)
+    details: Mapping[int, str] = _NOTHING
     #: Whether the row is hidden in the spreadsheet.
     is_hidden: bool = False
 
@@ -145,7 +145,7 @@ def _without_guards(file: RosterFile) -> RosterFile:
     def source() -> Iterator[Record]:
         for record in file.read_records():
             cells = tuple(map(unescape_formula, record.raw.cells))
-            yield replace(record, raw=RawRow(row=record.raw.row, cells=cells))
+            yield record._replace(raw=RawRow(row=record.raw.row, cells=cells))
 
     return replace(file, headings=tuple(map(unescape_formula, file.headings)), read_records=source)
 
@@ -160,7 +160,7 @@ def _with_headings(
 ) -> RosterFile:
     def source() -> Iterator[Record]:
         for number, cells in text.records():
-            yield Record(raw=RawRow(row=number, cells=tuple(cells)), flaws=_NOTHING, details=_NOTHING)
+            yield Record(raw=RawRow(row=number, cells=tuple(cells)))
 
     found = find_heading_row(_filled_rows(source()), name=name, wanted=heading_row, mapping=mapping)
     width = max((at for at, heading in enumerate(found.names, start=1) if not is_blank(heading)), default=0)
@@ -201,4 +201,4 @@ def _fit_to_width(record: Record, width: int) -> Record:
         cells = row.cells + ("",) * (width - len(row.cells))
     else:
         cells = row.cells if any(not is_blank(cell) for cell in row.cells[width:]) else row.cells[:width]
-    return replace(record, raw=RawRow(row=row.row, cells=cells))
+    return record._replace(raw=RawRow(row=row.row, cells=cells))
