@@ -20,7 +20,7 @@ from worker.intake import dates, headers, problems, text, values
 from worker.intake.answer_file import read_answer_file
 from worker.intake.columns import COLUMNS
 from worker.intake.csv_files import codec_names, detectors, quoting, reader
-from worker.intake.excel import cells, scan
+from worker.intake.excel import number_format, scan
 from worker.intake.file_type import detect_file_type
 from worker.intake.options import parse_start_time
 from worker.intake.roster_file import open_roster
@@ -102,7 +102,8 @@ def _refusal(message: str) -> None:
 
 def _scan(part: str) -> None:
     scan._has_missing_value(part.encode(errors="replace"))
-    scan._has_zero_format(part.encode(errors="replace"))
+    scan._changing_styles(part.encode(errors="replace"))
+    scan._attributes(part.encode(errors="replace"))
 
 
 FUNCTIONS: dict[str, Callable[[str], object]] = {
@@ -136,7 +137,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "lines in quotation marks": lambda line: list(quoting.QuoteStyle(is_wrapped=True).apply([line], ",")),
     "an address": quoting._ADDRESS.fullmatch,
     "detectors": lambda field: detectors._decode(field.encode(errors="replace"), "cp1252"),
-    "number format": cells.zero_format.__wrapped__,
+    "number format": lambda code: number_format.display_number(1234.5, code),
     "parts of a workbook": _scan,
     "parse_start_time": parse_start_time,
     "an answer on a row in doubt": resolve._parse,
