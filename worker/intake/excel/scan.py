@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from worker.intake.excel.number_format import BUILTIN_FORMATS, changes_numbers
 
-_FORMAT = re.compile(rb"<(?:\w+:)?numFmt\b[^>]*>")
+_FORMAT = re.compile(rb"<(?:\w+:)?numFmt\b[^<>]*>")
 _CELL_STYLES = re.compile(rb"<(?:\w+:)?cellXfs\b.*?</(?:\w+:)?cellXfs\s*>", re.DOTALL)
-_STYLE = re.compile(rb"<(?:\w+:)?xf\b[^>]*>")
-_ATTRIBUTE = re.compile(rb"""(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_STYLE = re.compile(rb"<(?:\w+:)?xf\b[^<>]*>")
+_ATTRIBUTE = re.compile(rb"""\b(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _USED_STYLE = re.compile(rb"""\ss\s*=\s*["']([0-9]+)["']""")
 _IS_1904 = re.compile(rb"""date1904\s*=\s*["'](?:1|true|on)["']""")
 #: On another element than the text itself.
