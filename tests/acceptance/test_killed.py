@@ -62,3 +62,22 @@ def test_on_tahdah_only_what_was_in_flight_is_in_doubt(sandbox, office, seed, lo
     }
     assert result.code == (1 if doubtful else 0)
     assert len(set(lms.people)) == len(lms.people)
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"])
+def test_the_calls_of_a_killed_process_are_counted(sandbox, office, request, database_kind):
+    lms = sandbox(latency=0.1)
+    terminal = office(lms, max_in_flight=4)
+    if database_kind == "postgresql":
+        terminal.environment["ROSTER_LEDGER"] = request.getfixturevalue("database")
+    terminal.people("roster.csv", 60)
+
+    running = terminal.start("run", "roster.csv", "--json")
+    lms.until(lambda lms: lms.calls("create_candidate") >= 12, "the first people")
+    running.kill()
+    lms.answer_after(0)
+
+    counted = terminal.status(1)["calls"]["create_candidate"]
+    assert counted >= len(lms.people) >= 12
+    again = terminal.resume(1)
+    assert again.summary["calls"]["create_candidate"] >= again.summary["candidates_created"]

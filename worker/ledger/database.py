@@ -147,13 +147,13 @@ def upsert(
     tx: Transaction, table: Table, key: Mapping[str, Any], new: Mapping[str, Any], old: Mapping[str, Any]
 ) -> None:
     """Insert the record `key` with the values `new`, or change an existing one to `old`, in one statement."""
-    record = _insert_of(tx)(table).values(**key, **new)
+    record = insert_of(tx.dialect.name)(table).values(**key, **new)
     tx.execute(record.on_conflict_do_update(index_elements=list(key), set_=dict(old)))
 
 
-def _insert_of(tx: Transaction) -> Any:
+def insert_of(dialect: str) -> Any:
     """Return the dialect's `insert`: `on conflict` is not in standard SQL."""
-    if tx.dialect.name != "postgresql":
+    if dialect != "postgresql":
         return sqlite_insert
     from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - 50 ms that a ledger on SQLite does not need
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, insert, select, update
+from sqlalchemy import bindparam, case, insert, select, update
 
-from worker.ledger.database import now, upsert
+from worker.ledger.database import insert_of, now, upsert
 from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import call_count, job
+from worker.ledger.transactions import Write
 from worker.model import ENDED, Driver, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import ClauseElement, Row
 
     from worker.ledger.database import Transaction
 
@@ -182,6 +184,28 @@ def add_calls(tx: Transaction, job_id: int, calls: Mapping[str, int]) -> None:
     for operation, count in sorted(calls.items()):
         key = {"job_id": job_id, "operation": operation}
         upsert(tx, call_count, key, {"calls": count}, {"calls": call_count.c.calls + count})
+
+
+@cache
+def _count_calls(dialect: str) -> ClauseElement:
+    record = insert_of(dialect)(call_count).values(
+        job_id=bindparam("b_job"), operation=bindparam("b_operation"), calls=bindparam("b_calls")
+    )
+    more = {"calls": call_count.c.calls + record.excluded.calls}
+    counted: ClauseElement = record.on_conflict_do_update(index_elements=["job_id", "operation"], set_=more)
+    return counted
+
+
+def calls_made(dialect: str, job_id: int, calls: Mapping[str, int]) -> tuple[Write, ...]:
+    """Return what adds to the number of calls of each operation, for the commit of an intent or outcome."""
+    return tuple(
+        Write(
+            _count_calls(dialect),
+            {"b_job": job_id, "b_operation": operation, "b_calls": count},
+            order=(job_id, operation),
+        )
+        for operation, count in calls.items()
+    )
 
 
 def calls_of(tx: Transaction, job_id: int) -> dict[str, int]:

@@ -91,6 +91,9 @@ class Write:
     statement: ClauseElement
     values: Mapping[str, Any]
     fenced: bool = False
+    #: The place of this write among those of the same statement in a commit: records that several processes write
+    #: are written in one order, so that no two of them wait for each other.
+    order: tuple[Any, ...] = ()
 
 
 @dataclass(slots=True)
@@ -244,14 +247,15 @@ class Ledger:
 
     def _execute_together(self, tx: Transaction, due: Sequence[_PendingWork]) -> list[Any]:
         """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""
-        writes: dict[ClauseElement, list[Mapping[str, Any]]] = {}
+        writes: dict[ClauseElement, list[Write]] = {}
         fenced = set()
         for waiting in due:
             for write in waiting.work if isinstance(waiting.work, tuple) else ():
-                writes.setdefault(write.statement, []).append(write.values)
+                writes.setdefault(write.statement, []).append(write)
                 if write.fenced:
                     fenced.add(write.statement)
-        for statement, values in writes.items():
+        for statement, together in writes.items():
+            values = [write.values for write in sorted(together, key=lambda write: write.order)]
             prepared = self._compiled.get(statement)
             if prepared is None:
                 prepared = self._compiled[statement] = compile_statement(statement, tx.dialect)

@@ -119,7 +119,9 @@ class LmsClient:
     queue: str = ""
     #: How many rows the job has left: calls of short jobs go first.
     rows_left: Callable[[], int] = lambda: 0
+    #: All calls that were made, by operation; and those of them that are not recorded in the ledger yet.
     calls: Counter[str] = field(default_factory=Counter)
+    unrecorded: Counter[str] = field(default_factory=Counter)
     rate_limited: int = 0
 
     async def read(self, operation: str, path: str, params: Mapping[str, Any] | None = None) -> LmsResponse:
@@ -157,23 +159,34 @@ class LmsClient:
         **content: Any,
     ) -> LmsResponse:
         permit = await self.session.limiter.acquire(*self._queue_position(operation, completes_rows=completes_rows))
+        # Counted before the intent: its commit records the call too, so that one of a killed process is counted.
+        self._count(operation, 1)
         if intent is not None:
             try:
                 await intent()
             except BaseException:
+                self._count(operation, -1)
                 self.session.limiter.cancel(permit)
                 raise
         hints: Hints | None = None
         try:
-            self.calls[operation] += 1
             response, hints = await self.session.send(method, path, **content)
         except LmsUnavailable:
-            self.calls[operation] -= 1
+            self._count(operation, -1)
             raise
         finally:
             self.session.limiter.release(permit, hints)
         self.rate_limited += hints.throttled
         return check_response(response, hints, changes=intent is not None)
+
+    def take_calls(self) -> Counter[str]:
+        """Return the calls that are not recorded yet; the caller records them."""
+        taken, self.unrecorded = self.unrecorded, Counter()
+        return taken
+
+    def _count(self, operation: str, number: int) -> None:
+        self.calls[operation] += number
+        self.unrecorded[operation] += number
 
     def _queue_position(self, operation: str, *, completes_rows: bool) -> tuple[str, int]:
         """Return the queue in which a call waits, and its length in rows: the shortest goes first.

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from worker.errors import AnswerLost, LmsUnavailable, RateLimited, Refused, RetryLater, RosterError, StopJob
+from worker.ledger import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -125,7 +126,7 @@ class JobContext:
                     raise reason
                 if self.halted:
                     raise Stopped("another call of this job had an error that stops the job")
-                await self.ledger.commit(*sending())
+                await self._commit_with_calls(sending())
                 sent = True
 
             try:
@@ -140,6 +141,15 @@ class JobContext:
                     await self.ledger.commit(*revert())
                 if not (sent and self._is_short_wait(error)):
                     raise
+
+    async def _commit_with_calls(self, writes: Writes) -> None:
+        """Commit writes together with the calls that were counted since: those of a killed process are not lost."""
+        calls = self.client.take_calls()
+        try:
+            await self.ledger.commit(*writes, *jobs.calls_made(self.ledger.engine.dialect.name, self.job_id, calls))
+        except Exception:
+            self.client.unrecorded.update(calls)
+            raise
 
     def _record_failure(self, error: RetryLater | StopJob) -> None:
         if isinstance(error, StopJob):

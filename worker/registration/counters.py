@@ -25,7 +25,6 @@ class JobCounters:
     #: The key under which the ledger stores the pace of the credential.
     pace_key: str
     _waited_before: float = 0.0
-    _calls: int = 0
     _started_at: float = field(default_factory=now)
 
     def __post_init__(self) -> None:
@@ -33,13 +32,12 @@ class JobCounters:
 
     def calls_per_second(self) -> float:
         """Return the average call rate of this process so far."""
-        return self._calls / max(now() - self._started_at, 0.001)
+        return self.client.calls.total() / max(now() - self._started_at, 0.001)
 
     async def flush(self, context: JobContext | None) -> None:
         """Write what was counted since the last flush."""
-        calls, self.client.calls = self.client.calls, type(self.client.calls)()
+        calls = self.client.take_calls()
         refused, self.client.rate_limited = self.client.rate_limited, 0
-        self._calls += calls.total()
         total = self.client.session.limiter.snapshot().waited_seconds
         waited, self._waited_before = total - self._waited_before, total
         bisected = 0
