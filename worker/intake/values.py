@@ -155,14 +155,18 @@ def _action(text: str) -> Action:
         raise _refusal(ProblemCode.INVALID_CHOICE, message) from None
 
 
+#: A larger score is a mistake, and 1e999999999 would take hours to be written out.
+MAX_SCORE = 1_000_000
+
+
 def _score(text: str) -> Decimal:
     _reject_thousands(text)
     try:
         score = Decimal(text.replace(",", ".")) if "_" not in text else Decimal("nan")
     except InvalidOperation:
         score = Decimal("nan")
-    if not score.is_finite() or score < 0:
-        raise _refusal(ProblemCode.INVALID_NUMBER, f"{quote(text)} is not a score; write a number of 0 or more.")
+    if not score.is_finite() or not 0 <= score <= MAX_SCORE:
+        raise _refusal(ProblemCode.INVALID_NUMBER, f"{quote(text)} is not a score; write a number from 0 to 1000000.")
     return score
 
 

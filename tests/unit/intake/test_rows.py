@@ -80,6 +80,8 @@ def test_all_problems_of_a_row_come_at_once_in_the_order_of_its_columns(read):
         ("country", "XX", "invalid_country"),
         ("country", "Wales", "invalid_country"),
         ("score", "-1", "invalid_number"),
+        ("score", "1e999999999", "invalid_number"),
+        ("score", "1000001", "invalid_number"),
         ("score", "nan", "invalid_number"),
         ("score", "1_0", "invalid_number"),
         ("success", "maybe", "invalid_choice"),
