@@ -166,7 +166,9 @@ def _score(text: str) -> Decimal:
     except InvalidOperation:
         score = Decimal("nan")
     if not score.is_finite() or not 0 <= score <= MAX_SCORE:
-        raise _refusal(ProblemCode.INVALID_NUMBER, f"{quote(text)} is not a score; write a number from 0 to 1000000.")
+        raise _refusal(
+            ProblemCode.INVALID_NUMBER, f"{quote(text)} is not a score; write a number from 0 to 1000000."
+        )
     return score
 
 
