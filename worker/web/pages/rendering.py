@@ -111,6 +111,7 @@ def render_page(request: Request, template: str, *, status: int = 200, **values:
         caller=caller,
         csrf=getattr(caller, "csrf_token", ""),
         flower_url=getattr(serve, "flower_url", ""),
+        connection_names=sorted(getattr(services.settings, "connections", {})),
         **{"message": message, **values},
     )
     page = HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})

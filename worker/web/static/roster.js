@@ -23,7 +23,14 @@ function enhanceUpload(form) {
   const label = button.textContent;
   for (const name of ["dragenter", "dragover"]) zone.addEventListener(name, () => zone.classList.add("over"));
   for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
-  file.addEventListener("change", () => file.files.length && form.requestSubmit(button));
+  file.multiple = true;
+  file.addEventListener("change", () => {
+    if (file.files.length === 1) return form.requestSubmit(button);
+    const files = [...file.files];
+    file.value = "";
+    if (files.length) takeFiles(files);
+  });
+  form.querySelector("select")?.addEventListener("change", () => file.files.length && form.requestSubmit(button));
   form.addEventListener("submit", () => {
     button.textContent = "Uploading …";
   });
