@@ -55,7 +55,10 @@ def test_several_files_make_several_drafts_and_one_that_is_no_roster_is_named(
 
 
 def test_with_several_connections_none_is_chosen_for_the_person(open_site: Callable[..., Any]) -> None:
-    other = '[connections.zulu]\nsystem = "kmi"\nbase_url = "http://127.0.0.1:9"\napi_key = "x"\n'
+    other = (
+        '[connections.zulu]\nsystem = "tahdah"\nbase_url = "http://127.0.0.1:9"\ntoken = "x"\n'
+        "legal_entity_id = 42\nbehavior = 1\n"
+    )
     site = open_site(toml=other)
     page = site.open("/")
     connection = page.get_by_label("Connection", exact=True)
