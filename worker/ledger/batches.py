@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, null, or_, select, update
 
-from worker.ledger.candidates import chunks
+from worker.ledger.chunks import chunks
 from worker.ledger.database import now
 from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.rows import explain_rows, is_course_proven

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select, update
 
 from worker.identity import email_key, former_email_key
+from worker.ledger.chunks import chunks
 from worker.ledger.database import custom_plans
 from worker.ledger.other_person import (
     Mention,
@@ -83,8 +84,6 @@ def identify(candidate: Candidate) -> Identity:
 
 #: States that end once a roster gives the LMS's id: a person has looked the candidate up there.
 _KNOWN_BY_ID = frozenset({CandidateState.NEW, CandidateState.IN_DOUBT})
-#: Values in one statement; SQLite allows 32,766.
-CHUNK = 5_000
 
 
 @dataclass(slots=True)
@@ -314,12 +313,6 @@ def _save_identifiers(tx: Transaction, known: KnownCandidate) -> None:
             .where(mine, unsettled, *unclaimed)
             .values(state=CandidateState.KNOWN, lms_id=known.lms_id)
         )
-
-
-def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
-    """Yield `values` in chunks that fit into one statement."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

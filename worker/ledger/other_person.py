@@ -7,35 +7,42 @@ they are not purged.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
-import msgspec
 from sqlalchemy import select
 
 from worker.identity import Traits, is_other_first_name, is_other_person, traits_of
+from worker.ledger.chunks import chunks
 from worker.ledger.schema import row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from msgspec.json import Decoder
+
     from worker.identity import Named
     from worker.ledger.database import Transaction
 
-#: Values in one statement; SQLite allows 32,766.
-_CHUNK = 5_000
 
-
-class _Candidate(msgspec.Struct):
+@dataclass(slots=True)
+class _Candidate:
     email: str | None = None
     first_name: str | None = None
     last_name: str | None = None
 
 
-class _Row(msgspec.Struct):
+@dataclass(slots=True)
+class _Row:
     candidate: _Candidate
 
 
-_parsed = msgspec.json.Decoder(_Row)
+@cache
+def _decoder() -> Decoder[_Row]:
+    """Return the reader of `parsed`, loaded on first use: commands that import nobody save 20 ms."""
+    from msgspec.json import Decoder  # noqa: PLC0415
+
+    return Decoder(_Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,36 +109,35 @@ def other_person(mention: Mention, mentions: Mentions, column: str) -> OtherPers
 
 def mentions_in_roster(tx: Transaction, job_id: int, candidate_ids: Sequence[int]) -> Iterator[tuple[int, Mention]]:
     """Yield the rows of a job that name one of these candidates, with the candidate's id."""
-    for chunk in _chunks(candidate_ids):
+    for chunk in chunks(candidate_ids):
         named = select(row.c.candidate_id, row.c.row, row.c.parsed).where(
             row.c.job_id == job_id, row.c.candidate_id.in_(chunk), row.c.parsed.is_not(None)
         )
         for record in tx.execute(named.order_by(row.c.row)):
-            yield record.candidate_id, Mention(_parsed.decode(record.parsed).candidate, record.row)
+            yield record.candidate_id, Mention(_person(record.parsed), record.row)
 
 
 def earlier_mentions(tx: Transaction, job_id: int, candidate_ids: Sequence[int]) -> Iterator[tuple[int, Mention]]:
     """Yield the rows of other jobs that name one of these candidates, the newest first."""
-    for chunk in _chunks(candidate_ids):
+    for chunk in chunks(candidate_ids):
         named = select(row.c.candidate_id, row.c.row, row.c.job_id, row.c.parsed).where(
             row.c.job_id != job_id, row.c.candidate_id.in_(chunk), row.c.parsed.is_not(None)
         )
         for record in tx.execute(named.order_by(row.c.id.desc())):
-            person = _parsed.decode(record.parsed).candidate
+            person = _person(record.parsed)
             yield record.candidate_id, Mention(person, record.row, record.job_id)
+
+
+def _person(parsed: str) -> _Candidate:
+    return _decoder().decode(parsed).candidate
 
 
 def with_known_rows(tx: Transaction, candidate_ids: Sequence[int]) -> set[int]:
     """Return which of these candidates have a row that still says who they are."""
     return {
         candidate_id
-        for chunk in _chunks(candidate_ids)
+        for chunk in chunks(candidate_ids)
         for candidate_id in tx.execute(
             select(row.c.candidate_id).distinct().where(row.c.candidate_id.in_(chunk), row.c.parsed.is_not(None))
         ).scalars()
     }
-
-
-def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _CHUNK):
-        yield ids[start : start + _CHUNK]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, insert, or_, select, update
 
 from worker.identity import Traits, email_key, is_other_person, plain_identifier, traits_of
-from worker.ledger.candidates import chunks, hash_identifier, id_key_of
+from worker.ledger.candidates import hash_identifier, id_key_of
+from worker.ledger.chunks import chunks
 from worker.ledger.database import custom_plans, now, take_lock
 from worker.ledger.importing import move_rows
 from worker.ledger.key_value import put

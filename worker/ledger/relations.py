@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exists, func, insert, or_, select, tuple_, update
 
-from worker.ledger.candidates import chunks
+from worker.ledger.chunks import chunks
 from worker.ledger.schema import job, job_relation, row
 from worker.model import DONE, Action, JobState, Relation, RowStatus
 
