@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.parsing import parse
 from worker import lms
 from worker.cli.main import roster
 from worker.intake.problems import ProblemCode
+from worker.ledger.database import HEAD
 from worker.reports.codes import CODES
 from worker.settings import Connection, Email, Folder, Mail, Receiver, Serve, Settings, Webhook
 
@@ -243,6 +245,36 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = Counter(path.name.split("-")[0] for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert {number: count for number, count in numbers.items() if count > 1} == {}
+
+
+def test_a_decision_is_headed_by_its_number() -> None:
+    odd = [
+        path.name
+        for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md")
+        if not path.read_text("utf-8").startswith(f"# {int(path.name[:4])}. ")
+    ]
+    assert odd == []
+
+
+# The ledger
+
+
+def test_the_migrations_are_one_chain_of_consecutive_numbers() -> None:
+    versions = sorted((ROOT / "worker" / "ledger" / "migrations" / "versions").glob("[0-9]*.py"))
+    numbers = [f"{number:04}" for number in range(1, len(versions) + 1)]
+    chain = [
+        tuple(re.findall(r'^(?:down_)?revision = "?(\w+)"?$', path.read_text("utf-8"), re.MULTILINE))
+        for path in versions
+    ]
+
+    assert [path.name[:4] for path in versions] == numbers
+    assert chain == list(zip(numbers, ["None", *numbers], strict=False))
+    assert numbers[-1] == HEAD
 
 
 # What goes into the repository

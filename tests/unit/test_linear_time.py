@@ -117,7 +117,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "excel_error_code": problems.excel_error_code,
     "normalize_heading": headers.normalize_heading,
     "count_known": lambda heading: headers.count_known([heading]),
-    "identifies_people": lambda heading: headers.identifies_people([heading]),
+    "identifies": lambda heading: headers.identifies(headers.column_of_heading(heading)),
     "column_of_heading": headers.column_of_heading,
     "check_column": lambda column: headers.check_column(column, option="--set"),
     "match_headings": _match_headings,

@@ -163,8 +163,8 @@ def refuse_compacting(services: Services) -> None:
     if moving:
         listed = ", ".join(map(str, moving))
         raise UsageError(
-            f"--compact locks the ledger's tables, and jobs are at work: {listed}. Nothing was done; wait for "
-            "their end, or pause them, then run it again"
+            f"Rewriting the ledger's tables locks them, and jobs are at work: {listed}. Nothing was done; wait for "
+            "their end, or pause them, then try again"
         )
 
 

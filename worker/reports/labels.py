@@ -156,7 +156,7 @@ _JOB_STEPS = {
     JobState.PAUSED: "Run `roster resume {job}` to continue the job.",
     JobState.HELD: "Fix what stopped the job (see the reason above), then run `roster resume {job}`.",
     JobState.CANCELLING: "Nothing yet: calls in progress finish, then the job is cancelled.",
-    JobState.UNDONE: "Nothing: the job is undone. To register its people again, run its file again.",
+    JobState.UNDONE: "The job is undone. To register its people again, run its file again.",
 }
 _RELATIONS = {
     Relation.UNDONE_BY: "undone by",
@@ -197,6 +197,8 @@ def _for_the_job(summary: Summary) -> list[str]:
 
 
 def _nothing_to_do(summary: Summary) -> list[str]:
+    if summary.state is JobState.UNDONE:
+        return _for_the_job(summary)
     if not summary.total:
         return ["No rows were read. Run the file again if its people are to be registered."]
     if sum(summary.settled.values()):

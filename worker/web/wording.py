@@ -36,6 +36,7 @@ def _rules(*pairs: tuple[str, str | Callable[[re.Match[str]], str]]) -> tuple[Ru
     return tuple((re.compile(pattern, re.DOTALL), replacement) for pattern, replacement in pairs)
 
 
+_LEAVE_OUT = "choose “Do not import” for it"
 _COLUMN = r"(?P<column>[\w:]+)"
 _PAGE_RULES = _rules(
     # Columns.
@@ -51,6 +52,8 @@ _PAGE_RULES = _rules(
     (rf"choose one with --map \"Heading={_COLUMN}\"", _as_label("import only one of them as ")),
     (rf"match one with --map \"Heading={_COLUMN}\"", _as_label("match one of the columns to ")),
     (rf"\? If so: --map \"[^\"]*={_COLUMN}\"", _as_label("? If so, import it as ")),
+    (r"If the column means something else: --map \".*?=\"", f"If the column means something else, {_LEAVE_OUT}"),
+    (r"ignore it with `--map \"[^\"]*=\"`", _LEAVE_OUT),
     (rf"--map \"(?P<heading>[^\"]*)={_COLUMN}\"", _as_label(r"“\g<heading>” as ")),
     (r"--map(?=:)", "Columns"),
     # Sheets and encodings.

@@ -163,7 +163,7 @@ def a_job_with_every_status(ledger: Ledger, state: JobState) -> int:
     return job_id
 
 
-@pytest.mark.parametrize("state", sorted(ENDED - {JobState.INVALID}))
+@pytest.mark.parametrize("state", sorted(ENDED - {JobState.INVALID, JobState.UNDONE}))
 def test_retry_sends_what_was_never_sent_and_rejected_rows_only_when_asked(ledger: Ledger, state: JobState) -> None:
     job_id = a_job_with_every_status(ledger, state)
     before = statuses_of(ledger, job_id)
@@ -205,6 +205,16 @@ def test_retry_of_a_running_job_says_to_resume_it(ledger: Ledger, state: JobStat
     before = statuses_of(ledger, job_id)
 
     with pytest.raises(UsageError, match=f"roster resume {job_id}"):
+        applied(ledger, lifecycle.reopen, job_id)
+
+    assert statuses_of(ledger, job_id) == before
+
+
+def test_retry_of_an_undone_job_says_to_run_its_file_again(ledger: Ledger) -> None:
+    job_id = a_job_with_every_status(ledger, JobState.UNDONE)
+    before = statuses_of(ledger, job_id)
+
+    with pytest.raises(UsageError, match=r"was undone .* run or upload its file again"):
         applied(ledger, lifecycle.reopen, job_id)
 
     assert statuses_of(ledger, job_id) == before

@@ -164,7 +164,7 @@ def test_a_roster_without_rows_has_reports_too(written):
 def test_fewer_lines_than_rows_raise_an_error(tmp_path, a_line, a_summary):
     lines = [a_line("a", "b", row=2), a_line("c", "d", row=3)]
 
-    with pytest.raises(errors.RosterError, match=r"2 rows counted .*, 1 lines to write"):
+    with pytest.raises(errors.RosterError, match=r"2 rows counted .*, 1 line to write"):
         write_reports(tmp_path, "x.csv", ("a", "b"), lambda: iter(lines[:1]), a_summary(lines))
 
     assert list(tmp_path.iterdir()) == []

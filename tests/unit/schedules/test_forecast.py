@@ -37,7 +37,7 @@ def test_the_next_runs_and_their_cost_are_forecast_and_nothing_is_stored(
 
     (ahead,) = forecast_runs(services, [schedule], 3)
 
-    assert (ahead.cost.rows, ahead.cost.most, ahead.cost.seconds) == (2, 3, 0.3)
+    assert (ahead.cost.rows, ahead.cost.most, ahead.cost.seconds) == (2, 4, 0.4)
     assert len(ahead.times) == 3
     assert ahead.times[0] == schedule.next_at
     assert records_of(services.ledger, schema.job) == []

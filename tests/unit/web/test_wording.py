@@ -70,6 +70,11 @@ def test_a_message_of_the_page_or_the_api_names_no_command(path: Path, reworded:
             'The column "Mail" is not imported; did you mean email? If so: `map` "Mail=email".',
         ),
         (
+            'If the column means something else: --map "status=".',
+            "If the column means something else, choose “Do not import” for it.",
+            'If the column means something else: `map` "status=".',
+        ),
+        (
             "The row has no course; fill in course_id or course_name, or give --course.",
             "The row has no course; fill in LMS course ID or Course name, or set a default course.",
             "The row has no course; fill in course_id or course_name, or give `course`.",
