@@ -122,7 +122,7 @@ class RecordedReports:
 
     @property
     def _key(self) -> str:
-        return self.job.report_key or f"{self.job.id}"
+        return report_files.key_of(self.job.id, self.job.report_key)
 
     def may_go(self, path: Path) -> bool:
         """Return whether a file is as it was written, for the same roster and sheet; also when there is none."""

@@ -265,10 +265,27 @@ def rewrite_tables(engine: Engine) -> None:
             quoted = engine.dialect.identifier_preparer.quote
             for table in inspect(connection).get_table_names():
                 connection.execute(text(f"VACUUM (FULL, ANALYZE) {quoted(table)}"))
+                if connection.execute(text(f"SELECT 1 FROM {quoted(table)} LIMIT 1")).first() is None:
+                    _remove_statistics(connection, table)
             # An account that does not own the database gets a notice instead, and these stay until vacuumed.
             connection.execute(text("VACUUM FULL pg_catalog.pg_statistic"))
         finally:
             connection.execute(text("RESET lock_timeout"))
+
+
+def _remove_statistics(connection: Connection, table: str) -> None:
+    """Remove the statistics of an empty table: ANALYZE leaves them, with values that the table once had."""
+    quoted = connection.dialect.identifier_preparer.quote
+    columns = connection.execute(
+        text(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute JOIN pg_stats USING (attname) "
+            "WHERE attrelid = CAST(:table AS regclass) AND schemaname = current_schema() AND tablename = :name"
+        ),
+        {"table": quoted(table), "name": table},
+    )
+    for name, kind in columns.all():
+        # The server removes the statistics of a column that gets a type, also its own.
+        connection.execute(text(f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(name)} TYPE {kind}"))
 
 
 def _migrate(engine: Engine) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, null, or_, select, update
 
+from worker.ledger import report_files
 from worker.ledger.database import now
 from worker.ledger.jobs import as_job
 from worker.ledger.schema import dropped_file, job, key_value, message, row, schedule
@@ -53,7 +54,9 @@ def purge_job(tx: Transaction, job_id: int, *, report_dir: str) -> None:
         "columns": [],
         "notes": [],
         "report_dir": report_dir,
+        "report_key": None,
     }
+    report_files.forget_job(tx, job_id)
     tx.execute(update(job).where(job.c.id == job_id).values(**values))
     tx.execute(delete(dropped_file).where(dropped_file.c.job_id == job_id))
     tx.execute(update(message).where(message.c.job_id == job_id).values(error=""))
