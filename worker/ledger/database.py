@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, func, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, func, inspect, literal, make_url, select, text
+from sqlalchemy import table as sql_table
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from worker.addresses import masked, without_quoted
@@ -265,7 +266,7 @@ def rewrite_tables(engine: Engine) -> None:
             quoted = engine.dialect.identifier_preparer.quote
             for table in inspect(connection).get_table_names():
                 connection.execute(text(f"VACUUM (FULL, ANALYZE) {quoted(table)}"))
-                if connection.execute(text(f"SELECT 1 FROM {quoted(table)} LIMIT 1")).first() is None:
+                if connection.execute(select(literal(1)).select_from(sql_table(table)).limit(1)).first() is None:
                     _remove_statistics(connection, table)
             # An account that does not own the database gets a notice instead, and these stay until vacuumed.
             connection.execute(text("VACUUM FULL pg_catalog.pg_statistic"))
