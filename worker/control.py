@@ -110,14 +110,24 @@ def submit(
 
 
 def perform(
-    services: Services, action: JobAction, job_id: int, *, actor: Actor | None = None, rejected: bool = False
+    services: Services,
+    action: JobAction,
+    job_id: int,
+    *,
+    actor: Actor | None = None,
+    rejected: bool = False,
+    course: str | None = None,
 ) -> JobActionResult:
-    """Do something to a job in the background; `rejected`: a retry sends rejected rows too.
+    """Do something to a job in the background.
+
+    `rejected`: a retry sends rejected rows too; `course`: a resume gives the rows that are not done another course.
 
     Raises UnknownJob, or UsageError that says why it cannot be done.
     """
     if action is JobAction.RETRY:
         return retry(services, job_id, actor=actor, rejected=rejected)
+    if action is JobAction.RESUME:
+        return resume(services, job_id, actor=actor, course=course)
     return _ACTIONS[action](services, job_id, actor=actor)
 
 

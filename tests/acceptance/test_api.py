@@ -200,6 +200,25 @@ def test_a_job_is_paused_resumed_cancelled_and_retried(web_server, terminal, lms
     assert served.until(job)["by_status"]["registered"] == MANY
 
 
+def test_a_held_job_is_resumed_with_another_course(web_server, terminal, lms):
+    served = web_server(terminal)
+    job = served.run_to_end(terminal.people("spring.csv", 3, course_id="580"))["job"]
+    assert served.job(job)["state"] == "held"
+    resume = f"/api/jobs/{job}/resume"
+
+    assert "course" in problem(served.client.post(resume, json={"course": 59}), 422)
+    assert "no other field" in problem(served.client.post(resume, json={"cuorse": "59"}), 422)
+    assert "JSON" in problem(
+        served.client.post(resume, content=b"{", headers={"Content-Type": "application/json"}), 400
+    )
+    assert "not a number" in problem(served.client.post(resume, json={"course": "fire"}), 409)
+    resumed = served.client.post(resume, json={"course": "59"})
+
+    assert (resumed.status_code, resumed.json()["job"]) == (200, job)
+    assert served.until(job)["by_status"]["registered"] == 3
+    assert {course for _, course in lms.standing} == {"59"}
+
+
 def test_a_job_is_undone_by_another_job(web_server, office, sandbox):
     lms = sandbox()
     terminal = office(lms, "kmi")

@@ -9,6 +9,8 @@ from typing import Any
 import openpyxl
 from playwright.sync_api import Page, expect
 
+from tests.browser.test_appearance import CONTRAST, PROBLEMS
+
 
 def test_another_sheet_can_be_chosen(open_site: Callable[..., Any], upload: Callable[..., Page]) -> None:
     site = open_site()
@@ -56,7 +58,8 @@ def test_a_file_that_is_not_a_roster_is_explained_and_cannot_be_sent(
         expect(page.locator("#problem")).to_contain_text("This file needs attention")
         expect(page.locator("#send")).to_have_count(0)
         assert "--" not in page.locator("main").inner_text()
-    page.get_by_role("button", name="Discard").click()
+    page.get_by_role("link", name="Discard …").click()
+    page.get_by_role("button", name="Discard the draft").click()
     expect(page.get_by_role("status")).to_contain_text("Discarded. Nothing was sent.")
     assert not any((site.office.folder / "roster-files" / "drafts").glob("*/picture*"))
     assert site.lms.changes == {}
@@ -132,3 +135,48 @@ def test_a_file_that_is_too_large_is_refused_with_a_page_that_says_so(open_site:
 
     expect(page.get_by_role("heading", name="File too large")).to_be_visible()
     site.ignore_errors("413")
+
+
+def test_leaving_a_changed_draft_warns_and_sending_or_discarding_it_does_not(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site()
+    page = upload(site, site.office.roster("left.csv", people(2)))
+    warned: list[str] = []
+
+    def stay(dialog: Any) -> None:
+        warned.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_label("Default course").fill("59")
+    page.get_by_role("link", name="Jobs").click()
+    expect(page.get_by_label("Default course")).to_have_value("59")
+    assert warned == ["beforeunload"]
+
+    page.get_by_role("button", name="Update preview").click()
+    expect(page.locator("#draft.changed")).to_have_count(0)
+    page.get_by_label("Default course").fill("60")
+    page.get_by_role("link", name="Discard …").click()
+    expect(page.get_by_role("heading", name="Discard left.csv?")).to_be_visible()
+    page.get_by_role("link", name="No, go back").click()
+    expect(page.get_by_role("button", name="Register 2 people in north")).to_be_visible()
+    assert warned == ["beforeunload"]
+
+
+def test_the_link_of_an_error_leads_to_its_field(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site()
+    page = upload(site, site.office.roster("wrong.csv", people(2)))
+    page.get_by_text("More options").click()
+    page.get_by_label("Start at row").fill("two")
+    page.get_by_label("Maximum number of rows").fill("-1")
+    page.get_by_role("button", name="Update preview").click()
+
+    expect(page.get_by_role("alert").filter(has_text="Fix 2 fields")).to_be_visible()
+    page.get_by_role("link", name="Maximum number of rows").click()
+    expect(page.get_by_label("Maximum number of rows")).to_be_focused()
+    assert page.evaluate(PROBLEMS) == []
+    assert page.evaluate(CONTRAST) == []
+    site.ignore_errors("422")

@@ -230,7 +230,6 @@ def test_a_form_is_submitted_once_however_often_its_button_is_pressed(
     page.locator("#send").click()
     expect(page.locator("#send")).to_be_disabled()
     expect(page.locator("#update")).to_be_disabled()
-    expect(page.get_by_role("button", name="Discard")).to_be_enabled()
     page.locator("#send").dispatch_event("click")
     assert page.evaluate("window.sent") == 1
 
@@ -263,3 +262,63 @@ def test_a_list_of_jobs_sends_one_request_at_a_time_however_slow_the_response(
         if len(held) == 1:
             page.clock.run_for(3_000)
     assert len(held) == 2
+
+
+def test_answers_on_rows_in_doubt_lead_from_row_to_row_and_can_be_changed(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site(connection={"batch_size": 1}, bad_days=["create_candidate:lost-after:every=2"])
+    page = upload(site, site.office.roster("doubts.csv", people(6)))
+    send(page)
+    ended(page, "Completed with errors")
+    page.get_by_role("link", name="enter what you found").click()
+    forms = page.locator("details.answer")
+    count = forms.count()
+    assert count >= 2
+    expect(page.locator("details.answer[open]")).to_have_count(1)
+    forms.nth(1).locator("summary").click()
+    expect(page.locator("details.answer[open]")).to_have_count(1)
+    expect(forms.nth(1).locator("legend")).to_contain_text("registered on 58?")
+
+    second = forms.nth(1).get_attribute("id")
+    forms.nth(0).locator("summary").click()
+    row = (forms.nth(0).get_attribute("id") or "").removeprefix("answer-")
+    forms.nth(0).get_by_label("Not in the LMS", exact=True).check()
+    forms.nth(0).get_by_role("button", name="Save").click()
+
+    page.wait_for_url(f"**/jobs/1?status=in_doubt&page=1#{second}")
+    expect(page.get_by_role("status").filter(has_text=f"Row {row}: saved. {count - 1} left.")).to_be_visible()
+    expect(page.locator(f"#{second} input[type=radio]").first).to_be_focused()
+
+    page.goto(f"/jobs/1?row={row}")
+    page.get_by_text("Change answer").click()
+    changed = page.locator(f"#answer-{row}")
+    changed.get_by_label("Registered", exact=True).check()
+    changed.get_by_label("ID in the LMS").fill("no id")
+    changed.get_by_role("button", name="Save").click()
+    expect(changed.get_by_role("alert")).to_be_visible()
+    expect(changed.get_by_label("ID in the LMS")).to_be_focused()
+    expect(changed.get_by_label("ID in the LMS")).to_have_value("no id")
+    page.reload()
+    expect(changed.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_held_job_whose_course_was_refused_is_resumed_with_another_course(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site()
+    page = upload(site, site.office.roster("course.csv", people(4, course_id="580")))
+    send(page)
+    ended(page, "Action needed")
+    course = page.get_by_label("Course", exact=True)
+    expect(course).to_have_value("580")
+
+    course.fill("fire")
+    page.get_by_role("button", name="Resume with this course").click()
+    expect(page.get_by_role("alert").filter(has_text="not a number")).to_be_visible()
+    page.get_by_label("Course", exact=True).fill("59")
+    page.get_by_role("button", name="Resume with this course").click()
+
+    expect(page.get_by_role("status").filter(has_text="4 rows on course 59")).to_be_visible()
+    ended(page, "Completed")
+    assert {course for _, course in site.lms.standing} == {"59"}

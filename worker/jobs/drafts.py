@@ -80,6 +80,14 @@ def find(services: Services, draft_id: str) -> Draft | None:
     return _read(folder(services) / draft_id / _DRAFT, Draft)
 
 
+def unfinished(services: Services, by: str) -> list[Draft]:
+    """Return the drafts of a person that were neither sent nor discarded, newest first."""
+    root = _root(services)
+    found = [_read(each / _DRAFT, Draft) for each in root.iterdir() if each.is_dir()] if root.is_dir() else []
+    mine = [draft for draft in found if draft is not None and draft.by == by]
+    return sorted(mine, key=lambda draft: draft.created_at, reverse=True)
+
+
 def path_of(services: Services, draft: Draft) -> Path:
     """Return where a draft's file is."""
     return folder(services) / draft.id / draft.file

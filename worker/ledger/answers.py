@@ -9,6 +9,8 @@ from sqlalchemy import func, select, update
 from worker.ledger.schema import candidate, registration, row
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from worker.ledger.database import Transaction
 
 _OF_ROW = ("status", "error", "error_code", "http_status", "lms_registration_id")
@@ -30,11 +32,30 @@ def remember(tx: Transaction, row_id: int) -> None:
     tx.execute(update(row).where(row.c.id == row_id).values(before_answer=before))
 
 
+def can_take_back(tx: Transaction, row_id: int) -> bool:
+    """Return whether the answer on a row can be changed: nothing was sent since, or is being sent."""
+    record = tx.execute(select(row).where(row.c.id == row_id)).one()
+    before: dict[str, Any] | None = record.before_answer
+    return (
+        before is not None
+        and not _is_claimed(tx, record)
+        and _attempts(tx, record.candidate_id) == before["attempts"]
+    )
+
+
+def answered_rows(tx: Transaction, job_id: int, numbers: Collection[int]) -> set[int]:
+    """Return those of the rows, by their numbers, that have an answer of a person."""
+    answered = select(row.c.row).where(
+        row.c.job_id == job_id, row.c.row.in_(numbers), row.c.before_answer.is_not(None)
+    )
+    return set(tx.execute(answered).scalars())
+
+
 def take_back(tx: Transaction, row_id: int) -> bool:
     """Make a row in doubt again, as it was before its answer; False when something was sent since or may be now."""
     record = tx.execute(select(row).where(row.c.id == row_id)).one()
     before: dict[str, Any] = record.before_answer
-    if _is_claimed(tx, record) or _attempts(tx, record.candidate_id) != before["attempts"]:
+    if not can_take_back(tx, row_id):
         return False
     for table, record_id, name in (
         (candidate, record.candidate_id, "candidate"),

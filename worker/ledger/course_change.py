@@ -56,6 +56,17 @@ def change_course(tx: Transaction, job: Job, course: Course) -> int:
     return len(records)
 
 
+def refused_course(tx: Transaction, job: Job) -> Course | None:
+    """Return the course that the LMS refused, of the first such row; None when it refused none."""
+    refused = select(row.c.parsed).where(
+        row.c.job_id == job.id,
+        row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.REJECTED)),
+        row.c.error_code.in_(COURSE_CODES),
+    )
+    parsed = tx.execute(refused.order_by(row.c.id).limit(1)).scalar()
+    return read_row(parsed).course if parsed is not None else None
+
+
 def _is_rejected_for_course() -> Any:
     return (row.c.status == RowStatus.REJECTED) & row.c.error_code.in_(COURSE_CODES)
 

@@ -79,6 +79,12 @@ def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
     )
 
 
+def rows_in_doubt(tx: Transaction, job_id: int) -> list[int]:
+    """Return the numbers of a job's rows in doubt, in order."""
+    waiting = select(row.c.row).where(row.c.job_id == job_id, row.c.status == RowStatus.IN_DOUBT)
+    return list(tx.execute(waiting.order_by(row.c.row)).scalars())
+
+
 def save_resolution(
     tx: Transaction, job_id: int, found: RowInDoubt, *, candidate_id: str | None, registration_id: str | None
 ) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -129,8 +129,12 @@ def change_job(action: JobAction) -> Endpoint:
     async def do(request: Request) -> Response:
         services = services_of(request)
         job_id, actor = job_id_of(request), actor_of(request)
-        rejected = action is JobAction.RETRY and await _sends_rejected(request)
-        result = await run_in_threadpool(control.perform, services, action, job_id, actor=actor, rejected=rejected)
+        wanted: dict[str, Any] = {}
+        if action is JobAction.RETRY:
+            wanted["rejected"] = (await _read_fields(request, schemas.RetryRequest)).rejected
+        elif action is JobAction.RESUME:
+            wanted["course"] = (await _read_fields(request, schemas.ResumeRequest)).course
+        result = await run_in_threadpool(control.perform, services, action, job_id, actor=actor, **wanted)
         summary = await run_in_threadpool(summary_of, services, result.job_id)
         return JSONResponse(summary, 200, {"Location": f"/api/jobs/{result.job_id}"})
 
@@ -138,23 +142,30 @@ def change_job(action: JobAction) -> Endpoint:
     return do
 
 
-async def _sends_rejected(request: Request) -> bool:
-    """Return the field `rejected` of a retry: in a JSON body, a form, or the query. Raises HttpProblem 422."""
+Fields = TypeVar("Fields", schemas.RetryRequest, schemas.ResumeRequest)
+_FIELD_HINTS = {
+    schemas.RetryRequest: "rejected: write true or false; there is no other field",
+    schemas.ResumeRequest: "course: write a course as text; there is no other field",
+}
+
+
+async def _read_fields(request: Request, model: type[Fields]) -> Fields:
+    """Return the fields of an action: in a JSON body, a form, or the query. Raises HttpProblem 422."""
     try:
         if limits.media_type_of(request) == "application/json":
             fields = await request.json()
         else:
             fields = {**request.query_params, **await limits.read_form(request)}
-        return schemas.RetryRequest.model_validate(fields).rejected
+        return model.model_validate(fields)
     except ValidationError:
-        raise HttpProblem(422, "rejected: write true or false; there is no other field") from None
+        raise HttpProblem(422, _FIELD_HINTS[model]) from None
     except (ValueError, RecursionError):
         raise HttpProblem(400, "The body is not valid JSON") from None
 
 
 _ACTION_SUMMARIES = {
     JobAction.PAUSE: "Pause a job: calls in progress finish, nothing more is sent.",
-    JobAction.RESUME: "Resume a job that stopped.",
+    JobAction.RESUME: "Resume a job that stopped; with `course` on another course, for the rows that are not done.",
     JobAction.CANCEL: "Cancel a job: calls in progress finish, the remaining rows are not sent.",
     JobAction.RETRY: "Send the rows that were never sent; with `rejected` also those that the LMS rejected.",
     JobAction.UNDO: "Withdraw the registrations of a job, in a separate job whose summary is returned.",

@@ -28,6 +28,8 @@ async def openapi_description(_: Request) -> Response:
     return JSONResponse(openapi.describe_api(OPERATIONS))
 
 
+#: The bodies of actions on jobs; none is required.
+_BODIES = {JobAction.RETRY: schemas.RetryRequest, JobAction.RESUME: schemas.ResumeRequest}
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST",
@@ -83,8 +85,8 @@ OPERATIONS: tuple[Operation, ...] = (
             path=f"/api/jobs/{{id:number}}/{act}",
             endpoint=api.change_job(act),
             response=schemas.Summary,
-            body=schemas.RetryRequest if act is JobAction.RETRY else None,
-            errors=(400, 404, 409, 413, 415, 422) if act is JobAction.RETRY else (404, 409),
+            body=_BODIES.get(act),
+            errors=(400, 404, 409, 413, 415, 422) if act in _BODIES else (404, 409),
         )
         for act in JobAction
     ),

@@ -51,6 +51,16 @@ class Summary(ApiModel):
     verified: dict[str, int] | None = Field(description="The result of verifying the done rows at the LMS.")
 
 
+class ResumeRequest(ApiModel):
+    """How a job continues."""
+
+    course: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Another course for the rows that are not done: 58, name:Fire Safety or ext:C-58.",
+    )
+
+
 class RetryRequest(ApiModel):
     """Which rows a retry sends besides those that were never sent."""
 

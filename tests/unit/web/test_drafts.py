@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,64 @@ async def test_what_was_typed_is_shown_again_when_some_of_it_is_wrong(browser: B
     assert form_in(refused.text, "draft") == typed
     assert "start_row" in typed
     assert (await fields_of(browser, draft)) == fields
+
+
+async def test_all_errors_are_named_at_once_at_their_fields_and_in_a_summary_with_links(browser: Browser) -> None:
+    draft = await browser.upload(ROSTER)
+    fields = await fields_of(browser, draft)
+    wrong = {"start_row": "two", "max_rows": "0", "at": "never", "set-value-1": "Norway"}
+
+    refused = await browser.post(draft, {**fields, **wrong, "do": "send"})
+
+    assert refused.status_code == 422
+    summary = browser.notice(refused.text)
+    assert "Fix 4 fields" in summary
+    for field in ("start_row", "max_rows", "at", "set-column-1"):
+        assert f'href="#{field}"' in summary
+        assert f'id="{field}"' in refused.text
+        assert f'id="{field}-error"' in refused.text
+    assert refused.text.count('aria-invalid="true"') == 4
+
+
+async def test_an_error_of_the_default_course_is_at_its_field(browser: Browser) -> None:
+    draft = await browser.upload(ROSTER)
+    fields = await fields_of(browser, draft)
+
+    await browser.post(draft, {**fields, "course": "name:Fire Safety", "do": "preview"})
+
+    text = await browser.get(draft)
+    assert 'href="#course"' in browser.notice(text)
+    assert 'id="course-error"' in text
+
+
+async def test_unfinished_drafts_are_listed_until_they_are_sent_or_discarded(browser: Browser) -> None:
+    first, second = await browser.upload(ROSTER, "one.csv"), await browser.upload(ROSTER, "two.csv")
+    page = await browser.get("/")
+    assert page.index(f'href="{second}">two.csv') < page.index(f'href="{first}">one.csv')
+
+    asked = await browser.get(f"{first}/discard")
+    assert "Discard one.csv?" in asked
+    assert first in await browser.get("/")
+    gone = await browser.post(f"{first}/discard", form_in(asked, f"{first}/discard"))
+    assert browser.notice(await browser.follow(gone)) == "Discarded. Nothing was sent."
+    await browser.post(second, {**await fields_of(browser, second), "do": "send"})
+
+    assert "Unfinished drafts" not in await browser.get("/")
+
+
+async def test_a_scheduled_job_shows_what_its_review_showed(browser: Browser) -> None:
+    draft = await browser.upload(ROSTER)
+    fields = await fields_of(browser, draft)
+
+    sent = await browser.post(draft, {**fields, "at": TOMORROW, "do": "send"})
+
+    page = await browser.get(sent.headers["location"])
+    assert "Scheduled" in page
+    assert "<dt>Rows</dt><dd>2, 0 ready to send</dd>" in page
+    assert re.search(r"<dt>Calls to the LMS</dt><dd>\d", page)
+    assert "<dt>Estimated time</dt><dd>not known yet</dd>" in page
+    assert "0 of 0" not in page
+    assert "People created" not in page
 
 
 async def test_the_row_of_the_headings_is_chosen_on_the_page(browser: Browser) -> None:

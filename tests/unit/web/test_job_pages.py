@@ -60,7 +60,7 @@ async def test_a_notice_after_a_successful_action_has_a_quiet_tone(browser: Brow
     text = await browser.follow(await browser.post(action, {**fields, "found": "absent"}))
 
     assert 'class="notice info" role="status"' in text
-    assert browser.notice(text) == "Saved. 1 left. Then select Resume."
+    assert browser.notice(text) == "Row 2: saved. 1 left. Then select Resume."
 
 
 async def test_a_refused_resolution_is_shown_with_its_reason_in_the_form_of_its_row(

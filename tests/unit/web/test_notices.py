@@ -86,7 +86,6 @@ async def test_a_changed_draft_that_was_sent_is_shown_at_its_own_address_so_that
     [
         ("/connections/north/check", "/connections"),
         ("/drafts", "/"),
-        ("/drafts/x/discard", "/drafts/x"),
         ("/jobs/7/rows/2/resolve", "/jobs/7"),
         ("/account/password", "/account"),
         ("/sign-out", "/"),

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from worker.errors import UsageError
+from worker.errors import RosterError, UsageError
 from worker.intake.headers import check_column
 from worker.intake.options import Options
 from worker.ledger.database import now
 from worker.model import HiddenRows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from worker.bootstrap import Services
     from worker.jobs.drafts import Draft
     from worker.web.pages.preview import Preview
 
+Value = TypeVar("Value")
 #: How many default values the form has fields for.
 MAX_DEFAULTS = 4
 #: A start time that is past by no more than this means now (seconds).
@@ -43,27 +45,63 @@ def fields_of(draft: Draft) -> dict[str, str]:
     return fields
 
 
-def options_of(form: Mapping[str, str], now: Options, preview: Preview) -> Options:
+class FormErrors(UsageError):
+    """What is wrong with the fields of a form: a sentence for each, by the id of the field."""
+
+    def __init__(self, by_field: dict[str, str]) -> None:
+        super().__init__(" ".join(by_field.values()))
+        self.by_field = by_field
+
+
+class _Collector:
+    """Reads fields and collects what is wrong with them, so that a person sees all of it at once."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, str] = {}
+
+    def read(self, field: str, read: Callable[..., Value], *arguments: Any) -> Value | None:
+        try:
+            return read(*arguments)
+        except RosterError as error:
+            self.errors[field] = str(error)
+            return None
+
+
+def parse(
+    services: Services, form: Mapping[str, str], draft: Draft, preview: Preview
+) -> tuple[str, Options, float | None]:
+    """Return the connection, options and start time of a form. Raises FormErrors with all that is wrong."""
+    collector = _Collector()
+    connection = collector.read("connection", services.connection, form.get("connection") or draft.connection)
+    options = options_of(form, draft.options, preview, collector)
+    start = collector.read("at", start_time, form)
+    if collector.errors or connection is None:
+        raise FormErrors(collector.errors)
+    return connection.name, options, start
+
+
+def options_of(form: Mapping[str, str], now: Options, preview: Preview, collector: _Collector) -> Options:
     """Return the options of a form; those of `now` where it leaves what `preview` shows unchanged.
 
-    Raises UsageError that says what is wrong with which field.
+    What is wrong is in the collector.
     """
-    sheet = _text(form, "sheet")
-    heading_row = _number(form, "heading_row", "Heading row")
+    read = collector.read
+    sheet = read("sheet", _text, form, "sheet")
+    heading_row = read("heading_row", _number, form, "heading_row", "Heading row")
     return Options(
-        course=_text(form, "course"),
-        set_values=_values(form),
+        course=read("course", _text, form, "course"),
+        set_values=_values(form, collector),
         sheet=now.sheet if sheet == preview.sheet else sheet,
         # Of another row, the headings that the preview shows are none.
         mapping=_mapping(form, now, preview) if heading_row == now.heading_row else {},
-        encoding=_text(form, "encoding"),
+        encoding=read("encoding", _text, form, "encoding"),
         strict="strict" in form,
         again="again" in form,
         update_existing="update_existing" in form,
         heading_row=heading_row,
-        hidden_rows=_hidden_rows(form),
-        start_row=_number(form, "start_row", "Start at row"),
-        max_rows=_number(form, "max_rows", "Maximum number of rows"),
+        hidden_rows=read("hidden_rows", _hidden_rows, form),
+        start_row=read("start_row", _number, form, "start_row", "Start at row"),
+        max_rows=read("max_rows", _number, form, "max_rows", "Maximum number of rows"),
     )
 
 
@@ -98,15 +136,19 @@ def _mapping(form: Mapping[str, str], now: Options, preview: Preview) -> dict[st
     return mapping
 
 
-def _values(form: Mapping[str, str]) -> dict[str, str]:
+def _values(form: Mapping[str, str], collector: _Collector) -> dict[str, str]:
     values = {}
     for at in range(MAX_DEFAULTS):
-        column, value = _text(form, f"set-column-{at}"), _text(form, f"set-value-{at}")
-        if value and not column:
-            raise UsageError(f"Default values: choose the column for “{value[:40]}”")
-        if column and value:
-            values[check_column(column, option="Default values")] = value
+        if pair := collector.read(f"set-column-{at}", _value, form, at):
+            values[pair[0]] = pair[1]
     return values
+
+
+def _value(form: Mapping[str, str], at: int) -> tuple[str, str] | None:
+    column, value = _text(form, f"set-column-{at}"), _text(form, f"set-value-{at}")
+    if value and not column:
+        raise UsageError(f"Default values: choose the column for “{value[:40]}”")
+    return (check_column(column, option="Default values"), value) if column and value else None
 
 
 def _hidden_rows(form: Mapping[str, str]) -> HiddenRows | None:

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from worker import lms
-from worker.errors import RosterError, UsageError
+from worker.errors import UsageError
 from worker.jobs import drafts
 from worker.model import Action, Role
 from worker.reports.labels import STATE_INFO
@@ -20,7 +20,7 @@ from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
 from worker.web.forms import JobRequest
 from worker.web.labels import COLUMN_GROUPS
-from worker.web.pages import draft_form, preview
+from worker.web.pages import draft_form, preview, reviewed
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 from worker.web.summaries import job_of
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from worker.jobs.drafts import Draft
     from worker.web.pages.preview import Preview
 
-SEE_OTHER = 303
+OK, SEE_OTHER, UNPROCESSABLE = 200, 303, 422
 #: The encodings to choose from for a text file; the command line takes others too.
 ENCODINGS = (
     ("utf-8", "UTF-8"),
@@ -89,11 +89,9 @@ async def change(request: Request) -> Response:
     typed = {name: value.replace("\0", "") for name, value in form.items()}
     shown = await _preview(request, draft)
     try:
-        connection = services.connection(form.get("connection") or draft.connection).name
-        options = draft_form.options_of(form, draft.options, shown)
-        start = draft_form.start_time(form)
-    except RosterError as error:
-        return await _draft_page(request, draft, notice=str(error), status=422, typed=typed)
+        connection, options, start = draft_form.parse(services, form, draft, shown)
+    except draft_form.FormErrors as error:
+        return await _draft_page(request, draft, errors=error.by_field, typed=typed)
     at, zone_minutes = (form.get(name, "").strip() for name in ("at", "zone_minutes"))
     changed = replace(draft, connection=connection, options=options, at=at, zone_minutes=zone_minutes)
     await run_in_threadpool(drafts.change, services, draft, changed)
@@ -106,9 +104,9 @@ async def change(request: Request) -> Response:
         notice = "Nothing was sent yet: the settings have changed. Review the new summary, then send."
         return notices.redirect(request, f"/drafts/{draft.id}", notice, tone="warn")
     if reason := obstacle(changed, shown):
-        return await _draft_page(request, changed, notice=reason, status=422)
+        return await _draft_page(request, changed, notice=reason)
     async with request.app.state.heavy:
-        return await run_in_threadpool(_send, request, changed, start)
+        return await run_in_threadpool(_send, request, changed, shown, start)
 
 
 def obstacle(draft: Draft, shown: Preview) -> str:
@@ -120,7 +118,7 @@ def obstacle(draft: Draft, shown: Preview) -> str:
     return ""
 
 
-def _send(request: Request, draft: Draft, start: float | None) -> Response:
+def _send(request: Request, draft: Draft, shown: Preview, start: float | None) -> Response:
     services: Services = request.app.state.services
     upload = Upload(path=drafts.path_of(services, draft), name=draft.name, fields=[])
     job_request = JobRequest(
@@ -134,7 +132,15 @@ def _send(request: Request, draft: Draft, start: float | None) -> Response:
             state = STATE_INFO[job_of(tx, submission.job_id).state].label.lower()
         text = f"This file is already job {submission.job_id} ({state}). Nothing was sent twice."
         return notices.redirect(request, address, text)
+    with services.ledger.write() as tx:
+        reviewed.save(tx, submission.job_id, shown)
     return RedirectResponse(address, SEE_OTHER)
+
+
+@require_role(Role.OPERATOR)
+async def confirm_discard(request: Request) -> Response:
+    """Ask for confirmation before a draft is discarded."""
+    return render_page(request, "confirm_discard.html", draft=_find(request))
 
 
 @require_role(Role.OPERATOR)
@@ -163,9 +169,14 @@ async def _preview(request: Request, draft: Draft) -> Preview:
 
 
 async def _draft_page(
-    request: Request, draft: Draft, *, notice: str = "", status: int = 200, typed: Mapping[str, str] | None = None
+    request: Request,
+    draft: Draft,
+    *,
+    notice: str = "",
+    errors: Mapping[str, str] | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> Response:
-    """Show a draft; its form has what was `typed` when that has an error, else what is saved."""
+    """Show a draft; its form has what was `typed` when that has `errors`, by field, else what is saved."""
     services: Services = request.app.state.services
     shown = await _preview(request, draft)
     try:
@@ -175,10 +186,11 @@ async def _draft_page(
     return render_page(
         request,
         "draft.html",
-        status=status,
+        status=UNPROCESSABLE if notice or errors else OK,
         draft=draft,
         preview=shown,
         notice=notice,
+        errors=errors or _errors_of(shown),
         obstacle=obstacle(draft, shown),
         groups=COLUMN_GROUPS,
         encodings=ENCODINGS,
@@ -189,9 +201,15 @@ async def _draft_page(
     )
 
 
+def _errors_of(shown: Preview) -> dict[str, str]:
+    """Return the error of the preview at its field, when it is about one."""
+    return {"course": shown.error} if shown.error.startswith("--course") else {}
+
+
 routes: list[BaseRoute] = [
     Route("/drafts", upload, methods=["POST"]),
     Route("/drafts/{draft}", show),
     Route("/drafts/{draft}", change, methods=["POST"]),
+    Route("/drafts/{draft}/discard", confirm_discard),
     Route("/drafts/{draft}/discard", discard, methods=["POST"]),
 ]

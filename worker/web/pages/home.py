@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from worker import control
+from worker.jobs import drafts
 from worker.model import Role
 from worker.reports.codes import CODES
 from worker.web.auth import require_role
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from worker.bootstrap import Services
+    from worker.jobs.drafts import Draft
 
 NEWEST = 8
 
@@ -32,10 +34,17 @@ async def home(request: Request) -> Response:
         request,
         "home.html",
         views=await run_in_threadpool(newest_jobs, services, NEWEST),
+        drafts=await run_in_threadpool(_unfinished, request),
         connections=await run_in_threadpool(views_of, services),
         max_upload_mb=services.settings.serve.max_upload_mb,
         has_worker=await run_in_threadpool(control.has_background_process, services),
     )
+
+
+def _unfinished(request: Request) -> list[Draft]:
+    caller = request.state.caller
+    found = drafts.unfinished(request.app.state.services, caller.name) if caller.has_role(Role.OPERATOR) else []
+    return found[:NEWEST]
 
 
 @require_role(Role.VIEWER)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from worker.intake.text import clean
-from worker.ledger import resolutions, rows
+from worker.ledger import answers, resolutions, rows
 from worker.model import Action, CandidateState, RegistrationState, RowStage, RowStatus
 from worker.reports.lines import SEPARATOR
 from worker.web.labels import columns_text, status_info
@@ -57,6 +57,8 @@ class PageRow:
     #: What to ask about a row in doubt, and the possible resolutions with their labels.
     question: str = ""
     choices: tuple[tuple[str, str], ...] = ()
+    #: Whether the row has an answer, which can still be changed.
+    is_answered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +114,10 @@ def rows_of(tx: Transaction, job: Job, summary: Summary, query: Mapping[str, str
         offset=0 if row_number is not None else (page - 1) * ROWS_A_PAGE,
         limit=ROWS_A_PAGE,
     )
+    answered = answers.answered_rows(tx, job.id, [row.row for row in found])
     return RowPage(
         job_id=job.id,
-        page_rows=[_page_row(tx, job, row) for row in found],
+        page_rows=[_page_row(tx, job, row, is_answered=row.row in answered) for row in found],
         status=status,
         number=number,
         page=page,
@@ -150,15 +153,16 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
-def _page_row(tx: Transaction, job: Job, row: ReportedRow) -> PageRow:
+def _page_row(tx: Transaction, job: Job, row: ReportedRow, *, is_answered: bool) -> PageRow:
     name = " ".join(_cells(job, row.cells, _NAME))
     address = next(iter(_cells(job, row.cells, _ADDRESS)), "")
-    in_doubt = resolutions.find_row(tx, job.id, row.row) if row.status is RowStatus.IN_DOUBT else None
+    in_doubt = _in_doubt(tx, job, row, is_answered=is_answered)
+    course = next(iter(_cells(job, row.cells, _COURSE)), "") or str(job.options.get("course") or "")
     return PageRow(
         row=row.row,
         name=name,
         address=address,
-        course=next(iter(_cells(job, row.cells, _COURSE)), "") or str(job.options.get("course") or ""),
+        course=course,
         info=status_info(row.status, row.stage, is_moving=job.state.is_moving),
         error=row.error,
         codes=[code for code in row.code.split(SEPARATOR) if code],
@@ -166,8 +170,26 @@ def _page_row(tx: Transaction, job: Job, row: ReportedRow) -> PageRow:
         candidate_id=row.candidate_id or "",
         registration_id=row.registration_id or "",
         changed_at=row.changed_at,
-        question=_question(in_doubt.action, name or address or f"row {row.row}") if in_doubt else "",
+        question=_question(in_doubt.action, name or address or f"row {row.row}", course) if in_doubt else "",
         choices=_choices(in_doubt) if in_doubt else (),
+        is_answered=in_doubt is not None and row.status is not RowStatus.IN_DOUBT,
+    )
+
+
+def _in_doubt(tx: Transaction, job: Job, row: ReportedRow, *, is_answered: bool) -> RowInDoubt | None:
+    """Return a row in doubt, or one whose answer can still be changed, as it was before its answer."""
+    if row.status is not RowStatus.IN_DOUBT and not is_answered:
+        return None
+    found = resolutions.find_row(tx, job.id, row.row)
+    if found is None or row.status is RowStatus.IN_DOUBT:
+        return found
+    before = found.before_answer
+    if before is None or not answers.can_take_back(tx, found.id):
+        return None
+    return replace(
+        found,
+        candidate_state=CandidateState(before["candidate"]["state"]),
+        registration_state=RegistrationState(before["registration"]["state"]),
     )
 
 
@@ -177,9 +199,9 @@ def _cells(job: Job, cells: Sequence[str], columns: Sequence[str]) -> list[str]:
     return [clean(cells[at]) for at in places if at < len(cells) and clean(cells[at])]
 
 
-def _question(action: Action, person: str) -> str:
+def _question(action: Action, person: str, course: str) -> str:
     if action is Action.REGISTER:
-        return f"Is {person} registered?"
+        return f"Is {person} registered on {course}?" if course else f"Is {person} registered?"
     return f"Was “{action}” done for {person}?"
 
 

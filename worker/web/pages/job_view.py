@@ -9,13 +9,14 @@ from worker import lms
 from worker.control import JobAction
 from worker.errors import RosterError
 from worker.jobs.estimate import TimeLeft, calls_left, time_left
-from worker.ledger import rows
+from worker.ledger import course_change, rows
 from worker.ledger.database import now
 from worker.model import Action, JobState, Relation, RowStage, RowStatus
 from worker.quantities import counted
 from worker.reports import gather
 from worker.reports.labels import STATE_INFO, relation_text
 from worker.web.labels import status_info
+from worker.web.pages import reviewed
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from worker.ledger.jobs import Job
     from worker.reports.labels import StateInfo, StatusInfo
     from worker.reports.lines import Summary
+    from worker.web.pages.reviewed import Reviewed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class JobView:
     #: Estimated seconds until the job has ended.
     seconds_left: float | None
     actions: frozenset[JobAction]
+    #: What the review of its draft showed, while the job is scheduled.
+    reviewed: Reviewed | None = None
+    #: The course that the LMS refused, as it is typed, while the job is stopped; another one can be chosen.
+    refused_course: str | None = None
     #: Whether the rows that the LMS rejected can be sent again.
     can_retry_rejected: bool = False
 
@@ -146,6 +152,8 @@ class JobView:
     @property
     def announcement(self) -> str:
         """Return the progress in one sentence, for screen readers."""
+        if not self.summary.total:
+            return f"{self.info.label}."
         text = f"{self.info.label}: {self.processed:,} of {counted(self.summary.total, 'row')} processed"
         return f"{text}, {self.need_attention:,} need attention." if self.need_attention else f"{text}."
 
@@ -169,11 +177,18 @@ def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = Fals
         ahead=ahead,
         seconds_left=_seconds_left(job, left, speed, ahead),
         actions=_actions(services, job, summary),
+        reviewed=reviewed.find(tx, job.id) if job.state is JobState.SCHEDULED and not brief else None,
+        refused_course=_refused_course(tx, job) if job.state.is_idle and not brief else None,
         can_retry_rejected=job.has_ended
         and job.state is not JobState.UNDONE
         and job.purged_at is None
         and bool(summary.by_status.get(RowStatus.REJECTED, 0)),
     )
+
+
+def _refused_course(tx: Transaction, job: Job) -> str | None:
+    course = course_change.refused_course(tx, job)
+    return course.label if course else None
 
 
 def _calls_per_minute(job: Job, made: int) -> float | None:

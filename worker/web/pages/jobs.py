@@ -13,12 +13,12 @@ from worker import control
 from worker.control import JobAction
 from worker.errors import RosterError, UsageError
 from worker.jobs.resolve import Resolution
-from worker.ledger import jobs
+from worker.ledger import jobs, resolutions
 from worker.model import JobState, Role, RowStatus
 from worker.web import limits, notices, numbers
 from worker.web.auth import require_role
 from worker.web.caller import actor_of
-from worker.web.pages.job_rows import RowPage, rows_of
+from worker.web.pages.job_rows import ROWS_A_PAGE, RowPage, rows_of
 from worker.web.pages.job_view import JobView, view_of
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
@@ -147,13 +147,22 @@ async def perform(request: Request) -> Response:
     services: Services = request.app.state.services
     action, job_id = _action_of(request), request.path_params["job"]
     try:
-        rejected = (await limits.read_form(request)).get("rejected") == "true"
+        form = await limits.read_form(request)
+        rejected, course = form.get("rejected") == "true", form.get("course")
         result = await run_in_threadpool(
-            control.perform, services, action, job_id, actor=actor_of(request), rejected=rejected
+            control.perform,
+            services,
+            action,
+            job_id,
+            actor=actor_of(request),
+            rejected=rejected,
+            course=None if course is None else str(course),
         )
     except UsageError as error:
         return notices.redirect(request, f"/jobs/{job_id}", str(error), tone="bad")
     notice = _NOTICES[action] if result.is_changed else _NOTHING_LEFT
+    if course is not None:
+        notice = f"{result.message}."
     return notices.redirect(request, f"/jobs/{result.job_id}", notice)
 
 
@@ -181,8 +190,20 @@ async def resolve(request: Request) -> Response:
         return notices.redirect(
             request, f"/jobs/{job_id}?row={row}#answer-{row}", str(error), tone="bad", typed=typed
         )
-    view = await run_in_threadpool(_read, services, job_id)
-    return notices.redirect(request, f"/jobs/{job_id}?status=in_doubt", f"Saved. {_left_to_resolve(view)}")
+    view, address = await run_in_threadpool(_next_in_doubt, services, job_id, row)
+    return notices.redirect(request, address, f"Row {row}: saved. {_left_to_resolve(view)}")
+
+
+def _next_in_doubt(services: Services, job_id: int, row: int) -> tuple[JobView, str]:
+    """Return a job and the address of its next row in doubt; of the answered row, when none is left."""
+    with services.ledger.read() as tx:
+        view = view_of(services, tx, job_of(tx, job_id))
+        waiting = resolutions.rows_in_doubt(tx, job_id)
+    if not waiting:
+        return view, f"/jobs/{job_id}?row={row}#rows"
+    following = next((number for number in waiting if number > row), waiting[0])
+    page = waiting.index(following) // ROWS_A_PAGE + 1
+    return view, f"/jobs/{job_id}?status=in_doubt&page={page}#answer-{following}"
 
 
 def _resolution_of(found: str, lms_id: str) -> Resolution:

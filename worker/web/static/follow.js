@@ -93,7 +93,8 @@ function renewRows(fresh) {
     if (!shown) select.append(new Option(option.textContent, option.value));
     else if (shown.textContent !== option.textContent) shown.textContent = option.textContent;
   }
-  if (table.contains(document.activeElement) || table.querySelector("form.changed, details[open]")) return;
+  if (table.contains(document.activeElement) || table.querySelector("form.changed")) return;
+  for (const each of freshTable.querySelectorAll("details[id]")) each.open = document.getElementById(each.id)?.open ?? false;
   table.replaceWith(freshTable);
   localiseTimes(freshTable);
 }

@@ -71,6 +71,7 @@ function keepTyped(form) {
     const fields = [...new FormData(form)].filter(([name]) => name !== "csrf");
     sessionStorage.setItem(key, JSON.stringify(fields));
   });
+  document.querySelector("[data-leave]")?.addEventListener("click", () => { isSubmitted = true; });
   addEventListener("pageshow", () => { isSubmitted = false; });
   addEventListener("beforeunload", (event) => {
     if (form.classList.contains("changed") && !isSubmitted) event.preventDefault();
@@ -90,7 +91,16 @@ function disableButtons(form) {
   }, 0);
 }
 
+/** Open the form of the row in doubt that the address names, and move the focus there. */
+function openAnswer() {
+  const answer = location.hash.startsWith("#answer-") && document.getElementById(location.hash.slice(1));
+  if (answer?.localName !== "details") return;
+  answer.open = true;
+  (answer.querySelector("[aria-invalid]") || answer.querySelector("input[type=radio]"))?.focus();
+}
+
 localiseTimes(document);
+addEventListener("load", () => setTimeout(openAnswer));
 document.addEventListener("change", (event) => event.target.name === "found" && requireId(event.target));
 document.querySelectorAll("[name=found]:checked").forEach(requireId);
 document.addEventListener("input", (event) => event.target.closest("#rows form, #progress form")?.classList.add("changed"));
