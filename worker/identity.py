@@ -18,6 +18,7 @@ _SPELLED = str.maketrans(
 )
 #: The other common spelling of letters with an accent: Müller is Muller and Mueller.
 _SPELLED_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+_FIRST_WORD = re.compile("[ -]")
 _NO_LETTER = re.compile(r"[\W\d_]+")
 _APOSTROPHES = re.compile(r"['\u2018\u2019`]")
 #: Parts of names that people who are not related share.
@@ -25,6 +26,8 @@ _PARTICLES = frozenset({"von", "van", "der", "den", "del", "dos", "das", "bin", 
 _MIN_PART = 3
 #: Hexadecimal digits of the mark of a name: too few to say which name it is, enough to say that it is another.
 _MARK_DIGITS = 4
+#: Ends the name of the script before a part of a name.
+_AFTER_SCRIPT = ":"
 
 
 #: What Unicode calls default ignorable, and blanks that are letters by name.
@@ -104,18 +107,30 @@ def traits_of(who: Named) -> Traits:
 
 
 def _marks(parts: frozenset[str], salt: str) -> frozenset[str]:
-    return frozenset(hashlib.sha256(f"{salt}:{part}".encode()).hexdigest()[:_MARK_DIGITS] for part in parts)
+    return frozenset(_script_prefix(part) + _mark(part, salt) for part in parts)
+
+
+def _mark(part: str, salt: str) -> str:
+    return hashlib.sha256(f"{salt}:{part}".encode()).hexdigest()[:_MARK_DIGITS]
+
+
+def _script_prefix(part: str) -> str:
+    """Return the script before a part of a name, which says with which names it can be compared; empty for Latin."""
+    script, separator, _ = part.rpartition(_AFTER_SCRIPT)
+    return script + separator
 
 
 @functools.lru_cache(maxsize=1024)
 def name_parts(name: str | None) -> frozenset[str]:
     """Return what a name can be recognized by: the whole of it and each longer part, folded, in both spellings.
 
-    Nothing for a name in another script than Latin: it says nothing of a name in Latin letters.
+    In another script than Latin each has the name of the script before it: such a name is compared only with names
+    in the same script, since it says nothing of one in Latin letters.
     """
     lowered = unicodedata.normalize("NFC", name or "").lower()
     spellings = {without_accents(spelling.casefold()) for spelling in (lowered, lowered.translate(_SPELLED_OUT))}
-    return frozenset(part for spelling in spellings if _is_latin(spelling) for part in _parts(spelling))
+    prefix = _script("".join(spellings))
+    return frozenset(prefix + part for spelling in spellings for part in _parts(spelling))
 
 
 def without_accents(text: str) -> str:
@@ -124,8 +139,14 @@ def without_accents(text: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
-def _is_latin(folded: str) -> bool:
-    return all(letter.isascii() for letter in folded if letter.isalpha())
+def _script(folded: str) -> str:
+    """Return the scripts of the letters of a folded name as a prefix such as `CYRILLIC:`; empty for basic Latin."""
+    if folded.isascii():
+        return ""
+    letters = [letter for letter in folded if letter.isalpha()]
+    if all(letter.isascii() for letter in letters):
+        return ""
+    return "+".join(sorted({_FIRST_WORD.split(unicodedata.name(letter, ""))[0] for letter in letters})) + _AFTER_SCRIPT
 
 
 def _parts(folded: str) -> Iterator[str]:
@@ -140,17 +161,21 @@ def is_other_first_name(one: Traits, other: Traits) -> bool:
 
     `Ana` and `Ana Maria` agree, an initial agrees with its name, and so do names under each other's headings.
     """
-    if not (one.first_name and other.first_name) or _agree(one.first_name, other.first_name):
+    if names_agree(one.first_name, other.first_name) is not False:
         return False
     return not (one.first_name & other.last_name and other.first_name & one.last_name)
 
 
-def _agree(one: frozenset[str], other: frozenset[str]) -> bool:
+def names_agree(one: frozenset[str], other: frozenset[str]) -> bool | None:
+    """Return whether two names agree in a part or an initial; None where one is missing or in another script."""
+    if not (one and other) or {*map(_script_prefix, one)} != {*map(_script_prefix, other)}:
+        return None
     return bool(one & other) or _has_initial_of(one, other) or _has_initial_of(other, one)
 
 
 def _has_initial_of(short: frozenset[str], full: frozenset[str]) -> bool:
-    return any(part.startswith(initial) for initial in short if len(initial) == 1 for part in full)
+    initials = [part for part in short if len(part) == len(_script_prefix(part)) + 1]
+    return any(part.startswith(initial) for initial in initials for part in full)
 
 
 def is_other_person(one: Traits, other: Traits) -> bool:
@@ -160,7 +185,7 @@ def is_other_person(one: Traits, other: Traits) -> bool:
     alone makes nobody another person. First and last names are compared crosswise too, since lists mix them up.
     """
     names = ((one.first_name, other.first_name), (one.last_name, other.last_name))
-    known = [_agree(ours, theirs) for ours, theirs in names if ours and theirs]
+    known = [agrees for ours, theirs in names if (agrees := names_agree(ours, theirs)) is not None]
     known += [one.email == other.email] if one.email and other.email else []
     crossed = one.first_name & other.last_name or one.last_name & other.first_name
     return len(known) > 1 and not any(known) and not crossed

@@ -179,6 +179,10 @@ FILES: dict[str, bytes] = {
     "row-short.csv": b"email,first_name,last_name\nann@x.example\nbob@x.example,Bob,Beta\n",
     "row-long.csv": b"email,first_name\nann@x.example,Ann,Alpha\n",
     "row-twice.csv": b"email,first_name\nann@x.example,Ann\nann@x.example,Ann\n",
+    "same-id-cyrillic.csv": (
+        "email,external_id,first_name,last_name\nivan@x.example,A-1,Иван,Иванов\npetr@x.example,A-1,Пётр,Петров\n"
+    ).encode(),
+    "siblings-greek.csv": "email,first_name\nhome@x.example,Νίκος\nhome@x.example,Ελένη\n".encode(),
     "row-without-person.csv": b"email,first_name\n,Ann\nbob@x.example,Bob\n",
     "report-again.csv": b"email,first_name,_row,_status\nann@x.example,''=Ann;''-1,2,rejected\n",
     # Workbooks.

@@ -59,6 +59,11 @@ def test_an_address_with_a_domain_that_cannot_exist_is_still_compared():
         (("Zoe", None, None), ("Ana", "Alpha", "b@x.org")),
         (("Иван", "Петров", "a@x.org"), ("Ivan", "Petrov", "b@x.org")),
         (("Søren", "Ołdak", "a@x.org"), ("Soren", "Oldak", "b@x.org")),
+        (("Иван", "Петров", "a@x.org"), ("ИВАН", "Сидоров", "b@x.org")),
+        (("И.", "Петров", "a@x.org"), ("Иван", "Сидоров", "b@x.org")),
+        (("雷", "李", "a@x.org"), ("李", "雷", "b@x.org")),
+        (("たろう", "やまだ", "a@x.org"), ("タロウ", "ヤマダ", "b@x.org")),
+        (("Иван", "Petrov", "a@x.org"), ("Ivan", "Петров", "b@x.org")),
     ],
 )
 def test_these_may_be_the_same_person(one, other):
@@ -74,6 +79,12 @@ def test_these_may_be_the_same_person(one, other):
         (("Ana", None, "a@x.org"), ("Ben", "Beta", "b@x.org")),
         (("Maria", "de Silva", "a@x.org"), ("Juan", "de Costa", "b@x.org")),
         (("Jan", "van der Berg", "a@x.org"), ("Piet", "van der Meer", "b@x.org")),
+        (("Иван", "Иванов", "a@x.org"), ("Пётр", "Петров", "b@x.org")),
+        (("雷", "李", "a@x.org"), ("芳", "王", "b@x.org")),
+        (("محمد", "علي", "a@x.org"), ("فاطمة", "حسن", "b@x.org")),
+        (("Νίκος", "Παππάς", "a@x.org"), ("Ελένη", "Γεωργίου", "b@x.org")),
+        (("민수", "김", "a@x.org"), ("영희", "박", "b@x.org")),
+        (("Əli", "Əliyev", "a@x.org"), ("Kərim", "Məmmədov", "b@x.org")),
     ],
 )
 def test_these_are_two_people(one, other):
@@ -103,6 +114,21 @@ def test_marks_of_the_names_of_one_person_agree_and_do_not_say_the_name():
 )
 def test_people_at_one_address_are_two_by_another_first_name(first_name, is_other):
     assert is_other_first_name(traits("Ana", "Alpha"), traits(first_name, "Alpha")) is is_other
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_other"),
+    [
+        ("Νίκος", "Ελένη", True),
+        ("Νίκος", "ΝΙΚΟΣ", False),
+        ("雷", "芳", True),
+        ("Иван", "Анна", True),
+        ("Иван", "Ivan", False),
+        ("Иван", "И", False),
+    ],
+)
+def test_first_names_are_compared_in_any_script_but_only_within_one(one, other, is_other):
+    assert is_other_first_name(traits(one), traits(other)) is is_other
 
 
 def test_names_under_each_others_headings_are_the_same_first_name():

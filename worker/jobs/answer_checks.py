@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from worker import bootstrap, lms
 from worker.errors import LmsError
-from worker.identity import traits_of
+from worker.identity import names_agree, traits_of
 from worker.intake.row_rules import id_problem
 from worker.ledger import resolutions
 from worker.lms.contract import LookupMiss, RemoteRecord
@@ -137,8 +137,8 @@ def _compared(shown: RemoteRecord, candidate: Candidate) -> dict[str, bool]:
         found["external ID"] = shown.external_id == candidate.external_id
     if theirs.email and ours.email:
         found["e-mail address"] = theirs.email == ours.email
-    if (theirs.first_name or theirs.last_name) and (ours.first_name or ours.last_name):
-        all_theirs, all_ours = theirs.first_name | theirs.last_name, ours.first_name | ours.last_name
+    all_theirs, all_ours = theirs.first_name | theirs.last_name, ours.first_name | ours.last_name
+    if names_agree(all_theirs, all_ours) is not None:
         found["name"] = bool(all_theirs & all_ours)
     return found
 
