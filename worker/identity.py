@@ -124,8 +124,8 @@ def _script_prefix(part: str) -> str:
 def name_parts(name: str | None) -> frozenset[str]:
     """Return what a name can be recognized by: the whole of it and each longer part, folded, in both spellings.
 
-    In another script than Latin each has the name of the script before it: such a name is compared only with names
-    in the same script, since it says nothing of one in Latin letters.
+    In another script than Latin each has the name of the script before it: it is compared only with names in that
+    script, since it says nothing of one in Latin letters.
     """
     lowered = unicodedata.normalize("NFC", name or "").lower()
     spellings = {without_accents(spelling.casefold()) for spelling in (lowered, lowered.translate(_SPELLED_OUT))}
@@ -140,13 +140,14 @@ def without_accents(text: str) -> str:
 
 
 def _script(folded: str) -> str:
-    """Return the scripts of the letters of a folded name as a prefix such as `CYRILLIC:`; empty for basic Latin."""
+    """Return the scripts of a folded name as a prefix such as `CYRILLIC:`; empty for basic Latin letters."""
     if folded.isascii():
         return ""
     letters = [letter for letter in folded if letter.isalpha()]
     if all(letter.isascii() for letter in letters):
         return ""
-    return "+".join(sorted({_FIRST_WORD.split(unicodedata.name(letter, ""))[0] for letter in letters})) + _AFTER_SCRIPT
+    names = {_FIRST_WORD.split(unicodedata.name(letter, ""))[0] for letter in letters}
+    return "+".join(sorted(names)) + _AFTER_SCRIPT
 
 
 def _parts(folded: str) -> Iterator[str]:
