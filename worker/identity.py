@@ -115,7 +115,7 @@ def _mark(part: str, salt: str) -> str:
 
 
 def _script_prefix(part: str) -> str:
-    """Return the script before a part of a name, which says with which names it can be compared; empty for Latin."""
+    """Return the script before a part of a name: it is compared only with parts that have the same one."""
     script, separator, _ = part.rpartition(_AFTER_SCRIPT)
     return script + separator
 

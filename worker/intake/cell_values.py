@@ -29,10 +29,15 @@ def _words(text: str) -> frozenset[str]:
 #: Words for "none" without blanks and punctuation, in the languages of the rosters that were seen.
 _NONE = _words(
     """none na null nil nan notapplicable notavailable notprovided notknown notset noid noidyet undefined unknown
-    tbc tbd tba tobeconfirmed missing noemail nomail noemailaddress noaddress nologin nousername keine
+    tbc tbd tba tobeconfirmed tobeallocated tobeadvised toconfirm tofollow pending awaiting awaited blank empty new
+    newstarter noneyet nonegiven notyet notyetknown notyetavailable notyetissued notyetassigned notissued
+    notassigned unassigned nonumber missing noemail nomail noemailaddress noaddress nologin nousername keine
     keiner unbekannt entfällt aucun aucune inconnu inconnue néant ninguno ninguna desconocido desconocida
-    sindatos geen onbekend nvt nessuno nessuna sconosciuto nenhum nenhuma desconhecido brak nieznany"""
+    sindatos geen onbekend nvt nessuno nessuna sconosciuto nenhum nenhuma desconhecido brak nieznany
+    ingen inget saknas yok nincs není žádný žádné нет неизвестно отсутствует немає 無 无 無し なし 没有 없음"""
 )
+#: Abbreviations of the same: n/a, n. v., s/n (sin número), k. A. (keine Angabe); and \N of a database.
+_ABBREVIATED = re.compile(r"n[./]\s?[adv]\.?|s/[dn]|k\.\s?a\.?|\\n", re.IGNORECASE)
 #: Before the @ they say that there is no address.
 _NOBODY = _words(
     """none null undefined unknown noemail nomail noemailaddress noaddress nomailaddress notprovided notavailable
@@ -51,12 +56,12 @@ _LOST_IN: Mapping[str, re.Pattern[str]] = MappingProxyType(
         re.compile(r"[^\W\d_][?\u00bf][^\W\d_]|(?<!\S)\?(?=[^\W\d_])|\?{2}"),
     )
 )
-#: Short words that may be somebody's login name; as an id they mean none.
-_SHORT_NAMES = frozenset({"na", "nan", "nil"})
+#: Words that may be somebody's login name; as an id they mean none.
+_SHORT_NAMES = frozenset({"na", "nan", "nil", "blank", "new", "ingen", "yok"})
 #: No word for none is longer.
 _LONGEST = max(map(len, _NONE | _NOBODY)) + 8
 #: Without one of these a cell is neither a formula nor an error, and has lost no letters.
-_SUSPICIOUS = re.compile("[=#?\u00bf\ufffd\x1a]")
+_SUSPICIOUS = re.compile("[=#:?\u00bf\ufffd\x1a]")
 
 
 def read_value(column: str, cell: str) -> str:
@@ -85,7 +90,9 @@ def _says_none(value: str) -> bool:
     if len(value) > _LONGEST or value[-1] in "123456789":
         return False
     word = _NOT_IN_WORDS.sub("", value).lower()
-    return not word or word in _NONE or bool(_ZEROS.fullmatch(value) or _CROSSES.fullmatch(word))
+    if not word or word in _NONE:
+        return True
+    return bool(_ZEROS.fullmatch(value) or _CROSSES.fullmatch(word) or _ABBREVIATED.fullmatch(value))
 
 
 def _is_nobody(local_part: str, domain: str) -> bool:

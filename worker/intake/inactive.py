@@ -5,11 +5,13 @@ Such a row is skipped, whatever it asks to be added. Nothing is withdrawn for it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from worker.intake.headers import Headings, normalize_heading
+from worker.intake.limits import MATCHED_CHARACTERS
 from worker.intake.problems import ProblemCode, quote
 from worker.intake.text import clean
 from worker.model import Problem
@@ -20,18 +22,34 @@ _TRUE = frozenset({"true", "yes", "y", "1", "t", "on", "x", "ja", "oui", "si", "
 _WORDS = frozenset(
     {
         "tobedeleted", "inactive", "notactive", "deleted", "suspended", "disabled", "deactivated", "archived",
-        "terminated", "removed",
+        "terminated", "removed", "left", "leaver", "resigned", "retired", "dismissed", "departed", "withdrawn",
+        "cancelled", "canceled", "blocked", "unenrolled", "exemployee", "formeremployee", "deceased", "offboarded",
+        "inaktiv", "deaktiviert", "gesperrt", "ausgeschieden", "gelöscht", "inactif", "inactivo", "inativo",
+        "inattivo", "inactief",
     }
 )
-_STATUS = ("status", "userstatus", "accountstatus", "recordstatus", "workflowstate")
+#: Of whom or what a heading says the status.
+_SUBJECTS = (
+    "", "user", "account", "record", "row", "current", "employment", "employee", "staff", "worker", "hr", "person",
+    "contact", "candidate", "participant", "student", "learner", "pupil", "member", "membership", "enrolment",
+    "enrollment", "login",
+)
+_STATUS = (
+    *(f"{subject}status" for subject in _SUBJECTS), "workflowstate", "userstate", "accountstate", "statut",
+)
 _ACTIVE = (
     "enableduser", "enabled", "isenabled", "accountenabled", "userenabled", "active", "isactive", "useractive",
+    "currentlyactive", "activeuser", "activeemployee", "availableind", "aktiv", "actif", "activo", "ativo",
+    "attivo", "actief",
 )
 _INACTIVE = (
     "deleted", "isdeleted", "tobedeleted", "suspended", "issuspended", "disabled", "isdisabled", "accountdisabled",
-    "inactive", "isinactive", "archived", "isarchived", "deactivated",
+    "inactive", "isinactive", "archived", "isarchived", "deactivated", "isdeactivated", "terminated",
+    "isterminated", "leaver", "isleaver", "hasleft", "blocked", "isblocked", "blockcredential", "signinblocked",
 )
 # fmt: on
+#: What directories and forms write after a heading: `Status [READ ONLY]`, `Active (Y/N)`, `Active?`.
+_AFTER_HEADING = re.compile(r"\s*(?:\[[^\]]*\]|\([^)]*\)|\?)\s*$")
 #: By heading, as `normalize_heading` returns it: the values that mean inactive.
 _COLUMNS: Mapping[str, Collection[str]] = MappingProxyType(
     dict.fromkeys(_STATUS, _WORDS)
@@ -61,9 +79,13 @@ def status_columns(headings: Headings) -> StatusColumns:
         tuple(
             (at, clean(name), _COLUMNS[folded])
             for at, (name, column) in enumerate(zip(headings.names, headings.columns, strict=True))
-            if column is None and at not in headings.mapped and (folded := normalize_heading(name)) in _COLUMNS
+            if column is None and at not in headings.mapped and (folded := _bare(name)) in _COLUMNS
         )
     )
+
+
+def _bare(heading: str) -> str:
+    return normalize_heading(_AFTER_HEADING.sub("", clean(heading)[:MATCHED_CHARACTERS]))
 
 
 def _folded(cell: str) -> str:

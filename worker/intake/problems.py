@@ -6,6 +6,7 @@ belong in reports and never in logs: log the code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -75,11 +76,28 @@ CELL_REMEDIES: Mapping[str, str] = MappingProxyType(
 )
 #: Problems of cells that matter only where a lost digit means another person or course.
 ID_PROBLEMS = frozenset({ProblemCode.LOST_DIGITS, ProblemCode.NUMBER_FORMAT, ProblemCode.DATE_CELL})
+#: Errors without a mark at the end, in the languages of spreadsheet programs: German #NV, French #N/D, …
 _EXCEL_ERRORS = frozenset(
-    {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!", "#GETTING_DATA"}
+    {
+        "#N/A",
+        "#NV",
+        "#N/V",
+        "#N/D",
+        "#N/B",
+        "#I/T",
+        "#\u041d/\u0414",
+        "#YOK",
+        "#BRAK",
+        "#HIÁNYZIK",
+        "#GETTING_DATA",
+        "#ERROR",
+    }
 )
+#: #NAME?, #WERT!, #¡REF!, #DIV/0!; LibreOffice's Err:502; and what a column shows that is too narrow for a number.
+_EXCEL_ERROR = re.compile(r"#[\u00a1\u00bf]?[^\W\d_]+(?:/[0-9A-Z])?[!?]|(?:Err|Fehler|Erreur):[0-9]{3}|#{3,}")
 
 
 def excel_error_code(text: str) -> str | None:
     """Return the problem code of a text that is a spreadsheet's error, such as #N/A; None for any other text."""
-    return ProblemCode.EXCEL_ERROR.value if text in _EXCEL_ERRORS else None
+    is_error = text in _EXCEL_ERRORS or (_EXCEL_ERROR.fullmatch(text) and (text[0] != "#" or text == text.upper()))
+    return ProblemCode.EXCEL_ERROR.value if is_error else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.intake.cell_values import means_none, read_value
+from worker.intake.problems import excel_error_code
 from worker.intake.text import clean
 from worker.model import Action, RowRules
 
@@ -99,13 +100,57 @@ def test_dates_with_an_apostrophe_show_the_order_of_their_column(read):
         "?",
         "not available",
         "no-id",
+        "pending",
+        "(blank)",
+        "Not yet issued",
+        "new",
+        "k. A.",
+        "n/d",
+        "s/n",
+        "\\N",
+        "нет",
+        "なし",
     ],
 )
 def test_a_word_for_none_is_no_id(word):
     assert means_none("external_id", word)
 
 
-@pytest.mark.parametrize("text", ["A-1", "10", "00123", "N1", "x", "NB", "ana", "100", "0-1", "none1"])
+@pytest.mark.parametrize("name", ["na", "Blank", "new"])
+def test_a_login_name_may_be_a_word_for_none(name):
+    assert not means_none("login_name", name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#N/A",
+        "#NV",
+        "#WERT!",
+        "#¿NOMBRE?",
+        "#¡REF!",
+        "#ЗНАЧ!",
+        "#NOM?",
+        "#BLOCKED!",
+        "#DIV/0!",
+        "Err:502",
+        "########",
+    ],
+)
+@pytest.mark.parametrize("column", ["external_id", "last_name"])
+def test_an_error_of_a_spreadsheet_in_any_language_is_refused(read, column, text):
+    assert [each.code for each in row_of(read, column, text).problems] == ["excel_error"]
+
+
+@pytest.mark.parametrize("text", ["#12", "#A-1", "#", "#Hashtag!", "Err:or"])
+def test_a_text_with_a_hash_sign_is_no_error(text):
+    assert excel_error_code(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A-1", "10", "00123", "N1", "x", "NB", "ana", "100", "0-1", "none1", "KA", "ND", "SN", "S-N", "N", "newton"],
+)
 def test_an_id_is_no_word_for_none(text):
     assert not means_none("external_id", text)
 
