@@ -28,7 +28,7 @@ _WORDS = frozenset(
         "inattivo", "inactief",
     }
 )
-#: Of whom or what a heading says the status.
+#: What a heading has before "status".
 _SUBJECTS = (
     "", "user", "account", "record", "row", "current", "employment", "employee", "staff", "worker", "hr", "person",
     "contact", "candidate", "participant", "student", "learner", "pupil", "member", "membership", "enrolment",
