@@ -16,7 +16,15 @@ from worker.intake.text import is_formula
 from worker.reports.labels import STATUS_INFO
 from worker.reports.lines import REPORT_COLUMNS, SEPARATOR, Layout, ReportLine, Summary
 from worker.reports.summary_sheets import write_codes, write_summary
-from worker.reports.workbook_format import ERROR_FILL, FailOnceFile, Formats, check_result, write_number, write_text
+from worker.reports.workbook_format import (
+    ERROR_FILL,
+    FailOnceFile,
+    Formats,
+    TextSheet,
+    check_result,
+    write_number,
+    write_text,
+)
 
 #: Excel's 1,048,576 less the headings.
 ROWS_PER_SHEET = 1_048_575
@@ -40,7 +48,7 @@ class ResultsWorkbook:
         self._roster_headings = layout.roster_headings[: MAX_COLUMNS - len(REPORT_COLUMNS)]
         self._left_out = len(layout.roster_headings) - len(self._roster_headings)
         self._widths = [len(heading) for heading in (*self._roster_headings, *REPORT_COLUMNS)]
-        self._summary = book.add_worksheet("Summary")
+        self._summary = book.add_worksheet("Summary", TextSheet)
         self._number = 0
         self._start_sheet()
 
@@ -61,7 +69,7 @@ class ResultsWorkbook:
         self._end_sheet()
         write_summary(self._summary, self._formats, summary, self._left_out)
         if codes:
-            write_codes(self._book.add_worksheet("Codes"), self._formats, codes)
+            write_codes(self._book.add_worksheet("Codes", TextSheet), self._formats, codes)
 
     def _write_values(self, values: Sequence[str | int], fill: str | None, highlighted: Mapping[int, str]) -> None:
         """Write a line's cells: those in `highlighted` with their own fill, the others with `fill`."""
@@ -88,7 +96,9 @@ class ResultsWorkbook:
     def _start_sheet(self) -> None:
         self._number += 1
         self._row = 0
-        self._sheet = self._book.add_worksheet("Results" if self._number == 1 else f"Results {self._number}")
+        self._sheet = self._book.add_worksheet(
+            "Results" if self._number == 1 else f"Results {self._number}", TextSheet
+        )
         self._sheet.freeze_panes(1, 0)
         for column, heading in enumerate((*self._roster_headings, *REPORT_COLUMNS)):
             style = (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xlsxwriter import Workbook
 from xlsxwriter.format import Format
+from xlsxwriter.utility import _preserve_whitespace
 from xlsxwriter.worksheet import Worksheet
 
 from worker import errors
@@ -17,16 +18,35 @@ MAX_TEXT = 32_767
 #: Lone surrogates, and the two characters that XML forbids: Excel reports a workbook with them as damaged.
 _NOT_IN_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f]")
+#: The start of a text that would be read as an escaped character; its end may be the start of the next one.
+_LIKE_ESCAPED = re.compile(f"_(?=x[0-9A-Fa-f]{{4}}(?:_|{_CONTROL.pattern}))")
+
+
+class TextSheet(Worksheet):
+    """A worksheet whose texts are read back as they were written, whatever is in them.
+
+    Characters that XML cannot hold are written as `_x0008_`, and an underscore that starts such a text as `_x005F_`
+    (ECMA-376 Part 1, 22.4.2.4). XlsxWriter itself leaves out the second of two that share an underscore.
+    """
+
+    @staticmethod
+    def _escape_control_characters(data: object) -> object:
+        if not isinstance(data, str):
+            return data
+        escaped = _LIKE_ESCAPED.sub("_x005F_", data) if "_x" in data else data
+        return _CONTROL.sub(lambda found: f"_x{ord(found[0]):04X}_", escaped)
+
+    def _xml_rich_inline_string(self, string: str, attributes: list[tuple[str, object]]) -> None:
+        # XlsxWriter takes any text from <r> to </r> for its own XML; no rich text is written here.
+        self._xml_inline_string(string, _preserve_whitespace(string), attributes)
+
 
 def write_text(sheet: Worksheet, row: int, column: int, text: str, style: Format | None = None) -> None:
     """Write text as text."""
     text = fit_cell(text)
     if not text:
         check_result(sheet.write_blank(row, column, None, style))
-    elif text.startswith("<r>") and text.endswith("</r>"):
-        # XlsxWriter writes such text unescaped, as its own XML; split into pieces, it is escaped.
-        pieces = [text[:1], text[1:2], text[2:]]
-        check_result(sheet.write_rich_string(row, column, *pieces, *([style] if style else [])))
     else:
         check_result(sheet.write_string(row, column, text, style))
 

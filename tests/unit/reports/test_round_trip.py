@@ -50,6 +50,19 @@ TEXT = st.builds("".join, st.tuples(st.sampled_from(STARTS), st.text() | ODD, st
 
 #: What a file of either kind can hold.
 READABLE = TEXT.map(lambda text: "".join(letter for letter in text if letter.isprintable()))
+#: What XLSX has for characters that XML cannot hold, and texts that are written like it.
+ESCAPES = [
+    "<r>_x0008_</r>",
+    "_x0008_",
+    "_x005F_x0041_",
+    "_x005f_x0041_",
+    "x_x0041_x0042_y",
+    "_xD83D__xDE00_",
+    "_X0041_",
+    "_x005F_x005F_x005F_",
+]
+#: Characters that XML cannot hold.
+CONTROLS = ["<r>\x08</r>", "\x08", "_x0041\x08", "_x000D\r\n", "a\x1f_x0041_"]
 HOSTILE = ["=1", "'=1", "''=1", "x;=cmd|' /C calc'!A0;y", "x;'=1", "x|  -1"]
 
 
@@ -81,6 +94,7 @@ def test_cells_of_a_csv_are_read_back_unchanged(cells):
 @given(st.lists(READABLE, min_size=1, max_size=6), st.sampled_from(["failed.csv", "results.csv", "results.xlsx"]))
 @example(HOSTILE, "failed.csv")
 @example(HOSTILE, "results.xlsx")
+@example(ESCAPES, "results.xlsx")
 def test_a_report_that_is_uploaded_again_has_the_very_text_of_cells_and_headings(cells, ending):
     headings = ["email", *(f"{cell}{number}" for number, cell in enumerate(cells))]
     folder, path = written(["ann@x.example", *cells], ending, headings)
@@ -90,6 +104,15 @@ def test_a_report_that_is_uploaded_again_has_the_very_text_of_cells_and_headings
 
     assert list(file.headings[: len(headings)]) == headings
     assert list(row.cells[: len(headings)]) == ["ann@x.example", *cells]
+
+
+def test_a_workbook_is_read_again_with_the_very_characters_that_xml_cannot_hold():
+    folder, path = written(["ann@x.example", *CONTROLS], "results.xlsx")
+    with folder:
+        file = open_roster(path, name=path.name, sheet="Results")
+        (row,) = file.rows()
+
+    assert list(row.cells[1 : 1 + len(CONTROLS)]) == CONTROLS
 
 
 @settings(max_examples=40, deadline=None)

@@ -6,6 +6,7 @@ openpyxl's are compared with them cell by cell, because it reads some workbooks 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import zip_longest
@@ -23,6 +24,8 @@ from worker.intake.text import is_blank
 
 _Cell = ReadOnlyCell | EmptyCell
 _Row = tuple[_Cell, ...]
+#: A character that XML cannot hold, as ECMA-376 Part 1, 22.4.2.4 has it; calamine leaves surrogates as they are.
+_ESCAPED = re.compile("_x((?![Dd][89A-Fa-f])[0-9A-Fa-f]{4})_")
 
 
 class ReadersDisagree(ValueError):
@@ -70,7 +73,7 @@ def _rows(path: Path, sheet: str, *, data_only: bool) -> Iterator[_Row]:
 
 def _correct(row: RowCells, at: int, cell: _Cell, formula: _Cell) -> None:
     """Add to one of calamine's cells what openpyxl reads in it."""
-    text, value = row.texts[at], cell.value
+    text, value = row.texts[at], _value(cell)
     if value == text:
         return
     if not text and cell.data_type == "e":
@@ -96,9 +99,19 @@ def _apply_format(row: RowCells, at: int, number: float, number_format: str) -> 
 def _keep_spaces(row: RowCells, values: _Row) -> None:
     """Take openpyxl's texts where they differ from calamine's in blanks alone."""
     for at, cell in enumerate(values[: len(row.texts)]):
-        if isinstance(cell.value, str) and "".join(cell.value.split()) == "".join(row.texts[at].split()):
-            row.texts[at] = cell.value
+        value = _value(cell)
+        if isinstance(value, str) and "".join(value.split()) == "".join(row.texts[at].split()):
+            row.texts[at] = value
 
 
 def _is_blank(cell: _Cell) -> bool:
-    return cell.value is None or (isinstance(cell.value, str) and is_blank(cell.value))
+    value = _value(cell)
+    return value is None or (isinstance(value, str) and is_blank(value))
+
+
+def _value(cell: _Cell) -> object:
+    """Return a cell's value; a text with the characters that openpyxl leaves escaped."""
+    value = cell.value
+    if isinstance(value, str) and "_x" in value:
+        return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
+    return value
