@@ -106,9 +106,35 @@ def take(browser: Browser, url: str, roster: Path) -> None:
     page.set_viewport_size({"width": 1100, "height": 960})
     page.goto(f"{url}/jobs/1?status=open")
     snap(page, "finished")
+    states(page, url, roster)
     dark = a_window(browser, url, viewport=DESKTOP, color_scheme="dark")
     dark.goto(f"{url}/jobs/1")
     snap(dark, "dark")
+
+
+def states(page: Page, url: str, roster: Path) -> None:
+    """Take pictures of a scheduled job, of one whose course was refused, and of a page without an answer."""
+    people = roster.read_text("utf-8-sig").splitlines()[:41]
+    for name, course in (("scheduled", "59"), ("held", "580")):
+        path = roster.with_name(f"{name}.csv")
+        path.write_text("\n".join(people).replace(",58,", f",{course},"), encoding="utf-8")
+        page.goto(url)
+        page.locator("#file").set_input_files(path)
+        page.wait_for_url("**/drafts/*")
+        page.get_by_label("Course", exact=True).select_option("course_id")
+        if name == "scheduled":
+            tomorrow = "new Date(Date.now() + 864e5).toISOString().slice(0, 11) + '09:00'"
+            page.get_by_label("Start (leave").fill(page.evaluate(tomorrow))
+        page.get_by_role("button", name="Update preview").click()
+        page.locator("#send").click()
+        page.wait_for_url("**/jobs/*")
+        if name == "held":
+            page.wait_for_selector("#act-course", timeout=60_000)
+        snap(page, name)
+    page.route("**/jobs/*", lambda route: route.abort())
+    page.wait_for_selector("#stale:not([hidden])", timeout=60_000)
+    page.screenshot(path=PICTURES / "not-up-to-date.png")
+    page.unroute("**/jobs/*")
 
 
 def a_window(browser: Browser, url: str, **options: Any) -> Page:

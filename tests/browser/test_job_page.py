@@ -312,6 +312,8 @@ def test_a_held_job_whose_course_was_refused_is_resumed_with_another_course(
     ended(page, "Action needed")
     course = page.get_by_label("Course", exact=True)
     expect(course).to_have_value("580")
+    expect(page.locator("#row-table tbody tr")).to_have_count(4)
+    expect(page.get_by_text("Duration", exact=True)).to_have_count(0)
 
     course.fill("fire")
     page.get_by_role("button", name="Resume with this course").click()

@@ -114,7 +114,7 @@ function followJob(place, freshness, tabs) {
     if (isBusy) return;
     isBusy = true;
     requestedAt = Date.now();
-    const withRows = requestedAt - rowsAt >= ROWS;
+    const withRows = requestedAt - rowsAt >= ROWS || !document.getElementById("row-table");
     // Not the URL of this page: it may be that of an action that was refused.
     const rowsAddress = `${document.getElementById("rows").dataset.url}&part=job`;
     const address = withRows ? rowsAddress : `/jobs/${place.dataset.job}?part=progress`;
@@ -130,7 +130,7 @@ function followJob(place, freshness, tabs) {
     }
     announce(before);
     if (before !== shown().state && !withRows) {
-      rowsAt = 0;
+      rowsAt = requestedAt = 0;
       schedule(0);
     }
     next();
