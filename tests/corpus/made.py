@@ -199,6 +199,18 @@ FILES: dict[str, bytes] = {
             ["p2@x.example", datetime.fromisoformat("1990-05-03T10:00")],
         ]
     ),
+    "text-sections.xlsx": workbook(
+        [["email", "external_id"], *([f"p{at}@x.example", "A7"] for at in range(4))],
+        {"B2": '"STU-"@', "B3": '0;0;0;"X-"@', "B4": ";;;", "B5": "@"},
+    ),
+    "dates-for-texts.xlsx": workbook(
+        [
+            ["email", "first_name", "address"],
+            ["p1@x.example", date(1990, 5, 3), "1"],
+            ["p2@x.example", "Ann", date(1990, 5, 3)],
+        ],
+        {"B2": "mmm-yy", "C3": "d/m"},
+    ),
     "errors.xlsx": workbook([["email", "external_id"], ["p1@x.example", "#N/A"], ["p2@x.example", "A-2"]]),
     "formula-without-value.xlsx": workbook([["email", "external_id"], ["p1@x.example", "=1+1"]]),
     "hidden-row.xlsx": one_person(change=_hide_row),

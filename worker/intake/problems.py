@@ -65,9 +65,9 @@ CELL_REMEDIES: Mapping[str, str] = MappingProxyType(
         "file in a spreadsheet program and save it again, or enter the value.",
         ProblemCode.LOST_DIGITS: "the number has more than 15 digits, and a spreadsheet keeps only 15; enter "
         "the id again, as text.",
-        ProblemCode.NUMBER_FORMAT: "may show something else than the number; enter what the cell shows, as text.",
-        ProblemCode.DATE_CELL: "the cell contains a date, and a spreadsheet turns some ids into dates; enter the "
-        "id again, as text.",
+        ProblemCode.NUMBER_FORMAT: "may show something else than the cell has; enter what the cell shows, as text.",
+        ProblemCode.DATE_CELL: "the cell contains a date, and a spreadsheet turns some texts into dates; enter the "
+        "value again, as text.",
         ProblemCode.MERGED_CELL: "the cell is merged with a cell of another column; unmerge the cells and fill in "
         "each of them.",
         ProblemCode.LOST_LETTERS: "letters were lost when the file was saved or converted; export it again as "

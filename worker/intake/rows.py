@@ -155,7 +155,7 @@ class RowParser:
                 continue
             text = read_value(column, _text_for(column, at, record))
             code = record.flaws.get(at) or (self._code_of(column, cell, text) if is_suspicious(cell) else None)
-            if code and (code not in ID_PROBLEMS or _is_id(column, text)):
+            if code and (code not in ID_PROBLEMS or _is_id(column, text) or _is_no_text(column, code)):
                 problems.append(_cell_problem(column, code, text, record.details.get(at)))
             elif text:
                 values[column] = text
@@ -221,6 +221,11 @@ def _text_for(column: str, at: int, record: Record) -> str:
 def _is_id(column: str, text: str) -> bool:
     """Return whether a lost digit means another value: in ids, and in whole numbers under a custom field."""
     return column in ID_COLUMNS or (_is_field(column) and text.isdigit())
+
+
+def _is_no_text(column: str, code: str) -> bool:
+    """Return whether a name or an address is a date, of which the spreadsheet shows another text."""
+    return code == ProblemCode.DATE_CELL and column in TEXT_COLUMNS
 
 
 def _cell_problem(column: str, code: str, text: str, detail: str | None) -> Problem:

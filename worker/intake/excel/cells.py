@@ -6,7 +6,13 @@ import math
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
-from worker.intake.excel.number_format import changes_numbers, display_number, general
+from worker.intake.excel.number_format import (
+    changes_numbers,
+    changes_texts,
+    display_number,
+    display_text,
+    general,
+)
 from worker.intake.problems import ProblemCode
 
 #: A spreadsheet keeps fifteen digits of a number and writes zeros for the rest.
@@ -41,6 +47,17 @@ class RowCells(NamedTuple):
         if not changes_numbers(number_format):
             return
         shown = display_number(number, number_format)
+        if shown is not None:
+            self.set_shown(at, shown)
+        elif at not in self.flaws:
+            self.flaws[at] = ProblemCode.NUMBER_FORMAT.value
+            self.details[at] = number_format
+
+    def apply_text_format(self, at: int, number_format: str) -> None:
+        """Replace the text of a cell by what its format shows, or save that the format hides it or is not known."""
+        if not self.texts[at] or not changes_texts(number_format):
+            return
+        shown = display_text(self.texts[at], number_format)
         if shown is not None:
             self.set_shown(at, shown)
         elif at not in self.flaws:

@@ -75,6 +75,8 @@ def _correct(row: RowCells, at: int, cell: _Cell, formula: _Cell) -> None:
     """Add to one of calamine's cells what openpyxl reads in it."""
     text, value = row.texts[at], _value(cell)
     if value == text:
+        if text and cell.data_type != "e":
+            row.apply_text_format(at, cell.number_format)
         return
     if not text and cell.data_type == "e":
         row.set_error(at, str(value or "#N/A"))

@@ -139,6 +139,51 @@ def changes_numbers(number_format: str) -> bool:
     return any((display_number(probe, number_format) or "?").strip() != general(probe) for probe in _PROBES)
 
 
+def display_text(text: str, number_format: str) -> str | None:
+    """Return what a number format shows of a text; None when the format is not known or hides the text."""
+    section = _text_section(number_format)
+    if section is None:
+        return text
+    try:
+        shown = "".join(_text_part(token, text) for token in section)
+    except _Unknown:
+        return None
+    return shown if text in shown else None
+
+
+@cache
+def changes_texts(number_format: str) -> bool:
+    """Return whether a format shows a text in another way than it is stored; blanks around it do not count."""
+    return number_format not in PLAIN_FORMATS and (display_text("x", number_format) or "").strip() != "x"
+
+
+@cache
+def _text_section(number_format: str) -> tuple[re.Match[str], ...] | None:
+    """Return the section for texts: the fourth, else the last one if it has an @; None if texts are not changed."""
+    try:
+        sections = list(_split(number_format))
+    except _Unknown:
+        return None
+    has_text = any(token.lastgroup == "text" for token in sections[-1])
+    return tuple(sections[-1]) if len(sections) > _MAX_NUMBER_SECTIONS or has_text else None
+
+
+def _text_part(token: re.Match[str], text: str) -> str:
+    match token.lastgroup:
+        case "text" | "general":
+            return text
+        case "quoted" | "escaped" | "literal":
+            return token[token.lastgroup]
+        case "space":
+            return " "
+        case "bracket":
+            return _bracket_text(token["bracket"])
+        case "fill":
+            return ""
+        case _:
+            raise _Unknown
+
+
 @cache
 def is_date_format(number_format: str) -> bool:
     """Return whether a number under this format is a date, a time or a duration."""
@@ -295,7 +340,7 @@ def _show(section: Section, value: Decimal, number: float) -> str:
 def _show_literals(section: Section, value: Decimal) -> str:
     """Return a section without digits, which hides the number, except where only one number has that section."""
     text = "".join(part.text for part in section.whole if isinstance(part, Literal))
-    if text and value and not (section.condition and section.condition[0] == "="):
+    if value and not (section.condition and section.condition[0] == "="):
         raise _Unknown
     return text
 

@@ -14,7 +14,7 @@ from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.intake.excel.number_format import BUILTIN_FORMATS, changes_numbers
+from worker.intake.excel.number_format import BUILTIN_FORMATS, changes_numbers, changes_texts
 
 _FORMAT = re.compile(rb"<(?:\w+:)?numFmt\b[^<>]*>")
 _CELL_STYLES = re.compile(rb"<(?:\w+:)?cellXfs\b.*?</(?:\w+:)?cellXfs\s*>", re.DOTALL)
@@ -114,7 +114,7 @@ def _scan_part(scan: _Scan, archive: zipfile.ZipFile, part: str) -> None:
 
 
 def _changing_styles(styles: bytes) -> frozenset[bytes]:
-    """Return the numbers of the cell styles whose number format shows whole numbers in another way than General."""
+    """Return the numbers of the cell styles whose number format shows whole numbers or texts otherwise."""
     codes = dict(BUILTIN_FORMATS)
     for found in _FORMAT.finditer(styles):
         attributes = _attributes(found[0])
@@ -124,7 +124,8 @@ def _changing_styles(styles: bytes) -> frozenset[bytes]:
     changing = set()
     for at, found in enumerate(_STYLE.finditer(cells[0]) if cells else ()):
         number = _attributes(found[0]).get("numFmtId", "0")
-        if number.isdigit() and changes_numbers(codes.get(int(number), "General")):
+        code = codes.get(int(number), "General") if number.isdigit() else "General"
+        if changes_numbers(code) or changes_texts(code):
             changing.add(str(at).encode())
     return frozenset(changing)
 

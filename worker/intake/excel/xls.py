@@ -69,6 +69,7 @@ class XlsWorkbook:
         match cell.ctype:
             case xlrd.XL_CELL_TEXT:
                 row.texts.append(cell.value)
+                row.apply_text_format(at, self._format_of(cell))
             case xlrd.XL_CELL_NUMBER:
                 text, flaw = format_cell(cell.value)
                 row.texts.append(text)

@@ -2,7 +2,14 @@
 
 import pytest
 
-from worker.intake.excel.number_format import changes_numbers, display_number, is_date_format
+from worker.intake.excel.number_format import (
+    BUILTIN_FORMATS,
+    changes_numbers,
+    changes_texts,
+    display_number,
+    display_text,
+    is_date_format,
+)
 
 
 @pytest.mark.parametrize(
@@ -77,12 +84,39 @@ def test_a_number_is_displayed_as_its_format_shows_it(number_format, number, sho
         ("00", 12.6),
         ("0.0", 12.34),
         ('"member"', 12),
+        (";;;", 12),
         ("[>100]0;[<50]00", 75),
         ("[<100]0;00000", -5),
     ],
 )
 def test_a_format_that_is_not_known_or_hides_digits_displays_nothing(number_format, number):
     assert display_number(number, number_format) is None
+
+
+@pytest.mark.parametrize(
+    ("number_format", "shown"),
+    [
+        ('"STU-"@', "STU-7a"),
+        ('0;0;0;"X-"@', "X-7a"),
+        ('@" kg"', "7a kg"),
+        (r"\A@", "A7a"),
+        ("[Red]@", "7a"),
+        ("@@", "7a7a"),
+        ("0;-0;;@", "7a"),
+        ('"STU-"0', "7a"),
+        ("yyyy-mm-dd;@", "7a"),
+        (";;;", None),
+        ("0;0;0;", None),
+        ('General;General;General;"no"', None),
+    ],
+)
+def test_a_text_is_displayed_as_the_section_for_texts_shows_it(number_format, shown):
+    assert display_text("7a", number_format) == shown
+
+
+@pytest.mark.parametrize("number_format", ["General", "@", "0", "00000", "_-@_-", BUILTIN_FORMATS[41], "d/m/yy;@"])
+def test_common_formats_do_not_change_texts(number_format):
+    assert not changes_texts(number_format)
 
 
 @pytest.mark.parametrize(
