@@ -12,6 +12,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,39}")
 _HOST = re.compile(r"(?P<name>[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _HIGHEST_PORT = 65_535
 _QUOTED = re.compile(r"([\"'])(.*?)\1")
+#: Schemes of files, in whose paths an @ is no sign of a password.
+_OF_FILES = frozenset({"file", "local", "sqlite"})
 #: Where clouds answer with the credentials of the machine, besides link-local addresses.
 _METADATA = frozenset(
     map(ipaddress.ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"))
@@ -33,7 +35,8 @@ def masked(address: str) -> str:
         return "the value"
     authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
     tail = rest[len(authority) :]
-    if (authority and "@" in tail) or not address.isprintable():  # perhaps of a password that is not escaped
+    has_host = bool(authority) or scheme.partition("+")[0].casefold() not in _OF_FILES
+    if (has_host and "@" in tail) or not address.isprintable():  # perhaps of a password that is not escaped
         return f"{scheme}://{_HIDDEN}"
     user, at, host = authority.rpartition("@")
     if "@" in user or not _is_host(host):

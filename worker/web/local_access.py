@@ -40,8 +40,9 @@ _CLOSED = (
 )
 #: Headers that proxies, load balancers and delivery networks add to the requests that they forward.
 _PROXY_HEADER = re.compile(
-    r"(?:x-)?forwarded(?:-.*)?|via|x-via|max-forwards|cdn-.*|front-end-https|x-varnish|x-host|x-scheme|x-url-scheme"
-    r"|(?:.*-)?(?:client|connecting|real|remote|originating|source|proxyuser)-?(?:ip|addr|address)"
+    r"(?:.*-)?forwarded(?:-.*)?|(?:.*-)?via|max-forwards|cdn-.*|front-end-https|x-varnish|x-host|x-scheme"
+    r"|x-url-scheme|(?:.*-)?ip"
+    r"|(?:.*-)?(?:client|connecting|real|remote|originating|source|proxyuser)-?(?:ip|addr|ip-addr)(?:ess)?"
     r"|x-(?:original|real|envoy|azure|amzn|amz-cf|arr|rewrite|proxy|haproxy|traefik|appengine|akamai|vercel|nf)-.*"
     r"|x-cloud-trace-context|x-https?-.*|x-ssl-.*|(?:cf|fastly|fly|akamai|proxy|surrogate)-.*"
 )
@@ -139,7 +140,7 @@ def _refuse_remote(request: Request) -> None:
 def _came_through_a_proxy(request: Request) -> bool:
     """Return whether a request has a header that proxies add, or is HTTP/1.0, which they speak by default."""
     return request.scope.get("http_version") in {"0.9", "1.0"} or any(
-        _PROXY_HEADER.fullmatch(name.lower()) for name in request.headers
+        _PROXY_HEADER.fullmatch(name.lower().replace("_", "-")) for name in request.headers
     )
 
 
