@@ -8,6 +8,9 @@ import json
 import pytest
 import xlsxwriter
 
+from tests.drop_folders import add_drop_folder, copy_into, files_in, message_in, serve, summary_in
+from tests.schedules import make_due
+
 
 @pytest.fixture
 def lms(sandbox):
@@ -73,3 +76,63 @@ def test_hidden_rows_are_left_out_when_asked_and_the_report_says_so(lms, termina
 def test_another_word_is_refused(terminal, filtered):
     result = terminal.type("run", filtered.name, "--hidden-rows", "maybe")
     assert (result.code, "send" in result.err) == (2, True)
+
+
+def outcomes(summary):
+    return {status: count for status, count in summary["by_status"].items() if count}
+
+
+@pytest.mark.parametrize(
+    ("decision", "expected"), [("send", {"registered": 4}), ("skip", {"registered": 2, "skipped": 2})]
+)
+def test_a_drop_folder_with_the_key_sends_hidden_rows_or_leaves_them_out(
+    terminal, filtered, wait_until, decision, expected
+):
+    inbox = add_drop_folder(terminal, hidden_rows=decision)
+    serve(terminal)
+    copy_into(filtered, inbox)
+
+    wait_until((inbox / "done" / "filtered.summary.json").exists)
+
+    assert outcomes(summary_in(inbox / "done", "filtered")) == expected
+
+
+def test_a_drop_folder_without_the_key_refuses_hidden_rows_and_names_it(lms, terminal, filtered, wait_until):
+    inbox = add_drop_folder(terminal)
+    serve(terminal)
+    copy_into(filtered, inbox)
+
+    wait_until(lambda: message_in(inbox / "failed", "filtered"))
+
+    message = message_in(inbox / "failed", "filtered")
+    assert "2 rows are hidden in the spreadsheet (rows 3, 5)" in message
+    assert "--hidden-rows" in message
+    assert "keys of [folders.NAME]" in message
+    assert (lms.calls(), files_in(inbox / "done")) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("decision", "expected"), [("send", {"registered": 4}), ("skip", {"registered": 2, "skipped": 2})]
+)
+def test_a_schedule_with_the_option_sends_hidden_rows_or_leaves_them_out(
+    terminal, filtered, wait_until, decision, expected
+):
+    words = ("nightly", "--cron", "0 2 * * *", filtered.name, "--hidden-rows", decision, "--report", "nightly")
+    assert terminal.type("schedule", "add", *words).code == 0
+    serve(terminal)
+    make_due(terminal, "nightly")
+
+    wait_until((terminal.folder / "nightly" / "filtered.summary.json").exists)
+
+    assert outcomes(summary_in(terminal.folder / "nightly", "filtered")) == expected
+
+
+def test_a_schedule_without_the_option_refuses_hidden_rows_and_says_so(lms, terminal, filtered, wait_until):
+    terminal.type("schedule", "add", "nightly", "--cron", "0 2 * * *", filtered.name)
+    serve(terminal)
+    make_due(terminal, "nightly")
+
+    wait_until(lambda: [job["state"] for job in terminal.jobs()] == ["invalid"])
+
+    assert "2 rows are hidden in the spreadsheet (rows 3, 5)" in terminal.status(1)["reason"]
+    assert lms.calls() == 0
