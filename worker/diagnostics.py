@@ -147,7 +147,7 @@ def _check_rights(services: Services) -> list[Check]:
     found = [(path, "the ledger") for path in ledger[:1] if readable_by_others(path)]
     found += [(path, "a secret") for path in dict.fromkeys(places.files) if readable_by_others(path)]
     if places.config is not None and places.literal_keys and readable_by_others(places.config):
-        found.append((places.config, f"the configuration, which contains {', '.join(places.literal_keys)},"))
+        found.append((places.config, f"the configuration with {', '.join(places.literal_keys)} in it"))
     return [
         Check(
             is_ok=True,

@@ -57,6 +57,22 @@ def test_an_old_job_loses_its_people_and_keeps_its_counts(sandbox, office):
     assert lms.calls() == calls
 
 
+def test_where_the_reports_of_a_roster_are_is_known_until_its_last_job_is_purged(sandbox, office):
+    terminal = office(sandbox())
+    terminal.people("roster.csv", 2)
+    terminal.run("roster.csv")
+    let_time_pass(terminal, 100)
+    again = terminal.run("roster.csv").job
+    reports = sorted(path.name for path in (terminal.folder / "reports").iterdir())
+
+    assert "1 job purged" in terminal.type("purge", "--older-than", "90d").out
+    assert terminal.type("report", again).code == 0
+    assert sorted(path.name for path in (terminal.folder / "reports").iterdir()) == reports
+
+    assert "1 job purged" in terminal.type("purge", "--older-than", "0d").out
+    assert b"roster.results" not in (terminal.folder / "roster.db").read_bytes()
+
+
 def test_a_recent_job_and_one_that_waits_for_a_person_keep_everything(sandbox, office):
     terminal = office(sandbox(bad_days=["*:401:after=0"]))
     terminal.people("roster.csv", 2)
