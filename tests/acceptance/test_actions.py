@@ -320,7 +320,7 @@ def test_similar_refusals_in_a_row_hold_the_job(open_kmi):
     assert (result.code, result.state) == (3, "held")
     assert lms.changes["complete"] < SEED_COUNT
     lms.rules()
-    assert terminal.type("retry", result.job, "--json").counts == {"completed": SEED_COUNT}
+    assert terminal.type("retry", result.job, "--rejected", "--json").counts == {"completed": SEED_COUNT}
 
 
 # People

@@ -270,7 +270,7 @@ def test_reports_are_written_again_when_the_job_has_changed(web_server, office, 
     assert len(rows_of(served.client.get(f"/api/jobs/{job}/failed.csv"))) == 1
 
     lms.rules()
-    served.client.post(f"/api/jobs/{job}/retry")
+    served.client.post(f"/api/jobs/{job}/retry", json={"rejected": True})
     served.until(job, "succeeded")
 
     problem(served.client.get(f"/api/jobs/{job}/failed.csv"), 404)

@@ -189,7 +189,7 @@ def test_look_ups_refused_one_after_the_other_hold_the_job_and_retry_continues(o
     assert (result.code, result.state) == (3, "held")
     assert actions_sent(lms) == {}
     lms.rules()
-    assert terminal.type("retry", result.job, "--json").counts == {"completed": 8}
+    assert terminal.type("retry", result.job, "--rejected", "--json").counts == {"completed": 8}
 
 
 def test_killed_during_look_ups_it_continues_with_the_rest(open_kmi):

@@ -66,7 +66,7 @@ def test_the_web_server_serves_its_health_and_the_metrics_of_jobs(sandbox, offic
 
     assert f'roster_rows{{connection="north",job="{job}",status="registered"}} 3.0' in metrics
     assert f'roster_job_state{{connection="north",job="{job}",state="succeeded"}} 1.0' in metrics
-    assert f'roster_calls_total{{connection="north",job="{job}",operation="register"}} 1.0' in metrics
+    assert f'roster_calls_total{{connection="north",job="{job}",operation="register"}} 2.0' in metrics
     running.interrupt()
     assert running.over_within(10)
 

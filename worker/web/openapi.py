@@ -85,7 +85,10 @@ def _operation(described: Operation) -> dict[str, Any]:
         operation["parameters"] = parameters
     if described.body is not None:
         schema = {"$ref": f"{_REF}{described.body.__name__}"}
-        operation["requestBody"] = {"required": True, "content": {described.body_type: {"schema": schema}}}
+        operation["requestBody"] = {
+            "required": not described.is_body_optional,
+            "content": {described.body_type: {"schema": schema}},
+        }
     return operation
 
 

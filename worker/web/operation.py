@@ -29,6 +29,8 @@ class Operation:
     #: The model of the request body, and its media type.
     body: type[BaseModel] | None = None
     body_type: str = JSON
+    #: Whether a request without a body is one whose fields have their defaults.
+    is_body_optional: bool = False
     #: Statuses of the errors that it may return, as problem details.
     errors: tuple[int, ...] = ()
     #: Numbers in the query: name → maximum.

@@ -86,6 +86,7 @@ OPERATIONS: tuple[Operation, ...] = (
             endpoint=api.change_job(act),
             response=schemas.Summary,
             body=_BODIES.get(act),
+            is_body_optional=True,
             errors=(400, 404, 409, 413, 415, 422) if act in _BODIES else (404, 409),
         )
         for act in JobAction
