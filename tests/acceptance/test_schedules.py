@@ -128,9 +128,9 @@ def test_preview_shows_the_next_runs_how_long_they_take_and_what_overlaps(sandbo
     text = terminal.type("schedule", "preview").out
 
     assert len(told["runs"]) == 3
-    assert {(run["rows"], run["calls"]["most"], run["seconds"]) for run in told["runs"]} == {(30, 31, 15.5)}
+    assert {(run["rows"], run["calls"]["most"], run["seconds"]) for run in told["runs"]} == {(30, 32, 16.0)}
     assert [clash for clash in told["clashes"] if {clash["first"], clash["second"]} == {"nightly", "other"}]
-    assert "30 rows, 31 calls, about" in text
+    assert "30 rows, 32 calls, about" in text
     assert "overlap on north" in text
     assert terminal.jobs() == []
 

@@ -64,7 +64,7 @@ class ResumeRequest(ApiModel):
 class RetryRequest(ApiModel):
     """Which rows a retry sends besides those that were never sent."""
 
-    rejected: bool = Field(default=False, description="Also those that the LMS rejected.")
+    rejected: bool = Field(default=False, strict=True, description="Also those that the LMS rejected.")
 
 
 class Progress(Summary):
@@ -98,7 +98,7 @@ class RowResolution(ApiModel):
 
     candidate_id: str | None = Field(default=None, min_length=1, max_length=200)
     registration_id: str | None = Field(default=None, min_length=1, max_length=200)
-    absent: bool = False
+    absent: bool = Field(default=False, strict=True)
 
 
 class ProblemDetails(BaseModel):
