@@ -101,8 +101,8 @@ function renewRows(fresh) {
 
 /** Follow a job: fetch its progress when the server sends an event, and from time to time, while it is visible. */
 function followJob(place, freshness, tabs) {
-  // Milliseconds between requests: at least; with and without a stream; for jobs that are idle and that have ended.
-  const MIN = 1000, STREAM = 5000, INTERVALS = { moving: 2000, idle: 3000, ended: 8000 };
+  // Milliseconds between requests: at least; with a stream; without one, so that tabs agree within two seconds.
+  const MIN = 1000, STREAM = 5000, INTERVAL = 1500;
   const ROWS = 3000, ANNOUNCEMENTS = 10000;
   const announcement = document.getElementById("announcement");
   let requestedAt = 0, rowsAt = Date.now(), announcedAt = 0, scheduled = null, isBusy = false, html = "";
@@ -121,7 +121,7 @@ function followJob(place, freshness, tabs) {
     const parsed = await fetchPage(address, freshness);
     isBusy = false;
     if (document.hidden) return;
-    if (!parsed) return schedule(INTERVALS.idle);
+    if (!parsed) return schedule(INTERVAL);
     const before = shown().state;
     renewProgress(parsed.querySelector(".progress"));
     if (withRows) {
@@ -165,7 +165,7 @@ function followJob(place, freshness, tabs) {
     const { pace } = shown();
     if (pace !== "moving") closeStream();
     else if (!release) openStream();
-    schedule(source && pace === "moving" ? STREAM : INTERVALS[pace]);
+    schedule(source && pace === "moving" ? STREAM : INTERVAL);
   }
 
   async function openStream() {
@@ -209,7 +209,7 @@ function followJob(place, freshness, tabs) {
 
 /** Follow the lists of a page: fetch it again from time to time, while it is visible. */
 function followLists(freshness, tabs) {
-  const MOVING = 3000, IDLE = 5000;
+  const INTERVAL = 1500;
   const html = new Map();
   let scheduled = null;
 
@@ -237,8 +237,7 @@ function followLists(freshness, tabs) {
   // The next request follows the response to the last one: a slow server gets fewer requests, not more.
   function schedule(delay) {
     if (scheduled) clearTimeout(scheduled);
-    const isMoving = document.querySelector("[data-live][data-moving=yes]") !== null;
-    scheduled = setTimeout(fetchLists, delay ?? (isMoving ? MOVING : IDLE));
+    scheduled = setTimeout(fetchLists, delay ?? INTERVAL);
   }
 
   document.addEventListener("visibilitychange", () => document.hidden || schedule(0));
