@@ -269,3 +269,14 @@ def test_a_report_folder_that_cannot_be_written_loses_nothing(lms, terminal):
         (terminal.folder / "reports").unlink()
         again = terminal.type("report", result.job, "--json")
         assert len(again.rows) == 2
+
+
+def test_the_status_of_a_refused_file_says_why(sandbox, office):
+    terminal = office(sandbox())
+    terminal.write("roster.csv", "email,course_id\n")
+    refused = terminal.run("roster.csv")
+    assert refused.code == 2
+
+    shown = terminal.type("status", refused.job)
+
+    assert "no rows" in shown.out

@@ -98,11 +98,11 @@ def print_summaries(summaries: Sequence[Summary], *, as_json: bool) -> None:
         click.echo(json.dumps(_sum(summaries), ensure_ascii=False))
         return
     for summary in summaries:
-        print_summary(summary, as_json=as_json)
+        print_summary(summary, as_json=as_json, was_explained=summary.state is JobState.INVALID)
 
 
-def print_summary(summary: Summary, *, as_json: bool) -> None:
-    """Print a summary: one JSON object, or text for people."""
+def print_summary(summary: Summary, *, as_json: bool, was_explained: bool = False) -> None:
+    """Print a summary: one JSON object, or text for people; `was_explained`: its reason was just printed."""
     if summary.kept_report:
         click.echo(summary.kept_note, err=True)
     if as_json:
@@ -110,7 +110,7 @@ def print_summary(summary: Summary, *, as_json: bool) -> None:
         click.echo(json.dumps(summary.to_json() | error, ensure_ascii=False))
         return
     click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job}: {STATE_INFO[summary.state].label}")
-    if summary.reason and summary.state is not JobState.INVALID:
+    if summary.reason and not was_explained:
         click.echo(f"  {summary.reason}")
     for text in related_texts(summary):
         click.echo(f"  {text}")
