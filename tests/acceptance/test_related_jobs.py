@@ -148,3 +148,42 @@ def test_a_state_that_does_not_exist_is_refused_with_those_that_do(with_errors):
     assert refused.code == 2
     assert "open" in refused.err
     assert "undone" in refused.err
+
+
+def test_a_lost_registration_that_a_later_job_finds_belongs_to_the_job_that_sent_it(sandbox, office, people):
+    lms = sandbox(bad_days=["register:lost-after", "list_registrations:404"])
+    terminal = office(lms, lookup_pauses=[0.01])
+    terminal.roster("spring.csv", people(2))
+    assert terminal.run("spring.csv").counts == {"in_doubt": 2}
+    lms.rules()
+
+    later = terminal.run(terminal.roster("later.csv", people(2, login_name="other")))
+
+    assert later.counts == {"already_registered": 2}
+    first = terminal.status(1)
+    assert (first["state"], first["by_status"]["registered"], first["open_rows"]) == ("succeeded", 2, 0)
+
+
+def test_a_row_that_was_registered_after_the_withdrawal_is_not_called_withdrawn(sandbox, office, people):
+    lms = sandbox(bad_days=["create_registration:422"])
+    terminal = office(lms, "kmi", breaker=50)
+    terminal.roster("spring.csv", people(2, login_name=lambda number: f"login{number}"))
+    assert terminal.run("spring.csv").counts == {"rejected": 2}
+    lms.rules()
+    fixing = terminal.run("reports/spring.failed.csv").job
+    assert terminal.status(1)["open_rows"] == 0
+    assert terminal.status(1)["stages"]["candidate_created"] == 0
+    already = terminal.run(
+        terminal.roster("same.csv", people(2, login_name=lambda number: f"login{number}", city="X"))
+    )
+    assert already.counts == {"already_registered": 2}
+    undoing = terminal.type("undo", fixing, "--json").job
+
+    assert terminal.status(1)["open_rows"] == 2
+    told = terminal.type("report", already.job, "--json").rows
+    assert [row["_error"] for row in told] == [f"Withdrawn by job {undoing}"] * 2
+    again = terminal.type("retry", 1, "--rejected", "--json")
+
+    assert again.counts == {"registered": 2}
+    assert [row["_error"] for row in again.rows] == ["", ""]
+    assert (terminal.status(1)["state"], terminal.status(fixing)["state"]) == ("succeeded", "undone")

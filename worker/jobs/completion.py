@@ -26,6 +26,8 @@ def close_if_done(tx: Transaction, job_id: int) -> bool:
         return False
     rows.restore_outcomes(tx, job_id)
     relations.record_withdrawals(tx, job_id)
+    for other in relations.ended_jobs_with_news(tx, job_id):
+        mark_succeeded_if_done(tx, other)
     state = JobState.SUCCEEDED if _all_done(tx, job_id) else JobState.COMPLETED_WITH_ERRORS
     return jobs.change_job(
         tx, job_id, only_from=SENDING, state=state, reason="", not_before=None, finished_at=now()

@@ -141,6 +141,23 @@ _EXPLAIN_UNSENT = (
 )
 
 
+#: The other rows that wait for the same registration, in whichever job: made by the job that sent the call.
+_SETTLE_DOUBT = (
+    update(row)
+    .where(row.c.registration_id == bindparam("b_registration"), row.c.id != bindparam("b_id"))
+    .where(row.c.status == RowStatus.IN_DOUBT, row.c.action == Action.REGISTER)
+    .values(
+        status=case(
+            (row.c.job_id == bindparam("b_made_by"), RowStatus.REGISTERED), else_=RowStatus.ALREADY_REGISTERED
+        ),
+        error="",
+        error_code="",
+        lms_registration_id=bindparam("b_lms_registration_id"),
+        changed_at=bindparam("b_changed_at"),
+    )
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowOutcome:
     """The outcome of a row, for its report."""
@@ -214,6 +231,18 @@ def registered(claim: Claim, work: WorkItem, outcome: RowOutcome) -> tuple[Write
         fenced_write(_SET_REGISTERED, work.registration.id, claim, values),
         row_outcome(claim, work, outcome),
     )
+
+
+def doubt_settled(work: WorkItem, outcome: RowOutcome, *, was_made: bool) -> Write:
+    """Record on the rows of other jobs that the registration in doubt exists; `was_made`: the lost call made it."""
+    values = {
+        "b_id": work.row_id,
+        "b_registration": work.registration.id,
+        "b_made_by": work.registration.job_id if was_made else None,
+        "b_lms_registration_id": outcome.registration_id,
+        "b_changed_at": now(),
+    }
+    return Write(_SETTLE_DOUBT, values)
 
 
 def row_outcome(claim: Claim, work: WorkItem, outcome: RowOutcome) -> Write:

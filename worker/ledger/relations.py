@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import and_, exists, func, insert, or_, select, tuple_, update
 
 from worker.ledger.chunks import chunks
-from worker.ledger.schema import job, job_relation, row
-from worker.model import DONE, Action, JobState, Relation, RowStatus
+from worker.ledger.schema import job, job_relation, registration, row
+from worker.model import DONE, Action, JobState, RegistrationState, Relation, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -82,19 +82,37 @@ def find_fixed_rows(
 
 
 def is_settled() -> ColumnElement[bool]:
-    """Return the condition that a later row settles a row: it fixes it, or did the same."""
+    """Return the condition that a row is settled by another job: its registration stands, or a later row did it.
+
+    A fix of which the registration was withdrawn again settles nothing.
+    """
     later = row.alias("later")
-    done = (later.c.id > row.c.id, later.c.status.in_(_SETTLING))
-    fixed = exists().where(later.c.fixes_row_id == func.coalesce(row.c.fixes_row_id, row.c.id), *done)
-    same = later.c.registration_id == row.c.registration_id
+    stands = exists().where(
+        registration.c.id == row.c.registration_id, registration.c.state == RegistrationState.REGISTERED
+    )
+    withdrawn = exists().where(
+        registration.c.id == later.c.registration_id,
+        registration.c.state == RegistrationState.WITHDRAWN,
+        later.c.action == Action.REGISTER,
+    )
+    fixed = exists().where(
+        later.c.fixes_row_id == func.coalesce(row.c.fixes_row_id, row.c.id),
+        later.c.id > row.c.id,
+        later.c.status.in_(_SETTLING),
+        ~withdrawn.correlate(later),
+    )
     again = exists().where(
-        same,
+        later.c.registration_id == row.c.registration_id,
         later.c.action == row.c.action,
         later.c.job_id != row.c.job_id,
         later.c.id > row.c.id,
         later.c.status.in_(sorted(DONE)),
     )
-    return or_(fixed, again)
+    return or_(
+        fixed,
+        and_(row.c.action == Action.REGISTER, stands.correlate(row)),
+        and_(row.c.action != Action.REGISTER, again),
+    )
 
 
 def count_settled(tx: Transaction, job_id: int) -> dict[RowStatus, int]:
@@ -105,12 +123,27 @@ def count_settled(tx: Transaction, job_id: int) -> dict[RowStatus, int]:
     return {RowStatus(status): count for status, count in tx.execute(query.group_by(shown))}
 
 
+def ended_jobs_with_news(tx: Transaction, job_id: int) -> list[int]:
+    """Return the jobs that ended with errors, and of which a look-up of this job has settled a row since then."""
+    mine = row.alias("mine")
+    settled = (
+        select(row.c.job_id)
+        .join(mine, mine.c.registration_id == row.c.registration_id)
+        .join(job, job.c.id == row.c.job_id)
+        .where(mine.c.job_id == job_id, row.c.job_id != job_id, row.c.status.in_(sorted(DONE)))
+        .where(job.c.state == JobState.COMPLETED_WITH_ERRORS, row.c.changed_at > job.c.finished_at)
+    )
+    return list(tx.execute(settled.distinct()).scalars())
+
+
 def withdrawn_by() -> ScalarSelect[Any]:
     """Return the job that later withdrew what a row registered."""
     later = row.alias("later")
     return (
         select(func.min(later.c.job_id))
-        .where(later.c.registration_id == row.c.registration_id, later.c.id > row.c.id)
+        .where(later.c.registration_id == row.c.registration_id, later.c.id != row.c.id)
+        # A row of an older job that was retried may be newer than the withdrawal.
+        .where(later.c.changed_at >= row.c.changed_at)
         .where(later.c.action == Action.WITHDRAW, later.c.status == RowStatus.WITHDRAWN)
         .scalar_subquery()
     )
@@ -133,7 +166,7 @@ def record_withdrawals(tx: Transaction, job_id: int) -> None:
         select(row.c.job_id)
         .join(mine, mine.c.registration_id == row.c.registration_id)
         .where(mine.c.job_id == job_id, mine.c.action == Action.WITHDRAW, mine.c.status == RowStatus.WITHDRAWN)
-        .where(row.c.status == RowStatus.REGISTERED, row.c.id < mine.c.id, row.c.job_id != job_id)
+        .where(row.c.status == RowStatus.REGISTERED, row.c.changed_at <= mine.c.changed_at, row.c.job_id != job_id)
     )
     others = list(tx.execute(withdrew.distinct()).scalars())
     relate(tx, job_id, Relation.UNDOES, others)

@@ -38,6 +38,10 @@ CANCELLED = "The job was cancelled before this row was sent"
 CANCELLED_UNREGISTERED = "The job was cancelled before this person, who is in the LMS, was registered"
 
 
+#: Statuses of a row whose person is on the course, unless a later job withdraws that.
+_REGISTERED = (RowStatus.REGISTERED, RowStatus.ALREADY_REGISTERED)
+
+
 @cache
 def row_type() -> TypeAdapter[RosterRow]:
     """Return the reader and writer of `parsed`, built on first use: commands that only count rows save 15 ms."""
@@ -107,9 +111,17 @@ def person_exists() -> ColumnElement[bool]:
     return and_(candidate.c.lms_id.is_not(None), not_(only_named), not_(gone))
 
 
+def is_unregistered() -> ColumnElement[bool]:
+    """Return the condition that a row's candidate is in the LMS and not known to be registered on its course."""
+    registered = select(registration.c.id).where(
+        registration.c.id == row.c.registration_id, registration.c.state == RegistrationState.REGISTERED
+    )
+    return and_(person_exists(), ~registered.correlate(row).exists())
+
+
 def count_stages(tx: Transaction, job_id: int) -> StageCounts:
     """Count the rows of a job that are not done by stage; stages without rows are 0."""
-    exists, created = func.coalesce(person_exists(), false()), candidate.c.job_id.is_not(None)
+    exists, created = func.coalesce(is_unregistered(), false()), candidate.c.job_id.is_not(None)
     unsent_now = row.c.kept_status.is_(None)
     records = tx.execute(
         select(row.c.status, unsent_now, row.c.action, exists, created, func.count())
@@ -287,19 +299,21 @@ def page_of_rows(
         latest = and_(row.c.kept_status.is_(None), row.c.status.in_(wanted))
         query = query.where(or_(latest, row.c.kept_status.in_(wanted)))
     if only_created:
-        query = query.where(row.c.action == Action.REGISTER, person_exists(), row.c.kept_status.is_(None))
+        query = query.where(row.c.action == Action.REGISTER, is_unregistered(), row.c.kept_status.is_(None))
     if number is not None:
         query = query.where(row.c.row == number)
     return [_as_reported(record) for record in tx.execute(query.offset(offset).limit(limit))]
 
 
 def _reported(job_id: int) -> Select[Any]:
-    there = func.coalesce(person_exists(), false()).label("person_exists")
-    # Asked only when a job undoes this one: it costs a look-up for each row.
+    there = func.coalesce(is_unregistered(), false()).label("person_exists")
+    # Asked only when a job undoes this one, or of registrations of other jobs: it costs a look-up for each row.
     is_undone = select(job_relation.c.job_id).where(
         job_relation.c.other_id == job_id, job_relation.c.kind == Relation.UNDOES
     )
-    undone_by = case((is_undone.exists(), withdrawn_by()), else_=None).label("withdrawn_by")
+    undone_by = case(
+        (or_(row.c.status == RowStatus.ALREADY_REGISTERED, is_undone.exists()), withdrawn_by()), else_=None
+    ).label("withdrawn_by")
     found = select(row, candidate.c.lms_id, there, undone_by).outerjoin(
         candidate, candidate.c.id == row.c.candidate_id
     )
@@ -325,7 +339,7 @@ def count_in_flight(tx: Transaction, job_id: int) -> int:
 
 def _as_reported(record: Row[Any]) -> ReportedRow:
     error, code = record.error, record.error_code
-    if record.status == RowStatus.REGISTERED and record.withdrawn_by is not None and not error:
+    if record.status in _REGISTERED and record.withdrawn_by is not None and not error:
         error, code = f"Withdrawn by job {record.withdrawn_by}", "withdrawn_later"
     return ReportedRow(
         row=record.row,

@@ -159,8 +159,10 @@ async def _record_found(
         if isinstance(registration, RemoteRegistration):
             # A withdrawal of an older registration may be in doubt, instead of a new registration.
             existed = registration.existed or not work.registration.is_being_made
-            registration = replace(registration, existed=existed)
-            await context.ledger.commit(*intents.registered(claim, work, confirmed_outcome(registration)))
+            is_ours = work.registration.job_id in {None, claim.job_id}
+            outcome = confirmed_outcome(replace(registration, existed=existed or not is_ours))
+            settled = intents.doubt_settled(work, outcome, was_made=not existed)
+            await context.ledger.commit(*intents.registered(claim, work, outcome), settled)
         else:
             left.append((work, enrolment))
     return left
