@@ -164,6 +164,19 @@ def test_a_lost_registration_that_a_later_job_finds_belongs_to_the_job_that_sent
     assert (first["state"], first["by_status"]["registered"], first["open_rows"]) == ("succeeded", 2, 0)
 
 
+def test_a_downloaded_report_says_what_was_withdrawn_since_it_was_last_downloaded(kmi, people, web_server):
+    lms, terminal = kmi
+    first = terminal.run("spring.csv").job
+    terminal.run(terminal.roster("again.csv", people(4, login_name=lambda number: f"login{number}", city="X")))
+    client = web_server(terminal).client
+    assert "Withdrawn" not in client.get("/api/jobs/2/results.csv").text
+
+    undoing = terminal.type("undo", first, "--json").job
+
+    assert client.get("/api/jobs/2/results.csv").text.count(f"Withdrawn by job {undoing}") == 4
+    assert not lms.standing
+
+
 def test_a_row_that_was_registered_after_the_withdrawal_is_not_called_withdrawn(sandbox, office, people):
     lms = sandbox(bad_days=["create_registration:422"])
     terminal = office(lms, "kmi", breaker=50)

@@ -82,12 +82,12 @@ def find_fixed_rows(
 
 
 def is_settled() -> ColumnElement[bool]:
-    """Return the condition that a row is settled by another job: its registration stands, or a later row did it.
+    """Return the condition that a row is settled by another job: its registration is active, or a later row did it.
 
     A fix of which the registration was withdrawn again settles nothing.
     """
     later = row.alias("later")
-    stands = exists().where(
+    is_active = exists().where(
         registration.c.id == row.c.registration_id, registration.c.state == RegistrationState.REGISTERED
     )
     withdrawn = exists().where(
@@ -110,7 +110,7 @@ def is_settled() -> ColumnElement[bool]:
     )
     return or_(
         fixed,
-        and_(row.c.action == Action.REGISTER, stands.correlate(row)),
+        and_(row.c.action == Action.REGISTER, is_active.correlate(row)),
         and_(row.c.action != Action.REGISTER, again),
     )
 
@@ -147,6 +147,20 @@ def withdrawn_by() -> ScalarSelect[Any]:
         .where(later.c.action == Action.WITHDRAW, later.c.status == RowStatus.WITHDRAWN)
         .scalar_subquery()
     )
+
+
+def newest_outcome(tx: Transaction, job_id: int) -> str:
+    """Return a text that changes with each outcome of a job's rows and each withdrawal of their registrations."""
+    later = row.alias("later")
+    mine = select(func.max(row.c.changed_at)).where(row.c.job_id == job_id)
+    withdrawn = (
+        select(func.count(), func.max(later.c.changed_at))
+        .select_from(row)
+        .join(later, later.c.registration_id == row.c.registration_id)
+        .where(row.c.job_id == job_id, later.c.action == Action.WITHDRAW, later.c.status == RowStatus.WITHDRAWN)
+    )
+    count, newest = tx.execute(withdrawn).one()
+    return f"{tx.execute(mine).scalar()} {count} {newest}"
 
 
 def count_withdrawn(tx: Transaction, job_id: int) -> int:

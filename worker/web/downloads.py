@@ -13,6 +13,7 @@ from starlette.responses import FileResponse
 from worker.intake.accept import report_folder
 from worker.intake.storage import is_address
 from worker.jobs import reporting
+from worker.ledger import relations
 from worker.private_files import scratch_folder
 from worker.reports import gather
 from worker.reports.kinds import ReportKind, file_name
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.jobs import Job
 
+#: The file beside a report that says of which outcomes it is.
+_VERSION_FILE = "outcomes.txt"
 #: Keys of a summary that may change though the job has not.
 _VOLATILE_KEYS = {"reports", "duration_seconds"}
 
@@ -35,6 +38,7 @@ def report(services: Services, job_id: int, kind: ReportKind) -> FileResponse:
     with services.ledger.read() as tx:
         job = job_of(tx, job_id)
         summary = gather.summarise(tx, job)
+        version = relations.newest_outcome(tx, job_id)
     if job.purged_at is not None:
         raise HttpProblem(
             404, f"The rows of job {job_id} were purged (retention period over); its summary still has the counts"
@@ -45,8 +49,9 @@ def report(services: Services, job_id: int, kind: ReportKind) -> FileResponse:
         return _write_for_download(services, job, kind)
     folder = report_folder(services.files, job_id)
     file = folder / file_name(job.roster, kind)
-    if not _is_current(folder, job, summary.to_json()):
+    if not _is_current(folder, job, summary.to_json(), version):
         reporting.write_into(services.ledger, job, folder)
+        (folder / _VERSION_FILE).write_text(version, "utf-8")
     if not file.is_file():
         raise HttpProblem(404, f"Job {job_id} has no rows that failed")
     return FileResponse(file, media_type=kind.media_type, filename=file.name)
@@ -64,9 +69,11 @@ def _write_for_download(services: Services, job: Job, kind: ReportKind) -> FileR
     return FileResponse(file, media_type=kind.media_type, filename=file.name, background=cleanup)
 
 
-def _is_current(folder: Path, job: Job, now: dict[str, Any]) -> bool:
-    """Return whether the files in a folder match the current state of the job."""
+def _is_current(folder: Path, job: Job, now: dict[str, Any], version: str) -> bool:
+    """Return whether the files in a folder match the current state of the job, and the outcomes of its rows."""
     try:
+        if (folder / _VERSION_FILE).read_text("utf-8") != version:
+            return False
         filed = json.loads((folder / file_name(job.roster, ReportKind.SUMMARY)).read_text("utf-8"))
     except (OSError, ValueError):
         return False
