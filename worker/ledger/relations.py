@@ -92,7 +92,7 @@ def is_settled() -> ColumnElement[bool]:
     )
     withdrawn = exists().where(
         registration.c.id == later.c.registration_id,
-        registration.c.state == RegistrationState.WITHDRAWN,
+        registration.c.state != RegistrationState.REGISTERED,
         later.c.action == Action.REGISTER,
     )
     fixed = exists().where(
