@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import FIRST_NAME, LAST_NAME, LONGEST_SECONDS, wait_until
 from tests.message_receivers import HANG, SECRET, a_hook, a_mail_server
+from tests.web_server import add_user
 
 PERSONAL = re.compile(f"{FIRST_NAME}|{LAST_NAME}|poison|example\\.com/people|sandbox-token|{SECRET}", re.IGNORECASE)
 
@@ -83,6 +84,7 @@ def all_left(terminal):
 def test_the_end_of_a_job_is_reported_once_by_e_mail_and_once_by_webhook(sandbox, office, hook, mail_server):
     terminal = office(sandbox(bad_days=["create_candidate:reject:marker=poison"]))
     configure(terminal, hook, mail_server)
+    add_user(terminal, "ana", "admin")
     terminal.environment["ROSTER_SERVE__PUBLIC_URL"] = "https://roster.example.org/"
     running = serve(terminal)
     rows = [

@@ -100,8 +100,7 @@ class LocalAccess:
 
     def keep_in_cookie(self, request: Request) -> Response:
         """Return the redirect to the same address without the token, which moves into a cookie."""
-        pairs = request.scope["query_string"].decode("latin-1").split("&")
-        query = "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != PARAMETER)
+        query = without_token(request.scope["query_string"].decode("latin-1"))
         path = "/" + quote(request.scope["path"].lstrip("/\\"))
         response = RedirectResponse(f"{path}?{query}" if query else path, 303)
         csrf.set_cookie(request, response.headers, _cookie_name(request), self._cookie())
@@ -110,6 +109,11 @@ class LocalAccess:
     def _cookie(self) -> str:
         """Return the value of the cookie, from which the token cannot be computed."""
         return hmac.digest((self._token or "").encode(), b"cookie", "sha256").hex()
+
+
+def without_token(query: str) -> str:
+    """Return the query of an address without the token, which is in no other address."""
+    return "&".join(pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) != PARAMETER)
 
 
 def _same(sent: str, expected: str) -> bool:

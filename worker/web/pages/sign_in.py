@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from worker.web import csrf, limits, login
 from worker.web.auth import SAFE_METHODS, unauthenticated
+from worker.web.local_access import without_token
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 from worker.web.refusals import record_refusal
@@ -39,7 +40,8 @@ async def show(request: Request) -> Response:
 def page_of(request: Request) -> str:
     """Return the page to go back to after signing in: the requested one, or the one with the form that was sent."""
     if request.method in SAFE_METHODS:
-        return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        query = without_token(request.url.query)
+        return request.url.path + (f"?{query}" if query else "")
     referer = urlsplit(request.headers.get("referer", ""))
     if referer.netloc.lower() != request.headers.get("host", "").lower():
         return "/"
