@@ -23,7 +23,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f]")
 _LIKE_ESCAPED = re.compile(f"_(?=x[0-9A-Fa-f]{{4}}(?:_|{_CONTROL.pattern}))")
 
 
-class TextSheet(Worksheet):
+class TextSheet(Worksheet):  # type: ignore[misc]
     """A worksheet whose texts are read back as they were written, whatever is in them.
 
     Characters that XML cannot hold are written as `_x0008_`, and an underscore that starts such a text as `_x005F_`

@@ -143,7 +143,7 @@ def change_job(action: JobAction) -> Endpoint:
 
 
 Fields = TypeVar("Fields", schemas.RetryRequest, schemas.ResumeRequest)
-_FIELD_HINTS = {
+_FIELD_HINTS: dict[type[schemas.RetryRequest | schemas.ResumeRequest], str] = {
     schemas.RetryRequest: "rejected: write true or false; there is no other field",
     schemas.ResumeRequest: "course: write a course as text; there is no other field",
 }

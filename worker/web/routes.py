@@ -29,7 +29,10 @@ async def openapi_description(_: Request) -> Response:
 
 
 #: The bodies of actions on jobs; none is required.
-_BODIES = {JobAction.RETRY: schemas.RetryRequest, JobAction.RESUME: schemas.ResumeRequest}
+_BODIES: dict[JobAction, type[schemas.RetryRequest | schemas.ResumeRequest]] = {
+    JobAction.RETRY: schemas.RetryRequest,
+    JobAction.RESUME: schemas.ResumeRequest,
+}
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST",
