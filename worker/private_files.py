@@ -50,9 +50,14 @@ def create_private_file(path: Path) -> BinaryIO:
 
 
 def make_private(path: Path) -> None:
-    """Take the rights of others on a file or folder away, if it is ours; links are not followed."""
+    """Take the rights of others on a file or folder away, if it is ours; links are not followed.
+
+    A folder with the sticky bit, such as /tmp, is meant to be shared and stays as it is.
+    """
     with suppress(OSError):
         status = path.lstat()
+        if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:
+            return
         wide = stat.S_IMODE(status.st_mode) & _OTHERS
         if wide and status.st_uid == os.geteuid() and not stat.S_ISLNK(status.st_mode):
             path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from worker import private_files
+from worker.errors import RosterError
+from worker.ledger.database import open_engine
 
 LEAVE_ONE = """
 import sys, os, signal
@@ -117,3 +119,22 @@ def test_a_file_is_readable_by_others_only_if_its_folders_let_them_pass():
         folder.chmod(0o755)
         secret.chmod(0o600)
         assert not private_files.readable_by_others(secret)
+
+
+def test_a_folder_that_everybody_shares_keeps_its_rights(tmp_path):
+    tmp_path.chmod(0o1777)
+
+    private_files.make_private(tmp_path)
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+
+
+def test_a_folder_where_the_ledger_should_be_keeps_its_rights(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(0o755)
+
+    with pytest.raises(RosterError):
+        open_engine(f"sqlite:///{folder}")
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755

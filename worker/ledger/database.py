@@ -185,7 +185,8 @@ def sqlite_files(url: URL) -> list[Path]:
 def _make_files_private(url: URL) -> None:
     """Create the database for its owner alone, and take the rights of others on an existing one of ours away."""
     for file in sqlite_files(url):
-        make_private(file)
+        if file.is_file():
+            make_private(file)
     new = sqlite_file(url)
     if new is not None and url.query.get("mode") not in {"ro", "rw"}:
         with suppress(OSError):  # it exists, or SQLite says why it cannot be made
