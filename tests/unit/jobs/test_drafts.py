@@ -15,7 +15,7 @@ from worker.errors import UsageError
 from worker.intake.options import Options
 from worker.jobs import drafts
 from worker.ledger.database import now
-from worker.web.pages.draft_form import options_of, start_time
+from worker.web.pages.draft_form import FieldReader, options_of, start_time
 from worker.web.pages.preview import Preview, PreviewColumn
 
 
@@ -88,19 +88,23 @@ def test_a_heading_is_mapped_only_when_the_form_says_otherwise(
 ) -> None:
     seen = Preview(made_at=0.0, columns=[heading("E-mail", "email"), heading("Contact", "")])
 
-    assert options_of(form, Options(), seen).mapping == mapping
+    assert options_of(form, Options(), seen, FieldReader()).mapping == mapping
 
 
 def test_a_heading_goes_back_to_what_it_says_itself() -> None:
     seen = Preview(made_at=0.0, columns=[heading("E-mail", "", "email")])
 
-    assert options_of({"column-0": "email"}, Options(mapping={"E-mail": ""}), seen).mapping == {}
+    read = options_of({"column-0": "email"}, Options(mapping={"E-mail": ""}), seen, FieldReader())
+
+    assert read.mapping == {}
 
 
 def test_the_form_as_it_is_shown_changes_nothing() -> None:
     seen = Preview(made_at=0.0, sheet="Spring", columns=[heading("E-mail", "", "email"), heading("Mail", "email")])
 
-    assert options_of({"sheet": "Spring", "column-0": "", "column-1": "email"}, Options(), seen) == Options()
+    form = {"sheet": "Spring", "column-0": "", "column-1": "email"}
+
+    assert options_of(form, Options(), seen, FieldReader()) == Options()
 
 
 @pytest.mark.parametrize(
@@ -114,8 +118,12 @@ def test_the_form_as_it_is_shown_changes_nothing() -> None:
     ],
 )
 def test_what_cannot_be_is_said_with_its_field(form: Mapping[str, str], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        options_of(form, Options(), Preview(made_at=0.0))
+    reader = FieldReader()
+
+    options_of(form, Options(), Preview(made_at=0.0), reader)
+
+    (message,) = reader.errors.values()
+    assert words in message
 
 
 def test_a_time_is_that_of_the_browser() -> None:

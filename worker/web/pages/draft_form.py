@@ -53,13 +53,14 @@ class FormErrors(UsageError):
         self.by_field = by_field
 
 
-class _Collector:
+class FieldReader:
     """Reads fields and collects what is wrong with them, so that a person sees all of it at once."""
 
     def __init__(self) -> None:
         self.errors: dict[str, str] = {}
 
     def read(self, field: str, read: Callable[..., Value], *arguments: Any) -> Value | None:
+        """Return what `read` makes of the arguments; None when it raises, and then the field has an error."""
         try:
             return read(*arguments)
         except RosterError as error:
@@ -71,26 +72,26 @@ def parse(
     services: Services, form: Mapping[str, str], draft: Draft, preview: Preview
 ) -> tuple[str, Options, float | None]:
     """Return the connection, options and start time of a form. Raises FormErrors with all that is wrong."""
-    collector = _Collector()
-    connection = collector.read("connection", services.connection, form.get("connection") or draft.connection)
-    options = options_of(form, draft.options, preview, collector)
-    start = collector.read("at", start_time, form)
-    if collector.errors or connection is None:
-        raise FormErrors(collector.errors)
+    reader = FieldReader()
+    connection = reader.read("connection", services.connection, form.get("connection") or draft.connection)
+    options = options_of(form, draft.options, preview, reader)
+    start = reader.read("at", start_time, form)
+    if reader.errors or connection is None:
+        raise FormErrors(reader.errors)
     return connection.name, options, start
 
 
-def options_of(form: Mapping[str, str], now: Options, preview: Preview, collector: _Collector) -> Options:
+def options_of(form: Mapping[str, str], now: Options, preview: Preview, reader: FieldReader) -> Options:
     """Return the options of a form; those of `now` where it leaves what `preview` shows unchanged.
 
-    What is wrong is in the collector.
+    What is wrong is in the reader.
     """
-    read = collector.read
+    read = reader.read
     sheet = read("sheet", _text, form, "sheet")
     heading_row = read("heading_row", _number, form, "heading_row", "Heading row")
     return Options(
         course=read("course", _text, form, "course"),
-        set_values=_values(form, collector),
+        set_values=_values(form, reader),
         sheet=now.sheet if sheet == preview.sheet else sheet,
         # Of another row, the headings that the preview shows are none.
         mapping=_mapping(form, now, preview) if heading_row == now.heading_row else {},
@@ -136,10 +137,10 @@ def _mapping(form: Mapping[str, str], now: Options, preview: Preview) -> dict[st
     return mapping
 
 
-def _values(form: Mapping[str, str], collector: _Collector) -> dict[str, str]:
+def _values(form: Mapping[str, str], reader: FieldReader) -> dict[str, str]:
     values = {}
     for at in range(MAX_DEFAULTS):
-        if pair := collector.read(f"set-column-{at}", _value, form, at):
+        if pair := reader.read(f"set-column-{at}", _value, form, at):
             values[pair[0]] = pair[1]
     return values
 
