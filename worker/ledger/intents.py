@@ -233,12 +233,12 @@ def registered(claim: Claim, work: WorkItem, outcome: RowOutcome) -> tuple[Write
     )
 
 
-def doubt_settled(work: WorkItem, outcome: RowOutcome, *, was_made: bool) -> Write:
-    """Record on the rows of other jobs that the registration in doubt exists; `was_made`: the lost call made it."""
+def doubt_settled(work: WorkItem, outcome: RowOutcome, *, made_by: int | None) -> Write:
+    """Record on the rows of other jobs that the registration in doubt exists; `made_by`: the job that made it."""
     values = {
         "b_id": work.row_id,
         "b_registration": work.registration.id,
-        "b_made_by": work.registration.job_id if was_made else None,
+        "b_made_by": made_by,
         "b_lms_registration_id": outcome.registration_id,
         "b_changed_at": now(),
     }

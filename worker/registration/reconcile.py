@@ -132,7 +132,7 @@ async def look_up_registrations(
             continue
         except LmsError:
             return []
-        waiting = await _record_found(context, claim, waiting, found)
+        waiting = await _record_found(context, claim, waiting, found, is_just_sent=sent_at is not None)
         absent = [pair for pair in waiting if found.get(pair[0].row_id) is LookupMiss.ABSENT]
         if last and absent:
             writes = (
@@ -151,17 +151,23 @@ async def _record_found(
     claim: Claim,
     waiting: Sequence[tuple[WorkItem, Enrolment]],
     found: Mapping[int, RegistrationLookup],
+    *,
+    is_just_sent: bool,
 ) -> list[tuple[WorkItem, Enrolment]]:
-    """Record those that were found; return the others."""
+    """Record those that were found; return the others.
+
+    `is_just_sent`: the claim's own job sent them, since the ledger was read.
+    """
     left = []
     for work, enrolment in waiting:
         registration = found.get(work.row_id, LookupMiss.NO_LOOKUP)
         if isinstance(registration, RemoteRegistration):
             # A withdrawal of an older registration may be in doubt, instead of a new registration.
             existed = registration.existed or not work.registration.is_being_made
-            is_ours = work.registration.job_id in {None, claim.job_id}
+            sender = claim.job_id if is_just_sent else work.registration.job_id
+            is_ours = sender in {None, claim.job_id}
             outcome = confirmed_outcome(replace(registration, existed=existed or not is_ours))
-            settled = intents.doubt_settled(work, outcome, was_made=not existed)
+            settled = intents.doubt_settled(work, outcome, made_by=None if existed else sender)
             await context.ledger.commit(*intents.registered(claim, work, outcome), settled)
         else:
             left.append((work, enrolment))
