@@ -88,7 +88,9 @@ class ForkServer:
         start_new_session: bool = False,
     ) -> Forked:
         """Start a console script (its path and arguments) and return when it is about to run."""
-        command = Command(words[0], list(words[1:]), str(cwd), dict(env), start_new_session)
+        umask = os.umask(0)
+        os.umask(umask)
+        command = Command(words[0], list(words[1:]), str(cwd), dict(env), start_new_session, umask)
         packed = json.dumps(asdict(command)).encode()
         ours, theirs = socket.socketpair()
         with theirs:

@@ -78,6 +78,7 @@ class Command:
     folder: str
     environment: dict[str, str]
     new_session: bool
+    umask: int
 
 
 def preload() -> None:
@@ -166,6 +167,7 @@ def become(command: Command, streams: list[int]) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.chdir(command.folder)
+    os.umask(command.umask)
     os.environ.clear()
     os.environ.update(command.environment)
     time.tzset()
