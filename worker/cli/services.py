@@ -33,9 +33,9 @@ def _print_address(server: ServerInfo) -> None:
     if server.token:
         note = "There is no account: only this machine is served, to those who have the token in this address."
         click.echo(f"{note} Add an account: `roster user add NAME --role admin`", err=True)
-    click.echo(f"Roster is at {server.address} (press Ctrl-C to stop)", err=True)
     if server.warning:
         click.echo(f"Warning: {server.warning}", err=True)
+    click.echo(f"Roster is at {server.address} (press Ctrl-C to stop)", err=True)
 
 
 @click.command()
