@@ -177,7 +177,7 @@ def test_each_row_of_a_tahdah_batch_has_its_own_behavior_and_date(lms, office, p
     assert (result.code, result.counts) == (0, {"registered": 2})
     made = {each["email"]: (each["behavior"], each["registration_date"]) for each in lms.look("registrations")}
     assert made == {"ana@example.com": (1, "2026-01-15"), "bo@example.com": (2, "2026-03-31")}
-    assert lms.calls("register") == 1
+    assert lms.calls("register") == 2
 
 
 def test_without_a_behavior_anywhere_every_row_says_so(lms, office):
@@ -212,7 +212,7 @@ def test_a_rehearsal_reads_validates_plans_and_sends_nothing(lms, terminal, peop
     assert result.summary["total"] == 4
     assert result.counts == {"not_attempted": 3, "invalid": 1}
     assert "Row 5 (email" in result.err
-    assert "4 calls" in result.err
+    assert "5 calls" in result.err
     assert lms.calls() == 0
     assert terminal.jobs() == []
 

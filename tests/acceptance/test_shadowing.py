@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import httpx
 import pytest
 
 from tests.queues import Queue
@@ -77,6 +80,8 @@ def test_serve_warns_of_a_worker_py(terminal, wait_until):
 
     serve = terminal.start("serve", "--port", "0")
     wait_until(lambda: "Roster is at" in serve.err.read_text("utf-8"))
+    address = re.search(r"http://[^/]+", serve.err.read_text("utf-8"))[0]
+    wait_until(lambda: httpx.get(f"{address}/healthz").status_code)
     serve.interrupt()
 
     assert f"Warning: {shadowing_warning(terminal.folder)}" in serve.result().err.splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -110,6 +111,8 @@ def digest_of(path: Path) -> str:
 
 def _free_number(folder: Path, roster: str, earlier: EarlierReports) -> tuple[int, Path | None]:
     """Return the first number all of whose files may be written, and a file that must be kept, if any."""
+    if not os.access(folder, os.R_OK | os.X_OK) or not folder.is_dir():
+        return 1, None  # nothing to keep can be seen there; writing says what is wrong with the folder
     kept = None
     for number in itertools.count(1):
         paths = [folder / file_name(roster, kind, number) for kind in ReportKind]

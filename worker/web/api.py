@@ -149,13 +149,18 @@ _FIELD_HINTS: dict[type[schemas.RetryRequest | schemas.ResumeRequest], str] = {
 }
 
 
+#: A form and a query have texts; JSON has values of its own.
+_FLAGS = {"true": True, "false": False}
+
+
 async def _read_fields(request: Request, model: type[Fields]) -> Fields:
     """Return the fields of an action: in a JSON body, a form, or the query. Raises HttpProblem 422."""
     try:
         if limits.media_type_of(request) == "application/json":
             fields = await request.json()
         else:
-            fields = {**request.query_params, **await limits.read_form(request)}
+            texts = {**request.query_params, **await limits.read_form(request)}
+            fields = {name: _FLAGS.get(str(text), text) for name, text in texts.items()}
         return model.model_validate(fields)
     except ValidationError:
         raise HttpProblem(422, _FIELD_HINTS[model]) from None
