@@ -240,6 +240,13 @@ def test_each_encoding_is_decoded_in_linear_time(encoding):
         )
 
 
+def test_cell_styles_without_an_end_are_searched_once():
+    def search(count: str) -> None:
+        scan._changing_styles(b"<cellXfs " * int(count))
+
+    assert_linear(search, "10000", "20000")
+
+
 def test_many_headings_that_match_nothing_take_little_time():
     def match(count: str) -> None:
         headers.match_headings(["email", *(f"emial adress {number}" for number in range(int(count)))])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 #: As many as a spreadsheet has.
 MAX_COLUMNS = 16_384
 #: Of a cell in a workbook, as Excel has it; LibreOffice writes no longer ones.
@@ -15,6 +17,13 @@ MATCHED_CHARACTERS = 200
 #: Letters are put in their normal form with at most this many marks on one of them: sorting more takes too long,
 #: and no language has as many.
 MAX_MARKS = 64
-#: Of a process that reads a text file, and of the rows that it writes.
+#: Of a process that reads a file, and of the rows that it writes.
 MAX_MEMORY_BYTES = 2 * 2**30
 MAX_SPOOL_BYTES = 4 * 2**30
+
+
+def limit_this_process() -> None:
+    """Set the limits of a child that reads a file; one that needs more ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_SPOOL_BYTES, MAX_SPOOL_BYTES))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import BinaryIO
 import msgspec
 
 from worker.errors import UncertainEncoding, UnreadableRoster, UsageError
+from worker.intake.child_process import run_child
 from worker.intake.csv_files.process import TextFailed, TextRead, TextRequest
 from worker.intake.excel.ipc import read_rows
 from worker.private_files import scratch_file
@@ -60,23 +59,17 @@ def _error_of(failed: TextFailed) -> UnreadableRoster | UsageError:
 
 
 def _run_reader(path: Path, spool: int, request: TextRequest) -> TextRead | TextFailed:
-    command = [sys.executable, "-I", "-m", "worker.intake.csv_files.process", str(path.absolute()), str(spool)]
     name = request.name
-    try:
-        done = subprocess.run(  # noqa: S603 - our own module; no shell sees the path
-            command,
-            input=msgspec.json.encode(request),
-            capture_output=True,
-            pass_fds=(spool,),
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise UnreadableRoster(
-            f"{name}: reading took longer than {TIMEOUT_SECONDS:.0f} seconds. {_SPLIT}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UnreadableRoster(f"{name}: the process that reads files cannot be started ({error}).") from error
+    done = run_child(
+        "worker.intake.csv_files.process",
+        [str(path.absolute()), str(spool)],
+        spool=spool,
+        stdin=msgspec.json.encode(request),
+        timeout_seconds=TIMEOUT_SECONDS,
+        name=name,
+        reads="files",
+        if_too_slow=_SPLIT,
+    )
     try:
         answer: TextRead | TextFailed = _RESPONSE.decode(done.stdout)
     except msgspec.DecodeError:

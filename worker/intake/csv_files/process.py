@@ -7,7 +7,6 @@ encoding come on standard input. Rows go to the spool, a `TextRead` or `TextFail
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import msgspec
 from worker.errors import NothingSent, UncertainEncoding, UsageError
 from worker.intake.csv_files.reader import open_csv
 from worker.intake.excel.ipc import SpoolRow, write_rows
-from worker.intake.limits import MAX_MEMORY_BYTES, MAX_SPOOL_BYTES
+from worker.intake.limits import limit_this_process
 
 
 class TextRequest(msgspec.Struct, frozen=True):
@@ -61,9 +60,7 @@ def try_read_text(path: Path, spool: int, request: TextRequest) -> TextRead | Te
 def main() -> None:
     """Read the file that the command line names."""
     path, spool = sys.argv[1:]
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_SPOOL_BYTES, MAX_SPOOL_BYTES))
+    limit_this_process()
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=TextRequest)
     os.write(1, msgspec.json.encode(try_read_text(Path(path), int(spool), request)))
 

@@ -8,7 +8,6 @@ that needs too much memory ends without a response, and the parent reports that.
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +21,9 @@ from worker.intake.excel.sheets import SheetNotFound, choose_sheet
 from worker.intake.excel.workbook import DamagedWorkbook, LockedWorkbook, SheetContent, Workbook
 from worker.intake.file_type import FileType
 from worker.intake.headers import column_letter
-from worker.intake.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS
+from worker.intake.limits import MAX_CELL_CHARACTERS, MAX_COLUMNS, limit_this_process
 from worker.intake.text import is_blank
 
-MAX_MEMORY_BYTES = 2 * 2**30
-MAX_SPOOL_BYTES = 4 * 2**30
 _LOCKED = "it is password-protected; save it without a password."
 _SAVE_AGAIN = "open it in a spreadsheet program and save it as an ordinary Excel workbook (.xlsx)"
 _UNREADABLE = f"the workbook is damaged, or has a structure that Roster cannot read; {_SAVE_AGAIN}."
@@ -120,9 +117,7 @@ def try_read_sheet(path: Path, kind: FileType, spool: int, wanted: str) -> Sheet
 def main() -> None:
     """Read the sheet that the command line names."""
     path, kind, spool, wanted = sys.argv[1:]
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_SPOOL_BYTES, MAX_SPOOL_BYTES))
+    limit_this_process()
     os.write(1, msgspec.json.encode(try_read_sheet(Path(path), FileType(kind), int(spool), wanted)))
 
 

@@ -6,8 +6,6 @@ the whole interpreter. It is started and not forked, because the parent has thre
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import BinaryIO
 import msgspec
 
 from worker.errors import UnreadableRoster
+from worker.intake.child_process import run_child
 from worker.intake.excel import ipc
 from worker.intake.file_type import FileType
 from worker.private_files import scratch_file, scratch_folder
@@ -67,25 +66,15 @@ def open_spreadsheet(path: Path, kind: FileType, *, name: str, sheet: str | None
 def _run_reader(
     path: Path, kind: FileType, spool: int, sheet: str, *, name: str
 ) -> ipc.SheetRead | ipc.SheetFailed:
-    command = [sys.executable, "-I", "-m", "worker.intake.excel.process", str(path), kind.value, str(spool), sheet]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own module; the sheet's name is an argument, no shell sees it
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            pass_fds=(spool,),
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise UnreadableRoster(
-            f"{name}: reading took longer than {TIMEOUT_SECONDS:.0f} seconds. Save it as CSV UTF-8, which is read "
-            f"faster; or {_TOO_MUCH_MEMORY}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UnreadableRoster(
-            f"{name}: the process that reads spreadsheets cannot be started ({error})."
-        ) from error
+    done = run_child(
+        "worker.intake.excel.process",
+        [str(path), kind.value, str(spool), sheet],
+        spool=spool,
+        timeout_seconds=TIMEOUT_SECONDS,
+        name=name,
+        reads="spreadsheets",
+        if_too_slow=f"Save it as CSV UTF-8, which is read faster; or {_TOO_MUCH_MEMORY}",
+    )
     if done.returncode < 0:
         raise UnreadableRoster(f"{name}: {_TOO_MUCH_MEMORY}")
     try:

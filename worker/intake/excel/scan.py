@@ -17,7 +17,8 @@ from typing import NamedTuple
 from worker.intake.excel.number_format import BUILTIN_FORMATS, changes_numbers, changes_texts
 
 _FORMAT = re.compile(rb"<(?:\w+:)?numFmt\b[^<>]*>")
-_CELL_STYLES = re.compile(rb"<(?:\w+:)?cellXfs\b.*?</(?:\w+:)?cellXfs\s*>", re.DOTALL)
+_CELL_STYLES = re.compile(rb"<(?:\w+:)?cellXfs\b")
+_END_OF_CELL_STYLES = re.compile(rb"</(?:\w+:)?cellXfs\s*>")
 _STYLE = re.compile(rb"<(?:\w+:)?xf\b[^<>]*>")
 _ATTRIBUTE = re.compile(rb"""\b(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _USED_STYLE = re.compile(rb"""\ss\s*=\s*["']([0-9]+)["']""")
@@ -120,14 +121,20 @@ def _changing_styles(styles: bytes) -> frozenset[bytes]:
         attributes = _attributes(found[0])
         if (number := attributes.get("numFmtId", "")).isdigit():
             codes[int(number)] = unescape(attributes.get("formatCode", ""))
-    cells = _CELL_STYLES.search(styles)
     changing = set()
-    for at, found in enumerate(_STYLE.finditer(cells[0]) if cells else ()):
+    for at, found in enumerate(_STYLE.finditer(_cell_styles(styles))):
         number = _attributes(found[0]).get("numFmtId", "0")
         code = codes.get(int(number), "General") if number.isdigit() else "General"
         if changes_numbers(code) or changes_texts(code):
             changing.add(str(at).encode())
     return frozenset(changing)
+
+
+def _cell_styles(styles: bytes) -> bytes:
+    """Return the list of cell styles; empty when there is none, or it has no end."""
+    start = _CELL_STYLES.search(styles)
+    end = _END_OF_CELL_STYLES.search(styles, start.end()) if start else None
+    return styles[start.start() : end.end()] if start and end else b""
 
 
 def _attributes(tag: bytes) -> dict[str, str]:

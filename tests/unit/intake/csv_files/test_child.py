@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from worker.errors import RosterError, UncertainEncoding, UnreadableRoster, UsageError
-from worker.intake.csv_files import child
 from worker.intake.excel import ipc
 from worker.intake.roster_file import open_roster
 
@@ -60,7 +60,7 @@ def test_the_errors_are_of_their_kind(tmp_path):
 def test_a_reader_that_dies_is_a_plain_refusal(tmp_path, monkeypatch):
     path = tmp_path / "stored-copy"
     path.write_bytes(FILES["plain"])
-    monkeypatch.setattr(child.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(UnreadableRoster, match=r"r.csv: the process that reads files ended without a response"):
         open_roster(path, name="r.csv", in_child=True)
 
