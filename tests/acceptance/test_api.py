@@ -7,7 +7,6 @@ import io
 import zipfile
 
 import openpyxl
-import pytest
 
 from tests.conftest import FIRST_NAME, LAST_NAME
 from tests.web_server import events_of, problem
@@ -15,16 +14,6 @@ from worker.web import schemas
 from worker.web.routes import OPERATIONS
 
 MANY = 40
-
-
-@pytest.fixture
-def lms(sandbox):
-    return sandbox()
-
-
-@pytest.fixture
-def terminal(office, lms):
-    return office(lms)
 
 
 def rows_of(answer):

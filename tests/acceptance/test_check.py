@@ -8,16 +8,6 @@ HEADINGS = "email,first_name,last_name,course_id,date_of_birth"
 
 
 @pytest.fixture
-def lms(sandbox):
-    return sandbox()
-
-
-@pytest.fixture
-def terminal(office, lms):
-    return office(lms)
-
-
-@pytest.fixture
 def mixed(terminal):
     lines = [
         "a@x.example,Ann,Lee,58,1990-05-03",

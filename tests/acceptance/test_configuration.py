@@ -8,11 +8,6 @@ ROSTER = "email,first_name,last_name,course_id\nana@example.com,Ana,Ní,58\n"
 
 
 @pytest.fixture
-def lms(sandbox):
-    return sandbox()
-
-
-@pytest.fixture
 def terminal(office, lms):
     terminal = office(lms)
     terminal.write("roster.csv", ROSTER)

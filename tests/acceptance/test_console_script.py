@@ -19,11 +19,6 @@ PEOPLE = 20
 
 
 @pytest.fixture
-def lms(sandbox):
-    return sandbox()
-
-
-@pytest.fixture
 def terminal(office, lms):
     terminal = office(lms, batch_size=5, max_in_flight=4)
     terminal.people("roster.csv", PEOPLE)

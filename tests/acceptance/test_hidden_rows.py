@@ -13,16 +13,6 @@ from tests.schedules import make_due
 
 
 @pytest.fixture
-def lms(sandbox):
-    return sandbox()
-
-
-@pytest.fixture
-def terminal(office, lms):
-    return office(lms)
-
-
-@pytest.fixture
 def filtered(terminal):
     """A roster of four people of whom a filter hides two, and a hidden column."""
     content = io.BytesIO()

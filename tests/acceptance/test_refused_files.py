@@ -8,16 +8,6 @@ HEADINGS = "email,first_name,last_name,course_id"
 ANA = "ana@example.com,Ana,Ní,58"
 
 
-@pytest.fixture
-def lms(sandbox):
-    return sandbox()
-
-
-@pytest.fixture
-def terminal(office, lms):
-    return office(lms)
-
-
 def refused(lms, result, *words):
     """Assert that nothing was sent, and that the message says what is wrong in these words."""
     assert result.code == 2, (result.code, result.err)
