@@ -83,7 +83,8 @@ def test_of_several_rosters_to_run_the_json_names_the_one_that_cannot_be_opened(
 
     result = terminal.type("run", "good.csv", "gone.csv", "--json")
 
-    assert (result.code, result.json["roster"], lms.calls()) == (2, "gone.csv", 0)
+    assert (result.code, lms.calls()) == (2, 0)
+    assert [(each["roster"], "gone.csv" in each["error"]) for each in result.json] == [("gone.csv", True)]
 
 
 def test_a_roster_without_rows_has_its_error_in_the_json_of_run(terminal):
@@ -107,11 +108,43 @@ def test_a_roster_may_come_from_standard_input(lms, terminal, command):
         assert (terminal.folder / "reports" / "stdin.results.csv").is_file()
 
 
+def test_a_workbook_from_standard_input_is_known_by_its_content(lms, terminal, samples):
+    terminal.write("piped", (samples / "messy.xlsx").read_bytes())
+
+    piped = terminal.type("check", "-", "--json", stdin="piped")
+    named = terminal.type("check", samples / "messy.xlsx", "--json")
+
+    assert piped.json["roster"] == "stdin"
+    assert piped.json | {"roster": ""} == named.json | {"roster": ""}
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_standard_input_is_taken_among_files(lms, terminal, command):
+    terminal.people("good.csv", 2)
+    terminal.people("more.csv", 1, first=3)
+
+    result = terminal.type(command, "more.csv", "-", "--json", stdin="good.csv")
+
+    assert [(each["roster"], each["total"]) for each in result.json] == [("more.csv", 1), ("stdin", 2)]
+
+
 def test_standard_input_can_be_read_once(terminal):
-    result = terminal.type("check", "-", "-")
+    result = terminal.type("check", "-", "-", "--json")
 
     assert result.code == 2
     assert "can be read once" in result.err
+    assert [each["roster"] for each in result.json] == ["stdin"]
+
+
+def test_standard_input_is_as_large_as_an_upload_at_most(lms, terminal):
+    terminal.environment["ROSTER_SERVE__MAX_UPLOAD_MB"] = "1"
+    terminal.write("large.csv", b"email,first_name\n" + b"a@x.example,Ann\n" * 70_000)
+
+    result = terminal.type("run", "-", "--json", stdin="large.csv")
+
+    assert (result.code, result.json["roster"], lms.calls()) == (2, "stdin", 0)
+    assert "more than 1 MB" in result.json["error"]
+    assert not [path for path in (terminal.folder / "roster-files" / "tmp").iterdir() if path.is_dir()]
 
 
 def test_several_submitted_rosters_are_a_list_and_an_unopened_one_an_error(sandbox, office, queue):

@@ -221,9 +221,8 @@ def test_several_rosters_in_one_run_each_have_their_report(lms, terminal):
     result = terminal.type("run", "one.csv", "two.csv", "--json")
 
     assert result.code == 0
-    assert result.json["total"] == 5
-    assert result.json["by_status"]["registered"] == 5
-    assert [each["roster"] for each in result.json["jobs"]] == ["one.csv", "two.csv"]
+    found = [(each["roster"], each["total"], each["by_status"]["registered"]) for each in result.json]
+    assert found == [("one.csv", 3, 3), ("two.csv", 2, 2)]
     assert len(lms.standing) == 5
     for name in ("one", "two"):
         assert (terminal.folder / "reports" / f"{name}.results.csv").is_file()
@@ -243,7 +242,7 @@ def test_of_several_rosters_the_gravest_exit_code_counts(lms, terminal, people):
     result = terminal.type("run", "good.csv", "bad.csv", "--json")
 
     assert result.code == 1
-    assert result.json["by_status"]["registered"] == 3
+    assert sum(each["by_status"]["registered"] for each in result.json) == 3
 
 
 def test_a_report_folder_that_cannot_be_written_loses_nothing(lms, terminal):

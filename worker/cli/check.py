@@ -73,7 +73,7 @@ def check_files(services: Services, files: Sequence[Path], options: dict[str, An
             checked = _check_file(services, file, connection, parsed)
         except NothingSent as error:
             click.echo(explained(error), err=True)
-            results.append(output.unopened(file, error))
+            results.append(output.Unopened(file=file, error=error).to_json())
             code = ExitCode.NOTHING_SENT
             continue
         results.append(checked.to_json())

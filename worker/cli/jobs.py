@@ -30,10 +30,9 @@ def run(services: Services, files: tuple[Path, ...], *, dry_run: bool, **options
     """
     from worker.cli.check import check_files
     from worker.cli.run import run_files
-    from worker.cli.standard_input import readable
+    from worker.cli.standard_input import with_files
 
-    with readable(files) as opened:
-        return (check_files if dry_run else run_files)(services, opened, options)
+    return with_files(services, files, options, check_files if dry_run else run_files)
 
 
 @click.command()
@@ -47,10 +46,9 @@ def check(services: Services, files: tuple[Path, ...], **options: Any) -> int:
     Example: roster check spring-intake.xlsx --to north
     """
     from worker.cli.check import check_files
-    from worker.cli.standard_input import readable
+    from worker.cli.standard_input import with_files
 
-    with readable(files) as opened:
-        return check_files(services, opened, options)
+    return with_files(services, files, options, check_files)
 
 
 @click.command()
@@ -65,11 +63,10 @@ def submit(services: Services, files: tuple[Path, ...], **options: Any) -> int:
 
     Example: roster submit spring-intake.xlsx --to north
     """
-    from worker.cli.standard_input import readable
+    from worker.cli.standard_input import with_files
     from worker.cli.submit import submit_files
 
-    with readable(files) as opened:
-        return submit_files(services, opened, options)
+    return with_files(services, files, options, submit_files)
 
 
 @click.command()
@@ -107,7 +104,9 @@ def retry(services: Services, job: int, **options: Any) -> int:
 @output_options
 @with_existing_ledger
 def undo(services: Services, job: int, **options: Any) -> int:
-    """Withdraw the registrations that a job made; earlier ones are kept.
+    """Withdraw the registrations that a job made.
+
+    Earlier ones are kept. The withdrawals are a job of their own.
 
     Example: roster undo 7
     """
@@ -195,7 +194,9 @@ def cancel(services: Services, job: int) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_existing_ledger
 def purge(services: Services, **options: Any) -> int:
-    """Delete the personal data of jobs that ended long ago; counts, and who was registered, are kept.
+    """Delete the personal data of jobs that ended long ago.
+
+    Counts, and who was registered, are kept.
 
     Example: roster purge --older-than 90d
     """

@@ -5,28 +5,24 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from worker import __version__
 from worker.cli import jobs, messages, rows, schedules, services, users
 from worker.cli.exit_codes import ExitCode
+from worker.cli.group import CommandGroup, add_config_option
 from worker.errors import NothingSent, RosterError
 from worker.safe_errors import location_of
 
 OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="roster")
-@click.option(
-    "--config", type=click.Path(path_type=Path), metavar="FILE", help="Default: $ROSTER_CONFIG, ./roster.toml."
-)
 @click.pass_context
-def roster(context: click.Context, config: Path | None) -> None:
+def roster(context: click.Context) -> None:
     """Register everybody on a spreadsheet on an LMS, exactly once, and report what happened to every row."""
-    context.obj = config
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         context.color = False
 
@@ -34,6 +30,7 @@ def roster(context: click.Context, config: Path | None) -> None:
 for module in (jobs, rows, schedules, services, users, messages):
     for command in module.COMMANDS:
         roster.add_command(command)
+add_config_option(roster)
 
 
 def main() -> None:

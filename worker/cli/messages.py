@@ -10,6 +10,7 @@ import click
 
 from worker.cli.context import record, with_existing_ledger, with_services
 from worker.cli.exit_codes import ExitCode
+from worker.cli.group import CommandGroup
 from worker.cli.options import json_option
 from worker.errors import UsageError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from worker.ledger.outbox import Message
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def message() -> None:
     """Messages when a job ends or needs a person."""
 

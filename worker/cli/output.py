@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.cli.explained import explained
 from worker.ledger import rows
-from worker.model import JobState, RowStage, RowStatus
+from worker.model import JobState, RowStatus
 from worker.reports.kinds import ReportKind
 from worker.reports.labels import (
     STATE_INFO,
@@ -78,36 +77,49 @@ def _row_numbers(numbers: Sequence[int]) -> str:
     return f"{'Row' if len(numbers) == 1 else 'Rows'} {', '.join(shown)}{more}"
 
 
-def unopened(file: Path, error: NothingSent) -> dict[str, object]:
-    """Return the JSON for a roster that could not be opened."""
-    return {"error": str(error), "roster": file.name}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unopened:
+    """A roster that could not be opened, and why."""
+
+    file: Path
+    error: NothingSent
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON."""
+        return {"error": str(self.error), "roster": self.file.name}
 
 
-def print_unopened(failed: Sequence[tuple[Path, NothingSent]], *, as_json: bool, as_list: bool = False) -> None:
-    """Print why nothing was sent: for people, and as JSON the first error, or a list of all."""
-    for _, error in failed:
-        click.echo(explained(error), err=True)
+def print_results(results: Sequence[Summary | Unopened], *, as_json: bool, as_list: bool = False) -> None:
+    """Print what became of rosters: for people, and as JSON one object, or with `as_list` a list of them."""
+    for result in results:
+        if isinstance(result, Unopened):
+            click.echo(explained(result.error), err=True)
+        elif as_json:
+            _print_kept_note(result)
+        else:
+            print_summary(result, as_json=False, was_explained=result.state is JobState.INVALID)
     if as_json:
-        results = [unopened(file, error) for file, error in failed]
-        click.echo(json.dumps(results if as_list else results[0], ensure_ascii=False))
+        objects = [each.to_json() if isinstance(each, Unopened) else as_object(each) for each in results]
+        one = objects[0] if objects else {"error": "There is no summary; standard error says why"}
+        click.echo(json.dumps(objects if as_list else one, ensure_ascii=False))
 
 
-def print_summaries(summaries: Sequence[Summary], *, as_json: bool) -> None:
-    """Print the summaries of several rosters; as JSON one object with their sums, and each under `jobs`."""
-    if as_json and len(summaries) != 1:
-        click.echo(json.dumps(_sum(summaries), ensure_ascii=False))
-        return
-    for summary in summaries:
-        print_summary(summary, as_json=as_json, was_explained=summary.state is JobState.INVALID)
+def as_object(summary: Summary) -> dict[str, Any]:
+    """Return a summary as JSON; that of a roster that must be fixed has its `error`."""
+    error = {"error": summary.reason} if summary.state is JobState.INVALID else {}
+    return summary.to_json() | error
+
+
+def _print_kept_note(summary: Summary) -> None:
+    if summary.kept_report:
+        click.echo(summary.kept_note, err=True)
 
 
 def print_summary(summary: Summary, *, as_json: bool, was_explained: bool = False) -> None:
     """Print a summary: one JSON object, or text for people; `was_explained`: its reason was just printed."""
-    if summary.kept_report:
-        click.echo(summary.kept_note, err=True)
+    _print_kept_note(summary)
     if as_json:
-        error = {"error": summary.reason} if summary.state is JobState.INVALID else {}
-        click.echo(json.dumps(summary.to_json() | error, ensure_ascii=False))
+        click.echo(json.dumps(as_object(summary), ensure_ascii=False))
         return
     click.echo(f"\n{summary.roster} → {summary.connection}: job {summary.job}: {STATE_INFO[summary.state].label}")
     if summary.reason and not was_explained:
@@ -167,23 +179,3 @@ def _activity(summary: Summary) -> str:
     if summary.duration_seconds is not None:
         parts.append(duration_text(summary.duration_seconds))
     return ", ".join(parts)
-
-
-def _sum(summaries: Sequence[Summary]) -> dict[str, Any]:
-    by_status: Counter[str] = Counter(dict.fromkeys(RowStatus, 0))
-    stages: Counter[str] = Counter(dict.fromkeys(RowStage, 0))
-    calls: Counter[str] = Counter()
-    for summary in summaries:
-        by_status.update(summary.by_status)
-        stages.update(summary.stages)
-        calls.update(summary.calls)
-    return {
-        "total": sum(summary.total for summary in summaries),
-        "by_status": dict(by_status),
-        "stages": dict(stages),
-        "candidates_created": sum(summary.candidates_created for summary in summaries),
-        "registrations_created": sum(summary.registrations_created for summary in summaries),
-        "calls": dict(calls),
-        "rate_limited": sum(summary.rate_limited for summary in summaries),
-        "jobs": [summary.to_json() for summary in summaries],
-    }

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @output_options
 @with_existing_ledger
 def verify(services: Services, job: int, *, report: Path | None, as_json: bool, quiet: bool) -> int:
-    """Compare every row of a job that is done with the LMS; send nothing.
+    """Compare the rows of a job that are done with the LMS.
+
+    Reads only; sends nothing.
 
     Example: roster verify 7
     """
@@ -90,7 +92,9 @@ def _exit_code(summary: Summary) -> int:
 @click.option("--encoding", metavar="NAME", help="The encoding of the --from file; detected by default.")
 @with_existing_ledger
 def resolve(services: Services, job: int, row: int | None, **options: Any) -> None:
-    """Say what you found in the LMS for an unconfirmed row (in_doubt), or for many of them in a file.
+    """Say what you found in the LMS for an unconfirmed row.
+
+    Its status is in_doubt; a file may answer for many rows.
 
     Example: roster resolve 7 42 --absent
 

@@ -15,6 +15,7 @@ from worker.cli.check import try_import
 from worker.cli.context import REPORTS, actor, connection_of
 from worker.cli.exit_codes import ExitCode, exit_code
 from worker.cli.explained import explained
+from worker.cli.output import Unopened
 from worker.cli.progress import show_progress
 from worker.errors import NothingSent, RosterError, UsageError
 from worker.intake.accept import Origin
@@ -43,28 +44,27 @@ def run_files(services: Services, files: Sequence[Path], options: dict[str, Any]
     """Run rosters, one after the other; return the most severe exit code."""
     connection = connection_of(services, options["to"])
     if len(files) > 1 and (failed := _check_all(services, files, connection, options)):
-        output.print_unopened(failed, as_json=options["as_json"])
+        output.print_results(failed, as_json=options["as_json"], as_list=True)
         return ExitCode.NOTHING_SENT
-    codes, summaries = [], []
+    codes: list[int] = []
+    results: list[Summary | Unopened] = []
     for file in files:
+        result: Summary | Unopened | None
         try:
-            code, summary = _run_file(services, file, connection, options)
+            code, result = _run_file(services, file, connection, options)
         except NothingSent as error:
-            if len(files) > 1:
-                raise
-            output.print_unopened([(file, error)], as_json=options["as_json"])
-            return ExitCode.NOTHING_SENT
+            code, result = ExitCode.NOTHING_SENT, Unopened(file=file, error=error)
         codes.append(code)
-        summaries += [summary] if summary else []
+        results += [result] if result else []
         if code == ExitCode.INTERRUPTED:
             break
-    output.print_summaries(summaries, as_json=options["as_json"])
+    output.print_results(results, as_json=options["as_json"], as_list=len(files) > 1)
     return max(codes)
 
 
 def _check_all(
     services: Services, files: Sequence[Path], connection: Connection, options: dict[str, Any]
-) -> list[tuple[Path, NothingSent]]:
+) -> list[Unopened]:
     """Import every file in a dry run before the first is sent; return those that must be fixed."""
     parsed, failed = parse_options(services.ledger, options, by=actor()), []
     for file in files:
@@ -72,7 +72,7 @@ def _check_all(
             with services.ledger.dry_run() as tx:
                 try_import(tx, file, connection, parsed)
         except NothingSent as error:
-            failed.append((file, error))
+            failed.append(Unopened(file=file, error=error))
     return failed
 
 
@@ -144,7 +144,7 @@ def _show_unchanged(services: Services, result: JobActionResult, options: dict[s
     """Show a job for which nothing was left to do; return the exit code of its state."""
     click.echo(result.message, err=True)
     summary = _write_reports(services, result.job_id)
-    output.print_summaries([summary] if summary else [], as_json=options["as_json"])
+    output.print_results([summary] if summary else [], as_json=options["as_json"])
     with services.ledger.read() as tx:
         return exit_code(lifecycle.get_job(tx, result.job_id).state)
 
@@ -153,7 +153,7 @@ def _run_opened(services: Services, job_id: int, options: dict[str, Any]) -> int
     with services.ledger.read() as tx:
         name = lifecycle.get_job(tx, job_id).connection
     code, summary = run_job(services, job_id, connection_of(services, name), quiet=options["quiet"])
-    output.print_summaries([summary] if summary else [], as_json=options["as_json"])
+    output.print_results([summary] if summary else [], as_json=options["as_json"])
     return code
 
 

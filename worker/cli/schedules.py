@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from worker.cli.context import REPORTS, actor, connection_of, record, with_existing_ledger, with_services
+from worker.cli.group import CommandGroup
 from worker.cli.options import json_option, report_option, roster_options
 from worker.errors import UsageError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 CRON_FIELDS = 5
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def schedule() -> None:
     """Schedules that import a roster automatically at set times."""
 
@@ -115,7 +116,7 @@ def _looks_like_cron(word: str) -> bool:
 @json_option
 @with_existing_ledger
 def list_(services: Services, *, as_json: bool) -> None:
-    """List the schedules: when each runs next, and how its last run ended.
+    """List the schedules, with their next and last runs.
 
     Example: roster schedule list
     """
@@ -167,7 +168,9 @@ def remove(services: Services, name: str) -> None:
 @json_option
 @with_existing_ledger
 def preview(services: Services, name: str | None, *, count: int, as_json: bool) -> None:
-    """Show the next runs, how long each takes, and which of them overlap; send nothing.
+    """Show the next runs, how long they take and which overlap.
+
+    Sends nothing.
 
     Example: roster schedule preview nightly --count 3
     """

@@ -42,7 +42,9 @@ def _print_address(server: ServerInfo) -> None:
 @click.option("--swept", is_flag=True, help="Check only whether the queue works; call no LMS.")
 @with_services
 def doctor(services: Services, *, swept: bool) -> ExitCode:
-    """Check configuration, ledger, broker and connections, with one harmless call to each LMS.
+    """Check configuration, ledger, broker and connections.
+
+    Each LMS gets one harmless call.
 
     Example: roster doctor
     """
@@ -80,7 +82,9 @@ def doctor(services: Services, *, swept: bool) -> ExitCode:
 @click.option("--max-batch", default=500, metavar="N", help="Tahdah: maximum number of candidates in one call.")
 @click.option("--seed", default=1, metavar="N", help="The random seed of p= rules.")
 def sandbox(**options: Any) -> None:
-    """Run a pretend LMS (Tahdah and KMI) on this machine, with quotas and faults on request.
+    """Run a pretend LMS on this machine, for all systems.
+
+    With quotas and faults on request.
 
     Example: roster sandbox --quota bucket:20/second --bad-day register:lost-after:every=7
     """
@@ -98,7 +102,9 @@ def sandbox(**options: Any) -> None:
     help="The folder for the demo and its reports; default: ./roster-demo.",
 )
 def demo(into: Path) -> None:
-    """Run the sample rosters against a pretend LMS and say where the reports are.
+    """Run the sample rosters against a pretend LMS.
+
+    Says where the reports are.
 
     Example: roster demo
     """

@@ -14,6 +14,8 @@ from worker import control, logs
 from worker.cli import output
 from worker.cli.context import REPORTS, actor, connection_of
 from worker.cli.exit_codes import ExitCode
+from worker.cli.explained import explained
+from worker.cli.output import Unopened
 from worker.errors import NothingSent, UsageError
 from worker.intake.accept import Origin, precheck
 from worker.intake.options import parse_options, parse_start_time
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.control import Submitted
+    from worker.intake.options import Options
 
 
 def submit_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
@@ -39,31 +42,41 @@ def submit_files(services: Services, files: Sequence[Path], options: dict[str, A
     connection = connection_of(services, options["to"])
     parsed = parse_options(services.ledger, options, by=actor())
     start = parse_start_time(options["at"]) if options["at"] else None
+    origin = Origin(start_at=start.timestamp() if start else None)
+    if failed := _precheck(files, parsed):
+        output.print_results(failed, as_json=options["as_json"], as_list=len(files) > 1)
+        return ExitCode.NOTHING_SENT
+    results: list[int | Unopened] = []
+    for file in files:
+        try:
+            submitted = control.submit(
+                services,
+                file,
+                name=file.name,
+                connection=connection,
+                options=parsed,
+                report_dir=(options["report"] or REPORTS).absolute(),
+                origin=origin,
+                actor=actor(),
+            )
+        except NothingSent as error:
+            results.append(Unopened(file=file, error=error))
+            continue
+        _print_note(submitted, file, start)
+        results.append(submitted.job_id)
+    _print_submitted(results, as_json=options["as_json"])
+    return ExitCode.NOTHING_SENT if any(isinstance(each, Unopened) for each in results) else ExitCode.DONE
+
+
+def _precheck(files: Sequence[Path], options: Options) -> list[Unopened]:
+    """Return the files that must be fixed before any is submitted."""
     failed = []
     for file in files:
         try:
-            precheck(file, parsed)
+            precheck(file, options)
         except NothingSent as error:
-            failed.append((file, error))
-    if failed:
-        output.print_unopened(failed, as_json=options["as_json"], as_list=len(files) > 1)
-        return ExitCode.NOTHING_SENT
-    ids = []
-    for file in files:
-        submitted = control.submit(
-            services,
-            file,
-            name=file.name,
-            connection=connection,
-            options=parsed,
-            report_dir=(options["report"] or REPORTS).absolute(),
-            origin=Origin(start_at=start.timestamp() if start else None),
-            actor=actor(),
-        )
-        _print_note(submitted, file, start)
-        ids.append(submitted.job_id)
-    _print_ids(ids, as_json=options["as_json"])
-    return ExitCode.DONE
+            failed.append(Unopened(file=file, error=error))
+    return failed
 
 
 def _print_note(submitted: Submitted, file: Path, start: datetime | None) -> None:
@@ -76,11 +89,13 @@ def _print_note(submitted: Submitted, file: Path, start: datetime | None) -> Non
         click.echo(f"The broker cannot be reached; job {job_id} is saved and starts when it is back", err=True)
 
 
-def _print_ids(ids: Sequence[int], *, as_json: bool) -> None:
-    if not as_json:
-        for job_id in ids:
-            click.echo(f"job {job_id}: `roster status {job_id} --watch` follows it")
-    elif len(ids) == 1:
-        click.echo(json.dumps({"job": ids[0]}))
-    else:
-        click.echo(json.dumps([{"job": job_id} for job_id in ids]))
+def _print_submitted(results: Sequence[int | Unopened], *, as_json: bool) -> None:
+    """Print the number of each job, and why a file became none."""
+    for result in results:
+        if isinstance(result, Unopened):
+            click.echo(explained(result.error), err=True)
+        elif not as_json:
+            click.echo(f"job {result}: `roster status {result} --watch` follows it")
+    if as_json:
+        objects = [each.to_json() if isinstance(each, Unopened) else {"job": each} for each in results]
+        click.echo(json.dumps(objects[0] if len(objects) == 1 else objects, ensure_ascii=False))

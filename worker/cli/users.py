@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.context import actor, with_existing_ledger, with_services
+from worker.cli.group import CommandGroup
 from worker.cli.options import json_option, parse_period
 from worker.errors import UsageError
 
@@ -24,7 +25,7 @@ NAME = click.argument("name")
 ROLES = click.Choice(["viewer", "operator", "admin"])
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def user() -> None:
     """Accounts for the page and the API."""
 
@@ -34,7 +35,9 @@ def user() -> None:
 @click.option("--role", type=ROLES, default="operator", show_default=True, help="What the user may do.")
 @with_services
 def add(services: Services, name: str, role: str) -> None:
-    """Add an account; its password is asked for, or read from standard input.
+    """Add an account.
+
+    Its password is asked for, or read from standard input.
 
     Example: roster user add ana --role operator
     """
@@ -236,7 +239,9 @@ def revoke(services: Services, name: str, token_name: str) -> None:
 @json_option
 @with_existing_ledger
 def audit(services: Services, *, job: int | None, limit: int, as_json: bool) -> None:
-    """Show who did what on the page, by API or command, and what was refused; newest first.
+    """Show who did what, and what was refused, newest first.
+
+    On the page, by the API and by commands.
 
     Example: roster audit --job 7
     """
