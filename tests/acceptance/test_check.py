@@ -40,10 +40,42 @@ def test_the_json_says_what_would_be_sent_what_is_wrong_and_what_repeats(lms, te
 def test_people_read_which_rows_are_skipped_and_which_they_repeat(terminal, mixed):
     result = terminal.type("check", "mixed.csv")
 
-    assert "Rows 4, 7: Duplicate of row 2 (same person and course)" in result.err
+    assert "Rows 4, 7: Duplicate of row 2 (same person and course): Ann Lee, a@x.example\n" in result.err
     assert "checked, nothing was sent" in result.out
     for untrue in ("job 1", "Received", "0 calls", "nothing left to do"):
         assert untrue not in result.out + result.err
+
+
+def test_a_duplicate_with_another_value_says_which_value_is_not_sent(terminal):
+    rows = ["a@x.example,Ann,Lee,58,1990-05-03", "a@x.example,Ann,Jones,58,"]
+    terminal.write("two.csv", "\n".join([HEADINGS.replace("last_name", "Surname"), *rows, ""]))
+
+    result = terminal.type("check", "two.csv")
+
+    assert "Duplicate of row 2 (same person and course): Ann Jones, a@x.example." in result.err
+    assert (
+        'Surname is "Jones" here and "Lee" there; date_of_birth is empty here and "1990-05-03" there' in result.err
+    )
+
+
+def test_a_file_that_is_a_job_already_is_named(lms, terminal):
+    terminal.people("spring.csv", 3)
+    lms.rules("create_candidate:401")
+    held = terminal.run("spring.csv")
+    assert held.state == "held"
+
+    again, other = terminal.type("check", "spring.csv"), terminal.type("check", "spring.csv", "--json")
+    terminal.people("summer.csv", 4)
+    part = terminal.type("check", "summer.csv")
+    terminal.type("cancel", held.job)
+    ended = terminal.type("check", "spring.csv")
+
+    assert (
+        "This file is already job 1 (action needed); `roster run` continues it and sends nothing twice" in again.err
+    )
+    assert other.json["related"]["repeats"] == [1]
+    assert "3 of these rows are also in job 1, which has not ended; the job that comes first sends them" in part.err
+    assert "This file was submitted before, as job 1 (cancelled)" in ended.err
 
 
 def test_a_problem_of_many_rows_is_one_sentence(terminal):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,11 +19,14 @@ from worker.errors import NothingSent
 from worker.intake.accept import fingerprint
 from worker.intake.importing import SEPARATOR, dry_run
 from worker.intake.options import parse_options
+from worker.jobs import same_file
 from worker.jobs.estimate import plan_of
-from worker.ledger.rows import repeated_rows, rows_with_status
-from worker.model import RowStatus
+from worker.ledger import relations
+from worker.ledger.duplicates import repeated_rows
+from worker.ledger.rows import rows_with_status
+from worker.model import Relation, RowStatus
 from worker.reports import gather
-from worker.reports.labels import duration_text
+from worker.reports.labels import STATE_INFO, duration_text, waiting_elsewhere_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,6 +95,7 @@ def _check_file(services: Services, file: Path, connection: Connection, options:
     with services.ledger.dry_run() as tx:
         job = try_import(tx, file, connection, options, problems)
         output.print_notes(job)
+        _print_other_jobs(tx, job, fingerprint(file, connection.name, options))
         output.print_row_messages(tx, job)
         _add_later_problems(tx, job, problems)
         plan = plan_of(tx, services, job.id, connection)
@@ -101,6 +106,25 @@ def _check_file(services: Services, file: Path, connection: Connection, options:
             problems=problems,
             skipped=repeated_rows(tx, job.id),
         )
+
+
+def _print_other_jobs(tx: Transaction, job: Job, digest: str) -> None:
+    """Print, and relate in this transaction, which jobs are of the same file or are to send the same rows."""
+    if same := same_file.find(tx, job.connection, digest):
+        relations.relate(tx, job.id, Relation.REPEATS, [same.job_id])
+        state = STATE_INFO[same.state].label.lower()
+        if same.starts_at is not None:
+            state += f" for {datetime.fromtimestamp(same.starts_at).astimezone():%Y-%m-%d %H:%M %Z}"
+        text = (
+            f"This file is already job {same.job_id} ({state}); `roster run` continues it and sends nothing twice"
+            if same.is_open
+            else f"This file was submitted before, as job {same.job_id} ({state})"
+        )
+        click.echo(f"Note: {text}", err=True)
+        if same.is_open:
+            return
+    for other, count in relations.count_waiting_elsewhere(tx, job.id).items():
+        click.echo(f"Note: {waiting_elsewhere_text(count, other)}", err=True)
 
 
 def _add_later_problems(tx: Transaction, job: Job, problems: Counter[tuple[str, str | None]]) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy import or_, select, update
 from worker.ledger.candidates import find_or_create_registrations
 from worker.ledger.chunks import chunks
 from worker.ledger.database import now, take_lock
-from worker.ledger.rows import dump_row, read_row, skip_duplicates
+from worker.ledger.duplicates import skip_duplicates
+from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import registration, row
 from worker.model import Action, RegistrationState, RowStatus
 

@@ -13,7 +13,8 @@ from sqlalchemy import select, update
 
 from worker.ledger.candidates import CandidateIndex, find_or_create_registrations, hash_identifier, identify
 from worker.ledger.database import now, take_lock
-from worker.ledger.rows import dump_row, read_row, skip_duplicates
+from worker.ledger.duplicates import skip_duplicates
+from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import candidate, registration, row
 from worker.model import REGISTRATION_ACTIONS, Action, Candidate, RosterRow, RowStatus
 

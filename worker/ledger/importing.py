@@ -17,9 +17,10 @@ from worker.ledger.candidates import (
     reopen_registrations,
 )
 from worker.ledger.database import now, take_lock
+from worker.ledger.duplicates import skip_duplicates
 from worker.ledger.external_ids import has_only_external_id, link_rows
 from worker.ledger.other_person import Mention, OtherPerson
-from worker.ledger.rows import dump_row, skip_duplicates
+from worker.ledger.rows import dump_row
 from worker.ledger.schema import job, registration, row
 from worker.model import Action, RegistrationState, Relation, RosterRow, RowStatus
 
@@ -103,7 +104,7 @@ def add_rows(
             tx.execute(insert(row), records)
     with transaction() as tx:
         link_rows(tx, job_id)
-        skip_duplicates(tx, job_id)
+        skip_duplicates(tx, job_id, heading_of)
         if again:
             take_lock(tx, f"candidates:{connection}")
             _reopen_registrations(tx, job_id)

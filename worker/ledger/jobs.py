@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, insert, select, update
+from sqlalchemy import bindparam, case, insert, or_, select, update
 
 from worker.ledger.database import insert_of, now, upsert
 from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import call_count, job
 from worker.ledger.transactions import Write
-from worker.model import ENDED, Driver, JobState
+from worker.model import ENDED, SENDING, Driver, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -108,6 +108,12 @@ def find_open_duplicate(tx: Transaction, connection: str, fingerprint: str) -> J
     )
     record = tx.execute(same.order_by(job.c.id.desc())).first()
     return as_job(record) if record else None
+
+
+def has_changed_since(tx: Transaction, connection: str, at: float) -> bool:
+    """Return whether a job of a connection is sending, or has come to its present state since a time."""
+    news = or_(job.c.state.in_([state.value for state in SENDING]), job.c.state_at >= at)
+    return tx.execute(select(job.c.id).where(job.c.connection == connection, news).limit(1)).first() is not None
 
 
 def list_jobs(tx: Transaction, limit: int = 1000, *, before: int | None = None) -> list[Job]:

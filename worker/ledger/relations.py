@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import and_, distinct, exists, func, insert, or_, select, tuple_, update
 
 from worker.ledger.chunks import chunks
 from worker.ledger.schema import job, job_relation, registration, row
-from worker.model import DONE, Action, JobState, RegistrationState, Relation, RowStatus
+from worker.model import DONE, ENDED, Action, JobState, RegistrationState, Relation, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -57,6 +57,29 @@ def relate_repeated(tx: Transaction, job_id: int, connection: str, fingerprint: 
     other = tx.execute(earlier).scalar()
     if other is not None:
         relate(tx, job_id, Relation.REPEATS, [other])
+
+
+def find_same_file(tx: Transaction, connection: str, fingerprint: str) -> int | None:
+    """Return the newest job of the same bytes and options: one that has not ended, if there is one."""
+    has_ended = job.c.state.in_([state.value for state in ENDED])
+    same = select(job.c.id).where(job.c.connection == connection, job.c.fingerprint == fingerprint)
+    found: int | None = tx.execute(same.order_by(has_ended, job.c.id.desc()).limit(1)).scalar()
+    return found
+
+
+def count_waiting_elsewhere(tx: Transaction, job_id: int) -> dict[int, int]:
+    """Count the unsent rows of a job that another open job is to send too, by the number of that job."""
+    other = row.alias("other")
+    query = (
+        select(other.c.job_id, func.count(distinct(row.c.id)))
+        .select_from(row)
+        .join(other, and_(other.c.registration_id == row.c.registration_id, other.c.action == row.c.action))
+        .join(job, job.c.id == other.c.job_id)
+        .where(row.c.job_id == job_id, other.c.job_id != job_id)
+        .where(row.c.status == RowStatus.NOT_ATTEMPTED, other.c.status == RowStatus.NOT_ATTEMPTED)
+        .where(job.c.state.not_in([state.value for state in ENDED]))
+    )
+    return dict(tx.execute(query.group_by(other.c.job_id).order_by(other.c.job_id)).all())
 
 
 def find_fixed_rows(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from sqlalchemy import and_, case, distinct, false, func, not_, or_, select, update
 
-from worker.ledger.database import now
 from worker.ledger.relations import withdrawn_by
 from worker.ledger.schema import candidate, job, job_relation, registration, row
 from worker.model import (
@@ -201,49 +200,6 @@ def explain_rows(
 def explain_cancelled(tx: Transaction, job_id: int) -> None:
     """Set the error of the rows that a cancelled job did not send."""
     explain_rows(tx, job_id, None, CANCELLED, "cancelled", unregistered=CANCELLED_UNREGISTERED)
-
-
-def _repeated(job_id: int) -> Select[Any]:
-    """Select the rows that ask for the same action on the same registration as a row above them, the `first`."""
-    mine = select(row.c.registration_id, row.c.action, func.min(row.c.row).label("first")).where(
-        row.c.job_id == job_id, row.c.registration_id.is_not(None)
-    )
-    first = mine.group_by(row.c.registration_id, row.c.action).having(func.count() > 1).subquery()
-    same = and_(first.c.registration_id == row.c.registration_id, first.c.action == row.c.action)
-    repeated = select(row.c.id, row.c.row, row.c.action, first.c.first).join(first, same)
-    return repeated.where(row.c.job_id == job_id, row.c.row != first.c.first)
-
-
-def repeated_rows(tx: Transaction, job_id: int) -> dict[int, int | None]:
-    """Return the rows that are skipped and which row each repeats; None for one that is skipped otherwise."""
-    skipped = select(row.c.row).where(row.c.job_id == job_id, row.c.status == RowStatus.SKIPPED)
-    repeats = {record.row: record.first for record in tx.execute(_repeated(job_id))}
-    return {number: repeats.get(number) for number in tx.execute(skipped.order_by(row.c.row)).scalars()}
-
-
-def skip_duplicates(tx: Transaction, job_id: int) -> None:
-    """Mark rows as skipped that ask for the same action on the same registration as a row above them."""
-    unsent = row.c.status.in_((RowStatus.NOT_ATTEMPTED, RowStatus.ALREADY_REGISTERED))
-    for record in tx.execute(_repeated(job_id).where(unsent)).all():
-        tx.execute(
-            update(row)
-            .where(row.c.id == record.id)
-            .values(
-                status=RowStatus.SKIPPED,
-                kept_status=None,
-                error=_duplicate_message(Action(record.action), record.first),
-                error_code="duplicate_row",
-                lms_registration_id=None,
-                changed_at=now(),
-            )
-        )
-
-
-def _duplicate_message(action: Action, first: int) -> str:
-    if action is Action.REGISTER:
-        return f"Duplicate of row {first} (same person and course)"
-    what = "person" if action.is_about_person else "person, course"
-    return f"Duplicate of row {first} (same {what} and action)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,6 +181,13 @@ def related_texts(summary: Summary) -> list[str]:
     ]
 
 
+def waiting_elsewhere_text(count: int, job: int) -> str:
+    """Return the sentence about rows that another job, which has not ended, is to send too."""
+    what = "1 of these rows is" if count == 1 else f"{count:,} of these rows are"
+    them = "it" if count == 1 else "them"
+    return f"{what} also in job {job}, which has not ended; the job that comes first sends {them}"
+
+
 def next_steps(summary: Summary, failed_csv: str) -> tuple[str, ...]:
     """Return what a person should do now, most urgent first; `failed_csv` is the file with the rows not done."""
     if summary.is_purged and not summary.state.is_moving:

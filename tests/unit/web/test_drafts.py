@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,13 +12,18 @@ import pytest
 
 from tests import workbooks
 from tests.unit.web.conftest import form_in
+from worker import control, lms
 from worker.cli import purge as purge_command
+from worker.intake.importing import import_roster
 from worker.ledger import jobs
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.unit.web.conftest import Browser
 
 ROSTER = "email,first name,last name,course_id,Team\na@example.com,Ann,One,58,Red\nb@example.com,Ben,Two,58,Blue\n"
+VALID = ROSTER.replace("Team", "behavior,legal_entity_id").replace("Red", "1,7").replace("Blue", "1,7")
 TOMORROW = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}T09:30"
 
 
@@ -202,3 +208,65 @@ async def test_hidden_rows_are_a_question_of_the_page(browser: Browser) -> None:
     page = await browser.get(draft)
     assert form_in(page, "draft")["hidden_rows"] == "skip"
     assert "Row 4: The row is hidden in the spreadsheet" in page
+
+
+async def send(browser: Browser, draft: str, **changed: str) -> httpx.Response:
+    fields = await fields_of(browser, draft)
+    return await browser.post(draft, {**fields, **changed, "do": "send"})
+
+
+async def test_a_draft_of_a_file_that_is_a_job_already_names_the_job_and_when_it_starts(browser: Browser) -> None:
+    await send(browser, await browser.upload(VALID), at=TOMORROW, zone_minutes="0")
+
+    draft = await browser.upload(VALID)
+
+    text = await browser.get(draft)
+    stamp = f"{TOMORROW}:00Z"
+    assert re.search(
+        rf'already <a href="/jobs/1">job 1</a> \(scheduled for <time datetime="{stamp}">[^<]*</time>\)', text
+    )
+    assert "ready to send" not in text
+    assert ">Open job 1</button>" in text
+    sent = await send(browser, draft)
+    assert sent.headers["location"] == "/jobs/1"
+    notice = browser.notice(await browser.follow(sent))
+    assert "This file is already job 1 (scheduled for " in notice
+    assert "Nothing was sent twice" in notice
+
+
+async def test_a_draft_of_a_file_whose_job_has_ended_says_so_and_can_be_sent(browser: Browser) -> None:
+    await send(browser, await browser.upload(VALID))
+    control.perform(browser.services, control.JobAction.CANCEL, 1)
+
+    draft = await browser.upload(VALID)
+
+    text = await browser.get(draft)
+    assert 'uploaded before, as <a href="/jobs/1">job 1</a> (cancelled), ' in text
+    assert "<b>2</b> ready to send" in text
+    assert (await send(browser, draft)).headers["location"] == "/jobs/2"
+
+
+async def test_rows_that_another_open_job_is_to_send_too_are_counted_when_that_job_was_read(
+    browser: Browser,
+) -> None:
+    other = await browser.upload(VALID + "c@example.com,Cem,Three,58,1,7\n")
+    assert "of these rows" not in await browser.get(other)
+    await send(browser, await browser.upload(VALID))
+    with browser.services.ledger.write() as tx:
+        jobs.claim_job(tx, 1, "a/1/1")
+    import_roster(browser.services.ledger, 1, lms.rules_of(browser.services.connection("north")), owner="a/1/1")
+
+    text = await browser.get(other)
+
+    assert "2 of these rows are also in job 1, which has not ended; the job that comes first sends them" in text
+
+
+async def test_the_list_of_duplicates_names_the_person_and_the_cells_that_differ(browser: Browser) -> None:
+    again = VALID.replace("first name,last name", "first name,Surname") + "b@example.com,Ben,Other,58,1,7\n"
+    draft = await browser.upload(again + "a@example.com,Ann,One,58,1,7\n")
+
+    text = html.unescape(await browser.get(draft))
+
+    assert 'Duplicate of row 3 (same person and course): Ben Other, b@example.com. Surname is "Other" here' in text
+    assert 'and "Two" there' in text
+    assert "Duplicate of row 2 (same person and course): Ann One, a@example.com<" in text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -12,9 +14,10 @@ from starlette.routing import BaseRoute, Route
 
 from worker import lms
 from worker.errors import UsageError
-from worker.jobs import drafts
-from worker.model import Action, Role
-from worker.reports.labels import STATE_INFO
+from worker.jobs import drafts, same_file
+from worker.model import Action, JobState, Role
+from worker.reports.labels import STATE_INFO, waiting_elsewhere_text
+from worker.reports.lines import utc_text
 from worker.web import limits, notices, uploads
 from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
@@ -129,7 +132,10 @@ def _send(request: Request, draft: Draft, shown: Preview, start: float | None) -
     address = f"/jobs/{submission.job_id}"
     if submission.duplicate:
         with services.ledger.read() as tx:
-            state = STATE_INFO[job_of(tx, submission.job_id).state].label.lower()
+            job = job_of(tx, submission.job_id)
+        state = STATE_INFO[job.state].label.lower()
+        if job.state is JobState.SCHEDULED and job.not_before is not None:
+            state += f" for {utc_text(datetime.fromtimestamp(job.not_before, UTC))}"
         text = f"This file is already job {submission.job_id} ({state}). Nothing was sent twice."
         return notices.redirect(request, address, text)
     with services.ledger.write() as tx:
@@ -164,8 +170,11 @@ def _find(request: Request) -> Draft:
 
 async def _preview(request: Request, draft: Draft) -> Preview:
     """Return the preview of a draft; a slow one waits outside the threads, so that other pages are still served."""
+    make = partial(
+        preview.preview_of, request.app.state.services, draft, is_shown=request.method in {"GET", "HEAD"}
+    )
     async with request.app.state.heavy:
-        return await run_in_threadpool(preview.preview_of, request.app.state.services, draft)
+        return await run_in_threadpool(make)
 
 
 async def _draft_page(
@@ -179,6 +188,8 @@ async def _draft_page(
     """Show a draft; its form has what was `typed` when that has `errors`, by field, else what is saved."""
     services: Services = request.app.state.services
     shown = await _preview(request, draft)
+    with services.ledger.read() as tx:
+        same = same_file.find(tx, draft.connection, shown.fingerprint) if shown.fingerprint else None
     try:
         can_update = Action.UPDATE in lms.rules_of(services.connection(draft.connection)).actions
     except UsageError:
@@ -192,6 +203,9 @@ async def _draft_page(
         notice=notice,
         errors=errors or _errors_of(shown),
         obstacle=obstacle(draft, shown),
+        same=same,
+        same_state=STATE_INFO[same.state].label.lower() if same else "",
+        waiting_elsewhere=[waiting_elsewhere_text(count, job) for job, count in shown.waiting_elsewhere.items()],
         groups=COLUMN_GROUPS,
         encodings=ENCODINGS,
         connections=sorted(services.settings.connections),

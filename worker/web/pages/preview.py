@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import NothingSent, UncertainEncoding, UndecidedHiddenRows
-from worker.intake.accept import headings_of, hidden_rows, open_file
+from worker.intake.accept import fingerprint, headings_of, hidden_rows, open_file
 from worker.intake.headers import column_letter, column_of_heading
 from worker.intake.importing import dry_run
 from worker.intake.text import clean
 from worker.jobs import drafts
 from worker.jobs.estimate import plan_of
+from worker.ledger import jobs, relations
 from worker.ledger.rows import count_people_to_register, count_remaining, page_of_rows
 from worker.model import RowStatus
 from worker.reports import gather
@@ -84,6 +85,10 @@ class Preview:
     calls: str = ""
     rate: float | None = None
     seconds: float | None = None
+    #: Identifies the file with the connection and options of this preview; empty when it cannot be imported.
+    fingerprint: str = ""
+    #: Rows to be sent that another open job is to send too, by the number of that job.
+    waiting_elsewhere: dict[int, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -96,13 +101,23 @@ class Preview:
         return self.counts.get(RowStatus.NOT_ATTEMPTED, 0)
 
 
-def preview_of(services: Services, draft: Draft) -> Preview:
-    """Return the preview of a draft, made again when the draft has changed."""
+def preview_of(services: Services, draft: Draft, *, is_shown: bool) -> Preview:
+    """Return the preview of a draft, made again when the draft has changed.
+
+    One that `is_shown` is also made again when a job of its connection has sent something since.
+    """
     saved = drafts.find_preview(services, draft, Preview)
+    if saved is not None and is_shown and _is_outdated(services, draft, saved):
+        saved = None
     if saved is None:
         saved = _make_preview(services, draft)
         drafts.save_preview(services, draft, saved)
     return saved
+
+
+def _is_outdated(services: Services, draft: Draft, saved: Preview) -> bool:
+    with services.ledger.read() as tx:
+        return jobs.has_changed_since(tx, draft.connection, saved.made_at)
 
 
 def _make_preview(services: Services, draft: Draft) -> Preview:
@@ -161,7 +176,10 @@ def _with_dry_run(services: Services, draft: Draft, file: RosterFile, preview: P
         replace(each, column=column or "") for each, column in zip(preview.columns, opened[1].columns, strict=True)
     ]
     preview = replace(preview, hidden_rows=len(hidden_rows(*opened)))
-    return replace(preview, columns=columns, calls=plan.span, rate=plan.rate, seconds=plan.seconds)
+    digest = fingerprint(path, connection.name, draft.options)
+    return replace(
+        preview, columns=columns, calls=plan.span, rate=plan.rate, seconds=plan.seconds, fingerprint=digest
+    )
 
 
 def _with_rows(tx: Transaction, job: Job, summary: Summary, preview: Preview) -> Preview:
@@ -177,6 +195,7 @@ def _with_rows(tx: Transaction, job: Job, summary: Summary, preview: Preview) ->
         people=count_people_to_register(tx, job.id),
         new_people=ahead.new_candidates,
         other_actions=ahead.actions,
+        waiting_elsewhere=relations.count_waiting_elsewhere(tx, job.id),
     )
 
 

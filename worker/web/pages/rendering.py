@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MIN_UNITS = 2
 #: Rates from here on are shown without decimals.
 _WHOLE_FROM = 10
+#: A time as reports write it.
+_TIME = re.compile(r"\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
 
 
 def number(value: float) -> str:
@@ -41,6 +44,13 @@ def when(at: float | datetime | None, otherwise: str = "") -> Markup | str:
     moment = at.astimezone(UTC) if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
     stamp = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
     return Markup('<time datetime="{}">{}</time>').format(stamp, f"{moment:%d %b %Y, %H:%M} UTC")
+
+
+def with_times(text: str) -> Markup:
+    """Return a text with its times, as reports write them, such that the script shows them in the time zone."""
+    pieces = _TIME.split(text)
+    shown = (when(datetime.fromisoformat(piece)) if at % 2 else piece for at, piece in enumerate(pieces))
+    return Markup().join(shown)
 
 
 def duration(seconds: float | None, otherwise: str = "") -> str:
@@ -88,6 +98,7 @@ def _make_environment() -> Environment:
         "when": when,
         "duration": duration,
         "for_page": for_page,
+        "with_times": with_times,
         "count": count,
         "column_label": column_label,
         "code_spans": code_spans,
