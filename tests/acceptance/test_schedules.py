@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
@@ -10,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.drop_folders import add_drop_folder, serve
-from worker.ledger import jobs, schedules
+from worker.ledger import jobs, key_value, schedules
 from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
 
@@ -28,6 +27,12 @@ def ledger_of(terminal):
     url = terminal.environment.get("ROSTER_LEDGER", f"sqlite:///{terminal.folder / 'roster.db'}")
     with closing(Ledger(open_engine(url))) as ledger:
         yield ledger
+
+
+def states_and_readings(ledger):
+    """Return the states of the jobs, and how often the reading of each roster has begun."""
+    with ledger.read() as tx:
+        return [(job.state, key_value.get(tx, f"reading:{job.id}")) for job in jobs.list_jobs(tx)]
 
 
 def listed(terminal, name):
@@ -202,11 +207,12 @@ def test_a_server_that_is_killed_repeatedly_runs_each_schedule_once(sandbox, off
         terminal.people(f"{name}.csv", 2, first=10 * number)
         add(terminal, name, "--cron", "0 2 * * *", f"{name}.csv")
     make_due(terminal, *names, ago=3600)
-    dice = random.Random(28)  # noqa: S311 - the same rounds every time
-    for _ in range(4):
-        running = serve(terminal)
-        running.over_within(4.0 + dice.random() * 3)
-        running.kill()
+    with ledger_of(terminal) as ledger:
+        for _ in range(5):
+            before = states_and_readings(ledger)
+            running = serve(terminal)
+            wait_until(lambda before=before: states_and_readings(ledger) != before, "a job that went on")
+            running.kill()
     serve(terminal)
 
     wait_until(lambda: [job["state"] for job in terminal.jobs()] == ["succeeded"] * 6, "the six jobs")

@@ -12,13 +12,13 @@ MANY = 60
 @pytest.fixture
 def half_done(sandbox, office):
     """A job that was cancelled when people were created and most of them not registered."""
-    lms = sandbox(latency=0.5)
+    lms = sandbox(latency=0.5, bad_days=["create_candidate:hold:after=8"])
     terminal = office(lms, max_in_flight=4, batch_size=100)
     terminal.people("roster.csv", MANY)
     running = terminal.start("run", "roster.csv", "--json")
     lms.until(lambda lms: lms.calls("create_candidate") >= 8, "the first people")
     cancelled = terminal.type("cancel", 1)
-    lms.answer_after(0)
+    lms.rules()
     return lms, terminal, cancelled, running.result()
 
 

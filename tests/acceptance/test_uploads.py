@@ -43,6 +43,12 @@ def stored_files(served):
     return [path for path in files.rglob("*") if path.is_file()]
 
 
+def reports_are_written(served, count):
+    """Return whether so many jobs have their reports: a job has ended when its outcomes are in the ledger."""
+    folder = served.office.folder / "roster-files" / "reports"
+    return len(list(folder.glob("*/*.summary.json"))) == count and not list(folder.rglob(".roster-*"))
+
+
 def test_fifty_megabytes_are_accepted_with_flat_memory(served):
     server = psutil.Process(served.running.process.pid)
     send(served, body_of({}, 1 * MB))
@@ -66,7 +72,7 @@ def test_two_hundred_megabytes_are_refused_and_nothing_is_stored(served):
     assert served.client.get("/healthz").status_code == 200
 
 
-def test_a_path_in_a_file_name_leads_nowhere(served, people):
+def test_a_path_in_a_file_name_leads_nowhere(served, people, wait_until):
     text = "email,first_name,last_name,course_id\n" + "".join(
         f"{each['email']},{each['first_name']},{each['last_name']},58\n" for each in people(1)
     )
@@ -84,6 +90,7 @@ def test_a_path_in_a_file_name_leads_nowhere(served, people):
         answer = served.client.post("/api/jobs", files={"file": (name, text)}, data={"set": f"note={number}"})
         shown.append(served.until(answer.json()["id"])["roster"])
 
+    wait_until(lambda: reports_are_written(served, len(names)), "the reports")
     assert shown[:2] == ["x.csv", "boot.csv"]
     assert shown[2] == "passwd"
     assert shown[4] == "roster"

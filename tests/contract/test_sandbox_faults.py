@@ -207,6 +207,22 @@ def test_an_error_may_come_as_200(start: Start) -> None:
     assert state(lms)["tahdah"]["candidates"] == 0
 
 
+def test_a_call_may_be_held_until_the_rules_are_replaced(start: Start) -> None:
+    lms = start("create_candidate:hold:after=1")
+    create(lms)
+
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(create, lms) for _ in range(2)]
+        while lms.get("/sandbox/rules").json()[0]["fired"] < 2:
+            lms.get(USERS)
+        assert state(lms)["tahdah"]["candidates"] == 1
+        lms.post("/sandbox/rules", json=[])
+        answers = [each.result().status_code for each in held]
+
+    assert answers == [200, 200]
+    assert state(lms)["tahdah"]["candidates"] == 3
+
+
 def test_an_answer_may_be_slow_and_so_may_the_lms(start: Start) -> None:
     lms = start("list_users:slow:seconds=0.15", latency=0.05)
 

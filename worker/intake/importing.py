@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.errors import LedgerUnavailable, NothingSent, StaleClaim, Unreachable, UnreadableRoster, UsageError
-from worker.intake import attempts, storage
+from worker.intake import attempts, storage, trial
 from worker.intake.accept import create_job, open_with_options
 from worker.intake.options import options_of_job
 from worker.intake.problems import ProblemCode, quote
@@ -58,12 +58,13 @@ def import_roster(
     `owner` holds the claim on the job (`jobs.claim_job`); raises StaleClaim when another process has taken it over.
     A job that a person paused or cancelled meanwhile is read to its end, and its state stays as it is. Raises
     NothingSent, the job then being `invalid`, when the file must be fixed first; with `strict`, one invalid row is
-    enough. If the process is killed half way, the next one reads the roster from the start, unless two died of it.
+    enough. If the process is killed half way, the next one reads the roster from the start, first in a child
+    process: a roster that ends that too is `invalid`.
     """
     with ledger.write() as tx:
         begun = jobs.change_job(tx, job_id, only_from=UNREAD, state=JobState.VALIDATING)
         job = _get_job(tx, job_id)
-        may_read = begun and attempts.begin(tx, job_id)
+        died = attempts.begin(tx, job_id) if begun else 0
     if not begun:
         return
     fenced = partial(_fenced, ledger, job_id, owner)
@@ -76,8 +77,10 @@ def import_roster(
             attempts.read_chunk(tx, job_id, next(chunks))
 
     try:
-        attempts.check(may_read=may_read)
+        attempts.check(died)
         with storage.local_copy(job.stored_path) as path:
+            if died:
+                trial.try_reading(path, job.roster, options_of_job(job), rules)
             opened = open_with_options(path, job.roster, options_of_job(job), in_child=in_child)
             import_rows(chunk_transaction, job, rules, opened)
     except Unreachable as error:

@@ -54,6 +54,8 @@ class Fault(StrEnum):
     ERROR_200 = "error-200"
     #: The answer comes `seconds` later.
     SLOW = "slow"
+    #: The call waits, its work not done, until the rules are replaced.
+    HOLD = "hold"
     #: Refused as too many requests, whatever the quotas say.
     THROTTLE = "throttle"
 

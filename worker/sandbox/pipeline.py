@@ -95,6 +95,8 @@ class RequestPipeline:
         if half:
             await asyncio.sleep(half)
         rules = self._rules(lms, call)
+        if any(rule.what is Fault.HOLD for rule in rules):
+            await self.state.rules_replaced.wait()
         answer = self._undone(lms, call, rules, passed)
         if answer is None:
             answer = _work(call, route) if all(rule.works for rule in rules) else messages.EMPTY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,6 +27,8 @@ class SandboxState:
         self.clock = clock
         #: Closes the connection of a client (host, port) without a word; the server puts it there.
         self.hang_up: Callable[[tuple[str, int]], None] = lambda _client: None
+        #: Lets go of the calls that a `hold` rule holds.
+        self.rules_replaced = asyncio.Event()
         self.reset()
 
     def reset(self) -> None:
@@ -42,8 +45,10 @@ class SandboxState:
         self.quota_enforcer = QuotaEnforcer(quotas)
 
     def set_rules(self, rules: Iterable[Rule]) -> None:
-        """Replace the rules; they count from now."""
+        """Replace the rules; they count from now, and calls that were held go on."""
         self.fault_plan = FaultPlan(rules, self.options.seed)
+        self.rules_replaced.set()
+        self.rules_replaced = asyncio.Event()
 
     def credential(self, system: System, account: str) -> str:
         """Return a name for an account that tells no secret: `tahdah#1`, `kmi#2`."""
