@@ -201,6 +201,9 @@ def test_a_held_job_is_left_with_the_reason_and_purged_when_wanted(held):
     assert "0 jobs purged" in told.out
     assert "Job 1 was left: it is held and waits for a person; `--held` purges it too" in told.out
 
+    (left,) = held.type("purge", "--older-than", "0d", "--json").json["left"]
+    assert (left["job"], left["waits"]) == (1, True)
+
     told = held.type("purge", "--older-than", "0d", "--held")
     assert "1 job purged" in told.out
     assert "left" not in told.out
@@ -226,6 +229,8 @@ def test_a_dry_run_names_the_jobs_and_changes_nothing(held):
     told = held.type("purge", "--older-than", "0d", "--held", "--dry-run")
 
     assert "1 job (1) would be purged. Nothing was changed." in told.out
+    as_json = held.type("purge", "--older-than", "0d", "--held", "--dry-run", "--json").json
+    assert (as_json["jobs"], as_json["rows"], as_json["dry_run"]) == ([1], held.status(1)["total"], True)
     assert "held" in held.type("purge", "--older-than", "0d", "--dry-run").out
     assert held.status(1)["state"] == "held"
     assert (held.folder / "roster.db").read_bytes() == before

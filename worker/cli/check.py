@@ -99,7 +99,7 @@ def _check_file(services: Services, file: Path, connection: Connection, options:
         output.print_row_messages(tx, job)
         _add_later_problems(tx, job, problems)
         plan = plan_of(tx, services, job.id, connection)
-        _print_plan(plan)
+        click.echo(calls_text(plan), err=True)
         return Checked(
             summary=gather.summarise(tx, job),
             plan=plan,
@@ -146,15 +146,14 @@ def try_import(
     return dry_run(tx, file, connection, options, rules=lms.rules_of(connection), problems=problems)
 
 
-def _print_plan(plan: Plan) -> None:
-    """Print how many calls the run takes, and how long at the rate that is known."""
+def calls_text(plan: Plan) -> str:
+    """Return how many calls a run takes, and how long at the rate that is known."""
     if not plan.calls.most:
-        click.echo("No calls to the LMS", err=True)
-        return
+        return "No calls to the LMS"
     noun = "call" if plan.calls.most == 1 else "calls"
     seconds, rate = plan.seconds, plan.rate
     time = ""
     if seconds is not None and rate is not None:
         time = "under a second" if seconds < 1 else f"about {duration_text(seconds)}"
         time = f", {time} at {rate:.3g} calls/s"
-    click.echo(f"{plan.span} {noun} to the LMS{time}", err=True)
+    return f"{plan.span} {noun} to the LMS{time}"

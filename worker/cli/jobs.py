@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import actor, with_existing_ledger, with_services
-from worker.cli.options import json_option, output_options, report_option, roster_options
+from worker.cli.context import with_existing_ledger, with_services
+from worker.cli.options import dry_run_options, json_option, output_options, report_option, roster_options
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -101,6 +101,7 @@ def retry(services: Services, job: int, **options: Any) -> int:
 
 @click.command()
 @JOB
+@dry_run_options
 @output_options
 @with_existing_ledger
 def undo(services: Services, job: int, **options: Any) -> int:
@@ -110,9 +111,9 @@ def undo(services: Services, job: int, **options: Any) -> int:
 
     Example: roster undo 7
     """
-    from worker.cli.run import undo_job
+    from worker.cli.steer import ask_and_undo
 
-    return undo_job(services, job, options)
+    return ask_and_undo(services, job, **options)
 
 
 @click.command()
@@ -162,36 +163,39 @@ def report(services: Services, job: int, *, report: Path | None, as_json: bool) 
 
 @click.command()
 @JOB
+@json_option
 @with_existing_ledger
-def pause(services: Services, job: int) -> None:
+def pause(services: Services, job: int, *, as_json: bool) -> None:
     """Pause a job: calls in progress finish, nothing more is sent.
 
     Example: roster pause 7
     """
-    from worker import control
+    from worker.cli.steer import pause_job
 
-    click.echo(control.pause(services, job, actor=actor()).message)
+    pause_job(services, job, as_json=as_json)
 
 
 @click.command()
 @JOB
+@dry_run_options
+@json_option
 @with_existing_ledger
-def cancel(services: Services, job: int) -> None:
+def cancel(services: Services, job: int, **options: Any) -> None:
     """Cancel a job: calls in progress finish, the rest is never sent.
 
     Example: roster cancel 7
     """
-    from worker import control
+    from worker.cli.steer import cancel_job
 
-    click.echo(control.cancel(services, job, actor=actor()).message)
+    cancel_job(services, job, **options)
 
 
 @click.command()
 @click.option("--older-than", metavar="PERIOD", help="How long ago the jobs ended: 90d, 12w.")
 @click.option("--held", is_flag=True, help="Also jobs that wait for a person: paused, held, with rows in doubt.")
 @click.option("--compact", is_flag=True, help="Rewrite PostgreSQL's tables: nothing deleted is left in them.")
-@click.option("--dry-run", is_flag=True, help="Say what would be purged; change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_options
+@json_option
 @with_existing_ledger
 def purge(services: Services, **options: Any) -> int:
     """Delete the personal data of jobs that ended long ago.

@@ -103,7 +103,19 @@ def defaults(**given: Any) -> dict[str, Any]:
     return {**command.make_context("defaults", []).params, **given}
 
 
+def dry_run_options(command: Command) -> Command:
+    """Add --dry-run and --yes."""
+    dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+    return dry_run(click.option("--yes", is_flag=True, help="Do not ask on a terminal.")(command))
+
+
+def must_ask(*, is_confirmed: bool) -> bool:
+    """Return whether a person is to be asked first: on a terminal, without --yes."""
+    return not is_confirmed and sys.stdin is not None and sys.stdin.isatty()
+
+
 def confirm(question: str, *, is_confirmed: bool) -> None:
     """Ask before something that cannot be undone, on a terminal and without --yes; raise click.Abort after a no."""
-    if not is_confirmed and sys.stdin.isatty():
-        click.confirm(question, abort=True, err=True)
+    if must_ask(is_confirmed=is_confirmed) and not click.confirm(question, err=True):
+        click.echo("Nothing was changed", err=True)
+        raise click.Abort

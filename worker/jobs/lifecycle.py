@@ -67,9 +67,7 @@ def _change(tx: Transaction, job: Job, **values: Any) -> None:
 
 def cancel(tx: Transaction, job_id: int) -> str:
     """Cancel a job: calls in progress finish, the rest is never sent. Return a sentence for the person."""
-    job = get_job(tx, job_id)
-    if job.has_ended:
-        raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to cancel")
+    job = job_to_cancel(tx, job_id)
     batches.reopen_abandoned(tx, job_id)
     if any(batch.running for batch in batches.open_batches(tx, job_id)):
         _change(tx, job, state=JobState.CANCELLING, reason="cancelled by a person")
@@ -79,6 +77,14 @@ def cancel(tx: Transaction, job_id: int) -> str:
         )
     finish_cancelling(tx, job_id)
     return f"Job {job_id} is cancelled: {_how_far(tx, job_id)}"
+
+
+def job_to_cancel(tx: Transaction, job_id: int) -> Job:
+    """Return the job; raises UsageError when there is nothing to cancel."""
+    job = get_job(tx, job_id)
+    if job.has_ended:
+        raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to cancel")
+    return job
 
 
 def _how_far(tx: Transaction, job_id: int) -> str:

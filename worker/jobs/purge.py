@@ -67,6 +67,12 @@ def plan(services: Services, seconds: float, *, held: bool) -> PurgePlan:
     return PurgePlan(jobs=tuple(taken), left=tuple(each for each in left if each.job_id not in taken))
 
 
+def count_rows(services: Services, wanted: Sequence[int]) -> int:
+    """Return how many rows these jobs have."""
+    with services.ledger.read() as tx:
+        return sum(rows.count_rows(tx, job_id).total for job_id in wanted)
+
+
 def _why_left(tx: Transaction, job: Job) -> LeftJob | None:
     """Return why an old job is not purged by itself; None when it is."""
     if job.state in WAITING:
