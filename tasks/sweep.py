@@ -11,7 +11,8 @@ from worker.runtime import sweep as sweeping
 from worker.runtime.process import current_process
 
 
-@shared_task(name="roster.sweep", bind=True)
+# Without events: in Flower, one every ten seconds would hide the tasks of jobs.
+@shared_task(name="roster.sweep", bind=True, send_events=False)
 def sweep(self: Task) -> None:
     """Re-enqueue lost or unclaimed work; import files of drop folders and run due schedules."""
     publisher = partial(dispatch.publish, self.app)

@@ -1,4 +1,4 @@
-"""Pictures of the page for docs/ (`make screenshots`): a real `roster serve` over a sandbox, in a real browser."""
+"""Pictures of the page and of Flower for docs/ (`make screenshots`): a real `roster serve` over a sandbox, in a real browser."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests import flower_picture
 from tests.browser.chromium import ARGUMENTS, find_browser, is_up
 from tests.conftest import ROSTER, SECRETS, wait_until
 from tests.servers import free_port
@@ -48,6 +49,11 @@ def main() -> int:
     ):
         browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
         take(browser, url, intake(Path(folder)))
+        queue = Path(folder) / "queue"
+        queue.mkdir()
+        flower_picture.take(
+            browser, queue, CONFIGURATION.format(url=sandbox), intake(queue), PICTURES / "flower.png"
+        )
         browser.close()
     return 0
 

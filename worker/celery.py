@@ -5,6 +5,8 @@ Redis loses and doubles a message now and then, whatever is set: claims in the l
 
 from __future__ import annotations
 
+import os
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,6 +201,9 @@ def _app_of_this_program() -> Celery:
             flower.prepare()
     except RosterError as error:
         sys.exit(str(error))
+    # Celery reads its options from the environment too. Its own default is one name for all workers of a machine,
+    # and workers of one name are one worker in Flower.
+    os.environ.setdefault("CELERY_WORKER_HOSTNAME", f"worker-{os.getpid()}-{secrets.token_hex(2)}@%h")
     signals.import_modules.connect(_refuse_other_tasks)
     signals.setup_logging.connect(lambda **_: logs.configure(config.log), weak=False)
     signals.worker_init.connect(lambda **_: preload(config.ledger), weak=False)

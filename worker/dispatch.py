@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -51,12 +52,19 @@ def publish(app: Celery, due: Sequence[TaskMessage]) -> list[TaskMessage]:
     return []
 
 
-def show_progress(task: CeleryTask, done: int, total: int) -> None:
-    """Show in Flower how far the job of a task is; errors of the broker are ignored."""
-    with suppress(OperationalError, OSError):
-        task.send_event(
-            "task-registering", retry=False, result=f"{done} of {counted(total, 'row')} of the job processed"
-        )
+@dataclass(slots=True)
+class Progress:
+    """What Flower shows as the result of a task: how far its job is. Errors of the broker are ignored."""
+
+    task: CeleryTask
+    #: The last that was shown; the task returns it, since Flower then shows what was returned.
+    text: str | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how many rows of the job are done, and how many it has."""
+        self.text = f"{done:,} of {counted(total, 'row')} of the job processed"
+        with suppress(OperationalError, OSError):
+            self.task.send_event("task-registering", retry=False, result=self.text)
 
 
 def start(services: Services, job_id: int) -> bool:

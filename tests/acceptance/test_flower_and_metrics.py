@@ -12,6 +12,9 @@ from tests import servers
 from tests.conftest import FIRST_NAME, LAST_NAME
 
 PEOPLE = 60
+#: The list of tasks in Flower; `roster.sweep` would hide the others.
+COLUMNS = ["Name", "args", "Result", "State", "Worker", "Received", "Runtime"]
+SHOWN = {"roster.split", "roster.register", "roster.report"}
 
 
 @pytest.fixture
@@ -19,11 +22,17 @@ def port():
     return servers.free_port()
 
 
-def test_flower_asks_for_a_password_and_shows_the_progress_of_a_job(sandbox, office, queue, port):
+#: A worker as an operator starts it, without a name.
+WORKER = ("worker", "--concurrency", "1", "--without-mingle", "--without-gossip")
+
+
+def test_flower_asks_for_a_password_and_shows_jobs_their_progress_and_a_dead_worker(sandbox, office, queue, port):
     terminal = office(sandbox(), batch_size=20, rate="12/second")
     line = queue(terminal)
     flower = line.start("flower", f"--port={port}")
-    line.worker()
+    line.beat()
+    line.start(*WORKER)
+    other = line.start(*WORKER)
     terminal.people("roster.csv", PEOPLE)
     line.until(lambda: _answers(f"http://127.0.0.1:{port}/healthcheck"), "Flower", flower)
     user, password = re.search(r"until it ends: (\S+) / (\S+)", flower.log.read_text("utf-8")).groups()
@@ -34,18 +43,31 @@ def test_flower_asks_for_a_password_and_shows_the_progress_of_a_job(sandbox, off
 
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", auth=(user, password)) as client:
 
-        def seen():
-            tasks = client.get("/api/tasks").json().values()
-            return [task for task in tasks if task["state"] == "REGISTERING"]
+        def tasks(state):
+            return [task for task in client.get("/api/tasks").json().values() if task["state"] == state]
 
-        line.until(seen, "a task that reports its progress", seconds=30)
-        task = seen()[0]
+        def online():
+            workers = client.get("/workers", params={"json": "1"}).json()["data"]
+            return sorted(worker["status"] for worker in workers)
+
+        seen = []
+        line.until(lambda: seen.extend(tasks("REGISTERING")) or seen, "a task that reports its progress", seconds=30)
+        task = seen[0]
         assert task["name"] == "roster.register"
         assert re.fullmatch(rf"batch \d+ of job {job}", task["args"])
         assert re.fullmatch(rf"'?\d+ of {PEOPLE} rows of the job processed'?", task["result"])
         metrics = client.get("/metrics").text
         assert re.search(rf'roster_rows{{connection="north",job="{job}",status="registered"}} \d', metrics)
         assert "flower_events_total" in metrics
+        listed = client.get("/tasks").text
+        assert re.findall(r"<th[^>]*>\s*(\S+)\s*</th>", listed) == COLUMNS
+        line.until(lambda: online() == [True, True], "both workers, each under its own name")
+        other.kill()
+        line.until(lambda: online() == [False, True], "the end of a worker")
+        line.ended(job)
+        whole = f"{PEOPLE} of {PEOPLE} rows of the job processed"
+        line.until(lambda: any(whole in (task["result"] or "") for task in tasks("SUCCESS")), "the last batch")
+        assert {task["name"] for task in client.get("/api/tasks").json().values()} <= SHOWN
         everything = "".join(client.get(path).text for path in ("/tasks", "/api/tasks", "/workers", "/metrics"))
     assert not re.search(f"{FIRST_NAME}|{LAST_NAME}|example.com|sandbox-token", everything, re.IGNORECASE)
 

@@ -16,7 +16,10 @@ _DEFAULTS = {
     "FLOWER_ADDRESS": "127.0.0.1",
     "FLOWER_READ_ONLY": "true",
     "FLOWER_MAX_TASKS": "10000",
-    "FLOWER_PURGE_OFFLINE_WORKERS": "300",
+    #: What is done (`batch 12 of job 7`) and how far the job is are in `args` and `result`.
+    "FLOWER_TASKS_COLUMNS": "name,args,result,state,worker,received,runtime",
+    #: A worker that died is listed as offline for a day.
+    "FLOWER_PURGE_OFFLINE_WORKERS": "86400",
 }
 _SIGN_IN = ("FLOWER_BASIC_AUTH", "FLOWER_AUTH", "FLOWER_AUTH_PROVIDER")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.errors import LedgerError
 from worker.jobs import advance, completion
+from worker.ledger import rows
 from worker.ledger.database import now
 from worker.model import Driver
 from worker.runtime.batch_loop import run_batches
@@ -47,8 +50,15 @@ async def run_time_slice(
         try:
             async with session.stop_signals.watching():
                 await run_batches(session, [batch_id], partial(_on_end, process, session, publisher))
+            with suppress(LedgerError):
+                session.stop_signals.progress(*await process.ledger.query(lambda tx: _how_far(tx, job_id)))
         finally:
             await session.flush()
+
+
+def _how_far(tx: Transaction, job_id: int) -> tuple[int, int]:
+    tally = rows.count_rows(tx, job_id)
+    return tally.total - tally.pending, tally.total
 
 
 def _progressed(session: JobSession, progress: Callable[[int, int], None], done: int, total: int) -> None:
