@@ -1,4 +1,4 @@
-"""Pictures of the page and of Flower for docs/ (`make screenshots`): a real `roster serve` over a sandbox, in a real browser."""
+"""Pictures of the page and of Flower for docs/ (`make screenshots`), taken in a real browser over a sandbox."""
 
 from __future__ import annotations
 

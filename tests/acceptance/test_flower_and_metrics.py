@@ -51,7 +51,7 @@ def test_flower_asks_for_a_password_and_shows_jobs_their_progress_and_a_dead_wor
             return sorted(worker["status"] for worker in workers)
 
         seen = []
-        line.until(lambda: seen.extend(tasks("REGISTERING")) or seen, "a task that reports its progress", seconds=30)
+        line.until(lambda: seen.extend(tasks("REGISTERING")) or seen, "a task that reports its progress")
         task = seen[0]
         assert task["name"] == "roster.register"
         assert re.fullmatch(rf"batch \d+ of job {job}", task["args"])
