@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import worker
+from worker import lms
 from worker.bootstrap import open_services
 from worker.cli.options import defaults
 from worker.cli.run import run_files
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The first line of the configuration: a folder with it may be replaced.
 HEADER = "# Made by `roster demo`"
+#: What the sandbox's accounts are opened with.
+SECRETS = ("sandbox-token", "sandbox-key", "sandbox-secret", "sandbox-moodle-token")
 DEMO_SECONDS_QUOTA = "bucket:200/second:burst=20"
 
 
@@ -64,18 +67,16 @@ def run_sandbox(host: str, port: int, quotas: Sequence[str], bad_days: Sequence[
 
 def _print_address(url: str) -> None:
     click.echo(
-        f"The sandbox is up: {url} (its state), {url}/api/… (both LMSs). Press Ctrl-C to stop. For roster.toml:\n"
+        f"The sandbox is up: {url} (its state), {url}/api/… and {url}/moodle (the LMSs).\n"
+        "Press Ctrl-C to stop. For roster.toml:\n"
     )
     click.echo(configuration(url, secrets="literal"))
 
 
 def configuration(url: str, *, secrets: str) -> str:
     """Return the connections to the sandbox, for roster.toml; `secrets` is `literal`, or a folder of files."""
-    token, key, secret = (
-        value if secrets == "literal" else f"file:{secrets}/{value}"
-        for value in ("sandbox-token", "sandbox-key", "sandbox-secret")
-    )
-    return f"""\
+    token, key, secret, moodle = (value if secrets == "literal" else f"file:{secrets}/{value}" for value in SECRETS)
+    tahdah_and_kmi = f"""\
 [connections.north]
 system = "tahdah"
 base_url = "{url}"
@@ -90,6 +91,13 @@ base_url = "{url}/api/v2"
 api_key = "{key}"
 api_secret = "{secret}"
 """
+    academy = f"""
+[connections.academy]
+system = "moodle"
+base_url = "{url}/moodle"
+token = "{moodle}"
+"""
+    return tahdah_and_kmi + (academy if "moodle" in lms.systems() else "")
 
 
 def run_demo(folder: Path) -> None:
@@ -143,7 +151,7 @@ def _clear(folder: Path) -> None:
 def _configure(folder: Path, url: str) -> Path:
     secrets = folder / "secrets"
     secrets.mkdir(mode=0o700)
-    for value in ("sandbox-token", "sandbox-key", "sandbox-secret"):
+    for value in SECRETS:
         (secrets / value).write_text(value, encoding="utf-8")
     config = folder / "roster.toml"
     config.write_text(

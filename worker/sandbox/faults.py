@@ -33,6 +33,8 @@ class Fault(StrEnum):
     LOST_BEFORE = "lost-before"
     #: The work is done, and the answer held back for `seconds`.
     TIMEOUT_AFTER = "timeout-after"
+    #: A gateway answers 504, and the work is done `seconds` later.
+    LATE = "late"
     #: The connection is closed without a word, after doing the work, and without doing it.
     DROP_AFTER = "drop-after"
     DROP_BEFORE = "drop-before"
@@ -81,7 +83,7 @@ class Rule:
     p: float | None = None
     #: Up to this many times.
     times: int | None = None
-    #: For `slow` and `timeout-after`.
+    #: For `slow`, `timeout-after` and `late`.
     seconds: float = 1.0
     #: For `short`.
     count: int = 1
@@ -149,7 +151,7 @@ def _rule(operation: str, what: str, named: Mapping[str, Any], text: str) -> Rul
     if (system and system not in set(System)) or name not in {*Operation, "*"}:
         known = ", ".join(Operation)
         raise rule_syntax.RuleSyntaxError(
-            f"{text!r}: {operation!r} is no operation. Known: *, {known}; also kmi.* and tahdah.*."
+            f"{text!r}: {operation!r} is no operation. Known: *, {known}; also kmi.*, tahdah.* and moodle.*."
         )
     if what not in set(Fault):
         raise rule_syntax.RuleSyntaxError(f"{text!r}: {what!r} is not a known fault. Known: {', '.join(Fault)}.")

@@ -15,13 +15,14 @@ from worker.sandbox import fault_effects
 from worker.sandbox.kmi_people import People, Reference
 from worker.sandbox.kmi_registrations import Registrations
 from worker.sandbox.kmi_users import Users
-from worker.sandbox.messages import Answer, Call, Operation, Person, Route, System, header
+from worker.sandbox.messages import Answer, Call, Operation, Person, Request, Route, System, header
 from worker.sandbox.options import Options
 
 BASE = "/api/v2/"
 
 problem = fault_effects.problem_texts(System.KMI)
 
+_INVALID_TOKEN = problem(HTTPStatus.UNAUTHORIZED, "Invalid token.")
 _NO_SUCH_PATH = problem(HTTPStatus.NOT_FOUND, "Not found.")
 #: A handler that gets whom or what from the path.
 _ByPath = Callable[[Reference, Call], Answer]
@@ -58,13 +59,15 @@ class Kmi:
             ("registrations", "POST", "withdraw"): (Operation.WITHDRAW, registrations.withdraw),
         }
 
-    def account(self, headers: list[tuple[bytes, bytes]]) -> str | None:
-        """Return the API key when its secret is right, else None (K-auth)."""
-        key = header(headers, b"x-api-key")
-        return key if key and self.keys.get(key) == header(headers, b"x-api-secret") else None
+    def account(self, request: Request) -> str | Answer:
+        """Return the API key when its secret is right (K-auth)."""
+        key = header(request.headers, b"x-api-key")
+        is_right = key and self.keys.get(key) == header(request.headers, b"x-api-secret")
+        return key if is_right else _INVALID_TOKEN
 
-    def route(self, method: str, path: str) -> Route | Answer:
-        """Find out what a request asks for; `path` is not yet unquoted, so that an external id may hold a slash."""
+    def route(self, request: Request) -> Route | Answer:
+        """Find out what a request asks for."""
+        method, path = request.method, request.path
         if not path.endswith("/"):
             # Django redirects, and a client that follows sends GET without the body.
             return Answer(

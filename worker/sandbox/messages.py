@@ -13,10 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 
 class System(StrEnum):
-    """The two pretend LMSs."""
+    """The pretend LMSs."""
 
     TAHDAH = "tahdah"
     KMI = "kmi"
+    MOODLE = "moodle"
 
 
 class Operation(StrEnum):
@@ -35,6 +36,18 @@ class Operation(StrEnum):
     APPROVE = "approve"
     COMPLETE = "complete"
     WITHDRAW = "withdraw"
+    SITE_INFO = "site_info"
+    CREATE_USERS = "create_users"
+    UPDATE_USERS = "update_users"
+    DELETE_USERS = "delete_users"
+    FIND_USERS = "find_users"
+    SEARCH_USERS = "search_users"
+    FIND_COURSES = "find_courses"
+    LIST_COURSES = "list_courses"
+    ENROL_USERS = "enrol_users"
+    UNENROL_USERS = "unenrol_users"
+    LIST_ENROLLED = "list_enrolled"
+    LIST_COURSES_OF_USER = "list_courses_of_user"
     #: Nothing that the LMS knows.
     UNKNOWN = "unknown"
 
@@ -72,6 +85,20 @@ class Person:
     external_id: str = ""
 
 
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """One request before its credentials are checked."""
+
+    method: str
+    #: Not yet unquoted, so that an external id may hold a slash.
+    path: str
+    query: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    #: What the LMS has read of the request already, for it to keep.
+    form: Any = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request that the LMS has understood and let in."""
@@ -85,6 +112,8 @@ class Call:
     body: bytes
     #: Seconds since the epoch.
     at: float
+    #: What the LMS has read of the request.
+    form: Any = None
 
     def json(self) -> dict[str, Any]:
         """Return the body, which has to be a JSON object; raise msgspec.DecodeError or TypeError."""
@@ -94,8 +123,16 @@ class Call:
         return value
 
 
-#: Does the work of one operation.
-Handler = Callable[[Call], Answer]
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Work that shows only at its end, after these seconds, whether or not the client is still there."""
+
+    seconds: float
+    finish: Callable[[], Answer]
+
+
+#: Does the work of one operation, or begins it.
+Handler = Callable[[Call], Answer | Work]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.sandbox.faults import Rule
+from worker.sandbox.moodle.options import MoodleOptions
 from worker.sandbox.quota import Quota
 
 
@@ -115,11 +116,14 @@ class Options:
     update_empties: bool = False
     #: KMI: whether withdrawn registrations stay in the list ("active registrations in any status", K-reg).
     list_withdrawn: bool = True
-    #: KMI: this many users exist before the first call: `person1@example.com`, external id `P-1`, and so on.
+    #: KMI, Moodle: this many users exist before the first call: `person1@example.com`, external id `P-1` …
     seed_users: int = 0
     seed_registrations: tuple[SeedRegistrations, ...] = ()
+    moodle: MoodleOptions = field(default_factory=MoodleOptions)
     #: How long every answer takes, in seconds; the work is done half way.
     latency: float = 0.0
+    #: The patience (seconds) of a gateway before the LMS: then it answers 504, and the work goes on. 0: none.
+    gateway: float = 0.0
     #: What is newly written appears in look-ups and lists only after this time (seconds).
     lag: float = 0.0
     quotas: tuple[Quota, ...] = ()

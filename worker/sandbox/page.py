@@ -46,7 +46,7 @@ def html(state: SandboxState, base_url: str, refresh: int) -> str:
 <html lang="en"><head><meta charset="utf-8">{again}<title>Roster sandbox</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>
 <h1>Roster sandbox</h1>
-<p>A pretend LMS: Tahdah and KMI LMS v2, in memory. Nothing here is real,
+<p>A pretend LMS: Tahdah, KMI LMS v2 and Moodle, in memory. Nothing here is real,
 and nothing leaves this machine. {other}</p>
 {_cards(shown)}
 <h2>Registrations per course</h2>{_courses(state, shown)}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.types import Receive, Scope, Send
 
 from worker.sandbox import fault_effects, kmi, messages
 from worker.sandbox.faults import Fault, Rule
-from worker.sandbox.messages import Answer, Call, Operation, Person, Refused, Route, System
+from worker.sandbox.messages import Answer, Call, Operation, Person, Refused, Request, Route, System, Work
+from worker.sandbox.moodle import service as moodle
 from worker.sandbox.quota_enforcement import Admission
 from worker.sandbox.state import SandboxState
 
@@ -27,10 +28,10 @@ class Lms(Protocol):
     def problem(self) -> Callable[[int, str], Answer]:
         """Return what words a refusal."""
 
-    def account(self, headers: list[tuple[bytes, bytes]]) -> str | None:
-        """Return whose credentials these are."""
+    def account(self, request: Request) -> str | Answer:
+        """Return whose credentials a request has, or the refusal."""
 
-    def route(self, method: str, path: str) -> Route | Answer:
+    def route(self, request: Request) -> Route | Answer:
         """Return what a request asks for."""
 
     def persons(self, call: Call) -> list[Person]:
@@ -42,23 +43,29 @@ class RequestPipeline:
 
     def __init__(self, state: SandboxState) -> None:
         self.state = state
+        self._unattended: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         state = self.state
-        body = await messages.read_body(receive)
+        request = Request(
+            method=scope["method"],
+            path=scope.get("raw_path", scope["path"].encode()).decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=scope["headers"],
+            body=await messages.read_body(receive),
+        )
         at = state.clock()
-        path: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
-        lms: Lms = state.kmi if path.startswith(kmi.BASE) else state.tahdah
+        lms = self._lms(request.path)
         journal, headers, passed = state.journal, {}, None
-        route = lms.route(scope["method"], path)
+        route = lms.route(request)
         if isinstance(route, Answer):
             answer, operation = route, Operation.UNKNOWN
         else:
             operation = route.operation
-            account = lms.account(scope["headers"])
-            if account is None:
-                answer = lms.problem(HTTPStatus.UNAUTHORIZED, "Invalid token.")
+            account = lms.account(request)
+            if isinstance(account, Answer):
+                answer = account
             else:
                 enforcer = state.quota_enforcer
                 entered = enforcer.enter(state.credential(lms.system, account), at)
@@ -68,12 +75,13 @@ class RequestPipeline:
                         system=lms.system,
                         operation=operation,
                         account=account,
-                        path=path,
-                        query=scope["query_string"].decode("latin-1"),
-                        body=body,
+                        path=request.path,
+                        query=request.query,
+                        body=request.body,
                         at=at,
+                        form=request.form,
                     )
-                    answer = await self._let_in(lms, call, route, passed)
+                    answer = await self._behind_gateway(lms, self._let_in(lms, call, route, passed))
                 else:
                     answer = entered
         # Recorded first, so that a caller with an answer finds its call in the journal.
@@ -89,6 +97,11 @@ class RequestPipeline:
             if passed is not None:
                 enforcer.leave(passed, state.clock())
 
+    def _lms(self, path: str) -> Lms:
+        if path.startswith(moodle.BASE):
+            return self.state.moodle
+        return self.state.kmi if path.startswith(kmi.BASE) else self.state.tahdah
+
     async def _let_in(self, lms: Lms, call: Call, route: Route, passed: Admission) -> Answer:
         """Do the work, half way through the latency, unless a fault prevents it."""
         half = self.state.options.latency / 2
@@ -97,9 +110,9 @@ class RequestPipeline:
         rules = self._rules(lms, call)
         if any(rule.what is Fault.HOLD for rule in rules):
             await self.state.rules_replaced.wait()
-        answer = self._undone(lms, call, rules, passed)
+        answer = self._undone(lms, call, route, rules, passed)
         if answer is None:
-            answer = _work(call, route) if all(rule.works for rule in rules) else messages.EMPTY
+            answer = await _work(call, route) if all(rule.works for rule in rules) else messages.EMPTY
             for rule in rules:
                 answer = fault_effects.alter_answer(rule, answer, lms.problem, self.state.fault_plan, lms.id_fields)
         if half:
@@ -110,9 +123,12 @@ class RequestPipeline:
         scenario = self.state.fault_plan
         return scenario.rules_for(call, lambda: lms.persons(call)) if scenario.rules else []
 
-    def _undone(self, lms: Lms, call: Call, rules: list[Rule], passed: Admission) -> Answer | None:
+    def _undone(self, lms: Lms, call: Call, route: Route, rules: list[Rule], passed: Admission) -> Answer | None:
         """Return the answer of the first rule that leaves the work undone; None when there is none."""
         for rule in rules:
+            if rule.what is Fault.LATE:
+                self._go_on(self._later(call, route, rule.seconds))
+                return lms.problem(HTTPStatus.GATEWAY_TIMEOUT, "The gateway did not wait.")
             if rule.what is Fault.THROTTLE:
                 answer, until = fault_effects.throttle(rule, call.at)
                 self.state.quota_enforcer.note_throttled(passed, until)
@@ -122,14 +138,39 @@ class RequestPipeline:
                 return instead
         return None
 
+    async def _behind_gateway(self, lms: Lms, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Wait for the answer as long as the gateway does; the work goes on."""
+        patience = self.state.options.gateway
+        if not patience:
+            return await work
+        task = self._go_on(work)
+        done, _ = await asyncio.wait({task}, timeout=patience)
+        return task.result() if done else lms.problem(HTTPStatus.GATEWAY_TIMEOUT, "The gateway did not wait.")
+
+    @staticmethod
+    async def _later(call: Call, route: Route, seconds: float) -> Answer:
+        await asyncio.sleep(seconds)
+        return await _work(call, route)
+
+    def _go_on(self, work: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        """Start work that no client waits for."""
+        task = asyncio.create_task(work)
+        self._unattended.add(task)
+        task.add_done_callback(self._unattended.discard)
+        return task
+
     async def _drop(self, scope: Scope, receive: Receive) -> None:
         """Close the connection without a word, and wait until it is closed."""
         self.state.hang_up(tuple(scope["client"]))
         await receive()
 
 
-def _work(call: Call, route: Route) -> Answer:
+async def _work(call: Call, route: Route) -> Answer:
     try:
-        return route.handle(call)
+        done = route.handle(call)
     except Refused as refused:
         return refused.answer
+    if isinstance(done, Work):
+        await asyncio.sleep(done.seconds)
+        return done.finish()
+    return done

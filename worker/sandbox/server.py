@@ -1,4 +1,4 @@
-"""The sandbox on a socket: the LMSs under `/api/`, the state page at `/`, the steering under `/sandbox/`."""
+"""The sandbox on a socket: the LMSs, the state page at `/`, the steering under `/sandbox/`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ LOOPBACK = "127.0.0.1"
 
 def make_app(state: SandboxState) -> Starlette:
     """Return the ASGI application of a state."""
-    return Starlette(routes=[Mount("/api", app=RequestPipeline(state)), *control.routes(state)])
+    pipeline = RequestPipeline(state)
+    return Starlette(routes=[Mount("/api", app=pipeline), Mount("/moodle", app=pipeline), *control.routes(state)])
 
 
 def serve(host: str, port: int, state: SandboxState, *, ready: Callable[[str], None] | None = None) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from worker.sandbox.kmi_registrations import Status
+from worker.sandbox.moodle.site import FIRST, Account, Enrolment
 from worker.sandbox.state import SandboxState
 
 
@@ -14,7 +15,11 @@ def snapshot(state: SandboxState) -> dict[str, Any]:
     users = [user for user in state.kmi.people.users.values() if not user.deleted]
     registrations = list(state.kmi.registrations.all.values())
     standing = [each for each in registrations if each.status is not Status.WITHDRAWN]
-    by_system = {"tahdah": state.tahdah.duplicates(), "kmi": state.kmi.duplicates()}
+    by_system = {
+        "tahdah": state.tahdah.duplicates(),
+        "kmi": state.kmi.duplicates(),
+        "moodle": state.moodle.duplicates(),
+    }
     return {
         "tahdah": {
             "candidates": len(state.tahdah.candidates),
@@ -32,6 +37,7 @@ def snapshot(state: SandboxState) -> dict[str, Any]:
             "by_status": dict(Counter(str(each.status) for each in registrations)),
             "mails_sent": state.kmi.mails_sent,
         },
+        "moodle": _moodle(state),
         "duplicates": {
             "persons": sum(each["persons"] for each in by_system.values()),
             "registrations": sum(each["registrations"] for each in by_system.values()),
@@ -44,7 +50,7 @@ def snapshot(state: SandboxState) -> dict[str, Any]:
 
 
 def candidates(state: SandboxState) -> list[dict[str, Any]]:
-    """Return everybody, of both systems; the deleted too."""
+    """Return everybody, of all systems; the deleted too."""
     tahdah = [
         {
             "system": "tahdah",
@@ -67,11 +73,31 @@ def candidates(state: SandboxState) -> list[dict[str, Any]]:
         }
         for each in state.kmi.people.users.values()
     ]
-    return [*tahdah, *kmi]
+    moodle = [
+        {
+            "system": "moodle",
+            "id": str(each.id),
+            "email": each.email,
+            "username": each.username,
+            "external_ids": {"idnumber": each.idnumber},
+            "deleted": each.deleted,
+            "suspended": each.suspended,
+            "created": each.created,
+            "fields": {
+                "firstname": each.firstname,
+                "lastname": each.lastname,
+                "auth": each.auth,
+                **each.fields,
+                **each.profile,
+            },
+        }
+        for each in _people(state)
+    ]
+    return [*tahdah, *kmi, *moodle]
 
 
 def registrations(state: SandboxState) -> list[dict[str, Any]]:
-    """Return every registration, of both systems; the withdrawn too."""
+    """Return every registration, of all systems; the withdrawn too."""
     tahdah = [
         {
             "system": "tahdah",
@@ -101,4 +127,39 @@ def registrations(state: SandboxState) -> list[dict[str, Any]]:
         }
         for each in state.kmi.registrations.all.values()
     ]
-    return [*tahdah, *kmi]
+    moodle = [
+        {
+            "system": "moodle",
+            "id": str(each.id),
+            "candidate_id": str(each.user_id),
+            "email": state.moodle.site.accounts[each.user_id].email,
+            "course_id": each.course_id,
+            "method": each.method,
+            "status": "Suspended" if each.suspended else "Active",
+            "roles": sorted(state.moodle.site.roles.get((each.course_id, each.user_id), ())),
+            "created": each.created,
+        }
+        for each in _enrolments(state)
+    ]
+    return [*tahdah, *kmi, *moodle]
+
+
+def _moodle(state: SandboxState) -> dict[str, Any]:
+    enrolments = _enrolments(state)
+    return {
+        "candidates": sum(not each.deleted for each in _people(state)),
+        "seeded": state.options.seed_users,
+        "registrations": len(enrolments),
+        "by_course": dict(Counter(str(each.course_id) for each in enrolments)),
+        "suspended": sum(each.suspended for each in enrolments),
+        "mails_sent": state.moodle.mails_sent,
+    }
+
+
+def _people(state: SandboxState) -> list[Account]:
+    """Return everybody but the accounts that every site has."""
+    return [each for each in state.moodle.site.accounts.values() if each.id >= FIRST]
+
+
+def _enrolments(state: SandboxState) -> list[Enrolment]:
+    return [each for course in state.moodle.site.enrolments.values() for each in course.values()]

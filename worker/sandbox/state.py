@@ -1,4 +1,4 @@
-"""All that the sandbox holds: both LMSs, their quotas, their faults and the journal, in memory. Knows no socket."""
+"""All that the sandbox holds: the LMSs, their quotas, their faults and the journal, in memory. Knows no socket."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from worker.sandbox.faults import FaultPlan, Rule
 from worker.sandbox.journal import Journal
 from worker.sandbox.kmi import Kmi
 from worker.sandbox.messages import System
+from worker.sandbox.moodle.options import Database, MoodleOptions, SiteState, Version
+from worker.sandbox.moodle.service import Moodle
 from worker.sandbox.options import EmailTaken, Lookup, Options, SeedRegistrations, Twice
 from worker.sandbox.quota import Quota
 from worker.sandbox.quota_enforcement import QuotaEnforcer
@@ -36,6 +38,8 @@ class SandboxState:
         self.started = self.clock()
         self.tahdah = Tahdah(self.options)
         self.kmi = Kmi(self.options, self.started)
+        options = self.options
+        self.moodle = Moodle(options.moodle, self.started, options.seed_users, options.seed_registrations)
         self.journal = Journal(self.options.journal_length)
         self.set_quotas(self.options.quotas)
         self.set_rules(self.options.rules)
@@ -52,8 +56,12 @@ class SandboxState:
 
     def credential(self, system: System, account: str) -> str:
         """Return a name for an account that tells no secret: `tahdah#1`, `kmi#2`."""
-        accounts: list[str] = list(self.tahdah.tokens.values() if system is System.TAHDAH else self.kmi.keys)
-        return f"{system}#{accounts.index(account) + 1}"
+        accounts: dict[System, list[str]] = {
+            System.TAHDAH: list(self.tahdah.tokens.values()),
+            System.KMI: list(self.kmi.keys),
+            System.MOODLE: self.moodle.tokens,
+        }
+        return f"{system}#{accounts[system].index(account) + 1}"
 
 
 def seed_registrations(text: str) -> SeedRegistrations:
@@ -72,7 +80,11 @@ _CHOICES: dict[str, rule_syntax.Reader] = {
     "kmi_email_taken": EmailTaken,
     "tahdah_twice": Twice,
     "kmi_twice": Twice,
+    "moodle_version": Version,
+    "moodle_database": Database,
+    "moodle_state": SiteState,
 }
+_MOODLE = "moodle_"
 
 
 def make_state(
@@ -92,8 +104,10 @@ def make_state(
             options[name] = _CHOICES[name](str(options[name]))
         except ValueError as problem:
             raise rule_syntax.RuleSyntaxError(f"{name}: {problem}.") from None
+    moodle = {name.removeprefix(_MOODLE): options.pop(name) for name in list(options) if name.startswith(_MOODLE)}
     return SandboxState(
         Options(
+            moodle=MoodleOptions(**moodle),
             quotas=tuple(map(quota.parse, quotas)),
             rules=tuple(map(faults.parse, bad_days)),
             seed_registrations=tuple(map(seed_registrations, registered)),

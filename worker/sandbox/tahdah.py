@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from worker.sandbox.messages import Answer, Call, Operation, Person, Refused, Route, System, header
+from worker.sandbox.messages import Answer, Call, Operation, Person, Refused, Request, Route, System, header
 from worker.sandbox.options import EmailTaken, Lookup, Options, Twice
 from worker.sandbox.tahdah_batch import body_of, listed, problem, subject, wanted_of
 from worker.sandbox.webhooks import Announcer
@@ -25,6 +25,7 @@ _PARTS = 4
 #: Needed to create a candidate (assumed; no page lists the fields).
 _NEEDED = ("firstName", "lastName", "email")
 
+_INVALID_TOKEN = problem(HTTPStatus.UNAUTHORIZED, "Invalid token.")
 _NO_SUCH_PATH = problem(HTTPStatus.NOT_FOUND, "No such path.")
 _NOT_ALLOWED = problem(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed.")
 
@@ -85,12 +86,13 @@ class Tahdah:
             for experience in experiences
         }
 
-    def account(self, headers: list[tuple[bytes, bytes]]) -> str | None:
-        """Return the account of the bearer token; None when it is not known."""
-        return self.tokens.get(header(headers, b"authorization"))
+    def account(self, request: Request) -> str | Answer:
+        """Return the account of the bearer token."""
+        return self.tokens.get(header(request.headers, b"authorization"), _INVALID_TOKEN)
 
-    def route(self, method: str, path: str) -> Route | Answer:
+    def route(self, request: Request) -> Route | Answer:
         """Find out what a request asks for."""
+        method, path = request.method, request.path
         if path == "/api/candidates":
             if method != "POST":
                 return _NOT_ALLOWED
