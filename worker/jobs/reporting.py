@@ -17,6 +17,7 @@ from worker.ledger import jobs, report_files
 from worker.ledger.database import now
 from worker.private_files import scratch_folder
 from worker.reports import gather, write
+from worker.reports.audience import COMMAND_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from worker.folders.archive import FileLocation
     from worker.ledger.jobs import Job
     from worker.ledger.transactions import Ledger
+    from worker.reports.audience import Audience
     from worker.reports.lines import Summary
 
 log = structlog.get_logger("roster")
@@ -95,7 +97,9 @@ def write_to(ledger: Ledger, job: Job, place: str) -> Summary:
     return summary
 
 
-def write_into(ledger: Ledger, job: Job, folder: Path, *, shown: str = "") -> Summary:
+def write_into(
+    ledger: Ledger, job: Job, folder: Path, *, shown: str = "", audience: Audience = COMMAND_LINE
+) -> Summary:
     """Write the reports of a job as it is now into a folder; raises RosterError when that fails.
 
     `shown` is where they will be in the end, when that is elsewhere.
@@ -109,6 +113,7 @@ def write_into(ledger: Ledger, job: Job, folder: Path, *, shown: str = "") -> Su
         lambda: gather.report_lines(ledger, job),
         summary,
         shown=shown,
+        audience=audience,
         earlier=None if shown or folder.name == str(job.id) else RecordedReports(ledger, job),
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.model import RowStatus
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import STATE_INFO, STATUS_INFO, next_steps
+from worker.reports.labels import STATE_INFO, next_steps, shown_counts
 from worker.reports.lines import utc_text
 from worker.settings import Event
 
@@ -72,7 +72,7 @@ def _opening(notification: Notification, job: JobContent) -> str:
 
 
 def _table(summary: Summary) -> str:
-    lines = [f"{count:>9,}  {STATUS_INFO[status].label}" for status, count in summary.by_status.items() if count]
+    lines = [f"{count:>9,}  {info.label}" for _, info, count in shown_counts(summary)]
     return "\n".join([*lines, f"{summary.total:>9,}  {'row' if summary.total == 1 else 'rows'} in total"])
 
 

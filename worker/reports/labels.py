@@ -239,7 +239,7 @@ def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
         )
     is_retriable = summary.state.has_ended and summary.state not in {JobState.INVALID, JobState.UNDONE}
     if counts.get(RowStatus.NOT_ATTEMPTED, 0) and is_retriable:
-        steps.append(f"Run `roster retry {job}` to send the rows that are not done.")
+        steps.append(f"Run `roster retry {job}` to send the remaining rows.")
     return steps
 
 

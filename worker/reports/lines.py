@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,9 @@ REPORT_COLUMNS = (
 
 #: Separates codes in `_error_code` and headings in `_column` when a row has several problems.
 SEPARATOR = "; "
+
+#: A time as `utc_text` writes it.
+STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def utc_text(when: datetime) -> str:

@@ -8,10 +8,11 @@ from xlsxwriter.worksheet import Worksheet
 
 from worker.model import RowStatus
 from worker.quantities import counted
+from worker.reports.audience import Audience
 from worker.reports.codes import explain
 from worker.reports.kinds import ReportKind, file_name
 from worker.reports.labels import STATE_INFO, STATUS_INFO, UNREGISTERED, duration_text, next_steps, verdict_counts
-from worker.reports.lines import Summary, utc_text
+from worker.reports.lines import Summary
 from worker.reports.workbook_format import Formats, check_result, write_number, write_text
 
 #: Of the three columns: a name, a number, a text.
@@ -71,15 +72,17 @@ class _SheetWriter:
         write_text(self._sheet, self._row, first, text, self._formats.wrapped)
 
 
-def write_summary(sheet: Worksheet, formats: Formats, summary: Summary, columns_left_out: int = 0) -> None:
+def write_summary(
+    sheet: Worksheet, formats: Formats, summary: Summary, audience: Audience, columns_left_out: int = 0
+) -> None:
     """Write the state, the counts of rows by status, and what to do next."""
     page = _SheetWriter(sheet, formats)
     page.title(f"{summary.roster}: {STATE_INFO[summary.state].label}")
-    for label, text in _facts(summary):
+    for label, text in _facts(summary, audience):
         page.fact(label, text)
     page.title("What to do next")
     for step in next_steps(summary, file_name(summary.roster, ReportKind.FAILED, summary.report_number)):
-        page.sentence(step)
+        page.sentence(audience.sentence(step))
     _write_counts(page, summary)
     page.title("Activity")
     for label, number in _activity(summary):
@@ -87,31 +90,31 @@ def write_summary(sheet: Worksheet, formats: Formats, summary: Summary, columns_
     if warnings := _notes(summary, columns_left_out):
         page.title("Notes")
         for warning in warnings:
-            page.sentence(warning)
+            page.sentence(audience.sentence(warning))
 
 
-def write_codes(sheet: Worksheet, formats: Formats, codes: Mapping[str, int]) -> None:
+def write_codes(sheet: Worksheet, formats: Formats, codes: Mapping[str, int], audience: Audience) -> None:
     """Explain the codes that occur in this report."""
     page = _SheetWriter(sheet, formats)
     page.headings("Code", "Rows", "Meaning and what to do")
     for code, count in sorted(codes.items(), key=lambda item: (-item[1], item[0])):
         known = explain(code)
-        page.line(code, count, f"{known.meaning}\n{known.remedy}")
+        page.line(code, count, f"{audience.sentence(known.meaning)}\n{audience.sentence(known.remedy)}")
     sheet.freeze_panes(1, 0)
 
 
-def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
+def _facts(summary: Summary, audience: Audience) -> Iterator[tuple[str, str]]:
     yield "Job", str(summary.job)
     yield "Connection", summary.connection
     yield "State", STATE_INFO[summary.state].meaning
     if summary.reason:
-        yield "Reason", summary.reason
+        yield "Reason", audience.sentence(summary.reason)
     if summary.not_before is not None:
-        yield "Resumes at", utc_text(summary.not_before)
+        yield "Resumes at", audience.time_text(summary.not_before)
     if summary.started_at is not None:
-        yield "Started", utc_text(summary.started_at)
+        yield "Started", audience.time_text(summary.started_at)
     if summary.finished_at is not None:
-        yield "Finished", utc_text(summary.finished_at)
+        yield "Finished", audience.time_text(summary.finished_at)
     if summary.verified is not None:
         yield "Verified", verdict_counts(summary.verified)
     if summary.duration_seconds is not None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
 
 from worker.intake.text import is_formula
+from worker.reports.audience import COMMAND_LINE, Audience
 from worker.reports.labels import STATUS_INFO
 from worker.reports.lines import REPORT_COLUMNS, SEPARATOR, Layout, ReportLine, Summary
 from worker.reports.summary_sheets import write_codes, write_summary
@@ -33,6 +36,7 @@ MAX_COLUMNS = 16_384
 
 #: Column widths are measured on this many rows.
 _MEASURED_ROWS = 200
+_KEPT_SENTENCES = 1_000
 _MIN_WIDTH, _MAX_WIDTH = 9, 60
 _STATUS = REPORT_COLUMNS.index("_status")
 
@@ -40,8 +44,11 @@ _STATUS = REPORT_COLUMNS.index("_status")
 class ResultsWorkbook:
     """A workbook being written."""
 
-    def __init__(self, book: Workbook, layout: Layout, rows_per_sheet: int) -> None:
+    def __init__(self, book: Workbook, layout: Layout, rows_per_sheet: int, audience: Audience) -> None:
         self._book = book
+        self._audience = audience
+        #: Rewriting a sentence takes long, and many rows have the same.
+        self._reworded = lru_cache(_KEPT_SENTENCES)(audience.sentence)
         self._formats = Formats(book)
         self._rows_per_sheet = rows_per_sheet
         #: Of a roster wider than a sheet, the rest is in results.csv only, and the Summary says so.
@@ -58,7 +65,10 @@ class ResultsWorkbook:
             self._end_sheet()
             self._start_sheet()
         self._row += 1
-        values = (*roster_cells[: len(self._roster_headings)], *line.report_cells)
+        report_cells = (
+            replace(line, error=self._reworded(line.error)).report_cells if line.error else line.report_cells
+        )
+        values = (*roster_cells[: len(self._roster_headings)], *report_cells)
         if self._number == 1 and self._row <= _MEASURED_ROWS:
             self._measure(values)
         fill = None if line.status.is_done else STATUS_INFO[line.status].fill
@@ -67,9 +77,9 @@ class ResultsWorkbook:
     def finish(self, summary: Summary, codes: Mapping[str, int]) -> None:
         """Write the sheets that need the totals."""
         self._end_sheet()
-        write_summary(self._summary, self._formats, summary, self._left_out)
+        write_summary(self._summary, self._formats, summary, self._audience, self._left_out)
         if codes:
-            write_codes(self._book.add_worksheet("Codes", TextSheet), self._formats, codes)
+            write_codes(self._book.add_worksheet("Codes", TextSheet), self._formats, codes, self._audience)
 
     def _write_values(self, values: Sequence[str | int], fill: str | None, highlighted: Mapping[int, str]) -> None:
         """Write a line's cells: those in `highlighted` with their own fill, the others with `fill`."""
@@ -123,7 +133,7 @@ class ResultsWorkbook:
 
 @contextmanager
 def results_workbook(
-    path: Path, layout: Layout, *, rows_per_sheet: int = ROWS_PER_SHEET
+    path: Path, layout: Layout, *, rows_per_sheet: int = ROWS_PER_SHEET, audience: Audience = COMMAND_LINE
 ) -> Iterator[ResultsWorkbook]:
     """Open a workbook; it is complete when the block has ended. Its scratch files are in the same folder."""
     sink = FailOnceFile(path)
@@ -140,7 +150,7 @@ def results_workbook(
     # A million rows can pass 4 GB.
     book.use_zip64()
     try:
-        yield ResultsWorkbook(book, layout, rows_per_sheet)
+        yield ResultsWorkbook(book, layout, rows_per_sheet, audience)
         book.close()
     except FileCreateError as error:
         raise _cause(error) from error

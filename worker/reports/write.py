@@ -17,6 +17,7 @@ from worker import errors
 from worker.model import RowStage, RowStatus
 from worker.quantities import counted
 from worker.reports.atomic_write import move_into_place, staging
+from worker.reports.audience import COMMAND_LINE, Audience
 from worker.reports.csv_report import csv_report, is_own_report
 from worker.reports.kinds import ReportKind, file_name
 from worker.reports.lines import SEPARATOR, Layout, ReportLine, Summary, lay_out
@@ -50,8 +51,11 @@ def write_reports(
     shown: str = "",
     rows_per_sheet: int | None = None,
     earlier: EarlierReports | None = None,
+    audience: Audience = COMMAND_LINE,
 ) -> Summary:
     """Write the reports of a job into `folder` and return its summary with their paths, those in `shown` if given.
+
+    The workbook is for people, and worded for its `audience`; the other files are the same for everybody.
 
     `lines` is called twice: for the widest row, and to write. Each file is complete, or the earlier one is kept.
     When one of the files that are there may not be replaced, all of the new ones are numbered.
@@ -63,7 +67,9 @@ def write_reports(
     layout = lay_out(headings, lines())
     with staging(folder, job=summary.job) as scratch:
         staged = {kind: scratch / file_name(roster, kind, number) for kind in ReportKind}
-        summary, some = _write_lines(staged, layout, lines, summary, rows_per_sheet)
+        summary, some = _write_lines(
+            staged, layout, lines, summary, rows_per_sheet=rows_per_sheet, audience=audience
+        )
         empty = [kind for kind in ReportKind if kind.is_partial and kind not in some]
         for kind in empty:
             del staged[kind]
@@ -133,7 +139,9 @@ def _write_lines(
     layout: Layout,
     lines: Callable[[], Iterator[ReportLine]],
     summary: Summary,
+    *,
     rows_per_sheet: int | None,
+    audience: Audience,
 ) -> tuple[Summary, set[ReportKind]]:
     """Write every line into each file it belongs to, in one pass; return the summary and the partial files used."""
     # Imported late: XlsxWriter is slow to load, and most commands write no report.
@@ -145,7 +153,10 @@ def _write_lines(
         csv_report(staged[ReportKind.FAILED], layout.headings) as failed,
         csv_report(staged[ReportKind.DIFFERS], layout.headings) as differing,
         results_workbook(
-            staged[ReportKind.WORKBOOK], layout, rows_per_sheet=rows_per_sheet or ROWS_PER_SHEET
+            staged[ReportKind.WORKBOOK],
+            layout,
+            rows_per_sheet=rows_per_sheet or ROWS_PER_SHEET,
+            audience=audience,
         ) as book,
     ):
         for line in lines():

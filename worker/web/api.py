@@ -112,7 +112,8 @@ def report_file(kind: ReportKind) -> Endpoint:
     @require_role(Role.VIEWER)
     async def give(request: Request) -> Response:
         job_id = job_id_of(request)
-        make = functools.partial(downloads.report, services_of(request), job_id, kind)
+        audience = downloads.audience_of(request)
+        make = functools.partial(downloads.report, services_of(request), job_id, kind, audience)
         slots: Slots = request.app.state.slots
         answer = await slots.downloads.run(request.state.caller.name, job_id, make)
         await record(request, "download", job_id=job_id, detail=str(kind))

@@ -36,6 +36,16 @@ def _rules(*pairs: tuple[str, str | Callable[[re.Match[str]], str]]) -> tuple[Ru
     return tuple((re.compile(pattern, re.DOTALL), replacement) for pattern, replacement in pairs)
 
 
+def _select(match: re.Match[str]) -> str:
+    return "Select " if match[1] == "Run" else "select "
+
+
+def _upload(match: re.Match[str]) -> str:
+    return "Upload" if match[0] == "Run" else "upload"
+
+
+#: The verb of a sentence that says to run a file.
+_RUN_A_FILE = r"\b[Rr]un(?= (?:it again|its file again|the file again|the original file again|that file)\b)"
 _LEAVE_OUT = "choose “Do not import” for it"
 _COLUMN = r"(?P<column>[\w:]+)"
 _PAGE_RULES = _rules(
@@ -80,6 +90,12 @@ _PAGE_RULES = _rules(
     (r"--at(?= )", "Start:"),
     (r" with --to NAME", ""),
     (r"with `--again`", "and select “Register again, even if already registered”"),
+    # What to do next.
+    (r"`roster status \d+ --watch` follows the job", "The job's page follows it"),
+    (r"`roster report \d+` writes a report of what is done", "Download the report for what is done so far"),
+    (r"say what you found with `roster resolve \d+ ROW [^)]*\)", "enter what you found in its row"),
+    (r"\b([Rr]un) (?=`roster (?:resume|retry|pause|cancel|undo)\b)", _select),
+    (_RUN_A_FILE, _upload),
     # Files.
     (r"run or upload", "upload"),
     (r"run the (?=`)", "upload the "),
@@ -111,6 +127,17 @@ _PAGE_RULES = _rules(
 )
 _ACTIONS = "resume|retry|pause|cancel|undo"
 _API_RULES = _rules(
+    (r"`roster status (\d+) --watch` follows the job", r"`GET /api/jobs/\1` shows the job"),
+    (
+        r"`roster report (\d+)` writes a report of what is done",
+        r"`/api/jobs/\1/results.csv` has what is done so far",
+    ),
+    (
+        r"say what you found with `roster resolve (\d+) ROW [^)]*\)",
+        r"send what you found to `POST /api/jobs/\1/rows/ROW/resolve`",
+    ),
+    (rf"\b([Rr]un) (?=`roster (?:{_ACTIONS})\b)", lambda match: "Call " if match[1] == "Run" else "call "),
+    (_RUN_A_FILE, _upload),
     (r"`roster retry (\d+) --rejected`", r"`POST /api/jobs/\1/retry` with `rejected=true`"),
     (rf"`roster ({_ACTIONS}) (\d+)`", r"`POST /api/jobs/\2/\1`"),
     (rf"`roster ({_ACTIONS})(?: [^`]*)?`", r"the call `\1`"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from tests.parsing import parse
 from worker.intake.columns import COLUMNS
 from worker.intake.headers import missing_person_column
+from worker.model import JobState, RowStatus, Verdict
 from worker.reports.codes import CODES
+from worker.reports.labels import next_steps
+from worker.reports.lines import Summary
 from worker.web.labels import COLUMN_GROUPS
 from worker.web.pages.rendering import about, calls_per_time, code_spans, count, duration, number, when
 from worker.web.wording import for_api, for_page
@@ -102,6 +106,26 @@ def test_a_file_without_people_is_explained_by_the_labels_of_the_page() -> None:
 def test_the_explanation_of_a_code_names_no_command() -> None:
     left = [code.code for code in CODES.values() if COMMANDS.search(for_page(f"{code.meaning} {code.remedy}"))]
     assert left == []
+
+
+@pytest.mark.parametrize("reworded", [for_page, for_api], ids=["page", "API"])
+@pytest.mark.parametrize("state", JobState)
+def test_what_to_do_next_names_no_command(state: JobState, reworded: Callable[[str], str]) -> None:
+    counts = dict.fromkeys(RowStatus, 2)
+    summary = Summary(
+        job=7,
+        roster="a.csv",
+        connection="north",
+        state=state,
+        total=2 * len(counts),
+        by_status=counts,
+        verified={Verdict.DIFFERS: 1},
+    )
+    purged = replace(summary, is_purged=True)
+
+    steps = [reworded(step) for each in (summary, purged) for step in next_steps(each, "a.failed.csv")]
+
+    assert [step for step in steps if COMMANDS.search(step) or "run that" in step or step[0].islower()] == []
 
 
 def test_every_column_has_a_label() -> None:

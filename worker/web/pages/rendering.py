@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from worker.reports.lines import STAMP
 from worker.web import notices
 from worker.web.labels import column_label
 from worker.web.wording import for_page
@@ -23,8 +23,6 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MIN_UNITS = 2
 #: Rates from here on are shown without decimals.
 _WHOLE_FROM = 10
-#: A time as reports write it.
-_TIME = re.compile(r"\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
 
 
 def number(value: float) -> str:
@@ -48,9 +46,11 @@ def when(at: float | datetime | None, otherwise: str = "") -> Markup | str:
 
 def with_times(text: str) -> Markup:
     """Return a text with its times, as reports write them, such that the script shows them in the time zone."""
-    pieces = _TIME.split(text)
-    shown = (when(datetime.fromisoformat(piece)) if at % 2 else piece for at, piece in enumerate(pieces))
-    return Markup().join(shown)
+    shown, end = [], 0
+    for stamp in STAMP.finditer(text):
+        shown += [text[end : stamp.start()], when(datetime.fromisoformat(stamp[0]))]
+        end = stamp.end()
+    return Markup().join([*shown, text[end:]])
 
 
 def duration(seconds: float | None, otherwise: str = "") -> str:

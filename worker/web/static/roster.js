@@ -15,6 +15,12 @@ function localiseTimes(within) {
   }
 }
 
+/** Keep the name of this browser's time zone for reports, whose times the server writes. */
+function keepTimeZone() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  if (timeZone) document.cookie = `roster_zone=${timeZone}; Path=/; SameSite=Lax; Max-Age=31536000`;
+}
+
 /** Upload a file as soon as it is chosen, and show that it is being uploaded. */
 function enhanceUpload(form) {
   const zone = form.querySelector(".zone");
@@ -99,6 +105,7 @@ function openAnswer() {
   (answer.querySelector("[aria-invalid]") || answer.querySelector("input[type=radio]"))?.focus();
 }
 
+keepTimeZone();
 localiseTimes(document);
 addEventListener("load", () => setTimeout(openAnswer));
 document.addEventListener("change", (event) => event.target.name === "found" && requireId(event.target));
