@@ -69,8 +69,8 @@ def doctor(services: Services, *, swept: bool) -> ExitCode:
 @click.option(
     "--bad-day", "bad_days", multiple=True, metavar="RULE", help="register:lost-after:every=7 …; repeatable."
 )
-@click.option("--registered", multiple=True, metavar="COURSE:FROM-TO", help="KMI, Moodle: who is registered.")
-@click.option("--seed-users", default=0, metavar="N", help="KMI, Moodle: number of people.")
+@click.option("--registered", multiple=True, metavar="COURSE:FROM-TO", help="KMI: who is registered at the start.")
+@click.option("--seed-users", default=0, metavar="N", help="KMI: number of people at the start.")
 @click.option("--latency", default=0.0, metavar="SECONDS", help="How long every response takes.")
 @click.option("--lag", default=0.0, metavar="SECONDS", help="New records appear in look-ups only after this.")
 @click.option("--update-empties", is_flag=True, help="KMI: an update empties the fields that it leaves out.")

@@ -116,7 +116,7 @@ class Options:
     update_empties: bool = False
     #: KMI: whether withdrawn registrations stay in the list ("active registrations in any status", K-reg).
     list_withdrawn: bool = True
-    #: KMI, Moodle: this many users exist before the first call: `person1@example.com`, external id `P-1` …
+    #: KMI: this many users exist before the first call: `person1@example.com`, external id `P-1`, and so on.
     seed_users: int = 0
     seed_registrations: tuple[SeedRegistrations, ...] = ()
     moodle: MoodleOptions = field(default_factory=MoodleOptions)

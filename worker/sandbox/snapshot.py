@@ -148,7 +148,7 @@ def _moodle(state: SandboxState) -> dict[str, Any]:
     enrolments = _enrolments(state)
     return {
         "candidates": sum(not each.deleted for each in _people(state)),
-        "seeded": state.options.seed_users,
+        "seeded": state.options.moodle.seed_users,
         "registrations": len(enrolments),
         "by_course": dict(Counter(str(each.course_id) for each in enrolments)),
         "suspended": sum(each.suspended for each in enrolments),

@@ -39,7 +39,7 @@ class SandboxState:
         self.tahdah = Tahdah(self.options)
         self.kmi = Kmi(self.options, self.started)
         options = self.options
-        self.moodle = Moodle(options.moodle, self.started, options.seed_users, options.seed_registrations)
+        self.moodle = Moodle(options.moodle, self.started)
         self.journal = Journal(self.options.journal_length)
         self.set_quotas(self.options.quotas)
         self.set_rules(self.options.rules)

@@ -120,6 +120,10 @@ class MoodleOptions:
     without: frozenset[str] = frozenset()
     state: SiteState = SiteState.WELL
     courses: tuple[MoodleCourse, ...] = COURSES
+    #: People before the first call, `person1@example.com`, id number `P-1` and so on, and courses they are on: the
+    #: course's id, the first and the last person.
+    seed_users: int = 0
+    seed_enrolments: tuple[tuple[int, int, int], ...] = ()
     #: Short names of custom profile fields.
     profile_fields: tuple[str, ...] = ("staffid", "shoeSize")
     #: Roles that the account may assign: id and short name.

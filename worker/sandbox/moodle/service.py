@@ -17,7 +17,6 @@ from worker.sandbox.moodle.permissions import Permissions
 from worker.sandbox.moodle.shapes import fit, shapes
 from worker.sandbox.moodle.site import Site, seed_people
 from worker.sandbox.moodle.users import Finish, Users
-from worker.sandbox.options import SeedRegistrations
 
 BASE = "/moodle/"
 _SERVER = f"{BASE}webservice/rest/server.php"
@@ -62,20 +61,13 @@ class Moodle:
     problem = staticmethod(errors.problem)
     id_fields: frozenset[str] = frozenset()
 
-    def __init__(
-        self, options: MoodleOptions, now: float, people: int = 0, enrolled: tuple[SeedRegistrations, ...] = ()
-    ) -> None:
+    def __init__(self, options: MoodleOptions, now: float) -> None:
         self.options = options
         self.state = options.state
         self.tokens = [options.token, *options.more_tokens]
         self.deleted_tokens: set[str] = set()
         self.site = Site(options, now)
-        seed_people(self.site, people, now)
-        for seed in enrolled:
-            for number in range(seed.first, seed.last + 1):
-                account = self.site.by_username(f"person{number}")
-                if account is not None and seed.course_id in self.site.courses:
-                    self.site.enrol(seed.course_id, account.id, role_id=5, at=now)
+        seed_people(self.site, now)
         self.permissions = Permissions(options)
         self._users = Users(self.site, self.permissions)
         self._enrolments = Enrolments(self.site, self.permissions)

@@ -171,9 +171,9 @@ class Site:
         return found
 
 
-def seed_people(site: Site, count: int, now: float) -> None:
-    """Add people who are there before the first call: `person1@example.com`, id number `P-1`, and so on."""
-    for number in range(1, count + 1):
+def seed_people(site: Site, now: float) -> None:
+    """Add the people and enrolments that are there before the first call."""
+    for number in range(1, site.options.seed_users + 1):
         name = f"person{number}"
         site.add(
             Account(
@@ -186,6 +186,9 @@ def seed_people(site: Site, count: int, now: float) -> None:
                 created=now,
             )
         )
+    for course_id, first, last in site.options.seed_enrolments:
+        for user_id in range(FIRST + first - 1, FIRST + last):
+            site.enrol(course_id, user_id, role_id=5, at=now)
 
 
 def _folded(text: str) -> str:
