@@ -6,7 +6,7 @@ BIN     = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIN     = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help demo test check bench chaos fuzz hostile screenshots secrets pins clean
+.PHONY: help demo test check bench chaos fuzz hostile screenshots secrets pins digests clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -49,6 +49,9 @@ pins: $(VENV)/python ## Make requirements*.txt again from pyproject.toml (needs 
 	$(PIN) --constraint requirements.txt --group build -o requirements-build.txt
 	$(PIN) --constraint requirements.txt --constraint requirements-build.txt pyproject.toml --group dev \
 	  -o requirements-dev.txt
+
+digests: ## Pin the images of docker-compose.yml and the Dockerfile by digest (needs Docker and the network)
+	@sh worker/pin_images.sh
 
 clean: ## Remove the virtual environment and everything the demo made
 	rm -rf $(VENV) roster-demo
