@@ -66,9 +66,7 @@ class Services:
         """
         raw = self.settings.connections
         if not raw:
-            raise SettingsError(
-                f"No connection is configured. Put one into roster.toml, for example:\n\n{settings.EXAMPLE}"
-            )
+            raise _no_connection()
         known = ", ".join(sorted(raw))
         if name is None:
             if len(raw) > 1:
@@ -95,13 +93,27 @@ class Services:
         return float(stored.get("rate") or 0) or None
 
 
-def open_services(config: Path | None, *, make_ledger: bool = True) -> Services:
-    """Read the configuration and open the ledger, or make it. Raises SettingsError or UsageError."""
+def _no_connection() -> SettingsError:
+    return SettingsError(
+        "No connection is configured. `roster init` writes a roster.toml with one, for example:\n\n"
+        f"{settings.EXAMPLE}"
+    )
+
+
+def open_services(
+    config: Path | None, *, make_ledger: bool = True, needs_connection: bool = False, ledger: str = ""
+) -> Services:
+    """Read the configuration and open the ledger, or make it. Raises SettingsError or UsageError.
+
+    `needs_connection`: without any connection nothing is made. `ledger` is the address of another ledger.
+    """
     read = settings.load(config)
+    if needs_connection and not read.connections:
+        raise _no_connection()
     if is_address(read.files):
         check_writable(read.files)
-    ledger = Ledger(open_engine(read.ledger, make=make_ledger))
-    services = Services(settings=read, ledger=ledger, owner=owner_name(), config=config)
+    opened = Ledger(open_engine(ledger or read.ledger, make=make_ledger))
+    services = Services(settings=read, ledger=opened, owner=owner_name(), config=config)
     use_scratch_below(services.files)
     _make_folders_private(services)
     return services

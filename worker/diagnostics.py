@@ -24,15 +24,17 @@ from worker.ledger.database import now, sqlite_files
 from worker.ledger.dropped_files import DroppedFileState
 from worker.notifications import mail
 from worker.notifications.delivery import DeliveryError
-from worker.private_files import make_private_folder, readable_by_others, scratch_folder
+from worker.private_files import readable_by_others, scratch_folder
 from worker.reports.labels import STATE_INFO, counted
 from worker.settings import literal_secrets, read_message_settings, secret_places
+from worker.settings.loading import config_path
 from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.bootstrap import Services
+    from worker.errors import MissingLedger
     from worker.ledger.jobs import Job
     from worker.ledger.outbox import Message
     from worker.ledger.schedules import Schedule
@@ -44,6 +46,8 @@ MIN_FREE_BYTES = 200 * 1024 * 1024
 MAX_SWEEP_DELAY = 60.0
 #: Failed messages older than this are not reported (seconds).
 FAILED_WITHIN_SECONDS = 7 * 24 * 3600.0
+#: How the text of a check that works begins when something should be changed all the same.
+WARNING = "warning: "
 #: Up to this many file names are listed.
 MAX_NAMES = 3
 
@@ -54,12 +58,34 @@ class Check:
 
     is_ok: bool
     text: str
+    #: What was checked; by default what is before the colon.
+    name: str = ""
+    #: What to do; by default what is after the first semicolon.
+    remedy: str = ""
+
+    @property
+    def is_warning(self) -> bool:
+        """Return whether it works, and something should be changed all the same."""
+        return self.is_ok and self.text.startswith(WARNING)
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return it as JSON: `status` is ok, warning or failed; `todo` says what to do."""
+        message = self.text.removeprefix(WARNING)
+        status = "warning" if self.is_warning else "ok" if self.is_ok else "failed"
+        todo = self.remedy or message.partition("; ")[2] or message
+        return {
+            "name": self.name or message.partition(": ")[0],
+            "status": status,
+            "message": message,
+            "todo": None if status == "ok" else todo,
+        }
 
 
-def check_all(services: Services) -> list[Check]:
-    """Check everything that is configured."""
+def check_all(services: Services, missing: MissingLedger | None = None) -> list[Check]:
+    """Check everything that is configured; `missing`: there is no ledger yet, and `services` have an empty one."""
     checks = [
-        _check_ledger(services),
+        _check_configuration(services),
+        _check_missing_ledger(missing) if missing else _check_ledger(services),
         _check_files(services),
         *_check_store(services),
         *_check_rights(services),
@@ -70,8 +96,24 @@ def check_all(services: Services) -> list[Check]:
         *_check_messages(services),
     ]
     if not services.settings.connections:
-        checks.append(Check(is_ok=False, text="no connection is configured in roster.toml"))
+        text = "no connection is configured in roster.toml; `roster init` writes one"
+        checks.append(Check(is_ok=False, text=text, name="connections"))
     return checks
+
+
+def _check_configuration(services: Services) -> Check:
+    """Say which configuration was read; one that cannot be read is an error before any check."""
+    path = config_path(services.config)
+    where = str(path.absolute()) if path else "no roster.toml here; only the environment is read"
+    return Check(is_ok=True, text=f"configuration: {where}")
+
+
+def _check_missing_ledger(missing: MissingLedger) -> Check:
+    """Check that a ledger can be made where there is none yet."""
+    file, about = missing.file, f"ledger: there is none at {missing.place} yet"
+    if file is not None and not os.access(file.parent, os.W_OK):
+        return Check(is_ok=False, text=f"{about}, and the folder cannot be written; make it, or change its rights")
+    return Check(is_ok=True, text=f"{about}; the first `roster run` or `roster serve` makes it")
 
 
 def check_sweep(services: Services) -> Check:
@@ -115,11 +157,12 @@ def _check_ledger(services: Services) -> Check:
 def _check_files(services: Services) -> Check:
     folder = services.files
     try:
-        make_private_folder(folder)
-        probe = folder / ".doctor"
+        # A folder that is not there yet is made when it is needed.
+        existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+        probe = existing / f".roster-doctor-{uuid4().hex[:12]}"
         probe.write_bytes(b"x")
         probe.unlink()
-        free = shutil.disk_usage(folder).free
+        free = shutil.disk_usage(existing).free
     except OSError as error:
         return Check(is_ok=False, text=f"files: {folder} cannot be written: {error.strerror}")
     return Check(is_ok=free > MIN_FREE_BYTES, text=f"files: {folder}, {free // (1024 * 1024):,} MB free")
@@ -152,6 +195,7 @@ def _check_rights(services: Services) -> list[Check]:
         Check(
             is_ok=True,
             text=f"warning: {path}: other accounts of this machine can read {what}; run `chmod 600 {path}`",
+            name="rights",
         )
         for path, what in found
     ]
@@ -271,7 +315,8 @@ def _check_messages(services: Services) -> list[Check]:
     with services.ledger.read() as tx:
         failed = {name: outbox.last_failed(tx, name, now() - FAILED_WITHIN_SECONDS) for name in settings.receivers}
         waiting = outbox.count_waiting(tx) if settings.receivers else 0
-    checks = [Check(is_ok=True, text=f"warning: {each}") for each in literal_secrets(services.settings)]
+    literal = literal_secrets(services.settings)
+    checks = [Check(is_ok=True, text=f"warning: {each}", name="configuration") for each in literal]
     checks += [_check_mail_server(settings.mail)] if settings.mail is not None else []
     checks += [_check_receiver(name, last) for name, last in failed.items()]
     if waiting:

@@ -7,6 +7,7 @@ RosterError
 │   │   ├── UncertainEncoding
 │   │   └── UndecidedHiddenRows
 │   ├── SettingsError       the configuration must be fixed
+│   │   └── MissingLedger   there is no ledger yet
 │   └── UsageError          the options or the request must be fixed
 │       ├── UnknownHeading  an option names a heading that the roster does not have
 │       └── UnknownJob      there is no job with this number
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class RosterError(Exception):
@@ -74,6 +76,15 @@ class UndecidedHiddenRows(UnreadableRoster):
 
 class SettingsError(NothingSent):
     """The configuration must be fixed."""
+
+
+class MissingLedger(SettingsError):
+    """There is no ledger at `place`, and none is to be made; `file` is it when it would be an SQLite database."""
+
+    def __init__(self, message: str, place: str, file: Path | None = None) -> None:
+        super().__init__(message)
+        self.place = place
+        self.file = file
 
 
 class UsageError(NothingSent):

@@ -172,6 +172,9 @@ def test_the_doctor_finds_everything_in_order(lms, terminal):
     assert result.code == 0
     assert "FIX" not in result.out
     assert lms.changes.total() == 0
+    checks = terminal.type("doctor", "--json").json
+    assert {each["name"] for each in checks} >= {"configuration", "ledger", "files", "north"}
+    assert {(each["status"], each["todo"]) for each in checks} == {("ok", None)}
 
 
 @pytest.mark.parametrize("name", ["north", "kmi"])
@@ -184,6 +187,18 @@ def test_the_doctor_finds_a_wrong_credential(lms, office, name):
     assert result.code == 2
     assert f"FIX  {name}" in result.out
     assert lms.changes.total() == 0
+    failed = [each for each in terminal.type("doctor", "--json").json if each["status"] == "failed"]
+    assert [(each["name"], bool(each["todo"])) for each in failed] == [(name, True)]
+
+
+def test_the_doctor_reports_a_configuration_that_cannot_be_read_as_json_too(lms, terminal):
+    terminal.configure('leger = "sqlite:///roster.db"\n')
+
+    result = terminal.type("doctor", "--json")
+
+    (check,) = result.json
+    assert (result.code, check["name"], check["status"]) == (2, "configuration", "failed")
+    assert "did you mean ledger?" in check["todo"]
 
 
 @pytest.mark.parametrize("words", [["bake"], ["run"], ["run", "--speed"], ["status", "seven"]], ids=" ".join)

@@ -7,12 +7,13 @@ show that nothing depends on it.
 from __future__ import annotations
 
 import re
+import tomllib
 
 import httpx
 import pytest
 
 from tests.conftest import LONGEST_SECONDS
-from worker import __version__
+from worker import __version__, lms
 
 pytestmark = pytest.mark.console_script
 PEOPLE = 20
@@ -103,6 +104,9 @@ def test_the_sandbox_serves_until_it_is_interrupted(office, wait_until):
     )
 
     assert httpx.get(f"{said[0]}/sandbox/state").status_code == 200
+    connections = tomllib.loads(running.out.read_text("utf-8"))["connections"]
+    assert {each["system"] for each in connections.values()} == set(lms.systems())
+    assert {name for name, each in connections.items() if lms.read_connection(name, each)} == set(connections)
 
     running.interrupt()
     assert running.over_within(LONGEST_SECONDS)

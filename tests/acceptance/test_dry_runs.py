@@ -92,3 +92,13 @@ def test_without_a_terminal_nobody_is_asked_and_the_json_is_the_summary(terminal
     assert (cancelled.code, cancelled.json["job"], cancelled.json["state"]) == (0, 2, "cancelled")
     assert "Job 2 is cancelled" in cancelled.err
     assert terminal.type("undo", 1, "--json").counts == {"withdrawn": PEOPLE}
+
+
+def test_on_a_terminal_a_person_is_asked_before_a_configuration_is_replaced(office):
+    terminal = office()
+    terminal.configure("# mine\n")
+
+    code, shown = answer(terminal, "n", "init")
+
+    assert (code, (terminal.folder / "roster.toml").read_text("utf-8")) == (130, "# mine\n")
+    assert "roster.toml exists. Replace it? [y/N]" in shown

@@ -24,25 +24,33 @@ def with_services(command: Callable[..., int | None]) -> Callable[..., None]:
     return _with_services(command, make_ledger=True)
 
 
+def with_connections(command: Callable[..., int | None]) -> Callable[..., None]:
+    """Call a command as `with_services` does, but make nothing when no connection is configured."""
+    return _with_services(command, make_ledger=True, needs_connection=True)
+
+
 def with_existing_ledger(command: Callable[..., int | None]) -> Callable[..., None]:
     """Call a command as `with_services` does, but make no ledger: without one the command has nothing to do."""
     return _with_services(command, make_ledger=False)
 
 
-def _with_services(command: Callable[..., int | None], *, make_ledger: bool) -> Callable[..., None]:
+def _with_services(
+    command: Callable[..., int | None], *, make_ledger: bool, needs_connection: bool = False
+) -> Callable[..., None]:
     @click.pass_context
     @wraps(command)
     def call(context: click.Context, /, **typed: Any) -> None:
-        context.exit(command(services_of(context, make_ledger=make_ledger), **typed) or 0)
+        services = services_of(context, make_ledger=make_ledger, needs_connection=needs_connection)
+        context.exit(command(services, **typed) or 0)
 
     return call
 
 
-def services_of(context: click.Context, *, make_ledger: bool = True) -> Services:
+def services_of(context: click.Context, *, make_ledger: bool = True, needs_connection: bool = False) -> Services:
     """Read the configuration and open the ledger, until the command ends. Raises SettingsError."""
     from worker.bootstrap import open_services
 
-    services = open_services(context.obj, make_ledger=make_ledger)
+    services = open_services(context.obj, make_ledger=make_ledger, needs_connection=needs_connection)
     context.call_on_close(services.ledger.close)
     return services
 

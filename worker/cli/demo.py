@@ -66,10 +66,9 @@ def run_sandbox(host: str, port: int, quotas: Sequence[str], bad_days: Sequence[
 
 
 def _print_address(url: str) -> None:
-    click.echo(
-        f"The sandbox is up: {url} (its state), {url}/api/… and {url}/moodle (the LMSs).\n"
-        "Press Ctrl-C to stop. For roster.toml:\n"
-    )
+    """Print where the sandbox is: comments, then connections to all its LMSs, so that all of it is valid TOML."""
+    click.echo(f"# The sandbox is up: {url} shows its state. Press Ctrl-C to stop.")
+    click.echo("# Its LMSs, for roster.toml:\n")
     click.echo(configuration(url, secrets="literal"))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import with_existing_ledger, with_services
+from worker.cli.context import with_connections, with_existing_ledger
 from worker.cli.options import dry_run_options, json_option, output_options, report_option, roster_options
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ JOB = click.argument("job", type=int)
 @roster_options
 @output_options
 @click.option("--dry-run", is_flag=True, help="The same as `roster check`.")
-@with_services
+@with_connections
 def run(services: Services, files: tuple[Path, ...], *, dry_run: bool, **options: Any) -> int:
     """Run rosters in this process; no services needed.
 
@@ -39,7 +39,7 @@ def run(services: Services, files: tuple[Path, ...], *, dry_run: bool, **options
 @FILES
 @roster_options
 @output_options
-@with_services
+@with_connections
 def check(services: Services, files: tuple[Path, ...], **options: Any) -> int:
     """Read, validate and plan as `run` would; send nothing.
 
@@ -57,7 +57,7 @@ def check(services: Services, files: tuple[Path, ...], **options: Any) -> int:
 @report_option
 @json_option
 @click.option("--at", metavar="TIME", help='When to start: "2026-12-01 06:00", or 06:00.')
-@with_services
+@with_connections
 def submit(services: Services, files: tuple[Path, ...], **options: Any) -> int:
     """Submit rosters to the queue; workers run them in the background.
 

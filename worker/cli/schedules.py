@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from worker.cli.context import REPORTS, actor, connection_of, record, with_existing_ledger, with_services
+from worker.cli.context import REPORTS, actor, connection_of, record, with_connections, with_existing_ledger
 from worker.cli.group import CommandGroup
 from worker.cli.options import json_option, report_option, roster_options
 from worker.errors import UsageError
@@ -47,7 +47,7 @@ def schedule() -> None:
 @roster_options
 @report_option
 @json_option
-@with_services
+@with_connections
 def add(services: Services, words: tuple[str, ...], **options: Any) -> None:
     """Import a roster automatically at set times. SOURCE is a file, folder:PATH or an address.
 

@@ -1,4 +1,7 @@
-"""The commands around jobs: `serve`, `doctor`, `sandbox`, `demo`. Each imports what it needs when it is called."""
+"""The commands around jobs: `serve`, `doctor`, `init`, `sandbox`, `demo`.
+
+Each imports what it needs when it is called.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.context import with_services
-from worker.cli.exit_codes import ExitCode
+from worker.cli.options import json_option
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -40,24 +43,35 @@ def _print_address(server: ServerInfo) -> None:
 
 @click.command()
 @click.option("--swept", is_flag=True, help="Check only whether the queue works; call no LMS.")
-@with_services
-def doctor(services: Services, *, swept: bool) -> ExitCode:
+@json_option
+@click.pass_context
+def doctor(context: click.Context, *, swept: bool, as_json: bool) -> None:
     """Check configuration, ledger, broker and connections.
 
     Each LMS gets one harmless call.
 
     Example: roster doctor
     """
-    from worker import diagnostics
+    from worker.cli.doctor import run_doctor
 
-    checks = [diagnostics.check_sweep(services)] if swept else diagnostics.check_all(services)
-    for check in checks:
-        if swept:
-            click.echo(check.text)
-        else:
-            label, colour = ("ok ", "green") if check.is_ok else ("FIX", "red")
-            click.secho(f"{label}  {check.text}", fg=colour)
-    return ExitCode.DONE if all(check.is_ok for check in checks) else ExitCode.NOTHING_SENT
+    context.exit(run_doctor(context.obj, swept=swept, as_json=as_json))
+
+
+@click.command()
+@click.option("--system", metavar="SYSTEM", help="The LMS of the first connection: tahdah, kmi …")
+@click.option("--yes", is_flag=True, help="Ask nothing; take the defaults.")
+@click.option("--force", is_flag=True, help="Replace a roster.toml that is there.")
+@click.pass_context
+def init(context: click.Context, /, **options: Any) -> None:
+    """Write a commented roster.toml, by asking.
+
+    Secrets stay out of it: it names environment variables or files that have them.
+
+    Example: roster init
+    """
+    from worker.cli.init import run_init
+
+    run_init(context.obj, **options)
 
 
 @click.command()
@@ -113,4 +127,4 @@ def demo(into: Path) -> None:
     run_demo(into)
 
 
-COMMANDS = (serve, doctor, sandbox, demo)
+COMMANDS = (serve, doctor, init, sandbox, demo)

@@ -16,7 +16,7 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from worker.addresses import masked, without_quoted
-from worker.errors import LedgerError, LedgerUnavailable, SettingsError
+from worker.errors import LedgerError, LedgerUnavailable, MissingLedger, SettingsError
 from worker.private_files import create_private_file, make_private, scratch_folder
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def open_engine(url: str, *, make: bool = True) -> Engine:
         ) from None
     if engine.dialect.name == "sqlite":
         if not make and (file := sqlite_file(parsed)) is not None and not file.exists():
-            raise _no_ledger(str(file))
+            raise _no_ledger(str(file), file)
         _make_files_private(parsed)
         _prepare_sqlite(engine)
     try:
@@ -305,17 +305,19 @@ def _migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def _no_ledger(place: str) -> SettingsError:
-    return SettingsError(
+def _no_ledger(place: str, file: Path | None = None) -> MissingLedger:
+    return MissingLedger(
         f"There is no ledger at {place} yet, so there are no jobs. The first `roster run FILE` makes it. If "
-        "you expected jobs: run the command in the folder of roster.toml, or give --config FILE or ROSTER_LEDGER"
+        "you expected jobs: run the command in the folder of roster.toml, or give --config FILE or ROSTER_LEDGER",
+        place,
+        file,
     )
 
 
 def _refuse_newer(engine: Engine, url: str, *, must_exist: bool) -> None:
     version = _version(engine)
     if version is None and must_exist:
-        raise _no_ledger(masked(url))
+        raise _no_ledger(masked(url), sqlite_file(make_url(url)))
     if version is not None and version > HEAD:
         raise SettingsError(
             f"ledger: {masked(url)} was made by a newer Roster ({version}); upgrade Roster on this machine"

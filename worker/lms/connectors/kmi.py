@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
+from pydantic import Field
+
 from worker.errors import AnswerLost, Refused
 from worker.identity import is_other_person, traits_of
 from worker.lms.contract import (
@@ -67,6 +69,7 @@ class KmiConnection(Connection):
     """A KMI account in roster.toml."""
 
     system: Literal["kmi"]
+    base_url: str = Field(examples=["https://lms.example.com/api/v2"])
     api_key: Secret
     api_secret: Secret
     #: Whether a new user without a login name gets their e-mail address as one (K-ext calls loginName required).

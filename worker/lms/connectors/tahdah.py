@@ -67,11 +67,11 @@ class TahdahConnection(Connection):
     #: The API key, sent as bearer token.
     token: Secret
     #: The legal entity that registers, for rows that name none.
-    legal_entity_id: Text | None = None
+    legal_entity_id: Text | None = Field(default=None, examples=[42])
     #: The last segment of the path: `registrations`, or `learners` on the older one.
     registration_path: Literal["registrations", "learners"] = "registrations"
     #: 1 or 2, for rows that do not say. No default: its meaning is not documented.
-    behavior: Behavior | None = None
+    behavior: Behavior | None = Field(default=None, examples=[1])
     #: Roster column → field of a candidate, to add to or change the defaults; "" leaves a column out.
     candidate_fields: Mapping[str, str] = Field(default_factory=dict)
     #: The signing secret of its webhooks, which `roster serve` accepts at /hooks/NAME; without it none is accepted.
