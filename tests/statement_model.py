@@ -249,6 +249,7 @@ class World:
                 self.say(found and found.withdrawn_by == job, f"{what}, and job {job} did not withdraw it")
             return
         self._check_person(row, what)
+        self._check_settled(job, row, what)
         if row.status in {"registered", "already_registered"}:
             self._check_registered(job, row, what)
         elif row.status == "skipped":
@@ -292,6 +293,22 @@ class World:
         said = re.search(r"Withdrawn by job (\d+)", row.cells["_error"])
         by = int(said[1]) if said else None
         self.say(by == found.withdrawn_by, f"{what}, and its registration was withdrawn by {found.withdrawn_by}")
+
+    def _check_settled(self, job: int, row: Row, what: str) -> None:
+        """Check which job is said to have settled a row, if any."""
+        said = re.search(r"(Fixed|Registered|Already registered, found) by job (\d+)$", row.cells["_error"])
+        settled = row.status in OPEN and self._is_settled(job, row, is_undo=False)
+        self.say(bool(said) == settled, f"{what}, settled: {settled}")
+        if said is None:
+            return
+        by = int(said[2])
+        if said[1] == "Fixed":
+            fixes = self._fixes_of((job, row.number))
+            self.say(any(fix[0] == by and self._stands(*fix) for fix in fixes), f"{what}, fixed by {fixes}")
+            return
+        status = {"Registered": "registered"}.get(said[1], "already_registered")
+        others = {other.status for other in self.rows[by] if other.pair == row.pair}
+        self.say(by != job and status in others and self.holds(row.pair), f"{what}, job {by} has {others}")
 
     def _check_stage(self, job: int, row: Row, what: str) -> None:
         stage = row.cells["_stage"]

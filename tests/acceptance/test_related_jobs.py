@@ -105,9 +105,17 @@ def test_a_fixed_file_settles_the_rows_of_its_job_until_none_is_left(with_errors
     status = terminal.status(1)
     assert (status["open_rows"], status["by_status"]["invalid"]) == (1, 2)
     assert status["related"] == {**NONE, "fixed_by": [2]}
-    page = web_server(terminal).client.get("/jobs/1").text
+    client = web_server(terminal).client
+    page = client.get("/jobs/1").text
     assert "1 of 2 left" in page
     assert 'Fixed by <a href="/jobs/2">' in page
+    rows = page[page.index('id="row-table"') :]
+    assert rows.count('<b>Fixed by <a href="/jobs/2">job 2</a></b>') == 1
+    assert "Needs attention (1)" in page
+    open_rows = client.get("/jobs/1?status=open").text
+    assert "Fixed by" not in open_rows[open_rows.index('id="row-table"') :]
+    errors = [row["_error"] for row in terminal.type("report", 1, "--json").rows if row["_status"] == "invalid"]
+    assert [error.endswith(". Fixed by job 2") for error in errors] == [True, False]
 
     third = terminal.run(fixed(terminal, second, "other.csv", 1))
     assert third.code == 0
@@ -115,6 +123,25 @@ def test_a_fixed_file_settles_the_rows_of_its_job_until_none_is_left(with_errors
     assert [terminal.status(job)["open_rows"] for job in (1, 2, 3)] == [0, 0, 0]
     assert terminal.type("jobs", "--state", "open", "--json").json == []
     assert len(terminal.type("jobs", "--limit", "2", "--json").json) == 2
+
+
+def test_a_rejected_row_whose_person_another_job_registered_says_by_which(sandbox, office):
+    lms = sandbox()
+    terminal = office(lms)
+    terminal.people("spring.csv", 2)
+    lms.rules("register:422:nth=1")
+    first = terminal.run("spring.csv")
+    assert first.counts["rejected"] == 1
+    lms.rules()
+
+    other = terminal.people("summer.csv", 2)
+    second = terminal.run(other)
+
+    assert second.counts == {"registered": 1, "already_registered": 1}
+    report = terminal.type("report", first.job, "--json")
+    rejected = report.with_status("rejected")
+    assert [row["_error"].endswith(f"Registered by job {second.job}") for row in rejected] == [True]
+    assert report.summary["open_rows"] == 0
 
 
 def test_a_pair_that_names_no_row_is_ignored_with_a_note(with_errors):

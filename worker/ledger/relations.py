@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, distinct, exists, func, insert, or_, select, tuple_, update
@@ -13,7 +14,7 @@ from worker.model import DONE, ENDED, Action, JobState, RegistrationState, Relat
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import ColumnElement, ScalarSelect
+    from sqlalchemy import ColumnElement, FromClause, ScalarSelect
 
     from worker.ledger.database import Transaction
 
@@ -23,6 +24,15 @@ _REVERSE = {Relation.UNDOES: Relation.UNDONE_BY, Relation.FIXES: Relation.FIXED_
 _SETTLING = (*sorted(DONE), RowStatus.SKIPPED)
 #: Pairs in one statement.
 _PAIRS = 400
+
+
+class Settled(Enum):
+    """How another job has settled a row, as a report says it before the number of that job."""
+
+    FIXED = "Fixed by"
+    REGISTERED = "Registered by"
+    FOUND = "Already registered, found by"
+    DONE = "Done by"
 
 
 def relate(tx: Transaction, job_id: int, relation: Relation, others: Collection[int]) -> None:
@@ -110,31 +120,63 @@ def is_settled() -> ColumnElement[bool]:
     A fix of which the registration was withdrawn again settles nothing.
     """
     later = row.alias("later")
-    is_active = exists().where(
+    return or_(
+        exists().where(*_fixes(later)),
+        and_(row.c.action == Action.REGISTER, _is_active()),
+        and_(row.c.action != Action.REGISTER, exists().where(*_does_again(later))),
+    )
+
+
+def settled_by() -> dict[Settled, ScalarSelect[Any]]:
+    """Return how a row may be settled, each with the number of the job that did; null where none did so."""
+    later = row.alias("later")
+    same = and_(later.c.registration_id == row.c.registration_id, later.c.job_id != row.c.job_id)
+    registers = and_(same, later.c.action == Action.REGISTER, row.c.action == Action.REGISTER, _is_active())
+    return {
+        Settled.FIXED: select(func.min(later.c.job_id)).where(*_fixes(later)).scalar_subquery(),
+        Settled.REGISTERED: select(func.max(later.c.job_id))
+        .where(registers, later.c.status == RowStatus.REGISTERED)
+        .scalar_subquery(),
+        Settled.FOUND: select(func.max(later.c.job_id))
+        .where(registers, later.c.status == RowStatus.ALREADY_REGISTERED)
+        .scalar_subquery(),
+        Settled.DONE: select(func.max(later.c.job_id))
+        .where(row.c.action != Action.REGISTER, *_does_again(later))
+        .scalar_subquery(),
+    }
+
+
+def _is_active() -> ColumnElement[bool]:
+    """Return the condition that the registration of a row is active."""
+    active = exists().where(
         registration.c.id == row.c.registration_id, registration.c.state == RegistrationState.REGISTERED
     )
+    return active.correlate(row)
+
+
+def _fixes(later: FromClause) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that a later row fixes a row, and that its registration was not withdrawn again."""
     withdrawn = exists().where(
         registration.c.id == later.c.registration_id,
         registration.c.state != RegistrationState.REGISTERED,
         later.c.action == Action.REGISTER,
     )
-    fixed = exists().where(
+    return (
         later.c.fixes_row_id == func.coalesce(row.c.fixes_row_id, row.c.id),
         later.c.id > row.c.id,
         later.c.status.in_(_SETTLING),
         ~withdrawn.correlate(later),
     )
-    again = exists().where(
+
+
+def _does_again(later: FromClause) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that a later row of another job did the same for the same registration."""
+    return (
         later.c.registration_id == row.c.registration_id,
         later.c.action == row.c.action,
         later.c.job_id != row.c.job_id,
         later.c.id > row.c.id,
         later.c.status.in_(sorted(DONE)),
-    )
-    return or_(
-        fixed,
-        and_(row.c.action == Action.REGISTER, is_active.correlate(row)),
-        and_(row.c.action != Action.REGISTER, again),
     )
 
 

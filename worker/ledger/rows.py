@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from sqlalchemy import and_, case, distinct, false, func, not_, or_, select, update
 
-from worker.ledger.relations import withdrawn_by
+from worker.ledger.relations import Settled, is_settled, settled_by, withdrawn_by
 from worker.ledger.schema import candidate, job, job_relation, registration, row
 from worker.model import (
     DONE,
@@ -211,6 +211,8 @@ class ReportedRow:
     status: RowStatus
     #: Its problems, and what else a person should know of it.
     error: str
+    #: How another job has settled a row that is not done here, and the number of that job.
+    settled: tuple[Settled, int] | None
     code: str
     column: str
     stage: RowStage | None
@@ -241,13 +243,15 @@ def page_of_rows(
     *,
     statuses: Collection[RowStatus] = (),
     only_created: bool = False,
+    only_unsettled: bool = False,
     number: int | None = None,
     offset: int = 0,
     limit: int = 50,
 ) -> list[ReportedRow]:
     """Return a page of a job's rows in roster order: those of these statuses, or the one of this number.
 
-    `only_created`: only those whose person is in the LMS and is not registered.
+    `only_created`: only those whose person is in the LMS and is not registered. `only_unsettled`: only those that
+    no other job has settled.
     """
     query = _reported(job_id)
     if statuses:
@@ -256,6 +260,8 @@ def page_of_rows(
         query = query.where(or_(latest, row.c.kept_status.in_(wanted)))
     if only_created:
         query = query.where(row.c.action == Action.REGISTER, is_unregistered(), row.c.kept_status.is_(None))
+    if only_unsettled:
+        query = query.where(~is_settled())
     if number is not None:
         query = query.where(row.c.row == number)
     return [_as_reported(record) for record in tx.execute(query.offset(offset).limit(limit))]
@@ -270,7 +276,9 @@ def _reported(job_id: int) -> Select[Any]:
     undone_by = case(
         (or_(row.c.status == RowStatus.ALREADY_REGISTERED, is_undone.exists()), withdrawn_by()), else_=None
     ).label("withdrawn_by")
-    found = select(row, candidate.c.lms_id, there, undone_by).outerjoin(
+    is_open = row.c.status.in_([status for status in RowStatus if status.is_open])
+    settled = [case((is_open, by), else_=None).label(how.name) for how, by in settled_by().items()]
+    found = select(row, candidate.c.lms_id, there, undone_by, *settled).outerjoin(
         candidate, candidate.c.id == row.c.candidate_id
     )
     return found.where(row.c.job_id == job_id).order_by(row.c.row)
@@ -302,6 +310,10 @@ def _as_reported(record: Row[Any]) -> ReportedRow:
         cells=record.cells,
         status=RowStatus(record.kept_status or record.status),
         error=_with_note(error, record.note),
+        settled=next(
+            ((how, job_id) for how in Settled if (job_id := record._mapping[how.name]) is not None),  # noqa: SLF001
+            None,
+        ),
         code=code,
         column=record.column,
         stage=stage_of(RowStatus(record.status), Action(record.action), person_exists=bool(record.person_exists)),

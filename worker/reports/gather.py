@@ -68,6 +68,9 @@ def _line(row: ReportedRow, job: Job) -> ReportLine:
         what = "Person in the LMS, not registered" if is_created else "Not sent"
         error = f"{what}: {job.reason}" if job.reason else what
         code = code or "not_sent"
+    if row.settled is not None:
+        how, by = row.settled
+        error = f"{error.rstrip('.')}. {how.value} job {by}" if error else f"{how.value} job {by}"
     return ReportLine(
         cells=tuple(row.cells),
         row=row.row,

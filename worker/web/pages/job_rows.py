@@ -27,10 +27,12 @@ MAX_DIGITS = 9
 _NAME = ("first_name", "last_name")
 _ADDRESS = ("email", "external_id", "candidate_id", "login_name")
 _COURSE = ("course_id", "course_name", "course_external_id")
+#: The filter for rows that a person must correct or resolve.
+NEEDS_ATTENTION = "open"
 #: Filters for several statuses; further ones are the single statuses.
 FILTERS = {
     "": ("All rows", ()),
-    "open": ("Needs attention", tuple(status for status in RowStatus if status.needs_attention)),
+    NEEDS_ATTENTION: ("Needs attention", tuple(status for status in RowStatus if status.needs_attention)),
     "done": ("Done", tuple(status for status in RowStatus if status.is_done)),
 }
 
@@ -54,6 +56,8 @@ class PageRow:
     candidate_id: str
     registration_id: str
     changed_at: float | None
+    #: How another job has settled the row, and the number of that job.
+    settled: tuple[str, int] | None = None
     #: What to ask about a row in doubt, and the possible resolutions with their labels.
     question: str = ""
     choices: tuple[tuple[str, str], ...] = ()
@@ -92,7 +96,7 @@ class RowPage:
 
 def rows_of(tx: Transaction, job: Job, summary: Summary, query: Mapping[str, str]) -> RowPage:
     """Return the rows that a query selects; invalid values in it are ignored."""
-    counts, unregistered = summary.by_status, summary.unsent_created + summary.unsent_found
+    unregistered = summary.unsent_created + summary.unsent_found
     status = query.get("status", "")
     only_created = status == UNREGISTERED
     statuses = FILTERS[status][1] if status in FILTERS else _single(status)
@@ -102,7 +106,7 @@ def rows_of(tx: Transaction, job: Job, summary: Summary, query: Mapping[str, str
     row_number = _number(number)
     if number and row_number is None:
         number = ""
-    count = unregistered if only_created else sum(counts.get(each, 0) for each in statuses or RowStatus)
+    count = unregistered if only_created else _count(summary, status, statuses)
     last = max(1, -(-count // ROWS_A_PAGE))
     page = min(max(1, _number(query.get("page", "")) or 1), last)
     found = rows.page_of_rows(
@@ -110,6 +114,7 @@ def rows_of(tx: Transaction, job: Job, summary: Summary, query: Mapping[str, str
         job.id,
         statuses=() if row_number is not None else statuses,
         only_created=only_created and row_number is None,
+        only_unsettled=status == NEEDS_ATTENTION and row_number is None,
         number=row_number,
         offset=0 if row_number is not None else (page - 1) * ROWS_A_PAGE,
         limit=ROWS_A_PAGE,
@@ -122,17 +127,20 @@ def rows_of(tx: Transaction, job: Job, summary: Summary, query: Mapping[str, str
         number=number,
         page=page,
         count=len(found) if row_number is not None else count,
-        filters=_filters(counts, unregistered, status, is_moving=job.state.is_moving),
+        filters=_filters(summary, status, is_moving=job.state.is_moving),
     )
 
 
-def _filters(
-    counts: Mapping[RowStatus, int], unregistered: int, selected: str, *, is_moving: bool
-) -> list[tuple[str, str, int]]:
-    groups = [
-        (name, label, sum(counts.get(each, 0) for each in statuses or RowStatus))
-        for name, (label, statuses) in FILTERS.items()
-    ]
+def _count(summary: Summary, name: str, statuses: Sequence[RowStatus]) -> int:
+    """Return how many rows a filter shows: those that a later job has settled need no attention any more."""
+    if name == NEEDS_ATTENTION:
+        return summary.needs_attention
+    return sum(summary.by_status.get(each, 0) for each in statuses or RowStatus)
+
+
+def _filters(summary: Summary, selected: str, *, is_moving: bool) -> list[tuple[str, str, int]]:
+    counts, unregistered = summary.by_status, summary.unsent_created + summary.unsent_found
+    groups = [(name, label, _count(summary, name, statuses)) for name, (label, statuses) in FILTERS.items()]
     if unregistered or selected == UNREGISTERED:
         info = status_info(RowStatus.NOT_ATTEMPTED, RowStage.CANDIDATE_CREATED, is_moving=is_moving)
         groups.append((UNREGISTERED, info.label, unregistered))
@@ -170,6 +178,7 @@ def _page_row(tx: Transaction, job: Job, row: ReportedRow, *, is_answered: bool)
         candidate_id=row.candidate_id or "",
         registration_id=row.registration_id or "",
         changed_at=row.changed_at,
+        settled=(row.settled[0].value, row.settled[1]) if row.settled else None,
         question=_question(in_doubt.action, name or address or f"row {row.row}", course) if in_doubt else "",
         choices=_choices(in_doubt) if in_doubt else (),
         is_answered=in_doubt is not None and row.status is not RowStatus.IN_DOUBT,
