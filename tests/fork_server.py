@@ -1,8 +1,9 @@
 """The process that imports everything once and forks for each command of the tests.
 
 A forked command has its own pid, streams, folder, environment, arguments and signals. It runs the console script
-itself and ends with the exit code that the interpreter would give. Two things differ from the console script: the
-seed of `hash()` is the server's, and modules that a command would import late are there already.
+itself and ends with the exit code that the interpreter would give. Three things differ from the console script: the
+seed of `hash()` is the server's, modules that a command would import late are there already, and nothing waits for
+the disk.
 
 `tests.fork_client` starts this program and speaks to it.
 """
@@ -90,6 +91,10 @@ def preload() -> None:
                 importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
+    # The folder of this program is in the path, the project's is not.
+    syncing = importlib.import_module("syncing")
+    syncing.write_sqlite_without_sync()
+    syncing.write_files_without_sync()
 
 
 def serve(requests: socket.socket) -> tuple[Command, list[int], socket.socket]:

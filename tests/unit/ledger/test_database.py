@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.builders import a_job, a_job_of, a_row, claimed, items_of, open_ledger, records_of, reported
+from tests.syncing import synced
 from worker.errors import LedgerError, RosterError, SettingsError
 from worker.ledger import intents, schema
 from worker.ledger.database import open_engine
@@ -141,7 +142,9 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_unchanged(tmp_path: Pat
 
 
 def test_a_ledger_uses_write_ahead_logging_syncs_every_commit_and_enforces_references(ledger: Ledger) -> None:
-    with ledger.read() as tx:
+    ledger.engine.dispose()
+
+    with synced(), ledger.read() as tx:
         found = [
             tx.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys")
