@@ -7,12 +7,13 @@ show that nothing depends on it.
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 
 import httpx
 import pytest
 
-from tests.conftest import LONGEST_SECONDS
+from tests.conftest import LONGEST_SECONDS, ROSTER
 from worker import __version__, lms
 
 pytestmark = pytest.mark.console_script
@@ -35,6 +36,23 @@ def test_version_and_help_are_printed(office, option, said):
     assert result.code == 0
     assert result.out.startswith(said)
     assert result.err == ""
+
+
+def test_bash_completes_connections_and_jobs(terminal):
+    assert terminal.run("roster.csv").code == 0
+    bash = [
+        f'PATH="{ROSTER.parent}:$PATH"',
+        'eval "$(roster completion bash)"',
+        'complete_words() { COMPREPLY=(); _roster_completion roster; echo "${COMPREPLY[@]}"; }',
+        'COMP_WORDS=(roster run --to ""); COMP_CWORD=3; complete_words',
+        'COMP_WORDS=(roster status ""); COMP_CWORD=2; complete_words',
+    ]
+
+    shown = subprocess.run(
+        ["bash", "-c", "\n".join(bash)], cwd=terminal.folder, capture_output=True, text=True, check=True
+    )
+
+    assert (shown.stdout.splitlines(), shown.stderr) == (["north", "1"], "")
 
 
 def test_a_run_without_failed_rows_ends_with_0(terminal):

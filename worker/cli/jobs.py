@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli import completion
 from worker.cli.context import with_connections, with_existing_ledger
 from worker.cli.options import dry_run_options, json_option, output_options, report_option, roster_options
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
-JOB = click.argument("job", type=int)
+JOB = click.argument("job", type=int, shell_complete=completion.jobs)
 
 
 @click.command()
@@ -117,7 +118,12 @@ def undo(services: Services, job: int, **options: Any) -> int:
 
 
 @click.command()
-@click.option("--state", metavar="STATE", help="Only jobs in this state; `open`: those that still need somebody.")
+@click.option(
+    "--state",
+    metavar="STATE",
+    shell_complete=completion.states,
+    help="Only jobs in this state; `open`: those that still need somebody.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Maximum number of jobs.")
 @json_option
 @with_existing_ledger

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli import completion
 from worker.cli.context import record, with_existing_ledger, with_services
 from worker.cli.exit_codes import ExitCode
 from worker.cli.group import CommandGroup
@@ -48,7 +49,7 @@ def list_(services: Services, *, most: int, as_json: bool) -> None:
 
 
 @message.command("test")
-@click.argument("receiver")
+@click.argument("receiver", shell_complete=completion.receivers)
 @with_services
 def send_test(services: Services, receiver: str) -> int:
     """Send a test message to a receiver of roster.toml.

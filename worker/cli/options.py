@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from worker.cli import completion
 from worker.errors import UsageError
 
 _SECONDS_BY_UNIT = {"d": 86400.0, "w": 7 * 86400.0}
@@ -19,7 +20,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 HIDDEN_ROWS = ("send", "skip")
 
 _ROSTER = [
-    click.option("--to", metavar="NAME", help="The connection; optional when only one is configured."),
+    click.option(
+        "--to",
+        metavar="NAME",
+        shell_complete=completion.connections,
+        help="The connection; optional when only one is configured.",
+    ),
     click.option(
         "--course", metavar="VALUE", help='For rows without a course: 58, "name:Fire Safety" or ext:C-58.'
     ),
@@ -45,7 +51,12 @@ _ROSTER = [
         help="Import this heading as that column; repeatable.",
     ),
     click.option("--save-map", metavar="NAME", help="Save the --map options of this command under a name."),
-    click.option("--use-map", metavar="NAME", help="Use the --map options saved under that name."),
+    click.option(
+        "--use-map",
+        metavar="NAME",
+        shell_complete=completion.maps,
+        help="Use the --map options saved under that name.",
+    ),
     click.option("--encoding", metavar="NAME", help="The encoding of a CSV file; detected by default."),
     click.option("--strict", is_flag=True, help="Send nothing if any row is invalid."),
     click.option("--again", is_flag=True, help="Register again, even if already registered."),

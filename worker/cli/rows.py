@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli import completion
 from worker.cli.context import actor, connection_of, record, with_existing_ledger
 from worker.cli.exit_codes import ExitCode
 from worker.cli.options import output_options
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("job", type=int)
+@click.argument("job", type=int, shell_complete=completion.jobs)
 @output_options
 @with_existing_ledger
 def verify(services: Services, job: int, *, report: Path | None, as_json: bool, quiet: bool) -> int:
@@ -74,7 +75,7 @@ def _exit_code(summary: Summary) -> int:
 
 
 @click.command()
-@click.argument("job", type=int)
+@click.argument("job", type=int, shell_complete=completion.jobs)
 @click.argument("row", type=int, required=False)
 @click.option("--candidate-id", metavar="ID", help="The person exists in the LMS with this ID.")
 @click.option("--registration-id", metavar="ID", help="The registration exists in the LMS with this ID.")

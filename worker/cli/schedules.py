@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from worker.cli import completion
 from worker.cli.context import REPORTS, actor, connection_of, record, with_connections, with_existing_ledger
 from worker.cli.group import CommandGroup
 from worker.cli.options import json_option, report_option, roster_options
@@ -34,8 +35,8 @@ def schedule() -> None:
 @click.argument("words", nargs=-1, metavar="NAME [CRON] [SOURCE]")
 @click.option("--cron", metavar="LINE", help='Minute, hour, day, month, weekday: "0 2 * * 1-5"; or @daily.')
 @click.option("--zone", metavar="ZONE", help="The time zone, such as Europe/Dublin; default: this machine's.")
-@click.option("--file", "file", metavar="FILE", help="The source: a file.")
-@click.option("--folder", metavar="PATH", help="The source: the newest file in this folder.")
+@click.option("--file", "file", type=click.Path(), metavar="FILE", help="The source: a file.")
+@click.option("--folder", type=click.Path(), metavar="PATH", help="The source: the newest file in this folder.")
 @click.option("--url", metavar="URL", help="The source: an address (https, sftp, s3 …).")
 @click.option(
     "--missed",
@@ -146,7 +147,7 @@ def _print_schedule(each: Schedule, job: Job | None) -> None:
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.schedules)
 @with_existing_ledger
 def remove(services: Services, name: str) -> None:
     """Remove a schedule; its jobs are kept.
@@ -163,7 +164,7 @@ def remove(services: Services, name: str) -> None:
 
 
 @schedule.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.schedules)
 @click.option("--count", type=click.IntRange(1, 1000), default=5, show_default=True, help="N runs of each.")
 @json_option
 @with_existing_ledger

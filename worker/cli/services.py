@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli import completion
 from worker.cli.context import with_services
 from worker.cli.options import json_option
 
@@ -58,7 +59,12 @@ def doctor(context: click.Context, *, swept: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--system", metavar="SYSTEM", help="The LMS of the first connection: tahdah, kmi …")
+@click.option(
+    "--system",
+    metavar="SYSTEM",
+    shell_complete=completion.systems,
+    help="The LMS of the first connection: tahdah, kmi …",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing; take the defaults.")
 @click.option("--force", is_flag=True, help="Replace a roster.toml that is there.")
 @click.pass_context
@@ -127,4 +133,18 @@ def demo(into: Path) -> None:
     run_demo(into)
 
 
-COMMANDS = (serve, doctor, init, sandbox, demo)
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_(shell: str) -> None:
+    """Print the script that completes commands at the Tab key.
+
+    Connections, jobs and schedules are completed too.
+
+    Example: roster completion bash >> ~/.bashrc
+    """
+    from worker.cli.completion import script
+
+    click.echo(script(shell))
+
+
+COMMANDS = (completion_, serve, doctor, init, sandbox, demo)

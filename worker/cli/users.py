@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.cli import completion
 from worker.cli.context import actor, with_existing_ledger, with_services
 from worker.cli.group import CommandGroup
 from worker.cli.options import json_option, parse_period
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.accounts import AuditEntry, Token
 
-NAME = click.argument("name")
+NAME = click.argument("name", shell_complete=completion.accounts)
 ROLES = click.Choice(["viewer", "operator", "admin"])
 
 
@@ -31,7 +32,7 @@ def user() -> None:
 
 
 @user.command()
-@NAME
+@click.argument("name")
 @click.option("--role", type=ROLES, default="operator", show_default=True, help="What the user may do.")
 @with_services
 def add(services: Services, name: str, role: str) -> None:
@@ -232,7 +233,7 @@ def revoke(services: Services, name: str, token_name: str) -> None:
 
 
 @click.command()
-@click.option("--job", type=int, metavar="JOB", help="Only entries of this job.")
+@click.option("--job", type=int, metavar="JOB", shell_complete=completion.jobs, help="Only entries of this job.")
 @click.option(
     "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Maximum number of entries."
 )

@@ -73,6 +73,20 @@ def open_engine(url: str, *, make: bool = True) -> Engine:
     return engine
 
 
+def open_as_it_is(url: str) -> Engine | None:
+    """Connect to a ledger to read from it; None when there is none, or it is of another version.
+
+    Nothing is made, migrated or waited for long. Raises the database's own errors.
+    """
+    parsed = make_url(url)
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    if is_sqlite and ((file := sqlite_file(parsed)) is None or not file.exists()):
+        return None
+    patience = {"timeout": 1} if is_sqlite else {"connect_timeout": 2}
+    engine = create_engine(parsed, hide_parameters=True, connect_args=patience)
+    return engine if _version(engine) == HEAD else None
+
+
 def _cause(error: Exception) -> str:
     """Return the message of an error that has nothing of the address in it, or else its kind."""
     is_plain = isinstance(error, exc.NoSuchModuleError | ImportError)

@@ -28,6 +28,12 @@ def get(tx: Transaction, key: str) -> dict[str, Any] | None:
     return value
 
 
+def keys(tx: Transaction, prefix: str) -> list[str]:
+    """Return the keys that begin with a text."""
+    key = schema.key_value.c.key
+    return list(tx.execute(select(key).where(key.startswith(prefix, autoescape=True)).order_by(key)).scalars())
+
+
 def delete(tx: Transaction, key: str) -> None:
     """Delete a value, if there is one."""
     tx.execute(delete_rows(schema.key_value).where(schema.key_value.c.key == key))
