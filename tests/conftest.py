@@ -586,5 +586,33 @@ def web_server(office: Callable[..., Office], _tls: ssl.SSLContext) -> Iterator[
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes run the tests: one more than processors, since many tests wait for processes."""
-    return (os.cpu_count() or 1) + 1
+    """Return how many processes run the tests: more than processors, since many tests wait for processes."""
+    return (os.cpu_count() or 1) + 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each test process begin with its share of the slow tests, so that no long one is the last."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1:
+        slow: dict[Path, list[pytest.Item]] = {}
+        for item in items:
+            if item.get_closest_marker("slow"):
+                slow.setdefault(item.path, []).append(item)
+        others = [item for item in items if not item.get_closest_marker("slow")]
+        items[:] = shares_of(list(slow.values()), others, processes)
+
+
+def shares_of(slow: Sequence[Sequence[Any]], others: Sequence[Any], processes: int) -> list[Any]:
+    """Return all tests in an order whose equal parts, of which xdist gives each process one, begin with slow ones.
+
+    `slow` has a sequence for each module: the tests of one stay together, since they may share what is slow.
+    """
+    remaining, arranged, begun = sum(map(len, slow)) + len(others), [], 0
+    for number in range(processes):
+        size = remaining // (processes - number)
+        remaining -= size
+        own = [each for module in slow[number::processes] for each in module]
+        ends = begun + max(0, size - len(own))
+        arranged += [*own, *others[begun:ends]]
+        begun = ends
+    return [*arranged, *others[begun:]]

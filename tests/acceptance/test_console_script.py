@@ -130,6 +130,7 @@ def test_the_sandbox_serves_until_it_is_interrupted(office, wait_until):
     assert running.over_within(LONGEST_SECONDS)
 
 
+@pytest.mark.slow
 def test_workers_and_beat_run_what_is_submitted(terminal, queue):
     line = queue(terminal)
     line.beat()

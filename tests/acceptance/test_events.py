@@ -7,6 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 
 from tests.web_server import RESTING, events_of
 
@@ -15,6 +16,7 @@ JOBS = 50
 PER_ACCOUNT = 20
 
 
+@pytest.mark.slow
 async def test_fifty_jobs_are_followed_at_once_to_their_end(web_server, office, sandbox, wait_until):
     lms = sandbox()
     terminal = office(lms)

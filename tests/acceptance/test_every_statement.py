@@ -12,6 +12,8 @@ import pytest
 
 from tests import statements
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = range(100, 100 + int(os.environ.get("STATEMENT_ROUNDS", "2")))
 
 

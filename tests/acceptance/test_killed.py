@@ -6,6 +6,8 @@ import random
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 6
 PEOPLE = 37
 AT_ONCE = 4

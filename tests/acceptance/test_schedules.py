@@ -200,6 +200,7 @@ def test_a_drop_folder_can_be_a_source_with_a_warning(sandbox, office):
     assert "is the drop folder inbox" in added.err
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_repeatedly_runs_each_schedule_once(sandbox, office, wait_until):
     terminal = office(sandbox(latency=0.01))
     names = [f"s{number}" for number in range(6)]

@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import Running, wait_for_sweeps, wait_until
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = 40
 
 

@@ -16,6 +16,8 @@ from tests import servers, wheels
 from tests.conftest import Result, wait_until
 from tests.queues import Service
 
+pytestmark = pytest.mark.slow
+
 #: Between two sweeps (seconds).
 SWEEP_SECONDS = "1"
 

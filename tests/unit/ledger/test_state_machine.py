@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -292,6 +293,7 @@ class Roster(RuleBasedStateMachine):
             self.registrations[record] = RegistrationState.IN_DOUBT
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_in_doubt_nothing_known_is_lost_and_the_counts_agree() -> None:
     run_state_machine_as_test(
         Roster,
