@@ -213,6 +213,12 @@ def running_owner(tx: Transaction, job_id: int) -> str | None:
     return next((record.owner for record in records if not is_dead(record.owner, record.lease_until)), None)
 
 
+def claimed_jobs(tx: Transaction) -> set[int]:
+    """Return the jobs of which a live process holds a batch."""
+    records = tx.execute(select(batch.c.job_id, batch.c.owner, batch.c.lease_until).where(batch.c.state == RUNNING))
+    return {record.job_id for record in records if not is_dead(record.owner, record.lease_until)}
+
+
 def make_canary(tx: Transaction, claim: Claim, row_id: int) -> None:
     """Make this row the canary: swap it with the row in the canary's batch."""
     theirs = tx.execute(select(row.c.batch_id).where(row.c.id == row_id)).scalar_one()

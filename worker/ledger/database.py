@@ -16,11 +16,11 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from worker.addresses import masked, without_quoted
-from worker.errors import LedgerError, LedgerUnavailable, MissingLedger, SettingsError
+from worker.errors import LedgerError, LedgerUnavailable, MissingLedger, RosterError, SettingsError
 from worker.private_files import create_private_file, make_private, scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import URL, Table
 
@@ -43,11 +43,14 @@ _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 _TRANSIENT_CODES = ("40", "08", "57P", "55P03")
 
 
-def open_engine(url: str, *, make: bool = True) -> Engine:
+def open_engine(
+    url: str, *, make: bool = True, before_migrating: Callable[[Engine], None] = lambda _engine: None
+) -> Engine:
     """Connect to the database at `url` and migrate it to HEAD when it is older, or is not a ledger yet.
 
-    Raises SettingsError when the address is wrong or the database cannot be reached; without `make`, also when it
-    is not a ledger yet: none is made to say that it is empty.
+    `before_migrating` may raise to leave the database as it is. Raises SettingsError when the address is wrong or
+    the database cannot be reached; without `make`, also when it is not a ledger yet: none is made to say that it is
+    empty.
     """
     try:
         parsed = make_url(url)
@@ -64,7 +67,11 @@ def open_engine(url: str, *, make: bool = True) -> Engine:
         _prepare_sqlite(engine)
     try:
         _refuse_newer(engine, url, must_exist=not make)
+        before_migrating(engine)
         _migrate(engine)
+    except RosterError:
+        engine.dispose()
+        raise
     except exc.DBAPIError as error:
         message = without_quoted(_primary_message(error), but=masked(url))
         raise SettingsError(f"ledger: {masked(url)} cannot be opened: {message}") from None

@@ -3,7 +3,7 @@
 Knows no LMS: each connector declares its own keys in a subclass of `Connection`.
 """
 
-from worker.settings.loading import EXAMPLE, explain_validation, load
+from worker.settings.loading import EXAMPLE, explain_validation, load, read_address
 from worker.settings.messages import (
     Email,
     Event,
@@ -48,6 +48,7 @@ __all__ = [
     "is_loopback",
     "literal_secrets",
     "load",
+    "read_address",
     "read_message_settings",
     "secret_places",
 ]

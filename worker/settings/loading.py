@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from worker.errors import SettingsError
-from worker.settings.models import PREFIX, Folder, Serve, Settings, find_duplicate_folders
+from worker.settings.models import PREFIX, Folder, HiddenText, Serve, Settings, find_duplicate_folders
 
 #: ROSTER_* variables that are not settings.
 OTHER_VARIABLES = frozenset({"ROSTER_CONFIG", "ROSTER_TOKEN"})
@@ -132,6 +132,15 @@ def suggestion(name: str, known: set[str]) -> str:
     """Return the end of a sentence about an unknown name: the nearest known name, or all of them."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def read_address(value: str) -> str:
+    """Return an address, which may be given as `env:NAME` or `file:/path`. Raises SettingsError."""
+    try:
+        return TypeAdapter(HiddenText).validate_python(value)
+    except ValidationError as error:
+        (problem,) = error.errors(include_input=False, include_context=False, include_url=False)
+        raise SettingsError(f"The address: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
 def config_path(config: Path | None) -> Path | None:
