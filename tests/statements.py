@@ -218,6 +218,7 @@ class Round:
             data = {"rejected": "true"} if len(words) > 1 else {}
             answer = self.world.client.post(f"/api/jobs/{job}/{words[0]}", data=data)
             self.steps.append(f"  API {' '.join(words)} {job}: {answer.status_code} {answer.text[:200]}")
+            assert answer.status_code in {200, 409}, answer.text
             return self._rested(job)
         self._typed(words[0], job, *words[1:])
         return job

@@ -16,10 +16,10 @@ from worker.errors import RosterError, SettingsError, UnknownJob, UsageError
 from worker.intake.accept import precheck
 from worker.jobs.resolve import Resolution
 from worker.model import Role
-from worker.web import auth, downloads, limits, schemas, uploads
+from worker.web import auth, csrf, downloads, limits, schemas, uploads
 from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
-from worker.web.forms import JobRequest, parse_fields
+from worker.web.forms import FLAGS, JobRequest, parse_fields
 from worker.web.problems import HttpProblem
 from worker.web.summaries import MAX_ID, summaries, summary_of
 from worker.web.uploads import Upload, receive_upload
@@ -150,18 +150,18 @@ _FIELD_HINTS: dict[type[schemas.RetryRequest | schemas.ResumeRequest], str] = {
 }
 
 
-#: A form and a query have texts; JSON has values of its own.
-_FLAGS = {"true": True, "false": False}
-
-
 async def _read_fields(request: Request, model: type[Fields]) -> Fields:
     """Return the fields of an action: in a JSON body, a form, or the query. Raises HttpProblem 422."""
+    fields: dict[str, Any]
     try:
         if limits.media_type_of(request) == "application/json":
             fields = await request.json()
         else:
             texts = {**request.query_params, **await limits.read_form(request)}
-            fields = {name: _FLAGS.get(str(text), text) for name, text in texts.items()}
+            fields = {name: str(text).strip() for name, text in texts.items() if name != csrf.FIELD}
+            if "rejected" in fields:
+                # A form and a query have texts; JSON has values of its own.
+                fields["rejected"] = FLAGS.get(fields["rejected"].lower(), fields["rejected"])
         return model.model_validate(fields)
     except ValidationError:
         raise HttpProblem(422, _FIELD_HINTS[model]) from None

@@ -26,7 +26,8 @@ ALIASES = {"to": "connection"}
 REPEATED_FIELDS = {"set": "set_values", "map": "mapping"}
 #: The longest number; no spreadsheet has more rows.
 MAX_DIGITS = 9
-_YES, _NO = {"1", "true", "on", "yes"}, {"", "0", "false", "off", "no"}
+#: How a form writes yes and no; case does not matter.
+FLAGS = {**dict.fromkeys(("1", "true", "on", "yes"), True), **dict.fromkeys(("", "0", "false", "off", "no"), False)}
 Fields = Sequence[tuple[str, str]]
 
 
@@ -80,9 +81,9 @@ def _value(name: str, text: str) -> Any:
     if "\0" in text:
         raise UsageError(f"{name}: contains a NUL character")
     if name in FLAG_FIELDS:
-        if text.lower() not in _YES | _NO:
+        if text.lower() not in FLAGS:
             raise UsageError(f"{name}: write true or false; got {text[:40]!r}")
-        return text.lower() in _YES
+        return FLAGS[text.lower()]
     if name in NUMBER_FIELDS:
         return _number(name, text)
     if name in TEXT_FIELDS:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders import a_job, a_job_of, a_row, change_records, records_of, state_of
-from tests.unit.web.conftest import form_in
-from worker.ledger import batches, key_value, schedules, schema
+from tests.unit.web.conftest import TOKEN, form_in
+from worker.ledger import batches, jobs, key_value, schedules, schema
 from worker.ledger.database import now
 from worker.ledger.queue import LAST_SWEEP
 from worker.model import JobState, RegistrationState, RowStatus
@@ -164,3 +164,23 @@ async def test_a_schedule_is_removed_only_after_confirmation(browser: Browser) -
     assert browser.notice(await browser.get("/schedules")) == ""
     assert records_of(ledger, schema.schedule) == []
     assert (await browser.client.get(address)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "state"),
+    [("ON", 200, "queued"), ("1", 200, "queued"), ("no", 200, "completed_with_errors"), ("maybe", 422, None)],
+)
+async def test_the_api_takes_yes_and_no_of_a_form_as_an_upload_does(
+    browser: Browser, sent: str, status: int, state: str | None
+) -> None:
+    ledger = browser.services.ledger
+    job_id = a_job_of(ledger, a_row(2), state=JobState.COMPLETED_WITH_ERRORS)
+    with ledger.write() as tx:
+        batches.close_batches(tx, job_id)
+        jobs.change_job(tx, job_id, headings=["email"])
+    change_records(ledger, schema.row, status=RowStatus.REJECTED, error="no", error_code="registration_refused")
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+
+    answer = await browser.client.post(f"/api/jobs/{job_id}/retry", data={"rejected": sent}, headers=headers)
+
+    assert (answer.status_code, answer.json().get("state")) == (status, state)
