@@ -53,7 +53,11 @@ class Row:
     @property
     def pair(self) -> tuple[str, str]:
         changed = re.search(r"The course was changed from .* to (\S+)\.", self.cells["_error"])
-        return self.email, changed[1] if changed else self.cells.get("course_id", "")
+        return (self.email, changed[1]) if changed else self.pair_in_file
+
+    @property
+    def pair_in_file(self) -> tuple[str, str]:
+        return self.email, self.cells.get("course_id", "")
 
     @property
     def email(self) -> str:
@@ -121,7 +125,11 @@ class World:
 
         `typed`: of these jobs the commands are asked too, whose answers take longest.
         """
-        listed = {each["job"]: each for each in self.office.type("jobs", "--limit", "1000", "--json").json}
+        if typed:
+            answer = self.office.type("jobs", "--limit", "1000", "--json").json
+        else:
+            answer = self.client.get("/api/jobs?limit=1000").raise_for_status().json()
+        listed = {each["job"]: each for each in answer}
         summaries = {job: self._read(job, listed[job], is_typed=job in typed) for job in sorted(listed)}
         for job, summary in summaries.items():
             self._check_summary(job, summary)
@@ -253,7 +261,8 @@ class World:
         if row.status in {"registered", "already_registered"}:
             self._check_registered(job, row, what)
         elif row.status == "skipped":
-            self.say(sum(other.pair == row.pair for other in self.rows[job]) > 1, f"{what}, and repeats nothing")
+            same = sum(other.pair_in_file == row.pair_in_file for other in self.rows[job])
+            self.say(same > 1, f"{what}, and repeats nothing")
         elif row.status == "in_doubt":
             self.say(self._may_be_in_doubt(summary), f"{what}, and the LMS could be asked")
         else:

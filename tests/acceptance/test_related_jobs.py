@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import pytest
 
@@ -41,6 +42,26 @@ def test_a_job_of_which_everything_was_withdrawn_is_undone_and_says_by_which_job
     assert f'Undoes <a href="/jobs/{first}">' in other
     assert 'id="act-undo"' not in page
     assert "Undone" in client.get("/jobs").text
+
+
+def test_a_job_is_not_called_undone_or_fixed_before_a_row_was_withdrawn_or_settled(kmi, people, web_server):
+    lms, terminal = kmi
+    invalid = {**people(1, first=9)[0], "email": "nobody", "login_name": "login9"}
+    terminal.roster("some.csv", [*people(2, login_name=lambda number: f"login{number}"), invalid])
+    first = terminal.run("some.csv")
+    lms.rules("withdraw:401")
+
+    undoing = terminal.type("undo", first.job, "--yes", "--json").job
+    again = terminal.run(fixed(terminal, first, "again.csv", 0)).job
+
+    assert terminal.status(undoing)["related"] == NONE
+    assert terminal.status(first.job)["related"] == {**NONE, "fixed_by": [again]}
+    client = web_server(terminal).client
+    page = client.get(f"/jobs/{first.job}").text
+    assert f'Undo opened as <a href="/jobs/{undoing}">' in page
+    assert f'Rows are again in <a href="/jobs/{again}">' in page
+    assert not re.search("Undone by|Fixed by", page)
+    assert f'Opened to undo <a href="/jobs/{first.job}">' in client.get(f"/jobs/{undoing}").text
 
 
 def test_the_same_file_may_be_registered_again_after_it_was_undone(kmi):

@@ -41,7 +41,7 @@ def get_job_to_continue(tx: Transaction, job_id: int) -> Job:
     """Return the job; raises UsageError when it was purged, or all that it registered was withdrawn."""
     job = get_unpurged_job(tx, job_id)
     if job.state is JobState.UNDONE:
-        by = relations.related(tx, job_id)[Relation.UNDONE_BY]
+        by = relations.related(tx, job_id).jobs[Relation.UNDONE_BY]
         who = f"job {by[-1]}" if by else "a later job"
         raise UsageError(f"Job {job_id} was undone by {who}; to register its people, run or upload its file again")
     return job

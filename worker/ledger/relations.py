@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from worker.ledger.schema import job, job_relation, registration, row
 from worker.model import DONE, ENDED, Action, JobState, RegistrationState, Relation, RowStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import ColumnElement, FromClause, ScalarSelect
 
@@ -46,17 +47,53 @@ def relate(tx: Transaction, job_id: int, relation: Relation, others: Collection[
         )
 
 
-def related(tx: Transaction, job_id: int) -> dict[Relation, list[int]]:
-    """Return the jobs to which a job relates, by relation; relations without a job are empty."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Related:
+    """The jobs to which a job relates, by relation; relations without a job are empty."""
+
+    #: A job undoes another one from its first withdrawal on.
+    jobs: Mapping[Relation, list[int]]
+    #: Those that were opened to undo or to fix, and have withdrawn or settled no row so far.
+    without_effect: Mapping[Relation, list[int]]
+
+
+def related(tx: Transaction, job_id: int) -> Related:
+    """Return the jobs to which a job relates."""
     found: dict[Relation, list[int]] = {relation: [] for relation in Relation}
+    idle: dict[Relation, list[int]] = {relation: [] for relation in Relation}
     mine = or_(job_relation.c.job_id == job_id, job_relation.c.other_id == job_id)
-    for record in tx.execute(select(job_relation).where(mine).order_by(job_relation.c.job_id)):
-        kind = Relation(record.kind)
-        if record.job_id == job_id:
-            found[kind].append(record.other_id)
-        elif kind in _REVERSE:
-            found[_REVERSE[kind]].append(record.job_id)
-    return found
+    for record in tx.execute(select(job_relation).where(mine).order_by(job_relation.c.job_id)).all():
+        stored = Relation(record.kind)
+        is_mine = record.job_id == job_id
+        other, kind = (record.other_id, stored) if is_mine else (record.job_id, _REVERSE.get(stored))
+        if kind is None:
+            continue
+        has_effect = _has_effect(tx, stored, record.job_id, record.other_id)
+        if has_effect or stored is not Relation.UNDOES:
+            found[kind].append(other)
+        if not has_effect:
+            idle[kind].append(other)
+    return Related(jobs=found, without_effect=idle)
+
+
+def _has_effect(tx: Transaction, kind: Relation, job_id: int, other_id: int) -> bool:
+    """Return whether a job has withdrawn a registration of another one, or has settled a row of it."""
+    later = row.alias("later")
+    effect = {
+        Relation.UNDOES: (
+            later.c.registration_id == row.c.registration_id,
+            later.c.action == Action.WITHDRAW,
+            later.c.status == RowStatus.WITHDRAWN,
+        ),
+        Relation.FIXES: (
+            later.c.fixes_row_id == func.coalesce(row.c.fixes_row_id, row.c.id),
+            later.c.status.in_(_SETTLING),
+        ),
+    }
+    if kind not in effect:
+        return True
+    joined = select(later.c.id).where(later.c.job_id == job_id, row.c.job_id == other_id, *effect[kind])
+    return tx.execute(joined.limit(1)).first() is not None
 
 
 def relate_repeated(tx: Transaction, job_id: int, connection: str, fingerprint: str) -> None:

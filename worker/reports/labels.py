@@ -167,18 +167,28 @@ _RELATIONS = {
 }
 
 
-def relation_text(relation: Relation) -> str:
-    """Return how a relation reads before the number of the other job: `undone by`."""
-    return _RELATIONS[relation]
+#: How a relation reads while the job that undoes or fixes has withdrawn or settled nothing.
+_WITHOUT_EFFECT = {
+    Relation.UNDONE_BY: "undo opened as",
+    Relation.UNDOES: "opened to undo",
+    Relation.FIXES: "has rows of",
+    Relation.FIXED_BY: "rows are again in",
+}
+
+
+def relations_of(summary: Summary) -> list[tuple[str, int]]:
+    """Return the relations of a job: how each reads, and the number of the other job: `undone by`, 5."""
+    texts: list[tuple[str, int]] = []
+    for relation, text in _RELATIONS.items():
+        idle = summary.related_without_effect.get(relation, ())
+        texts += [(text, other) for other in summary.related.get(relation, ()) if other not in idle]
+        texts += [(_WITHOUT_EFFECT[relation], other) for other in idle]
+    return texts
 
 
 def related_texts(summary: Summary) -> list[str]:
     """Return the relations of a job as people read them: `undone by job 5`."""
-    return [
-        f"{relation_text(relation)} job {other}"
-        for relation in Relation
-        for other in summary.related.get(relation, ())
-    ]
+    return [f"{text} job {other}" for text, other in relations_of(summary)]
 
 
 def waiting_elsewhere_text(count: int, job: int) -> str:

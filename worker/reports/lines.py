@@ -105,6 +105,8 @@ class Summary:
     unsent_found: int = 0
     #: Other jobs, by how this one relates to them.
     related: Mapping[Relation, Sequence[int]] = field(default_factory=dict)
+    #: Jobs that were opened to undo or fix this one, or that it is to undo or fix, without effect so far.
+    related_without_effect: Mapping[Relation, Sequence[int]] = field(default_factory=dict)
     #: Open rows that a later job has settled, by the status that they still have here.
     settled: Mapping[RowStatus, int] = field(default_factory=dict)
     #: Registrations of this job that a later job has withdrawn.

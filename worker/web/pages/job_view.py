@@ -11,10 +11,10 @@ from worker.errors import RosterError
 from worker.jobs.estimate import TimeLeft, calls_left, time_left
 from worker.ledger import course_change, rows
 from worker.ledger.database import now
-from worker.model import Action, JobState, Relation, RowStage, RowStatus
+from worker.model import Action, JobState, RowStage, RowStatus
 from worker.quantities import counted
 from worker.reports import gather
-from worker.reports.labels import STATE_INFO, relation_text
+from worker.reports.labels import STATE_INFO, relations_of
 from worker.web.labels import status_info
 from worker.web.pages import reviewed
 
@@ -138,11 +138,7 @@ class JobView:
     @property
     def related(self) -> list[tuple[str, int]]:
         """Return the other jobs with how this one relates to them."""
-        return [
-            (relation_text(relation), other)
-            for relation in Relation
-            for other in self.summary.related.get(relation, ())
-        ]
+        return relations_of(self.summary)
 
     @property
     def calls(self) -> int:
