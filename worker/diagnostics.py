@@ -19,13 +19,15 @@ from worker.addresses import masked
 from worker.errors import RosterError, SettingsError, UsageError
 from worker.folders import watch
 from worker.intake import storage
-from worker.ledger import dropped_files, jobs, key_value, outbox, queue, schedules
+from worker.ledger import dropped_files, jobs, key_value, outbox, queue, schedules, sources
 from worker.ledger.database import now, sqlite_files
 from worker.ledger.dropped_files import DroppedFileState
+from worker.ledger.sources import SourceProblem
 from worker.notifications import mail
 from worker.notifications.delivery import DeliveryError
 from worker.private_files import readable_by_others, scratch_folder
 from worker.reports.labels import STATE_INFO, counted
+from worker.reports.source_labels import problem_label
 from worker.settings import literal_secrets, read_message_settings, secret_places
 from worker.settings.loading import config_path
 from worker.shadowing import shadowing_warning
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from worker.ledger.jobs import Job
     from worker.ledger.outbox import Message
     from worker.ledger.schedules import Schedule
+    from worker.ledger.sources import RosterSource
     from worker.settings import Connection, Folder, Mail
 
 #: With less free space a job's ledger and reports may not fit (bytes).
@@ -256,8 +259,11 @@ def _problems_of(services: Services, folder: Folder) -> list[str]:
     with services.ledger.read() as tx:
         claimed = dropped_files.files_in(tx, folder.name, DroppedFileState.CLAIMED)
         taken = dropped_files.files_in(tx, folder.name, DroppedFileState.TAKEN)
+        source = sources.find(tx, sources.folder_source(folder.name))
     without = f"is in {watch.PROCESSING}/ and has no job"
     problems = [f"{drop.name} {without}: {drop.error}" for drop in claimed if drop.error]
+    if source is not None and source.problem is SourceProblem.LATE:
+        problems.append(source.reason)
     linked = [name for name in watch.OWN_FOLDERS if (Path(folder.path) / name).is_symlink()]
     problems += [f"{name}/ is a link, to which no file is moved; replace it with a folder" for name in linked]
     processing = Path(folder.path) / watch.PROCESSING
@@ -292,12 +298,18 @@ def _listed(names: Sequence[str]) -> str:
 def _check_schedules(services: Services) -> list[Check]:
     """Check how the last run of each schedule ended."""
     with services.ledger.read() as tx:
+        known = sources.all_sources(tx)
         last = [(each, jobs.find_job(tx, each.last_job_id or 0)) for each in schedules.list_schedules(tx)]
-    return [_check_schedule(each, job) for each, job in last]
+    return [_check_schedule(each, job, known.get(sources.schedule_source(each.name))) for each, job in last]
 
 
-def _check_schedule(schedule: Schedule, job: Job | None) -> Check:
+def _check_schedule(schedule: Schedule, job: Job | None, source: RosterSource | None) -> Check:
     about = f"schedule {schedule.name}"
+    if source is not None and source.problem is not None:
+        label = problem_label(source.problem, is_folder=False)
+        is_warning = source.problem is SourceProblem.UNCHANGED
+        prefix = "warning: " if is_warning else ""
+        return Check(is_ok=is_warning, text=f"{prefix}{about}: {label}: {source.reason}")
     if schedule.last_error:
         return Check(is_ok=False, text=f"{about}: {schedule.last_error}")
     if job is not None and job.has_ended and job.state.needs_person:
@@ -328,7 +340,7 @@ def _check_receiver(name: str, failed: Message | None) -> Check:
     about = f"messages to {name}:"
     if failed is None:
         return Check(is_ok=True, text=f"{about} none failed lately")
-    cause = f"the one about job {failed.job_id} is {failed.state}: {failed.error}"
+    cause = f"the one about {failed.about} is {failed.state}: {failed.error}"
     return Check(is_ok=False, text=f"{about} {cause}; try `roster message test {name}`")
 
 

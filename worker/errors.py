@@ -10,6 +10,8 @@ RosterError
 │   │   └── MissingLedger   there is no ledger yet
 │   └── UsageError          the options or the request must be fixed
 │       ├── UnknownHeading  an option names a heading that the roster does not have
+│       ├── MissingFile     there is no file at a path or an address
+│       ├── UnreadableSource  the source of a schedule is there and cannot be read or fetched
 │       └── UnknownJob      there is no job with this number
 ├── LmsError
 │   ├── RetryLater          nothing was done; try again after .seconds
@@ -101,6 +103,14 @@ class UnknownHeading(UsageError):
 
 class Unreachable(UsageError):
     """A remote host does not respond; a retry may succeed later."""
+
+
+class MissingFile(UsageError):
+    """There is no file at this path or address, or no roster in this folder."""
+
+
+class UnreadableSource(UsageError):
+    """What is at this path or address cannot be read or fetched."""
 
 
 class UnknownJob(UsageError):

@@ -1,4 +1,4 @@
-"""Metrics of jobs for Prometheus, counted in the ledger when asked for: rows, calls, waits, pace, time left."""
+"""Metrics for Prometheus, counted in the ledger when asked for: rows, calls, waits, pace, time left, sources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from worker.errors import RosterError
 from worker.jobs.estimate import calls_left, time_left
-from worker.ledger import jobs, rows, webhooks
+from worker.ledger import jobs, rows, sources, webhooks
 from worker.ledger.database import now
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
+    from worker.ledger.sources import RosterSource
 
 #: Jobs that ended longer ago are not reported, so that the series do not grow for ever (seconds).
 REPORTED_SECONDS = 24 * 3600.0
@@ -42,6 +43,8 @@ class JobMetrics:
                         self._add_job(tx, families, job)
                 for each, count in webhooks.count_events(tx).items():
                     families.hooks.add_metric(each, count)
+                for source in sources.in_use(tx, self._services.settings.folders):
+                    families.add_source(source)
         except RosterError:
             families.up.add_metric((), 0)
         else:
@@ -86,6 +89,25 @@ class _Families:
         self.hooks = GaugeMetricFamily(
             "roster_webhooks", "Webhook events of LMSs in the last 30 days", labels=("connection", "fate")
         )
+        source = ("source", "connection")
+        self.source_up = GaugeMetricFamily(
+            "roster_source_up", "1 while rosters come from a schedule or drop folder, 0 while not", labels=source
+        )
+        self.source_problem = GaugeMetricFamily(
+            "roster_source_problem", "1 for what is wrong with a source of rosters", labels=(*source, "problem")
+        )
+        self.source_file = GaugeMetricFamily(
+            "roster_source_last_file_seconds", "When the last new file of a source came (Unix time)", labels=source
+        )
+
+    def add_source(self, source: RosterSource) -> None:
+        """Add what is recorded of a schedule or a drop folder."""
+        name = (source.name, source.connection)
+        self.source_up.add_metric(name, source.problem is None)
+        if source.problem is not None:
+            self.source_problem.add_metric((*name, source.problem), 1)
+        if source.seen_at is not None:
+            self.source_file.add_metric(name, source.seen_at)
 
     def all(self) -> tuple[Metric, ...]:
         return (
@@ -98,4 +120,7 @@ class _Families:
             self.pace,
             self.left,
             self.hooks,
+            self.source_up,
+            self.source_problem,
+            self.source_file,
         )

@@ -11,7 +11,9 @@ import time
 import pytest
 
 from tests.conftest import FIRST_NAME, LAST_NAME, LONGEST_SECONDS, wait_until
+from tests.drop_folders import add_drop_folder
 from tests.message_receivers import HANG, SECRET, a_hook, a_mail_server
+from tests.schedules import make_due
 from tests.web_server import add_user
 
 PERSONAL = re.compile(f"{FIRST_NAME}|{LAST_NAME}|poison|example\\.com/people|sandbox-token|{SECRET}", re.IGNORECASE)
@@ -201,6 +203,43 @@ def test_an_incident_of_a_connection_is_reported_once_and_so_is_its_end(sandbox,
     trouble, well = (each.json for each in hook.posted)
     assert trouble["job"]["reason_code"] == "credentials_refused"
     assert well["held_jobs"] == [second]
+
+
+def test_rosters_that_do_not_come_are_reported_once_by_two_servers_and_so_is_that_they_come_again(
+    sandbox, office, hook
+):
+    terminal = office(sandbox())
+    inbox = add_drop_folder(terminal)
+    configure(terminal, hook, on=["trouble", "well_again"])
+    added = terminal.type("schedule", "add", "nightly", "@daily", "hr.csv", "--expect-by", "07:00")
+    assert added.code == 0, added.err
+    away = inbox.rename(inbox.with_name("unmounted"))
+    make_due(terminal, "nightly")
+    for _ in range(2):
+        serve(terminal)
+    wait_until(lambda: len(hook.posted) == 2, "both messages")
+    make_due(terminal, "nightly")
+    wait_until(lambda: ask(terminal, "select next_at > ? from schedule", time.time()), "the next run")
+
+    (listed,) = terminal.type("schedule", "list", "--json").json
+    told = terminal.type("schedule", "list").out
+    away.rename(inbox)
+    terminal.people("hr.csv", 2)
+    wait_until(lambda: len(hook.posted) == 4, "the messages that all is well")
+
+    assert (listed["expect_by"], listed["problem"]["code"], listed["last_file_at"]) == ("07:00", "missing", None)
+    assert listed["problem"]["reason"] == f"{terminal.folder / 'hr.csv'} does not exist"
+    assert "wrong no roster found since" in told
+    sent = {(each.json["event"], each.json["source"]["name"]) for each in hook.posted}
+    assert sent == {
+        (event, name)
+        for event in ("source.trouble", "source.well")
+        for name in ("schedule:nightly", "folder:inbox")
+    }
+    (listed,) = terminal.type("schedule", "list", "--json").json
+    assert listed["problem"] is None
+    assert listed["last_file_at"] is not None
+    assert "schedule nightly" in terminal.type("message", "list").out
 
 
 def test_a_run_in_a_terminal_sends_no_message(sandbox, office, hook):

@@ -43,7 +43,7 @@ def list_(services: Services, *, most: int, as_json: bool) -> None:
         return
     for each in found:
         line = (_utc(each.created_at), f"{each.state:<11}", f"{each.receiver:<12}", f"{each.event:<18}")
-        click.echo("  ".join([*line, f"job {each.job_id}{_error(each)}"]))
+        click.echo("  ".join([*line, f"{each.about}{_error(each)}"]))
     if not found:
         click.echo("There are no messages yet. Configure receivers in roster.toml under [messages.NAME]")
 
@@ -96,6 +96,7 @@ def _as_json(each: Message) -> dict[str, Any]:
         "event": each.event,
         "connection": each.connection,
         "job": each.job_id,
+        "source": (each.detail or {}).get("source"),
         "attempts": each.attempts,
         "not_before": _utc(each.not_before) if each.ended_at is None else None,
         "error": each.error or None,

@@ -16,11 +16,12 @@ from worker.cli.options import json_option, report_option, roster_options
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from worker.bootstrap import Services
     from worker.ledger.jobs import Job
     from worker.ledger.schedules import Schedule
+    from worker.ledger.sources import RosterSource
     from worker.schedules.forecast import Forecast, Span
 
 CRON_FIELDS = 5
@@ -44,6 +45,15 @@ def schedule() -> None:
     default="once",
     show_default=True,
     help="Runs missed while nothing was running are caught up once, or skipped.",
+)
+@click.option(
+    "--expect-by",
+    default="",
+    metavar="TIME",
+    help='By when a new file must have come: 07:00, or "MON-FRI 07:00"; you are notified when it has not.',
+)
+@click.option(
+    "--ignore-unchanged", is_flag=True, help="Send no message when the file is the same as at the last run."
 )
 @roster_options
 @report_option
@@ -71,6 +81,8 @@ def add(services: Services, words: tuple[str, ...], **options: Any) -> None:
             options=parse_options(services.ledger, options, by=actor()),
             missed=options["missed"],
             report_dir=(options["report"] or REPORTS).absolute(),
+            expect_by=options["expect_by"],
+            ignore_unchanged=options["ignore_unchanged"],
         ),
     )
     record(services, "schedule add", detail=name)
@@ -121,21 +133,21 @@ def list_(services: Services, *, as_json: bool) -> None:
 
     Example: roster schedule list
     """
-    from worker.ledger import jobs, schedules
+    from worker.ledger import jobs, schedules, sources
 
     with services.ledger.read() as tx:
-        found = schedules.list_schedules(tx)
+        found, known = schedules.list_schedules(tx), sources.all_sources(tx)
         last_jobs = {each.last_job_id: jobs.find_job(tx, each.last_job_id) for each in found if each.last_job_id}
     if as_json:
-        click.echo(json.dumps([_as_json(each) for each in found], ensure_ascii=False))
+        click.echo(json.dumps([_listed(each, known) for each in found], ensure_ascii=False))
         return
     if not found:
         click.echo('There are no schedules; add one with `roster schedule add NAME --cron "0 2 * * *" FILE`')
     for each in found:
-        _print_schedule(each, last_jobs.get(each.last_job_id or 0))
+        _print_schedule(each, last_jobs.get(each.last_job_id or 0), known.get(sources.schedule_source(each.name)))
 
 
-def _print_schedule(each: Schedule, job: Job | None) -> None:
+def _print_schedule(each: Schedule, job: Job | None, source: RosterSource | None) -> None:
     from worker.ledger.schedules import SKIP
     from worker.reports.labels import STATE_INFO
 
@@ -144,6 +156,30 @@ def _print_schedule(each: Schedule, job: Job | None) -> None:
     if each.last_at is not None:
         of_job = f"job {job.id}: {STATE_INFO[job.state].label}" if job is not None else ""
         click.echo(f"  last  {_local_time(each, each.last_at)}: {each.last_error or of_job}")
+    if each.expect_by:
+        click.echo(f"  file  expected by {each.expect_by}{_last_file(each, source)}")
+    if source is not None and source.problem is not None:
+        from worker.reports.source_labels import problem_label
+
+        label, since = problem_label(source.problem, is_folder=False), _local_time(each, source.since or 0.0)
+        click.secho(f"  wrong {label} since {since}: {source.reason}", fg="yellow")
+
+
+def _last_file(each: Schedule, source: RosterSource | None) -> str:
+    seen_at = source.seen_at if source is not None else None
+    return "" if seen_at is None else f"; the last one came {_local_time(each, seen_at)}"
+
+
+def _listed(each: Schedule, known: Mapping[str, RosterSource]) -> dict[str, Any]:
+    """Return a schedule as JSON, with what is wrong with its source."""
+    from worker.ledger import sources
+
+    source = known.get(sources.schedule_source(each.name))
+    problem = None
+    if source is not None and source.problem is not None:
+        problem = {"code": source.problem, "reason": source.reason, "since": _utc(source.since or 0.0)}
+    file_at = None if source is None or source.seen_at is None else _utc(source.seen_at)
+    return {**_as_json(each), "problem": problem, "last_file_at": file_at}
 
 
 @schedule.command()
@@ -263,6 +299,8 @@ def _as_json(each: Schedule) -> dict[str, Any]:
         "connection": each.connection,
         "options": dict(each.options),
         "missed": each.missed,
+        "expect_by": each.expect_by or None,
+        "ignore_unchanged": each.ignore_unchanged,
         "report": each.report_dir,
         "next_at": _utc(each.next_at),
         "last_at": None if each.last_at is None else _utc(each.last_at),
@@ -278,7 +316,9 @@ def _source(each: Schedule) -> str:
 
 
 def _local_time(each: Schedule, at: float) -> str:
-    return datetime.fromtimestamp(at, ZoneInfo(each.zone)).strftime("%a %Y-%m-%d %H:%M %Z")
+    from worker.reports.lines import local_text
+
+    return local_text(at, each.zone)
 
 
 def _hour(each: Schedule, at: float) -> str:

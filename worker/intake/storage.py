@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from worker.addresses import masked
-from worker.errors import Unreachable, UsageError
+from worker.errors import MissingFile, Unreachable, UsageError
 from worker.private_files import create_private_file, make_private_folder, scratch_folder
 
 #: The Python package that each kind of address needs; None if it needs none.
@@ -38,6 +38,8 @@ PACKAGES: Mapping[str, str | None] = {
 WEB_SCHEMES = frozenset({"http", "https"})
 #: The kinds of address at which files can be stored; `local` is fsspec's name for a folder.
 STORE_SCHEMES = frozenset(PACKAGES) - WEB_SCHEMES | {"local"}
+#: What is said of an address at which there is nothing.
+_MISSING = "does not exist"
 _CHUNK = 1 << 20
 #: A row of a roster takes about this many bytes.
 BYTES_PER_ROW = 80
@@ -151,8 +153,9 @@ def _plain_errors(address: str, what: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - each kind of address has errors of its own
         cause = _cause(error)
         lasting = isinstance(cause, FileNotFoundError | PermissionError) or hasattr(cause, "status")
-        kind = UsageError if lasting else Unreachable
-        raise kind(f"{masked(address)} {_failure_text(cause, what)}") from None
+        text = _failure_text(cause, what)
+        kind = MissingFile if text == _MISSING else UsageError if lasting else Unreachable
+        raise kind(f"{masked(address)} {text}") from None
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -169,7 +172,7 @@ def _failure_text(cause: BaseException, what: str) -> str:
     if isinstance(status, int) and status != HTTPStatus.NOT_FOUND:
         return f"could not {what}: its host answered {status}"
     if isinstance(cause, FileNotFoundError) or status == HTTPStatus.NOT_FOUND:
-        return "does not exist"
+        return _MISSING
     if isinstance(cause, PermissionError):
         return f"may not {what} by this account"
     if isinstance(cause, OSError):

@@ -18,7 +18,7 @@ from worker.ledger.schema import call_count, job, key_value, message
 from worker.model import ENDED, WENT_THROUGH, Driver, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Row
 
@@ -47,6 +47,8 @@ class Message:
     ended_at: float | None
     sent: bool
     error: str
+    #: What a message about a source of rosters says; None for one about a job.
+    detail: Mapping[str, Any] | None
 
     @property
     def state(self) -> str:
@@ -56,6 +58,11 @@ class Message:
         if self.sent:
             return "sent"
         return "given up" if self.error else "passed over"
+
+    @property
+    def about(self) -> str:
+        """Return what it is about: `job 7`, `schedule nightly`."""
+        return f"job {self.job_id}" if self.detail is None else str(self.detail.get("label", ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +96,23 @@ def mark_notified(tx: Transaction, notified: Job) -> bool:
     return tx.execute(same.where(new).values(notified_at=notified.state_at)).rowcount == 1
 
 
-def add(tx: Transaction, *, receiver: str, event: str, connection: str, dedup_key: str, job_id: int) -> None:
-    """Add a message, to be sent now, unless the receiver has one with this `dedup_key`."""
+def add(
+    tx: Transaction,
+    *,
+    receiver: str,
+    event: str,
+    connection: str,
+    dedup_key: str,
+    job_id: int | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Add a message about a job or about a source, to be sent now, unless the receiver has one with this key."""
     same = select(message.c.id).where(message.c.receiver == receiver, message.c.dedup_key == dedup_key)
     if tx.execute(same).first() is not None:
         return
     at = now()
     record = {"receiver": receiver, "event": event, "connection": connection, "dedup_key": dedup_key}
-    tx.execute(insert(message).values(**record, job_id=job_id, created_at=at, not_before=at))
+    tx.execute(insert(message).values(**record, job_id=job_id, detail=detail, created_at=at, not_before=at))
 
 
 def due(tx: Transaction, most: int, receiver: str | None = None) -> list[Message]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, or_, select, update
 
+from worker.ledger import sources
 from worker.ledger.database import now
 from worker.ledger.leases import LEASE_SECONDS, is_dead
 from worker.ledger.schema import schedule
@@ -44,6 +45,9 @@ class Schedule:
     last_seen_file: Mapping[str, Any] | None
     owner: str | None
     lease_until: float | None
+    #: By when a new file must have come; empty when nothing is expected.
+    expect_by: str
+    ignore_unchanged: bool
 
 
 def _as_schedule(record: Row[Any]) -> Schedule:
@@ -58,6 +62,7 @@ def add(tx: Transaction, **values: Any) -> int:
 
 def remove(tx: Transaction, name: str) -> bool:
     """Remove a schedule, but not its jobs; False when there is none of that name."""
+    sources.remove(tx, sources.schedule_source(name))
     return tx.execute(delete(schedule).where(schedule.c.name == name)).rowcount == 1
 
 

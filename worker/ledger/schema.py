@@ -51,6 +51,7 @@ __all__ = [
     "person",
     "registration",
     "report_file",
+    "roster_source",
     "row",
     "schedule",
     "session",
@@ -327,8 +328,33 @@ schedule = Table(
     #: The process that fetches its roster; a claim like that on a batch.
     Column("owner", String(200), nullable=True),
     Column("lease_until", Float, nullable=True),
+    #: By when a new file must have come, such as `07:00`; and whether an unchanged one is no problem.
+    Column("expect_by", String(200), nullable=False, server_default=text("''")),
+    Column("ignore_unchanged", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("name"),
     Index(None, "next_at"),
+)
+#: Where rosters come from (`schedule:NAME`, `folder:NAME`): the last file, and what is wrong.
+roster_source = Table(
+    "roster_source",
+    metadata,
+    Column("name", String(220), primary_key=True),
+    Column("connection", String(200), nullable=False),
+    Column("place", String(64), nullable=False),
+    #: The file seen last, when it arrived, the file of the last run; by when the next one must have come.
+    Column("seen", JSON, nullable=True),
+    Column("seen_at", Float, nullable=True),
+    Column("imported", JSON, nullable=True),
+    Column("checked_at", Float, nullable=True),
+    Column("deadline_at", Float, nullable=True),
+    Column("expectation", Text, nullable=False, server_default=text("''")),
+    #: Null while nothing is wrong; the last problem; since when, last seen when, and which one was notified.
+    Column("problem", String(40), nullable=True),
+    Column("last_problem", String(40), nullable=True),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("since", Float, nullable=True),
+    Column("failing_at", Float, nullable=True),
+    Column("notified_since", Float, nullable=True),
 )
 dropped_file = Table(
     "dropped_file",
@@ -371,6 +397,8 @@ message = Table(
     Column("sent", Boolean, nullable=False, default=False),
     #: Why the last attempt failed, or why it was never sent.
     Column("error", Text, nullable=False, default=""),
+    #: What a message about a source of rosters says; null for one about a job.
+    Column("detail", JSON, nullable=True),
     UniqueConstraint("receiver", "dedup_key"),
     Index(None, "ended_at", "not_before"),
 )

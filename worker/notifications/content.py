@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from worker.ledger import jobs, outbox, rows
-from worker.notifications import events
+from worker.notifications import events, sources
 from worker.notifications.reasons import reason_of
 from worker.reports import gather
 from worker.settings import Event
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.ledger.outbox import Message
+    from worker.notifications.sources import SourceContent
     from worker.reports.lines import Summary
 
 
@@ -47,24 +48,27 @@ class Notification:
     at: datetime
     connection: str = ""
     job: JobContent | None = None
+    source: SourceContent | None = None
     #: The jobs of the connection that wait for a person.
     held: Sequence[int] = ()
 
 
 def read_notification(tx: Transaction, message: Message, public_url: str) -> Notification | None:
     """Return the content of a message now; None when it is outdated."""
-    job = None if message.job_id is None else jobs.find_job(tx, message.job_id)
     event = Event(message.event)
-    if job is None or _is_outdated(tx, message, event, job):
-        return None
-    return Notification(
+    base = Notification(
         event=event,
         delivery=hashlib.sha256(f"{message.receiver}/{message.dedup_key}".encode()).hexdigest()[:32],
         at=datetime.fromtimestamp(message.created_at, UTC),
         connection=message.connection,
-        job=_read_job(tx, job, public_url),
-        held=outbox.held_jobs(tx, message.connection),
     )
+    if message.detail is not None:
+        is_outdated = sources.is_outdated(tx, message, event)
+        return None if is_outdated else replace(base, source=sources.read_content(message, public_url))
+    job = None if message.job_id is None else jobs.find_job(tx, message.job_id)
+    if job is None or _is_outdated(tx, message, event, job):
+        return None
+    return replace(base, job=_read_job(tx, job, public_url), held=outbox.held_jobs(tx, message.connection))
 
 
 def one_line(name: str) -> str:

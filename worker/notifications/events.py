@@ -8,7 +8,7 @@ from worker.ledger import outbox, rows
 from worker.ledger.database import now, take_lock
 from worker.ledger.outbox import Incident
 from worker.model import JobState, RowStatus
-from worker.notifications import reasons
+from worker.notifications import reasons, sources
 from worker.settings import Event
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def enqueue_due(tx: Transaction, settings: MessageSettings) -> None:
             _enqueue_for_job(tx, settings, job)
     for incident in outbox.open_incidents(tx):
         _enqueue_recovered(tx, settings, incident)
+    sources.enqueue(tx, settings)
     outbox.delete_before(tx, now() - RETENTION_SECONDS)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.model import RowStatus
+from worker.notifications import source_texts
+from worker.notifications.content import one_line
 from worker.reports.kinds import ReportKind, file_name
 from worker.reports.labels import STATE_INFO, next_steps, shown_counts
 from worker.reports.lines import utc_text
@@ -20,6 +22,8 @@ _TEST = "This is a test message. Messages from Roster arrive here."
 def subject(notification: Notification) -> str:
     """Return the subject line."""
     job, connection = notification.job, notification.connection
+    if notification.source is not None:
+        return f"Roster: {one_line(source_texts.subject(notification.event, notification.source))}"
     if job is None:
         return "Roster: a test message"
     outcome = counts(job.summary)
@@ -46,6 +50,10 @@ def counts(summary: Summary) -> str:
 
 def text(notification: Notification) -> str:
     """Return the body of the e-mail."""
+    if notification.source is not None:
+        source = notification.source
+        told = source_texts.paragraphs(notification.event, source, notification.connection)
+        return "\n\n".join(block for block in (*told, source.link) if block) + "\n"
     if notification.job is None:
         return f"{_TEST}\n"
     blocks = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from worker import __version__
@@ -15,6 +16,7 @@ from worker.reports.lines import utc_text
 
 if TYPE_CHECKING:
     from worker.notifications.content import JobContent, Notification
+    from worker.notifications.sources import SourceContent
     from worker.settings import Webhook
 
 _OK, _REDIRECT, _GONE = 200, 300, 410
@@ -57,8 +59,20 @@ def body_of(notification: Notification) -> bytes:
         "connection": notification.connection or None,
         "job": _job(notification.job) if notification.job else None,
         "held_jobs": list(notification.held),
+        "source": _source(notification.source) if notification.source else None,
     }
     return json.dumps(content, ensure_ascii=False).encode()
+
+
+def _source(source: SourceContent) -> dict[str, Any]:
+    return {
+        "name": source.source,
+        "problem": source.problem,
+        "reason": source.reason,
+        "since": utc_text(datetime.fromtimestamp(source.since, UTC)),
+        "next_at": None if source.next_at is None else utc_text(datetime.fromtimestamp(source.next_at, UTC)),
+        "link": source.link or None,
+    }
 
 
 def _job(job: JobContent) -> dict[str, Any]:

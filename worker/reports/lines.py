@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from worker.model import JobState, Relation, RowStage, RowStatus, Verdict
 
@@ -38,6 +39,11 @@ def utc_text(when: datetime) -> str:
     if when.tzinfo is None:
         raise ValueError("a time needs a time zone")
     return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def local_text(at: float, zone: str) -> str:
+    """Return a time (seconds since 1970) as people of a time zone read it: `Fri 2026-11-27 06:02 GMT`."""
+    return datetime.fromtimestamp(at, ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M %Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from worker.errors import RosterError
+from worker.errors import LedgerError, NothingSent, RosterError
 from worker.folders import archive, watch
 from worker.intake.accept import Origin
 from worker.jobs import advance, submission
 from worker.ledger import dropped_files, jobs
 from worker.ledger.database import now
+from worker.ledger.sources import SourceProblem
 from worker.model import Driver
-from worker.safe_errors import location_of
+from worker.runtime import folder_state
+from worker.runtime.folder_state import FolderState
+from worker.safe_errors import location_of, log_and_continue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,23 +38,38 @@ def open_jobs(process: WorkerProcess) -> None:
     """Open the jobs of complete files, folder by folder; a folder that cannot be reached stops no other one."""
     for folder in process.services.settings.watched:
         try:
-            _open_jobs_in(process, folder)
-        except (RosterError, OSError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            process.warn_once(f"folder {folder.name}", "drop folder skipped", folder=folder.name, reason=reason)
+            state = _open_jobs_in(process, folder)
+        except LedgerError as error:
+            log.warning("drop folder skipped", folder=folder.name, reason=type(error).__name__)
+            continue
         except Exception as error:  # noqa: BLE001 - whatever it is, the other folders are checked
-            place = location_of(error)
-            process.warn_once(f"folder {folder.name}", "drop folder skipped", folder=folder.name, place=place)
-        else:
+            reason = f"An unexpected error ({location_of(error)}); the log of Roster has it"
+            state = FolderState(problem=SourceProblem.NOT_IMPORTED, reason=reason)
+        if state.problem is None:
             process.clear_warning(f"folder {folder.name}")
+        else:
+            values = {"folder": folder.name, "problem": state.problem.value}
+            is_skipped = state.problem is not SourceProblem.NOT_IMPORTED
+            what = "drop folder skipped" if is_skipped else "a drop folder has files that are not imported"
+            process.warn_once(f"folder {folder.name}", what, **values)
+        with log_and_continue("state of a drop folder", folder=folder.name):
+            folder_state.record_state(process.services, folder, state)
 
 
-def _open_jobs_in(process: WorkerProcess, folder: Folder) -> None:
-    ledger, connection = process.ledger, process.services.connection(folder.connection)
-    scan = watch.scan_folder(Path(folder.path))
+def _open_jobs_in(process: WorkerProcess, folder: Folder) -> FolderState:
+    """Open the jobs of a folder's complete files. Return what is wrong with it. Raises LedgerError."""
+    ledger = process.ledger
+    try:
+        connection = process.services.connection(folder.connection)
+        scan = watch.scan_folder(Path(folder.path))
+    except OSError as error:
+        return folder_state.problem_of_folder(folder, error)
+    except NothingSent as error:
+        return FolderState(problem=SourceProblem.NOT_IMPORTED, reason=str(error))
     if scan.others:
         files = len(scan.others)
         process.warn_once(f"others {folder.name}", "not a roster, left in place", folder=folder.name, files=files)
+    failures: list[str] = []
     for drop in [*watch.find_claimed(ledger, folder.name), *_whole(ledger, folder, scan)]:
         try:
             submitted = _submit(process, folder, connection, drop)
@@ -59,10 +77,17 @@ def _open_jobs_in(process: WorkerProcess, folder: Folder) -> None:
             process.warn_once(
                 f"drop {drop.id}", "file not imported yet", folder=folder.name, reason=type(error).__name__
             )
+            if not isinstance(error, LedgerError):
+                failures.append(f"{drop.name} could not be imported: {_cause(error)}")
             continue
         if submitted is not None:
             job_id, duplicate = submitted.job_id, submitted.duplicate
             log.info("file imported", folder=folder.name, job=job_id, duplicate=duplicate)
+    return folder_state.state_of(folder, scan, failures)
+
+
+def _cause(error: RosterError | OSError) -> str:
+    return str(error) if isinstance(error, RosterError) else error.strerror or type(error).__name__
 
 
 def _submit(

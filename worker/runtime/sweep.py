@@ -17,7 +17,7 @@ from worker.notifications import events
 from worker.runtime import folder_sweep
 from worker.runtime.publishing import publish
 from worker.safe_errors import log_and_continue
-from worker.schedules import due
+from worker.schedules import arrivals, due
 from worker.settings import read_message_settings
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def open_incoming(process: WorkerProcess) -> list[TaskMessage]:
     messages: list[TaskMessage] = []
     with log_and_continue("schedules"):
         due.run_due(process.services)
+    with log_and_continue("arrivals"):
+        arrivals.check_schedules(process.services)
     with log_and_continue("drop folders"):
         folder_sweep.open_jobs(process)
     with log_and_continue("files of ended jobs"):

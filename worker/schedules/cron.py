@@ -12,11 +12,15 @@ import zoneinfo
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cronsim import CronSim, CronSimError
 from cronsim.cronsim import Field
 
 from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from worker.settings import ExpectedTime
 
 _FIELDS = (
     (Field.MINUTE, "minute", "0-59"),
@@ -103,6 +107,19 @@ def machine_zone() -> str:
 def next_run(line: str, zone: str, after: float) -> float:
     """Return when a checked cron line is due next, later than `after` (seconds since 1970)."""
     return next(runs(line, zone, after))
+
+
+def previous_run(line: str, zone: str, before: float) -> float:
+    """Return when a checked cron line was due last, earlier than `before` (seconds since 1970)."""
+    start = datetime.fromtimestamp(before, zoneinfo.ZoneInfo(zone))
+    times = (moment.timestamp() for moment in CronSim(_with_explicit_ranges(line), start, reverse=True))
+    return next(at for at in times if at < before)
+
+
+def deadline_line(expected: ExpectedTime, line: str = "* * * * *") -> str:
+    """Return the cron line of a time of the day: on its own days, else on those of another line."""
+    days = f"* * {expected.days}" if expected.days else " ".join(_SHORTHANDS.get(line.casefold(), line).split()[2:])
+    return f"{expected.minute} {expected.hour} {days}"
 
 
 def runs(line: str, zone: str, after: float) -> Iterator[float]:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urljoin
 import httpx
 
 from worker.addresses import IpAddress, look_up, masked
-from worker.errors import Unreachable, UsageError
+from worker.errors import MissingFile, Unreachable, UsageError
 from worker.private_files import create_private_file
 from worker.schedules.web_address import PORTS, WebAddress, parse_web_address, refuse_special
 
@@ -107,7 +107,7 @@ def _receive(
     if response.has_redirect_location:
         return response.headers["location"]
     if response.status_code == HTTPStatus.NOT_FOUND:
-        raise UsageError(f"{shown} does not exist")
+        raise MissingFile(f"{shown} does not exist")
     if response.status_code != HTTPStatus.OK:
         raise UsageError(f"{shown} could not be fetched: its host answered {response.status_code}")
     with create_private_file(path) as file:

@@ -12,15 +12,16 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from worker.errors import LedgerError, RosterError, StaleClaim, UsageError
+from worker.errors import LedgerError, RosterError, StaleClaim, UnreadableSource
 from worker.intake.accept import Origin
 from worker.intake.options import Options
 from worker.jobs import submission
 from worker.ledger import jobs, schedules
 from worker.ledger.database import now
+from worker.ledger.sources import SourceProblem
 from worker.model import Driver
 from worker.safe_errors import log_and_continue
-from worker.schedules import source
+from worker.schedules import arrivals, source
 from worker.schedules.cron import next_run
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _run_schedule(services: Services, run: Schedule) -> None:
             services,
             run,
             f"The run of {when:%Y-%m-%d %H:%M} was missed (no process was running) and skipped",
+            SourceProblem.MISSED,
         )
         return
     with services.ledger.write() as tx:
@@ -72,13 +74,16 @@ def _run_schedule(services: Services, run: Schedule) -> None:
     except LedgerError:
         raise
     except (RosterError, OSError) as error:
-        _record_failure(services, run, str(error))
+        _record_failure(services, run, str(error), arrivals.problem_of(error))
         return
     log.info("schedule run", schedule=run.name, job=submitted.job_id, duplicate=submitted.duplicate)
 
 
 def _check_source(run: Schedule, at: float) -> Mapping[str, Any] | None:
-    """Return what was found, to compare at the next sweep; None when the file is complete. Raises UsageError."""
+    """Return what was found, to compare at the next sweep; None when the file is complete.
+
+    Raises MissingFile or UnreadableSource.
+    """
     found = source.find_file(source.parse_source(run.source))
     if found is None:
         return None
@@ -89,7 +94,7 @@ def _check_source(run: Schedule, at: float) -> Mapping[str, Any] | None:
     if before == seen and at - since >= SETTLE_SECONDS:
         return None
     if at - first > MAX_GROWTH_SECONDS:
-        raise UsageError(f"{found.path} was still growing after {MAX_GROWTH_SECONDS / 60:.0f} minutes")
+        raise UnreadableSource(f"{found.path} was still growing after {MAX_GROWTH_SECONDS / 60:.0f} minutes")
     return {**seen, "at": since if before == seen else at, "first": first}
 
 
@@ -100,8 +105,11 @@ def _open_job(services: Services, run: Schedule) -> Submission:
         error = _reason_it_stopped(tx, submitted) if submitted.duplicate else ""
         if not schedules.finish_run(tx, run, _next_run_at(run), job_id=submitted.job_id, error=error):
             raise StaleClaim("Another process has run this schedule")
+        arrivals.record_run(tx, run, found)
 
-    with source.local_copy(source.parse_source(run.source), services.files) as roster:
+    parsed = source.parse_source(run.source)
+    with source.local_copy(parsed, services.files) as roster:
+        found = arrivals.sight(parsed, roster)
         return submission.submit(
             services,
             roster.path,
@@ -121,9 +129,11 @@ def _reason_it_stopped(tx: Transaction, submitted: Submission) -> str:
     return "" if running else f"No new job was started: {submitted.message}"
 
 
-def _record_failure(services: Services, run: Schedule, error: str) -> None:
+def _record_failure(services: Services, run: Schedule, error: str, problem: SourceProblem) -> None:
     with services.ledger.write() as tx:
         moved = schedules.finish_run(tx, run, _next_run_at(run), error=error)
+        if moved:
+            arrivals.record_failure(tx, run, problem, error)
     if moved:
         log.warning("schedule opened no job", schedule=run.name)
 

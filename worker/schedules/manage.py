@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ from worker.intake.accept import precheck
 from worker.intake.options import Options
 from worker.ledger import schedules
 from worker.ledger.database import now
-from worker.schedules import cron, source
+from worker.schedules import arrivals, cron, source
+from worker.settings import parse_expected_time
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -37,6 +39,10 @@ class ScheduleRequest:
     #: What becomes of a run that was missed: `once` or `skip`.
     missed: str
     report_dir: Path
+    #: By when a new file must have come, such as `07:00`; empty when nothing is expected.
+    expect_by: str = ""
+    #: Whether a file that is the same as at the last run is no problem.
+    ignore_unchanged: bool = False
 
 
 def add_schedule(services: Services, wanted: ScheduleRequest) -> Schedule:
@@ -48,6 +54,7 @@ def add_schedule(services: Services, wanted: ScheduleRequest) -> Schedule:
     cron.check_zone(zone)
     folders = {folder.name: folder.path for folder in services.settings.watched}
     parsed = source.parse_source(wanted.source, folders)
+    expect_by = _expected_time(wanted.expect_by)
     with services.ledger.write() as tx:
         if schedules.find(tx, wanted.name) is not None:
             raise UsageError(
@@ -64,11 +71,31 @@ def add_schedule(services: Services, wanted: ScheduleRequest) -> Schedule:
             missed=wanted.missed,
             next_at=cron.next_run(wanted.cron, zone, now()),
             report_dir=str(wanted.report_dir),
+            expect_by=expect_by,
+            ignore_unchanged=wanted.ignore_unchanged,
         )
         added = schedules.find(tx, wanted.name)
     if added is None:
         raise UsageError(f"The schedule {wanted.name} has been removed meanwhile")
+    _record_baseline(services, added)
     return added
+
+
+def _expected_time(text: str) -> str:
+    try:
+        return str(parse_expected_time(text)) if text else ""
+    except ValueError as error:
+        raise UsageError(f"--expect-by: {error}") from None
+
+
+def _record_baseline(services: Services, added: Schedule) -> None:
+    """Record which file is there now; an address is first fetched when it is due."""
+    found = None
+    with suppress(NothingSent):
+        if source.parse_source(added.source).kind is not source.SourceKind.ADDRESS:
+            found = arrivals.look(services, added)
+    with services.ledger.write() as tx:
+        arrivals.record_baseline(tx, added, found)
 
 
 def warnings_for(services: Services, schedule: Schedule) -> list[str]:

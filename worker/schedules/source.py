@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from worker.addresses import has_control_characters, look_up, masked, numeric_addresses
-from worker.errors import UsageError
+from worker.errors import MissingFile, UnreadableSource, UsageError
 from worker.intake import storage
 from worker.private_files import scratch_folder
 from worker.reports.kinds import is_report
@@ -118,7 +118,10 @@ def _is_chained(text: str) -> bool:
 
 
 def find_file(source: Source) -> FoundFile | None:
-    """Return the file that a run would import now, of a path or folder; None for an address. Raises UsageError."""
+    """Return the file that a run would import now, of a path or folder; None for an address.
+
+    Raises MissingFile or UnreadableSource.
+    """
     if source.kind is SourceKind.ADDRESS:
         return None
     from worker.folders import watch  # noqa: PLC0415 - a list of schedules needs nothing that reads rosters
@@ -128,19 +131,22 @@ def find_file(source: Source) -> FoundFile | None:
         if source.kind is SourceKind.FOLDER:
             files = [file for file in watch.scan_folder(place).files if not is_report(file.name)]
             if not files:
-                raise UsageError(f"There is no roster in {place}")
+                raise MissingFile(f"There is no roster in {place}")
             return max(files, key=lambda file: (file.modified_at, file.name))
         status = place.stat()
     except FileNotFoundError:
-        raise UsageError(f"{place} does not exist") from None
+        raise MissingFile(f"{place} does not exist") from None
     except OSError as error:
-        raise UsageError(f"{place} cannot be read: {error.strerror}") from None
+        raise UnreadableSource(f"{place} cannot be read: {error.strerror}") from None
     return watch.FoundFile(path=str(place), name=place.name, size=status.st_size, modified_at=status.st_mtime)
 
 
 @contextmanager
 def local_copy(source: Source, files: Path) -> Iterator[LocalRoster]:
-    """Yield a local copy of the roster until the block ends. Raises UsageError in plain words."""
+    """Yield a local copy of the roster until the block ends.
+
+    Raises MissingFile or UnreadableSource, or UsageError when there is no room for it.
+    """
     found = find_file(source)
     if found is not None:
         yield LocalRoster(path=Path(found.path), name=found.name)
@@ -152,7 +158,12 @@ def local_copy(source: Source, files: Path) -> Iterator[LocalRoster]:
             raise UsageError(f"The roster cannot be stored in {files}: {error.strerror}") from None
         name = _name_of(source.location)
         path = folder / f"roster{PurePosixPath(name).suffix[:10]}"
-        _fetch(source.location, path)
+        try:
+            _fetch(source.location, path)
+        except MissingFile:
+            raise
+        except UsageError as error:
+            raise UnreadableSource(str(error)) from None
         yield LocalRoster(path=path, name=name)
 
 

@@ -3,6 +3,7 @@
 Knows no LMS: each connector declares its own keys in a subclass of `Connection`.
 """
 
+from worker.settings.expected_time import ExpectedTime, parse_expected_time
 from worker.settings.loading import EXAMPLE, explain_validation, load, read_address
 from worker.settings.messages import (
     Email,
@@ -32,6 +33,7 @@ __all__ = [
     "Connection",
     "Email",
     "Event",
+    "ExpectedTime",
     "Folder",
     "HiddenText",
     "Mail",
@@ -48,6 +50,7 @@ __all__ = [
     "is_loopback",
     "literal_secrets",
     "load",
+    "parse_expected_time",
     "read_address",
     "read_message_settings",
     "secret_places",

@@ -40,16 +40,20 @@ class Event(StrEnum):
     TROUBLE = "connection.trouble"
     #: A later job of the connection succeeded.
     RECOVERED = "connection.well"
+    #: A roster does not come: a schedule found none or an old one, or a drop folder cannot be used.
+    SOURCE_TROUBLE = "source.trouble"
+    #: It comes again.
+    SOURCE_WELL = "source.well"
     #: A person checks whether messages arrive.
     TEST = "test"
 
 
 #: The values of the key `on`.
 TOPICS = {
-    "ended": Event.ENDED,
-    "needs_person": Event.NEEDS_PERSON,
-    "trouble": Event.TROUBLE,
-    "well_again": Event.RECOVERED,
+    "ended": frozenset({Event.ENDED}),
+    "needs_person": frozenset({Event.NEEDS_PERSON}),
+    "trouble": frozenset({Event.TROUBLE, Event.SOURCE_TROUBLE}),
+    "well_again": frozenset({Event.RECOVERED, Event.SOURCE_WELL}),
 }
 
 
@@ -89,7 +93,7 @@ class Receiver(BaseModel):
         """Return whether this receiver is to be notified of such an event."""
         if self.connections and connection.casefold() not in {name.casefold() for name in self.connections}:
             return False
-        return event in {TOPICS[word] for word in self.on}
+        return any(event in TOPICS[word] for word in self.on)
 
 
 class Email(Receiver):

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.addresses import has_control_characters, masked
 from worker.model import HiddenRows
+from worker.settings.expected_time import parse_expected_time
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -149,6 +151,23 @@ class Folder(BaseModel):
     update_existing: bool = False
     #: A file is imported when it has not changed for this long (seconds).
     settle_seconds: float = Field(default=5.0, ge=0, le=3600)
+    #: By when a new file must have come: `07:00`, or `MON-FRI 07:00`; without it, none is expected.
+    expect_by: str | None = None
+    #: The time zone of `expect_by`, such as `Europe/Dublin`; without it, that of this machine.
+    zone: str | None = None
+
+    @field_validator("expect_by")
+    @classmethod
+    def _is_expected_time(cls, value: str | None) -> str | None:
+        return None if value is None else str(parse_expected_time(value))
+
+    @field_validator("zone")
+    @classmethod
+    def _is_zone(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is not a time zone such as Europe/Dublin") from None
 
     @field_validator("path")
     @classmethod

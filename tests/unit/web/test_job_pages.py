@@ -6,12 +6,15 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import generate_latest
 
 from tests.builders import a_job, a_job_of, a_row, change_records, records_of, state_of
 from tests.unit.web.conftest import TOKEN, form_in
-from worker.ledger import batches, jobs, key_value, schedules, schema
+from worker.ledger import batches, jobs, key_value, schedules, schema, sources
 from worker.ledger.database import now
 from worker.ledger.queue import LAST_SWEEP
+from worker.ledger.sources import SourceProblem
+from worker.metrics import JobMetrics
 from worker.model import JobState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
@@ -135,6 +138,38 @@ async def test_a_notice_says_when_no_worker_is_online(browser: Browser) -> None:
         key_value.put(tx, LAST_SWEEP, {"at": now()})
 
     assert browser.notice(await browser.get("/")) == ""
+
+
+async def test_a_roster_that_does_not_come_is_on_the_page_and_in_the_metrics(browser: Browser) -> None:
+    ledger = browser.services.ledger
+    with ledger.write() as tx:
+        for name in ("schedule:nightly", "folder:gone"):
+            known = sources.lock(tx, name, connection="north", place="/srv/hr.csv")
+            sources.record_problem(tx, known, SourceProblem.MISSING, "/srv/hr.csv does not exist")
+        schedules.add(
+            tx,
+            name="nightly",
+            cron="0 2 * * *",
+            zone="Europe/Oslo",
+            source="/srv/hr.csv",
+            connection="north",
+            options={},
+            missed="once",
+            next_at=now() + 3600,
+            report_dir="reports",
+            expect_by="07:00",
+        )
+
+    page = await browser.get("/schedules")
+    metrics = generate_latest(JobMetrics(browser.services)).decode()  # type: ignore[arg-type]
+
+    assert "<b>No roster found</b> since <time" in page
+    assert "/srv/hr.csv does not exist. Put the roster there; the next run imports it." in page
+    assert "New file expected by 07:00; none has come yet" in page
+    assert 'Schedule nightly: no roster found. <a href="/schedules">' in await browser.get("/")
+    assert 'roster_source_up{connection="north",source="schedule:nightly"} 0.0' in metrics
+    assert 'roster_source_problem{connection="north",problem="missing",source="schedule:nightly"} 1.0' in metrics
+    assert "folder:gone" not in metrics, "it is not in roster.toml any more"
 
 
 async def test_a_schedule_is_removed_only_after_confirmation(browser: Browser) -> None:

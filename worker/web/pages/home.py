@@ -16,6 +16,7 @@ from worker.web.auth import require_role
 from worker.web.pages.connections import views_of
 from worker.web.pages.jobs import newest_jobs
 from worker.web.pages.rendering import render_page
+from worker.web.pages.source_views import open_problems
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,6 +38,7 @@ async def home(request: Request) -> Response:
         drafts=await run_in_threadpool(_unfinished, request),
         connections=await run_in_threadpool(views_of, services),
         max_upload_mb=services.settings.serve.max_upload_mb,
+        problems=await run_in_threadpool(open_problems, services),
         has_worker=await run_in_threadpool(control.has_background_process, services),
     )
 

@@ -1,4 +1,4 @@
-"""Schedules: their sources, their next and last runs, and their removal."""
+"""Schedules and drop folders: their sources, what is wrong with them, next and last runs, and removal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from worker.ledger import accounts, schedules
+from worker.ledger import accounts, schedules, sources
 from worker.ledger.database import now
 from worker.model import Actor, Role
 from worker.schedules import cron, source
@@ -18,6 +18,7 @@ from worker.web import notices
 from worker.web.auth import require_role
 from worker.web.caller import actor_of
 from worker.web.pages.rendering import render_page
+from worker.web.pages.source_views import ProblemView, folder_views, problem_view
 from worker.web.problems import HttpProblem
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Services
     from worker.ledger.schedules import Schedule
+    from worker.ledger.sources import RosterSource
 
 NEXT_RUNS = 3
 
@@ -36,25 +38,38 @@ class ScheduleView:
     schedule: Schedule
     source: str
     next_runs: list[float]
+    last_file_at: float | None
+    problem: ProblemView | None
 
 
 @require_role(Role.VIEWER)
 async def show(request: Request) -> Response:
     """Show all schedules, the next to run first."""
-    views = await run_in_threadpool(_views, request.app.state.services)
-    return render_page(request, "schedules.html", views=views)
+    services: Services = request.app.state.services
+    views = await run_in_threadpool(_views, services)
+    folders = await run_in_threadpool(folder_views, services)
+    return render_page(request, "schedules.html", views=views, folders=folders)
 
 
 def _views(services: Services) -> list[ScheduleView]:
     with services.ledger.read() as tx:
-        all_schedules = schedules.list_schedules(tx)
-    return [_view(each) for each in sorted(all_schedules, key=lambda each: each.next_at)]
+        all_schedules, known = schedules.list_schedules(tx), sources.all_sources(tx)
+    return [
+        _view(each, known.get(sources.schedule_source(each.name)))
+        for each in sorted(all_schedules, key=lambda each: each.next_at)
+    ]
 
 
-def _view(each: Schedule) -> ScheduleView:
+def _view(each: Schedule, recorded: RosterSource | None) -> ScheduleView:
     later = cron.runs(each.cron, each.zone, max(each.next_at, now()))
     runs = itertools.islice(itertools.chain([each.next_at], later), NEXT_RUNS)
-    return ScheduleView(schedule=each, source=source.parse_source(each.source).display_text, next_runs=list(runs))
+    return ScheduleView(
+        schedule=each,
+        source=source.parse_source(each.source).display_text,
+        next_runs=list(runs),
+        last_file_at=None if recorded is None else recorded.seen_at,
+        problem=problem_view(recorded),
+    )
 
 
 @require_role(Role.OPERATOR)
