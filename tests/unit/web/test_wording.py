@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +19,16 @@ from worker.reports.codes import CODES
 from worker.reports.labels import next_steps
 from worker.reports.lines import Summary
 from worker.web.labels import COLUMN_GROUPS
-from worker.web.pages.rendering import about, calls_per_time, code_spans, count, duration, number, when
+from worker.web.pages.rendering import (
+    about,
+    calls_per_time,
+    code_spans,
+    count,
+    duration,
+    make_environment,
+    number,
+    when,
+)
 from worker.web.wording import for_api, for_page
 
 WORKER = Path(__file__).parents[3] / "worker"
@@ -178,3 +188,15 @@ def test_numbers_counts_and_times_are_shown_readably() -> None:
     assert count(2, "person", "people") == "2 people"
     assert when(0) == '<time datetime="1970-01-01T00:00:00Z">01 Jan 1970, 00:00 UTC</time>'
     assert when(None, "never") == "never"
+
+
+def test_a_template_that_is_replaced_below_a_running_server_is_not_taken_up(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("{{ rows | number }} rows", "utf-8")
+    templates = make_environment(tmp_path)
+    assert templates.get_template("page.html").render(rows=7) == "7 rows"
+
+    page.write_text("{{ value_of_the_next_version }}", "utf-8")
+    os.utime(page, (0, 0))
+
+    assert templates.get_template("page.html").render(rows=7) == "7 rows"

@@ -84,9 +84,13 @@ def code_spans(text: str) -> Markup:
     return Markup().join(mark.format(piece) for mark, piece in zip(marked, pieces, strict=True))
 
 
-def _make_environment() -> Environment:
-    folder = Path(__file__).parent.parent / "templates"
+def make_environment(folder: Path) -> Environment:
+    """Return what renders the templates of a folder, each as it was when it was first used.
+
+    A template of a newer version, installed below a running server, needs values that the running code does not have.
+    """
     made = Environment(
+        auto_reload=False,
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
@@ -108,7 +112,7 @@ def _make_environment() -> Environment:
     return made
 
 
-_TEMPLATES = _make_environment()
+_TEMPLATES = make_environment(Path(__file__).parent.parent / "templates")
 
 
 def render_page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
