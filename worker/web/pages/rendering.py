@@ -87,7 +87,7 @@ def code_spans(text: str) -> Markup:
 def make_environment(folder: Path) -> Environment:
     """Return what renders the templates of a folder, each as it was when it was first used.
 
-    A template of a newer version, installed below a running server, needs values that the running code does not have.
+    A template of a newer version, installed below a running server, needs values that the running code has not.
     """
     made = Environment(
         auto_reload=False,
