@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.sandbox.options import CourseOptions
+from worker.sandbox.kmi_options import CourseOptions
 
 
 def kmi_people(people, count, **columns):

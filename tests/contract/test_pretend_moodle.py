@@ -73,7 +73,7 @@ class Moodle:
 
     @property
     def count(self) -> int:
-        return self.world.moodle.site.standing().__len__()
+        return len(self.world.moodle.site.standing())
 
 
 Start = Callable[..., Moodle]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from worker.sandbox.rule_syntax import RuleSyntaxError
 from worker.sandbox.server import make_state, running
 
 TAHDAH = {"Authorization": "Bearer sandbox-token"}
@@ -604,3 +606,30 @@ def test_what_is_new_appears_late_in_lists_and_look_ups_when_it_lags(start: Star
     while not all(found()):
         pass
     assert state(lms)["kmi"]["registrations"] == 1
+
+
+def test_an_option_is_chosen_in_words_by_the_name_of_its_system() -> None:
+    world = make_state(
+        moodle_version="4.3",
+        moodle_lacks="moodle/user:create,moodle/course:view",
+        kmi_seed_users="2",
+        latency="0.5",
+    )
+
+    assert world.moodle.options.version == "4.3"
+    assert world.moodle.options.lacks == {"moodle/user:create", "moodle/course:view"}
+    assert len(world.kmi.people.users) == 2
+    assert world.options.latency == 1.5
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ({"moodle_version": "3.0"}, "moodle_version: '3.0'"),
+        ({"kmi_registered": "58"}, "58:1-100"),
+        ({"nonsense": "1"}, "kmi_seed_users"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_refused_with_what_can(option: dict[str, str], text: str) -> None:
+    with pytest.raises(RuleSyntaxError, match=re.escape(text)):
+        make_state(**option)

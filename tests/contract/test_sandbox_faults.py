@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from worker.sandbox import faults, quota
-from worker.sandbox.options import Options
 from worker.sandbox.quota_enforcement import Admission, QuotaEnforcer
 from worker.sandbox.rule_syntax import RuleSyntaxError
 from worker.sandbox.server import SandboxState, make_state, running, serve
@@ -461,7 +460,7 @@ def test_a_port_that_is_taken_is_an_error_that_the_caller_sees() -> None:
 
 
 def test_a_world_can_be_made_from_options_and_started_twice() -> None:
-    world = SandboxState(Options(seed_users=1))
+    world = make_state(kmi_seed_users=1)
 
     for _ in range(2):
         with running(world) as url, httpx.Client(base_url=url, headers=KMI, verify=TLS) as lms:

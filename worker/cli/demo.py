@@ -18,15 +18,16 @@ from worker.cli.options import defaults
 from worker.cli.run import run_files
 from worker.errors import UsageError
 from worker.sandbox import server
+from worker.sandbox.configuration import configuration
 from worker.sandbox.rule_syntax import RuleSyntaxError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from worker.sandbox.state import SandboxState
+
 #: The first line of the configuration: a folder with it may be replaced.
 HEADER = "# Made by `roster demo`"
-#: What the sandbox's accounts are opened with.
-SECRETS = ("sandbox-token", "sandbox-key", "sandbox-secret", "sandbox-moodle-token")
 DEMO_SECONDS_QUOTA = "bucket:200/second:burst=20"
 
 
@@ -52,11 +53,14 @@ STEPS = (
 FAULTS = ("register:lost-after:nth=6", "create_candidate:reject:nth=300")
 
 
-def run_sandbox(host: str, port: int, quotas: Sequence[str], bad_days: Sequence[str], **options: Any) -> None:
+def run_sandbox(
+    host: str, port: int, quotas: Sequence[str], bad_days: Sequence[str], settings: Sequence[str], **options: Any
+) -> None:
     """Serve the pretend LMS until the process is stopped. Raises UsageError for invalid options."""
     try:
-        world = server.make_state(quotas=quotas, bad_days=bad_days, **options)
-        server.serve(host, port, world, ready=_print_address)
+        named = dict(_pair(each) for each in settings)
+        world = server.make_state(quotas=quotas, bad_days=bad_days, **options, **named)
+        server.serve(host, port, world, ready=lambda url: _print_address(world, url))
     except RuleSyntaxError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
@@ -65,38 +69,18 @@ def run_sandbox(host: str, port: int, quotas: Sequence[str], bad_days: Sequence[
         ) from None
 
 
-def _print_address(url: str) -> None:
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise RuleSyntaxError(f"--option {text}: say NAME=VALUE, such as moodle_version=4.3")
+    return name, value
+
+
+def _print_address(world: SandboxState, url: str) -> None:
     """Print where the sandbox is: comments, then connections to all its LMSs, so that all of it is valid TOML."""
     click.echo(f"# The sandbox is up: {url} shows its state. Press Ctrl-C to stop.")
     click.echo("# Its LMSs, for roster.toml:\n")
-    click.echo(configuration(url, secrets="literal"))
-
-
-def configuration(url: str, *, secrets: str) -> str:
-    """Return the connections to the sandbox, for roster.toml; `secrets` is `literal`, or a folder of files."""
-    token, key, secret, moodle = (value if secrets == "literal" else f"file:{secrets}/{value}" for value in SECRETS)
-    tahdah_and_kmi = f"""\
-[connections.north]
-system = "tahdah"
-base_url = "{url}"
-token = "{token}"
-legal_entity_id = 42
-behavior = 1
-batch_size = 50
-
-[connections.kmi]
-system = "kmi"
-base_url = "{url}/api/v2"
-api_key = "{key}"
-api_secret = "{secret}"
-"""
-    academy = f"""
-[connections.academy]
-system = "moodle"
-base_url = "{url}/moodle"
-token = "{moodle}"
-"""
-    return tahdah_and_kmi + (academy if "moodle" in lms.systems() else "")
+    click.echo(configuration(world, url, systems=lms.systems()))
 
 
 def run_demo(folder: Path) -> None:
@@ -106,7 +90,7 @@ def run_demo(folder: Path) -> None:
     _clear(folder)
     world = server.make_state(quotas=[DEMO_SECONDS_QUOTA], bad_days=FAULTS)
     with server.running(world) as url:
-        config = _configure(folder, url)
+        config = _configure(folder, world, url)
         for number, step in enumerate(STEPS, start=1):
             _run_step(number, step, samples / step.file, folder, config)
     click.echo(f"\nThe reports are in {folder / 'reports'}: open one of the workbooks.")
@@ -147,13 +131,15 @@ def _clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _configure(folder: Path, url: str) -> Path:
+def _configure(folder: Path, world: SandboxState, url: str) -> Path:
     secrets = folder / "secrets"
     secrets.mkdir(mode=0o700)
-    for value in SECRETS:
+
+    def keep(value: str) -> str:
         (secrets / value).write_text(value, encoding="utf-8")
+        return f"file:{secrets / value}"
+
     config = folder / "roster.toml"
-    config.write_text(
-        f"{HEADER}; replaced each time.\n{configuration(url, secrets=str(secrets))}", encoding="utf-8"
-    )
+    connections = configuration(world, url, systems=lms.systems(), secret=keep)
+    config.write_text(f"{HEADER}; replaced each time.\n{connections}", encoding="utf-8")
     return config

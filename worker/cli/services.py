@@ -100,6 +100,13 @@ def init(context: click.Context, /, **options: Any) -> None:
 @click.option("--webhook", default="", metavar="URL", help="Tahdah: report each registration to this address.")
 @click.option("--webhook-secret", default="wh_sandbox", show_default=True, help="Signs what --webhook sends.")
 @click.option("--max-batch", default=500, metavar="N", help="Tahdah: maximum number of candidates in one call.")
+@click.option(
+    "--option",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="moodle_version=4.3 …; repeatable.",
+)
 @click.option("--seed", default=1, metavar="N", help="The random seed of p= rules.")
 def sandbox(**options: Any) -> None:
     """Run a pretend LMS on this machine, for all systems.

@@ -10,7 +10,7 @@ from typing import Any
 from worker.sandbox import hints
 from worker.sandbox.faults import Fault, FaultPlan, Rule, marked
 from worker.sandbox.hints import QuotaUsage, Style
-from worker.sandbox.messages import EMPTY, Answer, Person, System
+from worker.sandbox.messages import EMPTY, Answer, Person
 
 #: Words a refusal in the shape of its system: status and sentence in, answer out.
 Problem = Callable[[int, str], Answer]
@@ -18,7 +18,7 @@ Problem = Callable[[int, str], Answer]
 DROPPED = Answer(status=0, dropped=True)
 PROXY_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 #: Given whatever the work has led to.
-_INSTEAD = {
+_INSTEAD: dict[Fault | str, Answer] = {
     Fault.DROP_AFTER: DROPPED,
     Fault.HTML_502: Answer(status=HTTPStatus.BAD_GATEWAY, raw=PROXY_PAGE, content_type=b"text/html"),
     Fault.ACCEPTED: Answer(status=HTTPStatus.ACCEPTED, payload={"detail": "Accepted."}),
@@ -28,7 +28,7 @@ _INSTEAD = {
         payload={"exception": "moodle_exception", "errorcode": "error", "message": "The work was not done."},
     ),
 }
-_REFUSALS = {
+_REFUSALS: dict[Fault | str, tuple[int, str]] = {
     Fault.REJECT: (HTTPStatus.BAD_REQUEST, "{who} is not valid."),
     Fault.UNAUTHORIZED: (HTTPStatus.UNAUTHORIZED, "Invalid token."),
     Fault.FORBIDDEN: (HTTPStatus.FORBIDDEN, "Forbidden"),
@@ -37,8 +37,8 @@ _REFUSALS = {
     Fault.TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large."),
     Fault.UNPROCESSABLE: (HTTPStatus.UNPROCESSABLE_ENTITY, "{who} cannot be processed."),
 }
-_STATUSES = {Fault.OK: HTTPStatus.OK, Fault.CREATED: HTTPStatus.CREATED}
-_IDS: dict[Fault, Callable[[str], Any]] = {
+_STATUSES: dict[Fault | str, int] = {Fault.OK: HTTPStatus.OK, Fault.CREATED: HTTPStatus.CREATED}
+_IDS: dict[Fault | str, Callable[[str], Any]] = {
     Fault.STRING_IDS: str,
     Fault.INT_IDS: lambda text: int(float(text)),
     Fault.FLOAT_IDS: float,
@@ -113,19 +113,3 @@ def _who(rule: Rule, persons: list[Person]) -> str:
     meant = [person.name for person in persons if rule.marker and marked(person, rule.marker)]
     names = meant or [person.name for person in persons[:1]]
     return f"Candidate{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else "The request"
-
-
-def problem_texts(system: System) -> Problem:
-    """Return how a system words a refusal: KMI `{"detail": …}` (K-reg), Tahdah .NET's problem details (assumed)."""
-
-    def kmi(status: int, text: str) -> Answer:
-        return Answer(status=status, payload={"detail": text})
-
-    def tahdah(status: int, text: str) -> Answer:
-        return Answer(
-            status=status,
-            payload={"title": "The request was not fulfilled.", "status": int(status), "detail": text},
-            content_type=b"application/problem+json",
-        )
-
-    return kmi if system is System.KMI else tahdah

@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from worker.sandbox import hints, rule_syntax
-from worker.sandbox.messages import Call, Operation, Person, System
+from worker.sandbox import hints, rule_syntax, systems
+from worker.sandbox.messages import UNKNOWN, Call, Person
 
 
 class Fault(StrEnum):
@@ -71,7 +71,8 @@ class Rule:
     """One rule; of `nth`, `every`, `first`, `after`, `p`, those that are given must all hold."""
 
     operation: str
-    what: Fault
+    #: One that only a system has is its name.
+    what: Fault | str
     #: Only calls that touch somebody whose e-mail (its local part) or external id begins so.
     marker: str | None = None
     #: The n-th such call, every n-th, the first n, all but the first n; counted among the calls that match.
@@ -148,14 +149,21 @@ def from_json(value: Any) -> Rule:
 
 def _rule(operation: str, what: str, named: Mapping[str, Any], text: str) -> Rule:
     system, _, name = operation.rpartition(".")
-    if (system and system not in set(System)) or name not in {*Operation, "*"}:
-        known = ", ".join(Operation)
+    installed = systems.installed()
+    meant = [installed[system]] if system in installed else list(installed.values())
+    operations = {UNKNOWN, *(each for one in meant for each in one.operations)}
+    if (system and system not in installed) or name not in {*operations, "*"}:
+        known = ", ".join(sorted(operations))
+        whole = ", ".join(f"{each}.*" for each in installed)
         raise rule_syntax.RuleSyntaxError(
-            f"{text!r}: {operation!r} is no operation. Known: *, {known}; also kmi.*, tahdah.* and moodle.*."
+            f"{text!r}: {operation!r} is no operation. Known: *, {known}; also {whole}."
         )
-    if what not in set(Fault):
-        raise rule_syntax.RuleSyntaxError(f"{text!r}: {what!r} is not a known fault. Known: {', '.join(Fault)}.")
-    return Rule(operation=operation, what=Fault(what), **rule_syntax.read(named, _READERS, text))
+    own = {each for one in meant for each in one.faults}
+    if what not in set(Fault) | own:
+        known = ", ".join([*Fault, *sorted(own)])
+        raise rule_syntax.RuleSyntaxError(f"{text!r}: {what!r} is not a known fault. Known: {known}.")
+    kind = Fault(what) if what in set(Fault) else what
+    return Rule(operation=operation, what=kind, **rule_syntax.read(named, _READERS, text))
 
 
 class FaultPlan:

@@ -6,16 +6,14 @@ from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from worker.sandbox.messages import Operation, System
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One call: seconds since the epoch, what, and the status of the answer (0 = none was given)."""
 
     time: float
-    system: System
-    operation: Operation
+    system: str
+    operation: str
     status: int
 
 
@@ -24,9 +22,9 @@ class Journal:
 
     def __init__(self, length: int) -> None:
         self._entries: deque[Entry] = deque(maxlen=length)
-        self._counts: Counter[tuple[System, Operation, int]] = Counter()
+        self._counts: Counter[tuple[str, str, int]] = Counter()
 
-    def note(self, at: float, system: System, operation: Operation, status: int) -> None:
+    def note(self, at: float, system: str, operation: str, status: int) -> None:
         """Note a call and its answer."""
         self._entries.append(Entry(at, system, operation, status))
         self._counts[system, operation, status] += 1
@@ -37,8 +35,8 @@ class Journal:
 
     def by_operation(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return the counts: system, operation, status ("no_answer" where none was given)."""
-        counts: dict[str, dict[str, dict[str, int]]] = {str(system): {} for system in System}
+        counts: dict[str, dict[str, dict[str, int]]] = {}
         for (system, operation, status), count in sorted(self._counts.items()):
-            statuses = counts[system].setdefault(operation, {})
+            statuses = counts.setdefault(system, {}).setdefault(operation, {})
             statuses[str(status) if status else "no_answer"] = count
         return counts

@@ -13,10 +13,11 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
+from worker.sandbox.choices import Twice
+from worker.sandbox.kmi_options import CourseOptions, KmiOptions
 from worker.sandbox.kmi_people import People, Reference, User, stamp
 from worker.sandbox.kmi_users import body_of, page, person, refuse
 from worker.sandbox.messages import EMPTY, Answer, Call, Person, Refused
-from worker.sandbox.options import CourseOptions, Options, Twice
 
 
 class Status(StrEnum):
@@ -78,8 +79,9 @@ class Registration:
 class Registrations:
     """The registrations, and the operations on them."""
 
-    def __init__(self, options: Options, people: People, now: float) -> None:
+    def __init__(self, options: KmiOptions, lag: float, people: People, now: float) -> None:
         self.options = options
+        self.lag = lag
         self.people = people
         self.all: dict[int, Registration] = {}
         self.mails_sent = 0
@@ -87,7 +89,7 @@ class Registrations:
         self._by_pair: dict[tuple[int, int], list[Registration]] = {}
         courses = {course.id: course for course in options.courses}
         users = list(people.users.values())
-        for seed in options.seed_registrations:
+        for seed in options.registered:
             for user in users[seed.first - 1 : seed.last]:
                 self._add(courses[seed.course_id], user, "", now - 86400)
 
@@ -95,7 +97,7 @@ class Registrations:
         """List registrations, of one course or one user only when asked to (K-reg)."""
         query = dict(parse_qsl(call.query))
         course_id, user_id = _filter(query, "course_id"), _filter(query, "user_id")
-        newest, withdrawn = call.at - self.options.lag, self.options.list_withdrawn
+        newest, withdrawn = call.at - self.lag, self.options.list_withdrawn
         if course_id is not None and user_id is not None:
             some = self._by_pair.get((course_id, user_id), [])
         else:
@@ -121,17 +123,17 @@ class Registrations:
             raise refuse("The user is not active.")
         pair = self._by_pair.get((course.id, user.id), [])
         standing = [each for each in pair if each.status is not Status.WITHDRAWN]
-        if standing and self.options.kmi_twice == Twice.EXISTING:
+        if standing and self.options.twice == Twice.EXISTING:
             return Answer(status=HTTPStatus.OK, payload=standing[0].shown(call.account))
-        if standing and self.options.kmi_twice != Twice.SECOND:
-            raise refuse("The user is already registered for this course.", int(self.options.kmi_twice))
+        if standing and self.options.twice != Twice.SECOND:
+            raise refuse("The user is already registered for this course.", int(self.options.twice))
         made = self._add(course, user, str(body.get("externalId") or ""), call.at)
         self.mails_sent += 1
-        return Answer(status=self.options.kmi_created_status, payload=made.shown(call.account))
+        return Answer(status=self.options.created_status, payload=made.shown(call.account))
 
     def get(self, reference: Reference, call: Call) -> Answer:
         """Return one registration."""
-        found, newest = self._one(reference), call.at - self.options.lag
+        found, newest = self._one(reference), call.at - self.lag
         if found.created > newest:
             raise refuse("Not registered for this course.", HTTPStatus.NOT_FOUND)
         return Answer(status=HTTPStatus.OK, payload=found.shown(call.account, newest))

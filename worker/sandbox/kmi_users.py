@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from worker.sandbox.choices import EmailTaken
+from worker.sandbox.kmi_options import KmiOptions
 from worker.sandbox.kmi_people import People, Reference, User, moment
 from worker.sandbox.messages import EMPTY, Answer, Call, Person, Refused
-from worker.sandbox.options import EmailTaken, Options
 
 #: Needed to update by external id (K-ext), and to create (assumed: the page does not say).
 NEEDED = ("email", "firstName", "lastName", "loginName")
@@ -68,15 +69,16 @@ def _after(query: dict[str, str], name: str) -> float | None:
 class Users:
     """The operations on users."""
 
-    def __init__(self, options: Options, people: People) -> None:
+    def __init__(self, options: KmiOptions, lag: float, people: People) -> None:
         self.options = options
+        self.lag = lag
         self.people = people
 
     def list(self, call: Call) -> Answer:
         """List users in the order of their ids, a page at a time, as a bare array (K-page)."""
         query = dict(parse_qsl(call.query))
         users = filter(self._visible(call.at, query), self.people.users.values())
-        newest = call.at - self.options.lag
+        newest = call.at - self.lag
         shown = [user.shown(call.account, newest) for user in page(users, query)]
         return Answer(status=HTTPStatus.OK, payload=shown)
 
@@ -87,17 +89,17 @@ class Users:
         if faults:
             raise refuse(faults)
         known = self.people.by_email(body["email"])
-        if known and self.options.kmi_email_taken == EmailTaken.EXISTING:
+        if known and self.options.email_taken == EmailTaken.EXISTING:
             return Answer(status=HTTPStatus.OK, payload=known[0].shown(call.account))
-        if known and self.options.kmi_email_taken != EmailTaken.NEW:
+        if known and self.options.email_taken != EmailTaken.NEW:
             taken = {"email": ["A user with that email already exists."]}
-            raise refuse(taken, int(self.options.kmi_email_taken))
+            raise refuse(taken, int(self.options.email_taken))
         user = self.people.add(body, call.account, call.at)
-        return Answer(status=self.options.kmi_created_status, payload=user.shown(call.account))
+        return Answer(status=self.options.created_status, payload=user.shown(call.account))
 
     def get(self, reference: Reference, call: Call) -> Answer:
         """Return one user."""
-        newest = call.at - self.options.lag
+        newest = call.at - self.lag
         user = self._one(reference, call, newest)
         if user.created > newest:
             raise refuse("Not found.", HTTPStatus.NOT_FOUND)
@@ -152,7 +154,7 @@ class Users:
 
     def _visible(self, at: float, query: dict[str, str]) -> Callable[[User], bool]:
         created, updated = _after(query, "createdAfter"), _after(query, "updatedAfter")
-        newest = at - self.options.lag
+        newest = at - self.lag
         in_group = query.get("groupId", GROUP) == GROUP
 
         def visible(user: User) -> bool:

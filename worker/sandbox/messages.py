@@ -4,52 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-
-class System(StrEnum):
-    """The pretend LMSs."""
-
-    TAHDAH = "tahdah"
-    KMI = "kmi"
-    MOODLE = "moodle"
-
-
-class Operation(StrEnum):
-    """What a call asks for; the words of the journal and of the rules."""
-
-    CREATE_CANDIDATE = "create_candidate"
-    REGISTER = "register"
-    LIST_REGISTRATIONS = "list_registrations"
-    LIST_USERS = "list_users"
-    CREATE_USER = "create_user"
-    FIND_USER = "find_user"
-    UPDATE_USER = "update_user"
-    DELETE_USER = "delete_user"
-    CREATE_REGISTRATION = "create_registration"
-    FIND_REGISTRATION = "find_registration"
-    APPROVE = "approve"
-    COMPLETE = "complete"
-    WITHDRAW = "withdraw"
-    SITE_INFO = "site_info"
-    CREATE_USERS = "create_users"
-    UPDATE_USERS = "update_users"
-    DELETE_USERS = "delete_users"
-    FIND_USERS = "find_users"
-    SEARCH_USERS = "search_users"
-    FIND_COURSES = "find_courses"
-    LIST_COURSES = "list_courses"
-    ENROL_USERS = "enrol_users"
-    UNENROL_USERS = "unenrol_users"
-    LIST_ENROLLED = "list_enrolled"
-    LIST_COURSES_OF_USER = "list_courses_of_user"
-    #: Nothing that the LMS knows.
-    UNKNOWN = "unknown"
+#: The operation of a call that asks for nothing the LMS knows.
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +65,9 @@ class Request:
 class Call:
     """One request that the LMS has understood and let in."""
 
-    system: System
-    operation: Operation
-    #: The account: Tahdah's token, KMI's API key.
+    system: str
+    operation: str
+    #: The account, such as a token or an API key.
     account: str
     path: str
     query: str
@@ -139,10 +101,11 @@ Handler = Callable[[Call], Answer | Work]
 class Route:
     """What a method and a path lead to."""
 
-    operation: Operation
+    operation: str
     handle: Handler
 
 
+NOT_FOUND = Answer(status=HTTPStatus.NOT_FOUND, raw=b"")
 EMPTY = Answer(status=HTTPStatus.NO_CONTENT, raw=b"")
 
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from worker.sandbox import snapshot
+from worker.sandbox.configuration import configuration
 from worker.sandbox.state import SandboxState
 
 _STYLE = """
@@ -46,15 +47,15 @@ def html(state: SandboxState, base_url: str, refresh: int) -> str:
 <html lang="en"><head><meta charset="utf-8">{again}<title>Roster sandbox</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>
 <h1>Roster sandbox</h1>
-<p>A pretend LMS: Tahdah, KMI LMS v2 and Moodle, in memory. Nothing here is real,
-and nothing leaves this machine. {other}</p>
-{_cards(shown)}
+<p>A pretend LMS: {", ".join(escape(each.title) for each in state.systems.values())}, in memory.
+Nothing here is real, and nothing leaves this machine. {other}</p>
+{_cards(state, shown)}
 <h2>Registrations per course</h2>{_courses(state, shown)}
 <h2>Calls</h2>{_calls(shown)}
 <h2>Quota</h2>{_quota(shown)}
 <h2>Bad days</h2>{_rules(shown)}
 <h2>Latest registrations</h2>{_latest(state)}
-<h2>Point <code>roster.toml</code> here</h2><pre>{escape(_toml(state, base_url))}</pre>
+<h2>Point <code>roster.toml</code> here</h2><pre>{escape(configuration(state, base_url))}</pre>
 <p>As JSON: <a href="/sandbox/state">state</a> · <a href="/sandbox/candidates">candidates</a> ·
 <a href="/sandbox/registrations">registrations</a> · <a href="/sandbox/journal">journal</a> ·
 <a href="/sandbox/rules">rules</a>. Change them with POST on <code>/sandbox/rules</code>,
@@ -62,16 +63,15 @@ and nothing leaves this machine. {other}</p>
 </body></html>"""
 
 
-def _cards(shown: dict[str, Any]) -> str:
+def _cards(state: SandboxState, shown: dict[str, Any]) -> str:
     doubles = shown["duplicates"]["persons"] + shown["duplicates"]["registrations"]
     cards = [
-        ("Tahdah candidates", shown["tahdah"]["candidates"], ""),
-        ("Tahdah registrations", shown["tahdah"]["registrations"], ""),
-        ("KMI users", shown["kmi"]["candidates"], ""),
-        ("KMI registrations", shown["kmi"]["registrations"], ""),
-        ("mails sent", shown["tahdah"]["mails_sent"] + shown["kmi"]["mails_sent"], ""),
-        ("there twice", doubles, "bad" if doubles else "good"),
+        (f"{system.title}: {what}", shown[name][what], "")
+        for name, system in state.systems.items()
+        for what in ("candidates", "registrations")
     ]
+    cards.append(("mails sent", sum(shown[name]["mails_sent"] for name in state.systems), ""))
+    cards.append(("there twice", doubles, "bad" if doubles else "good"))
     each = (
         f'<div class="card"><b class="{look}">{count:,}</b><span>{name}</span></div>' for name, count, look in cards
     )
@@ -79,11 +79,10 @@ def _cards(shown: dict[str, Any]) -> str:
 
 
 def _courses(state: SandboxState, shown: dict[str, Any]) -> str:
-    names = {str(course.id): course.name for course in state.options.courses}
     rows = [
-        [system, course, names.get(course, ""), count]
-        for system in ("tahdah", "kmi")
-        for course, count in sorted(shown[system]["by_course"].items())
+        [name, course, system.course_names().get(course, ""), count]
+        for name, system in state.systems.items()
+        for course, count in sorted(shown[name]["by_course"].items())
     ]
     return _table(["System", "Course", "Name", "Registrations"], rows, "Nobody is registered yet.")
 
@@ -147,21 +146,3 @@ def _table(heads: list[str], rows: Iterable[list[Any]], empty: str) -> str:
         return f"<p>{escape(empty)}</p>"
     head = "".join(f"<th>{escape(each)}</th>" for each in heads)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def _toml(state: SandboxState, base_url: str) -> str:
-    options = state.options
-    entity = next(iter(options.legal_entities), 0)
-    return f"""[connections.tahdah]
-system = "tahdah"
-base_url = "{base_url}"
-token = "{options.token}"
-legal_entity_id = {entity}
-behavior = 1
-
-[connections.kmi]
-system = "kmi"
-base_url = "{base_url}/api/v2/"
-api_key = "{options.api_key}"
-api_secret = "{options.api_secret}"
-"""

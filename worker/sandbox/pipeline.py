@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from worker.sandbox import fault_effects, kmi, messages
+from worker.sandbox import fault_effects, messages
 from worker.sandbox.faults import Fault, Rule
-from worker.sandbox.messages import Answer, Call, Operation, Person, Refused, Request, Route, System, Work
-from worker.sandbox.moodle import service as moodle
+from worker.sandbox.messages import Answer, Call, Refused, Request, Route, Work
 from worker.sandbox.quota_enforcement import Admission
 from worker.sandbox.state import SandboxState
-
-
-class Lms(Protocol):
-    """What a pretend LMS offers the pipeline."""
-
-    system: System
-    #: Names of ids in its answers, beside the documented ones.
-    id_fields: frozenset[str]
-
-    @property
-    def problem(self) -> Callable[[int, str], Answer]:
-        """Return what words a refusal."""
-
-    def account(self, request: Request) -> str | Answer:
-        """Return whose credentials a request has, or the refusal."""
-
-    def route(self, request: Request) -> Route | Answer:
-        """Return what a request asks for."""
-
-    def persons(self, call: Call) -> list[Person]:
-        """Return those whom a call touches."""
+from worker.sandbox.systems import System
 
 
 class RequestPipeline:
@@ -56,11 +35,14 @@ class RequestPipeline:
             body=await messages.read_body(receive),
         )
         at = state.clock()
-        lms = self._lms(request.path)
+        lms = state.system_at(request.path)
+        if lms is None:
+            await messages.write(messages.NOT_FOUND, scope, send, {})
+            return
         journal, headers, passed = state.journal, {}, None
         route = lms.route(request)
         if isinstance(route, Answer):
-            answer, operation = route, Operation.UNKNOWN
+            answer, operation = route, messages.UNKNOWN
         else:
             operation = route.operation
             account = lms.account(request)
@@ -68,11 +50,11 @@ class RequestPipeline:
                 answer = account
             else:
                 enforcer = state.quota_enforcer
-                entered = enforcer.enter(state.credential(lms.system, account), at)
+                entered = enforcer.enter(state.credential(lms, account), at)
                 if isinstance(entered, Admission):
                     passed, headers = entered, entered.headers
                     call = Call(
-                        system=lms.system,
+                        system=lms.name,
                         operation=operation,
                         account=account,
                         path=request.path,
@@ -85,7 +67,7 @@ class RequestPipeline:
                 else:
                     answer = entered
         # Recorded first, so that a caller with an answer finds its call in the journal.
-        journal.note(at, lms.system, operation, answer.status)
+        journal.note(at, lms.name, operation, answer.status)
         try:
             if answer.held:
                 await asyncio.sleep(answer.held)
@@ -97,12 +79,7 @@ class RequestPipeline:
             if passed is not None:
                 enforcer.leave(passed, state.clock())
 
-    def _lms(self, path: str) -> Lms:
-        if path.startswith(moodle.BASE):
-            return self.state.moodle
-        return self.state.kmi if path.startswith(kmi.BASE) else self.state.tahdah
-
-    async def _let_in(self, lms: Lms, call: Call, route: Route, passed: Admission) -> Answer:
+    async def _let_in(self, lms: System, call: Call, route: Route, passed: Admission) -> Answer:
         """Do the work, half way through the latency, unless a fault prevents it."""
         half = self.state.options.latency / 2
         if half:
@@ -119,13 +96,15 @@ class RequestPipeline:
             await asyncio.sleep(half)
         return answer
 
-    def _rules(self, lms: Lms, call: Call) -> list[Rule]:
+    def _rules(self, lms: System, call: Call) -> list[Rule]:
         scenario = self.state.fault_plan
         return scenario.rules_for(call, lambda: lms.persons(call)) if scenario.rules else []
 
-    def _undone(self, lms: Lms, call: Call, route: Route, rules: list[Rule], passed: Admission) -> Answer | None:
+    def _undone(self, lms: System, call: Call, route: Route, rules: list[Rule], passed: Admission) -> Answer | None:
         """Return the answer of the first rule that leaves the work undone; None when there is none."""
         for rule in rules:
+            if rule.what in lms.faults:
+                return lms.fault(rule.what)
             if rule.what is Fault.LATE:
                 self._go_on(self._later(call, route, rule.seconds))
                 return lms.problem(HTTPStatus.GATEWAY_TIMEOUT, "The gateway did not wait.")
@@ -138,7 +117,7 @@ class RequestPipeline:
                 return instead
         return None
 
-    async def _behind_gateway(self, lms: Lms, work: Coroutine[Any, Any, Answer]) -> Answer:
+    async def _behind_gateway(self, lms: System, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Wait for the answer as long as the gateway does; the work goes on."""
         patience = self.state.options.gateway
         if not patience:

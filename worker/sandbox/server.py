@@ -27,7 +27,8 @@ LOOPBACK = "127.0.0.1"
 def make_app(state: SandboxState) -> Starlette:
     """Return the ASGI application of a state."""
     pipeline = RequestPipeline(state)
-    return Starlette(routes=[Mount("/api", app=pipeline), Mount("/moodle", app=pipeline), *control.routes(state)])
+    roots = sorted({system.base.split("/")[1] for system in state.systems.values()})
+    return Starlette(routes=[*(Mount(f"/{root}", app=pipeline) for root in roots), *control.routes(state)])
 
 
 def serve(host: str, port: int, state: SandboxState, *, ready: Callable[[str], None] | None = None) -> None:

@@ -7,17 +7,23 @@ batch is all or nothing, and that GET on the registrations path lists them.
 
 from __future__ import annotations
 
+import builtins
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from worker.sandbox.messages import Answer, Call, Operation, Person, Refused, Request, Route, System, header
-from worker.sandbox.options import EmailTaken, Lookup, Options, Twice
+from worker.sandbox.choices import EmailTaken, Twice
+from worker.sandbox.messages import Answer, Call, Person, Refused, Request, Route, header
+from worker.sandbox.options import Options
+from worker.sandbox.systems import Connection
 from worker.sandbox.tahdah_batch import body_of, listed, problem, subject, wanted_of
+from worker.sandbox.tahdah_options import Lookup, TahdahOptions
 from worker.sandbox.webhooks import Announcer
 
 _PREFIX = "/api/learningexperiences/legalentities/"
@@ -28,6 +34,14 @@ _NEEDED = ("firstName", "lastName", "email")
 _INVALID_TOKEN = problem(HTTPStatus.UNAUTHORIZED, "Invalid token.")
 _NO_SUCH_PATH = problem(HTTPStatus.NOT_FOUND, "No such path.")
 _NOT_ALLOWED = problem(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed.")
+
+
+class Operation(StrEnum):
+    """What a call asks for."""
+
+    CREATE_CANDIDATE = "create_candidate"
+    REGISTER = "register"
+    LIST_REGISTRATIONS = "list_registrations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +82,18 @@ class Registration:
 class Tahdah:
     """The candidates and registrations, and the calls that make them."""
 
-    system = System.TAHDAH
+    name = "tahdah"
+    title = "Tahdah"
+    base = "/api/"
+    options_type = TahdahOptions
+    readers: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
+    operations = frozenset(Operation)
+    faults: ClassVar[frozenset[str]] = frozenset()
     problem = staticmethod(problem)
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: TahdahOptions, shared: Options, _now: float) -> None:
         self.options = options
+        self.lag = shared.lag
         self.tokens = {f"Bearer {token}": token for token in (options.token, *options.more_tokens)}
         self.candidates: dict[int, Candidate] = {}
         self.registrations: list[Registration] = []
@@ -89,6 +110,14 @@ class Tahdah:
     def account(self, request: Request) -> str | Answer:
         """Return the account of the bearer token."""
         return self.tokens.get(header(request.headers, b"authorization"), _INVALID_TOKEN)
+
+    def fault(self, name: str) -> Answer:
+        """Return nothing: it has no faults of its own."""
+        raise NotImplementedError(name)
+
+    def credentials(self) -> list[str]:
+        """Return the tokens."""
+        return list(self.tokens.values())
 
     def route(self, request: Request) -> Route | Answer:
         """Find out what a request asks for."""
@@ -142,15 +171,15 @@ class Tahdah:
         if unknown:
             raise Refused(problem(HTTPStatus.BAD_REQUEST, f"{subject(unknown)} not exist."))
         already = [each["candidateId"] for each in wanted if each["candidateId"] in standing]
-        if already and self.options.tahdah_twice in {Twice.REJECT, Twice.CONFLICT}:
+        if already and self.options.twice in {Twice.REJECT, Twice.CONFLICT}:
             text = f"Already registered on this learning experience: {listed(already)}."
-            raise Refused(problem(int(self.options.tahdah_twice), text))
+            raise Refused(problem(int(self.options.twice), text))
         made = [self._registration(place, each, call.at) for each in wanted]
         return Answer(status=HTTPStatus.OK, payload=[each.shown() for each in made])
 
     def list(self, entity: str, experience: str, call: Call) -> Answer:
         """List the registrations of an experience, in the form in which they were answered (assumed)."""
-        place, newest = self._place(entity, experience), call.at - self.options.lag
+        place, newest = self._place(entity, experience), call.at - self.lag
         shown = [
             each.shown()
             for each in self.registrations
@@ -166,6 +195,57 @@ class Tahdah:
             for each in self.registrations
         )
         return {"persons": _repeated(emails), "registrations": _repeated(pairs)}
+
+    def counts(self) -> dict[str, Any]:
+        """Return the figures for the page."""
+        return {
+            "candidates": len(self.candidates),
+            "registrations": len(self.registrations),
+            "by_course": dict(Counter(str(each.experience_id) for each in self.registrations)),
+            "mails_sent": self.mails_sent,
+            "webhooks": {str(status): count for status, count in self.announcer.answers.items()},
+        }
+
+    def candidate_rows(self) -> builtins.list[dict[str, Any]]:
+        """Return everybody."""
+        return [
+            {"id": str(each.id), "email": each.email, "created": each.created, "fields": each.fields}
+            for each in self.candidates.values()
+        ]
+
+    def registration_rows(self) -> builtins.list[dict[str, Any]]:
+        """Return every registration."""
+        return [
+            {
+                "id": str(each.id),
+                "candidate_id": str(each.candidate_id),
+                "email": self.candidates[each.candidate_id].email,
+                "legal_entity_id": each.legal_entity_id,
+                "course_id": each.experience_id,
+                "behavior": each.behavior,
+                "registration_date": each.date,
+                "created": each.created,
+            }
+            for each in self.registrations
+        ]
+
+    def course_names(self) -> dict[str, str]:
+        """Return the names of the experiences by id."""
+        return {str(id_): name for id_, name in self.options.names.items()}
+
+    def connection(self, url: str) -> Connection:
+        """Return a connection with the first legal entity."""
+        return Connection(
+            name="north",
+            values={
+                "base_url": url,
+                "token": self.options.token,
+                "legal_entity_id": next(iter(self.options.legal_entities), 0),
+                "behavior": 1,
+                "batch_size": 50,
+            },
+            secrets=frozenset({"token"}),
+        )
 
     def _place_route(self, method: str, entity: str, experience: str) -> Route | Answer:
         if method == "POST":
@@ -186,7 +266,7 @@ class Tahdah:
 
     def _registration(self, place: tuple[int, int], wanted: dict[str, Any], at: float) -> Registration:
         standing = self._by_place[place].get(wanted["candidateId"])
-        if standing is not None and self.options.tahdah_twice == Twice.EXISTING:
+        if standing is not None and self.options.twice == Twice.EXISTING:
             return standing
         made = Registration(
             id=900_001 + len(self.registrations),

@@ -9,13 +9,19 @@ from typing import Any
 
 import msgspec
 
-from worker.sandbox import fault_effects
-from worker.sandbox.messages import Call, Refused, System
+from worker.sandbox.messages import Answer, Call, Refused
 
 #: The two that have been seen; what they mean is unknown (S0).
 _BEHAVIORS = (1, 2)
 
-problem = fault_effects.problem_texts(System.TAHDAH)
+
+def problem(status: int, text: str) -> Answer:
+    """Return a refusal in the shape of .NET's problem details (assumed)."""
+    return Answer(
+        status=status,
+        payload={"title": "The request was not fulfilled.", "status": int(status), "detail": text},
+        content_type=b"application/problem+json",
+    )
 
 
 def body_of(call: Call) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.sandbox.choices import SeedRegistrations
+
 
 class Version(StrEnum):
     """The two servers that were measured; 4.5 answers as 5.1 does in all that is pretended here."""
@@ -120,10 +122,9 @@ class MoodleOptions:
     without: frozenset[str] = frozenset()
     state: SiteState = SiteState.WELL
     courses: tuple[MoodleCourse, ...] = COURSES
-    #: People before the first call, `person1@example.com`, id number `P-1` and so on, and courses they are on: the
-    #: course's id, the first and the last person.
+    #: People before the first call, `person1@example.com`, id number `P-1` and so on, and who is on a course.
     seed_users: int = 0
-    seed_enrolments: tuple[tuple[int, int, int], ...] = ()
+    registered: tuple[SeedRegistrations, ...] = ()
     #: Short names of custom profile fields.
     profile_fields: tuple[str, ...] = ("staffid", "shoeSize")
     #: Roles that the account may assign: id and short name.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
-from worker.sandbox.messages import Answer, Call, Operation, Person, Refused, Request, Route, System, Work, header
+from worker.sandbox.choices import seed_registrations
+from worker.sandbox.messages import UNKNOWN, Answer, Call, Person, Refused, Request, Route, Work, header
 from worker.sandbox.moodle import errors, form
 from worker.sandbox.moodle.enrolments import Enrolments
 from worker.sandbox.moodle.form import Form
@@ -15,14 +18,34 @@ from worker.sandbox.moodle.look_ups import LookUps
 from worker.sandbox.moodle.options import MoodleOptions, SiteState, Version
 from worker.sandbox.moodle.permissions import Permissions
 from worker.sandbox.moodle.shapes import fit, shapes
-from worker.sandbox.moodle.site import Site, seed_people
+from worker.sandbox.moodle.site import FIRST, Account, Enrolment, Site, seed_people
 from worker.sandbox.moodle.users import Finish, Users
+from worker.sandbox.options import Options
+from worker.sandbox.systems import Connection
+
+
+class Operation(StrEnum):
+    """What a call asks for: each is a function of the service."""
+
+    SITE_INFO = "site_info"
+    CREATE_USERS = "create_users"
+    UPDATE_USERS = "update_users"
+    DELETE_USERS = "delete_users"
+    FIND_USERS = "find_users"
+    SEARCH_USERS = "search_users"
+    FIND_COURSES = "find_courses"
+    LIST_COURSES = "list_courses"
+    ENROL_USERS = "enrol_users"
+    UNENROL_USERS = "unenrol_users"
+    LIST_ENROLLED = "list_enrolled"
+    LIST_COURSES_OF_USER = "list_courses_of_user"
+
 
 BASE = "/moodle/"
 _SERVER = f"{BASE}webservice/rest/server.php"
 #: Seconds on the measured machine: a call, and each record of it.
 _CALL_SECONDS = 0.025
-_RECORD_SECONDS = {
+_RECORD_SECONDS: dict[str, float] = {
     Operation.CREATE_USERS: 0.008,
     Operation.UPDATE_USERS: 0.008,
     Operation.ENROL_USERS: 0.005,
@@ -54,14 +77,37 @@ _BARRED = {
 }
 
 
+#: What a fault rule may have a call answer, whatever the site's state.
+FAULTS = frozenset(
+    {
+        "accessexception",
+        "dbconnectionfailed",
+        "dmlwriteexception",
+        "forcepasswordchangenotice",
+        "invalidparameter",
+        "invalidtoken",
+        "sitemaintenance",
+        "sitepolicynotagreed",
+        "upgraderunning",
+        "wsaccessusersuspended",
+    }
+)
+
+
 class Moodle:
     """The site, and the functions that its service holds."""
 
-    system = System.MOODLE
+    name = "moodle"
+    title = "Moodle"
+    base = BASE
+    options_type = MoodleOptions
+    readers: ClassVar[Mapping[str, Callable[[str], Any]]] = {"registered": seed_registrations}
+    operations = frozenset(Operation)
+    faults = FAULTS
     problem = staticmethod(errors.problem)
     id_fields: frozenset[str] = frozenset()
 
-    def __init__(self, options: MoodleOptions, now: float) -> None:
+    def __init__(self, options: MoodleOptions, _shared: Options, now: float) -> None:
         self.options = options
         self.state = options.state
         self.tokens = [options.token, *options.more_tokens]
@@ -73,6 +119,14 @@ class Moodle:
         self._enrolments = Enrolments(self.site, self.permissions)
         self._look_ups = LookUps(self.site, self.permissions, FUNCTIONS)
         self._shapes = shapes(extended_usernames=options.extended_usernames)
+
+    def fault(self, name: str) -> Answer:
+        """Return one of Moodle's errors by its code."""
+        return self.permissions.error(name, account="provsvc")
+
+    def credentials(self) -> list[str]:
+        """Return the tokens."""
+        return self.tokens
 
     def account(self, request: Request) -> str | Answer:
         """Return the token of a request, or what the layers before the function answer."""
@@ -102,7 +156,7 @@ class Moodle:
         if request.method == "HEAD":
             return Answer(status=HTTPStatus.OK, raw=b"")
         asked = self._form(request)
-        operation = FUNCTIONS.get(asked.function, Operation.UNKNOWN)
+        operation = FUNCTIONS.get(asked.function, UNKNOWN)
         return Route(operation=operation, handle=self._handle)
 
     def persons(self, call: Call) -> list[Person]:
@@ -112,6 +166,76 @@ class Moodle:
         people = [self._named(each) for each in listed if isinstance(each, dict)]
         people += [self._known(str(id_)) for id_ in _items(asked.fields.get("userids"))]
         return people + [Person(name=str(value), email=str(value)) for value in _items(asked.fields.get("values"))]
+
+    def counts(self) -> dict[str, Any]:
+        """Return the figures for the page."""
+        enrolments = self._enrolled()
+        return {
+            "candidates": sum(not each.deleted for each in self._people()),
+            "seeded": self.options.seed_users,
+            "registrations": len(enrolments),
+            "by_course": dict(Counter(str(each.course_id) for each in enrolments)),
+            "suspended": sum(each.suspended for each in enrolments),
+            "mails_sent": self.mails_sent,
+        }
+
+    def candidate_rows(self) -> list[dict[str, Any]]:
+        """Return everybody but the accounts that every site has; the deleted too."""
+        return [
+            {
+                "id": str(each.id),
+                "email": each.email,
+                "username": each.username,
+                "external_ids": {"idnumber": each.idnumber},
+                "deleted": each.deleted,
+                "suspended": each.suspended,
+                "created": each.created,
+                "fields": {
+                    "firstname": each.firstname,
+                    "lastname": each.lastname,
+                    "auth": each.auth,
+                    **each.fields,
+                    **each.profile,
+                },
+            }
+            for each in self._people()
+        ]
+
+    def registration_rows(self) -> list[dict[str, Any]]:
+        """Return every enrolment, one a method."""
+        return [
+            {
+                "id": str(each.id),
+                "candidate_id": str(each.user_id),
+                "email": self.site.accounts[each.user_id].email,
+                "course_id": each.course_id,
+                "method": each.method,
+                "status": "Suspended" if each.suspended else "Active",
+                "roles": sorted(self.site.roles.get((each.course_id, each.user_id), ())),
+                "created": each.created,
+            }
+            for each in self._enrolled()
+        ]
+
+    def course_names(self) -> dict[str, str]:
+        """Return the full names of the courses by id."""
+        return {str(course.id): course.fullname for course in self.options.courses}
+
+    def connection(self, url: str) -> Connection:
+        """Return a connection with the first token."""
+        values: dict[str, str | int] = {
+            "base_url": f"{url}{BASE.rstrip('/')}",
+            "token": self.options.token,
+            "role": 5,
+            "password": "change",
+        }
+        return Connection(name="academy", values=values, secrets=frozenset({"token"}))
+
+    def _people(self) -> list[Account]:
+        return [each for each in self.site.accounts.values() if each.id >= FIRST]
+
+    def _enrolled(self) -> list[Enrolment]:
+        return [each for course in self.site.enrolments.values() for each in course.values()]
 
     @property
     def mails_sent(self) -> int:

@@ -186,9 +186,9 @@ def seed_people(site: Site, now: float) -> None:
                 created=now,
             )
         )
-    for course_id, first, last in site.options.seed_enrolments:
-        for user_id in range(FIRST + first - 1, FIRST + last):
-            site.enrol(course_id, user_id, role_id=5, at=now)
+    for seed in site.options.registered:
+        for user_id in range(FIRST + seed.first - 1, FIRST + seed.last):
+            site.enrol(seed.course_id, user_id, role_id=5, at=now)
 
 
 def _folded(text: str) -> str:
