@@ -613,7 +613,7 @@ def test_an_option_is_chosen_in_words_by_the_name_of_its_system() -> None:
         moodle_version="4.3",
         moodle_lacks="moodle/user:create,moodle/course:view",
         kmi_seed_users="2",
-        latency="0.5",
+        latency="1.5",
     )
 
     assert world.moodle.options.version == "4.3"
