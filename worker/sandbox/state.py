@@ -137,4 +137,6 @@ def _typed(value: Any, default: Any) -> Any:
         return value
     if isinstance(default, bool):
         return rule_syntax.yes(value)
-    return type(default)(value.split(",") if isinstance(default, frozenset | tuple) else value)
+    if isinstance(default, frozenset | tuple):
+        return type(default)(value.split(","))
+    return type(default)(value)
