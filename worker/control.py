@@ -1,4 +1,4 @@
-"""What people may ask for: submit, pause, resume, cancel, retry, undo and resolve. The one place for each.
+"""What people may ask for: submit, pause, resume, cancel, retry, undo, verify and resolve. The one place for each.
 
 The command line, the page and the API call these functions. Each changes the ledger in one transaction, which also
 records who asked when `actor` is given, and then publishes the task messages that are due. A sweep works for drop
@@ -7,6 +7,7 @@ folders and schedules, and publishes by itself: there jobs are opened by `worker
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.bootstrap import Services
+    from worker.errors import LmsError
     from worker.intake.accept import Origin
     from worker.intake.answer_file import AnswerRow
     from worker.intake.options import Options
@@ -262,6 +264,30 @@ def resolve_from_file(
         completion.mark_succeeded_if_done(tx, job_id)
         _record(tx, actor, "resolve", job_id, "from a file")
     return f"{message}.{unchecked_note(checked)}" if checked else message
+
+
+def verify(
+    services: Services,
+    job_id: int,
+    *,
+    actor: Actor | None = None,
+    report_dir: Path | None = None,
+    show: Callable[[str], None] = lambda _: None,
+) -> LmsError | None:
+    """Compare the rows of a job that are done with the LMS, and record what differs; return what stopped it, if so.
+
+    `report_dir` is where the reports go from now on; `show` is called with a sentence about the progress.
+
+    Raises UnknownJob, UsageError when there is nothing to verify, SettingsError.
+    """
+    from worker.jobs.verify import rows_to_verify, verify_job  # noqa: PLC0415 - 250 ms that only this costs
+
+    with services.ledger.write() as tx:
+        done = rows_to_verify(tx, job_id)
+        connection = services.connection(lifecycle.get_job(tx, job_id).connection)
+        _set_report_dir(tx, job_id, report_dir)
+        _record(tx, actor, "verify", job_id)
+    return asyncio.run(verify_job(services, job_id, connection, done, show))
 
 
 def has_background_process(services: Services) -> bool:

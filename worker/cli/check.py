@@ -3,68 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker import lms
 from worker.cli import output
 from worker.cli.context import actor, connection_of
 from worker.cli.exit_codes import ExitCode
 from worker.cli.explained import explained
 from worker.errors import NothingSent
-from worker.intake.accept import fingerprint
-from worker.intake.importing import SEPARATOR, dry_run
 from worker.intake.options import parse_options
-from worker.jobs import same_file
-from worker.jobs.estimate import plan_of
+from worker.jobs.check import check_roster
 from worker.ledger import relations
-from worker.ledger.duplicates import repeated_rows
-from worker.ledger.rows import rows_with_status
-from worker.model import Relation, RowStatus
-from worker.reports import gather
+from worker.model import RowStatus
 from worker.reports.labels import STATE_INFO, duration_text, waiting_elsewhere_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from worker.bootstrap import Services
     from worker.intake.options import Options
+    from worker.jobs.check import Checked
     from worker.jobs.estimate import Plan
+    from worker.jobs.same_file import SameFile
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
-    from worker.reports.lines import Summary
     from worker.settings import Connection
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What a roster would do."""
-
-    summary: Summary
-    plan: Plan
-    #: How many rows have a problem, by its code and column (None: of the row as a whole).
-    problems: Mapping[tuple[str, str | None], int]
-    #: The rows that are not sent because they repeat another one, or their source marks them as inactive (None).
-    skipped: Mapping[int, int | None]
-
-    def to_json(self) -> dict[str, object]:
-        """Return the summary as JSON, with what would be sent; of a job that is not, number and state are None."""
-        return self.summary.to_json() | {
-            "job": None,
-            "state": None,
-            "would_send": self.summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0),
-            "planned_calls": self.plan.calls.most,
-            "planned_seconds": None if self.plan.seconds is None else round(self.plan.seconds, 3),
-            "problems": [
-                {"code": code, "column": column, "rows": count} for (code, column), count in self.problems.items()
-            ],
-            "skipped": [{"row": row, "repeats": repeats} for row, repeats in self.skipped.items()],
-        }
 
 
 def check_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
@@ -91,27 +57,21 @@ def check_files(services: Services, files: Sequence[Path], options: dict[str, An
 
 
 def _check_file(services: Services, file: Path, connection: Connection, options: Options) -> Checked:
-    problems: Counter[tuple[str, str | None]] = Counter()
-    with services.ledger.dry_run() as tx:
-        job = try_import(tx, file, connection, options, problems)
-        output.print_notes(job)
-        _print_other_jobs(tx, job, fingerprint(file, connection.name, options))
-        output.print_row_messages(tx, job)
-        _add_later_problems(tx, job, problems)
-        plan = plan_of(tx, services, job.id, connection)
-        click.echo(calls_text(plan), err=True)
-        return Checked(
-            summary=gather.summarise(tx, job),
-            plan=plan,
-            problems=problems,
-            skipped=repeated_rows(tx, job.id),
-        )
+    checked = check_roster(services, file, connection, options, show=_print_job)
+    click.echo(calls_text(checked.plan), err=True)
+    return checked
 
 
-def _print_other_jobs(tx: Transaction, job: Job, digest: str) -> None:
-    """Print, and relate in this transaction, which jobs are of the same file or are to send the same rows."""
-    if same := same_file.find(tx, job.connection, digest):
-        relations.relate(tx, job.id, Relation.REPEATS, [same.job_id])
+def _print_job(tx: Transaction, job: Job, same: SameFile | None) -> None:
+    """Print what was noted, which other jobs are of the same file or rows, and the messages of the rows."""
+    output.print_notes(job)
+    _print_other_jobs(tx, job, same)
+    output.print_row_messages(tx, job)
+
+
+def _print_other_jobs(tx: Transaction, job: Job, same: SameFile | None) -> None:
+    """Print which jobs are of the same file or are to send the same rows."""
+    if same:
         state = STATE_INFO[same.state].label.lower()
         if same.starts_at is not None:
             state += f" for {datetime.fromtimestamp(same.starts_at).astimezone():%Y-%m-%d %H:%M %Z}"
@@ -125,25 +85,6 @@ def _print_other_jobs(tx: Transaction, job: Job, digest: str) -> None:
             return
     for other, count in relations.count_waiting_elsewhere(tx, job.id).items():
         click.echo(f"Note: {waiting_elsewhere_text(count, other)}", err=True)
-
-
-def _add_later_problems(tx: Transaction, job: Job, problems: Counter[tuple[str, str | None]]) -> None:
-    """Count the problems that are only found with the ledger, after a row was parsed."""
-    parsed = {code for code, _ in problems}
-    for row in rows_with_status(tx, job.id, RowStatus.INVALID):
-        problems.update({(code, row.column or None) for code in row.code.split(SEPARATOR) if code not in parsed})
-
-
-def try_import(
-    tx: Transaction,
-    file: Path,
-    connection: Connection,
-    options: Options,
-    problems: Counter[tuple[str, str | None]] | None = None,
-) -> Job:
-    """Import a roster in a transaction that the caller rolls back. Raises NothingSent when it must be fixed."""
-    fingerprint(file, connection.name, options)
-    return dry_run(tx, file, connection, options, rules=lms.rules_of(connection), problems=problems)
 
 
 def calls_text(plan: Plan) -> str:

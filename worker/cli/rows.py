@@ -29,21 +29,14 @@ def verify(services: Services, job: int, *, report: Path | None, as_json: bool, 
 
     Example: roster verify 7
     """
-    import asyncio
-
+    from worker import control
     from worker.cli.output import print_summary
     from worker.jobs import lifecycle, reporting
-    from worker.jobs.verify import rows_to_verify, verify_job
-    from worker.ledger import jobs
 
-    with services.ledger.write() as tx:
-        rows = rows_to_verify(tx, job)
-        if report:
-            jobs.change_job(tx, job, report_dir=str(report.absolute()))
-        name = lifecycle.get_job(tx, job).connection
-    connection = connection_of(services, name)
-    record(services, "verify", job_id=job)
-    stopped = asyncio.run(verify_job(services, job, connection, rows, _ignore if quiet else _print_progress))
+    with services.ledger.read() as tx:
+        connection_of(services, lifecycle.get_job(tx, job).connection)
+    show = _ignore if quiet else _print_progress
+    stopped = control.verify(services, job, actor=actor(), report_dir=report, show=show)
     with services.ledger.read() as tx:
         verified = lifecycle.get_job(tx, job)
     summary = reporting.write_job_reports(services.ledger, verified)

@@ -11,7 +11,6 @@ import click
 
 from worker import control, lms
 from worker.cli import output
-from worker.cli.check import try_import
 from worker.cli.context import REPORTS, actor, connection_of
 from worker.cli.exit_codes import ExitCode, exit_code
 from worker.cli.explained import explained
@@ -22,6 +21,7 @@ from worker.intake.accept import Origin
 from worker.intake.importing import import_roster
 from worker.intake.options import parse_options
 from worker.jobs import lifecycle, reporting, submission
+from worker.jobs.check import check_roster
 from worker.ledger import accounts, jobs
 from worker.model import Driver, JobState
 from worker.reports import gather
@@ -69,8 +69,7 @@ def _check_all(
     parsed, failed = parse_options(services.ledger, options, by=actor()), []
     for file in files:
         try:
-            with services.ledger.dry_run() as tx:
-                try_import(tx, file, connection, parsed)
+            check_roster(services, file, connection, parsed)
         except NothingSent as error:
             failed.append(Unopened(file=file, error=error))
     return failed

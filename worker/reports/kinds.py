@@ -85,7 +85,7 @@ _PROPERTIES = {
     ReportKind.RESULTS: _Properties(),
     ReportKind.WORKBOOK: _Properties(media_type=_XLSX),
     ReportKind.FAILED: _Properties(is_partial=True),
-    ReportKind.DIFFERS: _Properties(is_partial=True, is_download=False),
+    ReportKind.DIFFERS: _Properties(is_partial=True),
     ReportKind.SUMMARY: _Properties(media_type="application/json", is_download=False),
 }
 

@@ -57,7 +57,7 @@ async def open_job(request: Request) -> Response:
 
 
 def _open_job(services: Services, actor: Actor, upload: Upload) -> int:
-    job_request = _parse_options(services, actor, upload)
+    job_request = parse_options(services, actor, upload)
     if upload.path.stat().st_size <= PRECHECK_BYTES:
         try:
             precheck(upload.path, job_request.options, name=upload.name)
@@ -66,7 +66,8 @@ def _open_job(services: Services, actor: Actor, upload: Upload) -> int:
     return uploads.submit_upload(services, actor, upload, job_request, origin="api").job_id
 
 
-def _parse_options(services: Services, actor: Actor, upload: Upload) -> JobRequest:
+def parse_options(services: Services, actor: Actor, upload: Upload) -> JobRequest:
+    """Return the job that the fields of an upload request. Raises HttpProblem 422."""
     try:
         return parse_fields(services, upload.fields, by=actor)
     except (UsageError, SettingsError) as error:

@@ -77,8 +77,15 @@ def report(services: Services, job_id: int, kind: ReportKind, audience: Audience
         reporting.write_into(services.ledger, job, folder, audience=audience)
         (folder / _VERSION_FILE).write_text("\n".join(versions), "utf-8")
     if not file.is_file():
-        raise HttpProblem(404, f"Job {job_id} has no rows that failed")
+        raise _no_file(job_id, kind)
     return FileResponse(file, media_type=kind.media_type, filename=file.name)
+
+
+def _no_file(job_id: int, kind: ReportKind) -> HttpProblem:
+    """Return the problem that a job has no rows for a file."""
+    if kind is ReportKind.DIFFERS:
+        return HttpProblem(404, f"Job {job_id} has no rows that were found to differ at the LMS")
+    return HttpProblem(404, f"Job {job_id} has no rows that failed")
 
 
 def _write_for_download(services: Services, job: Job, kind: ReportKind, audience: Audience) -> FileResponse:
@@ -88,7 +95,7 @@ def _write_for_download(services: Services, job: Job, kind: ReportKind, audience
         reporting.write_into(services.ledger, job, folder, audience=audience)
         file = folder / file_name(job.roster, kind)
         if not file.is_file():
-            raise HttpProblem(404, f"Job {job.id} has no rows that failed")
+            raise _no_file(job.id, kind)
         cleanup = BackgroundTask(stack.pop_all().close)
     return FileResponse(file, media_type=kind.media_type, filename=file.name, background=cleanup)
 

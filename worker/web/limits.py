@@ -21,7 +21,7 @@ MAX_FIELDS, MAX_FIELD_BYTES = 2_000, 64 * 1024
 MAX_DIGITS = 20
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 #: Paths that take a roster; `receive_upload` counts its bytes.
-_UPLOAD_PATHS = ("/api/jobs", "/drafts")
+_UPLOAD_PATHS = ("/api/jobs", "/api/check", "/drafts")
 _SMALL_BODY_PATHS = ("/api/", "/sign-in")
 
 

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from worker.control import JobAction
 from worker.model import Role
 from worker.reports.kinds import ReportKind
-from worker.web import api, health, numbers, openapi, schemas
+from worker.web import api, api_checks, health, numbers, openapi, schemas
 from worker.web.auth import require_role
 from worker.web.operation import EVENT_STREAM, MULTIPART, Operation
 from worker.web.summaries import MAX_ID
@@ -40,6 +40,15 @@ OPERATIONS: tuple[Operation, ...] = (
         endpoint=api.open_job,
         status=202,
         response=schemas.Created,
+        body=schemas.NewJob,
+        body_type=MULTIPART,
+        errors=(400, 409, 413, 415, 422, 507),
+    ),
+    Operation(
+        method="POST",
+        path="/api/check",
+        endpoint=api_checks.check,
+        response=schemas.Check,
         body=schemas.NewJob,
         body_type=MULTIPART,
         errors=(400, 409, 413, 415, 422, 507),
@@ -93,6 +102,13 @@ OPERATIONS: tuple[Operation, ...] = (
             errors=(400, 404, 409, 413, 415, 422) if act in _BODIES else (404, 409),
         )
         for act in JobAction
+    ),
+    Operation(
+        method="POST",
+        path="/api/jobs/{id:number}/verify",
+        endpoint=api_checks.verify_job,
+        response=schemas.Summary,
+        errors=(404, 409, 422),
     ),
     Operation(
         method="POST",

@@ -51,6 +51,33 @@ class Summary(ApiModel):
     verified: dict[str, int] | None = Field(description="The result of verifying the done rows at the LMS.")
 
 
+class Problem(ApiModel):
+    """A problem of rows, and how many have it."""
+
+    code: str
+    column: str | None = Field(description="Null: of the row as a whole.")
+    rows: int
+
+
+class SkippedRow(ApiModel):
+    """A row that is not sent."""
+
+    row: int
+    repeats: int | None = Field(description="The row that it repeats; null: its source marks it as inactive.")
+
+
+class Check(Summary):
+    """What a roster would do; nothing was sent, and there is no job."""
+
+    job: None = None  # type: ignore[assignment]
+    state: None = None  # type: ignore[assignment]
+    would_send: int = Field(description="Rows for which something would be sent.")
+    planned_calls: int = Field(description="Calls to the LMS at most.")
+    planned_seconds: float | None = Field(description="How long they take at the known pace, if there is one.")
+    problems: list[Problem]
+    skipped: list[SkippedRow]
+
+
 class ResumeRequest(ApiModel):
     """How a job continues."""
 

@@ -19,7 +19,7 @@ from anyio import CapacityLimiter, to_thread
 from worker.web.problems import HttpProblem
 
 Found = TypeVar("Found")
-#: Threads for callers, passwords and reports. A password takes 64 MB while it is checked.
+#: Threads for callers, passwords and reports, and for verifications. A password takes 64 MB while it is checked.
 IDENTITIES, PASSWORDS, DOWNLOADS = 8, 4, 2
 #: Requests in progress of one account, of one address without an account, and of all.
 PER_ACCOUNT, PER_ADDRESS, IN_ALL = 200, 100, 1_000
@@ -78,20 +78,23 @@ class _KeyedLocks:
         return self._locks.setdefault(key, asyncio.Lock())
 
 
-class DownloadSlots:
-    """One download of an account and of a job at a time; what waits takes no thread."""
+class JobSlots:
+    """One download, or verification, of an account and of a job at a time; what waits takes no thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
         self._threads = CapacityLimiter(DOWNLOADS)
         self._waiting: Counter[str] = Counter()
         self._accounts = _KeyedLocks()
         self._jobs = _KeyedLocks()
 
     async def run(self, account: str, job_id: int, make: Callable[[], Found]) -> Found:
-        """Run `make` in a thread. Raises HttpProblem 429 when the account has too many downloads waiting."""
+        """Run `make` in a thread. Raises HttpProblem 429 when the account has too many of them waiting."""
         if self._waiting[account] > WAITING_DOWNLOADS:
             raise HttpProblem(
-                429, "You have too many downloads waiting. Try again when they have ended", {"Retry-After": "5"}
+                429,
+                f"You have too many {self._noun} waiting. Try again when they have ended",
+                {"Retry-After": "5"},
             )
         self._waiting[account] += 1
         try:
@@ -133,6 +136,7 @@ class Slots:
     """All of them, for an application."""
 
     in_progress: RequestsInProgress = field(default_factory=RequestsInProgress)
-    downloads: DownloadSlots = field(default_factory=DownloadSlots)
+    downloads: JobSlots = field(default_factory=lambda: JobSlots("downloads"))
+    verifications: JobSlots = field(default_factory=lambda: JobSlots("verifications"))
     identities: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(IDENTITIES))
     passwords: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PASSWORDS))

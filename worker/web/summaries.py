@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import UnknownJob
 from worker.jobs import lifecycle
 from worker.ledger import jobs
+from worker.model import Verdict
 from worker.reports import gather
 from worker.reports.kinds import ReportKind
 from worker.web.wording import for_api
@@ -50,6 +51,8 @@ def _kinds_of(job: Job, summary: Summary) -> list[ReportKind]:
     kinds = [kind for kind in ReportKind if not kind.is_partial]
     if summary.not_done:
         kinds.insert(kinds.index(ReportKind.SUMMARY), ReportKind.FAILED)
+    if (summary.verified or {}).get(Verdict.DIFFERS, 0):
+        kinds.insert(kinds.index(ReportKind.SUMMARY), ReportKind.DIFFERS)
     return kinds
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.web.problems import HttpProblem
-from worker.web.slots import WAITING_DOWNLOADS, DownloadSlots, HealthCheck, RequestsInProgress
+from worker.web.slots import WAITING_DOWNLOADS, HealthCheck, JobSlots, RequestsInProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ async def until_running(work: Work, count: int) -> None:
 
 
 async def test_an_account_downloads_one_report_at_a_time(work: Work) -> None:
-    slots = DownloadSlots()
+    slots = JobSlots("downloads")
     downloads = [asyncio.create_task(slots.run("vera", job, work.run)) for job in range(1, 6)]
     await until_running(work, 1)
 
@@ -60,7 +60,7 @@ async def test_an_account_downloads_one_report_at_a_time(work: Work) -> None:
 
 
 async def test_a_report_that_waits_for_another_of_its_job_takes_no_thread(work: Work) -> None:
-    slots = DownloadSlots()
+    slots = JobSlots("downloads")
     downloads = [asyncio.create_task(slots.run(f"viewer{number}", 1, work.run)) for number in range(8)]
     await until_running(work, 1)
 
@@ -72,7 +72,7 @@ async def test_a_report_that_waits_for_another_of_its_job_takes_no_thread(work: 
 
 
 async def test_too_many_waiting_downloads_are_refused_and_later_ones_are_not(work: Work) -> None:
-    slots = DownloadSlots()
+    slots = JobSlots("downloads")
     downloads = [asyncio.create_task(slots.run("vera", 1, work.run)) for _ in range(WAITING_DOWNLOADS + 1)]
     await until_running(work, 1)
 
