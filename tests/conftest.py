@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -478,6 +478,13 @@ def _tls() -> ssl.SSLContext:
 @pytest.fixture
 def sandbox(_tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
     """Start pretend LMSs; the options are those of `make_state`. At the end nobody may be there twice."""
+    with sandboxes(_tls) as start:
+        yield start
+
+
+@contextmanager
+def sandboxes(tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
+    """Yield what starts pretend LMSs; they are stopped at the end, when nobody may be there twice."""
     from worker.sandbox.server import make_state, running  # noqa: PLC0415 - most tests need no web server
 
     with ExitStack() as stack:
@@ -486,7 +493,7 @@ def sandbox(_tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
         def start(**options: Any) -> Lms:
             world = make_state(**options)
             url = stack.enter_context(running(world))
-            client = stack.enter_context(httpx.Client(base_url=url, verify=_tls, timeout=LONGEST_SECONDS))
+            client = stack.enter_context(httpx.Client(base_url=url, verify=tls, timeout=LONGEST_SECONDS))
             started.append(Lms(url, client, world))
             return started[-1]
 
@@ -516,13 +523,20 @@ def office(
     tmp_path: Path, _empty_ledger: Path, fork_server: ForkServer, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Office]]:
     """Open offices: `office(lms)` for Tahdah, `office(lms, "kmi")`, with further keys of the connection."""
-    opened: list[Office] = []
     forks = None if request.node.get_closest_marker("console_script") else fork_server
+    with offices(tmp_path, _empty_ledger, forks) as open_one:
+        yield open_one
+
+
+@contextmanager
+def offices(place: Path, empty_ledger: Path, forks: ForkServer | None) -> Iterator[Callable[..., Office]]:
+    """Yield what opens offices in a folder; their commands are stopped at the end."""
+    opened: list[Office] = []
 
     def open_one(lms: Lms | None = None, name: str = "north", **options: Any) -> Office:
-        folder = tmp_path / f"office{len(opened)}"
+        folder = place / f"office{len(opened)}"
         folder.mkdir()
-        shutil.copyfile(_empty_ledger, folder / "roster.db")
+        shutil.copyfile(empty_ledger, folder / "roster.db")
         opened.append(Office(folder, lms, fork_server=forks))
         if lms is not None:
             opened[-1].connect(lms.url, name, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, find_browser
+from tests.conftest import offices, sandboxes
+from tests.fork_client import ForkServer
 from tests.web_server import start_web_server
 
 #: How long an expected change may take (milliseconds).
@@ -85,12 +87,45 @@ class Site:
 
 @pytest.fixture
 def open_site(
-    browser: Browser, office: Callable[..., Any], sandbox: Callable[..., Any], _tls: ssl.SSLContext
+    browser: Browser,
+    office: Callable[..., Any],
+    sandbox: Callable[..., Any],
+    _tls: ssl.SSLContext,
 ) -> Iterator[Callable[..., Site]]:
     """Start a site: `open_site()` for Tahdah, `open_site("kmi")`, with options of the sandbox.
 
     At the end no page may have had an error.
     """
+    with sites(browser, office, sandbox, _tls) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def open_shared_site(
+    browser: Browser,
+    fork_server: ForkServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    _empty_ledger: Path,
+    _tls: ssl.SSLContext,
+) -> Iterator[Callable[..., Site]]:
+    """Start a site for the tests of a module, which only read its pages."""
+    place = tmp_path_factory.mktemp("site")
+    with (
+        offices(place, _empty_ledger, fork_server) as office,
+        sandboxes(_tls) as sandbox,
+        sites(browser, office, sandbox, _tls) as start,
+    ):
+        yield start
+
+
+@contextmanager
+def sites(
+    browser: Browser,
+    office: Callable[..., Any],
+    sandbox: Callable[..., Any],
+    tls: ssl.SSLContext,
+) -> Iterator[Callable[..., Site]]:
+    """Yield what starts sites; they are stopped at the end, when no page may have had an error."""
     opened: list[Site] = []
     with ExitStack() as stack:
 
@@ -102,7 +137,7 @@ def open_site(
             if toml:
                 config = served_office.folder / "roster.toml"
                 config.write_text(f"{toml}\n{config.read_text('utf-8')}", encoding="utf-8")
-            server = start_web_server(served_office, _tls)
+            server = start_web_server(served_office, tls)
             stack.callback(server.close)
             opened.append(Site(server.url, served_office, lms, browser, stack, server.address))
             return opened[-1]
@@ -112,7 +147,7 @@ def open_site(
             each.check_no_errors()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def upload() -> Callable[..., Page]:
     """Upload a file on the start page and wait for its draft."""
 

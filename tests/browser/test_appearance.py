@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+
+from tests.conftest import people
 
 PAGES = (
     "/",
@@ -82,50 +85,66 @@ PROBLEMS = """() => {
 }"""
 
 
-@pytest.fixture
-def filled(
-    open_site: Callable[..., Any], people: Callable[..., Any], upload: Callable[..., Page]
-) -> tuple[Any, str]:
+@pytest.fixture(scope="module")
+def filled(open_shared_site: Callable[..., Any], upload: Callable[..., Page]) -> tuple[Any, str]:
     """Return a site with a job that has rows of every status, and the path of a draft."""
-    site = open_site(bad_days=["create_candidate:lost-after:nth=2"])
+    site = open_shared_site(bad_days=["create_candidate:lost-after:nth=2"])
     rows = [*people(6), people(1)[0], {**people(1)[0], "email": "nobody"}]
     page = upload(site, site.office.roster("all-kinds.csv", rows))
     page.locator("#send").click()
     page.wait_for_url("**/jobs/*")
     expect(page.locator("[data-moving=no]")).to_be_visible(timeout=45_000)
+    page.context.close()
     page = upload(site, site.office.roster("again.csv", [*rows, {**people(1, first=9)[0], "T-shirt": "M"}]))
-    return site, page.url.removeprefix(site.url)
+    draft = page.url.removeprefix(site.url)
+    page.context.close()
+    return site, draft
+
+
+@pytest.fixture
+def open_page(filled: tuple[Any, str]) -> Iterator[Callable[..., Page]]:
+    """Open a page of that site in a window, which is closed after the test."""
+    site, _ = filled
+    with ExitStack() as stack:
+
+        def start(path: str = "/", **options: Any) -> Page:
+            page: Page = site.open(path, **options)
+            stack.callback(page.context.close)
+            return page
+
+        yield start
+    site.check_no_errors()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_has_enough_contrast(filled: tuple[Any, str], scheme: str) -> None:
-    site, draft = filled
-    page = site.open(color_scheme=scheme)
+def test_every_text_has_enough_contrast(
+    filled: tuple[Any, str], open_page: Callable[..., Page], scheme: str
+) -> None:
+    _, draft = filled
+    page = open_page(color_scheme=scheme)
     for path in (*PAGES, draft):
         page.goto(path)
         assert page.evaluate(CONTRAST) == [], path
 
 
-def test_every_page_works_with_a_screen_reader(filled: tuple[Any, str]) -> None:
-    site, draft = filled
-    page = site.open()
+def test_every_page_works_with_a_screen_reader_and_is_not_wider_than_a_phone(
+    filled: tuple[Any, str], open_page: Callable[..., Page]
+) -> None:
+    _, draft = filled
+    page = open_page(viewport={"width": 1280, "height": 800})
     for path in (*PAGES, draft):
         page.goto(path)
         assert page.evaluate(PROBLEMS) == [], path
-
-
-def test_no_page_is_wider_than_a_phone(filled: tuple[Any, str]) -> None:
-    site, draft = filled
-    for width in (390, 320):
-        page = site.open(viewport={"width": width, "height": 800})
-        for path in (*PAGES, draft):
-            page.goto(path)
+        for width in (390, 320):
+            page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
-def test_the_pages_name_buttons_instead_of_commands(filled: tuple[Any, str]) -> None:
-    site, draft = filled
-    page = site.open()
+def test_the_pages_name_buttons_instead_of_commands(
+    filled: tuple[Any, str], open_page: Callable[..., Page]
+) -> None:
+    _, draft = filled
+    page = open_page()
     for path in ("/jobs/1", "/codes", draft):
         page.goto(path)
         said = page.locator("main").inner_text()
@@ -134,10 +153,11 @@ def test_the_pages_name_buttons_instead_of_commands(filled: tuple[Any, str]) -> 
         assert "roster resolve" not in said, path
 
 
-def test_times_are_shown_in_the_zone_of_the_browser_and_in_utc_without_scripts(filled: tuple[Any, str]) -> None:
-    site, _ = filled
-    with_scripts = site.open("/jobs", locale="en-GB", timezone_id="Asia/Kolkata").locator("time").first
-    without = site.open("/jobs", java_script_enabled=False).locator("time").first
+def test_times_are_shown_in_the_zone_of_the_browser_and_in_utc_without_scripts(
+    open_page: Callable[..., Page],
+) -> None:
+    with_scripts = open_page("/jobs", locale="en-GB", timezone_id="Asia/Kolkata").locator("time").first
+    without = open_page("/jobs", java_script_enabled=False).locator("time").first
 
     assert without.inner_text().endswith("UTC")
     assert with_scripts.inner_text() != without.inner_text()
