@@ -140,6 +140,19 @@ def make_uploads_private(services: Services) -> None:
                 make_private(Path(entry.path))
 
 
+def stored_rosters(services: Services) -> list[Path]:
+    """Return the rosters that are stored on this machine, by name; none of a store elsewhere."""
+    if is_address(services.store):
+        return []
+    with suppress(OSError), os.scandir(services.files) as entries:
+        return sorted(
+            Path(entry.path).resolve()
+            for entry in entries
+            if entry.is_file(follow_symlinks=False) and _STORED.match(entry.name)
+        )
+    return []
+
+
 def credential_of(connection: Connection) -> str:
     """Return a name for the credential: host and account, without the secret itself."""
     proof = "|".join(f"{name}={value}" for name, value in sorted(lms.headers_of(connection).items()))

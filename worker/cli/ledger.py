@@ -1,4 +1,4 @@
-"""`roster ledger`: copy the ledger to another database. Imports what it needs when it is called."""
+"""`roster ledger`: copy the ledger, or take a restored one into use. Imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=CommandGroup)
 def ledger() -> None:
-    """Copy the database that has the jobs, rows and outcomes."""
+    """Copy the ledger to another database; take a restored one into use."""
 
 
 @ledger.command("copy")
@@ -60,6 +60,22 @@ def copy(services: Services, url: str, *, as_json: bool) -> None:
             "ledgers knows is registered twice",
             err=True,
         )
+
+
+@ledger.command("restored")
+@json_option
+@with_existing_ledger
+def restored(services: Services, *, as_json: bool) -> None:
+    """Take a ledger into use that was restored from a backup.
+
+    What it does not know as sent may have been sent after the backup: unended jobs are held, and their rows are
+    looked up, or answered by a person, before anything is sent. Run it before any other process starts.
+
+    Example: roster ledger restored
+    """
+    from worker.cli.restored import take_into_use
+
+    take_into_use(services, as_json=as_json)
 
 
 COMMANDS = (ledger,)

@@ -205,6 +205,14 @@ def reopen_abandoned(tx: Transaction, job_id: int | None = None) -> int:
     return len(dead)
 
 
+def close_all(tx: Transaction) -> None:
+    """Close every batch of every job, also those that are claimed; what they left `sending` is in doubt."""
+    for record in tx.execute(select(batch.c.id, batch.c.epoch).where(batch.c.state == RUNNING)).all():
+        _release_records(tx, f"{record.id}:{record.epoch}")
+    closed = {"state": CLOSED, "owner": None, "lease_until": None, "not_before": None, "enqueued_at": None}
+    tx.execute(update(batch).where(batch.c.state != CLOSED).values(**closed))
+
+
 def running_owner(tx: Transaction, job_id: int) -> str | None:
     """Return the owner of a live claim on the job, if there is one."""
     records = tx.execute(

@@ -51,6 +51,11 @@ class CandidateRecord:
     is_claimed: bool
 
     @property
+    def is_suspected(self) -> bool:
+        """Return whether it is in doubt since the ledger was restored, not because of a call of this ledger."""
+        return self.is_being_created and self.job_id is None
+
+    @property
     def is_being_created(self) -> bool:
         """Return whether it is the creation that is in doubt."""
         return self.state is CandidateState.IN_DOUBT and self.pending_action is None
@@ -74,6 +79,12 @@ class RegistrationRecord:
     #: The action that is being sent or in doubt; None when it is the registration itself.
     pending_action: Action | None
     is_claimed: bool
+
+    @property
+    def is_suspected(self) -> bool:
+        """Return whether it is in doubt since the ledger was restored, not because of a call of this ledger."""
+        in_doubt = self.state is RegistrationState.IN_DOUBT and self.pending_action is None
+        return in_doubt and self.job_id is None
 
     @property
     def is_being_made(self) -> bool:

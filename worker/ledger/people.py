@@ -14,9 +14,10 @@ from worker.ledger.database import custom_plans, now, take_lock
 from worker.ledger.importing import move_rows
 from worker.ledger.key_value import put
 from worker.ledger.other_person import mentions_in_roster
+from worker.ledger.restoring import is_restored_doubt
 from worker.ledger.rows import read_row
 from worker.ledger.schema import candidate, key_value, person, row
-from worker.model import Action, CandidateState, RowStatus
+from worker.model import PENDING, Action, CandidateState, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +44,13 @@ _UNKNOWN = (CandidateState.NEW, CandidateState.DEACTIVATED)
 def _new_candidates(job_id: int) -> Any:
     """Return the condition that a candidate is new and wanted by a row of the job."""
     wanted = select(row.c.candidate_id).where(
-        row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.candidate_id.is_not(None)
+        row.c.job_id == job_id, row.c.status.in_(PENDING), row.c.candidate_id.is_not(None)
     )
-    return and_(candidate.c.id.in_(wanted), candidate.c.state.in_(_UNKNOWN))
+    return and_(candidate.c.id.in_(wanted), _is_unknown())
+
+
+def _is_unknown() -> Any:
+    return or_(candidate.c.state.in_(_UNKNOWN), is_restored_doubt())
 
 
 def count_unknown_candidates(tx: Transaction, job_id: int) -> UnknownCandidates:
@@ -186,7 +191,7 @@ def _set_known(tx: Transaction, connection: str, job_id: int, candidate_id: int,
         return
     tx.execute(
         update(candidate)
-        .where(candidate.c.id == candidate_id, candidate.c.state.in_(_UNKNOWN))
+        .where(candidate.c.id == candidate_id, _is_unknown())
         .values(state=CandidateState.KNOWN, lms_id=lms_id, id_key=id_key_of(lms_id))
     )
 
@@ -201,8 +206,7 @@ _OTHER_PERSON = (
 def _reject(tx: Transaction, job_id: int, candidate_id: int, code: str, error: str) -> None:
     tx.execute(
         update(row)
-        .where(row.c.job_id == job_id, row.c.candidate_id == candidate_id)
-        .where(row.c.status == RowStatus.NOT_ATTEMPTED)
+        .where(row.c.job_id == job_id, row.c.candidate_id == candidate_id, row.c.status.in_(PENDING))
         .values(
             status=RowStatus.INVALID,
             kept_status=None,

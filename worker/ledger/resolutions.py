@@ -99,7 +99,8 @@ def save_resolution(
     if registration_id is not None:
         _register(tx, job_id, found, registration_id)
         return "The row is registered"
-    if found.registration_state is RegistrationState.IN_DOUBT:
+    is_candidate_in_doubt = found.candidate_is_new and found.candidate_state is CandidateState.IN_DOUBT
+    if found.registration_state is RegistrationState.IN_DOUBT and not is_candidate_in_doubt:
         if candidate_id is not None:
             raise UsageError(
                 "The registration of this row is in doubt, not its candidate: "
@@ -113,7 +114,15 @@ def save_resolution(
         )
         if absent.rowcount == 0:
             raise UsageError("This row is being confirmed, or was confirmed just now; check it again")
-    elif candidate_id is not None:
+    else:
+        _save_candidate(tx, found, candidate_id)
+    _reopen(tx, found.id)
+    return f"The row is ready to be sent; continue with `roster resume {job_id}`"
+
+
+def _save_candidate(tx: Transaction, found: RowInDoubt, candidate_id: str | None) -> None:
+    """Save the id of a row's candidate, or that there is none; in both cases they are not registered."""
+    if candidate_id is not None:
         _set_candidate_id(tx, found.candidate_id, candidate_id)
     else:
         tx.execute(
@@ -121,8 +130,12 @@ def save_resolution(
             .where(candidate.c.id == found.candidate_id, candidate.c.state == CandidateState.IN_DOUBT)
             .values(state=CandidateState.NEW if found.candidate_is_new else CandidateState.KNOWN)
         )
-    _reopen(tx, found.id)
-    return f"The row is ready to be sent; continue with `roster resume {job_id}`"
+    # In a restored ledger both are in doubt.
+    tx.execute(
+        update(registration)
+        .where(registration.c.id == found.registration_id, registration.c.state == RegistrationState.IN_DOUBT)
+        .values(state=RegistrationState.NEW)
+    )
 
 
 def _save_action_resolution(

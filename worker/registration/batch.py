@@ -195,7 +195,7 @@ def _can_register_now(
 
 async def _register_group(context: JobContext, claim: Claim, pairs: Sequence[RowEnrolment]) -> None:
     runner = EnrolmentRunner(context, claim)
-    in_doubt = [pair for pair in pairs if pair[0].registration.state is RegistrationState.IN_DOUBT]
+    in_doubt = [pair for pair in pairs if _is_to_be_looked_up(context, pair[0])]
     absent: list[RowEnrolment] = []
     failed: LookupFailed | None = None
     if in_doubt:
@@ -205,11 +205,23 @@ async def _register_group(context: JobContext, claim: Claim, pairs: Sequence[Row
             absent = [await _renumber_if_withdrawn(context, claim, pair) for pair in found_absent]
         except LookupFailed as error:
             failed = error
-    fresh = [pair for pair in pairs if pair[0].registration.state is RegistrationState.NEW]
+    fresh = [pair for pair in pairs if _is_fresh(context, pair[0])]
     fresh = await _skip_existing(context, claim, fresh)
     await runner.enrol([*absent, *fresh])
     if failed:
         raise failed
+
+
+def _is_to_be_looked_up(context: JobContext, work: WorkItem) -> bool:
+    """Return whether a registration is in doubt; of a person who was created just now there is none yet."""
+    in_doubt = work.registration.state is RegistrationState.IN_DOUBT
+    return in_doubt and not (work.registration.is_suspected and work.candidate.id in context.created)
+
+
+def _is_fresh(context: JobContext, work: WorkItem) -> bool:
+    if work.registration.state is RegistrationState.IN_DOUBT:
+        return not _is_to_be_looked_up(context, work)
+    return work.registration.state is RegistrationState.NEW
 
 
 async def _renumber_if_withdrawn(context: JobContext, claim: Claim, pair: RowEnrolment) -> RowEnrolment:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from worker.errors import AnswerLost, Refused, RetryLater, StopJob
 from worker.ledger import action_intents, batches, intents
 from worker.ledger.intents import RowOutcome
+from worker.ledger.restoring import LEDGER_RESTORED, MAY_BE_SENT
 from worker.lms.contract import OTHER_PERSON, LookupMiss
 from worker.model import Action, CandidateState, RowStatus
 from worker.registration.anonymous import without_people
@@ -241,6 +242,8 @@ def _blocked_in_doubt(claim: Claim, work: WorkItem) -> Blocked:
     """Return the outcome of a row whose candidate was in doubt before this batch began."""
     if work.candidate.job_id == claim.job_id and work.candidate.row_id != work.row_id:
         return BLOCKED_BY_OTHER_ROW
+    if work.candidate.is_suspected:
+        return Blocked(RowOutcome(status=RowStatus.IN_DOUBT, error=MAY_BE_SENT, code=LEDGER_RESTORED))
     return Blocked(
         RowOutcome(
             status=RowStatus.IN_DOUBT,

@@ -198,6 +198,11 @@ _ALL = (
         "Look up the person in the LMS, then say what you found with `roster resolve`.",
     ),
     Code(
+        "ledger_restored",
+        "Roster's ledger was restored from a backup; the row may have been sent after the backup was made.",
+        "Resume the job. If the row is still in doubt, look up the person in the LMS and use `roster resolve`.",
+    ),
+    Code(
         "lost_each_time",
         "The call was sent several times, each time without an answer, and the LMS certainly did not carry it out.",
         "`roster retry` sends it again; ask the LMS's administrator when it happens often.",

@@ -129,6 +129,12 @@ def _reason_it_stopped(tx: Transaction, submitted: Submission) -> str:
     return "" if running else f"No new job was started: {submitted.message}"
 
 
+def skip_run(services: Services, run: Schedule, reason: str) -> None:
+    """Leave a due run out; the schedule says why."""
+    with services.ledger.write() as tx:
+        schedules.finish_run(tx, run, _next_run_at(run), error=reason)
+
+
 def _record_failure(services: Services, run: Schedule, error: str, problem: SourceProblem) -> None:
     with services.ledger.write() as tx:
         moved = schedules.finish_run(tx, run, _next_run_at(run), error=error)

@@ -221,6 +221,8 @@ def _choices(row: RowInDoubt) -> tuple[tuple[str, str], ...]:
     if row.action is not Action.REGISTER:
         return (("registration", "Done"), ("absent", "Not done"))
     registered, absent = ("registration", "Registered"), ("absent", "Not registered")
-    if row.registration_state is RegistrationState.IN_DOUBT or row.candidate_state is CandidateState.KNOWN:
+    is_person_in_doubt = row.candidate_state is CandidateState.IN_DOUBT
+    in_doubt = row.registration_state is RegistrationState.IN_DOUBT
+    if (in_doubt and not is_person_in_doubt) or row.candidate_state is CandidateState.KNOWN:
         return (registered, absent)
     return (registered, ("candidate", "Not registered, but in the LMS"), ("absent", "Not in the LMS"))
