@@ -38,6 +38,7 @@ NORTH = "north"
 TOKEN = "sandbox-token"
 KEY = "sandbox-key"
 SECRET = "sandbox-secret"
+MOODLE_TOKEN = "sandbox-moodle-token"
 #: Another machine, whose processes cannot be seen from here.
 ELSEWHERE = "another-host/77/1000.00"
 
@@ -254,7 +255,8 @@ def raw_connection(system: str, url: str, **changes: Any) -> dict[str, Any]:
     """Return a connection to the sandbox at `url` as roster.toml would have it."""
     kmi = {"base_url": f"{url}/api/v2", "api_key": KEY, "api_secret": SECRET}
     tahdah = {"base_url": url, "token": TOKEN, "legal_entity_id": 42, "behavior": 1}
-    return {"system": system, **{"kmi": kmi, "tahdah": tahdah}[system], **changes}
+    moodle = {"base_url": f"{url}/moodle", "token": MOODLE_TOKEN, "role": 5}
+    return {"system": system, **{"kmi": kmi, "tahdah": tahdah, "moodle": moodle}[system], **changes}
 
 
 def a_connection(system: str, url: str = "http://127.0.0.1:9", **changes: Any) -> Connection:

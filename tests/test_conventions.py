@@ -434,6 +434,7 @@ def report_codes() -> dict[str, str]:
 
 #: What stops a job, or becomes another code or a status on the way: no row ever has these.
 NEVER_ON_A_ROW = {"refused", "redirected", "credentials_refused", "certificate_refused", "breaker_open"}
+NEVER_ON_A_ROW |= {"list_empty", "password_refused", "unknown_custom_field"}
 NEVER_ON_A_ROW |= {"already_so", "path_missing", "unreachable", "refused_for_long", "already_registered"}
 
 

@@ -155,7 +155,7 @@ def stored_rosters(services: Services) -> list[Path]:
 
 def credential_of(connection: Connection) -> str:
     """Return a name for the credential: host and account, without the secret itself."""
-    proof = "|".join(f"{name}={value}" for name, value in sorted(lms.headers_of(connection).items()))
+    proof = "|".join(f"{name}={value}" for name, value in sorted(lms.credentials_of(connection).items()))
     return hashlib.sha256(f"{connection.base_url}|{proof}".encode()).hexdigest()[:32]
 
 
@@ -255,6 +255,7 @@ def open_job_context(
         rows_per_call=connector.rules.rows_per_call,
         stop_reason=stopping,
         update_existing=job is not None and bool(job.options.get("update_existing")),
+        again=job is not None and bool(job.options.get("again")),
     )
     client.rows_left = lambda: context.rows_left
     return context

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -476,10 +476,13 @@ class RowRules:
     #: Maximum number of rows in one call: of `register`, and of any other action.
     rows_per_call: int = 1
     rows_per_action: int = 1
-    #: Whether the LMS lists its people, so that existing ones need not be created.
+    #: Whether the LMS lists its people, so that existing ones need not be created; and how many a page has.
     lists_people: bool = False
-    #: How many people a page of that list has.
     people_per_page: int = 100
+    #: Maximum number of people in one look-up, at an LMS where many are looked up at a time; 0 for another one.
+    people_per_lookup: int = 0
+    #: What is wrong with a value of a column, as a sentence; None when nothing is. By column and value.
+    refuse: Callable[[str, str], str | None] | None = None
     #: Whether `registration_external_id` alone may identify an existing registration.
     finds_by_external_id: bool = False
 

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from tests.builders import (
     KEY,
+    MOODLE_TOKEN,
     NORTH,
     SECRET,
     TOKEN,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
     Open = Callable[..., AbstractAsyncContextManager[tuple[Connector, LmsClient]]]
 
-SECRETS = {TOKEN, KEY, SECRET, "wrong-secret"}
+SECRETS = {TOKEN, KEY, SECRET, MOODLE_TOKEN, "wrong-secret"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ SANDBOX_NAMES = {
 }
 
 
-@pytest.fixture(params=lms.systems())
+#: Moodle reports errors with 200 and gives registrations no ids: tests/acceptance/test_moodle.py holds it until
+#: this suite takes such a system.
+@pytest.fixture(params=[each for each in lms.systems() if each != "moodle"])
 def system(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -25,6 +25,8 @@ class ProblemCode(StrEnum):
     INVALID_CHOICE = "invalid_choice"
     INVALID_COUNTRY = "invalid_country"
     VALUE_TOO_LONG = "value_too_long"
+    #: This LMS refuses the value.
+    NOT_ACCEPTED = "not_accepted"
     #: A spreadsheet has rounded an id: the value is lost.
     LOST_DIGITS = "lost_digits"
     #: A program could not convert some letters: they are replacement characters or question marks now.

@@ -138,6 +138,7 @@ class RowParser:
         checked, refused = check_values(self._relevant(values), self.context)
         problems += refused
         problems += check_fields(fields)
+        problems += _refused_values(checked, self.rules)
         missing = self.requirements.problems_of(checked, given.union(values))
         problems += _explain_placeholders(missing, placeholders)
         return ParsedRow(
@@ -204,6 +205,16 @@ class RowParser:
         for problem in sorted(problems, key=place):
             heading = self.headings.heading_of(problem.column) if problem.column else None
             yield Problem(column=heading, code=problem.code, message=problem.message)
+
+
+def _refused_values(row: RowValues, rules: RowRules) -> Iterator[Problem]:
+    """Yield the values that this LMS refuses, where its connector says so."""
+    if rules.refuse is None:
+        return
+    for column, value in row:
+        if isinstance(value, str) and rules.takes(column) and (said := rules.refuse(column, value)):
+            message = f"{quote(value)}: {said[0].lower()}{said[1:]}"
+            yield Problem(column=column, code=ProblemCode.NOT_ACCEPTED.value, message=message)
 
 
 def _text_for(column: str, at: int, record: Record) -> str:

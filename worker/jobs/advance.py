@@ -44,11 +44,12 @@ def startable(
     """Return the batches to start at the time `at`, so that up to `at_once` run.
 
     Batches of an action start only when none is open of the actions before it (a registration is made before it is
-    completed), and the batches of a course only after its canary.
+    completed), and the batches of a course only after its canary; the one that confirms a course comes last.
     """
     now_due = min((STAGES.index(batch.action) for batch in (*open_batches, *running)), default=0)
     open_batches = [batch for batch in open_batches if STAGES.index(batch.action) == now_due]
     busy = {batch.course_key for batch in running if batch.canary}
+    unconfirmed = {batch.course_key for batch in (*open_batches, *running) if not batch.confirms}
     canaries = {batch.course_key: batch.id for batch in reversed(open_batches) if batch.canary}
     at_work = {batch.id for batch in running}
     may_start = [
@@ -56,6 +57,7 @@ def startable(
         for batch in open_batches
         if batch.id not in at_work
         and not batch.running
+        and not (batch.confirms and batch.course_key in unconfirmed)
         and batch.course_key not in busy
         and canaries.get(batch.course_key, batch.id) == batch.id
         and (batch.not_before or 0) <= at

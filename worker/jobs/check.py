@@ -11,6 +11,7 @@ from worker.intake.accept import fingerprint, open_with_options
 from worker.intake.importing import SEPARATOR, dry_run
 from worker.jobs import same_file
 from worker.jobs.estimate import plan_of
+from worker.jobs.learning import learn_limits
 from worker.ledger import relations
 from worker.ledger.duplicates import repeated_rows
 from worker.ledger.rows import rows_with_status
@@ -80,6 +81,7 @@ def check_roster(
     digest = fingerprint(file, connection.name, options)
     opened = open_with_options(file, name or file.name, options, in_child=True) if in_child else None
     rules = lms.rules_of(connection)
+    learned = learn_limits(services, connection)
     with services.ledger.dry_run() as tx:
         job = dry_run(tx, file, connection, options, rules=rules, name=name, opened=opened, problems=problems)
         same = same_file.find(tx, job.connection, digest)
@@ -89,7 +91,7 @@ def check_roster(
         _add_later_problems(tx, job, problems)
         return Checked(
             summary=gather.summarise(tx, job),
-            plan=plan_of(tx, services, job.id, connection),
+            plan=plan_of(tx, services, job.id, connection, learned=learned),
             problems=problems,
             skipped=repeated_rows(tx, job.id),
         )

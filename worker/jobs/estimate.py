@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import RosterError
+from worker.ledger import learned_limits
 from worker.ledger.database import now
 from worker.ledger.rows import count_remaining, is_course_proven
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
+    from worker.ledger.learned_limits import LearnedLimits
+    from worker.ledger.rows import RemainingWork
     from worker.model import RowRules
     from worker.settings import Connection
 
@@ -31,15 +34,18 @@ class Estimate:
         return self.most / rate_per_second
 
 
-def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
+def estimate(tx: Transaction, job_id: int, rules: RowRules, *, people_per_create: int | None = None) -> Estimate:
     """Return the calls that the rows not yet sent will take.
 
     One for each candidate to be created, one for as many rows of a course as a call takes (and one for the first
     person of a course on which this connection has registered nobody); where the LMS lists
     people, unknown candidates may turn out to be there, and the lists are read. An action is a look-up, and
-    perhaps a call; one more look-up where only an external id names the registration.
+    perhaps a call; one more look-up where only an external id names the registration. `people_per_create`: how
+    many people a creating call accepts, at an LMS that looks many up at a time.
     """
     ahead = count_remaining(tx, job_id)
+    if rules.people_per_lookup:
+        return _estimate_bulk(tx, job_id, ahead, rules, people_per_create or rules.rows_per_call)
     actions = ahead.actions
     registering = (
         ahead.unlinked
@@ -57,10 +63,45 @@ def estimate(tx: Transaction, job_id: int, rules: RowRules) -> Estimate:
     return Estimate(least=registering, most=registering + actions + ahead.new_candidates + lists)
 
 
+#: Kinds of value that a person is looked up by, and people on one page of the list of a course.
+_LOOKUPS_EACH, _PAGE_SIZE = 3, 1000
+
+
+def _estimate_bulk(
+    tx: Transaction, job_id: int, ahead: RemainingWork, rules: RowRules, people_per_create: int
+) -> Estimate:
+    """Return the calls at an LMS that looks up and creates many people at a time, and lists a course twice."""
+    proven = {course: is_course_proven(tx, job_id, course) for course in ahead.rows_by_course}
+
+    def calls(rows_per_call: int) -> int:
+        return sum(
+            calls_of_course(rows, rows_per_call, proven=proven[course])
+            for course, rows in ahead.rows_by_course.items()
+        )
+
+    registering, new = calls(rules.rows_per_call), ahead.new_candidates
+    lists = sum(1 + 2 * (2 + rows // _PAGE_SIZE) for rows in ahead.rows_by_course.values())
+    lookups = _LOOKUPS_EACH * math.ceil(new / rules.people_per_lookup) + 1 if new else 0
+    actions = 2 + 3 * math.ceil(ahead.actions / rules.rows_per_action) if ahead.actions else 0
+    site = 1 if registering or actions else 0
+    least = site + registering + lists + lookups + min(1, ahead.actions)
+    return Estimate(
+        least=least, most=site + registering + lists + lookups + actions + min(new, calls(people_per_create))
+    )
+
+
 def calls_of_course(rows: int, rows_per_call: int, *, proven: bool) -> int:
     """Return how many calls register the rows of a course; one row goes alone unless the course is `proven`."""
     alone = 0 if proven else 1
     return alone + math.ceil((rows - alone) / rows_per_call)
+
+
+def _estimate_for(
+    tx: Transaction, job_id: int, connection: Connection, learned: LearnedLimits | None = None
+) -> Estimate:
+    found = learned or learned_limits.last_limits(tx, connection.name)
+    people_per_create = found.people_per_create if found else None
+    return estimate(tx, job_id, lms.rules_of(connection), people_per_create=people_per_create)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +124,16 @@ class Plan:
         return self.calls.seconds(self.rate) if self.rate else None
 
 
-def plan_of(tx: Transaction, services: Services, job_id: int, connection: Connection) -> Plan:
-    """Return what a job will cost."""
-    calls = estimate(tx, job_id, lms.rules_of(connection))
+def plan_of(
+    tx: Transaction,
+    services: Services,
+    job_id: int,
+    connection: Connection,
+    *,
+    learned: LearnedLimits | None = None,
+) -> Plan:
+    """Return what a job will cost; `learned` is what the LMS said of its limits, else what it said last."""
+    calls = _estimate_for(tx, job_id, connection, learned)
     return Plan(calls=calls, rate=services.known_rate(tx, connection))
 
 
@@ -102,7 +150,7 @@ class TimeLeft:
 def calls_left(services: Services, tx: Transaction, job: Job) -> Estimate | None:
     """Return how many calls a job still takes; None when its connection is not configured."""
     try:
-        return estimate(tx, job.id, lms.rules_of(services.connection(job.connection)))
+        return _estimate_for(tx, job.id, services.connection(job.connection))
     except RosterError:
         return None
 

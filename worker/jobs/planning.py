@@ -9,6 +9,7 @@ from worker.ledger import batches, jobs
 from worker.ledger.batches import BatchPlan
 from worker.ledger.creatable import missing_to_create, nobody_can_be_created
 from worker.ledger.rows import count_remaining, explain_rows
+from worker.lms.contract import bulk
 from worker.model import NOBODY_CAN_BE_CREATED, STAGES, Action
 from worker.registration import directory, external_ids
 
@@ -29,11 +30,13 @@ def plan_batches(
     *,
     batch_size: int,
     proven: Collection[str] = (),
+    confirms: bool = False,
 ) -> int:
     """Put the rows that are to be sent, and are in no open batch, into batches. Return how many batches.
 
     A course in `proven`, on which a person was registered before, needs no canary. Batches are in the order of the
-    actions, and of each action in the order of the roster.
+    actions, and of each action in the order of the roster. `confirms`: what is registered on a course is compared
+    with its list afterwards.
     """
     together: dict[tuple[Action, str], list[int]] = {}
     for row_id, course_key, action in batches.rows_to_plan(tx, job_id):
@@ -48,6 +51,9 @@ def plan_batches(
             action=action,
         )
     batches.save_plan(tx, job_id, planned)
+    if confirms:
+        courses = [course_key for action, course_key in together if action is Action.REGISTER]
+        batches.replace_confirmations(tx, job_id, courses)
     return len(planned)
 
 
@@ -120,5 +126,6 @@ def _plan(tx: Transaction, context: JobContext, batch_size: int) -> None:
         context.job_id,
         batch_size=batch_size,
         proven=context.breaker.proven,
+        confirms=bulk(context.connector) is not None,
     )
     jobs.change_job(tx, context.job_id, planned=True)

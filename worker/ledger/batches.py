@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, null, or_, select, update
+from sqlalchemy import bindparam, exists, insert, null, or_, select, update
 
 from worker.ledger.chunks import chunks
 from worker.ledger.database import now
@@ -67,6 +67,8 @@ class OpenBatch:
     enqueued_at: float | None = None
     deaths: int = 0
     action: Action = Action.REGISTER
+    #: It has no rows: it compares what the others registered with the list of the course.
+    confirms: bool = False
 
 
 def save_plan(tx: Transaction, job_id: int, planned: Sequence[BatchPlan]) -> None:
@@ -96,11 +98,16 @@ def rows_to_plan(tx: Transaction, job_id: int) -> list[tuple[int, str, Action]]:
     return [(record.id, record.course_key or "", Action(record.action)) for record in tx.execute(query)]
 
 
+_OPEN_BATCHES = (
+    select(batch, (~exists().where(row.c.batch_id == batch.c.id)).label("confirms"))
+    .where(batch.c.job_id == bindparam("b_job"), batch.c.state != CLOSED)
+    .order_by(batch.c.id)
+)
+
+
 def open_batches(tx: Transaction, job_id: int) -> list[OpenBatch]:
     """Return the batches of a job that are not closed, in order."""
-    records = tx.execute(
-        select(batch).where(batch.c.job_id == job_id, batch.c.state != CLOSED).order_by(batch.c.id)
-    )
+    records = tx.execute(_OPEN_BATCHES, {"b_job": job_id})
     return [
         OpenBatch(
             id=record.id,
@@ -111,6 +118,7 @@ def open_batches(tx: Transaction, job_id: int) -> list[OpenBatch]:
             enqueued_at=record.enqueued_at,
             deaths=record.deaths,
             action=Action(record.action),
+            confirms=record.confirms,
         )
         for record in records
     ]
@@ -264,6 +272,14 @@ def _is_registration_in_doubt(tx: Transaction, claim: Claim) -> bool:
     query = select(row.c.id).join(registration, registration.c.id == row.c.registration_id)
     query = query.where(row.c.batch_id == claim.batch_id, registration.c.state == RegistrationState.IN_DOUBT)
     return tx.execute(query.limit(1)).first() is not None
+
+
+def replace_confirmations(tx: Transaction, job_id: int, course_keys: Sequence[str]) -> None:
+    """Plan a batch without rows for each course, in place of one that waits for it."""
+    waiting = [each for each in open_batches(tx, job_id) if each.confirms and not each.running]
+    old = [each.id for each in waiting if each.course_key in course_keys]
+    tx.execute(update(batch).where(batch.c.id.in_(old), batch.c.state == OPEN).values(state=CLOSED))
+    save_plan(tx, job_id, [BatchPlan(course_key=key, canary=False, row_ids=()) for key in course_keys])
 
 
 def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -> None:

@@ -13,6 +13,7 @@ from worker.ledger.chunks import chunks
 from worker.ledger.database import custom_plans, now, take_lock
 from worker.ledger.importing import move_rows
 from worker.ledger.key_value import put
+from worker.ledger.known_data import add_note
 from worker.ledger.other_person import mentions_in_roster
 from worker.ledger.restoring import is_restored_doubt
 from worker.ledger.rows import read_row
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from worker.ledger.database import Transaction
     from worker.ledger.other_person import Mention
-    from worker.model import Course, Person, RosterRow
+    from worker.model import Candidate, Course, Person, RosterRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,71 @@ def match_candidates(tx: Transaction, connection: str, job_id: int) -> None:
                 _reject(tx, job_id, record.id, "other_person", _OTHER_PERSON)
             elif found:
                 _set_known(tx, connection, job_id, record.id, found[0].lms_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownCandidate:
+    """A candidate of a job not yet known to exist at the LMS, as its first row names them."""
+
+    id: int
+    candidate: Candidate
+
+
+def unknown_candidates(tx: Transaction, job_id: int) -> list[UnknownCandidate]:
+    """Return the candidates of a job not yet known to exist at the LMS, as a row that registers them names them."""
+    query = (
+        select(candidate.c.id, row.c.parsed)
+        .join(row, row.c.candidate_id == candidate.c.id)
+        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, candidate.c.state.in_(_UNKNOWN))
+        .order_by(row.c.action != Action.REGISTER, row.c.id)
+    )
+    found: dict[int, UnknownCandidate] = {}
+    for record in tx.execute(query):
+        if record.id not in found:
+            found[record.id] = UnknownCandidate(id=record.id, candidate=read_row(record.parsed).candidate)
+    return list(found.values())
+
+
+def some_known(tx: Transaction, connection: str, most: int) -> list[str]:
+    """Return the LMS's ids of people whom this connection created or found last."""
+    query = select(candidate.c.lms_id).where(
+        candidate.c.connection == connection,
+        candidate.c.state == CandidateState.KNOWN,
+        candidate.c.lms_id.is_not(None),
+    )
+    newest = query.order_by(candidate.c.sent_at.is_(None), candidate.c.id.desc())
+    return list(tx.execute(newest.limit(most)).scalars())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateMatch:
+    """The result of looking a candidate up: who they are, or why their rows cannot be sent."""
+
+    id: int
+    person: Person | None = None
+    code: str = ""
+    error: str = ""
+    #: What a person should know of them.
+    note: str = ""
+
+
+def save_matches(tx: Transaction, connection: str, job_id: int, matches: Sequence[CandidateMatch]) -> None:
+    """Give candidates the LMS ids of the people they are, and reject the rows of those who cannot be sent."""
+    add_people(tx, connection, [match.person for match in matches if match.person])
+    take_lock(tx, f"candidates:{connection}")
+    for match in matches:
+        if match.error:
+            _reject(tx, job_id, match.id, match.code, match.error)
+        elif match.person:
+            if match.note:
+                _add_note(tx, job_id, match.id, match.note)
+            _set_known(tx, connection, job_id, match.id, match.person.candidate_id)
+
+
+def _add_note(tx: Transaction, job_id: int, candidate_id: int, note: str) -> None:
+    query = select(row.c.id).where(row.c.job_id == job_id, row.c.candidate_id == candidate_id)
+    for row_id in tx.execute(query).scalars().all():
+        add_note(tx, row_id, note)
 
 
 def _mentions(
@@ -240,6 +306,15 @@ def rows_on_course(tx: Transaction, job_id: int, course_key: str, most: int) -> 
     return [
         RowOnCourse(id=record.id, lms_id=record.lms_id, row=read_row(record.parsed)) for record in tx.execute(query)
     ]
+
+
+def course_of(tx: Transaction, job_id: int, course_key: str) -> Course | None:
+    """Return a course as a row of the job names it."""
+    query = select(row.c.parsed).where(
+        row.c.job_id == job_id, row.c.course_key == course_key, row.c.parsed.is_not(None)
+    )
+    parsed = tx.execute(query.limit(1)).scalar()
+    return read_row(parsed).course if parsed else None
 
 
 def count_known_before(tx: Transaction, job_id: int, course_key: str) -> tuple[Course | None, int]:

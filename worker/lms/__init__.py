@@ -72,6 +72,12 @@ def headers_of(connection: Connection) -> dict[str, str]:
     return headers
 
 
+def credentials_of(connection: Connection) -> dict[str, str]:
+    """Return what tells accounts of one address apart: the headers, or what the connector sends instead."""
+    credential = getattr(load_connector(connection.system), "credential", None)
+    return headers_of(connection) if credential is None else {"credential": credential(connection)}
+
+
 def webhook_reader_of(connection: Connection) -> WebhookReader | None:
     """Return the reader of a connection's webhooks; None when it accepts none."""
     reader_of_module = getattr(load_connector(connection.system), "webhook_reader", None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from worker.errors import Refused
 from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
@@ -28,6 +28,8 @@ class Enrolment:
     row: RosterRow
     #: Our own id for the registration, for an LMS that takes one.
     idempotency_key: str
+    #: Whether a registration that exists and is inactive is to be activated, since Roster withdrew it.
+    may_activate: bool = False
 
     @property
     def course(self) -> Course:
@@ -163,6 +165,33 @@ class WebhookReader(Protocol):
         """Return the events that the body states for certain; none when it is ambiguous or unknown."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPerson:
+    """A person whom a look-up found for a candidate."""
+
+    person: Person
+    #: The account may not be used at the moment.
+    is_suspended: bool = False
+
+
+#: The result of looking a person up among many: whom the LMS has, ABSENT, or why none of those found can be used.
+PersonLookup = FoundPerson | LookupMiss | Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourseList:
+    """Who is on a course, by the LMS's ids."""
+
+    active: frozenset[str]
+    #: Their registration exists and is suspended, or its time is over or has not come.
+    inactive: frozenset[str]
+
+
+#: The code of a `Refused` for a call that wrote nothing because another one wrote the same, or a value does not
+#: fit: after a look-up it may be sent once more.
+WRITE_CONFLICT = "write_conflict"
+
+
 class Connector(Protocol):
     """One account on one LMS, as the rest of Roster sees it."""
 
@@ -226,3 +255,52 @@ class Connector(Protocol):
 
     async def probe(self) -> str:
         """Make one harmless call and return a sentence on the result."""
+
+
+class BulkConnector(Connector, Protocol):
+    """An LMS that looks up and creates many people in one call; it declares `rules.people_per_lookup`.
+
+    A creating call is all or nothing. Courses are looked up and listed before anybody is sent to them.
+    """
+
+    async def find_people(self, candidates: Sequence[Candidate], known: Sequence[str]) -> Sequence[PersonLookup]:
+        """Look people up, in as few calls as possible; return one result for each, in order.
+
+        ABSENT only when the account was seen to find somebody: `known` are ids of people who exist.
+        Raises StopJob that names what the account lacks.
+        """
+
+    async def find_refused(self, candidate: Candidate) -> PersonLookup:
+        """Look up a person whose creation was refused, in every way that the LMS has."""
+
+    async def people_per_create(self, candidates: Sequence[Candidate]) -> int:
+        """Return how many of these people one creating call accepts."""
+
+    def creation_problem(self, candidate: Candidate) -> Refused | None:
+        """Return why a candidate cannot be created, before anything is sent."""
+
+    async def create_candidates(self, candidates: Sequence[Candidate], intent: Intent) -> Mapping[int, str]:
+        """Create all in one call; return by place the LMS's ids that the response confirms.
+
+        A missing one is in doubt. Raises Refused when nobody was created.
+        """
+
+    def needs_read_back(self, candidates: Sequence[Candidate]) -> bool:
+        """Return whether a person must be created and read back first, since the LMS ignores what it lacks."""
+
+    async def read_back(self, created: Mapping[str, Candidate]) -> Mapping[str, str]:
+        """Read people back who were just created, by the LMS's id; return a note on each who lacks something.
+
+        Raises StopJob when every further person would lack it.
+        """
+
+    async def find_course(self, course: Course) -> str:
+        """Return the LMS's id of a course on which people can be registered. Raises Refused."""
+
+    async def list_course(self, course_id: str) -> CourseList:
+        """Read who is on a course. Raises Refused."""
+
+
+def bulk(connector: Connector) -> BulkConnector | None:
+    """Return the connector of an LMS that looks people up many at a time; None for another one."""
+    return cast("BulkConnector", connector) if connector.rules.people_per_lookup else None

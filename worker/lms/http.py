@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode
 
 import aiohttp
 import httpx
@@ -26,7 +27,7 @@ from worker.pace.hints.headers import seconds_of_date
 from worker.pace.hints.response import Hints, read_hints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from worker.lms.contract import Intent
     from worker.pace.limiter import RateLimiter
@@ -41,6 +42,14 @@ READ_PAUSES = (0.3, 1.0, 3.0)
 #: Encodes as httpx does. httpx gets the encoded body: it would assemble the headers of each request three times.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _JSON = httpx.Headers({"Content-Type": "application/json"})
+_FORM = httpx.Headers({"Content-Type": "application/x-www-form-urlencoded"})
+
+
+class Check(Protocol):
+    """Judges a response; `changes`: whether the call was to change something."""
+
+    def __call__(self, response: LmsResponse, hints: Hints, *, changes: bool) -> LmsResponse:
+        """Return a successful response; raise the error that any other one means."""
 
 
 @dataclass(slots=True)
@@ -90,6 +99,8 @@ class LmsSession:
         """Send one request and return the response, read to its end."""
         if "json" in content:
             content |= {"stream": httpx.ByteStream(_encode(content.pop("json")).encode()), "headers": _JSON}
+        elif "form" in content:
+            content |= {"stream": httpx.ByteStream(urlencode(content.pop("form")).encode()), "headers": _FORM}
         request = httpx.Request(method, _url(self.base_url, path), extensions=self.extensions, **content)
         request.read()
         response = await self.transport.handle_async_request(request)
@@ -126,9 +137,21 @@ class LmsClient:
 
     async def read(self, operation: str, path: str, params: Mapping[str, Any] | None = None) -> LmsResponse:
         """Make a call that changes nothing; a call without a response is retried a few times."""
+        return await self._read(operation, "GET", path, params=params)
+
+    async def read_form(
+        self, operation: str, path: str, form: Sequence[tuple[str, str]], *, check: Check = check_response
+    ) -> LmsResponse:
+        """Make a call that changes nothing, as a POST of form fields; repeated as `read` is.
+
+        `check` judges the response of an LMS that reports its errors otherwise than by HTTP statuses.
+        """
+        return await self._read(operation, "POST", path, check=check, form=form)
+
+    async def _read(self, operation: str, method: str, path: str, **content: Any) -> LmsResponse:
         for pause in (*READ_PAUSES, None):
             try:
-                return await self._call(operation, "GET", path, params=params)
+                return await self._call(operation, method, path, **content)
             except RateLimited as later:
                 if later.seconds > self.session.limiter.longest_wait:
                     raise
@@ -136,7 +159,7 @@ class LmsClient:
                 if pause is None:
                     raise
                 await self.session.limiter.clock.sleep(pause)
-        return await self._call(operation, "GET", path, params=params)
+        return await self._call(operation, method, path, **content)
 
     async def change(
         self, operation: str, method: str, path: str, body: Any, intent: Intent, *, completes_rows: bool = False
@@ -148,6 +171,21 @@ class LmsClient:
         content = {} if body is None else {"json": body}
         return await self._call(operation, method, path, intent=intent, completes_rows=completes_rows, **content)
 
+    async def change_form(
+        self,
+        operation: str,
+        path: str,
+        form: Sequence[tuple[str, str]],
+        intent: Intent,
+        *,
+        check: Check = check_response,
+        completes_rows: bool = False,
+    ) -> LmsResponse:
+        """Make a call that changes something, as a POST of form fields; otherwise as `change` and `read_form`."""
+        return await self._call(
+            operation, "POST", path, intent=intent, completes_rows=completes_rows, check=check, form=form
+        )
+
     async def _call(
         self,
         operation: str,
@@ -156,6 +194,7 @@ class LmsClient:
         *,
         intent: Intent | None = None,
         completes_rows: bool = False,
+        check: Check = check_response,
         **content: Any,
     ) -> LmsResponse:
         permit = await self.session.limiter.acquire(*self._queue_position(operation, completes_rows=completes_rows))
@@ -177,7 +216,7 @@ class LmsClient:
         finally:
             self.session.limiter.release(permit, hints)
         self.rate_limited += hints.throttled
-        return check_response(response, hints, changes=intent is not None)
+        return check(response, hints, changes=intent is not None)
 
     def take_calls(self) -> Counter[str]:
         """Return the calls that are not recorded yet; the caller records them."""

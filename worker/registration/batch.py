@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 from worker.errors import AnswerLost, LmsUnavailable, LookupFailed, Refused, RetryLater, StaleClaim, StopJob
 from worker.ledger import batches, intents
 from worker.ledger.action_intents import registration_reopened
+from worker.ledger.course_change import COURSE_CODES
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
 from worker.ledger.leases import heartbeat
-from worker.lms.contract import Enrolment, LookupMiss, RemoteRegistration
+from worker.lms.contract import Enrolment, LookupMiss, RemoteRegistration, bulk
 from worker.model import Action, RegistrationState, RowStatus
 from worker.registration import actions
 from worker.registration.candidates import CandidateResolver, resolve_candidates
+from worker.registration.confirmation import confirm_course
 from worker.registration.context import CourseStopped, Stopped
-from worker.registration.directory import load_existing_registrations
+from worker.registration.directory import load_course_list, load_existing_registrations
 from worker.registration.enrolments import EnrolmentRunner
 from worker.registration.idempotency import idempotency_key
 from worker.registration.known_people import compare_known_people
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from worker.ledger.batches import Claim
     from worker.ledger.database import Transaction
     from worker.ledger.intents import WorkItem
+    from worker.lms.contract import BulkConnector
     from worker.registration.context import JobContext
     from worker.registration.enrolments import RowEnrolment
 
@@ -106,7 +109,10 @@ async def _process(context: JobContext, claim: Claim) -> BatchEnd:
     try:
         if claim.action is Action.REGISTER:
             await load_existing_registrations(context, claim)
-    except (AnswerLost, Refused):
+    except (AnswerLost, Refused) as error:
+        if bulk(context.connector):
+            # Nobody is created for a course that cannot be found.
+            return _batch_end([await _course_error(context, claim, error)])
         context.check_courses_first.add(claim.course_key)
     except (RetryLater, StopJob, Stopped) as error:
         return _batch_end([error])
@@ -114,12 +120,41 @@ async def _process(context: JobContext, claim: Claim) -> BatchEnd:
     resolver = CandidateResolver(context, claim)
     if claim.action is not Action.REGISTER:
         return _batch_end(await actions.run_actions(context, claim, resolver, works))
+    connector = bulk(context.connector)
+    if connector is not None and not works:
+        return await _confirm(context, claim, connector)
     size = context.rows_per_call
     groups = [works[start : start + size] for start in range(0, len(works), size)]
     results = await asyncio.gather(
         *(_process_group(context, claim, resolver, group) for group in groups), return_exceptions=True
     )
     return _batch_end(results)
+
+
+async def _confirm(context: JobContext, claim: Claim, connector: BulkConnector) -> BatchEnd:
+    """Compare what the job registered on the course with its list, in the batch that has no rows for that."""
+    try:
+        await confirm_course(context, claim, connector)
+    except (AnswerLost, Refused, RetryLater, StopJob, Stopped) as error:
+        return _batch_end([error])
+    return BatchEnd()
+
+
+async def _course_error(context: JobContext, claim: Claim, error: AnswerLost | Refused) -> BaseException:
+    return await _refuse_course(context, claim, error) if isinstance(error, Refused) else error
+
+
+async def _refuse_course(context: JobContext, claim: Claim, refused: Refused) -> CourseStopped:
+    """Record on a batch's rows that their course cannot be used, unless the job has no other; return the error."""
+    if not context.only_course:
+        works = await context.ledger.run(lambda tx: intents.load_items(tx, claim))
+        code = refused.code if refused.code in COURSE_CODES else "unknown_course"
+        outcome = RowOutcome(
+            status=RowStatus.REJECTED, error=refused.message, code=code, http_status=refused.status
+        )
+        waiting = [work for work in works if work.status is RowStatus.NOT_ATTEMPTED]
+        await context.ledger.commit(*(intents.row_outcome(claim, work, outcome) for work in waiting))
+    return CourseStopped(claim.course_key, "course_refused", refused.message)
 
 
 def _batch_end(results: Sequence[BaseException | None]) -> BatchEnd:
@@ -206,6 +241,7 @@ async def _register_group(context: JobContext, claim: Claim, pairs: Sequence[Row
         except LookupFailed as error:
             failed = error
     fresh = [pair for pair in pairs if _is_fresh(context, pair[0])]
+    fresh = await _skip_inactive(context, claim, fresh)
     fresh = await _skip_existing(context, claim, fresh)
     await runner.enrol([*absent, *fresh])
     if failed:
@@ -248,6 +284,30 @@ async def _skip_existing(context: JobContext, claim: Claim, pairs: Sequence[RowE
         else:
             left.append((work, enrolment))
     return left
+
+
+async def _skip_inactive(context: JobContext, claim: Claim, pairs: Sequence[RowEnrolment]) -> list[RowEnrolment]:
+    """Read who is on the course, and reject those whose registration somebody made inactive; return the others."""
+    connector = bulk(context.connector)
+    if connector is None or all(work.candidate.id in context.created for work, _ in pairs):
+        return list(pairs)
+    try:
+        await load_course_list(context, claim, connector)
+    except Refused as refused:
+        raise await _refuse_course(context, claim, refused) from None
+    inactive = context.inactive.get(claim.course_key, frozenset())
+    left = [pair for pair in pairs if pair[1].may_activate or pair[1].candidate_id not in inactive]
+    rejected = [pair for pair in pairs if pair not in left]
+    await context.ledger.commit(*(intents.row_outcome(claim, work, INACTIVE) for work, _ in rejected))
+    return left
+
+
+INACTIVE = RowOutcome(
+    status=RowStatus.REJECTED,
+    error="This person is on the course already and is not active there: somebody suspended the enrolment, or its "
+    "dates are over or to come. Run the row with `--again` to activate it",
+    code="enrolment_inactive",
+)
 
 
 async def _record_if_existing(context: JobContext, claim: Claim, work: WorkItem, enrolment: Enrolment) -> bool:
@@ -316,4 +376,6 @@ def _enrolment(context: JobContext, work: WorkItem, candidate_id: str) -> Enrolm
         candidate_id=candidate_id,
         row=replace(work.row, course=course.with_id(known)) if course and known else work.row,
         idempotency_key=idempotency_key(context, work, candidate_id),
+        # A number above 0 has a registration that Roster withdrew, or that is made again because a person said so.
+        may_activate=context.again or work.registration.series > 0,
     )

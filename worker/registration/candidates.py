@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from worker.errors import AnswerLost, Refused, RetryLater, StopJob
 from worker.ledger import action_intents, batches, intents
 from worker.ledger.intents import RowOutcome
-from worker.ledger.restoring import LEDGER_RESTORED, MAY_BE_SENT
-from worker.lms.contract import OTHER_PERSON, LookupMiss
+from worker.lms.contract import OTHER_PERSON, LookupMiss, bulk
 from worker.model import Action, CandidateState, RowStatus
 from worker.registration.anonymous import without_people
+from worker.registration.blocked import BLOCKED_BY_OTHER_ROW, Blocked, blocked_in_doubt
+from worker.registration.creation import BREAKER_SUBJECT, Pending, PeopleCreator
 from worker.registration.reconcile import (
     MAX_TRIES,
     gave_up_outcome,
@@ -32,19 +33,11 @@ if TYPE_CHECKING:
     from worker.ledger.intents import WorkItem
     from worker.lms.contract import CandidateLookup
     from worker.registration.context import JobContext
+    from worker.registration.creation import Created
 
 #: How long a row waits for another batch that is creating its candidate, before it is left for later (seconds).
 MAX_WAIT_SECONDS = 20.0
 POLL_SECONDS = 0.1
-#: The subject under which the breaker counts refused candidates.
-BREAKER_SUBJECT = "candidates"
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """This candidate cannot be used now: with an outcome for the row, or None when another batch has it."""
-
-    outcome: RowOutcome | None
 
 
 @dataclass(slots=True)
@@ -53,9 +46,15 @@ class CandidateResolver:
 
     context: JobContext
     claim: Claim
-    _tasks: dict[int, asyncio.Task[str | Blocked]] = field(default_factory=dict)
+    _tasks: dict[int, asyncio.Task[str | Blocked | Pending]] = field(default_factory=dict)
+    #: Creates people together, at an LMS where a call takes many.
+    creator: PeopleCreator | None = field(init=False)
 
-    async def resolve(self, work: WorkItem) -> str | Blocked:
+    def __post_init__(self) -> None:
+        connector = bulk(self.context.connector)
+        self.creator = PeopleCreator(self.context, self.claim, connector) if connector else None
+
+    async def resolve(self, work: WorkItem) -> str | Blocked | Pending:
         """Return the LMS's id of the row's candidate, creating them if needed; the first row that asks does it."""
         task = self._tasks.get(work.candidate.id)
         if task is None:
@@ -66,17 +65,19 @@ class CandidateResolver:
         in_doubt = isinstance(answer, Blocked) and answer.outcome and answer.outcome.status is RowStatus.IN_DOUBT
         return BLOCKED_BY_OTHER_ROW if in_doubt else answer
 
-    async def _resolve(self, work: WorkItem) -> str | Blocked:
+    async def _resolve(self, work: WorkItem) -> str | Blocked | Pending:
         work = await self._wait_for_others(work)
         if not work.candidate.is_claimed and work.candidate.state is not CandidateState.KNOWN:
             return Blocked(None)
+        if work.candidate.is_being_created and self.creator:
+            return Pending(work)
         if work.candidate.is_being_created:
             found = await reconcile_candidate(self.context, self.claim, work)
             if found is not None:
                 return found
             work = await self._reload(work)
         if work.candidate.is_being_created:
-            return _blocked_in_doubt(self.claim, work)
+            return blocked_in_doubt(self.claim, work)
         if work.candidate.pending_action is Action.DEACTIVATE:
             work = await self._after_deactivation(work)
         if work.candidate.lms_id is not None:
@@ -91,8 +92,11 @@ class CandidateResolver:
         await self.context.ledger.commit(*action_intents.person_missing(self.claim, work))
         return await self._reload(work)
 
-    async def _find_or_create(self, work: WorkItem) -> str | Blocked:
+    async def _find_or_create(self, work: WorkItem) -> str | Blocked | Pending:
         registers = work.row.action is Action.REGISTER
+        if self.creator:
+            # Everybody was looked up before the batches were planned.
+            return Pending(work) if registers else Blocked(UNKNOWN_CANDIDATE)
         if (self.context.check_candidates_first or not registers) and work.row.candidate.external_id:
             found = await self.context.connector.find_candidate(work.row.candidate, None)
             if isinstance(found, str):
@@ -188,12 +192,17 @@ async def resolve_candidates(
     context: JobContext, claim: Claim, resolver: CandidateResolver, works: Sequence[WorkItem]
 ) -> tuple[list[tuple[WorkItem, str]], BaseException | None]:
     """Resolve the candidates of rows; return the rows with their LMS ids, and the error that blocks the others."""
-    found = await asyncio.gather(*(resolver.resolve(work) for work in works), return_exceptions=True)
+    resolved_rows: Sequence[Created | Pending] = await asyncio.gather(
+        *(resolver.resolve(work) for work in works), return_exceptions=True
+    )
+    found = await resolver.creator.finish(works, resolved_rows) if resolver.creator else resolved_rows
     error: BaseException | None = None
     ready = []
     for work, resolved in zip(works, found, strict=True):
         if isinstance(resolved, str):
             ready.append((work, resolved))
+        elif isinstance(resolved, Pending):
+            raise TypeError("a pending candidate was not created")
         elif isinstance(resolved, BaseException):
             error = resolved if error is None or isinstance(resolved, StopJob) else error
         elif resolved.outcome is not None:
@@ -236,29 +245,3 @@ def _refusal_message(refused: Refused) -> str:
     if refused.code == "candidate_exists" and "candidate_id" not in refused.message:
         return f"{refused.message.rstrip('.')}. If this is the same person, give their candidate_id"
     return refused.message
-
-
-def _blocked_in_doubt(claim: Claim, work: WorkItem) -> Blocked:
-    """Return the outcome of a row whose candidate was in doubt before this batch began."""
-    if work.candidate.job_id == claim.job_id and work.candidate.row_id != work.row_id:
-        return BLOCKED_BY_OTHER_ROW
-    if work.candidate.is_suspected:
-        return Blocked(RowOutcome(status=RowStatus.IN_DOUBT, error=MAY_BE_SENT, code=LEDGER_RESTORED))
-    return Blocked(
-        RowOutcome(
-            status=RowStatus.IN_DOUBT,
-            error="The creation of this candidate was sent before and its answer was lost; "
-            "check the LMS for them, then use `roster resolve`",
-            code="answer_lost",
-        )
-    )
-
-
-BLOCKED_BY_OTHER_ROW = Blocked(
-    RowOutcome(
-        status=RowStatus.NOT_ATTEMPTED,
-        error="The candidate is in doubt in another row; resolve it with `roster resolve`, then resume the job",
-        code="candidate_in_doubt",
-        is_made=False,
-    )
-)

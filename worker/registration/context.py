@@ -67,6 +67,10 @@ class JobContext:
     check_candidates_first: bool = False
     #: Existing registrations by course key: candidate id → registration id.
     existing: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: People on a course whose registration is not active, by course key.
+    inactive: dict[str, frozenset[str]] = field(default_factory=dict)
+    #: Whether registrations are made even where they are known, and inactive ones activated.
+    again: bool = False
     #: Courses whose registrations are looked up row by row before they are sent.
     check_courses_first: set[str] = field(default_factory=set)
     #: The LMS's id of a course that the roster names differently.
@@ -83,6 +87,10 @@ class JobContext:
     stop_reason: Callable[[], RosterError | None] = lambda: None
     #: An error occurred that stops the job: nothing more is sent.
     halted: bool = False
+    #: Held while the list of a course is read, so that batches that start together read it once.
+    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Held while a first person is created and read back.
+    trying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _first_call: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: The LMS has answered a changing call of this job, at least with a refusal of the row.
     _has_answered: bool = False

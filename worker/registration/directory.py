@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from worker.errors import Refused
 from worker.ledger import batches, people
 from worker.ledger.database import now
-from worker.lms.contract import Enrolment, LookupMiss
+from worker.ledger.learned_limits import LearnedLimits, save_limits
+from worker.lms.contract import Enrolment, FoundPerson, LookupMiss, bulk
 
 if TYPE_CHECKING:
     from worker.ledger.batches import Claim
+    from worker.ledger.database import Transaction
+    from worker.lms.contract import BulkConnector, PersonLookup
     from worker.registration.context import JobContext
 
 #: People changed in the last minutes are read again, since clocks differ (seconds).
@@ -18,13 +22,22 @@ CLOCK_MARGIN_SECONDS = 300.0
 MIN_PAGES = 5
 #: Maximum number of people who are looked up to choose a canary.
 MAX_CANARY_LOOKUPS = 25
+#: How many people who exist are named to an LMS that must prove its look-ups.
+MAX_KNOWN = 5
+#: What a person should know of somebody who cannot sign in.
+SUSPENDED = "The account of this person is suspended in the LMS, and was left so."
 
 
 async def match_people(context: JobContext) -> None:
     """Set the ids of the job's new candidates from the LMS's list of people, or require a look-up for each.
 
-    Does nothing for an LMS without a list, and when the ledger knows every candidate of the roster.
+    Does nothing for an LMS without a list, and when the ledger knows every candidate of the roster. Where the LMS
+    looks many people up at a time, they are looked up instead.
     """
+    connector = bulk(context.connector)
+    if connector is not None:
+        await _look_up_people(context, connector)
+        return
     unknown = await context.ledger.query(lambda tx: people.count_unknown_candidates(tx, context.job_id))
     if not unknown.total or not context.connector.rules.lists_people:
         return
@@ -34,6 +47,34 @@ async def match_people(context: JobContext) -> None:
         return
     await _sync_people(context, read_until)
     await context.ledger.run_separately(lambda tx: people.match_candidates(tx, context.connection, context.job_id))
+
+
+async def _look_up_people(context: JobContext, connector: BulkConnector) -> None:
+    """Look the job's new candidates up, many in a call; rows that cannot be sent are rejected."""
+    unknown = await context.ledger.query(lambda tx: people.unknown_candidates(tx, context.job_id))
+    if not unknown:
+        return
+    known = await context.ledger.query(lambda tx: people.some_known(tx, context.connection, MAX_KNOWN))
+    results = await connector.find_people([each.candidate for each in unknown], known)
+    limits = LearnedLimits(people_per_create=await connector.people_per_create(()))
+    matches = [
+        match for each, result in zip(unknown, results, strict=True) if (match := _match_of(each.id, result))
+    ]
+
+    def save(tx: Transaction) -> None:
+        save_limits(tx, context.connection, limits)
+        people.save_matches(tx, context.connection, context.job_id, matches)
+
+    await context.ledger.run_separately(save)
+
+
+def _match_of(candidate_id: int, result: PersonLookup) -> people.CandidateMatch | None:
+    if isinstance(result, Refused):
+        return people.CandidateMatch(id=candidate_id, code=result.code, error=result.message)
+    if isinstance(result, FoundPerson):
+        note = SUSPENDED if result.is_suspended else ""
+        return people.CandidateMatch(id=candidate_id, person=result.person, note=note)
+    return None
 
 
 async def _is_list_too_long(context: JobContext, unknown: people.UnknownCandidates) -> bool:
@@ -63,6 +104,10 @@ async def load_existing_registrations(context: JobContext, claim: Claim) -> None
     """
     key = claim.course_key
     course_id = context.course_ids.get(key)
+    connector = bulk(context.connector)
+    if connector is not None:
+        await _find_course(context, claim, connector)
+        return
     if key in context.existing or (key in context.check_courses_first and course_id is None):
         return
     course, known = await context.ledger.run(lambda tx: people.count_known_before(tx, context.job_id, key))
@@ -79,6 +124,24 @@ async def load_existing_registrations(context: JobContext, claim: Claim) -> None
         context.check_courses_first.discard(key)
     else:
         context.check_courses_first.add(key)
+
+
+async def _find_course(context: JobContext, claim: Claim, connector: BulkConnector) -> None:
+    """Find the batch's course before anybody is created for it. Raises Refused."""
+    if claim.course_key in context.course_ids:
+        return
+    course = await context.ledger.query(lambda tx: people.course_of(tx, context.job_id, claim.course_key))
+    if course is not None:
+        context.course_ids[claim.course_key] = await connector.find_course(course)
+
+
+async def load_course_list(context: JobContext, claim: Claim, connector: BulkConnector) -> None:
+    """Read who is on the batch's course, once for the job in this process. Raises Refused."""
+    async with context.listing:
+        if claim.course_key not in context.existing:
+            listed = await connector.list_course(context.course_ids[claim.course_key])
+            context.existing[claim.course_key] = dict.fromkeys(listed.active, "")
+            context.inactive[claim.course_key] = listed.inactive
 
 
 async def _choose_canary(context: JobContext, claim: Claim) -> None:

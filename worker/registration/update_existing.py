@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.errors import RetryLater
+from worker.lms.contract import bulk
 from worker.model import Action
 from worker.registration.action_rules import action_request_for
 from worker.registration.actions import BUSY, ActionRunner
@@ -39,6 +40,8 @@ async def update_people(
 
     A person who cannot be updated is not registered either: a row counts as done only as a whole.
     """
+    if bulk(context.connector):
+        return await _update_together(context, claim, people)
     left = []
     error: BaseException | None = None
     for work, candidate_id in people:
@@ -54,6 +57,27 @@ async def update_people(
                 context.updated.add(work.candidate.id)
                 left.append((work, candidate_id))
     return left, error
+
+
+async def _update_together(
+    context: JobContext, claim: Claim, people: Sequence[tuple[WorkItem, str]]
+) -> tuple[list[tuple[WorkItem, str]], BaseException | None]:
+    """Update people as `update_people` does, read together and sent many in a call."""
+    todo: dict[int, tuple[WorkItem, str]] = {}
+    error: BaseException | None = None
+    for work, candidate_id in people:
+        if await _is_up_to_date(context, work):
+            continue
+        if work.candidate.is_claimed:
+            todo.setdefault(work.candidate.id, (work, candidate_id))
+        else:
+            error = RetryLater(1.0, BUSY)
+    runner = ActionRunner(context, claim, records_outcome=False)
+    requests = [(work, action_request_for(context, work, who, Action.UPDATE)) for work, who in todo.values()]
+    ended = await runner.run(requests) if requests else []
+    context.updated |= {work.candidate.id for work, _ in todo.values() if runner.is_updated(work)}
+    left = [pair for pair in people if pair[0].candidate.id in context.updated]
+    return left, next((each for each in ended if each is not None), error)
 
 
 async def _is_up_to_date(context: JobContext, work: WorkItem) -> bool:

@@ -117,6 +117,16 @@ _ALL = (
         "The row's ID or address belongs to a person with another name and, for an ID, another address.",
         "Correct the ID, or the name and address. Two people at one address need an `external_id` each.",
     ),
+    Code(
+        "not_accepted",
+        "The LMS of this connection does not accept this value; the message says why.",
+        _FIX_CELL,
+    ),
+    Code(
+        "login_name_taken",
+        "Somebody else has the login name that this person has or would get, or two people of the roster would.",
+        "Give another `login_name`, or the `candidate_id` if this is the same person.",
+    ),
     # Rejected by the LMS.
     Code(
         "unknown_course",
@@ -154,6 +164,27 @@ _ALL = (
         "not_registered",
         "The person is not registered on this course, or this account can see nothing with this external ID.",
         "Check the person and the course, or the external ID; register them first (`action` = `register`).",
+    ),
+    Code(
+        "enrolment_inactive",
+        "The person is on the course already and not active there: somebody suspended the enrolment, or its dates "
+        "are over or to come. Roster did not change that.",
+        "To activate it, run or upload the row with `--again`.",
+    ),
+    Code(
+        "registration_not_listed",
+        "The LMS accepted the registration, but its list of the course does not show the person.",
+        "Look up the course in the LMS, then use `roster retry` with `--rejected`.",
+    ),
+    Code(
+        "call_too_large",
+        "The LMS, or the web server in front of it, accepts no call as large as that for this one row.",
+        "Shorten the values of the row, or ask the LMS's administrator for a higher limit.",
+    ),
+    Code(
+        "still_active",
+        "The enrolment was withdrawn, but the person is still active on the course by another enrolment method.",
+        "Remove the person from the course in the LMS itself.",
     ),
     Code(
         "registration_withdrawn",

@@ -1,0 +1,409 @@
+"""Moodle, against the pretend one: as few calls as possible, nobody twice, lost or in doubt, and no harm done."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+TOKEN = "sandbox-moodle-token"
+SERVER = "/moodle/webservice/rest/server.php"
+QUICK = [0.05, 0.1, 0.3]
+
+
+@pytest.fixture
+def academy(sandbox, office):
+    """Open an office with a connection to a pretend Moodle: the sandbox's options, and keys of the connection."""
+
+    def open_one(*bad_days, keys=None, **options):
+        lms = sandbox(bad_days=bad_days, **{f"moodle_{name}": value for name, value in options.items()})
+        terminal = office()
+        terminal.lms = lms
+        terminal.environment["MOODLE_TOKEN"] = TOKEN
+        values = {
+            "system": "moodle",
+            "base_url": f"{lms.url}/moodle",
+            "token": "env:MOODLE_TOKEN",
+            "role": 5,
+            "lookup_pauses": QUICK,
+        }
+        lines = [f"{key} = {json.dumps(value)}" for key, value in (values | (keys or {})).items()]
+        terminal.configure("\n".join(["[connections.academy]", *lines, ""]))
+        return terminal
+
+    return open_one
+
+
+def ask(terminal, function, **fields):
+    """Call the pretend Moodle as somebody else would; names of fields as PHP has them."""
+    control = {"wstoken": TOKEN, "wsfunction": function, "moodlewsrestformat": "json"}
+    answer = terminal.lms.client.post(SERVER, data=control | fields).raise_for_status().json()
+    assert not isinstance(answer, dict) or "exception" not in answer, answer
+    return answer
+
+
+def a_user(terminal, **values):
+    """Create a user in the pretend Moodle and return their ID."""
+    user = {
+        "username": "ada",
+        "firstname": "Ada",
+        "lastname": "Ahern",
+        "email": "ada@example.com",
+        "password": "Aa1-aaaa",
+    }
+    fields = {f"users[0][{name}]": value for name, value in (user | values).items()}
+    return ask(terminal, "core_user_create_users", **fields)[0]["id"]
+
+
+def enrol(terminal, user_id, course=58, role=5, **values):
+    item = {"roleid": role, "userid": user_id, "courseid": course} | values
+    ask(terminal, "enrol_manual_enrol_users", **{f"enrolments[0][{name}]": value for name, value in item.items()})
+
+
+def members(terminal, option, course=58):
+    """Return who is on a course, and their roles."""
+    options = {"options[0][name]": option, "options[0][value]": 1}
+    rows = ask(terminal, "core_enrol_get_enrolled_users", courseid=course, **options)
+    return {row["id"]: [role["roleid"] for role in row["roles"]] for row in rows}
+
+
+def changing(result):
+    return {
+        name: count for name, count in result.summary["calls"].items() if name in {"create_users", "enrol_users"}
+    }
+
+
+def test_a_thousand_people_take_a_few_dozen_calls_and_none_when_they_are_known(academy, people):
+    terminal = academy()
+    terminal.roster("new.csv", people(1000, external_id=lambda number: f"X-{number}"))
+    planned = terminal.type("check", "new.csv", "--json").json["planned_calls"]
+
+    new = terminal.run("new.csv")
+    (terminal.folder / "roster.db").rename(terminal.folder / "lost.db")
+    known = terminal.run("new.csv", "--report", "known")
+    terminal.roster("mixed.csv", people(1000, first=501, external_id=lambda number: f"X-{number}"))
+    mixed = terminal.run("mixed.csv")
+
+    assert (new.code, new.counts) == (0, {"registered": 1000})
+    assert new.summary["calls"] == {
+        "site_info": 1,
+        # One to have somebody who must be found, and two for each kind of identifier.
+        "find_users": 7,
+        "find_courses": 1,
+        "create_users": 21,
+        "enrol_users": 21,
+        "list_enrolled": 3,
+    }
+    assert sum(new.summary["calls"].values()) <= planned <= sum(new.summary["calls"].values()) + 4
+    assert (known.counts, changing(known)) == ({"already_registered": 1000}, {})
+    assert sum(known.summary["calls"].values()) <= 12
+    assert mixed.counts == {"registered": 500, "already_registered": 500}
+    assert changing(mixed) == {"create_users": 10, "enrol_users": 10}
+
+
+@pytest.mark.parametrize(
+    "bad_day",
+    [
+        "create_users:lost-after:nth=2",
+        "create_users:lost-before:nth=2",
+        "create_users:drop-after:nth=2",
+        "create_users:late:nth=2:seconds=0.3",
+        "create_users:html-502:nth=2:done=yes",
+        "create_users:short:nth=2:count=2",
+        "enrol_users:lost-after:nth=2",
+        "enrol_users:lost-before:nth=2",
+        "enrol_users:late:nth=2:seconds=0.3",
+    ],
+)
+def test_a_lost_answer_is_looked_up_and_everybody_is_registered_once(academy, people, bad_day):
+    terminal = academy(bad_day, keys={"batch_size": 5})
+    terminal.roster("new.csv", people(11))
+
+    result = terminal.run("new.csv")
+
+    assert (result.code, result.counts) == (0, {"registered": 11})
+    assert result.summary["candidates_created"] == 11
+    assert len(members(terminal, "onlyactive")) == 11
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_after_kill_9_everybody_is_registered_once(academy, people, seed):
+    terminal = academy(slowness=0.2, keys={"batch_size": 6})
+    terminal.roster("roster.csv", people(31, external_id=lambda number: f"X-{number}"))
+    dice, lms, job = random.Random(seed), terminal.lms, None  # noqa: S311 - dice
+    for _ in range(5):
+        running = terminal.start("resume", job, "--json") if job else terminal.start("run", "roster.csv", "--json")
+        goal = lms.calls() + dice.randint(2, 9)
+        lms.until(lambda lms, goal=goal, running=running: lms.calls() >= goal or running.is_over)
+        running.kill()
+        job = next((each["job"] for each in terminal.jobs()), None)
+
+    result = terminal.resume(job) if job else terminal.run("roster.csv")
+
+    assert (result.code, result.state) == (0, "succeeded")
+    assert result.counts.get("registered", 0) + result.counts.get("already_registered", 0) == 31
+    assert len(members(terminal, "onlyactive")) == 31
+    lms.nobody_twice()
+
+
+def test_a_refused_call_is_cut_in_two_until_the_bad_row_is_alone(academy, people):
+    terminal = academy("create_users:reject:marker=poison", keys={"batch_size": 20})
+    rows = people(21)
+    rows[13]["email"] = "poison@example.com"
+    terminal.roster("new.csv", rows)
+
+    result = terminal.run("new.csv")
+
+    assert result.counts == {"registered": 20, "rejected": 1}
+    assert result.row(15)["_error_code"] == "candidate_refused"
+    assert result.summary["bisected_batches"] == 1
+
+
+def test_people_are_found_in_any_letter_case_and_by_any_identifier(academy):
+    terminal = academy()
+    by_mail = a_user(terminal, username="ada", email="Ada.Ahern@Example.com")
+    by_number = a_user(terminal, username="ben", firstname="Ben", email="old@example.com", idnumber="N-2")
+    by_name = a_user(terminal, username="cai", firstname="Cai", email="cai.old@example.com")
+    rows = [
+        {"email": "ada.ahern@example.com", "first_name": "Ada", "last_name": "Ahern", "course_id": 58},
+        {
+            "email": "new@example.com",
+            "first_name": "Ben",
+            "last_name": "Ahern",
+            "external_id": "N-2",
+            "course_id": 58,
+        },
+        {
+            "email": "cai@example.com",
+            "first_name": "Cai",
+            "last_name": "Ahern",
+            "login_name": "cai",
+            "course_id": 58,
+        },
+    ]
+    terminal.roster("known.csv", rows)
+
+    result = terminal.run("known.csv")
+
+    assert (result.code, result.counts, result.summary["candidates_created"]) == (0, {"registered": 3}, 0)
+    assert set(members(terminal, "onlyactive")) == {by_mail, by_number, by_name}
+
+
+def test_rows_that_name_several_people_are_refused_with_their_ids(academy):
+    terminal = academy()
+    first = a_user(terminal, username="one", email="one@example.com", idnumber="SAME")
+    second = a_user(terminal, username="two", email="two@example.com", idnumber="SAME")
+    taken = a_user(terminal, username="dee@example.com", email="somebody@example.com", firstname="Zoe")
+    a_user(terminal, username="ed", email="ed@example.com", idnumber="E-1")
+    named = {"first_name": "Ada", "last_name": "Ahern", "course_id": 58}
+    terminal.roster(
+        "unclear.csv",
+        [
+            {"email": "x@example.com", "external_id": "SAME", **named},
+            {"email": "two@example.com", "external_id": "E-1", **named},
+            {"email": "dee@example.com", **named},
+            {"email": "a+b@example.com", **named},
+            {"email": "ab@example.com", **named},
+            {"email": "ed@example.com", "external_id": "E-9", **named},
+        ],
+    )
+
+    result = terminal.run("unclear.csv")
+
+    assert result.counts == {"invalid": 6}
+    codes = [row["_error_code"] for row in result.rows]
+    assert codes == [
+        *("ambiguous_candidate", "ambiguous_candidate", "login_name_taken"),
+        *("login_name_taken", "login_name_taken", "candidate_exists"),
+    ]
+    assert f"({first}, {second})" in result.row(2)["_error"]
+    assert str(second) in result.row(3)["_error"]
+    assert str(taken) in result.row(4)["_error"]
+    assert changing(result) == {}
+
+
+def test_what_moodle_refuses_is_refused_before_anything_is_sent(academy):
+    terminal = academy()
+    good = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Ahern", "course_id": 58}
+    terminal.roster(
+        "wrong.csv",
+        [
+            good | {"login_name": "OneUp"},
+            good | {"first_name": "<b>Bob</b>"},
+            good | {"last_name": "x" * 101},
+            good | {"email": f"{'a' * 60}@{'b' * 50}.com"},
+            good | {"email": "josé@example.com"},
+            good | {"action": "complete"},
+        ],
+    )
+
+    result = terminal.run("wrong.csv")
+
+    assert result.counts == {"invalid": 6}
+    assert [row["_column"] for row in result.rows] == [
+        *("login_name", "first_name", "last_name", "email", "email", "action")
+    ]
+    assert result.summary["calls"] == {}
+
+
+def test_an_enrolment_that_somebody_suspended_is_left_alone_unless_a_person_says_so(academy):
+    terminal = academy()
+    user = a_user(terminal)
+    enrol(terminal, user, role=4, suspend=1)
+    row = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Ahern", "course_id": 58}
+    terminal.roster("ada.csv", [row])
+
+    # The sandbox counts a suspended enrolment as one.
+    refused = terminal.type("run", "ada.csv", "--json")
+    code = refused.row(2)["_error_code"]
+    left = members(terminal, "onlysuspended")
+    activated = terminal.run("ada.csv", "--again")
+
+    assert (refused.counts, code) == ({"rejected": 1}, "enrolment_inactive")
+    assert left == {user: [4]}
+    assert activated.counts == {"registered": 1}
+    assert members(terminal, "onlyactive") == {user: [4]}
+
+
+def test_what_roster_suspended_is_activated_by_a_later_register(academy, people):
+    terminal = academy()
+    terminal.roster("new.csv", people(3))
+    first = terminal.run("new.csv")
+
+    undone = terminal.type("undo", first.job, "--yes", "--json")
+    suspended = members(terminal, "onlysuspended")
+    again = terminal.run("new.csv")
+
+    assert undone.counts == {"withdrawn": 3}
+    assert list(suspended.values()) == [[5]] * 3
+    assert again.counts == {"registered": 3}
+    assert len(members(terminal, "onlyactive")) == 3
+    assert terminal.type("verify", again.job, "--json").summary["verified"]["confirmed"] == 3
+
+
+def test_a_withdrawal_is_not_claimed_of_somebody_who_is_active_by_another_method(academy):
+    terminal = academy(keys={"withdraw": "unenrol"})
+    user = a_user(terminal)
+    terminal.lms.world.moodle.site.enrol(60, user, "self", role_id=5)
+    terminal.roster("ada.csv", [{"email": "ada@example.com", "course_id": 60, "action": "withdraw"}])
+
+    result = terminal.run("ada.csv")
+
+    assert (result.counts, result.row(2)["_error_code"]) == ({"rejected": 1}, "still_active")
+
+
+def test_people_are_updated_and_deactivated_many_in_a_call(academy):
+    terminal = academy()
+    ids = [a_user(terminal, username=f"u{n}", email=f"u{n}@example.com", firstname="Ada") for n in range(4)]
+    rows = [
+        {"email": "u0@example.com", "last_name": "Brown", "action": "update"},
+        {"email": "u1@example.com", "last_name": "Ahern", "action": "update"},
+        {"email": "u2@example.com", "action": "deactivate"},
+        {"email": "u3@example.com", "action": "deactivate"},
+        {"email": "nobody@example.com", "action": "deactivate"},
+    ]
+    terminal.roster("steps.csv", rows)
+
+    result = terminal.run("steps.csv")
+
+    assert result.counts == {"updated": 2, "deactivated": 2, "rejected": 1}
+    assert result.summary["calls"]["update_users"] == 3  # the first of each action goes alone
+    shown = ask(
+        terminal, "core_user_get_users_by_field", field="id", **{f"values[{n}]": id_ for n, id_ in enumerate(ids)}
+    )
+    assert {row["id"]: row["suspended"] for row in shown} == dict(zip(ids, [False, False, True, True], strict=True))
+
+
+@pytest.mark.parametrize(
+    "capability", ["moodle/user:viewdetails", "moodle/user:viewalldetails", "moodle/site:viewuseridentity"]
+)
+def test_without_a_capability_nobody_is_created_and_it_is_named(academy, people, capability):
+    terminal = academy(lacks=frozenset({capability}))
+    terminal.roster("new.csv", people(3))
+
+    doctor = terminal.type("doctor")
+    result = terminal.run("new.csv")
+
+    assert doctor.code != 0
+    assert capability in doctor.out + doctor.err
+    assert (result.code, result.state) == (3, "held")
+    assert capability in result.summary["reason"]
+    assert changing(result) == {}
+
+
+@pytest.mark.parametrize(
+    ("keys", "options", "said"),
+    [
+        ({}, {"lacks": frozenset({"moodle/user:create"})}, "moodle/user:create"),
+        ({"role": 777}, {}, "role"),
+        ({}, {"without": frozenset({"core_user_create_users"})}, "core_user_create_users"),
+        ({}, {"state": "accessexception"}, "accessexception"),
+        ({}, {"state": "wsaccessusersuspended"}, "suspended"),
+        ({}, {"state": "sitepolicynotagreed"}, "site policy"),
+        ({}, {"state": "forcepasswordchangenotice"}, "password"),
+        ({}, {"state": "off"}, "403"),
+        ({}, {"wwwroot": "https://moodle.example.com"}, "base_url"),
+    ],
+)
+def test_what_a_person_must_fix_holds_the_job_and_is_said(academy, people, keys, options, said):
+    if "state" in options:
+        from worker.sandbox.moodle.options import SiteState  # noqa: PLC0415
+
+        options = {"state": SiteState(options["state"])}
+    terminal = academy(keys=keys, **options)
+    terminal.roster("new.csv", people(3))
+
+    result = terminal.run("new.csv")
+
+    assert (result.code, result.state) == (3, "held")
+    assert said in result.summary["reason"]
+    assert result.counts == {"not_attempted": 3}
+
+
+def test_courses_are_named_by_id_short_name_full_name_or_id_number(academy, people):
+    terminal = academy()
+    rows = [
+        people(1, first=1)[0] | {"course_id": "", "course_name": "fire"},
+        people(1, first=2)[0] | {"course_id": "", "course_name": "First Aid"},
+        people(1, first=3)[0] | {"course_id": "", "course_external_id": "C-60"},
+        people(1, first=4)[0] | {"course_id": "", "course_name": "Ambiguous"},
+        people(1, first=5)[0] | {"course_id": "63"},
+        people(1, first=6)[0] | {"course_id": "999"},
+    ]
+    terminal.roster("courses.csv", rows)
+
+    result = terminal.run("courses.csv")
+
+    assert result.counts == {"registered": 3, "rejected": 3}
+    codes = [row["_error_code"] for row in result.rows]
+    assert codes[3:] == ["ambiguous_course", "course_refused", "unknown_course"]
+    assert "61, 62" in result.row(5)["_error"]
+
+
+def test_a_custom_field_that_the_site_does_not_have_costs_one_person(academy, people):
+    terminal = academy(keys={"batch_size": 5})
+    terminal.roster("good.csv", people(6, **{"field:staffid": lambda number: f"S-{number}"}))
+    terminal.roster("bad.csv", people(6, first=11, **{"field:nosuch": "1"}))
+
+    good = terminal.run("good.csv")
+    bad = terminal.run("bad.csv")
+
+    assert good.counts == {"registered": 6}
+    assert (bad.code, bad.summary["candidates_created"]) == (3, 1)
+    assert "nosuch" in bad.summary["reason"]
+
+
+@pytest.mark.parametrize(("version", "calls"), [("5.1", 3), ("4.3", 11)])
+def test_people_are_mailed_in_batches_only_where_a_rollback_leaves_no_mail(academy, people, version, calls):
+    from worker.sandbox.moodle.options import Version  # noqa: PLC0415
+
+    terminal = academy(version=Version(version), keys={"batch_size": 5})
+    terminal.roster("new.csv", people(11))
+
+    planned = terminal.type("check", "new.csv", "--json").json["planned_calls"]
+    result = terminal.run("new.csv")
+
+    assert (result.counts, changing(result)["create_users"]) == ({"registered": 11}, calls)
+    assert planned >= sum(result.summary["calls"].values())
+    assert planned - calls <= 20

@@ -1,0 +1,301 @@
+"""Create, update and deactivate users. Creating is all or nothing; in an updating call each record is alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from worker.errors import AnswerLost, Refused, StopJob
+from worker.identity import email_key, is_other_person, traits_of
+from worker.lms.contract import (
+    OTHER_PERSON,
+    WRITE_CONFLICT,
+    ActionRequest,
+    ActionResult,
+    FoundPerson,
+    Intent,
+    LookupMiss,
+    PersonLookup,
+    RemoteState,
+)
+from worker.lms.moodle import errors
+from worker.lms.moodle.lookups import PEOPLE_PER_LOOKUP, as_found, look_up, match_one, shows_in_any_case
+from worker.lms.moodle.site import Site, is_deleted
+from worker.lms.moodle.values import (
+    USER_FIELDS,
+    custom_fields,
+    is_user_name,
+    new_password,
+    problem_of,
+    user_fields,
+    user_name_of,
+)
+from worker.lms.moodle.wire import count_fields
+from worker.lms.responses import as_id, field_of
+from worker.model import Action, Candidate
+
+if TYPE_CHECKING:
+    from worker.lms.moodle.settings import MoodleConnection
+    from worker.lms.responses import LmsResponse
+
+REQUIRED_TO_CREATE = ("email", "first_name", "last_name")
+_NOT_ALLOWED = "The service account may not {what}: give its role {capability}, then resume the job"
+_POLICY = "The site's password policy refuses the passwords that Roster makes: {said}. Set password to mail"
+_PREFERENCE = "auth_forcepasswordchange"
+#: Warning codes of an update → the report's code.
+_UPDATE_CODES = {"invaliduserid": "unknown_candidate"}
+
+
+@dataclass(slots=True)
+class Users:
+    """The users of one site."""
+
+    site: Site
+    connection: MoodleConnection
+    #: Custom profile fields that were seen on a user.
+    seen_fields: set[str] = field(default_factory=set)
+
+    async def people_per_create(self, candidates: Sequence[Candidate]) -> int:
+        """Return how many people one call takes: by form fields, and one by one where a rollback leaves mails."""
+        if self.connection.password == "mail" and not (await self.site.info()).mails_after_commit:  # noqa: S105
+            return 1
+        largest = max((count_fields(self._new_user(who)) for who in candidates), default=1)
+        return min(self.connection.batch_size, self.site.api.most_items(largest))
+
+    def creation_problem(self, candidate: Candidate) -> Refused | None:
+        """Return why Moodle would refuse to create a candidate."""
+        missing = [name for name in REQUIRED_TO_CREATE if not getattr(candidate, name)]
+        if missing:
+            message = f"The LMS does not know this person; to create them, give {', '.join(missing)}"
+            return Refused("candidate_incomplete", None, message)
+        name = user_name_of(candidate)
+        if name is None or not is_user_name(name):
+            message = "No user name can be made from the e-mail address; give a login_name"
+            return Refused("candidate_incomplete", None, message)
+        values = {column: getattr(candidate, column) for column in USER_FIELDS}
+        problems = [
+            f"{column}: {said}" for column, value in values.items() if value and (said := problem_of(column, value))
+        ]
+        return Refused("candidate_refused", None, " ".join(problems)) if problems else None
+
+    async def create(self, candidates: Sequence[Candidate], intent: Intent) -> Mapping[int, str]:
+        """Create users in one call; return their IDs by place, as the answer names them."""
+        await self.site.require("core_user_create_users")
+        users = [self._new_user(candidate) for candidate in candidates]
+        try:
+            response = await self.site.api.change(
+                "create_users", "core_user_create_users", {"users": users}, intent
+            )
+        except Refused as refused:
+            raise _creation_error(refused) from None
+        return _created(response, [user["username"] for user in users])
+
+    def _new_user(self, candidate: Candidate) -> dict[str, Any]:
+        values: dict[str, Any] = {"username": user_name_of(candidate) or ""} | user_fields(candidate)
+        if self.connection.auth != "manual":
+            values["auth"] = self.connection.auth
+        if self.connection.password == "mail":  # noqa: S105 - a choice, no password
+            values["createpassword"] = True
+        elif self.connection.password == "change":  # noqa: S105
+            values |= {"password": new_password(), "preferences": [{"type": _PREFERENCE, "value": 1}]}
+        return values | custom_fields(candidate.fields)
+
+    async def find_refused(self, candidate: Candidate) -> PersonLookup:
+        """Look up a user whose creation was refused: as always, then by the address in any letter case."""
+        (found,) = await look_up(self.site, [candidate], ())
+        if found is not LookupMiss.ABSENT or not candidate.email:
+            return found
+        functions = (await self.site.info()).functions
+        if functions and "core_user_get_users" not in functions:
+            return found
+        search = {"criteria": [{"key": "email", "value": candidate.email.strip()}]}
+        try:
+            response = await self.site.api.read("search_users", "core_user_get_users", search)
+        except Refused:
+            return found
+        return match_one(candidate, shows_in_any_case(response.body, candidate))
+
+    async def read(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return users by their IDs; a deleted one is not there."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(user_ids), PEOPLE_PER_LOOKUP):
+            rows = await self.site.by_field("id", user_ids[start : start + PEOPLE_PER_LOOKUP])
+            found |= {as_id(row.get("id")) or "": row for row in rows if not is_deleted(row)}
+        return found
+
+    def needs_read_back(self, candidates: Sequence[Candidate]) -> bool:
+        """Return whether it is unknown if a custom field exists: Moodle ignores an unknown one in silence."""
+        return any(set(who.fields) - self.seen_fields for who in candidates)
+
+    async def read_back(self, created: Mapping[str, Candidate]) -> Mapping[str, str]:
+        """Read new users back who have custom fields; raise StopJob for a field that nobody got."""
+        wanted = {
+            user_id: set(who.fields) for user_id, who in created.items() if set(who.fields) - self.seen_fields
+        }
+        if not wanted:
+            return {}
+        shown = {user_id: set(_custom_values(row)) for user_id, row in (await self.read(list(wanted))).items()}
+        for names in shown.values():
+            self.seen_fields |= names
+        unknown = sorted(set().union(*wanted.values()) - self.seen_fields)
+        if unknown and shown:
+            ids = ", ".join(sorted(wanted))
+            raise StopJob(
+                "unknown_custom_field",
+                f"The site has no custom profile field {' or '.join(unknown)} (by its short name), or "
+                f"does not show it to the service account; person {ids} was created without it. Correct the field: "
+                "heading, or make the field, then resume the job",
+            )
+        return {
+            user_id: f"The LMS did not take over the custom field {', '.join(sorted(lacking))}."
+            for user_id, names in wanted.items()
+            if (lacking := names - shown.get(user_id, names))
+        }
+
+    async def read_states(
+        self, requests: Sequence[ActionRequest]
+    ) -> Mapping[int, RemoteState | LookupMiss | Refused]:
+        """Read the users of these requests, hundreds in a call."""
+        await self.site.known()
+        rows = await self.read(list(dict.fromkeys(request.candidate_id for request in requests)))
+        return {
+            request.row_id: _state_of(row, request)
+            if (row := rows.get(request.candidate_id)) is not None
+            else LookupMiss.ABSENT
+            for request in requests
+        }
+
+    async def apply(
+        self, requests: Sequence[ActionRequest], states: Mapping[int, RemoteState], intent: Intent
+    ) -> Mapping[int, ActionResult | Refused]:
+        """Update or suspend users in one call; the answer has a warning for each that was refused."""
+        await self.site.require("core_user_update_users")
+        users = [_changes(request, states[request.row_id].body) for request in requests]
+        try:
+            response = await self.site.api.change(
+                "update_users", "core_user_update_users", {"users": users}, intent
+            )
+        except Refused as refused:
+            raise _update_error(refused, requests[0].action) from None
+        warnings = _warnings_of(response)
+        done = ActionResult(http_status=response.status)
+        return {
+            request.row_id: _refusal(warnings[request.candidate_id], request.action)
+            if request.candidate_id in warnings
+            else done
+            for request in requests
+        }
+
+
+def _creation_error(refused: Refused) -> Exception:
+    if refused.code == errors.NO_PERMISSION:
+        return StopJob(
+            "not_allowed",
+            _NOT_ALLOWED.format(what="create people", capability="moodle/user:create"),
+            refused.status,
+        )
+    if refused.code == errors.PASSWORD_POLICY:
+        return StopJob("password_refused", _POLICY.format(said=refused.message), refused.status)
+    if refused.code == errors.WRITE_CONFLICT:
+        return Refused(WRITE_CONFLICT, refused.status, refused.message)
+    if refused.code == errors.INVALID_PARAMETER:
+        message = f"The LMS refused this person and does not say why ({refused.message})"
+        return Refused("candidate_refused", refused.status, message)
+    code = refused.code if refused.code == errors.CALL_TOO_LARGE else "candidate_refused"
+    return Refused(code, refused.status, refused.message)
+
+
+def _created(response: LmsResponse, names: Sequence[str]) -> Mapping[int, str]:
+    if not isinstance(response.body, list):
+        raise AnswerLost("The LMS answered without the users' IDs; they may have been created", response.status)
+    ids = {str(field_of(item, "username")): as_id(field_of(item, "id")) for item in response.body}
+    return {place: user_id for place, name in enumerate(names) if (user_id := ids.get(name)) is not None}
+
+
+def _update_error(refused: Refused, action: Action) -> Exception:
+    if refused.code == errors.NO_PERMISSION:
+        what = _NOT_ALLOWED.format(what="update people", capability="moodle/user:update")
+        return StopJob("not_allowed", what, refused.status)
+    return _refusal(refused, action)
+
+
+def _refusal(refused: Refused, action: Action) -> Refused:
+    code = "update_refused" if action is Action.UPDATE else "deactivation_refused"
+    return Refused(_UPDATE_CODES.get(refused.code, code), refused.status, refused.message)
+
+
+def _warnings_of(response: LmsResponse) -> dict[str, Refused]:
+    """Return the refusals in the answer to an update by user; raise AnswerLost for an answer of another form."""
+    warnings = field_of(response.body, "warnings")
+    if not isinstance(warnings, list):
+        raise AnswerLost("The LMS answered without saying what it updated", response.status)
+    return {
+        as_id(field_of(item, "itemid")) or "": Refused(
+            str(field_of(item, "warningcode") or "refused"),
+            response.status,
+            errors.plain(str(field_of(item, "message") or field_of(item, "warningcode") or "no message")),
+        )
+        for item in warnings
+    }
+
+
+def _changes(request: ActionRequest, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an update sends of one user."""
+    user = {"id": request.candidate_id}
+    return user | ({"suspended": True} if request.action is Action.DEACTIVATE else _differing(request, shown))
+
+
+def _differing(request: ActionRequest, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields whose value in the roster differs from the site's; an empty cell changes nothing."""
+    candidate = request.row.candidate
+    wanted = user_fields(candidate) | ({"username": candidate.login_name} if candidate.login_name else {})
+    values = {name: value for name, value in wanted.items() if not _is_same(name, shown, value)}
+    custom = _custom_values(shown)
+    other = {name: value for name, value in candidate.fields.items() if custom.get(name) != value}
+    return values | custom_fields(other)
+
+
+def _is_same(name: str, shown: Mapping[str, Any], wanted: str) -> bool:
+    if name in {"firstname", "lastname"} and name not in shown and shown.get("fullname"):
+        # Moodle 4.3 shows the parts of a name only with moodle/site:viewfullnames.
+        return wanted in str(shown["fullname"])
+    have = str(shown.get(name) or "").strip()
+    if name == "email":
+        return email_key(have) == email_key(wanted)
+    return have == wanted
+
+
+def _custom_values(row: Mapping[str, Any]) -> dict[str, str]:
+    items = row.get("customfields")
+    return {
+        str(item.get("shortname")): str(item.get("value") or "")
+        for item in (items if isinstance(items, list) else [])
+        if isinstance(item, dict)
+    }
+
+
+def _state_of(row: Mapping[str, Any], request: ActionRequest) -> RemoteState:
+    is_suspended = row.get("suspended") is True
+    found = as_found(row)
+    is_other = found is not None and is_other_person(traits_of(request.row.candidate), traits_of(found.person))
+    differing = _differing(request, row) if request.action is Action.UPDATE else {}
+    is_done = not differing if request.action is Action.UPDATE else is_suspended
+    shown = "suspended" if is_suspended else "active"
+    shown = f"other values in {', '.join(sorted(differing))}" if differing else shown
+    return RemoteState(
+        lms_id=as_id(row.get("id")) or "",
+        is_done=is_done,
+        description=shown,
+        body=row,
+        refusal=Refused("other_person", None, OTHER_PERSON) if is_other else None,
+    )
+
+
+def found_id(found: PersonLookup) -> str | LookupMiss:
+    """Return the ID of a user who was found; AMBIGUOUS where those found cannot be used."""
+    if isinstance(found, FoundPerson):
+        return found.person.candidate_id
+    if isinstance(found, Refused):
+        return LookupMiss.OTHER_PERSON if found.code == "other_person" else LookupMiss.AMBIGUOUS
+    return found

@@ -1,0 +1,218 @@
+"""What a site says of itself and of the account: its version, the functions of the service, who exists."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from worker.errors import AnswerLost, Refused, StopJob
+from worker.lms.responses import as_id, field_of, objects_of
+
+if TYPE_CHECKING:
+    from worker.lms.moodle.wire import Api
+
+#: From this version on mails are sent after the people of a call are committed (4.5).
+MAILS_AFTER_COMMIT = 2024100700
+#: On a new site user 1 is the guest and 2 the administrator; the IDs up to this one are looked up to find somebody.
+_FIRST_IDS = 50
+_DELETED = re.compile(r"\.\d{9,}$")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+USERS_BY_FIELD = "core_user_get_users_by_field"
+#: Function → what cannot be done without it.
+FUNCTIONS = {
+    "core_user_create_users": "create people",
+    USERS_BY_FIELD: "look people up",
+    "core_user_get_users": "look people up by address in any letter case",
+    "core_course_get_courses_by_field": "find courses",
+    "core_course_get_courses": "find courses by their full name",
+    "enrol_manual_enrol_users": "enrol people",
+    "enrol_manual_unenrol_users": "remove enrolments",
+    "core_enrol_get_enrolled_users": "list who is on a course",
+    "core_user_update_users": "update and deactivate people",
+}
+#: What needs them only with some settings or rosters.
+OPTIONAL_FUNCTIONS = frozenset(
+    {"core_course_get_courses", "enrol_manual_unenrol_users", "core_user_update_users", "core_user_get_users"}
+)
+NO_USERS = (
+    "The service account finds no other user, so nobody would be found who exists: give its role "
+    "moodle/user:viewdetails in the system context (with it, set known_user to the ID of a user who exists)"
+)
+NO_USER_NAMES = "The service account is shown no user names: give its role moodle/user:viewalldetails"
+NO_ADDRESSES = (
+    "The service account is shown no e-mail addresses: give its role moodle/site:viewuseridentity, and keep "
+    "Email address in the site's setting Show user identity"
+)
+
+
+#: What the account lacks when a look-up by this finds nobody.
+NOT_FOUND = {"username": NO_USER_NAMES, "email": NO_ADDRESSES, "idnumber": NO_USER_NAMES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteInfo:
+    """The site and the account, from core_webservice_get_site_info; without its secret keys."""
+
+    user_id: str
+    user_name: str
+    version: int
+    release: str
+    functions: frozenset[str]
+
+    @property
+    def mails_after_commit(self) -> bool:
+        """Whether nobody is mailed of an account that was rolled back."""
+        return self.version >= MAILS_AFTER_COMMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownUser:
+    """A user who exists: a look-up that does not find them finds nobody."""
+
+    user_id: str
+    user_name: str
+    email: str
+    id_number: str | None
+
+    def value_of(self, name: str) -> str | None:
+        """Return their value of a field that people are looked up by."""
+        return {"username": self.user_name, "email": self.email, "idnumber": self.id_number}[name]
+
+
+@dataclass(slots=True)
+class Site:
+    """One site, read once for a job in this process."""
+
+    api: Api
+    known_user: str | None
+    _info: SiteInfo | None = None
+    _known: KnownUser | None = None
+    #: Batches that start together read each thing once.
+    _reading_info: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _finding_known: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def info(self) -> SiteInfo:
+        """Return what the site says of itself."""
+        async with self._reading_info:
+            if self._info is None:
+                response = await self.api.read("site_info", "core_webservice_get_site_info", {})
+                self._info = _site_info_of(response.body)
+        return self._info
+
+    async def require(self, function: str) -> None:
+        """Raise StopJob when the service does not contain a function."""
+        functions = (await self.info()).functions
+        if functions and function not in functions:
+            raise StopJob(
+                "not_allowed",
+                f"The service of this token does not contain {function}, which is needed to {FUNCTIONS[function]}; "
+                "add it to the service, then resume the job",
+            )
+
+    async def known(self, ids: Sequence[str] = ()) -> KnownUser:
+        """Return a user who exists and is not the account itself; `ids` are of such users.
+
+        Raises StopJob that names the capability without which nobody is found.
+        """
+        async with self._finding_known:
+            if self._known is None:
+                self._known = await self._find_known(ids)
+        return self._known
+
+    async def _find_known(self, ids: Sequence[str]) -> KnownUser:
+        own = (await self.info()).user_id
+        named = [self.known_user] if self.known_user else [*ids, *map(str, range(2, _FIRST_IDS + 1))]
+        wanted = [each for each in dict.fromkeys(named) if each != own]
+        rows = await self.by_field("id", wanted[: self.api.most_items(1, besides=1)])
+        order = {user_id: place for place, user_id in enumerate(wanted)}
+        rows = [row for row in rows if as_id(row.get("id")) not in {None, own} and not is_deleted(row)]
+        rows.sort(key=lambda row: order.get(as_id(row.get("id")) or "", len(order)))
+        if not rows:
+            raise StopJob("not_allowed", NO_USERS)
+        usable = [user for row in rows if (user := _known_user_of(row))]
+        if usable:
+            return next((user for user in usable if user.id_number), usable[0])
+        raise StopJob(
+            "not_allowed", NO_USER_NAMES if not any(row.get("username") for row in rows) else NO_ADDRESSES
+        )
+
+    async def by_field(self, name: str, values: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the users with one of these values of a field, in the order of the database."""
+        await self.require(USERS_BY_FIELD)
+        try:
+            response = await self.api.read("find_users", USERS_BY_FIELD, {"field": name, "values": list(values)})
+        except Refused as refused:
+            raise StopJob(
+                "not_allowed", f"The site refuses to look people up by {name} ({refused}: {refused.code})"
+            ) from None
+        return objects_of(response)
+
+    async def check(self) -> str:
+        """Return a sentence on the site and the account; raise StopJob that names all that the account lacks."""
+        info = await self.info()
+        lacking = {name for name in FUNCTIONS if info.functions and name not in info.functions}
+        problems = [
+            f"the service lacks {name} (to {FUNCTIONS[name]})" for name in sorted(lacking - OPTIONAL_FUNCTIONS)
+        ]
+        try:
+            await self._check_lookups()
+        except StopJob as stop:
+            problems.append(stop.message)
+        if problems:
+            raise StopJob("not_allowed", "; ".join(problems))
+        optional = [f"without {name} it cannot {FUNCTIONS[name]}" for name in sorted(lacking)]
+        known = (await self.known()).user_id
+        site = f"Moodle {info.release}, token of {info.user_name} accepted"
+        said = f"Connection works; {site}, look-ups find user {known}"
+        return "; ".join([said, *optional])
+
+    async def _check_lookups(self) -> None:
+        """Look a user who exists up in each way. Raises StopJob that names what the account lacks."""
+        known = await self.known()
+        for name in NOT_FOUND:
+            value = known.value_of(name)
+            rows = await self.by_field(name, [value]) if value else []
+            if value and not any(as_id(row.get("id")) == known.user_id for row in rows):
+                raise not_found(name, known)
+
+
+def not_found(name: str, known: KnownUser) -> StopJob:
+    """Return the error for a look-up that does not find a user who exists."""
+    message = f"A look-up by {name} does not find user {known.user_id}, who exists. {NOT_FOUND[name]}"
+    return StopJob("not_allowed", message)
+
+
+def is_deleted(row: Mapping[str, Any]) -> bool:
+    """Return whether a user was deleted: only a look-up by ID still shows them, under changed values."""
+    return bool(_DELETED.search(str(row.get("username") or ""))) and "@" not in str(row.get("email") or "@")
+
+
+def _known_user_of(row: Mapping[str, Any]) -> KnownUser | None:
+    email, user_name = str(row.get("email") or ""), str(row.get("username") or "")
+    if not user_name or not _ADDRESS.fullmatch(email):
+        return None
+    return KnownUser(
+        user_id=as_id(row.get("id")) or "",
+        user_name=user_name,
+        email=email,
+        id_number=str(row["idnumber"]) if row.get("idnumber") else None,
+    )
+
+
+def _site_info_of(body: Any) -> SiteInfo:
+    user_id = as_id(field_of(body, "userid"))
+    if user_id is None:
+        raise AnswerLost("The site did not say which account the token is of", 200)
+    functions = field_of(body, "functions")
+    named = functions if isinstance(functions, list) else []
+    version = str(field_of(body, "version") or "").partition(".")[0]
+    return SiteInfo(
+        user_id=user_id,
+        user_name=str(field_of(body, "username") or ""),
+        version=int(version) if version.isdecimal() else 0,
+        release=str(field_of(body, "release") or ""),
+        functions=frozenset(str(item.get("name")) for item in named if isinstance(item, dict)),
+    )

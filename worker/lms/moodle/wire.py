@@ -1,0 +1,84 @@
+"""Calls of Moodle's web services over REST: form fields as PHP reads them, the control fields first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from worker.errors import Refused
+from worker.lms.moodle.errors import CALL_TOO_LARGE, check_answer
+
+if TYPE_CHECKING:
+    from worker.lms.contract import Intent
+    from worker.lms.http import LmsClient
+    from worker.lms.responses import LmsResponse
+
+PATH = "/webservice/rest/server.php"
+#: wstoken, wsfunction and moodlewsrestformat count like every other field.
+CONTROL_FIELDS = 3
+
+
+def form_fields(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield nested mappings and sequences as fields: `users[0][email]`; true is `1`."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from form_fields(part, f"{name}[{key}]" if name else str(key))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for place, part in enumerate(value):
+            yield from form_fields(part, f"{name}[{place}]")
+    else:
+        yield name, str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def count_fields(value: Any) -> int:
+    """Return how many form fields a value takes."""
+    return sum(1 for _ in form_fields(value))
+
+
+@dataclass(slots=True)
+class Api:
+    """The web services of one site, as one account."""
+
+    client: LmsClient
+    token: str
+    #: PHP's max_input_vars: it drops the fields after these in silence.
+    fields_per_call: int
+
+    def most_items(self, fields_each: int, *, besides: int = 0) -> int:
+        """Return how many items of this number of fields each fit into one call, `besides` others; at least one."""
+        return max(1, (self.fields_per_call - CONTROL_FIELDS - besides) // max(1, fields_each))
+
+    async def read(self, operation: str, function: str, arguments: Mapping[str, Any]) -> LmsResponse:
+        """Call a function that changes nothing."""
+        return await self.client.read_form(operation, PATH, self._form(function, arguments), check=check_answer)
+
+    async def change(
+        self,
+        operation: str,
+        function: str,
+        arguments: Mapping[str, Any],
+        intent: Intent,
+        *,
+        completes_rows: bool = False,
+    ) -> LmsResponse:
+        """Call a function that changes something."""
+        return await self.client.change_form(
+            operation,
+            PATH,
+            self._form(function, arguments),
+            intent,
+            check=check_answer,
+            completes_rows=completes_rows,
+        )
+
+    def _form(self, function: str, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+        control = {"wstoken": self.token, "wsfunction": function, "moodlewsrestformat": "json"}
+        form = [*control.items(), *form_fields(arguments)]
+        if len(form) > self.fields_per_call:
+            message = (
+                f"A call of {len(form)} form fields is larger than fields_per_call ({self.fields_per_call}); raise "
+                "that, and max_input_vars of the server"
+            )
+            raise Refused(CALL_TOO_LARGE, None, message)
+        return form
