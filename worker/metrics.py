@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from worker.errors import RosterError
 from worker.jobs.estimate import calls_left, time_left
-from worker.ledger import jobs, rows, sources, webhooks
+from worker.ledger import jobs, queue, rows, sources, webhooks
 from worker.ledger.database import now
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class JobMetrics:
                         self._add_job(tx, families, job)
                 for each, count in webhooks.count_events(tx).items():
                     families.hooks.add_metric(each, count)
+                if swept_at := queue.last_swept(tx):
+                    families.swept.add_metric((), swept_at)
                 for source in sources.in_use(tx, self._services.settings.folders):
                     families.add_source(source)
         except RosterError:
@@ -77,6 +79,9 @@ class _Families:
     def __init__(self) -> None:
         job = ("job", "connection")
         self.up = GaugeMetricFamily("roster_ledger_up", "Whether the ledger could be read", labels=())
+        self.swept = GaugeMetricFamily(
+            "roster_last_sweep_seconds", "When a worker or server last swept the ledger (Unix time)", labels=()
+        )
         self.state = GaugeMetricFamily("roster_job_state", "1 for the state a job is in", labels=(*job, "state"))
         self.rows = GaugeMetricFamily("roster_rows", "Rows of a job by status", labels=(*job, "status"))
         self.calls = CounterMetricFamily("roster_calls", "Calls to the LMS", labels=(*job, "operation"))
@@ -112,6 +117,7 @@ class _Families:
     def all(self) -> tuple[Metric, ...]:
         return (
             self.up,
+            self.swept,
             self.state,
             self.rows,
             self.calls,

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders import copied_ledger
+from worker.bootstrap import Services
+from worker.metrics import JobMetrics
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,3 +26,12 @@ def ledger(empty_ledger: Path, tmp_path: Path) -> Iterator[Ledger]:
     opened = copied_ledger(empty_ledger, tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def exported(ledger: Ledger) -> dict[str, set[str]]:
+    """Return the labels of each metric, under the name that Prometheus knows it by."""
+    families = JobMetrics(Services(settings=Settings(), ledger=ledger, owner="")).collect()
+    return {
+        f"{each.name}_total" if each.type == "counter" else each.name: set(each._labelnames) for each in families
+    }

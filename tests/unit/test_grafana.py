@@ -5,16 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pytest
-
-from worker.bootstrap import Services
-from worker.metrics import JobMetrics
-from worker.settings import Settings
-
-if TYPE_CHECKING:
-    from worker.ledger.transactions import Ledger
+from typing import Any
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "docs" / "grafana.json").read_text("utf-8"))
 
@@ -26,15 +17,6 @@ def texts_in(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for each in value for text in texts_in(each)]
     return [value] if isinstance(value, str) else []
-
-
-@pytest.fixture
-def exported(ledger: Ledger) -> dict[str, set[str]]:
-    """Return the labels of each metric, under the name that Prometheus knows it by."""
-    families = JobMetrics(Services(settings=Settings(), ledger=ledger, owner="")).collect()
-    return {
-        f"{each.name}_total" if each.type == "counter" else each.name: set(each._labelnames) for each in families
-    }
 
 
 def queries() -> list[str]:
