@@ -33,7 +33,7 @@ SYSTEMS = {
         "register:lost-after:p=0.05",
         "create_candidate:lost-after:p=0.01",
         "list_registrations:lost-before:p=0.2",
-        "list_registrations:500:p=0.2",
+        "list_registrations:drop-before:p=0.2",
     ],
     "kmi": [
         "create_registration:lost-after:p=0.05",
@@ -42,12 +42,14 @@ SYSTEMS = {
         *(
             f"{lookup}:{fault}:p=0.2"
             for lookup in ("find_user", "find_registration", "list_registrations")
-            for fault in ("lost-before", "500")
+            for fault in ("lost-before", "drop-before")
         ),
     ],
 }
 #: In every third round the first look-ups fail for so long that the job has to wait and look again later.
-LONG_FAILURE = [f"{lookup}:500:first=8" for lookup in ("find_user", "find_registration", "list_registrations")]
+LONG_FAILURE = [
+    f"{lookup}:drop-before:first=8" for lookup in ("find_user", "find_registration", "list_registrations")
+]
 
 
 @dataclass

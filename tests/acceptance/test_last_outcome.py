@@ -8,10 +8,10 @@ KEPT = ("_status", "_error", "_error_code", "_attempts", "_http_status", "_when"
 
 
 @pytest.fixture
-def rejected(sandbox, office, people):
+def rejected(sandbox, open_office, people):
     """A job of 60 rows whose people the LMS has rejected."""
     lms = sandbox(bad_days=["create_candidate:422"])
-    terminal = office(lms, breaker=100, max_in_flight=2)
+    terminal = open_office(lms, breaker=100, max_in_flight=2)
     terminal.roster("roster.csv", people(60))
     return lms, terminal, terminal.run("roster.csv")
 
@@ -20,6 +20,7 @@ def outcomes(result):
     return [{name: row[name] for name in KEPT} for row in result.rows]
 
 
+@pytest.mark.parametrize("ledger_kind", ["SQLite", "PostgreSQL"], indirect=True)
 def test_a_retry_that_is_cancelled_never_turns_a_rejection_into_not_sent(rejected):
     lms, terminal, first = rejected
     assert first.counts == {"rejected": 60}

@@ -11,9 +11,9 @@ NONE = {"undone_by": [], "undoes": [], "fixes": [], "fixed_by": [], "repeats": [
 
 
 @pytest.fixture
-def kmi(sandbox, office, people):
+def kmi(sandbox, open_office, people):
     lms = sandbox()
-    terminal = office(lms, "kmi")
+    terminal = open_office(lms, "kmi")
     terminal.roster("spring.csv", people(4, login_name=lambda number: f"login{number}"))
     return lms, terminal
 
@@ -77,6 +77,7 @@ def test_the_same_file_may_be_registered_again_after_it_was_undone(kmi):
     assert terminal.status(first)["state"] == "undone"
 
 
+@pytest.mark.parametrize("ledger_kind", ["SQLite", "PostgreSQL"], indirect=True)
 def test_a_job_that_is_partly_undone_keeps_its_state(kmi, people):
     lms, terminal = kmi
     first = terminal.run("spring.csv").job
@@ -96,9 +97,9 @@ def test_a_job_that_is_partly_undone_keeps_its_state(kmi, people):
 
 
 @pytest.fixture
-def with_errors(sandbox, office, people):
+def with_errors(sandbox, open_office, people):
     """A job of 6 rows, 2 of them invalid, and its report of failed rows."""
-    terminal = office(sandbox())
+    terminal = open_office(sandbox())
     terminal.roster("spring.csv", [*people(4), *({**row, "email": "nobody"} for row in people(2, first=5))])
     return terminal, terminal.run("spring.csv")
 
@@ -116,6 +117,7 @@ def fixed(terminal, result, name, count, **changes):
     return name
 
 
+@pytest.mark.parametrize("ledger_kind", ["SQLite", "PostgreSQL"], indirect=True)
 def test_a_fixed_file_settles_the_rows_of_its_job_until_none_is_left(with_errors, web_server):
     terminal, first = with_errors
     assert first.summary["open_rows"] == 2

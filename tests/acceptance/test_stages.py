@@ -10,10 +10,10 @@ MANY = 60
 
 
 @pytest.fixture
-def half_done(sandbox, office):
+def half_done(sandbox, open_office):
     """A job that was cancelled when people were created and most of them not registered."""
     lms = sandbox(latency=0.5, bad_days=["create_candidate:hold:after=8"])
-    terminal = office(lms, max_in_flight=4, batch_size=100)
+    terminal = open_office(lms, max_in_flight=4, batch_size=100)
     terminal.people("roster.csv", MANY)
     running = terminal.start("run", "roster.csv", "--json")
     lms.until(lambda lms: lms.calls("create_candidate") >= 8, "the first people")
@@ -22,6 +22,7 @@ def half_done(sandbox, office):
     return lms, terminal, cancelled, running.result()
 
 
+@pytest.mark.parametrize("ledger_kind", ["SQLite", "PostgreSQL"], indirect=True)
 def test_the_stages_of_a_cancelled_job_are_what_the_lms_holds(half_done):
     lms, _, cancelled, result = half_done
     registered = {email for email, _ in lms.standing}
