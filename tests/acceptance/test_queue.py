@@ -209,7 +209,7 @@ def test_a_cancelled_job_ends_and_reports_what_was_not_sent(sandbox, office, que
 
 def test_an_undo_that_workers_do_is_cancelled_half_way_and_retried(sandbox, office, queue, people, web_server):
     lms = sandbox()
-    terminal = office(lms, "kmi", max_in_flight=2)
+    terminal = office(lms, "kmi", max_in_flight=2, batch_size=3)
     line = queue(terminal)
     line.beat()
     line.worker()
