@@ -46,7 +46,7 @@ def publish(app: Celery, due: Sequence[TaskMessage]) -> list[TaskMessage]:
                 expires=message.countdown + EXPIRES_SECONDS,
                 argsrepr=_shown_arguments(message),
             )
-        except OperationalError:
+        except (OperationalError, RedisError):
             log.warning("the broker is away; the sweep publishes later", messages=len(due) - sent)
             return list(due[sent:])
     return []
@@ -63,7 +63,8 @@ class Progress:
     def __call__(self, done: int, total: int) -> None:
         """Show how many rows of the job are done, and how many it has."""
         self.text = f"{done:,} of {counted(total, 'row')} of the job processed"
-        with suppress(OperationalError, OSError):
+        # An event is published without what turns errors of Redis into those of kombu.
+        with suppress(OperationalError, RedisError, OSError):
             self.task.send_event("task-registering", retry=False, result=self.text)
 
 
