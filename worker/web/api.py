@@ -16,6 +16,7 @@ from worker.errors import RosterError, SettingsError, UnknownJob, UsageError
 from worker.intake.accept import precheck
 from worker.jobs.resolve import Resolution
 from worker.model import Role
+from worker.reports.wording import for_api
 from worker.web import auth, csrf, downloads, limits, schemas, uploads
 from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
@@ -23,7 +24,6 @@ from worker.web.forms import FLAGS, JobRequest, parse_fields
 from worker.web.problems import HttpProblem
 from worker.web.summaries import MAX_ID, summaries, summary_of
 from worker.web.uploads import Upload, receive_upload
-from worker.web.wording import for_api
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -19,9 +19,9 @@ from worker.private_files import scratch_folder
 from worker.reports import gather
 from worker.reports.audience import Audience
 from worker.reports.kinds import ReportKind, file_name
+from worker.reports.wording import for_api, for_page
 from worker.web.problems import HttpProblem
 from worker.web.summaries import job_of
-from worker.web.wording import for_api, for_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request

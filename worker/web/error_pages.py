@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from worker.reports.wording import for_api
 from worker.web import pages
 from worker.web.problems import HttpProblem, is_api_path, problem_of
 from worker.web.refusals import record_refusal
-from worker.web.wording import for_api
 
 if TYPE_CHECKING:
     from starlette.requests import Request

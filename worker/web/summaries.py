@@ -10,7 +10,7 @@ from worker.ledger import jobs
 from worker.model import Verdict
 from worker.reports import gather
 from worker.reports.kinds import ReportKind
-from worker.web.wording import for_api
+from worker.reports.wording import for_api
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services

@@ -16,9 +16,10 @@ from worker.intake.columns import COLUMNS
 from worker.intake.headers import missing_person_column
 from worker.model import JobState, RowStatus, Verdict
 from worker.reports.codes import CODES
+from worker.reports.column_labels import COLUMN_GROUPS
 from worker.reports.labels import next_steps
 from worker.reports.lines import Summary
-from worker.web.labels import COLUMN_GROUPS
+from worker.reports.wording import for_api, for_page
 from worker.web.pages.rendering import (
     about,
     calls_per_time,
@@ -29,7 +30,6 @@ from worker.web.pages.rendering import (
     number,
     when,
 )
-from worker.web.wording import for_api, for_page
 
 WORKER = Path(__file__).parents[3] / "worker"
 #: Messages of these modules may be shown on a page or by the API.

@@ -16,13 +16,13 @@ from worker import lms
 from worker.errors import UsageError
 from worker.jobs import drafts, same_file
 from worker.model import Action, JobState, Role
+from worker.reports.column_labels import COLUMN_GROUPS
 from worker.reports.labels import STATE_INFO, waiting_elsewhere_text
 from worker.reports.lines import utc_text
 from worker.web import limits, notices, uploads
 from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
 from worker.web.forms import JobRequest
-from worker.web.labels import COLUMN_GROUPS
 from worker.web.pages import draft_form, preview, reviewed
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem

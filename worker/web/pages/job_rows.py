@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 from worker.intake.text import clean
 from worker.ledger import answers, resolutions, rows
 from worker.model import Action, CandidateState, RegistrationState, RowStage, RowStatus
+from worker.reports.column_labels import columns_text
 from worker.reports.lines import SEPARATOR
-from worker.web.labels import columns_text, status_info
+from worker.web.labels import status_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

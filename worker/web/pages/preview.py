@@ -19,7 +19,7 @@ from worker.ledger import jobs, relations
 from worker.ledger.rows import count_people_to_register, count_remaining, page_of_rows
 from worker.model import RowStatus
 from worker.reports import gather
-from worker.web.labels import columns_text
+from worker.reports.column_labels import columns_text
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services

@@ -10,10 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from worker.reports.column_labels import column_label
 from worker.reports.lines import STAMP
+from worker.reports.wording import for_page
 from worker.web import notices
-from worker.web.labels import column_label
-from worker.web.wording import for_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request

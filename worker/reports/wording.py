@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from worker.intake.columns import PERSON_COLUMNS
-from worker.web.labels import COLUMN_LABELS, column_label
+from worker.reports.column_labels import COLUMN_LABELS, column_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
