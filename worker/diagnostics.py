@@ -207,7 +207,8 @@ def _check_rights(services: Services) -> list[Check]:
 def _secret_keys(services: Services) -> list[tuple[str, ...]]:
     """Return where secrets may be in the configuration: the keys, from the outermost table inwards."""
     keys: list[tuple[str, ...]] = [("mail", "password")]
-    keys += [("messages", name, "secret") for name in services.settings.messages]
+    receivers = services.settings.messages
+    keys += [("messages", name, key) for name in receivers for key in ("secret", "previous_secret")]
     for name in services.settings.connections:
         with suppress(SettingsError):  # the check of the connection reports it
             keys += [("connections", name, key) for key in lms.secret_keys(services.connection(name))]

@@ -94,6 +94,26 @@ def count_rows(tx: Transaction, job_id: int) -> RowCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemCount:
+    """Rows that were not accepted for the same reason."""
+
+    #: Codes of the report, and headings of the roster, separated as in the report.
+    code: str
+    column: str
+    count: int
+    first_row: int
+
+
+def count_problems(tx: Transaction, job_id: int) -> list[ProblemCount]:
+    """Return why rows of a job are invalid or rejected, the most frequent reason first."""
+    wrong = row.c.status.in_([RowStatus.INVALID, RowStatus.REJECTED])
+    count, first = func.count(), func.min(row.c.row)
+    query = select(row.c.error_code, row.c.column, count, first).where(row.c.job_id == job_id, wrong)
+    found = tx.execute(query.group_by(row.c.error_code, row.c.column).order_by(count.desc(), first))
+    return [ProblemCount(code=code, column=column, count=of, first_row=at) for code, column, of, at in found]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageCounts:
     """The rows of a job that are not done, by stage."""
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from worker.ledger import jobs, outbox, rows
 from worker.notifications import events, sources
-from worker.notifications.reasons import reason_of
+from worker.notifications.reasons import problems_of, reason_of
 from worker.reports import gather
+from worker.reports.wording import for_page
 from worker.settings import Event
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.ledger.outbox import Message
+    from worker.notifications.reasons import Problem
     from worker.notifications.sources import SourceContent
     from worker.reports.lines import Summary
 
@@ -31,9 +33,14 @@ class JobContent:
     #: The file name, fit for one line.
     roster: str
     reason_code: str | None
+    #: Why it is in its state, as sentences; empty when the counts say it all.
     reason: str
     needs_person: bool
     not_done_percent: float
+    #: Why rows were not accepted, the most frequent reason first.
+    problems: Sequence[Problem] = ()
+    #: How it was submitted: `page`, `command`, `folder:NAME`, `schedule:NAME`, …
+    origin: str = ""
     #: The job's page; empty without a public address.
     link: str = ""
 
@@ -91,12 +98,15 @@ def _is_outdated(tx: Transaction, message: Message, event: Event, job: Job) -> b
 
 def _read_job(tx: Transaction, job: Job, public_url: str) -> JobContent:
     counts = rows.count_rows(tx, job.id)
+    reason = reason_of(job)
     return JobContent(
         summary=gather.summarise(tx, job),
         roster=one_line(job.roster),
         reason_code=job.reason_code,
-        reason=reason_of(job),
+        reason=for_page(reason) if public_url else reason,
         needs_person=events.needs_person(job, counts),
         not_done_percent=round(events.percent_not_done(counts), 2),
+        problems=problems_of(tx, job),
+        origin=job.origin,
         link=f"{public_url}/jobs/{job.id}" if public_url else "",
     )

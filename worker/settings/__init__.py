@@ -12,8 +12,10 @@ from worker.settings.messages import (
     MessageSettings,
     Receiver,
     Webhook,
+    WebhookFormat,
     literal_secrets,
     read_message_settings,
+    webhook_key,
 )
 from worker.settings.models import (
     Connection,
@@ -46,6 +48,7 @@ __all__ = [
     "Settings",
     "Text",
     "Webhook",
+    "WebhookFormat",
     "explain_validation",
     "is_loopback",
     "literal_secrets",
@@ -54,4 +57,5 @@ __all__ = [
     "read_address",
     "read_message_settings",
     "secret_places",
+    "webhook_key",
 ]

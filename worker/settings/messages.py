@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -27,6 +29,14 @@ from worker.settings.models import HiddenText, Secret, Settings, is_loopback
 Model = TypeVar("Model", bound=BaseModel)
 _ADDRESS = re.compile(r"[^@\s<>,;:\"]+@[^@\s<>,;:\"]+")
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+
+class WebhookFormat(StrEnum):
+    """What a webhook posts."""
+
+    STANDARD = "standard"
+    SLACK = "slack"
+    TEAMS = "teams"
 
 
 class Event(StrEnum):
@@ -55,6 +65,24 @@ TOPICS = {
     "trouble": frozenset({Event.TROUBLE, Event.SOURCE_TROUBLE}),
     "well_again": frozenset({Event.RECOVERED, Event.SOURCE_WELL}),
 }
+
+
+#: The beginning of a key of Standard Webhooks, and how long such a key must be (bytes).
+_KEY_PREFIX, _KEY_BYTES = "whsec_", range(24, 65)
+
+
+def webhook_key(secret: str) -> bytes:
+    """Return the bytes that a secret is. Raises ValueError when it is `whsec_` and no such key."""
+    if not secret.startswith(_KEY_PREFIX):
+        return secret.encode()
+    try:
+        text = secret.removeprefix(_KEY_PREFIX)
+        key = base64.b64decode(f"{text}{'=' * (-len(text) % 4)}", validate=True)
+    except ValueError:
+        key = b""
+    if len(key) not in _KEY_BYTES:
+        raise ValueError("whsec_ must be followed by 24 to 64 bytes in base64, as in: openssl rand -base64 32")
+    return key
 
 
 def _split_list(value: Any) -> Any:
@@ -116,8 +144,12 @@ class Webhook(Receiver):
 
     #: The address; also `env:NAME` or `file:/path`, because many addresses contain a secret.
     url: HiddenText = Field(repr=False)
-    #: The key that signs the message (HMAC-SHA256); the receiver has it too.
-    secret: Secret
+    #: The key that signs the message (HMAC-SHA256); the receiver has it too. `whsec_` and base64, or any text.
+    secret: Secret | None = None
+    #: The key before this one, which signs too while receivers change theirs.
+    previous_secret: Secret | None = None
+    #: What is posted: the whole message, or its text as Slack or Teams take it.
+    format: WebhookFormat = WebhookFormat.STANDARD
     #: Allow `http://` to another machine: the message can then be read on the network.
     allow_http: bool = False
 
@@ -131,6 +163,19 @@ class Webhook(Receiver):
                 "url: http:// can be read on the network and is accepted for this machine only; "
                 "use https://, or set allow_http = true"
             )
+        return self
+
+    @field_validator("secret", "previous_secret")
+    @classmethod
+    def _is_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            webhook_key(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _is_signed(self) -> Webhook:
+        if self.secret is None and (self.format is WebhookFormat.STANDARD or self.previous_secret is not None):
+            raise ValueError('secret is missing; make one with: echo "whsec_$(openssl rand -base64 32)"')
         return self
 
     @property
@@ -205,7 +250,11 @@ def read_message_settings(settings: Settings) -> MessageSettings:
 
 def literal_secrets(settings: Settings) -> list[str]:
     """Return a warning for each secret of these tables that is written in the configuration itself."""
-    tables = {f"messages.{name}.secret": raw.get("secret") for name, raw in settings.messages.items()}
+    tables = {
+        f"messages.{name}.{key}": raw.get(key)
+        for name, raw in settings.messages.items()
+        for key in ("secret", "previous_secret")
+    }
     tables["mail.password"] = settings.mail.get("password")
     return [
         f"{key} is stored in plain text; put it into the environment (env:NAME) or a file (file:/path)"

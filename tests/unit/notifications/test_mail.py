@@ -109,8 +109,10 @@ def test_the_text_has_the_counts_what_to_do_and_the_link() -> None:
 def test_a_message_that_a_connection_works_again_names_the_jobs_that_are_still_held() -> None:
     text = parsed(a_notification(Event.RECOVERED)).get_content()
 
-    assert "job 5 is still held; resume it with `roster resume 5`" in text
-    assert "roster resume 6" in text
+    assert "Job 5 is still held: select “Resume” at https://roster.example.com/jobs/5" in text
+    assert "jobs/6" in text
+    alone = parsed(a_notification(Event.RECOVERED, link="")).get_content()
+    assert "Job 5 is still held: resume it with `roster resume 5`" in alone
 
 
 def test_no_text_of_an_lms_and_no_note_on_a_row_is_sent() -> None:
