@@ -12,13 +12,13 @@ from worker import control
 from worker.errors import NothingSent
 from worker.jobs.check import check_roster
 from worker.model import Role
+from worker.reports.wording import for_api
 from worker.web.api import UPLOADS, job_id_of, parse_options, services_of
 from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
 from worker.web.problems import HttpProblem
 from worker.web.summaries import summary_of
 from worker.web.uploads import Upload, receive_upload
-from worker.web.wording import for_api
 
 if TYPE_CHECKING:
     from starlette.requests import Request
