@@ -266,6 +266,18 @@ def resolve_from_file(
     return f"{message}.{unchecked_note(checked)}" if checked else message
 
 
+def run_schedule(services: Services, name: str, *, actor: Actor, driver: Driver = Driver.QUEUE) -> Submitted:
+    """Run a schedule now: with the workers, or in the calling process, which then runs the job.
+
+    Raises UnknownSchedule, or UsageError when its roster is not there or cannot be read.
+    """
+    from worker.schedules.extra_run import run_now  # noqa: PLC0415 - what fetches rosters is loaded when one is
+
+    opened = run_now(services, name, actor, driver)
+    is_published = driver is not Driver.QUEUE or _publish(services, opened.job_id)
+    return Submitted(submission=opened, is_published=is_published)
+
+
 def verify(
     services: Services,
     job_id: int,

@@ -12,7 +12,8 @@ RosterError
 │       ├── UnknownHeading  an option names a heading that the roster does not have
 │       ├── MissingFile     there is no file at a path or an address
 │       ├── UnreadableSource  the source of a schedule is there and cannot be read or fetched
-│       └── UnknownJob      there is no job with this number
+│       ├── UnknownJob      there is no job with this number
+│       └── UnknownSchedule there is no schedule of this name
 ├── LmsError
 │   ├── RetryLater          nothing was done; try again after .seconds
 │   │   ├── RateLimited     the LMS asked for a pause
@@ -115,6 +116,10 @@ class UnreadableSource(UsageError):
 
 class UnknownJob(UsageError):
     """There is no job with this number."""
+
+
+class UnknownSchedule(UsageError):
+    """There is no schedule of this name."""
 
 
 class LmsError(RosterError):

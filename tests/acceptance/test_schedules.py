@@ -258,3 +258,26 @@ def test_a_roster_submitted_for_later_begins_then_without_a_broker_too(sandbox, 
         jobs.change_job(tx, later.json["job"], not_before=time.time())
     wait_until(lambda: terminal.status(later.json["job"])["state"] == "succeeded")
     wait_until((terminal.folder / "reports" / "roster.summary.json").exists)
+
+
+def test_a_schedule_is_run_now_and_its_next_run_stays(sandbox, office):
+    lms = sandbox()
+    terminal = office(lms)
+    terminal.people("today.csv", 2)
+    terminal.type("schedule", "add", "nightly", "--cron", "0 2 * * *", "today.csv", "--to", "north")
+    (before,) = terminal.type("schedule", "list", "--json").json
+
+    result = terminal.balanced(terminal.type("schedule", "run", "nightly", "--json"))
+
+    assert (result.code, result.counts) == (0, {"registered": 2})
+    (after,) = terminal.type("schedule", "list", "--json").json
+    assert (after["next_at"], after["last_job"]) == (before["next_at"], result.job)
+    assert after["last_at"] is not None
+    assert terminal.type("audit", "--job", result.job, "--json").json[-1]["act"] == "schedule run"
+
+    again = terminal.type("schedule", "run", "nightly", "--json")
+    assert again.counts == {"already_registered": 2}
+    (terminal.folder / "today.csv").unlink()
+    missing = terminal.type("schedule", "run", "nightly")
+    assert missing.code == 2
+    assert "today.csv" in missing.err

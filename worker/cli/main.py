@@ -9,7 +9,7 @@ import sys
 import click
 
 from worker import __version__
-from worker.cli import jobs, ledger, messages, rows, schedules, services, users
+from worker.cli import jobs, ledger, messages, rows, schedule_changes, services, users
 from worker.cli.exit_codes import ExitCode
 from worker.cli.group import CommandGroup, add_config_option
 from worker.errors import NothingSent, RosterError
@@ -27,7 +27,7 @@ def roster(context: click.Context) -> None:
         context.color = False
 
 
-for module in (jobs, rows, schedules, services, users, messages, ledger):
+for module in (jobs, rows, schedule_changes, services, users, messages, ledger):
     for command in module.COMMANDS:
         roster.add_command(command)
 add_config_option(roster)

@@ -100,6 +100,11 @@ def json_option(command: Command) -> Command:
     return _JSON(command)
 
 
+def quiet_option(command: Command) -> Command:
+    """Add --quiet."""
+    return _QUIET(command)
+
+
 def parse_period(option: str, period: str) -> float:
     """Return a period such as 90d or 12w in seconds; `option` is named in the UsageError about another text."""
     match = re.fullmatch(r"([0-9]{1,5})\s*([dw])", period.strip(), re.IGNORECASE)

@@ -113,7 +113,7 @@ def resume_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
         return _show_unchanged(services, resumed, options)
     if options["course"] is not None:
         click.echo(resumed.message, err=True)
-    return _run_opened(services, job_id, options)
+    return run_opened(services, job_id, options)
 
 
 def retry_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
@@ -129,14 +129,14 @@ def retry_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
     if not retried.is_changed:
         return _show_unchanged(services, retried, options)
     click.echo(retried.message, err=True)
-    return _run_opened(services, job_id, options)
+    return run_opened(services, job_id, options)
 
 
 def undo_job(services: Services, job_id: int, options: dict[str, Any]) -> int:
     """Withdraw what a job registered, in a separate job."""
     undoing = control.undo(services, job_id, actor=actor(), driver=Driver.PROCESS, report_dir=options["report"])
     click.echo(undoing.message, err=True)
-    return _run_opened(services, undoing.job_id, options)
+    return run_opened(services, undoing.job_id, options)
 
 
 def _show_unchanged(services: Services, result: JobActionResult, options: dict[str, Any]) -> int:
@@ -148,7 +148,8 @@ def _show_unchanged(services: Services, result: JobActionResult, options: dict[s
         return exit_code(lifecycle.get_job(tx, result.job_id).state)
 
 
-def _run_opened(services: Services, job_id: int, options: dict[str, Any]) -> int:
+def run_opened(services: Services, job_id: int, options: dict[str, Any]) -> int:
+    """Run a job that is open in this process, and print its summary; `options` has `quiet` and `as_json`."""
     with services.ledger.read() as tx:
         name = lifecycle.get_job(tx, job_id).connection
     code, summary = run_job(services, job_id, connection_of(services, name), quiet=options["quiet"])

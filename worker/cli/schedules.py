@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import click
 
 from worker.cli import completion
-from worker.cli.context import REPORTS, actor, connection_of, record, with_connections, with_existing_ledger
+from worker.cli.context import REPORTS, actor, connection_of, with_connections, with_existing_ledger
 from worker.cli.group import CommandGroup
-from worker.cli.options import json_option, report_option, roster_options
+from worker.cli.options import Command, json_option, report_option, roster_options
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from worker.bootstrap import Services
     from worker.ledger.jobs import Job
@@ -32,13 +32,21 @@ def schedule() -> None:
     """Schedules that import a roster automatically at set times."""
 
 
+def source_options(command: Command) -> Command:
+    """Add the options that name a source."""
+    file = click.option("--file", type=click.Path(), metavar="FILE", help="The source: a file.")
+    folder = click.option(
+        "--folder", type=click.Path(), metavar="PATH", help="The source: the newest file in this folder."
+    )
+    url = click.option("--url", metavar="URL", help="The source: an address (https, sftp, s3 …).")
+    return file(folder(url(command)))
+
+
 @schedule.command()
 @click.argument("words", nargs=-1, metavar="NAME [CRON] [SOURCE]")
 @click.option("--cron", metavar="LINE", help='Minute, hour, day, month, weekday: "0 2 * * 1-5"; or @daily.')
 @click.option("--zone", metavar="ZONE", help="The time zone, such as Europe/Dublin; default: this machine's.")
-@click.option("--file", "file", type=click.Path(), metavar="FILE", help="The source: a file.")
-@click.option("--folder", type=click.Path(), metavar="PATH", help="The source: the newest file in this folder.")
-@click.option("--url", metavar="URL", help="The source: an address (https, sftp, s3 …).")
+@source_options
 @click.option(
     "--missed",
     type=click.Choice(["once", "skip"]),
@@ -84,27 +92,23 @@ def add(services: Services, words: tuple[str, ...], **options: Any) -> None:
             expect_by=options["expect_by"],
             ignore_unchanged=options["ignore_unchanged"],
         ),
+        actor(),
     )
-    record(services, "schedule add", detail=name)
     if not services.settings.broker and not control.has_background_process(services):
         click.echo("Note: no worker is online; schedules run only while `roster serve` is running", err=True)
     for warning in manage.warnings_for(services, added):
         click.echo(f"Note: {warning}", err=True)
     if options["as_json"]:
-        click.echo(json.dumps(_as_json(added), ensure_ascii=False))
+        click.echo(json.dumps(as_json_of(services, added), ensure_ascii=False))
     else:
-        first = _local_time(added, added.next_at)
-        click.echo(f"Schedule {name}: {_source(added)} to {connection.name}, first on {first}")
+        first = local_time(added, added.next_at)
+        click.echo(f"Schedule {name}: {source_of(added)} to {connection.name}, first on {first}")
 
 
 def _parse_arguments(words: Sequence[str], options: dict[str, Any]) -> tuple[str, str, str]:
     """Return name, cron line and source, whether they were given as options or as arguments."""
-    from worker.addresses import masked
-    from worker.intake.storage import is_address
-    from worker.schedules import cron, source
+    from worker.schedules import cron
 
-    sources = [options["file"], options["folder"] and f"{source.FOLDER}{options['folder']}", options["url"]]
-    given = [each for each in sources if each]
     rest = list(words)
     line = options["cron"]
     if line is None:
@@ -112,13 +116,26 @@ def _parse_arguments(words: Sequence[str], options: dict[str, Any]) -> tuple[str
         if line is None:
             raise UsageError(f"Say when to run it, with --cron: {cron.EXAMPLE}")
         rest.remove(line)
-    given += rest[1:]
     if not rest:
         raise UsageError("A schedule needs a name: roster schedule add NAME --cron LINE SOURCE --to CONNECTION")
-    if len(given) != 1:
-        many = f"got {', '.join(masked(each) if is_address(each) else each for each in given) or 'none'}"
-        raise UsageError(f"A schedule takes one source (a file, {source.FOLDER}PATH or an address); {many}")
-    return rest[0], " ".join(line.split()), given[0]
+    source = typed_source(options, rest[1:])
+    if source is None:
+        raise UsageError("A schedule takes one source (a file, folder:PATH or an address); got none")
+    return rest[0], " ".join(line.split()), source
+
+
+def typed_source(options: dict[str, Any], words: Sequence[str]) -> str | None:
+    """Return the source that was typed, as an option or as a word; None when there is none. Raises UsageError."""
+    from worker.addresses import masked
+    from worker.intake.storage import is_address
+    from worker.schedules import source
+
+    sources = [options["file"], options["folder"] and f"{source.FOLDER}{options['folder']}", options["url"]]
+    given = [*(each for each in sources if each), *words]
+    if len(given) > 1:
+        many = ", ".join(masked(each) if is_address(each) else each for each in given)
+        raise UsageError(f"A schedule takes one source (a file, {source.FOLDER}PATH or an address); got {many}")
+    return given[0] if given else None
 
 
 def _looks_like_cron(word: str) -> bool:
@@ -134,13 +151,14 @@ def list_(services: Services, *, as_json: bool) -> None:
     Example: roster schedule list
     """
     from worker.ledger import jobs, schedules, sources
+    from worker.schedules.describe import describe_all
 
     with services.ledger.read() as tx:
+        if as_json:
+            click.echo(json.dumps(describe_all(tx), ensure_ascii=False))
+            return
         found, known = schedules.list_schedules(tx), sources.all_sources(tx)
         last_jobs = {each.last_job_id: jobs.find_job(tx, each.last_job_id) for each in found if each.last_job_id}
-    if as_json:
-        click.echo(json.dumps([_listed(each, known) for each in found], ensure_ascii=False))
-        return
     if not found:
         click.echo('There are no schedules; add one with `roster schedule add NAME --cron "0 2 * * *" FILE`')
     for each in found:
@@ -151,35 +169,36 @@ def _print_schedule(each: Schedule, job: Job | None, source: RosterSource | None
     from worker.ledger.schedules import SKIP
     from worker.reports.labels import STATE_INFO
 
-    click.echo(f"{each.name}: {_source(each)} to {each.connection}, {each.cron} ({each.zone})")
-    click.echo(f"  next  {_local_time(each, each.next_at)}{', skipped if missed' if each.missed == SKIP else ''}")
+    click.echo(f"{each.name}: {source_of(each)} to {each.connection}, {each.cron} ({each.zone})")
+    if each.paused_at is not None:
+        click.echo(f"  paused since {local_time(each, each.paused_at)}; `roster schedule resume {each.name}`")
+    else:
+        missed = ", skipped if missed" if each.missed == SKIP else ""
+        click.echo(f"  next  {local_time(each, each.next_at)}{missed}")
     if each.last_at is not None:
         of_job = f"job {job.id}: {STATE_INFO[job.state].label}" if job is not None else ""
-        click.echo(f"  last  {_local_time(each, each.last_at)}: {each.last_error or of_job}")
+        click.echo(f"  last  {local_time(each, each.last_at)}: {each.last_error or of_job}")
     if each.expect_by:
         click.echo(f"  file  expected by {each.expect_by}{_last_file(each, source)}")
     if source is not None and source.problem is not None:
         from worker.reports.source_labels import problem_label
 
-        label, since = problem_label(source.problem, is_folder=False), _local_time(each, source.since or 0.0)
+        label, since = problem_label(source.problem, is_folder=False), local_time(each, source.since or 0.0)
         click.secho(f"  wrong {label} since {since}: {source.reason}", fg="yellow")
 
 
 def _last_file(each: Schedule, source: RosterSource | None) -> str:
     seen_at = source.seen_at if source is not None else None
-    return "" if seen_at is None else f"; the last one came {_local_time(each, seen_at)}"
+    return "" if seen_at is None else f"; the last one came {local_time(each, seen_at)}"
 
 
-def _listed(each: Schedule, known: Mapping[str, RosterSource]) -> dict[str, Any]:
+def as_json_of(services: Services, each: Schedule) -> dict[str, Any]:
     """Return a schedule as JSON, with what is wrong with its source."""
     from worker.ledger import sources
+    from worker.schedules.describe import describe
 
-    source = known.get(sources.schedule_source(each.name))
-    problem = None
-    if source is not None and source.problem is not None:
-        problem = {"code": source.problem, "reason": source.reason, "since": _utc(source.since or 0.0)}
-    file_at = None if source is None or source.seen_at is None else _utc(source.seen_at)
-    return {**_as_json(each), "problem": problem, "last_file_at": file_at}
+    with services.ledger.read() as tx:
+        return describe(each, sources.find(tx, sources.schedule_source(each.name)))
 
 
 @schedule.command()
@@ -190,12 +209,9 @@ def remove(services: Services, name: str) -> None:
 
     Example: roster schedule remove nightly
     """
-    from worker.ledger import accounts, schedules
+    from worker.schedules import manage
 
-    with services.ledger.write() as tx:
-        if not schedules.remove(tx, name):
-            raise UsageError(_unknown(name, schedules.list_schedules(tx)))
-        accounts.add_audit_entry(tx, actor=actor(), action="schedule remove", detail=name)
+    manage.remove_schedule(services, name, actor())
     click.echo(f"Schedule {name} was removed; its jobs are kept")
 
 
@@ -213,12 +229,11 @@ def preview(services: Services, name: str | None, *, count: int, as_json: bool) 
     """
     from worker.ledger import schedules
     from worker.schedules import forecast
+    from worker.schedules.manage import get_schedule
 
     with services.ledger.read() as tx:
         found = schedules.list_schedules(tx)
-    names = {each.name for each in found if name is None or each.name == name}
-    if name is not None and not names:
-        raise UsageError(_unknown(name, found))
+        names = {each.name for each in found} if name is None else {get_schedule(tx, name).name}
     forecasts = forecast.forecast_runs(services, found, count)
     spans = [span for each in forecasts for span in each.spans] + forecast.job_spans(services)
     overlaps = [
@@ -235,10 +250,12 @@ def _print_forecast(forecasts: Sequence[Forecast], overlaps: Sequence[tuple[Span
     if not forecasts:
         click.echo("There are no schedules")
     for each in forecasts:
-        click.echo(f"{each.schedule.name}: {_source(each.schedule)} to {each.schedule.connection}, {_cost(each)}")
+        click.echo(f"{each.schedule.name}: {source_of(each.schedule)} to {each.schedule.connection}, {_cost(each)}")
+        if each.schedule.paused_at is not None:
+            click.echo("  paused")
         for at in each.times:
             end = f" to about {_hour(each.schedule, at + each.cost.seconds)}" if each.cost.seconds else ""
-            click.echo(f"  {_local_time(each.schedule, at)}{end}")
+            click.echo(f"  {local_time(each.schedule, at)}{end}")
     for first, second in overlaps:
         click.secho(f"overlap on {first.connection}: {_overlap(first, second)}", fg="yellow")
 
@@ -290,32 +307,15 @@ def _forecast_as_json(
     return {"runs": sorted(runs, key=lambda run: str(run["at"])), "clashes": clashes}
 
 
-def _as_json(each: Schedule) -> dict[str, Any]:
-    return {
-        "name": each.name,
-        "cron": each.cron,
-        "zone": each.zone,
-        "source": _source(each),
-        "connection": each.connection,
-        "options": dict(each.options),
-        "missed": each.missed,
-        "expect_by": each.expect_by or None,
-        "ignore_unchanged": each.ignore_unchanged,
-        "report": each.report_dir,
-        "next_at": _utc(each.next_at),
-        "last_at": None if each.last_at is None else _utc(each.last_at),
-        "last_job": each.last_job_id,
-        "last_error": each.last_error or None,
-    }
-
-
-def _source(each: Schedule) -> str:
+def source_of(each: Schedule) -> str:
+    """Return the source of a schedule, without secrets."""
     from worker.schedules.source import parse_source
 
     return parse_source(each.source).display_text
 
 
-def _local_time(each: Schedule, at: float) -> str:
+def local_time(each: Schedule, at: float) -> str:
+    """Return a time in the zone of a schedule."""
     from worker.reports.lines import local_text
 
     return local_text(at, each.zone)
@@ -329,13 +329,6 @@ def _utc(at: float) -> str:
     from worker.reports.lines import utc_text
 
     return utc_text(datetime.fromtimestamp(at, UTC))
-
-
-def _unknown(name: str, known: Sequence[Schedule]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, [each.name for each in known], n=1)
-    return f"There is no schedule {name!r}; " + (f"did you mean {near[0]}?" if near else "`roster schedule list`")
 
 
 COMMANDS = (schedule,)

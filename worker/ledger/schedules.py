@@ -48,6 +48,8 @@ class Schedule:
     #: By when a new file must have come; empty when nothing is expected.
     expect_by: str
     ignore_unchanged: bool
+    #: Since when it is paused; None when it is not.
+    paused_at: float | None
 
 
 def _as_schedule(record: Row[Any]) -> Schedule:
@@ -78,9 +80,24 @@ def find(tx: Transaction, name: str) -> Schedule | None:
 
 
 def due(tx: Transaction, at: float) -> list[Schedule]:
-    """Return the schedules that are due, the longest waiting first."""
-    waiting = select(schedule).where(schedule.c.next_at <= at).order_by(schedule.c.next_at)
+    """Return the schedules that are due and not paused, the longest waiting first."""
+    is_due = (schedule.c.next_at <= at, schedule.c.paused_at.is_(None))
+    waiting = select(schedule).where(*is_due).order_by(schedule.c.next_at)
     return [_as_schedule(record) for record in tx.execute(waiting)]
+
+
+def change(tx: Transaction, run: Schedule, **values: Any) -> bool:
+    """Change a schedule; False while a live process fetches the roster of its run."""
+    if run.owner is not None and not is_dead(run.owner, run.lease_until or 0.0):
+        return False
+    unclaimed = _same_run(run).where(or_(schedule.c.owner.is_(None), schedule.c.owner == run.owner))
+    return tx.execute(unclaimed.values(owner=None, lease_until=None, **values)).rowcount == 1
+
+
+def record_extra_run(tx: Transaction, schedule_id: int, job_id: int) -> None:
+    """Record a run that a person asked for; the next one is due as planned."""
+    values = {"last_at": now(), "last_job_id": job_id, "last_error": ""}
+    tx.execute(update(schedule).where(schedule.c.id == schedule_id).values(**values))
 
 
 def claim(tx: Transaction, run: Schedule, owner: str) -> bool:

@@ -59,7 +59,6 @@ __all__ = [
     "token",
     "webhook_event",
 ]
-
 job = Table(
     "job",
     metadata,
@@ -315,13 +314,14 @@ schedule = Table(
     #: What to do about runs that were missed while Roster was down: `once` or `skip`.
     Column("missed", String(10), nullable=False),
     Column("created_at", Float, nullable=False),
-    #: When it is due next; finishing a run changes this.
+    #: When it is due next, which finishing a run changes; since when it is paused, null when it is not.
     Column("next_at", Float, nullable=False),
+    Column("paused_at", Float, nullable=True),
     Column("last_at", Float, nullable=True),
     Column("last_job_id", Integer, nullable=True),
     #: Why the last run opened no job, as a sentence; empty when it did.
     Column("last_error", Text, nullable=False, default=""),
-    #: Where the reports of its jobs go.
+    #: Where the reports of its jobs go; empty: to a folder of each job's own below `files`.
     Column("report_dir", Text, nullable=False),
     #: The newest file in the folder at the last check: a run waits until it has stopped growing.
     Column("last_seen_file", JSON, nullable=True),

@@ -117,6 +117,8 @@ def check_schedules(services: Services) -> None:
     with services.ledger.read() as tx:
         found, known = schedules.list_schedules(tx), sources.all_sources(tx)
     for run in found:
+        if run.paused_at is not None:
+            continue
         with log_and_continue("arrival", schedule=run.name):
             recorded, expected = known.get(sources.schedule_source(run.name)), expectation_of(run)
             if (expected is not None and expected.is_due(recorded)) or _may_be_over(services, run, recorded):

@@ -116,7 +116,7 @@ def _open_job(services: Services, run: Schedule) -> Submission:
             name=roster.name,
             connection=connection,
             options=Options(**run.options),
-            report_dir=Path(run.report_dir),
+            report_dir=Path(run.report_dir) if run.report_dir else None,
             origin=Origin(channel=f"schedule:{run.name}", driver=Driver.QUEUE),
             record=record,
         )

@@ -67,6 +67,9 @@ def forecast_runs(services: Services, wanted: Sequence[Schedule], count: int) ->
 
 
 def _times(schedule: Schedule, count: int) -> list[float]:
+    """Return the next runs; none while the schedule is paused."""
+    if schedule.paused_at is not None:
+        return []
     later = runs(schedule.cron, schedule.zone, max(schedule.next_at, now()))
     return list(itertools.islice(itertools.chain([schedule.next_at], later), count))
 

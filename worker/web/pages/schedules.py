@@ -62,7 +62,8 @@ def _views(services: Services) -> list[ScheduleView]:
 
 def _view(each: Schedule, recorded: RosterSource | None) -> ScheduleView:
     later = cron.runs(each.cron, each.zone, max(each.next_at, now()))
-    runs = itertools.islice(itertools.chain([each.next_at], later), NEXT_RUNS)
+    count = NEXT_RUNS if each.paused_at is None else 0
+    runs = itertools.islice(itertools.chain([each.next_at], later), count)
     return ScheduleView(
         schedule=each,
         source=source.parse_source(each.source).display_text,
