@@ -239,17 +239,18 @@ def test_a_dry_run_names_the_jobs_and_changes_nothing(held):
 @pytest.mark.parametrize(
     ("typed", "options", "is_purged"), [("n", [], False), ("y", [], True), ("", ["--yes"], True)]
 )
-@pytest.mark.console_script
 def test_on_a_terminal_it_asks_unless_yes(held, typed, options, is_purged):
     us, them = pty.openpty()
     os.write(us, f"{typed}\n".encode())
-    process = held.launch(
-        [str(ROSTER), "purge", "--older-than", "0d", "--held", *options],
-        stdin=them,
-        stdout=them,
-        stderr=them,
-    )
+    with os.fdopen(them, "r+b", buffering=0) as terminal:
+        process = held.launch(
+            [str(ROSTER), "purge", "--older-than", "0d", "--held", *options],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+        )
     assert process.wait(45) == (0 if is_purged else 130)
+    os.close(us)
     assert (held.status(1)["state"] == "cancelled") is is_purged
 
 

@@ -16,6 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ api_secret = "sandbox-secret"
 lookup_pauses = [0.05]
 """
 BATCH, PAGE = 100, 100
+#: Runs a command, given its words, and returns what it prints as JSON.
+Roster = Callable[..., dict[str, Any]]
 
 
 def new(rows: int, first: int = 1) -> list[dict[str, Any]]:
@@ -158,27 +161,32 @@ class Counted:
         return self.by_operation.total()
 
 
-def count(case: Case, rows: int, folder: Path, batch: int = BATCH) -> Counted:
-    """Run a case in an empty folder and count the calls that the pretend LMS saw. Exits when that goes wrong."""
+def count(case: Case, rows: int, folder: Path, batch: int = BATCH, roster: Roster | None = None) -> Counted:
+    """Run a case in an empty folder and count the calls that the pretend LMS saw. Exits when that goes wrong.
+
+    `roster` runs a command in that folder and returns what it prints as JSON; without it, each command is an
+    interpreter of its own.
+    """
+    roster = roster or partial(_type, folder)
     seeds = case.seeds(rows)
     registered = [f"58:1-{seeds}"] if case.registered else []
     with running(make_state(seed_users=seeds, registered=registered)) as url, httpx.Client(base_url=url) as client:
         (folder / "roster.toml").write_text(CONFIGURED.format(url=url, batch=batch), encoding="utf-8")
-        job = _run(folder, case.system, case.before(rows)) if case.before else 0
+        job = _run(roster, folder, case.system, case.before(rows)) if case.before else 0
         before = _seen(client)
         if case.command == "run":
-            _run(folder, case.system, case.roster(rows))
+            _run(roster, folder, case.system, case.roster(rows))
         else:
-            _type(folder, case.command, str(job))
+            roster(case.command, str(job))
         return Counted(least=case.least(rows, batch), by_operation=_seen(client) - before)
 
 
-def _run(folder: Path, system: str, rows: list[dict[str, Any]]) -> int:
+def _run(roster: Roster, folder: Path, system: str, rows: list[dict[str, Any]]) -> int:
     with (folder / "people.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), restval="")
         writer.writeheader()
         writer.writerows(rows)
-    return int(_type(folder, "run", "people.csv", "--to", system)["job"])
+    return int(roster("run", "people.csv", "--to", system)["job"])
 
 
 def _type(folder: Path, *words: str) -> dict[str, Any]:
