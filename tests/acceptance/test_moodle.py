@@ -407,3 +407,34 @@ def test_people_are_mailed_in_batches_only_where_a_rollback_leaves_no_mail(acade
     assert (result.counts, changing(result)["create_users"]) == ({"registered": 11}, calls)
     assert planned >= sum(result.summary["calls"].values())
     assert planned - calls <= 20
+
+
+def test_over_the_queue_a_killed_worker_loses_nobody_and_the_course_is_compared_once(academy, queue, people):
+    terminal = academy(slowness=0.3, keys={"batch_size": 5})
+    line = queue(terminal)
+    line.beat()
+    victim, _ = line.worker(), line.worker()
+    terminal.roster("new.csv", people(41))
+    job = line.submit("new.csv")
+
+    line.until(lambda: terminal.lms.calls("create_users") >= 3, "people to be created")
+    victim.kill()
+    (result,) = line.ended(job)
+
+    assert result.counts == {"registered": 41}
+    assert len(members(terminal, "onlyactive")) == 41
+
+
+@pytest.mark.parametrize("state", ["sitemaintenance", "upgraderunning", "dbconnectionfailed"])
+def test_a_site_that_is_closed_for_a_while_is_waited_for(academy, people, state):
+    from worker.sandbox.moodle.options import SiteState  # noqa: PLC0415
+
+    terminal = academy(state=SiteState(state))
+    terminal.roster("new.csv", people(3))
+    running = terminal.start("run", "new.csv", "--json")
+    terminal.lms.until(lambda lms: lms.calls() > 0 or running.is_over, "the first call")
+    terminal.lms.world.moodle.state = SiteState.WELL
+
+    result = running.result()
+
+    assert (result.code, result.counts) == (0, {"registered": 3})

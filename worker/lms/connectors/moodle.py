@@ -26,10 +26,10 @@ from worker.lms.contract import (
 )
 from worker.lms.http import LmsClient
 from worker.lms.moodle.courses import FIELDS_EACH, Courses
-from worker.lms.moodle.lookups import PEOPLE_PER_LOOKUP, as_found, look_up
+from worker.lms.moodle.lookups import as_found, look_up
 from worker.lms.moodle.people import REQUIRED_TO_CREATE, Users, found_id
 from worker.lms.moodle.settings import MoodleConnection
-from worker.lms.moodle.site import Site
+from worker.lms.moodle.site import PEOPLE_PER_LOOKUP, Site
 from worker.lms.moodle.values import problem_of
 from worker.lms.moodle.wire import CONTROL_FIELDS, Api
 from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from worker.lms.responses import LmsResponse
 
 #: People in one page of the list of a course.
-PAGE_SIZE = 1000
+PAGE_SIZE, MIN_PAGE_SIZE = 1000, 50
 ENROL, UNENROL = "enrol_manual_enrol_users", "enrol_manual_unenrol_users"
 #: The site itself is course 1; nobody is enrolled there.
 SITE_COURSE = "1"
@@ -40,6 +40,10 @@ SITE_COURSE = "1"
 FIELDS_EACH, FIELDS_EACH_SUSPENDED = 3, 4
 Part = Literal["onlyactive", "onlysuspended"]
 _NO_COURSE = "The LMS has no course {}, or hides it from the service account (moodle/course:viewhiddencourses)"
+_NOT_LISTED = (
+    "No course has this short name, and the service account may not list all courses to find a full name ({}); "
+    "give the course_id"
+)
 _SEVERAL = "The LMS has several courses {} ({}); give the course_id of the right one"
 _NOT_MANUAL = "Course {} has no enabled manual enrolment; add or enable it in the course's enrolment methods"
 _NO_ACCESS = "The service account cannot enter course {}: give its role moodle/course:view there"
@@ -57,6 +61,8 @@ class Courses:
 
     site: Site
     connection: MoodleConnection
+    #: People in one page; fewer where a gateway did not wait for the answer.
+    page_size: int = PAGE_SIZE
     _ids: dict[str, str] = field(default_factory=dict)
     #: Batches that start together look a course up once.
     _finding: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -100,7 +106,10 @@ class Courses:
     async def _all(self) -> list[dict[str, Any]]:
         """Return all courses: only so one is found by its full name."""
         await self.site.require("core_course_get_courses")
-        return objects_of(await self.site.api.read("list_courses", "core_course_get_courses", {}))
+        try:
+            return objects_of(await self.site.api.read("list_courses", "core_course_get_courses", {}))
+        except Refused as refused:
+            raise Refused("unknown_course", refused.status, _NOT_LISTED.format(refused.message)) from None
 
     async def members(self, course_id: str) -> CourseList:
         """Read who is on a course: the rows do not say whose enrolment is active, so each part is asked for.
@@ -119,14 +128,22 @@ class Courses:
         await self.site.require("core_enrol_get_enrolled_users")
         found: dict[str, str] = {}
         while True:
-            rows = await self._page(course_id, part, len(found))
+            size = self.page_size
+            try:
+                rows = await self._page(course_id, part, len(found), size)
+            except AnswerLost:
+                # A gateway may be too impatient for that many; a read may be repeated.
+                if size <= MIN_PAGE_SIZE:
+                    raise
+                self.page_size = max(MIN_PAGE_SIZE, size // 2)
+                continue
             before = len(found)
             found |= {as_id(row.get("id")) or "": _role_of(row) for row in rows}
-            if len(rows) < PAGE_SIZE or len(found) == before:
+            if len(rows) < size or len(found) == before:
                 return found
 
-    async def _page(self, course_id: str, part: Part, start: int) -> list[dict[str, Any]]:
-        options = {part: 1, "userfields": "id,roles", "sortby": "id", "limitfrom": start, "limitnumber": PAGE_SIZE}
+    async def _page(self, course_id: str, part: Part, start: int, size: int) -> list[dict[str, Any]]:
+        options = {part: 1, "userfields": "id,roles", "sortby": "id", "limitfrom": start, "limitnumber": size}
         arguments = {
             "courseid": course_id,
             "options": [{"name": name, "value": value} for name, value in options.items()],

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from worker.errors import Refused
+from worker.errors import AnswerLost, Refused
 from worker.identity import is_other_person, traits_of
 from worker.lms.contract import OTHER_PERSON, FoundPerson, LookupMiss, PersonLookup
 from worker.lms.moodle.site import is_deleted, not_found
@@ -21,8 +21,8 @@ from worker.model import Candidate, Person
 if TYPE_CHECKING:
     from worker.lms.moodle.site import Site
 
-#: Values in one call; the answer has the whole profile of each, which takes the site 3 to 4 ms.
-PEOPLE_PER_LOOKUP = 500
+#: Fewer are not asked for at a time, however impatient a gateway is.
+MIN_VALUES = 25
 
 
 @dataclass(slots=True)
@@ -92,14 +92,23 @@ def _values_of(candidates: Sequence[Candidate]) -> dict[str, set[str]]:
 async def _read(site: Site, name: str, values: Sequence[str], known: Sequence[str], found: Found) -> None:
     proof = await site.known(known)
     shown = proof.value_of(name)
-    size = min(PEOPLE_PER_LOOKUP, site.api.most_items(1, besides=2))
-    for start in range(0, len(values), size):
-        wanted = list(values[start : start + size])
+    waiting = list(values)
+    while waiting:
+        size = min(site.values_per_lookup, site.api.most_items(1, besides=2))
+        wanted = waiting[:size]
         asked = wanted if shown is None or shown in wanted else [*wanted, shown]
-        rows = await site.by_field(name, asked)
+        try:
+            rows = await site.by_field(name, asked)
+        except AnswerLost:
+            # A gateway may be too impatient for that many; a read may be repeated.
+            if len(wanted) <= MIN_VALUES:
+                raise
+            site.values_per_lookup = max(MIN_VALUES, len(wanted) // 2)
+            continue
         if shown is not None and all(as_id(row.get("id")) != proof.user_id for row in rows):
             raise not_found(name, proof)
         found.add(rows)
+        waiting = waiting[size:]
 
 
 def match(candidate: Candidate, found: Found) -> PersonLookup:
@@ -111,6 +120,8 @@ def match(candidate: Candidate, found: Found) -> PersonLookup:
         return _several("ID number", by_number)
     if by_number:
         return _by_number(candidate, by_number[0], by_email, by_name)
+    if len(by_email) > 1 and candidate.login_name and by_name in by_email:
+        by_email = [each for each in by_email if each is by_name]
     if len(by_email) > 1:
         return _several("e-mail address", by_email)
     if by_email:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,8 @@ from worker.lms.contract import (
     RemoteState,
 )
 from worker.lms.moodle import errors
-from worker.lms.moodle.lookups import PEOPLE_PER_LOOKUP, as_found, look_up, match_one, shows_in_any_case
-from worker.lms.moodle.site import Site, is_deleted
+from worker.lms.moodle.lookups import as_found, look_up, match_one, shows_in_any_case
+from worker.lms.moodle.site import PEOPLE_PER_LOOKUP, Site, is_deleted
 from worker.lms.moodle.values import (
     USER_FIELDS,
     custom_fields,
@@ -55,13 +56,15 @@ class Users:
     connection: MoodleConnection
     #: Custom profile fields that were seen on a user.
     seen_fields: set[str] = field(default_factory=set)
+    #: How many people a call takes, as far as the web server has refused a larger one.
+    most_people: int = sys.maxsize
 
     async def people_per_create(self, candidates: Sequence[Candidate]) -> int:
         """Return how many people one call takes: by form fields, and one by one where a rollback leaves mails."""
         if self.connection.password == "mail" and not (await self.site.info()).mails_after_commit:  # noqa: S105
             return 1
         largest = max((count_fields(self._new_user(who)) for who in candidates), default=1)
-        return min(self.connection.batch_size, self.site.api.most_items(largest))
+        return min(self.most_people, self.connection.batch_size, self.site.api.most_items(largest))
 
     def creation_problem(self, candidate: Candidate) -> Refused | None:
         """Return why Moodle would refuse to create a candidate."""
@@ -88,6 +91,8 @@ class Users:
                 "create_users", "core_user_create_users", {"users": users}, intent
             )
         except Refused as refused:
+            if refused.code == errors.CALL_TOO_LARGE:
+                self.most_people = max(1, len(users) // 2)
             raise _creation_error(refused) from None
         return _created(response, [user["username"] for user in users])
 
@@ -119,8 +124,9 @@ class Users:
     async def read(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return users by their IDs; a deleted one is not there."""
         found: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(user_ids), PEOPLE_PER_LOOKUP):
-            rows = await self.site.by_field("id", user_ids[start : start + PEOPLE_PER_LOOKUP])
+        size = min(PEOPLE_PER_LOOKUP, self.site.api.most_items(1, besides=1))
+        for start in range(0, len(user_ids), size):
+            rows = await self.site.by_field("id", user_ids[start : start + size])
             found |= {as_id(row.get("id")) or "": row for row in rows if not is_deleted(row)}
         return found
 
