@@ -23,6 +23,8 @@ from worker.lms.http import LmsClient, open_session
 from worker.model import Action, Candidate, Course, JobState, RosterRow, RowStatus
 from worker.registration.breaker import CircuitBreaker
 from worker.registration.context import JobContext
+from worker.sandbox import systems
+from worker.sandbox.server import make_state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -256,7 +258,13 @@ def raw_connection(system: str, url: str, **changes: Any) -> dict[str, Any]:
     kmi = {"base_url": f"{url}/api/v2", "api_key": KEY, "api_secret": SECRET}
     tahdah = {"base_url": url, "token": TOKEN, "legal_entity_id": 42, "behavior": 1}
     moodle = {"base_url": f"{url}/moodle", "token": MOODLE_TOKEN, "role": 5}
-    return {"system": system, **{"kmi": kmi, "tahdah": tahdah, "moodle": moodle}[system], **changes}
+    own = {"kmi": kmi, "tahdah": tahdah, "moodle": moodle}.get(system)
+    return {"system": system, **(own or a_sandbox_of_all(url)[system].values), **changes}
+
+
+def a_sandbox_of_all(url: str = "http://127.0.0.1:9") -> dict[str, systems.Connection]:
+    """Return how to connect to each pretend LMS of a sandbox at `url`."""
+    return {name: system.connection(url) for name, system in make_state().systems.items()}
 
 
 def a_connection(system: str, url: str = "http://127.0.0.1:9", **changes: Any) -> Connection:

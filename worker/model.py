@@ -455,6 +455,10 @@ class RawRow:
     cells: tuple[str, ...]
 
 
+#: The ids of an LMS that numbers what it has.
+NUMERIC_ID = "[0-9]+"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowRules:
     """What a connection requires of a row; declared by its connector."""
@@ -462,6 +466,8 @@ class RowRules:
     actions: frozenset[Action] = frozenset({Action.REGISTER})
     #: Which of `course_id`, `course_name`, `course_external_id` may identify the course.
     course_columns: frozenset[str] = frozenset({"course_id"})
+    #: The LMS's own ids of people and courses: a regular expression for the whole of one.
+    id_pattern: str = NUMERIC_ID
     #: Columns without which a candidate cannot be created (a row with `candidate_id` needs none of them).
     required_to_create: tuple[str, ...] = ("email", "first_name", "last_name")
     #: Columns that a candidate needs only when the LMS does not have them yet.

@@ -1,16 +1,17 @@
-"""The contract of every connector, against the sandbox: each file in worker/lms/connectors is tested.
+"""The contract of every connector, against the sandbox: Roster's own, and one of another package.
 
 Another connector needs one entry in `SANDBOX_NAMES`: the sandbox's names of its operations, and what this LMS
-cannot do.
+cannot do. Its pretend LMS says how to connect, what it holds, and which ids it gives.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import time
 import typing
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -19,22 +20,21 @@ import pytest
 from pydantic import SecretStr
 
 from tests.builders import (
-    KEY,
-    MOODLE_TOKEN,
     NORTH,
     SECRET,
-    TOKEN,
     UnlimitedLimiter,
     a_candidate,
     a_connection,
     a_course,
     a_row,
+    a_sandbox_of_all,
     an_action_request,
     connected,
     enrolments,
     nothing,
     raw_connection,
 )
+from tests.toy_package import toy_installed
 from worker import bootstrap, lms
 from worker.errors import AnswerLost, LmsError, LmsUnavailable, RateLimited, Refused, SettingsError, StopJob
 from worker.lms.contract import (
@@ -48,6 +48,7 @@ from worker.lms.contract import (
 )
 from worker.model import Action, Candidate, RowRules
 from worker.reports.codes import CODES
+from worker.sandbox import systems
 from worker.sandbox.server import make_state, running
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ if TYPE_CHECKING:
 
     Open = Callable[..., AbstractAsyncContextManager[tuple[Connector, LmsClient]]]
 
-SECRETS = {TOKEN, KEY, SECRET, MOODLE_TOKEN, "wrong-secret"}
+with toy_installed():
+    SECRETS = {
+        "wrong-secret",
+        *(str(each.values[key]) for each in a_sandbox_of_all().values() for key in each.secrets),
+    }
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,11 @@ class Names:
     find_registration: str
     #: Settings in roster.toml that the LMS refuses.
     wrong_credentials: dict[str, str]
-    lists_registered: bool
-    twice: str
+    lists_registered: bool = False
+    #: The names of actions that are not the actions' own.
+    actions: dict[Action, str] = field(default_factory=dict)
+    #: Whether a list of a full page's length may be the first of more.
+    doubts_full_pages: bool = False
 
 
 SANDBOX_NAMES = {
@@ -85,7 +93,7 @@ SANDBOX_NAMES = {
         find_registration="find_registration",
         wrong_credentials={"api_secret": "wrong-secret"},
         lists_registered=True,
-        twice="kmi_twice",
+        actions={Action.UPDATE: "update_user", Action.DEACTIVATE: "delete_user"},
     ),
     "tahdah": Names(
         create="create_candidate",
@@ -94,15 +102,28 @@ SANDBOX_NAMES = {
         find_candidate=None,
         find_registration="list_registrations",
         wrong_credentials={"token": "wrong-secret"},
-        lists_registered=False,
-        twice="tahdah_twice",
+        doubts_full_pages=True,
+    ),
+    "toy": Names(
+        create="create_person",
+        register="enrol",
+        list_people=None,
+        find_candidate="find_person",
+        find_registration="list_enrolments",
+        wrong_credentials={"token": "wrong-secret"},
     ),
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _toy() -> Iterator[None]:
+    with toy_installed():
+        yield
+
+
 #: Moodle reports errors with 200 and gives registrations no ids: tests/acceptance/test_moodle.py holds it until
 #: this suite takes such a system.
-@pytest.fixture(params=[each for each in lms.systems() if each != "moodle"])
+@pytest.fixture(params=[*(each for each in lms.systems() if each != "moodle"), "toy"])
 def system(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -122,11 +143,21 @@ def open_lms(system: str) -> Iterator[Open]:
         async def open_one(
             *bad_days: str, settings: dict[str, Any] | None = None, **options: Any
         ) -> AsyncIterator[tuple[Connector, LmsClient]]:
-            url = stack.enter_context(running(make_state(bad_days=bad_days, **options)))
+            url = stack.enter_context(running(make_state(bad_days=bad_days, **as_options_of(system, options))))
             async with connected(a_connection(system, url, **(settings or {}))) as pair:
                 yield pair
 
         yield open_one
+
+
+def as_options_of(system: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with the system's name before those that it has; what it cannot be is left out."""
+    own = {each.name for each in fields(systems.installed()[system].options_type)}
+    return {f"{system}_{name}": value for name, value in options.items() if name in own}
+
+
+def is_id(connector: Connector, text: str) -> bool:
+    return re.fullmatch(connector.rules.id_pattern, text) is not None
 
 
 async def created(connector: Connector, count: int = 1) -> list[str]:
@@ -246,7 +277,7 @@ async def test_a_candidate_is_created_and_has_an_id_as_text(open_lms: Open, name
         first, second = await created(connector, 2)
 
         assert first != second
-        assert first.isdigit()
+        assert is_id(connector, first)
         assert client.calls == {names.create: 2}
 
 
@@ -255,7 +286,7 @@ async def test_an_id_is_the_same_text_in_every_form(open_lms: Open, names: Names
     async with open_lms(f"{names.create}:{form}") as (connector, _):
         (candidate_id,) = await created(connector)
 
-    assert candidate_id.isdigit()
+    assert is_id(connector, candidate_id)
 
 
 @pytest.mark.parametrize("field", ["candidateId", "id", "Id", "CandidateID"])
@@ -263,7 +294,7 @@ async def test_the_id_of_a_new_candidate_is_found_under_every_likely_name(open_l
     async with open_lms(candidate_id_field=field) as (connector, _):
         (candidate_id,) = await created(connector)
 
-    assert candidate_id.isdigit()
+    assert is_id(connector, candidate_id)
 
 
 async def test_every_column_of_a_candidate_reaches_the_lms_or_is_left_out_and_none_is_empty(
@@ -282,8 +313,7 @@ async def test_every_column_of_a_candidate_reaches_the_lms_or_is_left_out_and_no
             await connector.create_candidate(everything, nothing)
             await connector.create_candidate(a_candidate(2), nothing)
 
-    people = world.kmi.people.users if system == "kmi" else world.tahdah.candidates
-    full, sparse = ({str(key): value for key, value in each.fields.items()} for each in people.values())
+    full, sparse = (each["fields"] for each in world.systems[system].candidate_rows())
     assert full["shoeSize"] == "44"
     assert {"address-1", "city-1", "zip-1", "login_name-1"} <= {str(value) for value in full.values()}
     assert not [key for key, value in sparse.items() if value in {None, "None"}]
@@ -309,7 +339,7 @@ async def test_a_refused_candidate_is_refused_with_a_code_of_the_report(
 
 @pytest.mark.parametrize("taken", ["400", "409"])
 async def test_an_existing_candidate_is_refused_as_such(open_lms: Open, taken: str) -> None:
-    async with open_lms(email_taken=taken, kmi_email_taken=taken) as (connector, _):
+    async with open_lms(email_taken=taken) as (connector, _):
         await created(connector)
         with pytest.raises(Refused) as raised:
             await created(connector)
@@ -426,10 +456,7 @@ async def test_responses_are_matched_by_id_in_every_order_and_form(
             ids = await created(connector, 4)
             found = await registered(connector, ids)
 
-    if system == "kmi":
-        held = {str(each.user.id): str(each.id) for each in world.kmi.registrations.all.values()}
-    else:
-        held = {str(each.candidate_id): str(each.id) for each in world.tahdah.registrations}
+    held = {each["candidate_id"]: each["id"] for each in world.systems[system].registration_rows()}
     assert {ids[row - 1]: each.registration_id for row, each in found.items()} == held
 
 
@@ -479,8 +506,8 @@ async def test_a_refused_registration_is_refused_with_a_code_of_the_report(
 
 
 @pytest.mark.parametrize("twice", ["400", "409"])
-async def test_registering_twice_is_refused_as_already_registered(open_lms: Open, names: Names, twice: str) -> None:
-    async with open_lms(**{names.twice: twice}) as (connector, _):
+async def test_registering_twice_is_refused_as_already_registered(open_lms: Open, twice: str) -> None:
+    async with open_lms(twice=twice) as (connector, _):
         ids = await created(connector)
         await registered(connector, ids)
         with pytest.raises(Refused) as raised:
@@ -535,10 +562,10 @@ async def test_a_failed_look_up_of_registrations_never_says_absent(open_lms: Ope
 
 @pytest.mark.parametrize("count", [99, 100, 101])
 async def test_a_list_that_may_be_one_page_of_several_never_means_absent(
-    open_lms: Open, system: str, count: int
+    open_lms: Open, names: Names, count: int
 ) -> None:
-    """The paging of Tahdah's list is not documented: a list of exactly a hundred may be the first page."""
-    if system != "tahdah":
+    """Where the paging of a list is not documented, a list of exactly a hundred may be the first page."""
+    if not names.doubts_full_pages:
         pytest.skip("the look-up of this LMS names one person")
     async with open_lms() as (connector, _):
         ids = await created(connector, count + 1)
@@ -643,7 +670,9 @@ async def test_a_harmless_call_shows_whether_the_credentials_are_accepted(open_l
 
 
 @pytest.fixture(params=sorted(set(Action) - {Action.REGISTER}))
-def action(request: pytest.FixtureRequest) -> Action:
+def action(request: pytest.FixtureRequest, system: str) -> Action:
+    if request.param not in lms.rules_of(a_connection(system)).actions:
+        pytest.skip("this LMS offers no such action")
     return Action(request.param)
 
 
@@ -660,8 +689,6 @@ async def registered_one(connector: Connector) -> str:
 
 async def test_an_action_is_not_done_before_the_call_and_done_after_it(open_lms: Open, action: Action) -> None:
     async with open_lms() as (connector, client):
-        if action not in connector.rules.actions:
-            pytest.skip("this LMS offers no such action")
         request = request_for(action, await registered_one(connector))
 
         before = (await connector.read_states([request]))[1]
@@ -677,15 +704,13 @@ async def test_an_action_is_not_done_before_the_call_and_done_after_it(open_lms:
 
 
 async def test_an_action_is_never_reported_done_without_a_confirming_response(
-    open_lms: Open, action: Action
+    open_lms: Open, names: Names, action: Action
 ) -> None:
-    operation = {Action.UPDATE: "update_user", Action.DEACTIVATE: "delete_user"}.get(action, action)
+    operation = names.actions.get(action, action)
     for bad_day in ("lost-before", "lost-after", "drop-before", "202", "error-200", "html-502"):
         if bad_day == "error-200" and action in {Action.WITHDRAW, Action.DEACTIVATE}:
             continue  # their pages show no body, so a body is not read
         async with open_lms(f"{operation}:{bad_day}") as (connector, _):
-            if action not in connector.rules.actions:
-                pytest.skip("this LMS offers no such action")
             request = request_for(action, await registered_one(connector))
             seen = (await connector.read_states([request]))[1]
             assert isinstance(seen, RemoteState)
@@ -698,8 +723,6 @@ async def test_nothing_is_sent_when_the_intent_of_an_action_fails(open_lms: Open
         raise InterruptedError
 
     async with open_lms() as (connector, client):
-        if action not in connector.rules.actions:
-            pytest.skip("this LMS offers no such action")
         request = request_for(action, await registered_one(connector))
         seen = (await connector.read_states([request]))[1]
         assert isinstance(seen, RemoteState)
@@ -711,8 +734,6 @@ async def test_nothing_is_sent_when_the_intent_of_an_action_fails(open_lms: Open
 
 async def test_what_does_not_exist_is_absent_and_not_an_error(open_lms: Open, action: Action) -> None:
     async with open_lms() as (connector, _):
-        if action not in connector.rules.actions:
-            pytest.skip("this LMS offers no such action")
         requests = [replace(request_for(action, str(990 + number)), row_id=number) for number in (1, 2, 3, 4, 5)]
 
         assert await connector.read_states(requests) == dict.fromkeys((1, 2, 3, 4, 5), LookupMiss.ABSENT)

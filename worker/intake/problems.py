@@ -21,6 +21,8 @@ class ProblemCode(StrEnum):
     #: Neither the cell nor its column shows the order of day and month.
     AMBIGUOUS_DATE = "ambiguous_date"
     INVALID_NUMBER = "invalid_number"
+    #: Not what this LMS's own ids are like.
+    INVALID_ID = "invalid_id"
     #: The value is not one of those allowed.
     INVALID_CHOICE = "invalid_choice"
     INVALID_COUNTRY = "invalid_country"

@@ -11,7 +11,7 @@ from worker.intake.headers import check_column
 from worker.intake.problems import ProblemCode, quote
 from worker.intake.text import clean
 from worker.intake.values import ParseContext, RowValues, check_values
-from worker.model import REGISTRATION_ACTIONS, Action, Course, Problem, RowRules
+from worker.model import NUMERIC_ID, REGISTRATION_ACTIONS, Action, Course, Problem, RowRules
 
 _PREFIXES = (("name:", "course_name"), ("ext:", "course_external_id"))
 
@@ -40,15 +40,16 @@ def read_course(value: str, rules: RowRules) -> Course:
     Raises UsageError when it is not one, or not a kind that the connection supports.
     """
     chosen = collect_defaults({}, value, rules).course_values
-    values, _ = check_values(chosen, ParseContext())
+    values, _ = check_values(chosen, ParseContext(id_pattern=rules.id_pattern))
     return Course(course_id=values.course_id, name=values.course_name, external_id=values.course_external_id)
 
 
-def id_problem(written: str) -> str | None:
+def id_problem(written: str, rules: RowRules) -> str | None:
     """Return what is wrong with the form of an id of the LMS that a person typed; None when nothing is."""
-    _, problems = check_values({"candidate_id": written}, ParseContext())
+    _, problems = check_values({"candidate_id": written}, ParseContext(id_pattern=rules.id_pattern))
     if not written.strip():
-        return "The ID is empty; enter the number that the LMS shows"
+        what = "number" if rules.id_pattern == NUMERIC_ID else "ID"
+        return f"The ID is empty; enter the {what} that the LMS shows"
     return problems[0].message if problems else None
 
 
@@ -146,7 +147,7 @@ def collect_defaults(set_values: Mapping[str, str], course: str | None, rules: R
         of_course = dict([parse_course(course, allowed=rules.course_columns)])
     _, problems = check_values(
         {column: value for column, value in (plain | of_course).items() if not column.startswith(FIELD_PREFIX)},
-        ParseContext(),
+        ParseContext(id_pattern=rules.id_pattern),
     )
     for problem in problems:
         option = f"--set {problem.column}" if problem.column in chosen else "--course"

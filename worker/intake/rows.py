@@ -92,6 +92,7 @@ def parse_rows(
             date_orders=found.date_orders,
             serial_columns=found.serial_columns,
             has_exact_texts=bool(file.sheet),
+            id_pattern=rules.id_pattern,
         ),
         most_cells=max(file.heading_cells, len(file.headings)),
     )

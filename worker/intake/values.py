@@ -22,7 +22,7 @@ from worker.intake.columns import FIELD_PREFIX
 from worker.intake.countries import country_code
 from worker.intake.dates import DateOrder, InvalidDate, parse_date
 from worker.intake.problems import ProblemCode, quote
-from worker.model import Action, Problem
+from worker.model import NUMERIC_ID, Action, Problem
 
 MAX_TEXT = 255
 MAX_FIELD = 4000
@@ -48,6 +48,8 @@ class ParseContext:
     serial_columns: AbstractSet[str] = frozenset()
     #: Whether texts are as somebody typed them, so that 3E10 is no shortened number: cells of a workbook are.
     has_exact_texts: bool = False
+    #: The LMS's own ids, as `RowRules.id_pattern` has them.
+    id_pattern: str = NUMERIC_ID
 
 
 def _refusal(code: ProblemCode, message: str) -> PydanticCustomError:
@@ -86,6 +88,17 @@ def _lms_number(text: str, info: ValidationInfo) -> str:
     if not (text.isascii() and text.isdigit()):
         message = f"{quote(text)} is not a number; enter the number that the LMS shows."
         raise _refusal(ProblemCode.INVALID_NUMBER, message)
+    return text
+
+
+def _lms_id(text: str, info: ValidationInfo) -> str:
+    pattern = info.context.id_pattern if isinstance(info.context, ParseContext) else NUMERIC_ID
+    if pattern == NUMERIC_ID:
+        return _lms_number(text, info)
+    text = _id(text, info)
+    if not re.fullmatch(pattern, text):
+        message = f"{quote(text)} is not an ID of this LMS; enter the ID that the LMS shows."
+        raise _refusal(ProblemCode.INVALID_ID, message)
     return text
 
 
@@ -181,7 +194,8 @@ def _success(text: str) -> bool:
 
 Text = Annotated[str, AfterValidator(_text)]
 Id = Annotated[str, AfterValidator(_id)]
-#: In Tahdah and in KMI, the LMS's own ids are whole numbers.
+#: The LMS's own ids: whole numbers, or what its connector says.
+LmsId = Annotated[str, AfterValidator(_lms_id)]
 LmsNumber = Annotated[str, AfterValidator(_lms_number)]
 Date = Annotated[date, BeforeValidator(_date)]
 
@@ -191,7 +205,7 @@ class RowValues(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    candidate_id: LmsNumber | None = None
+    candidate_id: LmsId | None = None
     external_id: Id | None = None
     email: Annotated[str, AfterValidator(_email)] | None = None
     first_name: Text | None = None
@@ -205,7 +219,7 @@ class RowValues(BaseModel):
     zip: Id | None = None
     country: Annotated[str, AfterValidator(_country)] | None = None
     expiration_date: Date | None = None
-    course_id: LmsNumber | None = None
+    course_id: LmsId | None = None
     course_name: Text | None = None
     course_external_id: Id | None = None
     legal_entity_id: LmsNumber | None = None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from worker.jobs.resolve import Resolution
     from worker.ledger.intents import WorkItem
     from worker.lms.contract import Connector
-    from worker.model import Candidate, Course
+    from worker.model import Candidate, Course, RowRules
     from worker.settings import Connection
 
 #: How long the LMS is asked about all answers together (seconds).
@@ -43,8 +43,11 @@ def check_answers(
 ) -> dict[int, str | Unchecked]:
     """Return what is wrong with answers, by row number, or `UNCHECKED`; a row that is not in it is confirmed."""
     named = {number: answer for number, answer in answers.items() if not answer.absent}
+    if not named:
+        return {}
+    rules = lms.rules_of(services.connection(connection_name))
     found: dict[int, str | Unchecked] = {
-        number: problem for number, answer in named.items() if (problem := _form_problem(answer))
+        number: problem for number, answer in named.items() if (problem := _form_problem(answer, rules))
     }
     left = {number: answer for number, answer in named.items() if number not in found}
     with services.ledger.read() as tx:
@@ -55,9 +58,9 @@ def check_answers(
     return found
 
 
-def _form_problem(answer: Resolution) -> str | None:
+def _form_problem(answer: Resolution, rules: RowRules) -> str | None:
     written = answer.candidate_id if answer.candidate_id is not None else answer.registration_id or ""
-    return id_problem(written)
+    return id_problem(written, rules)
 
 
 async def _ask(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr, ValidationError
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
     from worker.settings import Connection
 
 
+#: The group of the entry points by which other packages add connectors: the system's name, and its module.
+GROUP = "roster.connectors"
+
+
 def systems() -> list[str]:
-    """Return the supported systems: one file each in `connectors/`."""
-    return sorted(module.name for module in pkgutil.iter_modules(connectors.__path__))
+    """Return the supported systems: one file each in `connectors/`, and those of other packages."""
+    return sorted({*_own_systems(), *_added_systems()})
 
 
 def read_connection(name: str, raw: Mapping[str, Any]) -> Connection:
@@ -33,7 +39,7 @@ def read_connection(name: str, raw: Mapping[str, Any]) -> Connection:
     Raises SettingsError that names the key at fault.
     """
     system = raw.get("system")
-    if system not in systems():
+    if system not in _own_systems() and system not in _added_systems():
         raise SettingsError(
             f"connections.{name}.system: {system!r} is not supported; supported are {', '.join(systems())}"
         )
@@ -92,5 +98,23 @@ def connect(connection: Connection, client: LmsClient) -> Connector:
 
 
 def load_connector(system: str) -> ModuleType:
-    """Return the connector's module for a system."""
-    return importlib.import_module(f"{connectors.__name__}.{system}")
+    """Return the connector's module for a system. Raises SettingsError when that of another package fails."""
+    if system in _own_systems():
+        return importlib.import_module(f"{connectors.__name__}.{system}")
+    point = _added_systems()[system]
+    try:
+        module: ModuleType = point.load()
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"The connector of {system} ({point.value}) cannot be loaded: {error}") from None
+    return module
+
+
+@functools.cache
+def _own_systems() -> frozenset[str]:
+    return frozenset(module.name for module in pkgutil.iter_modules(connectors.__path__))
+
+
+@functools.cache
+def _added_systems() -> Mapping[str, EntryPoint]:
+    """Return the connectors of other packages by system; looked for only when a system is none of Roster's own."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _own_systems()}

@@ -31,6 +31,7 @@ _ALL = (
         "Write the column's dates as 2026-03-31.",
     ),
     Code("invalid_number", "This is not a number, or not one that is allowed here.", _FIX_CELL),
+    Code("invalid_id", "This is not an ID as this LMS has them.", _FIX_CELL),
     Code("invalid_choice", "The value is not one of those that are allowed; the message lists them.", _FIX_CELL),
     Code(
         "invalid_country",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
@@ -43,6 +44,8 @@ _IDS: dict[Fault | str, Callable[[str], Any]] = {
     Fault.INT_IDS: lambda text: int(float(text)),
     Fault.FLOAT_IDS: float,
 }
+#: An id that is a word has no other type.
+_NUMBER = re.compile(r"\d+")
 _ID_FIELDS = frozenset({"id", "candidateId", "candidateExperienceId", "userId", "courseId"})
 
 
@@ -103,9 +106,13 @@ def _with_ids(value: Any, turn: Callable[[str], Any], names: frozenset[str]) -> 
     if not isinstance(value, dict):
         return value
     return {
-        key: turn(f"{each:.0f}" if isinstance(each, float) else str(each)) if key in names else each
+        key: turn(text) if key in names and _NUMBER.fullmatch(text := _id_text(each)) else each
         for key, each in value.items()
     }
+
+
+def _id_text(value: Any) -> str:
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
 def _who(rule: Rule, persons: list[Person]) -> str:

@@ -1,1 +1,1 @@
-"""One file per LMS: this listing is the list of supported systems."""
+"""One file per LMS that Roster has itself; other packages add connectors by entry points."""
