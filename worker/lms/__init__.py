@@ -38,10 +38,10 @@ def read_connection(name: str, raw: Mapping[str, Any]) -> Connection:
 
     Raises SettingsError that names the key at fault.
     """
-    system = raw.get("system")
+    system = str(raw.get("system"))
     if system not in _own_systems() and system not in _added_systems():
         raise SettingsError(
-            f"connections.{name}.system: {system!r} is not supported; supported are {', '.join(systems())}"
+            f"connections.{name}.system: {raw.get('system')!r} is not supported; supported are {', '.join(systems())}"
         )
     model: type[Connection] = load_connector(system).Settings
     try:
