@@ -40,8 +40,9 @@ def read_connection(name: str, raw: Mapping[str, Any]) -> Connection:
     """
     system = str(raw.get("system"))
     if system not in _own_systems() and system not in _added_systems():
+        known = ", ".join(systems())
         raise SettingsError(
-            f"connections.{name}.system: {raw.get('system')!r} is not supported; supported are {', '.join(systems())}"
+            f"connections.{name}.system: {raw.get('system')!r} is not supported; supported are {known}"
         )
     model: type[Connection] = load_connector(system).Settings
     try:
