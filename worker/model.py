@@ -35,14 +35,7 @@ class Action(StrEnum):
 
 
 #: The order in which a job carries out the actions of its rows: each comes after the ones that it depends on.
-STAGES = (
-    Action.UPDATE,
-    Action.REGISTER,
-    Action.APPROVE,
-    Action.COMPLETE,
-    Action.WITHDRAW,
-    Action.DEACTIVATE,
-)
+STAGES = (Action.UPDATE, Action.REGISTER, Action.APPROVE, Action.COMPLETE, Action.WITHDRAW, Action.DEACTIVATE)
 
 #: Actions on an existing registration.
 REGISTRATION_ACTIONS = frozenset({Action.APPROVE, Action.COMPLETE, Action.WITHDRAW})
