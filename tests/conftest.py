@@ -31,6 +31,7 @@ import redis
 
 from tests import servers
 from tests.fork_client import Forked, ForkServer
+from tests.hashing import hash_passwords_cheaply
 from tests.syncing import write_sqlite_without_sync
 from worker.ledger import queue as task_queue
 from worker.ledger.database import open_engine
@@ -51,6 +52,7 @@ DONE = {"registered", "already_registered", "approved", "completed", "withdrawn"
 LONGEST_SECONDS = 45.0
 POLL_SECONDS = 0.01
 write_sqlite_without_sync()
+hash_passwords_cheaply()
 #: Names that stand in no code and no message: whoever finds them elsewhere has found a leak.
 FIRST_NAME, LAST_NAME = "Wilhelmina", "Achterberg"
 

@@ -1,9 +1,9 @@
 """The process that imports everything once and forks for each command of the tests.
 
 A forked command has its own pid, streams, folder, environment, arguments and signals. It runs the console script
-itself and ends with the exit code that the interpreter would give. Three things differ from the console script: the
-seed of `hash()` is the server's, modules that a command would import late are there already, and nothing waits for
-the disk.
+itself and ends with the exit code that the interpreter would give. Four things differ from the console script: the
+seed of `hash()` is the server's, modules that a command would import late are there already, nothing waits for the
+disk, and a password is hashed in a moment.
 
 `tests.fork_client` starts this program and speaks to it.
 """
@@ -84,6 +84,8 @@ class Command:
 
 def preload() -> None:
     """Import all that is ours and what it imports, so that a fork finds it there."""
+    # The folder of this program is in the path, the project's is not.
+    importlib.import_module("hashing").hash_passwords_cheaply()
     for package in PACKAGES:
         path = importlib.import_module(package).__path__
         for module in pkgutil.walk_packages(path, f"{package}."):
@@ -91,7 +93,6 @@ def preload() -> None:
                 importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
-    # The folder of this program is in the path, the project's is not.
     syncing = importlib.import_module("syncing")
     syncing.write_sqlite_without_sync()
     syncing.write_files_without_sync()

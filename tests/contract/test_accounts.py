@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -65,6 +67,15 @@ def test_the_ledger_contains_no_password_cookie_or_token(ledger: Ledger) -> None
     assert token.startswith(keys.PREFIX)
     assert [secret for secret in (GOOD, cookie, token) if secret in stored] == []
     assert "$argon2id$" in stored
+
+
+def test_a_password_is_hashed_at_the_full_cost_outside_the_tests() -> None:
+    code = f"from worker.accounts.passwords import hash_password; print(hash_password({GOOD!r}))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert passwords.hash_password(GOOD).startswith("$argon2id$v=19$m=8,t=1,p=1$")
 
 
 def test_a_token_belongs_to_its_account_until_it_is_revoked(ledger: Ledger) -> None:
