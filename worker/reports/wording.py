@@ -127,6 +127,8 @@ _PAGE_RULES = _rules(
 )
 _ACTIONS = "resume|retry|pause|cancel|undo"
 _API_RULES = _rules(
+    (r"`roster schedule edit (\S+)` changes it", r"`PATCH /api/schedules/\1` changes it"),
+    (r"`roster schedule list` shows all", "`GET /api/schedules` lists all"),
     (r"`roster status (\d+) --watch` follows the job", r"`GET /api/jobs/\1` shows the job"),
     (
         r"`roster report (\d+)` writes a report of what is done",

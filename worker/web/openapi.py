@@ -33,6 +33,7 @@ _STATUS_MEANINGS = {
     507: "The server's storage is full.",
 }
 _POSITIVE_INTEGER = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+_NAME = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[^/]+$"}
 _INTRODUCTION = (
     "Upload a roster; everyone on it is registered on the LMS, exactly once. While there are no accounts, only the "
     "server's own machine is served, without sign-in. Otherwise send an API token, which an administrator can "
@@ -105,8 +106,10 @@ def _response(operation: Operation) -> dict[str, Any]:
             _event(schema),
             "Events until the job has ended, is paused or is held; the last is named `end`.",
         )
+    if operation.status == 204:  # noqa: PLR2004 - No Content
+        return {"description": meaning}
     answer: dict[str, Any] = {"description": meaning, "content": {operation.media_type: {"schema": schema}}}
-    if operation.status == 202:  # noqa: PLR2004 - Accepted
+    if operation.status in {201, 202}:
         answer["headers"] = {"Location": {"schema": {"type": "string"}}}
     return answer
 
@@ -139,6 +142,10 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     in_path = [
         {"name": name, "in": "path", "required": True, "schema": _POSITIVE_INTEGER, "example": 1}
         for name in re.findall(r"\{(\w+):number\}", operation.path)
+    ]
+    in_path += [
+        {"name": name, "in": "path", "required": True, "schema": _NAME, "example": "nightly"}
+        for name in re.findall(r"\{(\w+)\}", operation.path)
     ]
     in_query = [
         {"name": name, "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": most}}

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from starlette.exceptions import HTTPException
 
-from worker.errors import LedgerError, RosterError, SettingsError, UnknownJob, UnreadableRoster
+from worker.errors import LedgerError, RosterError, SettingsError, UnknownJob, UnknownSchedule, UnreadableRoster
 from worker.safe_errors import location_of
 
 #: Programs call these paths; browsers call the others.
@@ -85,6 +85,7 @@ _REFUSALS = {403: "request refused", 421: "request refused", 429: "too many requ
 #: The status of a class; the first that matches counts.
 _STATUSES: dict[type[RosterError], int] = {
     UnknownJob: 404,
+    UnknownSchedule: 404,
     UnreadableRoster: 422,
     SettingsError: 422,
     RosterError: 409,

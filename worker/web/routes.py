@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from worker.control import JobAction
 from worker.model import Role
 from worker.reports.kinds import ReportKind
-from worker.web import api, api_checks, health, numbers, openapi, schemas
+from worker.web import api, api_checks, api_schedules, health, numbers, openapi, schemas
 from worker.web.auth import require_role
 from worker.web.operation import EVENT_STREAM, MULTIPART, Operation
 from worker.web.summaries import MAX_ID
@@ -124,6 +124,65 @@ OPERATIONS: tuple[Operation, ...] = (
         endpoint=api.list_connections,
         response=schemas.ConnectionInfo,
         is_list=True,
+    ),
+    Operation(
+        method="GET",
+        path="/api/schedules",
+        endpoint=api_schedules.list_schedules,
+        response=schemas.ScheduleInfo,
+        is_list=True,
+    ),
+    Operation(
+        method="POST",
+        path="/api/schedules",
+        endpoint=api_schedules.add_schedule,
+        status=201,
+        response=schemas.ScheduleInfo,
+        body=schemas.NewSchedule,
+        errors=(400, 413, 422),
+    ),
+    Operation(
+        method="GET",
+        path="/api/schedules/{name}",
+        endpoint=api_schedules.show_schedule,
+        response=schemas.ScheduleInfo,
+        errors=(404,),
+    ),
+    Operation(
+        method="PATCH",
+        path="/api/schedules/{name}",
+        endpoint=api_schedules.edit_schedule,
+        response=schemas.ScheduleInfo,
+        body=schemas.ScheduleEdit,
+        errors=(400, 404, 413, 422),
+    ),
+    Operation(
+        method="DELETE",
+        path="/api/schedules/{name}",
+        endpoint=api_schedules.remove_schedule,
+        status=204,
+        errors=(404,),
+    ),
+    *(
+        Operation(
+            method="POST",
+            path=f"/api/schedules/{{name}}/{act}",
+            endpoint=endpoint,
+            response=schemas.ScheduleInfo,
+            errors=(404, 409),
+        )
+        for act, endpoint in (
+            ("pause", api_schedules.pause_schedule),
+            ("resume", api_schedules.resume_schedule),
+        )
+    ),
+    Operation(
+        method="POST",
+        path="/api/schedules/{name}/run",
+        endpoint=api_schedules.run_schedule,
+        status=202,
+        response=schemas.Created,
+        errors=(404, 409, 422),
     ),
     Operation(method="GET", path="/api/openapi.json", endpoint=openapi_description),
     Operation(method="GET", path="/healthz", endpoint=health.check_health, response=schemas.Health),

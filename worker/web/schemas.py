@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.model import HiddenRows, JobState
+
+#: No spreadsheet has more rows.
+MAX_ROW = 999_999_999
 
 
 class ApiModel(BaseModel):
@@ -118,6 +121,79 @@ class Health(ApiModel):
     """Whether the ledger (the database) can be read."""
 
     ledger: Literal["ok", "away"]
+
+
+class SourceProblem(ApiModel):
+    """What is wrong with the source of a schedule."""
+
+    code: str
+    reason: str
+    since: str
+
+
+class ScheduleInfo(ApiModel):
+    """A schedule, its source without secrets."""
+
+    name: str
+    cron: str
+    zone: str
+    source: str
+    connection: str
+    options: dict[str, Any]
+    missed: Literal["once", "skip"]
+    expect_by: str | None
+    ignore_unchanged: bool
+    report: str | None = Field(description="Where its reports are written; null: they are only downloaded.")
+    paused_at: str | None
+    next_at: str | None = Field(description="Null while it is paused.")
+    last_at: str | None
+    last_job: int | None
+    last_error: str | None = Field(description="Why the last run opened no job.")
+    problem: SourceProblem | None = Field(description="What is wrong with its source now.")
+    last_file_at: str | None
+
+
+class ScheduleOptions(ApiModel):
+    """The options of the rosters of a schedule: the fields of `POST /api/jobs`."""
+
+    course: str | None = Field(default=None, max_length=200)
+    set: list[str] | None = Field(default=None, description="COLUMN=VALUE; replaces all earlier ones.")
+    sheet: str | None = Field(default=None, max_length=200)
+    heading_row: int | None = Field(default=None, ge=1, le=MAX_ROW)
+    hidden_rows: HiddenRows | None = None
+    map: list[str] | None = Field(default=None, description="Heading=column; replaces all earlier ones.")
+    use_map: str | None = Field(default=None, max_length=200)
+    encoding: str | None = Field(default=None, max_length=50)
+    strict: bool | None = Field(default=None, strict=True)
+    again: bool | None = Field(default=None, strict=True)
+    update_existing: bool | None = Field(default=None, strict=True)
+    start_row: int | None = Field(default=None, ge=1, le=MAX_ROW)
+    max_rows: int | None = Field(default=None, ge=1, le=MAX_ROW)
+
+
+class NewSchedule(ScheduleOptions):
+    """A schedule to add."""
+
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[^/\x00-\x1f]+$")
+    cron: str = Field(max_length=200, description="Minute, hour, day, month, weekday; or @daily.")
+    zone: str | None = Field(default=None, max_length=100, description="Default: the server's time zone.")
+    source: str = Field(max_length=2000, description="A file of the server, folder:PATH, or an address.")
+    connection: str | None = Field(default=None, description="Optional when only one is configured.")
+    missed: Literal["once", "skip"] = "once"
+    expect_by: str | None = Field(default=None, max_length=200, description="07:00, or MON-FRI 07:00.")
+    ignore_unchanged: bool = Field(default=False, strict=True)
+
+
+class ScheduleEdit(ScheduleOptions):
+    """What is to be changed: the fields that are given; null takes an option out."""
+
+    cron: str | None = Field(default=None, max_length=200)
+    zone: str | None = Field(default=None, max_length=100)
+    source: str | None = Field(default=None, max_length=2000)
+    connection: str | None = None
+    missed: Literal["once", "skip"] | None = None
+    expect_by: str | None = Field(default=None, max_length=200)
+    ignore_unchanged: bool | None = Field(default=None, strict=True)
 
 
 class RowResolution(ApiModel):
