@@ -109,6 +109,8 @@ def test_a_thousand_people_take_a_few_dozen_calls_and_none_when_they_are_known(a
         "create_users:lost-before:nth=2",
         "create_users:drop-after:nth=2",
         "create_users:late:nth=2:seconds=0.3",
+        # Longer than the look-ups go on: the call is sent again, and the database lets one of the two through.
+        "create_users:late:nth=2:seconds=1.5",
         "create_users:html-502:nth=2:done=yes",
         "create_users:short:nth=2:count=2",
         "enrol_users:lost-after:nth=2",
@@ -280,6 +282,23 @@ def test_what_roster_suspended_is_activated_by_a_later_register(academy, people)
     assert again.counts == {"registered": 3}
     assert len(members(terminal, "onlyactive")) == 3
     assert terminal.type("verify", again.job, "--json").summary["verified"]["confirmed"] == 3
+
+
+def test_a_withdrawal_that_was_killed_is_read_back_for_all_its_people_together(academy, people):
+    terminal = academy(slowness=0.5, keys={"batch_size": 10})
+    terminal.roster("new.csv", people(21))
+    first = terminal.run("new.csv")
+    calls = terminal.lms.calls("enrol_users")
+    running = terminal.start("undo", first.job, "--yes", "--json")
+    terminal.lms.until(lambda lms: lms.calls("enrol_users") > calls + 1 or running.is_over, "a withdrawal")
+    running.kill()
+    listed = terminal.lms.calls("list_enrolled")
+
+    undone = terminal.resume(2)
+
+    assert (undone.code, undone.counts) == (0, {"withdrawn": 21})
+    assert len(members(terminal, "onlysuspended")) == 21
+    assert terminal.lms.calls("list_enrolled") - listed <= 30
 
 
 def test_a_withdrawal_is_not_claimed_of_somebody_who_is_active_by_another_method(academy):

@@ -86,13 +86,19 @@ class ActionRunner:
             lookups = await self._read_states(fresh)
         except LmsError as error:
             return [error]
-        size = self.context.connector.rules.rows_per_action
-        groups = [fresh[start : start + size] for start in range(0, len(fresh), size)]
+        resent = [pair for pair in in_doubt if last_sent_action(*pair) is pair[1].action]
+        others = [pair for pair in in_doubt if pair not in resent]
         return await asyncio.gather(
-            *(self._run_group(group, lookups) for group in groups),
-            *(self._resume_in_doubt(pair) for pair in in_doubt),
+            *(self._run_group(group, lookups) for group in self._groups_of(fresh)),
+            *(self._resume_in_doubt(group, same_action=True) for group in self._groups_of(resent)),
+            *(self._resume_in_doubt(group, same_action=False) for group in self._groups_of(others)),
             return_exceptions=True,
         )
+
+    def _groups_of(self, requested: Sequence[RequestedAction]) -> list[Sequence[RequestedAction]]:
+        """Return the rows of each call."""
+        size = self.context.connector.rules.rows_per_action
+        return [requested[start : start + size] for start in range(0, len(requested), size)]
 
     async def _run_group(self, requested: Sequence[RequestedAction], lookups: Mapping[int, Lookup]) -> None:
         to_send = []
@@ -106,13 +112,9 @@ class ActionRunner:
                 to_send.append((work, request, lookup))
         await self._send(to_send)
 
-    async def _resume_in_doubt(self, requested: RequestedAction) -> None:
-        """Continue an action that was in doubt before this batch began."""
-        await self._send(
-            await self._reconcile(
-                [requested], INTERRUPTED, same_action=last_sent_action(*requested) is requested[1].action
-            )
-        )
+    async def _resume_in_doubt(self, requested: Sequence[RequestedAction], *, same_action: bool) -> None:
+        """Continue actions that were in doubt before this batch began; `same_action`: this action was sent last."""
+        await self._send(await self._reconcile(requested, INTERRUPTED, same_action=same_action))
 
     async def _needs_call(self, work: WorkItem, request: ActionRequest, lookup: Lookup) -> bool:
         """Record the outcome of a row that needs no call; return True when a call is needed."""

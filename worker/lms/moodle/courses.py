@@ -112,11 +112,7 @@ class Courses:
             raise Refused("unknown_course", refused.status, _NOT_LISTED.format(refused.message)) from None
 
     async def members(self, course_id: str) -> CourseList:
-        """Read who is on a course: the rows do not say whose enrolment is active, so each part is asked for.
-
-        An account that may not see people gets an empty list, so that it must have found somebody before.
-        """
-        await self.site.known()
+        """Read who is on a course: the rows do not say whose enrolment is active, so each part is asked for."""
         active = await self._part(course_id, "onlyactive")
         suspended = await self._part(course_id, "onlysuspended")
         inactive = {user: role for user, role in suspended.items() if user not in active}
@@ -124,7 +120,11 @@ class Courses:
         return CourseList(active=frozenset(active), inactive=frozenset(inactive))
 
     async def _part(self, course_id: str, part: Part) -> dict[str, str]:
-        """Return the users in one part of the list of a course, each with one role they have there (or "")."""
+        """Return the users in one part of the list of a course, each with one role they have there (or "").
+
+        An account that may not see people gets an empty list, so that it must have found somebody before.
+        """
+        await self.site.known()
         await self.site.require("core_enrol_get_enrolled_users")
         found: dict[str, str] = {}
         while True:
