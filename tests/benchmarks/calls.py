@@ -42,8 +42,17 @@ base_url = "{url}/api/v2"
 api_key = "sandbox-key"
 api_secret = "sandbox-secret"
 lookup_pauses = [0.05]
+
+[connections.moodle]
+system = "moodle"
+base_url = "{url}/moodle"
+token = "sandbox-moodle-token"
+role = 5
+lookup_pauses = [0.05]
 """
 BATCH, PAGE = 100, 100
+#: People in a call of Moodle.
+TOGETHER = 50
 #: Runs a command, given its words, and returns what it prints as JSON.
 Roster = Callable[..., dict[str, Any]]
 
@@ -86,7 +95,7 @@ class Case:
     before: Callable[[int], list[dict[str, Any]]] | None = None
     #: What is typed: `run`, or a command about the job that was run before.
     command: str = "run"
-    #: How many people the pretend KMI has at the start, and whether they are on the course.
+    #: How many people the pretend KMI and Moodle have at the start, and whether they are on the course.
     seeds: Callable[[int], int] = lambda _rows: 0
     registered: bool = False
 
@@ -145,6 +154,22 @@ CASES = (
         command="verify",
         least=lambda rows, _batch: math.ceil(rows / PAGE),
     ),
+    Case(system="moodle", what="new people", roster=new, least=lambda rows, _batch: 2 * _batches(rows, TOGETHER)),
+    Case(
+        system="moodle",
+        what="people who are on the LMS, unknown to the ledger",
+        roster=seeded,
+        seeds=lambda rows: rows,
+        least=lambda rows, _batch: _batches(rows, TOGETHER),
+    ),
+    Case(
+        system="moodle",
+        what="half known, half new",
+        roster=lambda rows: [*seeded(rows // 2), *new(rows - rows // 2)],
+        seeds=lambda rows: rows // 2,
+        least=lambda rows, _batch: _batches(rows, TOGETHER) + _batches(rows - rows // 2, TOGETHER),
+    ),
+    Case(system="moodle", what="the same roster again", before=new, roster=new, least=lambda _rows, _batch: 0),
 )
 
 
@@ -170,7 +195,8 @@ def count(case: Case, rows: int, folder: Path, batch: int = BATCH, roster: Roste
     roster = roster or partial(_type, folder)
     seeds = case.seeds(rows)
     registered = [f"58:1-{seeds}"] if case.registered else []
-    with running(make_state(seed_users=seeds, registered=registered)) as url, httpx.Client(base_url=url) as client:
+    world = make_state(seed_users=seeds, moodle_seed_users=seeds, registered=registered)
+    with running(world) as url, httpx.Client(base_url=url) as client:
         (folder / "roster.toml").write_text(CONFIGURED.format(url=url, batch=batch), encoding="utf-8")
         job = _run(roster, folder, case.system, case.before(rows)) if case.before else 0
         before = _seen(client)
