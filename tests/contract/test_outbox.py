@@ -335,6 +335,21 @@ def deliver(ledger: Ledger) -> None:
             outbox.end(tx, claimed, sent=True)
 
 
+def test_a_job_of_which_no_row_is_done_does_not_show_that_the_connection_works_again(ledger: Ledger) -> None:
+    hold(ledger, "breaker_open")
+    sweep(ledger)
+    deliver(ledger)
+    job_id = a_queued_job(ledger, JobState.RUNNING)
+    set_statuses(ledger, job_id, *["rejected"] * 4)
+    with ledger.write() as tx:
+        tx.execute(insert(schema.call_count).values(job_id=job_id, operation="register", calls=4))
+    enter(ledger, job_id, JobState.COMPLETED_WITH_ERRORS)
+
+    assert WELL not in sweep(ledger)
+    succeed(ledger)
+    assert WELL in sweep(ledger)
+
+
 def test_an_incident_of_a_connection_is_notified_once_for_any_number_of_jobs(ledger: Ledger) -> None:
     hold(ledger)
     sweep(ledger)

@@ -14,8 +14,8 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from worker.ledger.database import now
 from worker.ledger.jobs import find_job
 from worker.ledger.key_value import put
-from worker.ledger.schema import call_count, job, key_value, message
-from worker.model import ENDED, WENT_THROUGH, Driver, JobState
+from worker.ledger.schema import call_count, job, key_value, message, row
+from worker.model import DONE, ENDED, WENT_THROUGH, Driver, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -210,9 +210,11 @@ def close_incident(tx: Transaction, incident: Incident) -> None:
 
 
 def first_success_since(tx: Transaction, incident: Incident) -> Job | None:
-    """Return the first job of the connection that has since ended well after calls to its LMS, if there is one."""
+    """Return the first job of the connection that has since got rows done with calls to its LMS, if there is one."""
     called = select(call_count.c.job_id).where(call_count.c.job_id == job.c.id, call_count.c.calls > 0).exists()
-    later = select(job.c.id).where(job.c.connection == incident.connection, job.c.state.in_(WENT_THROUGH), called)
+    done = select(row.c.id).where(row.c.job_id == job.c.id, row.c.status.in_(DONE)).exists()
+    through = job.c.state.in_(WENT_THROUGH) & called & done
+    later = select(job.c.id).where(job.c.connection == incident.connection, through)
     found = tx.execute(later.where(job.c.state_at > incident.since).order_by(job.c.state_at).limit(1)).scalar()
     return None if found is None else find_job(tx, found)
 

@@ -29,6 +29,11 @@ CONNECTION_REASONS = {
     "refused_for_long": "The LMS asked for pauses for too long. Resume the job later.",
     "breaker_open": "The LMS rejected many rows in a row for the same reason. Fix the cause; see the errors below.",
 }
+#: Reasons that affect the rows of one job.
+_JOB_REASONS = {
+    "course_refused": "The LMS rejects the course itself, so the rows for it were not sent. Check in the LMS that the "
+    "course exists and is open; or resume the job with another course.",
+}
 #: Holds whose reason is our own sentence, of which no word comes from an LMS or a roster.
 _OWN_REASONS = frozenset({"workers_died", "configuration", "unforeseen"})
 
@@ -49,8 +54,9 @@ class Problem:
 
 def reason_of(job: Job) -> str:
     """Return why a job is in its state, in plain sentences; empty when its counts say it all."""
-    if job.state is JobState.HELD and job.reason_code in CONNECTION_REASONS:
-        return CONNECTION_REASONS[job.reason_code]
+    table = CONNECTION_REASONS | _JOB_REASONS
+    if job.state is JobState.HELD and job.reason_code in table:
+        return table[job.reason_code]
     if job.state is JobState.HELD and job.reason_code in CODES:
         code = CODES[job.reason_code]
         return f"{code.meaning} {code.remedy}"

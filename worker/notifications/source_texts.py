@@ -27,10 +27,11 @@ def paragraphs(event: Event, content: SourceContent, connection: str) -> list[st
     what = f"{_capital(content.label)} (to {connection})"
     label = problem_label(content.problem, is_folder=content.is_folder)
     if event is Event.SOURCE_WELL:
-        was = f"The problem since {since} was: {label}. {_sentence(content.reason)}"
+        was = f"The problem was: {label}. {_sentence(content.reason)} It began on {since}."
         return [f"{what} works again.", was, _next_run(content)]
     remedy = problem_remedy(content.problem, is_folder=content.is_folder)
-    return [f"{what}: {label}.", f"{_sentence(content.reason)} Since {since}.", remedy, _next_run(content), _ONCE]
+    why = f"{_sentence(content.reason)} This began on {since}."
+    return [f"{what}: {label}.", why, remedy, _next_run(content), _ONCE]
 
 
 def _next_run(content: SourceContent) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _TEST = "This is a test message. Messages from Roster arrive here."
 #: Reasons why rows were not accepted that are listed, the most frequent ones.
 MAX_PROBLEMS = 5
+#: States that a subject names, since the counts alone do not say them.
+_NAMED_STATES = frozenset({JobState.CANCELLED, JobState.FAILED, JobState.UNDONE})
 _UPLOAD_AGAIN = re.compile(r"\b(?:run|upload) (?:it again|that file)\b")
 
 
@@ -34,6 +36,8 @@ def subject(notification: Notification) -> str:
     if job is None:
         return "Roster: a test message"
     outcome = counts(job.summary)
+    if job.summary.state in _NAMED_STATES:
+        outcome = f"{STATE_INFO[job.summary.state].label.lower()}, {outcome}"
     if job.summary.state is JobState.INVALID:
         return f"Roster: {job.roster} was rejected: nothing was sent"
     return {
@@ -54,8 +58,8 @@ def counts(summary: Summary) -> str:
     left = summary.not_done
     if not left:
         return text
-    if not summary.state.has_ended:
-        return f"{text}, {left:,} not done yet"
+    if not summary.state.has_ended or summary.state in _NAMED_STATES:
+        return f"{text}, {left:,} not done{'' if summary.state.has_ended else ' yet'}"
     return f"{text}, {left:,} {'needs' if left == 1 else 'need'} attention"
 
 

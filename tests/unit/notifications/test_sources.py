@@ -149,14 +149,14 @@ def test_the_mail_says_what_is_wrong_since_when_and_what_to_do(
     missing, well, folder = (mail.get_content().replace("\r\n", "\n") for mail in mail_server.taken)
     assert missing == (
         "Schedule nightly (to north): no roster found.\n\n"
-        "/srv/hr.csv does not exist. Since Sat 2026-11-28 02:00 GMT.\n\n"
+        "/srv/hr.csv does not exist. This began on Sat 2026-11-28 02:00 GMT.\n\n"
         "Put the roster there; the next run imports it.\n\n"
         "The next run is at Sun 2026-11-29 02:00 GMT.\n\n"
         "This message is sent once. Another one follows when the problem is over.\n"
     )
     assert well == (
         "Schedule nightly (to north) works again.\n\n"
-        "The problem since Sat 2026-11-28 02:00 GMT was: no roster found. /srv/hr.csv does not exist.\n\n"
+        "The problem was: no roster found. /srv/hr.csv does not exist. It began on Sat 2026-11-28 02:00 GMT.\n\n"
         "The next run is at Sun 2026-11-29 02:00 GMT.\n"
     )
     assert folder.startswith("Drop folder inbox (to north): files cannot be moved.\n\n")

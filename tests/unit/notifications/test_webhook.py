@@ -173,7 +173,7 @@ def test_a_message_about_a_source_says_what_is_wrong_and_is_shown_in_a_chat() ->
     }
     assert sent["text"] == (
         "Roster: schedule nightly: no new roster in time\n"
-        f"{source.reason}. Since Sat 2026-11-28 07:00 GMT.\n"
+        f"{source.reason}. This began on Sat 2026-11-28 07:00 GMT.\n"
         "Ask those who send the roster. When it comes, the next run imports it.\n"
         "The next run is at Sun 2026-11-29 02:00 GMT."
     )
