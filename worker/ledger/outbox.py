@@ -210,7 +210,7 @@ def close_incident(tx: Transaction, incident: Incident) -> None:
 
 
 def first_success_since(tx: Transaction, incident: Incident) -> Job | None:
-    """Return the first job of the connection that has since got rows done with calls to its LMS, if there is one."""
+    """Return the first job of the connection that has since got rows done with calls to its LMS, if any."""
     called = select(call_count.c.job_id).where(call_count.c.job_id == job.c.id, call_count.c.calls > 0).exists()
     done = select(row.c.id).where(row.c.job_id == job.c.id, row.c.status.in_(DONE)).exists()
     through = job.c.state.in_(WENT_THROUGH) & called & done

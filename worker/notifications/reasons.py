@@ -31,8 +31,8 @@ CONNECTION_REASONS = {
 }
 #: Reasons that affect the rows of one job.
 _JOB_REASONS = {
-    "course_refused": "The LMS rejects the course itself, so the rows for it were not sent. Check in the LMS that the "
-    "course exists and is open; or resume the job with another course.",
+    "course_refused": "The LMS rejects the course itself, so the rows for it were not sent. Check in the LMS that "
+    "the course exists and is open; or resume the job with another course.",
 }
 #: Holds whose reason is our own sentence, of which no word comes from an LMS or a roster.
 _OWN_REASONS = frozenset({"workers_died", "configuration", "unforeseen"})

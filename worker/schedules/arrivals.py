@@ -74,17 +74,24 @@ def lock_schedule(tx: Transaction, run: Schedule) -> RosterSource:
     return sources.lock(tx, sources.schedule_source(run.name), connection=run.connection, place=run.source)
 
 
-def record_run(tx: Transaction, run: Schedule, sighting: Sighting) -> None:
-    """Record the file of a run that opened a job, and whether it is the same as that of the last one."""
+def record_run(tx: Transaction, run: Schedule, sighting: Sighting, *, is_planned: bool = True) -> None:
+    """Record the file of a run that opened a job, and whether it is the same as that of the last one.
+
+    A person who starts a run with the same file knows that.
+    """
     known = lock_schedule(tx, run)
     same = known.imported is not None and dict(known.imported) == dict(sighting.seen)
     known = record_sighting(tx, known, sighting)
     sources.change(tx, known.name, imported=dict(sighting.seen))
-    if same and not run.ignore_unchanged and not run.expect_by:
+    if same and is_planned and _reports_unchanged(run):
         text = f"No new file since the last run: {_is_from(sighting, run.zone)}"
         sources.record_problem(tx, known, SourceProblem.UNCHANGED, text)
-    elif known.problem is not SourceProblem.LATE or _is_over(known):
+    elif _is_over(run, known):
         sources.record_ok(tx, known)
+
+
+def _reports_unchanged(run: Schedule) -> bool:
+    return not run.ignore_unchanged and not run.expect_by
 
 
 def record_failure(tx: Transaction, run: Schedule, problem: SourceProblem, reason: str) -> None:
@@ -152,7 +159,7 @@ def _check(services: Services, run: Schedule, expected: Expectation | None) -> N
         if expected is not None and deadline is not None and not expected.is_met(known, deadline):
             text = f"{expected.late_text(deadline)}: {_is_from(found, run.zone)}"
             sources.record_problem(tx, known, SourceProblem.LATE, text)
-        elif _is_over(known):
+        elif _is_over(run, known):
             sources.record_ok(tx, known, QUIET_SWEEPS * services.settings.sweep_seconds)
 
 
@@ -169,8 +176,12 @@ def _is_from(found: Sighting, zone: str) -> str:
     return f"{found.shown} is from {local_text(found.modified_at, zone)}"
 
 
-def _is_over(known: RosterSource) -> bool:
+def _is_over(run: Schedule, known: RosterSource) -> bool:
     """Return whether the problem of a source that has a file now is over."""
+    if known.problem is SourceProblem.UNCHANGED and not _reports_unchanged(run):
+        return True
+    if known.problem is SourceProblem.LATE and not run.expect_by:
+        return True
     if known.problem is None or not known.problem.is_stale:
         return True
     return (known.seen_at or 0.0) > (known.since or 0.0)

@@ -31,7 +31,7 @@ def run_now(services: Services, name: str, by: Actor, driver: Driver) -> Submiss
 
     def record(tx: Transaction, submitted: Submission) -> None:
         schedules.record_extra_run(tx, run.id, submitted.job_id)
-        arrivals.record_run(tx, run, found)
+        arrivals.record_run(tx, run, found, is_planned=False)
         accounts.add_audit_entry(tx, actor=by, action="schedule run", job_id=submitted.job_id, detail=name)
 
     def take_over(tx: Transaction, job_id: int) -> str:

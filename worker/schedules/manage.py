@@ -116,6 +116,8 @@ def pause_schedule(services: Services, name: str, by: Actor) -> Schedule:
         run = get_schedule(tx, name)
         if run.paused_at is not None:
             raise UsageError(f"The schedule {name} is paused already")
+        # Nothing is expected of it now; what was wrong is neither shown nor reported as over.
+        sources.change(tx, sources.schedule_source(name), problem=None, notified_since=None)
         return _change(tx, run, "schedule pause", by, {"paused_at": now()})
 
 

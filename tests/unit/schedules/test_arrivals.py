@@ -13,7 +13,8 @@ from tests.unit.schedules.test_due import ROSTER, a_schedule, look_twice
 from worker.ledger import schedules, schema, sources
 from worker.ledger.database import now
 from worker.ledger.sources import RosterSource, SourceProblem
-from worker.schedules import arrivals, cron, due
+from worker.model import Actor, Driver
+from worker.schedules import arrivals, cron, due, extra_run, manage
 from worker.schedules.expectation import Expectation
 from worker.settings import parse_expected_time
 
@@ -121,6 +122,33 @@ def test_a_file_that_did_not_change_since_the_last_run_is_a_problem_until_a_new_
     assert check(services).problem is None
 
 
+def test_a_person_who_runs_the_same_file_again_learns_nothing_new_from_a_message(
+    services: Services, roster: Path
+) -> None:
+    a_schedule(services, roster)
+    look_twice(services)
+
+    extra_run.run_now(services, "nightly", Actor(name="ana"), Driver.QUEUE)
+    assert recorded(services).problem is None
+
+    run_again(services)
+    extra_run.run_now(services, "nightly", Actor(name="ana"), Driver.QUEUE)
+    assert recorded(services).problem is SourceProblem.UNCHANGED, "it is still the same file"
+
+
+@pytest.mark.parametrize("changes", [{"ignore_unchanged": True}, {"expect_by": "07:00"}])
+def test_an_unchanged_file_is_no_problem_any_more_once_the_schedule_says_so(
+    services: Services, roster: Path, changes: dict[str, Any]
+) -> None:
+    a_schedule(services, roster)
+    look_twice(services)
+    run_again(services)
+
+    manage.edit_schedule(services, "nightly", manage.ScheduleChanges(**changes), Actor(name="ana"))
+
+    assert check(services).problem is None
+
+
 @pytest.mark.parametrize("changes", [{"ignore_unchanged": True}, {"expect_by": "07:00"}])
 def test_a_file_that_did_not_change_is_no_problem_for_who_says_so_or_expects_one_by_an_hour(
     services: Services, roster: Path, changes: dict[str, Any]
@@ -214,6 +242,18 @@ def test_another_source_of_the_same_schedule_is_compared_with_no_file_of_the_one
     run_again(services)
 
     assert recorded(services).problem is None
+
+
+def test_of_a_schedule_that_is_paused_nothing_is_expected(services: Services) -> None:
+    a_schedule(services, "nowhere.csv")
+    due.run_due(services)
+    change_records(services.ledger, schema.roster_source, notified_since=recorded(services).since)
+
+    manage.pause_schedule(services, "nightly", Actor(name="ana"))
+
+    assert check(services).problem is None
+    with services.ledger.read() as tx:
+        assert sources.to_notify(tx) == [], "it is not well again either"
 
 
 def test_a_schedule_that_is_removed_is_forgotten_as_a_source(services: Services) -> None:
