@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _TEST = "This is a test message. Messages from Roster arrive here."
 #: Reasons why rows were not accepted that are listed, the most frequent ones.
 MAX_PROBLEMS = 5
-#: States that a subject names, since the counts alone do not say them.
-_NAMED_STATES = frozenset({JobState.CANCELLED, JobState.FAILED, JobState.UNDONE})
 _UPLOAD_AGAIN = re.compile(r"\b(?:run|upload) (?:it again|that file)\b")
 
 
@@ -36,7 +34,7 @@ def subject(notification: Notification) -> str:
     if job is None:
         return "Roster: a test message"
     outcome = counts(job.summary)
-    if job.summary.state in _NAMED_STATES:
+    if _was_stopped(job.summary.state):
         outcome = f"{STATE_INFO[job.summary.state].label.lower()}, {outcome}"
     if job.summary.state is JobState.INVALID:
         return f"Roster: {job.roster} was rejected: nothing was sent"
@@ -58,9 +56,14 @@ def counts(summary: Summary) -> str:
     left = summary.not_done
     if not left:
         return text
-    if not summary.state.has_ended or summary.state in _NAMED_STATES:
+    if not summary.state.has_ended or _was_stopped(summary.state):
         return f"{text}, {left:,} not done{'' if summary.state.has_ended else ' yet'}"
     return f"{text}, {left:,} {'needs' if left == 1 else 'need'} attention"
+
+
+def _was_stopped(state: JobState) -> bool:
+    """Return whether a subject names the state, since the counts alone do not say it: cancelled, failed, undone."""
+    return state.has_ended and not state.went_through
 
 
 def text(notification: Notification) -> str:
