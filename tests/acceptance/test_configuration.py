@@ -72,9 +72,9 @@ def test_a_secret_from_a_file_earns_no_warning(lms, terminal):
 
 
 def test_a_system_that_is_not_supported_lists_those_that_are(lms, terminal):
-    terminal.connect(lms.url, "north", system="moodle")
+    terminal.connect(lms.url, "north", system="canvas")
 
-    refused(lms, terminal.type("run", "roster.csv"), "moodle", "kmi, tahdah")
+    refused(lms, terminal.type("run", "roster.csv"), "canvas", "kmi, moodle, tahdah")
 
 
 def test_without_a_configuration_an_example_is_shown(lms, terminal):

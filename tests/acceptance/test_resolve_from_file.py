@@ -67,7 +67,7 @@ def test_an_exported_list_takes_answers_in_a_column_of_its_own(doubtful, read_cs
     answers = {row: {"_resolve": text.format(there[row])} for row, text in zip(there, words, strict=True)}
     fill(file, answers, encoding="cp1252", delimiter=";")
 
-    told = terminal.type("resolve", result.job, "--from", "doubt.csv")
+    told = terminal.type("resolve", result.job, "--from", "-", stdin="doubt.csv")
 
     assert told.code == 0, told.err
     assert terminal.status(result.job)["by_status"]["registered"] == COUNT

@@ -99,8 +99,8 @@ def run_demo(folder: Path) -> None:
         f"For the page, run {program} --config {config} serve\nand open the address that it prints in a browser."
     )
     click.echo(
-        f"Next, run `{program} sandbox` in one terminal, and in another `{program} run {tidy} --to north`\n"
-        "with the roster.toml that the sandbox prints."
+        f"Next, run `{program} sandbox > roster.toml` in one terminal, and in another, in the same folder,\n"
+        f"`{program} run {tidy} --to north`."
     )
 
 

@@ -78,7 +78,7 @@ def _exit_code(summary: Summary) -> int:
     "source",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Read the answers for many rows from this file: all of them or none.",
+    help="Read the answers for many rows from this file (- is standard input): all of them or none.",
 )
 @click.option(
     "--export", type=click.Path(path_type=Path), metavar="FILE", help="Write the unconfirmed rows to a CSV file."
@@ -114,12 +114,14 @@ def resolve(services: Services, job: int, row: int | None, **options: Any) -> No
 
 def _resolve_from_file(services: Services, job: int, path: Path, encoding: str | None) -> None:
     from worker import control
+    from worker.cli.standard_input import readable
     from worker.intake.answer_file import read_answer_file
 
-    if not path.is_file():
-        raise UsageError(f"There is no file {path}")
-    lines = list(read_answer_file(path, encoding=encoding))
-    click.echo(control.resolve_from_file(services, job, path.name, lines, actor=actor()))
+    with readable([path], services.settings.serve.max_upload_mb) as (file,):
+        if not file.is_file():
+            raise UsageError(f"There is no file {file}")
+        lines = list(read_answer_file(file, encoding=encoding))
+    click.echo(control.resolve_from_file(services, job, file.name, lines, actor=actor()))
 
 
 def _export(services: Services, job: int, path: Path) -> None:

@@ -20,6 +20,7 @@ from worker.settings.models import PREFIX, Folder, HiddenText, Serve, Settings, 
 OTHER_VARIABLES = frozenset({"ROSTER_CONFIG", "ROSTER_TOKEN"})
 #: What Kubernetes and Docker set in each container for a service that is called roster.
 _OF_A_SERVICE = re.compile(r"ROSTER_(?:SERVICE_(?:HOST|PORT)\w*|PORT_[0-9]+_(?:TCP|UDP)\w*|PORT)")
+_SERVE = f"{PREFIX}SERVE__"
 EXAMPLE = """\
 [connections.north]
 system = "tahdah"
@@ -58,6 +59,9 @@ def _refuse_unknown_variables(values: object) -> None:
     ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     used = {*OTHER_VARIABLES, *_named_variables(values), *_named_variables(ours)}
     for name, value in ours.items():
+        if name.startswith(_SERVE) and name.removeprefix(_SERVE).lower() not in Serve.model_fields:
+            near = suggestion(name, {f"{_SERVE}{key.upper()}" for key in Serve.model_fields})
+            raise SettingsError(f"The environment variable {name} is not a Roster setting{near}")
         is_of_a_service = _OF_A_SERVICE.fullmatch(name) and (name != "ROSTER_PORT" or "://" in value)
         if name.split("__")[0] not in known and name not in used and not is_of_a_service:
             nested = {f"{PREFIX}SERVE__{key.upper()}" for key in Serve.model_fields}

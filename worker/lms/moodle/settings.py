@@ -18,10 +18,12 @@ class MoodleConnection(Connection):
     """An account of Moodle's web services in roster.toml."""
 
     system: Literal["moodle"]
+    #: The site's own address, exactly.
+    base_url: str = Field(examples=["https://moodle.example.com"])
     #: The token of the service account.
     token: Secret
     #: The number of the role that people are enrolled with; a new site's Student is 5.
-    role: Role
+    role: Role = Field(examples=[5])
     #: How a new person gets a password: Moodle makes one and mails it, a random one that must be changed at the
     #: first sign-in, or none, for sign-in methods without one.
     password: Literal["mail", "change", "none"] = "mail"  # noqa: S105 - a choice, no password
