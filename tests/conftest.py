@@ -42,11 +42,15 @@ SECRETS = {
     "SANDBOX_TOKEN": "sandbox-token",
     "SANDBOX_KEY": "sandbox-key",
     "SANDBOX_SECRET": "sandbox-secret",
+    "SANDBOX_MOODLE_TOKEN": "sandbox-moodle-token",
 }
 CONNECTIONS: dict[str, dict[str, Any]] = {
     "north": {"system": "tahdah", "token": "env:SANDBOX_TOKEN", "legal_entity_id": 42, "behavior": 1},
     "kmi": {"system": "kmi", "api_key": "env:SANDBOX_KEY", "api_secret": "env:SANDBOX_SECRET"},
+    "academy": {"system": "moodle", "token": "env:SANDBOX_MOODLE_TOKEN", "role": 5},
 }
+#: Below the sandbox's address.
+PATHS = {"kmi": "/api/v2", "moodle": "/moodle"}
 DONE = {"registered", "already_registered", "approved", "completed", "withdrawn", "updated", "deactivated"}
 #: No command of a test takes so long, on whatever machine.
 LONGEST_SECONDS = 45.0
@@ -158,6 +162,7 @@ class Lms:
         counts = self.by_operation(
             *("create_candidate", "register", "create_user", "create_registration"),
             *("approve", "complete", "withdraw", "update_user", "delete_user"),
+            *("create_users", "update_users", "delete_users", "enrol_users", "unenrol_users"),
         )
         return Counter({operation: count for operation, count in counts.items() if count})
 
@@ -338,7 +343,7 @@ class Office:
 
     def connect(self, url: str, name: str, **options: Any) -> None:
         """Write a roster.toml with this one connection; None takes a key out."""
-        path = "/api/v2" if CONNECTIONS[name]["system"] == "kmi" else ""
+        path = PATHS.get(CONNECTIONS[name]["system"], "")
         values = {"base_url": f"{url}{path}", **CONNECTIONS[name], **options}
         lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
         self.configure("\n".join([f"[connections.{name}]", *lines, ""]))

@@ -82,6 +82,21 @@ class Names:
     actions: dict[Action, str] = field(default_factory=dict)
     #: Whether a list of a full page's length may be the first of more.
     doubts_full_pages: bool = False
+    #: Whether refusals are HTTP statuses; else all are 200 with a code, and 403 is of the whole account.
+    refuses_by_status: bool = True
+    #: Whether it says that a person exists already, and that a registration does.
+    says_what_exists: bool = True
+    #: Whether a registration has an id, and the answer to a registering call names it.
+    numbers_registrations: bool = True
+    lists_by_pages: bool = True
+    #: How many calls the harmless one takes, and operations that a process makes once, before others.
+    probe_calls: int = 1
+    first: frozenset[str] = frozenset()
+
+    @property
+    def changing(self) -> set[str]:
+        """The operations that change something."""
+        return {self.create, self.register, *self.actions.values(), *(each for each in Action)}
 
 
 SANDBOX_NAMES = {
@@ -104,6 +119,22 @@ SANDBOX_NAMES = {
         wrong_credentials={"token": "wrong-secret"},
         doubts_full_pages=True,
     ),
+    "moodle": Names(
+        create="create_users",
+        register="enrol_users",
+        list_people=None,
+        find_candidate="find_users",
+        find_registration="list_enrolled",
+        wrong_credentials={"token": "wrong-secret"},
+        lists_registered=True,
+        actions={Action.UPDATE: "update_users", Action.DEACTIVATE: "update_users", Action.WITHDRAW: "enrol_users"},
+        refuses_by_status=False,
+        says_what_exists=False,
+        numbers_registrations=False,
+        lists_by_pages=False,
+        probe_calls=4,
+        first=frozenset({"site_info"}),
+    ),
     "toy": Names(
         create="create_person",
         register="enrol",
@@ -121,9 +152,7 @@ def _toy() -> Iterator[None]:
         yield
 
 
-#: Moodle reports errors with 200 and gives registrations no ids: tests/acceptance/test_moodle.py holds it until
-#: this suite takes such a system.
-@pytest.fixture(params=[*(each for each in lms.systems() if each != "moodle"), "toy"])
+@pytest.fixture(params=[*lms.systems(), "toy"])
 def system(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -154,6 +183,15 @@ def as_options_of(system: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options with the system's name before those that it has; what it cannot be is left out."""
     own = {each.name for each in fields(systems.installed()[system].options_type)}
     return {f"{system}_{name}": value for name, value in options.items() if name in own}
+
+
+def is_of_the_account(names: Names, bad_day: str) -> bool:
+    return bad_day == "403" and not names.refuses_by_status
+
+
+def changes(client: LmsClient, names: Names) -> int:
+    """Count the calls that change something."""
+    return sum(count for name, count in client.calls.items() if name in names.changing)
 
 
 def is_id(connector: Connector, text: str) -> bool:
@@ -278,11 +316,13 @@ async def test_a_candidate_is_created_and_has_an_id_as_text(open_lms: Open, name
 
         assert first != second
         assert is_id(connector, first)
-        assert client.calls == {names.create: 2}
+        assert {name: count for name, count in client.calls.items() if name not in names.first} == {names.create: 2}
 
 
 @pytest.mark.parametrize("form", ["string-ids", "int-ids", "float-ids", "200", "201"])
 async def test_an_id_is_the_same_text_in_every_form(open_lms: Open, names: Names, form: str) -> None:
+    if form == "201" and not names.refuses_by_status:
+        pytest.skip("this LMS has one status for all that it says")
     async with open_lms(f"{names.create}:{form}") as (connector, _):
         (candidate_id,) = await created(connector)
 
@@ -315,7 +355,8 @@ async def test_every_column_of_a_candidate_reaches_the_lms_or_is_left_out_and_no
 
     full, sparse = (each["fields"] for each in world.systems[system].candidate_rows())
     assert full["shoeSize"] == "44"
-    assert {"address-1", "city-1", "zip-1", "login_name-1"} <= {str(value) for value in full.values()}
+    used = {name for name in ("address", "city", "zip", "login_name") if connector.rules.takes(name)}
+    assert {f"{name}-1" for name in used} <= {str(value) for value in full.values()}
     assert not [key for key, value in sparse.items() if value in {None, "None"}]
 
 
@@ -326,6 +367,8 @@ async def test_every_column_of_a_candidate_reaches_the_lms_or_is_left_out_and_no
 async def test_a_refused_candidate_is_refused_with_a_code_of_the_report(
     open_lms: Open, names: Names, bad_day: str, code: str | None
 ) -> None:
+    if is_of_the_account(names, bad_day):
+        pytest.skip("this refusal is of the whole account")
     async with open_lms(f"{names.create}:{bad_day}") as (connector, _):
         with pytest.raises(Refused) as raised:
             await created(connector)
@@ -333,18 +376,17 @@ async def test_a_refused_candidate_is_refused_with_a_code_of_the_report(
     assert raised.value.code in CODES
     assert code in {None, raised.value.code}
     assert raised.value.message
-    assert raised.value.status is not None
-    assert 400 <= raised.value.status < 500
+    assert raised.value.status in (range(400, 500) if names.refuses_by_status else {200})
 
 
 @pytest.mark.parametrize("taken", ["400", "409"])
-async def test_an_existing_candidate_is_refused_as_such(open_lms: Open, taken: str) -> None:
+async def test_an_existing_candidate_is_refused_as_such(open_lms: Open, names: Names, taken: str) -> None:
     async with open_lms(email_taken=taken) as (connector, _):
         await created(connector)
         with pytest.raises(Refused) as raised:
             await created(connector)
 
-    assert raised.value.code == "candidate_exists"
+    assert raised.value.code == "candidate_exists" if names.says_what_exists else "candidate_refused"
 
 
 LOST = ["lost-after", "lost-before", "drop-after", "drop-before", "html-502", "202", "204", "error-200"]
@@ -352,8 +394,9 @@ LOST = ["lost-after", "lost-before", "drop-after", "drop-before", "html-502", "2
 
 @pytest.mark.parametrize("bad_day", LOST)
 async def test_a_creation_without_a_usable_answer_is_lost(open_lms: Open, names: Names, bad_day: str) -> None:
+    is_said = bad_day == "error-200" and not names.refuses_by_status
     async with open_lms(f"{names.create}:{bad_day}") as (connector, client):
-        with pytest.raises(AnswerLost):
+        with pytest.raises(Refused if is_said else AnswerLost):
             await created(connector)
 
         assert client.calls[names.create] == 1
@@ -385,7 +428,7 @@ async def test_a_created_candidate_is_found_or_the_lms_has_no_look_up(open_lms: 
 async def test_of_two_matching_people_none_is_chosen(open_lms: Open, names: Names) -> None:
     if names.find_candidate is None:
         pytest.skip("this LMS has no look-up")
-    async with open_lms() as (connector, _):
+    async with open_lms(same_email=True) as (connector, _):
         for login_name in ("ana1", "ana2"):
             await connector.create_candidate(a_candidate(1, external_id="X-1", login_name=login_name), nothing)
         found = [
@@ -436,13 +479,13 @@ async def test_a_refused_or_failed_look_up_never_says_absent(open_lms: Open, nam
 # Registrations
 
 
-async def test_every_registration_is_confirmed_by_row(open_lms: Open) -> None:
+async def test_every_registration_is_confirmed_by_row(open_lms: Open, names: Names) -> None:
     async with open_lms() as (connector, _):
         ids = await created(connector, 5)
         found = await registered(connector, ids)
 
     assert sorted(found) == [1, 2, 3, 4, 5]
-    assert len({each.registration_id for each in found.values()}) == 5
+    assert len({each.registration_id for each in found.values()}) == (5 if names.numbers_registrations else 1)
     assert not any(each.existed for each in found.values())
 
 
@@ -450,6 +493,8 @@ async def test_every_registration_is_confirmed_by_row(open_lms: Open) -> None:
 async def test_responses_are_matched_by_id_in_every_order_and_form(
     open_lms: Open, system: str, names: Names, form: str
 ) -> None:
+    if form == "201" and not names.refuses_by_status:
+        pytest.skip("this LMS has one status for all that it says")
     world = make_state(bad_days=[f"{names.register}:{form}"])
     with running(world) as url:
         async with connected(a_connection(system, url)) as (connector, _):
@@ -457,7 +502,8 @@ async def test_responses_are_matched_by_id_in_every_order_and_form(
             found = await registered(connector, ids)
 
     held = {each["candidate_id"]: each["id"] for each in world.systems[system].registration_rows()}
-    assert {ids[row - 1]: each.registration_id for row, each in found.items()} == held
+    expected = held if names.numbers_registrations else dict.fromkeys(held)
+    assert {ids[row - 1]: each.registration_id for row, each in found.items()} == expected
 
 
 async def test_a_row_missing_from_the_response_is_not_confirmed(open_lms: Open, names: Names) -> None:
@@ -465,7 +511,7 @@ async def test_a_row_missing_from_the_response_is_not_confirmed(open_lms: Open, 
         ids = await created(connector, 3)
         found = await registered(connector, ids)
 
-    assert 3 - len(found) == (1 if connector.rules.rows_per_call > 1 else 0)
+    assert 3 - len(found) == (1 if connector.rules.rows_per_call > 1 and names.numbers_registrations else 0)
 
 
 @pytest.mark.parametrize("bad_day", ["lost-after", "lost-before", "drop-after", "drop-before", "html-502"])
@@ -484,9 +530,10 @@ async def test_a_success_without_the_requested_ids_confirms_nothing(
 ) -> None:
     async with open_lms(f"{names.register}:{bad_day}") as (connector, _):
         ids = await created(connector)
+        unsaid = (AnswerLost,) if names.refuses_by_status else (AnswerLost, Refused)
         try:
             found = await registered(connector, ids)
-        except AnswerLost:
+        except unsaid:
             found = {}
 
     assert found == {}
@@ -496,6 +543,8 @@ async def test_a_success_without_the_requested_ids_confirms_nothing(
 async def test_a_refused_registration_is_refused_with_a_code_of_the_report(
     open_lms: Open, names: Names, bad_day: str
 ) -> None:
+    if is_of_the_account(names, bad_day):
+        pytest.skip("this refusal is of the whole account")
     async with open_lms(f"{names.register}:{bad_day}") as (connector, _):
         ids = await created(connector)
         with pytest.raises(Refused) as raised:
@@ -506,7 +555,9 @@ async def test_a_refused_registration_is_refused_with_a_code_of_the_report(
 
 
 @pytest.mark.parametrize("twice", ["400", "409"])
-async def test_registering_twice_is_refused_as_already_registered(open_lms: Open, twice: str) -> None:
+async def test_registering_twice_is_refused_as_already_registered(open_lms: Open, names: Names, twice: str) -> None:
+    if not names.says_what_exists:
+        pytest.skip("at this LMS registering twice is no error")
     async with open_lms(twice=twice) as (connector, _):
         ids = await created(connector)
         await registered(connector, ids)
@@ -523,7 +574,9 @@ async def test_a_course_that_does_not_exist_is_refused(open_lms: Open) -> None:
             await registered(connector, ids, course=a_course("99"))
 
 
-async def test_registrations_in_doubt_are_found_or_absent_or_cannot_be_looked_up(open_lms: Open) -> None:
+async def test_registrations_in_doubt_are_found_or_absent_or_cannot_be_looked_up(
+    open_lms: Open, names: Names
+) -> None:
     async with open_lms() as (connector, _):
         ids = await created(connector, 3)
         await registered(connector, ids[:2])
@@ -534,7 +587,8 @@ async def test_registrations_in_doubt_are_found_or_absent_or_cannot_be_looked_up
             found |= dict(await connector.find_registrations(wanted[start : start + size]))
 
     assert sorted(found) == [1, 2, 3]
-    assert all(isinstance(found[row], RemoteRegistration) and found[row].registration_id for row in (1, 2))
+    assert all(isinstance(found[row], RemoteRegistration) for row in (1, 2))
+    assert all(bool(found[row].registration_id) == names.numbers_registrations for row in (1, 2))
     assert found[3] is LookupMiss.ABSENT
 
 
@@ -544,6 +598,10 @@ async def test_without_a_look_up_no_registration_is_reported_absent(
 ) -> None:
     async with open_lms(f"{names.find_registration}:403", lookup=lookup) as (connector, _):
         ids = await created(connector)
+        if is_of_the_account(names, "403"):
+            with pytest.raises(StopJob):
+                await connector.find_registrations(enrolments(ids))
+            return
         found = await connector.find_registrations(enrolments(ids))
 
     assert found == {1: LookupMiss.NO_LOOKUP}
@@ -582,7 +640,8 @@ async def test_registering_completes_rows_and_so_waits_in_a_shorter_queue_than_c
             ids = await created(connector)
             await registered(connector, ids)
 
-    (creating, left), (registering, shorter) = limiter.requests
+    creating, left = max(limiter.requests, key=lambda request: request[1])
+    registering, shorter = min(limiter.requests, key=lambda request: request[1])
     assert creating != registering
     assert shorter < left
 
@@ -650,15 +709,15 @@ async def test_the_registrations_of_a_course_are_listed_completely_or_not_at_all
         return
     assert whole is not None
     assert len(whole) == 230
-    assert all(key and value for key, value in whole.items())
+    assert all(key and bool(value) == names.numbers_registrations for key, value in whole.items())
     assert exactly == {}
-    assert too_long is None
+    assert too_long is None or not names.lists_by_pages
 
 
 async def test_a_harmless_call_shows_whether_the_credentials_are_accepted(open_lms: Open, names: Names) -> None:
     async with open_lms() as (connector, client):
         assert "Connection works" in await connector.probe()
-        assert client.calls.total() == 1
+        assert client.calls.total() == names.probe_calls
     async with open_lms(settings=names.wrong_credentials) as (connector, _):
         with pytest.raises(StopJob) as raised:
             await connector.probe()
@@ -687,17 +746,19 @@ async def registered_one(connector: Connector) -> str:
     return candidate_id
 
 
-async def test_an_action_is_not_done_before_the_call_and_done_after_it(open_lms: Open, action: Action) -> None:
+async def test_an_action_is_not_done_before_the_call_and_done_after_it(
+    open_lms: Open, names: Names, action: Action
+) -> None:
     async with open_lms() as (connector, client):
         request = request_for(action, await registered_one(connector))
 
         before = (await connector.read_states([request]))[1]
         assert isinstance(before, RemoteState)
         assert not before.is_done
-        calls = client.calls.total()
+        calls = changes(client, names)
         done = await connector.apply([request], {1: before}, nothing)
         assert isinstance(done[1], ActionResult)
-        assert client.calls.total() == calls + 1
+        assert changes(client, names) == calls + 1
 
         after = (await connector.read_states([request]))[1]
         assert after is LookupMiss.ABSENT or (isinstance(after, RemoteState) and after.is_done)
@@ -710,11 +771,12 @@ async def test_an_action_is_never_reported_done_without_a_confirming_response(
     for bad_day in ("lost-before", "lost-after", "drop-before", "202", "error-200", "html-502"):
         if bad_day == "error-200" and action in {Action.WITHDRAW, Action.DEACTIVATE}:
             continue  # their pages show no body, so a body is not read
-        async with open_lms(f"{operation}:{bad_day}") as (connector, _):
+        since = ":after=1" if operation == names.register else ""
+        async with open_lms(f"{operation}:{bad_day}{since}") as (connector, _):
             request = request_for(action, await registered_one(connector))
             seen = (await connector.read_states([request]))[1]
             assert isinstance(seen, RemoteState)
-            with suppress(AnswerLost):
+            with suppress(AnswerLost, *([] if names.refuses_by_status else [Refused])):
                 assert await connector.apply([request], {1: seen}, nothing) == {}
 
 
@@ -835,7 +897,8 @@ async def test_refused_credentials_stop_the_job_for_every_call(open_lms: Open, n
         ):
             with pytest.raises(StopJob) as raised:
                 await call
-            assert (raised.value.code, raised.value.status) == ("credentials_refused", 401)
+            expected = ("credentials_refused", 401 if names.refuses_by_status else 200)
+            assert (raised.value.code, raised.value.status) == expected
             assert not [secret for secret in SECRETS if secret in f"{raised.value} {raised.value!r}"]
 
 
@@ -861,17 +924,22 @@ async def test_an_unreachable_lms_got_nothing(system: str) -> None:
         assert client.calls.total() == 0
 
 
-async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, system: str) -> None:
+async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, system: str, names: Names) -> None:
     world = make_state()
     with running(world) as url:
         limiter = UnlimitedLimiter()
         async with connected(a_connection(system, url), limiter) as (connector, _):
             (candidate_id,) = await created(connector)
-            before = dict(world.journal.by_operation())
+
+            def seen_changes() -> dict[str, Any]:
+                calls = world.journal.by_operation()[system]
+                return {name: count for name, count in calls.items() if name in names.changing}
+
+            before = seen_changes()
             seen: list[object] = []
 
             async def intent() -> None:
-                seen.append(dict(world.journal.by_operation()) == before)
+                seen.append(seen_changes() == before)
                 raise InterruptedError
 
             for call in (
@@ -882,7 +950,7 @@ async def test_the_intent_of_every_change_comes_before_its_call(open_lms: Open, 
                     await call
 
             assert seen == [True, True]
-            assert dict(world.journal.by_operation()) == before
+            assert seen_changes() == before
             assert limiter.open_permits == 0
 
 

@@ -191,6 +191,7 @@ class Moodle:
                 "suspended": each.suspended,
                 "created": each.created,
                 "fields": {
+                    "username": each.username,
                     "firstname": each.firstname,
                     "lastname": each.lastname,
                     "auth": each.auth,
