@@ -2,7 +2,7 @@
 
 `python -m tests.chaos [ROUNDS] [SEED] [CONNECTION]`: in each round two rosters are handed to two to four workers;
 then something is killed, once or several times. Look-ups of what is in doubt are lost or answered with 500 too.
-Nobody may be registered twice, nobody lost, on KMI and Moodle nobody left in doubt, and every job must end by itself.
+Nobody may be registered twice, nobody lost, on KMI and Moodle nobody left in doubt; every job must end by itself.
 """
 
 from __future__ import annotations
