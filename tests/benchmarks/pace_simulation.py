@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from typing import Protocol
 
 from worker.pace.estimator import pace
@@ -40,6 +41,7 @@ class Verdict:
     limit: float = 0.0
     remaining: float = 0.0
     reset: float = 0.0
+    window: float = 0.0
     words: str = "rate limit exceeded"
 
 
@@ -74,7 +76,14 @@ class Bucket:
         self.tokens -= taken
         wait = 0.0 if taken else (1 - self.tokens) / self.rate
         reset = (self.burst - self.tokens) / self.rate
-        return Verdict(taken=taken, wait=wait, limit=self.burst, remaining=math.floor(self.tokens), reset=reset)
+        return Verdict(
+            taken=taken,
+            wait=wait,
+            limit=self.burst,
+            remaining=math.floor(self.tokens),
+            reset=reset,
+            window=self.burst / self.rate,
+        )
 
     def leave(self, at: float) -> None:
         pass
@@ -100,7 +109,14 @@ class Window:
         wait = (self.index + 1 - position) * self.length
         taken = self.used < self.quota
         self.used += taken
-        return Verdict(taken=taken, wait=wait, limit=self.quota, remaining=self.quota - self.used, reset=wait)
+        return Verdict(
+            taken=taken,
+            wait=wait,
+            limit=self.quota,
+            remaining=self.quota - self.used,
+            reset=wait,
+            window=self.length,
+        )
 
     def leave(self, at: float) -> None:
         pass
@@ -125,7 +141,9 @@ class Log:
         if free:
             self.taken.append(at)
         reset = self.taken[0] + self.length - at
-        return Verdict(taken=free > 0, wait=wait, limit=self.quota, remaining=max(0, free - 1), reset=reset)
+        return Verdict(
+            taken=free > 0, wait=wait, limit=self.quota, remaining=max(0, free - 1), reset=reset, window=self.length
+        )
 
     def leave(self, at: float) -> None:
         pass
@@ -177,7 +195,11 @@ class Case:
     limit: Limit
     latency: float = 0.05
     retry_after: str = "whole"
-    headers: bool = False
+    #: How the limit is stated: "" (not at all), "ratelimit" (RateLimit-*), "x" (X-RateLimit-*, unix seconds),
+    #: "refusals" (the same, on refusals only) or "policy" (RateLimit and RateLimit-Policy).
+    headers: str = ""
+    #: The server's clock less ours, in seconds.
+    skew: float = 0.0
     max_in_flight: int = 8
     seconds: float = math.inf
     calls: float = math.inf
@@ -212,15 +234,24 @@ class Result:
         return self.refused / max(1, self.refused + self.accepted)
 
 
-def answer(verdict: Verdict, case: Case) -> tuple[int, dict[str, str], str]:
+def stated(verdict: Verdict, form: str, now: float) -> dict[str, str]:
+    """Return the headers that state a limit; `now` by the server's clock."""
+    limit, left, reset = f"{verdict.limit:g}", f"{verdict.remaining:g}", math.ceil(verdict.reset)
+    if not form or not verdict.limit or (form == "refusals" and verdict.taken):
+        return {}
+    if form == "ratelimit":
+        return {"RateLimit-Limit": limit, "RateLimit-Remaining": left, "RateLimit-Reset": f"{reset}"}
+    if form == "policy":
+        policy = f'"default";q={limit};w={max(1, math.ceil(verdict.window))}'
+        return {"RateLimit-Policy": policy, "RateLimit": f'"default";r={left};t={reset}'}
+    at = str(math.ceil(now + verdict.reset))
+    return {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": left, "X-RateLimit-Reset": at}
+
+
+def answer(verdict: Verdict, case: Case, at: float) -> tuple[int, dict[str, str], str]:
     """Write the verdict as an HTTP answer."""
-    headers = {}
-    if case.headers and verdict.limit:
-        headers = {
-            "RateLimit-Limit": f"{verdict.limit:g}",
-            "RateLimit-Remaining": f"{verdict.remaining:g}",
-            "RateLimit-Reset": f"{math.ceil(verdict.reset)}",
-        }
+    now = at + case.skew
+    headers = {"Date": formatdate(math.floor(now), usegmt=True)} | stated(verdict, case.headers, now)
     if verdict.taken:
         return 200, headers, "{}"
     if case.retry_after == "whole":
@@ -249,14 +280,14 @@ def run(case: Case) -> Result:
         if kind == "arrive":
             verdict = case.limit.arrive(now)
             assert isinstance(data, tuple)
-            heapq.heappush(events, (max(now, data[1]), next(serial), "answer", (data[0], verdict)))
+            heapq.heappush(events, (max(now, data[1]), next(serial), "answer", (data[0], verdict, now)))
             continue
         if kind == "answer":
             assert isinstance(data, tuple)
-            sent, verdict = data
+            sent, verdict, arrived = data
             if verdict.taken:
                 case.limit.leave(now)
-            hints = read_hints(*answer(verdict, case), now=now)
+            hints = read_hints(*answer(verdict, case, arrived), now=now)
             accepted += verdict.taken
             refused += not verdict.taken
             if hints.retry_after is not None:
@@ -307,8 +338,9 @@ def windows() -> Iterator[Case]:
     """Yield fixed windows and sliding logs, with headers and without."""
     shapes = ((20, 1, 30), (100, 10, 45), (120, 60, 240), (600, 60, 240))
     forms = ("whole", "fraction", "none")
+    shown = ("", "ratelimit", "x", "refusals", "policy")
     for (quota, length, seconds), latency, form, headers in itertools.product(
-        shapes, (0.02, 0.1, 0.3), forms, (False, True)
+        shapes, (0.02, 0.1, 0.3), forms, shown
     ):
         for kind, limit in (("window", Window(quota, length)), ("log", Log(quota, length))):
             yield Case(
@@ -350,7 +382,7 @@ def others() -> Iterator[Case]:
         yield Case(
             label=f"bucket {rate}/s burst {burst}",
             limit=Bucket(rate, burst),
-            headers=True,
+            headers="ratelimit",
             seconds=30,
             max_in_flight=16,
         )
@@ -388,7 +420,7 @@ def others() -> Iterator[Case]:
 
 def line(case: Case, result: Result) -> str:
     """Return one line of the table."""
-    speaks = f"{case.retry_after:8} {'yes' if case.headers else '-':3}"
+    speaks = f"{case.retry_after:8} {case.headers or '-':9}"
     mark = "" if result.used >= 0.85 and result.refusals <= 0.05 and not result.early else "  <<"
     return (
         f"{case.label:38} {case.latency * 1000:4.0f} ms {case.max_in_flight:2} {speaks} {result.seconds:6.1f} s "
@@ -409,7 +441,7 @@ def all_cases(*, long: bool) -> Iterator[Case]:
 def main(words: str = "", *, long: bool = False) -> None:
     """Print the table."""
     write = sys.stdout.write
-    write(f"{'limit':38} latency  n after  headers  seconds calls   used refused early  rate bursts\n")
+    write(f"{'limit':38} latency  n after    headers   seconds calls   used refused early  rate bursts\n")
     began, weak, lines = time.perf_counter(), 0, 0
     for case in all_cases(long=long):
         if words in case.label:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker import errors
-from worker.pace.estimator.pace import rate_of
+from worker.pace.estimator.pace import known_rate
 from worker.pace.hints.response import Hints
 from worker.pace.priority_queue import FairQueue
 from worker.pace.rate import Clock, SystemClock
@@ -121,14 +121,14 @@ class RateLimiter:
         """Return the pace as it is now."""
         state = self._store.state
         return PaceSnapshot(
-            rate=rate_of(state.estimate, self._store.limits) or None,
+            rate=known_rate(state, self._store.limits) or None,
             in_flight=state.limiter.in_flight,
             allowed_in_flight=min(self._max_in_flight, state.limiter.allowed_in_flight),
             not_before=state.limiter.not_before,
             waited_seconds=self._waited_seconds,
             refused=state.counts.refused,
             accepted=state.counts.accepted,
-            is_measured=state.estimate.rate > 0 or state.estimate.header_level > 0,
+            is_measured=state.estimate.rate > 0 or bool(state.limiter.quotas),
         )
 
     async def flush(self) -> None:
@@ -261,5 +261,8 @@ class RateLimiter:
 
 def _rate_limited(why: Reason, seconds: float) -> errors.RateLimited:
     """Return the error of a call that may go in `seconds`."""
-    reason = "The LMS asked for a pause" if why is Reason.PAUSE else "Other calls of this LMS are queued"
+    reason = {
+        Reason.PAUSE: "The LMS asked for a pause",
+        Reason.QUOTA: "The LMS states that its limit is used up",
+    }.get(why, "Other calls of this LMS are queued")
     return errors.RateLimited(seconds, f"{reason}; this call may go in {seconds:.1f} s.")

@@ -19,8 +19,10 @@ class Reason(enum.StrEnum):
     GO = "go"
     #: The rate does not allow it yet.
     PACE = "pace"
-    #: The LMS asked for a pause, or its headers say that the quota is used up.
+    #: The LMS asked for a pause.
     PAUSE = "pause"
+    #: By what the LMS states the quota is used up.
+    QUOTA = "quota"
     #: All slots are in use; an answer, not the time, lets the next one go.
     FULL = "full"
 
@@ -55,6 +57,68 @@ class Decision:
     grant: Grant | None = None
 
 
+class QuotaKind(enum.StrEnum):
+    """How a quota counts calls, as far as the answers have shown."""
+
+    #: A window, fixed or sliding; the next one tells.
+    UNKNOWN = "unknown"
+    #: Windows one after the other: at a reset all earlier calls are forgotten.
+    FIXED = "fixed"
+    #: The calls of the last `seconds`.
+    SLIDING = "sliding"
+    #: A bucket that fills at a rate.
+    BUCKET = "bucket"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """A limit that the LMS states in its headers. Times are unix seconds of the store's clock."""
+
+    #: As the headers state it; it names the quota among several. 0 when they state only what is left.
+    limit: float
+    #: How many calls it allows in how many seconds, as far as the answers have shown.
+    calls: float
+    seconds: float = 0.0
+    kind: QuotaKind = QuotaKind.UNKNOWN
+    #: When an answer last stated it; 0 while it is only remembered from an earlier run.
+    stated_at: float = 0.0
+
+    #: Calls sent up to here no longer count. The next reset, at the latest, and the one that was stated first.
+    since: float = 0.0
+    until: float = 0.0
+    #: By how many seconds the reset may be earlier: it is stated in whole seconds, of a clock that is not ours.
+    rounding: float = 1.0
+    first_until: float = 0.0
+    #: Whether the first call after the reset goes alone: a reset that our own calls tell is not certain.
+    alone: bool = True
+    #: Calls that others have taken.
+    others: float = 0.0
+    #: In a window: seconds for which a call counts longer, since answers jitter, and their share of the jitter.
+    #: In a bucket: calls that stay in it.
+    margin: float = 0.0
+    margin_share: float = 0.5
+
+    #: Calls left when the call with the number `number` was answered, at `left_at`.
+    left: float = 0.0
+    left_at: float = 0.0
+    number: int = 0
+    #: Calls a second that flow into a bucket.
+    refill: float = 0.0
+    #: Calls that are neither ours nor left, smoothed; and where a slow fall of them began. Of a bucket: what is
+    #: left and all calls before, which rises with what flows in.
+    gap: float = 0.0
+    gap_before: float = 0.0
+    gap_at: float = 0.0
+
+    #: Bursts of refusals in a row; those that our calls do not explain; how often it was no bucket after all.
+    refused: int = 0
+    unexplained: int = 0
+    no_bucket: int = 0
+    #: When the last refused call was sent, and up to when refusals belong to the same burst.
+    full_at: float = 0.0
+    burst_until: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimiterState:
     """What granting a call reads and writes."""
@@ -66,15 +130,16 @@ class LimiterState:
     last_at: float = 0.0
     #: When calls were first asked for after an idle time.
     fresh_from: float = 0.0
-    #: Calls left until `left_until` by the LMS's own headers.
-    left: float = 0.0
-    left_until: float = 0.0
+    #: When the last calls were sent that were not refused, oldest first.
+    history: tuple[float, ...] = ()
     #: From here on set by answers alone.
     not_before: float = 0.0
     #: Seconds between calls; 0 is no rate.
     interval: float = 0.0
     slack: float = 0.0
     allowed_in_flight: int = 1
+    #: The limits that the LMS states.
+    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +206,12 @@ class Estimate:
     widen_at: float = 0.0
     widen_hold_seconds: float = 0.0
 
-    #: Calls per second by the LMS's headers (0: no rate for now), the longest time to a reset, and when last seen.
-    header_rate: float = 0.0
-    header_level: float = 0.0
-    header_window: float = 0.0
-    header_at: float = 0.0
+    #: The server's clock less ours, in seconds, at least and at most; the same until an answer carries a Date.
+    clock_low: float = 0.0
+    clock_high: float = 0.0
+    #: Shortest and longest time from a call to its answer, in seconds; older ones faded.
+    shortest_trip: float = 0.0
+    longest_trip: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,12 +32,44 @@ UNKNOWN_LIMITS = [
     Case(label="windows, no time named", limit=Window(100, 10), latency=0.3, retry_after=NONE, seconds=45),
     Case(label="minutes, no time named", limit=Window(120, 60), latency=0.1, retry_after=NONE, seconds=240),
     Case(label="many in a log of a minute", limit=Log(600, 60), latency=0.3, retry_after=NONE, seconds=240),
-    Case(label="windows, headers", limit=Window(20, 1), latency=0.1, headers=True, seconds=30),
-    Case(label="a log, headers", limit=Log(100, 10), latency=0.1, headers=True, seconds=45),
-    Case(label="minutes, headers", limit=Window(120, 60), latency=0.1, headers=True, seconds=240),
-    Case(label="bucket, headers", limit=Bucket(20, 20), latency=0.05, headers=True, seconds=30, max_in_flight=16),
+    Case(label="windows, headers", limit=Window(20, 1), latency=0.1, headers="ratelimit", seconds=30),
+    Case(label="a log, headers", limit=Log(100, 10), latency=0.1, headers="ratelimit", seconds=45),
+    Case(label="minutes, headers", limit=Window(120, 60), latency=0.1, headers="ratelimit", seconds=240),
+    Case(
+        label="bucket, headers",
+        limit=Bucket(20, 20),
+        latency=0.05,
+        headers="ratelimit",
+        seconds=30,
+        max_in_flight=16,
+    ),
     Case(label="three at once", limit=AtOnce(3, 0.1), latency=0.1, seconds=30, max_in_flight=16),
     Case(label="ten at once", limit=AtOnce(10, 0.3), latency=0.3, retry_after=NONE, seconds=30, max_in_flight=16),
+]
+
+STATED_ON_ALL = [
+    Case(
+        label=f"{name}, {headers}", limit=limit, latency=latency, headers=headers, retry_after=NONE, seconds=seconds
+    )
+    for headers in ("ratelimit", "x", "policy")
+    for name, limit, latency, seconds in (
+        ("40 a second", Window(40, 1), 0.05, 30),
+        ("40 in any second", Log(40, 1), 0.02, 30),
+        ("100 in 10 s", Window(100, 10), 0.1, 30),
+        ("120 in any minute", Log(120, 60), 0.1, 240),
+        ("500 in any hour", Log(500, 3600), 0.02, 7300),
+        ("40/s, bucket of 40", Bucket(40, 40), 0.05, 30),
+        ("10/s, bucket of 50", Bucket(10, 50), 0.05, 30),
+    )
+]
+STATED_ON_REFUSALS = [
+    Case(label=name, limit=limit, latency=0.05, headers="refusals", retry_after=NONE, seconds=seconds)
+    for name, limit, seconds in (
+        ("40 a second", Window(40, 1), 30),
+        ("40 in any second", Log(40, 1), 30),
+        ("100 in any 10 s", Log(100, 10), 60),
+        ("600 a minute", Window(600, 60), 240),
+    )
 ]
 
 #: The commonest form in the wild: every refusal costs all callers a whole second. Left out, since they miss 85 %:
@@ -70,6 +102,22 @@ def test_where_refusals_are_costly_few_are_needed_to_find_the_limit(case):
     assert min(result.used for result in results) >= 0.8
     assert max(result.refusals for result in results) <= 0.05
     assert not any(result.early for result in results)
+
+
+@pytest.mark.parametrize("case", STATED_ON_ALL, ids=lambda case: case.label)
+def test_a_limit_that_all_answers_state_is_used_from_the_first_answer_on(case):
+    result = simulation.run(fresh(case, skew=-7.3))
+
+    assert result.used >= 0.95
+    assert result.refusals <= 0.01
+
+
+@pytest.mark.parametrize("case", STATED_ON_REFUSALS, ids=lambda case: case.label)
+def test_a_limit_that_only_refusals_state_is_used_from_the_first_refusal_on(case):
+    result = simulation.run(fresh(case, skew=0.41))
+
+    assert result.used >= 0.93
+    assert result.refusals <= 0.04
 
 
 @pytest.mark.parametrize("retry_after", [WHOLE, FRACTION, NONE])
@@ -136,6 +184,6 @@ def test_a_remembered_rate_spares_the_second_run_the_search():
     assert result.used >= 0.93
 
 
-def fresh(case, *, seed=1):
+def fresh(case, *, seed=1, skew=0.0):
     """Return the case with its limit unused, since limits remember."""
-    return replace(case, limit=deepcopy(case.limit), seed=seed)
+    return replace(case, limit=deepcopy(case.limit), seed=seed, skew=skew)

@@ -135,7 +135,7 @@ def _spanned(cycle: Cycle, kept: Measured) -> Fit:
 def is_costly(found: Estimate) -> bool:
     """Return whether a refusal costs much for what it tells: about a second, which the LMS rounded up."""
     pause = found.cycle_from - found.refused_from
-    return found.rounded and COSTLY_SECONDS <= pause < WINDOW_PAUSE and not found.header_level
+    return found.rounded and COSTLY_SECONDS <= pause < WINDOW_PAUSE
 
 
 def _rate(cycle: Cycle, least: float, exact: Measured | None, first_calls: float) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Grow while nothing is refused: few calls at once at first, then more; a rate that ramps up until it is sure.
 
-Handles answers that are no refusals; refusals are in refusals.py, headers in header_quota.py.
+Handles answers that are no refusals; refusals are in refusals.py, too many calls at once in concurrency.py.
 Numbers without a source were chosen with tests/benchmarks/pace_simulation.py.
 """
 
@@ -42,8 +42,6 @@ CEILING_GONE = 1.06
 #: Seconds a sure rate is held before it is tried from above; twice as long after each failure, up to the longest.
 HOLD_SECONDS = 20.0
 LONGEST_HOLD_SECONDS = 300.0
-#: Share of a limit named by headers up to which a rate may rise.
-HEADER_SHARE = 0.95
 #: Growth of the slots by time: this share more of them per second of a cycle.
 SLOTS_PER_SECOND = 0.4
 #: With this many accepted calls, one slot more; with twice as many, four: no limit shows soon enough to be bold.
@@ -109,9 +107,6 @@ def _ramped_up(found: Estimate, now: float) -> dict[str, Any]:
     elif below:
         growth = min(_approach(found), _ramp(found, now))
     rate = found.rate * math.exp(growth * min(1.0, max(0.0, now - found.ramped_at)))
-    if found.header_level > found.rate:
-        # The headers name the limit: nothing is to be found above it.
-        return {"rate": max(found.rate, min(rate, HEADER_SHARE * found.header_level))}
     if found.sure and rate > CEILING_GONE * found.ceiling:
         return {"rate": rate, "sure": False, "ceiling": 0.0, "hold_seconds": HOLD_SECONDS, "probe_at": now}
     return {"rate": rate}

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.pace.estimator import growth, header_quota, refusals
+from worker.pace.estimator import growth, quota_gate, refusals, server_clock, stated
 from worker.pace.hints.response import Hints
-from worker.pace.state import Decision, Estimate, Grant, Limits, PaceState, Reason
+from worker.pace.state import Decision, Estimate, Grant, LimiterState, Limits, PaceState, Reason
 
 #: Lateness that may be made up when the rate was measured, in seconds: an event loop wakes late by about as much.
 SLACK_SECONDS = 0.02
-
-#: Share of the headers' own rate that is used for the first TRUSTING_BURSTS bursts; then what was measured counts.
-HEADER_SHARE = 0.9
-TRUSTING_BURSTS = 8
 
 #: Without a call for this long (seconds), what is measured across the gap would be idleness, not the limit.
 IDLE_SECONDS = 2.0
@@ -35,8 +31,9 @@ def reserve(state: PaceState, now: float) -> tuple[PaceState, Decision]:
         return state, Decision(reason=Reason.PAUSE, seconds=flow.not_before - now)
     if flow.in_flight >= flow.allowed_in_flight:
         return state, Decision(reason=Reason.FULL)
-    if flow.left < 1 and flow.left_until > now:
-        return state, Decision(reason=Reason.PAUSE, seconds=flow.left_until - now)
+    stated_wait = quota_gate.wait(flow, now)
+    if stated_wait > 0:
+        return state, Decision(reason=Reason.QUOTA, seconds=stated_wait)
     due = max(flow.next_at, now - flow.slack)
     if due > now:
         return state, Decision(reason=Reason.PACE, seconds=due - now)
@@ -48,7 +45,7 @@ def reserve(state: PaceState, now: float) -> tuple[PaceState, Decision]:
         in_flight=sent.concurrency,
         sent=sent.number,
         last_at=now,
-        left=flow.left - 1,
+        history=(*flow.history[-stated.HISTORY + 1 :], now),
         fresh_from=now if idle else flow.fresh_from,
     )
     return replace(state, limiter=flow), Decision(reason=Reason.GO, grant=sent)
@@ -60,26 +57,46 @@ def report(state: PaceState, bounds: Limits, sent: Grant, hints: Hints | None, n
     counts = state.counts
     if hints is None:
         return replace(state, limiter=flow, counts=replace(counts, lost=counts.lost + 1))
-    found = growth.cycle_reset(state.estimate, flow.fresh_from, counts.accepted)
-    if hints.throttled:
-        counts = replace(counts, refused=counts.refused + 1)
-        found, not_before = refusals.refused(
-            found,
-            sent,
-            hints,
-            spent=1 / flow.interval if flow.interval else 0.0,
-            taken=counts.accepted,
-            out=state.limiter.in_flight,
-            not_before=flow.not_before,
-            now=now,
-        )
-        flow = replace(flow, not_before=not_before)
+    found = server_clock.read(state.estimate, sent.at, now, hints.date)
+    hints = _exact_wait(found, hints, now)
+    refused = hints.throttled
+    counts = replace(counts, refused=counts.refused + refused, accepted=counts.accepted + (not refused))
+    flow = stated.learn(found, flow, sent, hints, refused=counts.refused, now=now)
+    if flow.quotas and not hints.concurrency:
+        if hints.throttled and hints.retry_after is not None:
+            flow = replace(flow, not_before=max(flow.not_before, now + hints.retry_after))
+        elif found.max_concurrency and not hints.throttled:
+            found = growth.accepted(found, sent, busy=False, now=now)
     else:
-        counts = replace(counts, accepted=counts.accepted + 1)
-        busy = flow.interval > 0 and flow.next_at > now - 2 * flow.interval
-        found = growth.accepted(found, sent, busy=busy, now=now)
-    found, flow = header_quota.apply_headers(found, flow, sent, hints, now=now)
+        found, flow = _searched(replace(state, estimate=found, limiter=flow), sent, hints, now)
     return synchronized(PaceState(limiter=flow, estimate=found, counts=counts), bounds, now)
+
+
+def _searched(state: PaceState, sent: Grant, hints: Hints, now: float) -> tuple[Estimate, LimiterState]:
+    """Search for the pace where the LMS states no limit; `state` counts the answer neither way yet."""
+    flow, taken = state.limiter, state.counts.accepted
+    found = growth.cycle_reset(state.estimate, flow.fresh_from, taken)
+    if not hints.throttled:
+        busy = flow.interval > 0 and flow.next_at > now - 2 * flow.interval
+        return growth.accepted(found, sent, busy=busy, now=now), flow
+    found, not_before = refusals.refused(
+        found,
+        sent,
+        hints,
+        spent=1 / flow.interval if flow.interval else 0.0,
+        taken=taken,
+        out=flow.in_flight + 1,
+        not_before=flow.not_before,
+        now=now,
+    )
+    return found, replace(flow, not_before=not_before)
+
+
+def _exact_wait(found: Estimate, hints: Hints, now: float) -> Hints:
+    """Return the hints with a wait that was named as a date measured by the server's clock."""
+    if hints.retry_after is None or hints.retry_at is None or hints.date is None:
+        return hints
+    return replace(hints, retry_after=max(0.0, server_clock.at_the_latest(found, hints.retry_at) - now))
 
 
 def withdraw(state: PaceState, sent: Grant) -> PaceState:
@@ -92,19 +109,22 @@ def withdraw(state: PaceState, sent: Grant) -> PaceState:
             flow,
             in_flight=max(0, flow.in_flight - 1),
             next_at=flow.next_at - flow.interval if last else flow.next_at,
-            left=flow.left + 1,
+            history=stated.without(flow.history, sent.at),
         ),
     )
 
 
-def rate_of(found: Estimate, bounds: Limits) -> float:
-    """Return the calls per second to spend; 0 when none is configured or measured."""
-    found_out = (
-        max(found.rate, HEADER_SHARE * found.header_level if found.bursts <= TRUSTING_BURSTS else 0.0)
-        if found.rate
-        else 0.0
-    )
-    known = [rate for rate in (found_out, found.header_rate) if rate > 0]
+def known_rate(state: PaceState, bounds: Limits) -> float:
+    """Return the calls per second that are possible in the long run; 0 when nothing is known of them."""
+    quotas = state.limiter.quotas
+    stated = [quota.refill or quota.calls / quota.seconds for quota in quotas if quota.refill or quota.seconds]
+    spent = _rate(state, bounds)
+    return min([*stated, spent] if spent else stated, default=0.0)
+
+
+def _rate(state: PaceState, bounds: Limits) -> float:
+    """Return the calls per second to spend evenly; 0 for none. Stated quotas are spent as they are left."""
+    known = [state.estimate.rate] if state.estimate.rate > 0 and not state.limiter.quotas else []
     if bounds.rate is not None:
         known.append(1 / bounds.rate.interval)
     return min(known, default=0.0)
@@ -113,10 +133,14 @@ def rate_of(found: Estimate, bounds: Limits) -> float:
 def synchronized(state: PaceState, bounds: Limits, now: float) -> PaceState:
     """Update the part that `reserve` reads from what was measured."""
     found = state.estimate
-    rate = rate_of(found, bounds)
+    rate = _rate(state, bounds)
     interval = 1 / rate if rate else 0.0
     slack = bounds.rate.slack if bounds.rate else SLACK_SECONDS
-    allowed = growth.allowed_in_flight(found, bounds.max_in_flight, state.counts.accepted, now)
+    most = bounds.max_in_flight
+    if state.limiter.quotas:
+        allowed = min(most, found.max_concurrency or most)
+    else:
+        allowed = growth.allowed_in_flight(found, most, state.counts.accepted, now)
     flow = state.limiter
     if (interval, slack, allowed) == (flow.interval, flow.slack, flow.allowed_in_flight):
         return state

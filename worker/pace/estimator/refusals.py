@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worker.pace.estimator import drain, fit, header_quota, levels, windows
+from worker.pace.estimator import concurrency, drain, fit, levels, windows
 from worker.pace.hints.response import Hints
 from worker.pace.state import Estimate, Grant
 
@@ -35,7 +35,7 @@ def refused(
     if hints.retry_after is not None:
         not_before = max(not_before, now + hints.retry_after)
     if hints.concurrency:
-        return header_quota.lower_concurrency(found, sent, out, now), not_before
+        return concurrency.lower_concurrency(found, sent, out, now), not_before
     if sent.at < found.answered_until:
         return _one_more_of_burst(found, sent, not_before), not_before
     # A call that was sent first may arrive last.

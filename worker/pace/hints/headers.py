@@ -90,6 +90,16 @@ def reset_in(text: str, *, now: float) -> float | None:
     return believed(value)
 
 
+def moment(text: str) -> float | None:
+    """Read a reset, or a Retry-After, that is a time: unix seconds by the server's clock; None for a wait."""
+    value = leading_number(text)
+    if value is None:
+        return seconds_of_date(text)
+    if value >= EPOCH_MILLISECONDS:
+        return value / 1000
+    return value if value >= EPOCH_SECONDS else None
+
+
 def family(headers: Mapping[str, str], *, now: float) -> Iterator[tuple[str, float]]:
     """Yield ("limit" | "remaining" | "reset", value) for every header of the families with one value."""
     for name, text in headers.items():

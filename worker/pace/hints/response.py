@@ -48,6 +48,11 @@ class Hints:
     remaining: float | None = None
     reset_in: float | None = None
     window: float | None = None
+    #: Unix seconds by the clock of the server: when it answered (cut to a second), when the quota resets, and until
+    #: when the refusal asks to wait.
+    date: float | None = None
+    reset_at: float | None = None
+    retry_at: float | None = None
 
 
 #: An answer that said nothing; most answers are this one.
@@ -60,7 +65,8 @@ def read_hints(status: int, headers: Mapping[str, str], body: str, *, now: float
     body = body[:SEARCHED_CHARACTERS]
     limits = {name: text for name, text in lowered.items() if "limit" in name}
     if status < HTTPStatus.BAD_REQUEST and not limits and _REFUSED_IN_A_SUCCESS not in body.lower():
-        return NO_HINTS
+        date = read.seconds_of_date(lowered["date"]) if "date" in lowered else None
+        return NO_HINTS if date is None else Hints(date=date)
     date = read.seconds_of_date(lowered["date"]) if "date" in lowered else None
     server_now = now if date is None else date
     quota = _quota(limits, now=server_now)
@@ -74,6 +80,9 @@ def read_hints(status: int, headers: Mapping[str, str], body: str, *, now: float
         remaining=quota.get("remaining"),
         reset_in=quota.get("reset"),
         window=quota.get("window"),
+        date=date,
+        reset_at=quota.get("reset_at"),
+        retry_at=read.moment(lowered.get("retry-after", "")) if throttled else None,
     )
 
 
@@ -96,7 +105,7 @@ def _wait(stated: float | None, body: str, quota: Mapping[str, float]) -> float 
     spoken = _spoken_wait(body)
     if spoken is not None:
         return spoken
-    return quota.get("reset") if quota.get("remaining", 0) < 1 else None
+    return None if quota.keys() & {"limit", "remaining"} else quota.get("reset")
 
 
 def _spoken_wait(body: str) -> float | None:
@@ -123,6 +132,9 @@ def _quota(headers: Mapping[str, str], *, now: float) -> dict[str, float]:
     for what, value in read.family(headers, now=now):
         keep = max if what == "reset" else min
         tightest[what] = keep(tightest.get(what, value), value)
+    moments = [read.moment(text) for name, text in headers.items() if name.endswith("reset")]
+    if any(moments):
+        tightest["reset_at"] = max(filter(None, moments))
     for item in read.policies(headers.get("ratelimit", "")):
         if item.get("r", item.get("q", 0)) <= tightest.get("remaining", float("inf")):
             pairs = (("r", "remaining"), ("q", "limit"))

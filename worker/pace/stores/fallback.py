@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from worker.pace.estimator import pace
 from worker.pace.rate import Rate
-from worker.pace.state import Decision, Grant, Limits, PaceState
+from worker.pace.state import Decision, Grant, Limits, PaceState, Quota
 
 if TYPE_CHECKING:
     from worker.pace.hints.response import Hints
@@ -25,7 +25,11 @@ class LocalFallback:
             max_concurrency=-(-known.estimate.max_concurrency // sharers),
         )
         state = PaceState(
-            estimate=found, limiter=replace(known.limiter, in_flight=0, sent=0, next_at=now), counts=known.counts
+            estimate=found,
+            limiter=replace(
+                known.limiter, in_flight=0, sent=0, next_at=now, quotas=_quota_share(known.limiter.quotas, sharers)
+            ),
+            counts=known.counts,
         )
         self._state = pace.synchronized(state, self._bounds, now)
         #: When to try Redis again, on the monotonic clock.
@@ -61,4 +65,18 @@ def _share(bounds: Limits, sharers: int) -> Limits:
     return Limits(
         max_in_flight=max(1, bounds.max_in_flight // sharers),
         rate=Rate(calls=rate.calls / sharers, per_seconds=rate.per_seconds) if rate else None,
+    )
+
+
+def _quota_share(quotas: tuple[Quota, ...], sharers: int) -> tuple[Quota, ...]:
+    """Return a process's share of quotas; `history` holds the calls of all, which count until they leave."""
+    return tuple(
+        replace(
+            quota,
+            calls=max(1.0, quota.calls // sharers),
+            refill=quota.refill / sharers,
+            left=quota.left / sharers,
+            number=0,
+        )
+        for quota in quotas
     )

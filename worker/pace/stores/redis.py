@@ -16,13 +16,24 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from worker.pace.estimator import pace
+from worker.pace.estimator import pace, quota_gate, stated
 from worker.pace.priority_queue import ROUND_ROBIN_EVERY
-from worker.pace.state import Counts, Decision, Estimate, Grant, LimiterState, Limits, PaceState, Reason
+from worker.pace.state import (
+    Counts,
+    Decision,
+    Estimate,
+    Grant,
+    LimiterState,
+    Limits,
+    PaceState,
+    Quota,
+    QuotaKind,
+    Reason,
+)
 from worker.pace.stores import fallback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from redis.asyncio import Redis
 
@@ -34,7 +45,8 @@ EXPIRY_SECONDS = 30 * 86400
 #: An unanswered command counts as Redis being away after this (seconds).
 TIMEOUT_SECONDS = 2.0
 _INTEGERS = ("sent", "allowed_in_flight")
-_FLOATS = tuple(name for name in LimiterState.__dataclass_fields__ if name not in {"in_flight", *_INTEGERS})
+_ELSEWHERE = ("in_flight", "history", "quotas")
+_FLOATS = tuple(name for name in LimiterState.__dataclass_fields__ if name not in {*_ELSEWHERE, *_INTEGERS})
 
 
 def open_redis(url: str) -> Redis:
@@ -48,13 +60,22 @@ def open_redis(url: str) -> Redis:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer that is still to be applied."""
+
+    grant: Grant
+    hints: Hints | None
+
+
 class RedisRecord:
     """What Redis keeps of one credential; the keys carry its hash, nothing else that names it."""
 
     def __init__(self, redis: Redis, credential: str) -> None:
         self._redis = redis
         base = f"roster:pace:{{{credential}}}"
-        self.flow, self.out, self.asking, self.waiting = base, f"{base}:out", f"{base}:asking", f"{base}:waiting"
+        self.flow, self.out, self.asking = base, f"{base}:out", f"{base}:asking"
+        self.waiting, self.history = f"{base}:waiting", f"{base}:history"
         self._reserve, self._write, self._withdraw = (
             redis.register_script(_script(name)) for name in ("reserve", "write", "withdraw")
         )
@@ -63,17 +84,27 @@ class RedisRecord:
         self, process: str, mine: int, lease_seconds: float, length: int
     ) -> tuple[str, float, list[bytes]]:
         """Ask for a grant; return the reason, the server's time, and what `reserve.lua` returns with it."""
-        arguments = (process, mine, lease_seconds, pace.IDLE_SECONDS, length, ROUND_ROBIN_EVERY)
-        why, now, *rest = await self._reserve(keys=(self.flow, self.out, self.asking, self.waiting), args=arguments)
+        rules: tuple[float, ...] = (
+            pace.IDLE_SECONDS,
+            length,
+            ROUND_ROBIN_EVERY,
+            stated.HISTORY,
+            quota_gate.LEFT_UNUSED,
+        )
+        keys = (self.flow, self.out, self.asking, self.waiting, self.history)
+        why, now, *rest = await self._reserve(keys=keys, args=(process, mine, lease_seconds, *rules))
         return why.decode(), float(now), rest
 
     async def write_first(self, state: PaceState) -> None:
         """Write a state where there is none yet."""
-        first = {**asdict(state.limiter), "version": 1, "learnt": _learnt(state)}
-        del first["in_flight"]
+        flow = asdict(state.limiter)
+        first = {name: flow[name] for name in (*_FLOATS, *_INTEGERS)}
+        first |= {"version": 1, "learnt": _learnt(state), "quotas": _quotas(state)}
         async with self._redis.pipeline(transaction=True) as pipe:
             for name, value in first.items():
                 pipe.hsetnx(self.flow, name, repr(value) if isinstance(value, float) else value)
+            if state.limiter.history:
+                pipe.zadd(self.history, {repr(at): at for at in state.limiter.history}, nx=True)
             pipe.expire(self.flow, EXPIRY_SECONDS)
             await pipe.execute()
 
@@ -82,21 +113,30 @@ class RedisRecord:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hgetall(self.flow)
             pipe.zcard(self.out)
-            raw, out = await pipe.execute()
-        return (int(raw[b"version"]), _state_of(raw, out)) if b"version" in raw else None
+            pipe.zrange(self.history, 0, -1, withscores=True)
+            raw, out, history = await pipe.execute()
+        if b"version" not in raw:
+            return None
+        return int(raw[b"version"]), _state_of(raw, out, tuple(at for _, at in history))
 
-    async def write(self, version: int, before: PaceState, after: PaceState, answered: Iterable[int]) -> bool:
-        """Write what these calls' answers changed; False when another process wrote since `version` was read."""
+    async def write(self, version: int, after: PaceState, answers: Sequence[_Answer]) -> bool:
+        """Write what these answers changed; False when another process wrote since `version` was read."""
         flow = after.limiter
-        changed = (flow.left, flow.left_until) != (before.limiter.left, before.limiter.left_until)
-        quota = (flow.left, flow.left_until, before.limiter.sent) if changed else ("", "", "")
-        learnt = (_learnt(after), flow.not_before, flow.interval, flow.slack, flow.allowed_in_flight)
-        arguments = (version, *learnt, *quota, EXPIRY_SECONDS, *answered)
-        return bool(await self._write(keys=(self.flow, self.out), args=arguments))
+        granted: tuple[float | str, ...] = (
+            flow.not_before,
+            flow.interval,
+            flow.slack,
+            flow.allowed_in_flight,
+            _quotas(after),
+        )
+        refused = [each.grant.number for each in answers if each.hints is not None and each.hints.throttled]
+        answered = (each.grant.number for each in answers)
+        arguments = (version, _learnt(after), *granted, EXPIRY_SECONDS, len(refused), *refused, *answered)
+        return bool(await self._write(keys=(self.flow, self.out, self.history), args=arguments))
 
     async def withdraw(self, number: int) -> None:
         """Cancel the grant of a call that was not made."""
-        await self._withdraw(keys=(self.flow, self.out), args=(number,))
+        await self._withdraw(keys=(self.flow, self.out, self.history), args=(number,))
 
     async def pause_until(self, moment: float) -> None:
         """Set the time before which no call may go, by the server's clock."""
@@ -111,13 +151,23 @@ def _learnt(state: PaceState) -> str:
     return json.dumps({"found": asdict(state.estimate), "counts": asdict(state.counts)})
 
 
-def _state_of(raw: dict[bytes, bytes], out: int) -> PaceState:
+def _quotas(state: PaceState) -> str:
+    return json.dumps([asdict(quota) for quota in state.limiter.quotas])
+
+
+def _state_of(raw: dict[bytes, bytes], out: int, history: tuple[float, ...]) -> PaceState:
     learnt = json.loads(raw[b"learnt"])
-    flow: dict[str, Any] = {name: float(raw[name.encode()]) for name in _FLOATS}
+    flow: dict[str, Any] = {name: float(raw.get(name.encode(), 0)) for name in _FLOATS}
     flow |= {name: int(float(raw[name.encode()])) for name in _INTEGERS}
+    # Another version of the worker may have written it.
+    known = Quota.__dataclass_fields__.keys()
+    found_quotas = (each for each in json.loads(raw.get(b"quotas", b"[]")) if each.keys() == known)
+    quotas = tuple(Quota(**{**each, "kind": QuotaKind(each["kind"])}) for each in found_quotas)
     found = {name: value for name, value in learnt["found"].items() if name in Estimate.__dataclass_fields__}
     return PaceState(
-        limiter=LimiterState(**flow, in_flight=out), estimate=Estimate(**found), counts=Counts(**learnt["counts"])
+        limiter=LimiterState(**flow, in_flight=out, history=history, quotas=quotas),
+        estimate=Estimate(**found),
+        counts=Counts(**learnt["counts"]),
     )
 
 
@@ -126,14 +176,6 @@ __all__ = ["RedisStore", "open_redis"]
 #: While Redis is away it is tried again this often (seconds).
 TRY_AGAIN_SECONDS = 2.0
 _GONE = (RedisError, OSError, asyncio.TimeoutError)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """An answer that is still to be applied."""
-
-    grant: Grant
-    hints: Hints | None
 
 
 class RedisStore:
@@ -258,7 +300,7 @@ class RedisStore:
         for answer in answers:
             after = pace.report(after, self._bounds, answer.grant, answer.hints, now)
         after = pace.synchronized(after, self._bounds, now)
-        written = await self._record.write(version, before, after, (answer.grant.number for answer in answers))
+        written = await self._record.write(version, after, answers)
         if written:
             self._state = after
         return written

@@ -114,10 +114,10 @@ def test_too_many_at_once_is_distinguished_from_too_many_in_a_time():
         ("900000", None),
     ],
 )
-def test_the_unit_of_a_reset_is_recognised_by_its_size(reset, seconds):
+def test_the_unit_of_a_reset_is_recognised_by_its_size_and_beside_a_limit_it_is_no_wait(reset, seconds):
     headers = {"X-RateLimit-Limit": "120", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
     hints = read(headers=headers)
-    assert (hints.limit, hints.remaining, hints.reset_in, hints.retry_after) == (120, 0, seconds, seconds)
+    assert (hints.limit, hints.remaining, hints.reset_in, hints.retry_after) == (120, 0, seconds, None)
 
 
 def test_a_reset_is_not_a_wait_where_there_is_a_retry_after():
@@ -171,3 +171,16 @@ def test_no_answer_can_break_the_reader_and_no_number_is_absurd(status, headers,
         assert wait is None or 0 <= wait <= 7 * 86400
     for number in (hints.limit, hints.remaining, hints.window):
         assert number is None or math.isfinite(number)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("30", 30), (str(int(NOW) + 30), 30)])
+def test_a_reset_alone_is_the_wait_that_a_refusal_asks_for(header, seconds):
+    assert read(headers={"RateLimit-Reset": header}).retry_after == seconds
+
+
+def test_times_by_the_servers_clock_are_kept_as_it_states_them():
+    date = formatdate(NOW - 3600, usegmt=True)
+    hints = read(headers={"Date": date, "X-RateLimit-Limit": "5", "X-RateLimit-Reset": str(int(NOW) - 3570)})
+    assert (hints.date, hints.reset_at, hints.reset_in) == (NOW - 3600, NOW - 3570, 30)
+    assert read(headers={"Date": date, "Retry-After": date}).retry_at == NOW - 3600
+    assert read(headers={"Date": date, "Retry-After": "7"}).retry_at is None

@@ -16,7 +16,7 @@ from worker.pace.hints.response import Hints
 from worker.pace.limiter import RateLimiter
 from worker.pace.priority_queue import ROUND_ROBIN_EVERY
 from worker.pace.rate import parse_rate
-from worker.pace.state import LimiterState, Limits, PaceState, Reason
+from worker.pace.state import LimiterState, Limits, PaceState, Quota, QuotaKind, Reason
 from worker.pace.stores.redis import RedisStore, open_redis
 
 
@@ -45,18 +45,45 @@ async def answered(one, turn, **hints):
     await one.report(turn.grant, Hints(**hints))
 
 
+#: Seconds by which the script may have read the clock before or after the test.
+LATE = (-0.5, -0.1, -0.02, -0.005, 0.0, 0.02)
+
+
+def moved(state, base, *times):
+    return replace(state, **{name: base + getattr(state, name) for name in times})
+
+
 moments = st.one_of(st.just(0.0), st.floats(-5, 5))
+quotas = st.builds(
+    Quota,
+    limit=st.just(5.0),
+    calls=st.integers(1, 6).map(float),
+    seconds=st.sampled_from([1.0, 10.0]),
+    kind=st.sampled_from(QuotaKind),
+    since=moments,
+    until=moments,
+    rounding=st.sampled_from([0.1, 1.0]),
+    alone=st.booleans(),
+    others=st.floats(0, 3),
+    margin=st.sampled_from([0.0, 0.2]),
+    left=st.floats(-1, 5),
+    left_at=st.floats(-5, 0),
+    number=st.integers(0, 5),
+    refill=st.sampled_from([0.0, 0.5, 20.0]),
+    unexplained=st.integers(0, 2),
+    full_at=st.floats(-5, 0),
+)
 flows = st.builds(
     lambda **values: values,
     next_at=moments,
     last_at=st.floats(-30, 0),
     not_before=moments,
-    left_until=moments,
-    left=st.integers(-1, 5).map(float),
+    quotas=st.lists(quotas, max_size=2).map(tuple),
+    history=st.sets(st.integers(-120, 0), max_size=8).map(lambda ages: tuple(age / 10 for age in sorted(ages))),
     interval=st.sampled_from([0.0, 0.01, 0.5]),
     slack=st.sampled_from([0.0, 0.02, 0.3]),
     allowed_in_flight=st.integers(1, 6),
-    sent=st.integers(0, 10**6),
+    sent=st.integers(0, 8),
     out=st.integers(0, 6),
 )
 
@@ -67,8 +94,11 @@ async def test_the_script_grants_calls_as_the_arithmetic_does(server, values):
     redis = open_redis(server.connection_url)
     await redis.flushall()
     base, out = time.time(), values.pop("out")
-    times = {"next_at", "last_at", "not_before", "left_until"}
-    flow = LimiterState(**{name: base + value if name in times else value for name, value in values.items()})
+    values["quotas"] = tuple(
+        moved(quota, base, "since", "until", "left_at", "full_at") for quota in values["quotas"]
+    )
+    values["history"] = tuple(base + at for at in values["history"])
+    flow = moved(LimiterState(**values), base, "next_at", "last_at", "not_before")
     one = store(redis)
     await one._record.write_first(PaceState(limiter=flow))
     if out:
@@ -81,11 +111,15 @@ async def test_the_script_grants_calls_as_the_arithmetic_does(server, values):
     raw = await redis.hgetall(one._record.flow)
     expected, wanted = pace.reserve(PaceState(limiter=replace(flow, in_flight=out)), now or one.now())
     if turn.reason is not wanted.reason:
-        # Some moment lies between the two looks at the clock.
-        assert min(abs(now_ - one.now()) for now_ in (flow.next_at, flow.not_before, flow.left_until)) < 0.5
+        # Some moment lies between the two readings of the clock.
+        others = (
+            pace.reserve(PaceState(limiter=replace(flow, in_flight=out)), one.now() + late)[1] for late in LATE
+        )
+        assert turn.reason in {each.reason for each in others}
     elif turn.grant:
         assert (turn.grant.number, turn.grant.concurrency) == (wanted.grant.number, wanted.grant.concurrency)
-        for name in ("next_at", "sent", "last_at", "left", "fresh_from"):
+        assert await redis.zscore(one._record.history, str(turn.grant.number)) == turn.grant.at
+        for name in ("next_at", "sent", "last_at", "fresh_from"):
             assert float(raw[name.encode()]) == pytest.approx(asdict(expected.limiter)[name], abs=1e-5), name
     elif turn.reason is not Reason.FULL:
         assert turn.seconds == pytest.approx(wanted.seconds, abs=0.05)

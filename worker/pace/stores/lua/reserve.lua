@@ -2,9 +2,11 @@
 -- The arithmetic is that of `estimator.pace.reserve`; a test compares the two.
 --
 -- KEYS  flow (hash) · out (sorted set: call → when its lease ends)
---       asking (sorted set: process → when it last asked, or will again) · waiting (sorted set: process → rows that its shortest waiting job has left)
+--       asking (sorted set: process → when it last asked, or will again) · waiting (sorted set: process → rows that its shortest waiting job has left) ·
+--       history (sorted set: call → when it was sent)
 -- ARGV  process · its calls in flight · lease in seconds · seconds of idleness that begin a cycle ·
---       rows that its shortest waiting job has left · every n-th call goes to any job
+--       rows that its shortest waiting job has left · every n-th call goes to any job · calls that the history keeps ·
+--       calls that stay unused for each unexplained refusal
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 
@@ -15,12 +17,12 @@ end
 if redis.call('HEXISTS', KEYS[1], 'version') == 0 then
   return {'unknown', exact(now)}
 end
-local names = {'next_at', 'sent', 'last_at', 'left', 'left_until', 'not_before', 'interval', 'slack',
-               'allowed_in_flight'}
+local names = {'next_at', 'sent', 'last_at', 'not_before', 'interval', 'slack', 'allowed_in_flight'}
 local flow = {}
 for index, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
   flow[names[index]] = tonumber(value)
 end
+local quotas = cjson.decode(redis.call('HGET', KEYS[1], 'quotas') or '[]')
 
 redis.call('ZADD', KEYS[3], exact(now), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', exact(now - 1))
@@ -44,8 +46,62 @@ local share = math.ceil(flow.allowed_in_flight / asking)
 if in_flight >= flow.allowed_in_flight or (asking > 1 and tonumber(ARGV[2]) >= share) then
   return later('full', 0.03)
 end
-if flow.left < 1 and flow.left_until > now then
-  return later('pause', flow.left_until - now)
+
+-- When the stated quotas let the next call go: that of `estimator.quota_gate`.
+local function sent_until(moment)
+  return redis.call('ZCOUNT', KEYS[5], '-inf', exact(moment))
+end
+
+local function bucket_wait(quota)
+  local left = quota.left + quota.refill * (now - quota.left_at) - (flow.sent - quota.number)
+  local missing = 1 + quota.margin - math.min(quota.calls, left)
+  if missing <= 0 then
+    return 0
+  end
+  return quota.refill > 0 and missing / quota.refill or quota.seconds
+end
+
+local function is_longer(quota)
+  local seen = math.max(quota.left_at, quota.full_at)
+  local first = sent_until(math.max(quota.since, seen - quota.seconds - quota.margin))
+  local oldest = redis.call('ZRANGE', KEYS[5], first, first, 'WITHSCORES')[2]
+  return not oldest or tonumber(oldest) + quota.seconds + quota.margin <= quota['until'] - quota.rounding
+end
+
+local function window_wait(quota)
+  if quota.kind == 'unknown' and quota.left < 1 and quota['until'] > now and is_longer(quota) then
+    return quota['until'] - now
+  end
+  local calls = redis.call('ZCARD', KEYS[5])
+  local begun = sent_until(math.max(quota.since, now - quota.seconds - quota.margin))
+  local allowed = math.max(0, quota.calls - math.floor(quota.others + 0.5))
+  local over = calls - begun + 1 - allowed
+  if over <= 0 or quota.left >= in_flight + 1 + tonumber(ARGV[8]) * quota.unexplained then
+    return 0
+  end
+  if quota.kind ~= 'sliding' and quota['until'] <= now then
+    local after = calls - sent_until(quota['until'])
+    if after == 0 or (not quota.alone and after + 1 <= allowed) then
+      return 0
+    end
+  end
+  local leaves = begun + math.ceil(over) - 1
+  local moment = now + quota.seconds
+  if leaves < calls then
+    moment = tonumber(redis.call('ZRANGE', KEYS[5], leaves, leaves, 'WITHSCORES')[2]) + quota.seconds + quota.margin
+  end
+  if quota.kind ~= 'sliding' and quota['until'] > now then
+    moment = math.min(moment, quota['until'])
+  end
+  return math.max(0, moment - now)
+end
+
+local stated = 0
+for _, quota in ipairs(quotas) do
+  stated = math.max(stated, quota.kind == 'bucket' and bucket_wait(quota) or window_wait(quota))
+end
+if stated > 0 then
+  return later('quota', stated)
 end
 local due = math.max(flow.next_at, now - flow.slack)
 if due > now then
@@ -72,8 +128,7 @@ if tonumber(ARGV[5]) >= 1 and number % tonumber(ARGV[6]) ~= 0 and now - flow.nex
   return later('pace', 0.002)
 end
 redis.call('ZREM', KEYS[4], ARGV[1])
-local changed = {'next_at', exact(due + flow.interval), 'sent', exact(number), 'last_at', exact(now),
-                 'left', exact(flow.left - 1)}
+local changed = {'next_at', exact(due + flow.interval), 'sent', exact(number), 'last_at', exact(now)}
 local idle = now - math.max(flow.last_at, flow.not_before)
 if in_flight == 0 and idle > math.max(tonumber(ARGV[4]), 3 * flow.interval) then
   table.insert(changed, 'fresh_from')
@@ -81,4 +136,6 @@ if in_flight == 0 and idle > math.max(tonumber(ARGV[4]), 3 * flow.interval) then
 end
 redis.call('HSET', KEYS[1], unpack(changed))
 redis.call('ZADD', KEYS[2], exact(now + tonumber(ARGV[3])), exact(number))
+redis.call('ZADD', KEYS[5], exact(now), exact(number))
+redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -tonumber(ARGV[7]) - 1)
 return {'go', exact(now), exact(number), in_flight + 1, asking}

@@ -1,0 +1,114 @@
+"""Learn from the limits that the LMS states: what is left, when it resets, and how a quota counts. Pure.
+
+Every quota is a load compared with a number of calls: load + remaining = calls. Where the sum is too great, the
+server has forgotten calls that we count: all at once at the reset of a fixed window, little by little in a bucket.
+Where it is too small, others have called too. A reset says when calls may be forgotten; it is no order to wait.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import replace
+
+from worker.pace.estimator import stated_bucket, stated_window
+from worker.pace.estimator.stated_answer import Answer
+from worker.pace.hints.response import Hints
+from worker.pace.state import Estimate, Grant, LimiterState, Quota, QuotaKind
+
+#: The last calls that are remembered; a quota of more calls is counted by the LMS's own words alone.
+HISTORY = 2000
+#: A quota that no answer states is forgotten after so many windows and seconds, when another one is stated.
+UNSTATED_WINDOWS, UNSTATED_SECONDS = 3.0, 5.0
+#: Where only refusals state it, it is tried from above after so many windows; after one when it was remembered.
+TRIED_WINDOWS, TRIED_MORE, REMEMBERED_MORE = 10.0, 1.05, 1.25
+#: The pause after the second refusal in a row (seconds, or a trip); twice as long after each further one.
+SHORTEST_PAUSE = 0.05
+
+
+def is_stated(hints: Hints) -> bool:
+    """Return whether an answer states a limit: a quota or what is left of it, and when it resets."""
+    return not (hints.limit is None and hints.remaining is None) and hints.reset_in is not None
+
+
+def learn(
+    found: Estimate, flow: LimiterState, sent: Grant, hints: Hints, *, refused: int, now: float
+) -> LimiterState:
+    """Return the limiter's state after an answer; so far `refused` calls were refused."""
+    if hints.throttled:
+        flow = replace(flow, history=without(flow.history, sent.at))
+    stated = is_stated(hints)
+    if hints.concurrency or not (stated or flow.quotas):
+        return flow
+    quota = _stated_quota(flow, hints, sent) if stated else min(flow.quotas, key=_rate)
+    answer = Answer(found=found, flow=flow, sent=sent, hints=hints, refused=refused, now=now)
+    if quota.kind is QuotaKind.BUCKET:
+        learnt = stated_bucket.refused(answer, quota) if hints.throttled else stated_bucket.taken(answer, quota)
+    else:
+        learnt = stated_window.refused(answer, quota) if hints.throttled else stated_window.taken(answer, quota)
+    learnt = replace(learnt, stated_at=now) if stated else _tried_from_above(learnt, flow, now)
+    if learnt.refused > max(1, quota.refused):
+        flow = replace(flow, not_before=max(flow.not_before, now + _pause(learnt, now - sent.at)))
+    kept = (each for each in flow.quotas if each.limit != quota.limit and not (stated and _is_gone(each, now)))
+    return replace(flow, quotas=(*kept, learnt))
+
+
+def remembered(quotas: tuple[Quota, ...]) -> tuple[Quota, ...]:
+    """Return quotas as the next run begins with them: what they are, and nothing of the calls that they counted."""
+    return tuple(
+        Quota(
+            limit=each.limit,
+            calls=each.calls,
+            seconds=each.seconds,
+            kind=each.kind if each.kind is QuotaKind.BUCKET else QuotaKind.UNKNOWN,
+            refill=each.refill,
+            left=each.calls if each.kind is QuotaKind.BUCKET else 0.0,
+            margin=min(1.0, stated_bucket.KEPT_SHARE * each.calls) if each.kind is QuotaKind.BUCKET else 0.0,
+        )
+        for each in quotas
+    )
+
+
+def _rate(quota: Quota) -> float:
+    return quota.calls / max(quota.seconds, 0.01)
+
+
+def _stated_quota(flow: LimiterState, hints: Hints, sent: Grant) -> Quota:
+    """Return the quota that an answer states, as known so far; what is left bounds a new one from above."""
+    name = hints.limit or 0.0
+    for quota in flow.quotas:
+        if quota.limit == name:
+            return quota
+    calls = name
+    if hints.remaining is not None and not hints.throttled:
+        seen = hints.remaining + bisect_right(flow.history, sent.at)
+        calls = min(name or seen, seen)
+    return Quota(limit=name, calls=max(1.0, calls or len(flow.history)))
+
+
+def _tried_from_above(quota: Quota, flow: LimiterState, now: float) -> Quota:
+    """Return a quota that only refusals state with a little more, when none came for long."""
+    if not quota.seconds:
+        return quota
+    if quota.stated_at:
+        if now - quota.stated_at < max(UNSTATED_SECONDS, TRIED_WINDOWS * quota.seconds):
+            return quota
+        return replace(quota, calls=quota.calls * TRIED_MORE, stated_at=now)
+    full = len(flow.history) >= quota.calls
+    return replace(quota, calls=quota.calls * REMEMBERED_MORE, stated_at=now) if full else quota
+
+
+def _is_gone(quota: Quota, now: float) -> bool:
+    """Return whether the LMS seems to have given up a quota: remembered ones are gone once another is stated."""
+    return now - quota.stated_at > max(UNSTATED_SECONDS, UNSTATED_WINDOWS * quota.seconds)
+
+
+def _pause(quota: Quota, trip: float) -> float:
+    pause = max(SHORTEST_PAUSE, trip) * 2 ** min(10, quota.refused - 2)
+    return float(min(pause, max(1.0, quota.seconds)))
+
+
+def without(history: tuple[float, ...], at: float) -> tuple[float, ...]:
+    """Return the history without the call that was sent at this time."""
+    index = bisect_left(history, at)
+    found = index < len(history) and history[index] == at
+    return history[:index] + history[index + 1 :] if found else history
