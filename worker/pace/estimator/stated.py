@@ -17,9 +17,9 @@ from worker.pace.state import Estimate, Grant, LimiterState, Quota, QuotaKind
 
 #: The last calls that are remembered; a quota of more calls is counted by the LMS's own words alone.
 HISTORY = 2000
-#: A quota that no answer states is forgotten after so many windows and seconds, when another one is stated.
+#: A quota that no answer states is forgotten after this many windows and seconds, when another is stated.
 UNSTATED_WINDOWS, UNSTATED_SECONDS = 3.0, 5.0
-#: Where only refusals state it, it is tried from above after so many windows; after one when it was remembered.
+#: Where only refusals state it, it is tried from above after this many windows; after one when it was remembered.
 TRIED_WINDOWS, TRIED_MORE, REMEMBERED_MORE = 10.0, 1.05, 1.25
 #: The pause after the second refusal in a row (seconds, or a trip); twice as long after each further one.
 SHORTEST_PAUSE = 0.05

@@ -12,11 +12,11 @@ KEPT_SHARE, MOST_KEPT = 0.1, 0.5
 KEPT_GROWS, KEPT_SHRINKS = 1.5, 0.998
 #: Weight of one answer in what is left, and of one measurement in what flows in.
 LEFT_WEIGHT, REFILL_WEIGHT = 0.5, 0.5
-#: What flows in is measured over so many seconds and calls, at least.
+#: What flows in is measured over at least this many seconds and calls.
 MEASURED_SECONDS, MEASURED_CALLS = 0.5, 5.0
 #: It is a fixed window when more than this share of it, and more calls, are suddenly there.
 FILLED_SHARE, FILLED_CALLS = 0.5, 3.0
-#: After this many bursts of refusals where so many calls should have been left it was no bucket.
+#: After this many bursts of refusals where this many calls should have been left it was no bucket.
 NO_BUCKET_AFTER, MISSING_CALLS = 2, 3.0
 #: Share of what flowed in that a refusal leaves at least.
 REFILL_KEPT = 0.3

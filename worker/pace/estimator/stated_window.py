@@ -10,12 +10,12 @@ from worker.pace.estimator.stated_answer import Answer
 from worker.pace.estimator.windows import ROUND
 from worker.pace.state import Quota, QuotaKind
 
-#: A window began where the server forgot this share of what we count, and so many calls, at least; half a call more
+#: A window began where the server forgot this share of what we count, and this many calls, at least; half a call more
 #: for each call in flight, since their order is not known; and this share of a window after the last one began.
 FORGOT_SHARE, FORGOT_CALLS, FORGOT_SECONDS = 0.5, 2.0, 0.6
-#: It did not begin where this share, and so many calls, are missing.
+#: It did not begin where this share, and this many calls, are missing.
 MISSING_SHARE, MISSING_CALLS = 0.3, 2.0
-#: A bucket is one into which so many calls flow without a reset: a number, shares of the quota and of the calls in
+#: A bucket is one into which this many calls flow without a reset: a number, shares of the quota and of the calls in
 #: flight, and what jitter explains.
 FLOWED_CALLS, FLOWED_SHARE, FLOWED_IN_FLIGHT = 1.5, 0.05, 0.1
 #: Its reset moves on with every call: by more than rounding explains.
@@ -27,7 +27,7 @@ OTHERS_KEPT = (0.8, 0.97, 0.99)
 #: The margin grows by the factor when a call came too early, up to the most, and shrinks with each accepted one.
 MARGIN_GROWS, MOST_MARGIN, MARGIN_SHRINKS = 1.5, 1.5, 0.999
 #: A refusal is unexplained where more than this share of the quota was left by our count; where most of it was not,
-#: the call came too early. After so many it is paced evenly: it may be a weighted counter.
+#: the call came too early. After this many it is paced evenly: it may be a weighted counter.
 UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 #: The most calls that are left to others beyond those they took.
 MOST_RESERVE = 3
