@@ -10,13 +10,13 @@ from worker.pace.estimator.stated_answer import Answer
 from worker.pace.estimator.windows import ROUND
 from worker.pace.state import Quota, QuotaKind
 
-#: A window began where the server forgot this share of what we count, and this many calls, at least; half a call more
-#: for each call in flight, since their order is not known; and this share of a window after the last one began.
+#: A window began where the server forgot this share of what we count and this many calls, at least; half a call
+#: more for each call in flight, since their order is not known; and this share of a window after the last one.
 FORGOT_SHARE, FORGOT_CALLS, FORGOT_SECONDS = 0.5, 2.0, 0.6
 #: It did not begin where this share, and this many calls, are missing.
 MISSING_SHARE, MISSING_CALLS = 0.3, 2.0
-#: A bucket is one into which this many calls flow without a reset: a number, shares of the quota and of the calls in
-#: flight, and what jitter explains.
+#: A bucket is one into which this many calls flow without a reset: a number, shares of the quota and of the calls
+#: in flight, and what jitter explains.
 FLOWED_CALLS, FLOWED_SHARE, FLOWED_IN_FLIGHT = 1.5, 0.05, 0.1
 #: Its reset moves on with every call: by more than rounding explains.
 MOVED_SECONDS = 1.5
