@@ -144,6 +144,11 @@ WRONG = [
     ({"use_map": "nothing"}, "There is no saved map 'nothing'"),
     ({"at": "yesterday"}, "is not a time"),
     ({"course": ["58", "59"]}, "course may be given once"),
+    ({"set": "coursse_id=58"}, '`set`: there is no column "coursse_id"; did you mean course_id?'),
+    ({"set": "registration_date=soon"}, "`set` registration_date: "),
+    ({"map": "Mail=emial"}, "did you mean email?"),
+    ({"course": "name:Fire Safety"}, "identifies courses only by course_id"),
+    ({"update_existing": "true"}, "this LMS cannot change people"),
 ]
 
 

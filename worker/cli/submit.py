@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker import control, logs
+from worker import control, lms, logs
 from worker.cli import output
 from worker.cli.context import REPORTS, actor, connection_of
 from worker.cli.exit_codes import ExitCode
@@ -19,6 +19,7 @@ from worker.cli.output import Unopened
 from worker.errors import NothingSent, UsageError
 from worker.intake.accept import Origin, precheck
 from worker.intake.options import parse_options, parse_start_time
+from worker.intake.row_rules import check_options
 from worker.shadowing import shadowing_warning
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def submit_files(services: Services, files: Sequence[Path], options: dict[str, A
     parsed = parse_options(services.ledger, options, by=actor())
     start = parse_start_time(options["at"]) if options["at"] else None
     origin = Origin(start_at=start.timestamp() if start else None)
+    check_options(parsed, lms.rules_of(connection))
     if failed := _precheck(files, parsed):
         output.print_results(failed, as_json=options["as_json"], as_list=len(files) > 1)
         return ExitCode.NOTHING_SENT

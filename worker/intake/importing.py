@@ -16,12 +16,13 @@ from worker.intake import attempts, storage, trial
 from worker.intake.accept import create_job, open_with_options
 from worker.intake.options import options_of_job
 from worker.intake.problems import ProblemCode, quote
+from worker.intake.row_rules import check_options
 from worker.intake.rows import parse_rows
 from worker.intake.text import clean
 from worker.ledger import importing, jobs, rows
 from worker.ledger.creatable import missing_to_create
 from worker.ledger.importing import NewRow
-from worker.model import UNREAD, Action, JobState, RowStatus
+from worker.model import UNREAD, JobState, RowStatus
 from worker.quantities import counted
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def import_rows(
         hidden_rows=options.hidden_rows,
         warnings=warnings,
     )
-    _reject_unsupported_options(options, rules)
+    check_options(options, rules)
     inactive: Counter[str] = Counter()
     unknown = importing.add_rows(
         transaction,
@@ -213,11 +214,6 @@ def _get_job(tx: Transaction, job_id: int) -> Job:
     if job is None:
         raise UsageError(f"There is no job {job_id}")
     return job
-
-
-def _reject_unsupported_options(options: Options, rules: RowRules) -> None:
-    if options.update_existing and Action.UPDATE not in rules.actions:
-        raise UsageError("--update-existing: this LMS cannot change people; leave the option out")
 
 
 def _places_of_fixed_row(headings: Sequence[str]) -> tuple[int, int] | None:

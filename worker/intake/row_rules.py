@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from worker.errors import UsageError
 from worker.intake.columns import COURSE_COLUMNS, FIELD_PREFIX, PERSON_COLUMNS, REGISTRATION_COLUMN
@@ -12,6 +13,9 @@ from worker.intake.problems import ProblemCode, quote
 from worker.intake.text import clean
 from worker.intake.values import ParseContext, RowValues, check_values
 from worker.model import NUMERIC_ID, REGISTRATION_ACTIONS, Action, Course, Problem, RowRules
+
+if TYPE_CHECKING:
+    from worker.intake.options import Options
 
 _PREFIXES = (("name:", "course_name"), ("ext:", "course_external_id"))
 
@@ -133,6 +137,16 @@ class DefaultValues:
         """Return a row's values with defaults for the empty ones; `given` are the columns that are not empty."""
         fills = dict(self.values) if given.intersection(COURSE_COLUMNS) else {**self.values, **self.course_values}
         return {column: value for column, value in fills.items() if column not in given} | dict(values)
+
+
+def check_options(options: Options, rules: RowRules) -> None:
+    """Raise UsageError for an option that no row could use, whatever the roster has in it."""
+    collect_defaults(options.set_values, options.course, rules)
+    for heading, column in options.mapping.items():
+        if column:
+            check_column(column, option=f'--map "{heading}={column}"')
+    if options.update_existing and Action.UPDATE not in rules.actions:
+        raise UsageError("--update-existing: this LMS cannot change people; leave the option out")
 
 
 def collect_defaults(set_values: Mapping[str, str], course: str | None, rules: RowRules) -> DefaultValues:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from worker import lms
 from worker.errors import UsageError
 from worker.intake.options import parse_options, parse_start_time
+from worker.intake.row_rules import check_options
 from worker.web import csrf
 
 if TYPE_CHECKING:
@@ -52,11 +54,10 @@ def parse_fields(
     """
     values = _values(fields, other_fields)
     start = parse_start_time(values["at"], dashes="").timestamp() if values["at"] else None
-    return JobRequest(
-        connection=services.connection(values["connection"]),
-        options=parse_options(services.ledger, values, by=by, dashes=""),
-        start_at=start,
-    )
+    connection = services.connection(values["connection"])
+    options = parse_options(services.ledger, values, by=by, dashes="")
+    check_options(options, lms.rules_of(connection))
+    return JobRequest(connection=connection, options=options, start_at=start)
 
 
 def _values(fields: Fields, other_fields: frozenset[str]) -> dict[str, Any]:
