@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from worker.folders.watch import FAILED
 from worker.model import JobState
 from worker.reports.kinds import MESSAGE, ReportKind, file_name, report_name
-from worker.reports.labels import STATE_INFO, next_steps
+from worker.reports.labels import next_steps, state_meaning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def _may_write(path: Path) -> bool:
 
 
 def _text(roster: str, summary: Summary) -> str:
-    lines = [f"{_FIRST_LINE}{roster}", "", STATE_INFO[summary.state].meaning]
+    lines = [f"{_FIRST_LINE}{roster}", "", state_meaning(summary)]
     if summary.reason:
         lines.append(summary.reason if summary.reason.endswith((".", "!", "?")) else f"{summary.reason}.")
     lines += [

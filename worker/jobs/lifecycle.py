@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from worker.ledger.jobs import Job
     from worker.model import Course
 
+CANCELLED_BY_A_PERSON = "cancelled by a person"
+
 
 def get_job(tx: Transaction, job_id: int) -> Job:
     """Return the job; raises UnknownJob when there is none of that number."""
@@ -70,7 +72,7 @@ def cancel(tx: Transaction, job_id: int) -> str:
     job = job_to_cancel(tx, job_id)
     batches.reopen_abandoned(tx, job_id)
     if any(batch.running for batch in batches.open_batches(tx, job_id)):
-        _change(tx, job, state=JobState.CANCELLING, reason="cancelled by a person")
+        _change(tx, job, state=JobState.CANCELLING, reason=CANCELLED_BY_A_PERSON)
         return (
             f"Job {job_id} is being cancelled: calls in progress finish, nothing more is sent. "
             f"So far: {_how_far(tx, job_id)}"
@@ -193,7 +195,10 @@ def finish_cancelling(tx: Transaction, job_id: int) -> None:
     relations.record_withdrawals(tx, job_id)
     rows.explain_cancelled(tx, job_id)
     batches.close_batches(tx, job_id)
-    jobs.change_job(tx, job_id, state=JobState.CANCELLED, not_before=None, finished_at=now())
+    # The reason of the state before, such as how to resume the job, is no longer true.
+    jobs.change_job(
+        tx, job_id, state=JobState.CANCELLED, reason=CANCELLED_BY_A_PERSON, not_before=None, finished_at=now()
+    )
 
 
 def reopen(tx: Transaction, job_id: int, *, rejected: bool = False) -> int:

@@ -10,7 +10,7 @@ from worker.notifications import source_texts
 from worker.notifications.content import one_line
 from worker.quantities import counted
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import STATE_INFO, next_steps, shown_counts
+from worker.reports.labels import STATE_INFO, next_steps, shown_counts, state_meaning
 from worker.reports.lines import utc_text
 from worker.reports.wording import for_page
 from worker.settings import Event
@@ -112,8 +112,8 @@ def _opening(notification: Notification, job: JobContent) -> str:
     elif notification.event is Event.RECOVERED:
         lines = [f"{notification.connection} works again: a job has completed.", *lines]
     else:
-        lines.append(job.reason or STATE_INFO[summary.state].meaning)
-    if summary.not_before is not None:
+        lines.append(job.reason or state_meaning(summary))
+    if summary.not_before is not None and summary.state is JobState.WAITING:
         lines.append(f"The job resumes at {utc_text(summary.not_before)}.")
     return "\n".join(lines)
 

@@ -48,7 +48,7 @@ def summarise(tx: Transaction, job: Job) -> Summary:
         finished_at=_time(job.finished_at),
         duration_seconds=round(ended - job.started_at, 3) if job.started_at else None,
         reason=job.reason,
-        not_before=_time(job.not_before) if job.state is JobState.WAITING else None,
+        not_before=_time(job.not_before) if job.state in {JobState.WAITING, JobState.SCHEDULED} else None,
         warnings=tuple(job.notes),
         is_purged=job.purged_at is not None,
         verified=rows.count_verdicts(tx, job.id) if job.verified_at else None,

@@ -74,7 +74,7 @@ STATUS_INFO = {
     ),
     RowStatus.NOT_ATTEMPTED: StatusInfo(
         label="Not sent",
-        meaning="Not sent, or sent and certainly not received by the LMS (see `_error`).",
+        meaning="Not sent, or sent and certainly not received by the LMS.",
         tone="quiet",
         sign="○",
         fill="#E7E6E6",
@@ -121,6 +121,7 @@ def _state(label: str, meaning: str, tone: Tone, sign: str) -> StateInfo:
     return StateInfo(label=label, meaning=meaning, tone=tone, sign=sign)
 
 
+_UNSENT = "The remaining rows were not sent"
 STATE_INFO = {
     JobState.UPLOADED: _state("Received", "The roster is saved and will be read in a moment.", "busy", "…"),
     JobState.VALIDATING: _state("Reading", "The roster is being read and checked.", "busy", "…"),
@@ -132,16 +133,28 @@ STATE_INFO = {
     JobState.PAUSED: _state("Paused", "Nothing is sent until someone resumes the job.", "warn", "‖"),
     JobState.HELD: _state("Action needed", "Stopped automatically. Fix the cause, then resume.", "bad", "!"),
     JobState.CANCELLING: _state("Cancelling", "Calls in progress finish; nothing new is sent.", "warn", "…"),
-    JobState.CANCELLED: _state("Cancelled", "The remaining rows were not sent.", "quiet", "✕"),
+    JobState.CANCELLED: _state("Cancelled", f"{_UNSENT}.", "quiet", "✕"),
     JobState.SUCCEEDED: _state("Completed", "Every row is done.", "good", "✓"),
     JobState.COMPLETED_WITH_ERRORS: _state(
         "Completed with errors", "The job has ended, and some rows are not done.", "warn", "!"
     ),
-    JobState.FAILED: _state(
-        "Failed", "The job stopped and does not resume by itself. The remaining rows were not sent.", "bad", "!"
-    ),
+    JobState.FAILED: _state("Failed", f"The job stopped and does not resume by itself. {_UNSENT}.", "bad", "!"),
     JobState.UNDONE: _state("Undone", "All that the job registered was withdrawn by a later job.", "quiet", "↶"),
 }
+
+
+def state_meaning(summary: Summary) -> str:
+    """Return what the state of a job means for its rows."""
+    skipped = summary.by_status.get(RowStatus.SKIPPED, 0)
+    if summary.state is JobState.SUCCEEDED and skipped:
+        return "Every row is done or was skipped." if summary.done else "Every row was skipped; nothing was sent."
+    if summary.state is JobState.CANCELLED and not summary.by_status.get(RowStatus.NOT_ATTEMPTED, 0):
+        is_read = summary.total > 0
+        return "No row was left to send." if is_read else "Cancelled before its rows were read; nothing was sent."
+    meaning = STATE_INFO[summary.state].meaning
+    if summary.unsent_created + summary.unsent_found:
+        return meaning.replace(_UNSENT, f"{_UNSENT}, or their people not registered")
+    return meaning
 
 
 #: What to do about a job in a state from which it does not end by itself, or not yet.
@@ -149,7 +162,7 @@ _JOB_STEPS = {
     JobState.UPLOADED: "Nothing yet: the file is read in a moment. `roster status {job} --watch` follows the job.",
     JobState.VALIDATING: "Nothing yet: the file is being read. `roster status {job} --watch` follows the job.",
     JobState.INVALID: "Nothing was sent. Fix the file (or the options) as described above and run it again.",
-    JobState.SCHEDULED: "Nothing yet: the job starts at its scheduled time.",
+    JobState.SCHEDULED: "Nothing yet: the job starts{when}.",
     JobState.QUEUED: "Nothing yet: the job starts as soon as a worker is free.",
     JobState.RUNNING: "Nothing yet: the job has not ended. `roster report {job}` writes a report of what is done.",
     JobState.WAITING: "Nothing yet: the job resumes automatically{when}.",
@@ -181,7 +194,9 @@ def relations_of(summary: Summary) -> list[tuple[str, int]]:
     texts: list[tuple[str, int]] = []
     for relation, text in _RELATIONS.items():
         idle = summary.related_without_effect.get(relation, ())
-        texts += [(text, other) for other in summary.related.get(relation, ()) if other not in idle]
+        is_partly = relation is Relation.UNDONE_BY and summary.state is not JobState.UNDONE
+        shown = "partly undone by" if is_partly else text
+        texts += [(shown, other) for other in summary.related.get(relation, ()) if other not in idle]
         texts += [(_WITHOUT_EFFECT[relation], other) for other in idle]
     return texts
 
@@ -209,7 +224,8 @@ def next_steps(summary: Summary, failed_csv: str) -> tuple[str, ...]:
 
 def _for_the_job(summary: Summary) -> list[str]:
     step = _JOB_STEPS.get(summary.state)
-    when = f" at {utc_text(summary.not_before)}" if summary.not_before is not None else ""
+    when = " at its scheduled time" if summary.state is JobState.SCHEDULED else ""
+    when = f" at {utc_text(summary.not_before)}" if summary.not_before is not None else when
     return [step.format(job=summary.job, when=when)] if step else []
 
 
@@ -220,7 +236,8 @@ def _nothing_to_do(summary: Summary) -> list[str]:
         return ["No rows were read. Run the file again if its people are to be registered."]
     if sum(summary.settled.values()):
         return ["Nothing: later jobs have settled the rows that are not done here."]
-    return ["All rows are done."] if summary.done else ["There was nothing to send."]
+    skipped = " or were skipped" if summary.by_status.get(RowStatus.SKIPPED, 0) else ""
+    return [f"All rows are done{skipped}."] if summary.done else ["There was nothing to send."]
 
 
 def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:

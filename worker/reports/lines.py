@@ -135,7 +135,7 @@ class Summary:
     kept_report: str = ""
     #: Why the job is held, waiting, failed, …: a plain sentence.
     reason: str = ""
-    #: When a waiting job resumes.
+    #: When a waiting job resumes, or a scheduled one starts.
     not_before: datetime | None = None
     #: Notes about the file and the import.
     warnings: tuple[str, ...] = ()

@@ -6,12 +6,20 @@ from collections.abc import Iterator, Mapping
 
 from xlsxwriter.worksheet import Worksheet
 
-from worker.model import RowStatus
+from worker.model import JobState, RowStatus
 from worker.quantities import counted
 from worker.reports.audience import Audience
 from worker.reports.codes import explain
 from worker.reports.kinds import ReportKind, file_name
-from worker.reports.labels import STATE_INFO, STATUS_INFO, UNREGISTERED, duration_text, next_steps, verdict_counts
+from worker.reports.labels import (
+    STATE_INFO,
+    STATUS_INFO,
+    UNREGISTERED,
+    duration_text,
+    next_steps,
+    state_meaning,
+    verdict_counts,
+)
 from worker.reports.lines import Summary
 from worker.reports.workbook_format import Formats, check_result, write_number, write_text
 
@@ -106,11 +114,14 @@ def write_codes(sheet: Worksheet, formats: Formats, codes: Mapping[str, int], au
 def _facts(summary: Summary, audience: Audience) -> Iterator[tuple[str, str]]:
     yield "Job", str(summary.job)
     yield "Connection", summary.connection
-    yield "State", STATE_INFO[summary.state].meaning
+    yield "State", state_meaning(summary)
     if summary.reason:
         yield "Reason", audience.sentence(summary.reason)
     if summary.not_before is not None:
-        yield "Resumes at", audience.time_text(summary.not_before)
+        yield (
+            "Starts at" if summary.state is JobState.SCHEDULED else "Resumes at",
+            audience.time_text(summary.not_before),
+        )
     if summary.started_at is not None:
         yield "Started", audience.time_text(summary.started_at)
     if summary.finished_at is not None:

@@ -14,7 +14,7 @@ from worker.ledger.database import now
 from worker.model import Action, JobState, RowStage, RowStatus
 from worker.quantities import counted
 from worker.reports import gather
-from worker.reports.labels import STATE_INFO, relations_of
+from worker.reports.labels import STATE_INFO, relations_of, state_meaning
 from worker.web.labels import status_info
 from worker.web.pages import reviewed
 
@@ -65,6 +65,11 @@ class JobView:
     def is_moving(self) -> bool:
         """Return whether the page should poll it."""
         return self.job.state.is_moving
+
+    @property
+    def meaning(self) -> str:
+        """Return what the state of the job means for its rows."""
+        return state_meaning(self.summary)
 
     @property
     def done(self) -> int:
