@@ -203,6 +203,18 @@ def test_the_priority_of_a_jobs_batches_depends_on_its_rows_left(
     assert [(message.job_id, message.priority) for message in waiting] == [(job_id, urgency)]
 
 
+def test_the_calls_of_a_job_are_the_sum_over_the_processes_that_made_them(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    with ledger.write() as tx:
+        jobs.add_calls(tx, job_id, {"register": 2})
+        counted = tx.execute(select(schema.call_count.c.operation)).scalar_one()
+        tx.execute(schema.call_count.insert().values(job_id=job_id, operation=f"register/{jobs.COUNTERS}", calls=3))
+        jobs.add_calls(tx, job_id, {"register": 1})
+
+        assert jobs.calls_of(tx, job_id) == {"register": 6}
+        assert (counted == "register") == (tx.dialect.name == "sqlite")
+
+
 def test_calls_are_added_up(two: tuple[Ledger, Ledger]) -> None:
     job_id = a_job_of(two[0], a_row(2))
     for ledger in two:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import zlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from sqlalchemy import ClauseElement, Row
 
     from worker.ledger.database import Transaction
+
+#: How many counters an operation of a job has, and what separates its name from the number of the counter.
+COUNTERS, _COUNTER = 16, "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +195,7 @@ def add_to_counters(
 def add_calls(tx: Transaction, job_id: int, calls: Mapping[str, int]) -> None:
     """Add to the number of calls of each operation."""
     for operation, count in sorted(calls.items()):
-        key = {"job_id": job_id, "operation": operation}
+        key = {"job_id": job_id, "operation": _counted_as(operation, tx.dialect.name)}
         upsert(tx, call_count, key, {"calls": count}, {"calls": call_count.c.calls + count})
 
 
@@ -207,17 +214,33 @@ def calls_made(dialect: str, job_id: int, calls: Mapping[str, int]) -> tuple[Wri
     return tuple(
         Write(
             _count_calls(dialect),
-            {"b_job": job_id, "b_operation": operation, "b_calls": count},
+            {"b_job": job_id, "b_operation": _counted_as(operation, dialect), "b_calls": count},
             order=(job_id, operation),
         )
         for operation, count in calls.items()
     )
 
 
+def _counted_as(operation: str, dialect: str) -> str:
+    """Return under which name this process counts an operation: on PostgreSQL with the number of its counter.
+
+    Commits of several workers would wait for each other at one record; SQLite has one writer at a time anyway.
+    """
+    return f"{operation}{_COUNTER}{_counter_of(os.getpid())}" if dialect == "postgresql" else operation
+
+
+@cache
+def _counter_of(pid: int) -> int:
+    return zlib.crc32(f"{socket.gethostname()}/{pid}".encode()) % COUNTERS
+
+
 def calls_of(tx: Transaction, job_id: int) -> dict[str, int]:
     """Return how many calls of each operation the job has made."""
     records = tx.execute(select(call_count.c.operation, call_count.c.calls).where(call_count.c.job_id == job_id))
-    return dict(sorted(records.all()))
+    calls: Counter[str] = Counter()
+    for operation, count in records:
+        calls[operation.partition(_COUNTER)[0]] += count
+    return dict(sorted(calls.items()))
 
 
 def is_roster_in_use(tx: Transaction, stored_path: str) -> bool:
