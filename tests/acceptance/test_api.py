@@ -124,12 +124,12 @@ def test_a_job_with_a_later_start_waits_for_its_time(web_server, terminal, lms):
 
 
 def test_the_same_roster_while_its_job_is_running_is_the_same_job(web_server, terminal, lms):
-    lms.answer_after(0.5)
+    lms.rules("create_candidate:hold")
     served = web_server(terminal)
     roster = terminal.people("spring.csv", 8)
 
     ids = {served.upload(roster).json()["id"] for _ in range(3)}
-    lms.answer_after(0)
+    lms.rules()
 
     assert len(ids) == 1
     assert served.until(ids.pop())["by_status"]["registered"] == 8
@@ -176,6 +176,7 @@ def test_a_file_that_is_not_a_roster_is_refused_at_once(web_server, terminal, sa
 
 def test_a_job_is_paused_resumed_cancelled_and_retried(web_server, terminal, lms):
     lms.answer_after(0.5)
+    lms.rules("create_candidate:hold:after=2")
     served = web_server(terminal)
     job = served.upload(terminal.people("spring.csv", MANY)).json()["id"]
     lms.until(lambda lms: lms.calls() >= 2, "the first calls")
@@ -186,8 +187,9 @@ def test_a_job_is_paused_resumed_cancelled_and_retried(web_server, terminal, lms
     assert perform("pause").json()["state"] == "paused"
     assert perform("resume").json()["state"] == "queued"
     assert perform("cancel").json()["state"] in {"cancelling", "cancelled"}
-    lms.answer_after(0)
+    lms.rules()
     assert served.until(job, "cancelled")["by_status"]["not_attempted"] > 0
+    lms.answer_after(0)
     assert "has ended" in problem(perform("pause"), 409)
     assert "retry" in problem(perform("resume"), 409)
     assert perform("retry").status_code == 200

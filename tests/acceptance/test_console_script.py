@@ -78,27 +78,28 @@ def test_a_run_that_cannot_begin_ends_with_2(terminal, lms):
     assert lms.calls() == 0
 
 
-def test_a_run_that_is_interrupted_ends_with_130(terminal, lms):
-    lms.answer_after(0.2)
+def test_a_run_that_is_interrupted_ends_with_130(terminal, lms, wait_until):
+    lms.rules("create_candidate:hold:after=4")
     running = terminal.start("run", "roster.csv", "--json")
     lms.until(lambda lms: lms.calls() > 3, "calls")
 
     running.interrupt()
+    wait_until(lambda: "again" in running.err.read_text("utf-8"), "what the interrupt does")
+    lms.rules()
 
     assert terminal.balanced(running.result()).code == 130
-    lms.answer_after(0)
     assert terminal.resume(1).counts == {"registered": PEOPLE}
 
 
 def test_a_run_that_was_killed_is_resumed(terminal, lms):
-    lms.answer_after(0.2)
+    lms.rules("create_candidate:hold:after=4")
     running = terminal.start("run", "roster.csv")
     lms.until(lambda lms: lms.calls() > 3, "calls")
 
     running.kill()
 
     assert running.process.returncode == -9
-    lms.answer_after(0)
+    lms.rules()
     result = terminal.resume(1)
     assert sum(result.counts.values()) == PEOPLE
     assert result.counts.get("in_doubt", 0) <= 4

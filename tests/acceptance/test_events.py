@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from tests.conftest import LONGEST_SECONDS
 from tests.web_server import RESTING, events_of
 
 JOBS = 50
@@ -47,7 +48,7 @@ async def test_fifty_jobs_are_followed_at_once_to_their_end(web_server, office, 
 
 
 def test_streams_end_with_the_server_and_the_next_one_continues_the_job(web_server, office, sandbox, wait_until):
-    lms = sandbox(latency=0.5)
+    lms = sandbox(latency=0.5, bad_days=["create_candidate:hold:after=2"])
     terminal = office(lms, max_in_flight=2)
     served = web_server(terminal)
     job = served.upload(terminal.people("spring.csv", 30)).json()["id"]
@@ -63,8 +64,9 @@ def test_streams_end_with_the_server_and_the_next_one_continues_the_job(web_serv
         following = pool.submit(follow)
         wait_until(lambda: events, "the first event")
         served.running.process.terminate()
-        assert served.running.over_within(20)
-        assert following.result(5)
+        lms.rules()
+        assert served.running.over_within(LONGEST_SECONDS)
+        assert following.result(LONGEST_SECONDS)
 
     assert served.running.process.returncode == 0
     assert "ERROR" not in served.running.err.read_text("utf-8")
@@ -76,13 +78,14 @@ def test_streams_end_with_the_server_and_the_next_one_continues_the_job(web_serv
 
 
 def test_the_stream_of_a_paused_job_ends(web_server, office, sandbox):
-    lms = sandbox(latency=0.5)
+    lms = sandbox(latency=0.5, bad_days=["create_candidate:hold:after=2"])
     terminal = office(lms)
     served = web_server(terminal)
     job = served.upload(terminal.people("spring.csv", 30)).json()["id"]
     lms.until(lambda lms: lms.calls() >= 1, "the first call")
 
     served.client.post(f"/api/jobs/{job}/pause")
+    lms.rules()
 
     assert [(name, each["state"]) for name, each in events_of(served.client, job)][-1] == ("end", "paused")
     lms.answer_after(0)

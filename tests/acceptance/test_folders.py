@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.drop_folders import add_drop_folder, copy_into, files_in, message_in, serve, summary_in
+from worker.ledger import dropped_files
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
 
 REPORTS = (".results.csv", ".results.xlsx", ".summary.json")
 
@@ -124,10 +128,15 @@ def test_a_name_that_is_in_done_already_is_numbered_and_nothing_is_overwritten(s
     assert [(each["registered"], each["already_registered"]) for each in counts] == [(2, 0), (1, 2), (0, 3)]
 
 
+def files_of_first_job(ledger):
+    with ledger.read() as tx:
+        return dropped_files.files_of_job(tx, 1)
+
+
 def test_the_same_roster_again_while_its_job_runs_is_one_job_and_both_files_get_reports(
     sandbox, office, wait_until
 ):
-    lms = sandbox(latency=0.3)
+    lms = sandbox(bad_days=["create_candidate:hold:after=1"])
     terminal = office(lms, max_in_flight=1)
     inbox = add_drop_folder(terminal)
     serve(terminal)
@@ -135,6 +144,9 @@ def test_the_same_roster_again_while_its_job_runs_is_one_job_and_both_files_get_
     copy_into(roster, inbox)
     lms.until(lambda lms: lms.calls() > 0)
     copy_into(roster, inbox, "copy of spring.csv")
+    with closing(Ledger(open_engine(f"sqlite:///{terminal.folder / 'roster.db'}"))) as ledger:
+        wait_until(lambda: len(files_of_first_job(ledger)) == 2, "the second file")
+    lms.rules()
 
     wait_until(lambda: {"spring.summary.json", "copy of spring.summary.json"} <= {*files_in(inbox / "done")})
 
@@ -245,7 +257,7 @@ def test_a_folder_that_is_gone_is_reported_and_stops_no_other_one(sandbox, offic
 
 
 def test_a_share_that_is_gone_while_a_job_runs_gets_file_and_reports_later(sandbox, office, wait_until):
-    lms = sandbox(latency=0.3)
+    lms = sandbox(bad_days=["create_candidate:hold:after=1"])
     terminal = office(lms, max_in_flight=1)
     inbox = add_drop_folder(terminal)
     serve(terminal)
@@ -253,6 +265,7 @@ def test_a_share_that_is_gone_while_a_job_runs_gets_file_and_reports_later(sandb
     lms.until(lambda lms: lms.calls() > 0)
     away = terminal.folder / "away"
     inbox.rename(away)
+    lms.rules()
     wait_until(lambda: terminal.status(1)["state"] == "succeeded")
     assert files_in(away / "processing") == ["spring.csv"]
 

@@ -9,7 +9,7 @@ MANY = 60
 
 @pytest.fixture
 def lms(sandbox):
-    return sandbox(latency=0.5)
+    return sandbox(latency=0.5, bad_days=["create_candidate:hold:after=6"])
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def terminal(office, lms):
 
 @pytest.fixture
 def running(terminal, lms):
-    """A run with some calls done and most of them left."""
+    """A run with some calls done and most left; the LMS holds the next ones until its rules are replaced."""
     running = terminal.start("run", "roster.csv", "--json")
     lms.until(lambda lms: lms.calls() >= 6, "the first calls")
     return running
@@ -29,7 +29,7 @@ def running(terminal, lms):
 
 def test_a_job_is_paused_from_another_process_and_resumed(lms, terminal, running):
     told = terminal.type("pause", 1)
-    lms.answer_after(0)
+    lms.rules()
     result = terminal.balanced(running.result())
 
     assert told.code == 0
@@ -45,7 +45,7 @@ def test_a_job_is_paused_from_another_process_and_resumed(lms, terminal, running
 
 def test_a_cancelled_job_has_the_right_counts_and_stays_cancelled(lms, terminal, running):
     told = terminal.type("cancel", 1)
-    lms.answer_after(0)
+    lms.rules()
     result = terminal.balanced(running.result())
 
     assert told.code == 0
@@ -65,7 +65,7 @@ def test_a_cancelled_job_has_the_right_counts_and_stays_cancelled(lms, terminal,
 
 def test_a_cancelled_roster_can_be_submitted_again(lms, terminal, running):
     terminal.type("cancel", 1)
-    lms.answer_after(0)
+    lms.rules()
     result = running.result()
 
     again = terminal.run(result.report(".failed.csv"))
@@ -79,7 +79,7 @@ def test_ctrl_c_ends_with_130_and_resume_finishes(lms, terminal, running, wait_u
     for number in range(1, signals + 1):
         running.interrupt()
         wait_until(lambda number=number: number == signals or "again" in running.err.read_text("utf-8"))
-    lms.answer_after(0)
+    lms.rules()
     result = terminal.balanced(running.result())
 
     assert result.code == 130
@@ -91,10 +91,10 @@ def test_ctrl_c_ends_with_130_and_resume_finishes(lms, terminal, running, wait_u
 
 
 def test_a_second_process_does_not_touch_a_running_job(lms, terminal, running):
-    lms.answer_after(3)
     second = terminal.type("resume", 1, "--json")
     third = terminal.type("run", "roster.csv", "--json")
     lms.answer_after(0)
+    lms.rules()
     result = terminal.balanced(running.result())
 
     for other in (second, third):
@@ -112,6 +112,7 @@ def test_two_jobs_with_the_same_people_at_the_same_time_create_no_person_twice(
 
     second = terminal.start("run", "other.csv", "--json")
     wait_until(lambda: [job["state"] for job in terminal.jobs()] == ["running", "running"])
+    lms.rules()
     lms.until(lambda lms: lms.calls() >= MANY // 2)
     lms.answer_after(0.02)
     other, result = terminal.balanced(second.result()), running.result()
@@ -127,6 +128,7 @@ def test_a_running_job_can_be_shown_and_reported(terminal, lms, running):
     report = terminal.type("report", 1, "--report", "so-far", "--json")
     assert sum(report.counts.values()) == len(report.rows) == MANY
     lms.answer_after(0)
+    lms.rules()
     result = running.result()
 
     assert status["state"] == "running"

@@ -24,7 +24,7 @@ def outcomes(result):
 def test_a_retry_that_is_cancelled_never_turns_a_rejection_into_not_sent(rejected):
     lms, terminal, first = rejected
     assert first.counts == {"rejected": 60}
-    lms.rules()
+    lms.rules("create_candidate:hold:after=2")
     lms.answer_after(0.5)
     calls = lms.calls()
 
@@ -32,7 +32,7 @@ def test_a_retry_that_is_cancelled_never_turns_a_rejection_into_not_sent(rejecte
     lms.until(lambda lms: lms.calls() > calls, "the first call again")
     meanwhile = terminal.status(1)
     terminal.type("cancel", 1)
-    lms.answer_after(0)
+    lms.rules()
     result = retried.result()
 
     assert meanwhile["by_status"]["not_attempted"] == 0

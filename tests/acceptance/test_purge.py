@@ -170,7 +170,7 @@ def test_nothing_of_a_purged_job_is_left_in_postgresql_or_redis_after_compact(sa
 
 
 def test_compact_is_refused_while_a_job_moves(sandbox, office, queue):
-    lms = sandbox(latency=0.1)
+    lms = sandbox(latency=0.1, bad_days=["create_candidate:hold:after=6"])
     terminal = office(lms, batch_size=5)
     line = queue(terminal)
     line.worker()
@@ -183,6 +183,7 @@ def test_compact_is_refused_while_a_job_moves(sandbox, office, queue):
     assert told.code == 2
     assert f"jobs are at work: {job}" in told.err
     terminal.type("cancel", job)
+    lms.rules()
     line.ended(job)
     assert terminal.type("purge", "--older-than", "0d", "--compact").code == 0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders import a_candidate, a_job, a_job_of, a_row, change_records
+from tests.conftest import LONGEST_SECONDS, wait_until
 from worker.intake import storage
 from worker.intake.importing import import_roster
 from worker.ledger import jobs, queue, schema
@@ -156,18 +157,16 @@ def test_a_few_chunks_are_written_at_once_and_the_others_hold_no_database_connec
         with budget.chunk_slot():
             writing.append(budget)
             most.append(len(writing))
-            gate.wait(5)
+            gate.wait(LONGEST_SECONDS)
             writing.remove(budget)
 
     imports = [Thread(target=write, args=(budget,)) for budget in budgets]
     for importing in imports:
         importing.start()
-    time.sleep(0.3)
-    at_once = len(writing)
+    wait_until(lambda: len(writing) >= MAX_WRITERS, "the writers")
     gate.set()
     for importing in imports:
-        importing.join(10)
+        importing.join(LONGEST_SECONDS)
 
-    assert at_once == MAX_WRITERS
     assert max(most) == MAX_WRITERS
     assert len(most) == len(budgets)
