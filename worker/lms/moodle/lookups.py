@@ -6,6 +6,7 @@ well, and what it does not find is believed only when that one is found.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ class Found:
             if who.email:
                 self.by_email.setdefault(who.email.lower(), []).append(found)
             if who.external_id:
-                self.by_id_number.setdefault(who.external_id, []).append(found)
+                self.by_id_number.setdefault(who.external_id.casefold(), []).append(found)
 
 
 def as_found(row: Mapping[str, Any]) -> FoundPerson | None:
@@ -71,9 +72,9 @@ def as_found(row: Mapping[str, Any]) -> FoundPerson | None:
 async def look_up(site: Site, candidates: Sequence[Candidate], known: Sequence[str]) -> list[PersonLookup]:
     """Return for each candidate whom the site has, in order."""
     found = Found()
-    for name, values in _values_of(candidates).items():
-        if values:
-            await _read(site, name, sorted(values), known, found)
+    await site.known(known)
+    wanted = {name: sorted(values) for name, values in _values_of(candidates).items() if values}
+    await asyncio.gather(*(_read(site, name, values, found) for name, values in wanted.items()))
     results = [match(candidate, found) for candidate in candidates]
     return _without_repeated(candidates, results)
 
@@ -89,8 +90,8 @@ def _values_of(candidates: Sequence[Candidate]) -> dict[str, set[str]]:
     }
 
 
-async def _read(site: Site, name: str, values: Sequence[str], known: Sequence[str], found: Found) -> None:
-    proof = await site.known(known)
+async def _read(site: Site, name: str, values: Sequence[str], found: Found) -> None:
+    proof = await site.known()
     shown = proof.value_of(name)
     waiting = list(values)
     while waiting:
@@ -113,7 +114,7 @@ async def _read(site: Site, name: str, values: Sequence[str], known: Sequence[st
 
 def match(candidate: Candidate, found: Found) -> PersonLookup:
     """Return whom a candidate is, of the users that were found: all that it names must be the same one."""
-    by_number = found.by_id_number.get(candidate.external_id or "", [])
+    by_number = _with_id_number(candidate.external_id or "", found)
     by_email = found.by_email.get((candidate.email or "").strip().lower(), [])
     by_name = found.by_user_name.get((user_name_of(candidate) or "").lower())
     if len(by_number) > 1:
@@ -127,6 +128,17 @@ def match(candidate: Candidate, found: Found) -> PersonLookup:
     if by_email:
         return _by_email(candidate, by_email[0], by_name)
     return LookupMiss.ABSENT if by_name is None else _by_user_name(candidate, by_name)
+
+
+def _with_id_number(wanted: str, found: Found) -> list[FoundPerson]:
+    """Return the users with an ID number: those who have exactly it, else those in another letter case."""
+    alike = found.by_id_number.get(wanted.casefold(), [])
+    return [each for each in alike if each.person.external_id == wanted] or alike
+
+
+def _is_another_number(candidate: Candidate, theirs: Person) -> bool:
+    ours, known = candidate.external_id or "", theirs.external_id or ""
+    return bool(ours and known) and ours.casefold() != known.casefold()
 
 
 def _by_number(
@@ -148,7 +160,7 @@ def _by_email(candidate: Candidate, who: FoundPerson, by_name: FoundPerson | Non
     theirs = who.person
     if candidate.login_name and by_name is not None and by_name.person.candidate_id != theirs.candidate_id:
         return _different({theirs.candidate_id: "e-mail address", by_name.person.candidate_id: "login name"})
-    if candidate.external_id and theirs.external_id and theirs.external_id != candidate.external_id:
+    if _is_another_number(candidate, theirs):
         message = (
             f"The LMS has this e-mail address for person {theirs.candidate_id}, who has another ID number; correct "
             "the ID number or the address, or give the candidate_id"
@@ -163,11 +175,10 @@ def _by_user_name(candidate: Candidate, who: FoundPerson) -> PersonLookup:
         made = user_name_of(candidate)
         return _taken(f"{who.person.candidate_id} has the user name {made}, made from the address")
     ours, theirs = traits_of(candidate), traits_of(who.person)
-    other_id = candidate.external_id and who.person.external_id and who.person.external_id != candidate.external_id
     is_named_alike = bool((ours.first_name | ours.last_name) & (theirs.first_name | theirs.last_name)) or not (
         ours.first_name or ours.last_name
     )
-    if other_id or not is_named_alike:
+    if _is_another_number(candidate, who.person) or not is_named_alike:
         return _taken(f"{who.person.candidate_id}, who is somebody else, has this login name")
     return who
 
