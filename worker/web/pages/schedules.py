@@ -10,10 +10,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from worker.ledger import accounts, schedules, sources
+from worker.errors import UnknownSchedule
+from worker.ledger import schedules, sources
 from worker.ledger.database import now
 from worker.model import Actor, Role
-from worker.schedules import cron, source
+from worker.schedules import cron, manage, source
 from worker.web import notices
 from worker.web.auth import require_role
 from worker.web.caller import actor_of
@@ -91,10 +92,10 @@ async def remove(request: Request) -> Response:
 
 
 def _remove(services: Services, actor: Actor, name: str) -> None:
-    with services.ledger.write() as tx:
-        if not schedules.remove(tx, name):
-            raise _not_found()
-        accounts.add_audit_entry(tx, actor=actor, action="schedule remove", detail=name)
+    try:
+        manage.remove_schedule(services, name, actor)
+    except UnknownSchedule:
+        raise _not_found() from None
 
 
 def _not_found() -> HttpProblem:
