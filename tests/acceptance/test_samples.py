@@ -15,6 +15,7 @@ SAMPLES = [
     ("messy.xlsx", "north", 1),
     ("duplicates.csv", "north", 0),
     ("kmi.csv", "kmi", 0),
+    ("moodle.csv", "academy", 1),
     ("thousand.csv", "north", 0),
 ]
 

@@ -214,7 +214,7 @@ def _refused_values(row: RowValues, rules: RowRules) -> Iterator[Problem]:
         return
     for column, value in row:
         if isinstance(value, str) and rules.takes(column) and (said := rules.refuse(column, value)):
-            message = f"{quote(value)}: {said[0].lower()}{said[1:]}"
+            message = f"{quote(value)}: {said}"
             yield Problem(column=column, code=ProblemCode.NOT_ACCEPTED.value, message=message)
 
 
