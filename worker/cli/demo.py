@@ -46,9 +46,7 @@ STEPS = (
     DemoStep("messy.xlsx", "north", "a workbook as people make them: good rows go through, each bad one says why"),
     DemoStep("duplicates.csv", "north", "people who are in the roster more than once are registered once"),
     DemoStep("kmi.csv", "kmi", "the same on KMI LMS: courses by id, by name and by external id"),
-    DemoStep(
-        "moodle.csv", "academy", "the same on Moodle: courses by short name; what it refuses is not sent"
-    ),
+    DemoStep("moodle.csv", "academy", "the same on Moodle: courses by short name; what it refuses is not sent"),
     DemoStep("thousand.csv", "north", "a thousand people, an unknown rate limit, a lost answer, a rejection"),
     DemoStep("wrong_headings.xlsx", "north", "a file that is not a roster: a clear message, nothing sent"),
 )
