@@ -28,8 +28,8 @@ from worker.jobs import resolve
 from worker.lms import responses
 from worker.pace.hints.response import read_hints
 from worker.registration import breaker
-from worker.reports import csv_report, kinds
-from worker.web import uploads, wording
+from worker.reports import csv_report, kinds, wording
+from worker.web import uploads
 
 LENGTH = 3_000
 #: What takes less than this for twice the length is not compared: at a nanosecond for each pair of characters,

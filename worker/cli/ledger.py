@@ -25,10 +25,11 @@ def ledger() -> None:
 @json_option
 @with_existing_ledger
 def copy(services: Services, url: str, *, as_json: bool) -> None:
-    """Copy the ledger to an empty database, such as from SQLite to PostgreSQL.
+    """Copy the ledger to another database, which must be empty.
 
-    URL may be env:NAME or file:/path, so that no password is in the list of
-    processes. Nothing is copied while a job is at work.
+    It is how a ledger moves from SQLite to PostgreSQL. URL may be env:NAME
+    or file:/path, so that no password is in the list of processes. Nothing is
+    copied while a job is at work.
 
     Example: roster ledger copy postgresql+psycopg://roster@db/roster
     """

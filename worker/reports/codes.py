@@ -175,7 +175,7 @@ _ALL = (
     Code(
         "registration_not_listed",
         "The LMS accepted the registration, but its list of the course does not show the person.",
-        "Look up the course in the LMS, then use `roster retry` with `--rejected`.",
+        "Look up the course in the LMS, then send the rejected rows again.",
     ),
     Code(
         "call_too_large",

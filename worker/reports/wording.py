@@ -48,7 +48,9 @@ def _upload(match: re.Match[str]) -> str:
 _RUN_A_FILE = r"\b[Rr]un(?= (?:it again|its file again|the file again|the original file again|that file)\b)"
 _LEAVE_OUT = "choose “Do not import” for it"
 _COLUMN = r"(?P<column>[\w:]+)"
+_INIT = r"`roster init` writes a roster\.toml with one, for example:.*"
 _PAGE_RULES = _rules(
+    (_INIT, "Ask your Roster administrator to add one."),
     # Columns.
     (
         r": there (?:is|are) .*\. One of [^;]* is needed; rename one of them, or match one with --map \"[^\"]*\"",
@@ -127,6 +129,7 @@ _PAGE_RULES = _rules(
 )
 _ACTIONS = "resume|retry|pause|cancel|undo"
 _API_RULES = _rules(
+    (_INIT, "An administrator adds one to roster.toml."),
     (r"`roster schedule edit (\S+)` changes it", r"`PATCH /api/schedules/\1` changes it"),
     (r"`roster schedule list` shows all", "`GET /api/schedules` lists all"),
     (r"`roster status (\d+) --watch` follows the job", r"`GET /api/jobs/\1` shows the job"),

@@ -180,7 +180,7 @@ def make_old(browser: Browser, hours: float) -> None:
 
 
 #: What `roster purge` does without options.
-DEFAULTS = {"held": False, "compact": False, "dry_run": False, "yes": False}
+DEFAULTS = {"held": False, "compact": False, "dry_run": False, "yes": False, "as_json": False}
 
 
 async def test_a_purge_removes_the_drafts_that_were_not_sent_for_a_day(browser: Browser, capsys: Any) -> None:
