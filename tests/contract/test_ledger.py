@@ -473,6 +473,27 @@ def test_a_roster_is_imported_only_by_the_process_that_claimed_it(
         assert jobs.state_of(tx, job_id) is JobState.QUEUED
 
 
+def test_a_row_with_many_problems_is_imported_with_all_its_codes(
+    two: tuple[Ledger, Ledger], tmp_path: Path
+) -> None:
+    ledger = two[0]
+    roster = tmp_path / "roster.csv"
+    roster.write_text(
+        "email,first_name,last_name,date_of_birth,expiration_date,country,course_id\n"
+        "nonsense,#N/A,B,02/03/2004,someday,Nowhereland,\n"
+    )
+    with ledger.write() as tx:
+        job_id = a_job(tx, JobState.UPLOADED, stored_path=str(roster))
+        jobs.claim_job(tx, job_id, "here/2/2.0")
+
+    import_roster(ledger, job_id, RowRules(), owner="here/2/2.0")
+
+    (row,) = records_of(ledger, schema.row)
+    assert row.status == RowStatus.INVALID
+    assert set(row.error_code.split("; ")) >= {"invalid_email", "excel_error", "ambiguous_date", "invalid_country"}
+    assert len(row.error_code) > 60
+
+
 def test_a_job_that_was_cancelled_is_not_imported(two: tuple[Ledger, Ledger]) -> None:
     ledger = two[0]
     with ledger.write() as tx:

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 #: A connection with an open transaction; a connection to an LMS is `worker.settings.Connection`.
 Transaction = Connection
 #: The newest migration; a test compares it with the folder.
-HEAD = "0015"
+HEAD = "0016"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
 #: How long a new database's switch to write-ahead logging waits when another process is switching it.
 SWITCH_RETRY_SECONDS = 0.01
 #: How long rewriting waits for a table that another transaction uses.
 LOCK_SECONDS = 10
-#: Connections to PostgreSQL that a process keeps open, and further ones that it opens under load.
+#: Connections that a process keeps open, and further ones that it opens to PostgreSQL under load.
 POOL_SIZE, MAX_OVERFLOW = 10, 5
 #: What SQLite appends to the name of a database for the files next to it; they get the database's permissions.
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
@@ -54,7 +54,7 @@ def open_engine(
     """
     try:
         parsed = make_url(url)
-        engine = create_engine(parsed, **_options(parsed.get_backend_name()))
+        engine = create_engine(parsed, **_options(parsed))
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError, TypeError) as error:
         raise SettingsError(
             f"ledger: {masked(url)} is not a database address that works here ({_cause(error)}); in a password "
@@ -182,9 +182,12 @@ def insert_of(dialect: str) -> Any:
     return insert
 
 
-def _options(backend: str) -> dict[str, Any]:
-    if backend == "sqlite":
-        return {"hide_parameters": True, "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+def _options(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        # A connection is an open file: there may be as many as threads. A database in memory has no such pool.
+        pool = {} if sqlite_file(url) is None else {"pool_size": POOL_SIZE, "max_overflow": -1}
+        connect_args = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+        return {"hide_parameters": True, "connect_args": connect_args, **pool}
     return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": POOL_SIZE, "max_overflow": MAX_OVERFLOW}
 
 

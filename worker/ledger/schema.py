@@ -247,7 +247,7 @@ row = Table(
     Column("status", String(30), nullable=False),
     Column("kept_status", String(30), nullable=True),
     Column("error", Text, nullable=False, default=""),
-    Column("error_code", String(60), nullable=False, default=""),
+    Column("error_code", String(60).with_variant(Text(), "postgresql"), nullable=False, default=""),
     Column("column", Text, nullable=False, default=""),
     #: What a person should know of the row whatever its outcome is, in plain sentences.
     Column("note", Text, nullable=False, default="", server_default=text("''")),

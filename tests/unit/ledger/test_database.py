@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,3 +152,15 @@ def test_a_ledger_uses_write_ahead_logging_syncs_every_commit_and_enforces_refer
         ]
 
     assert found == ["wal", 2, 1]
+
+
+def test_forty_threads_read_a_ledger_of_sqlite_at_the_same_time(tmp_path: Path) -> None:
+    """As those of `roster serve` do when requests are slow; a connection that waits for another one times out."""
+    ledger = open_ledger(tmp_path)
+    try:
+        with ExitStack() as reading:
+            for _ in range(40):
+                tx = reading.enter_context(ledger.read())
+                assert tx.execute(text("select 1")).scalar() == 1
+    finally:
+        ledger.close()
