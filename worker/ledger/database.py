@@ -269,7 +269,8 @@ def dry_run_database(engine: Engine) -> Iterator[Engine]:
         return
     with scratch_folder() as folder:
         create_private_file(folder / "dry-run.db").close()
-        copy = create_engine(f"sqlite:///{folder}/dry-run.db", **_options("sqlite"))
+        url = make_url(f"sqlite:///{folder}/dry-run.db")
+        copy = create_engine(url, **_options(url))
         try:
             with engine.connect().execution_options(reads=True) as source, copy.connect() as target:
                 origin: Any = source.connection.driver_connection
