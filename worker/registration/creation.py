@@ -123,14 +123,17 @@ class PeopleCreator:
         return results
 
     async def _try_first(self, works: Sequence[WorkItem]) -> dict[int, Created]:
-        """Create a person alone whom the LMS must show first, one batch at a time."""
+        """Create people alone whom the LMS must show first, until it has; one batch at a time."""
         if not self.connector.needs_read_back([work.row.candidate for work in works]):
             return {}
+        results: dict[int, Created] = {}
         async with self.context.trying:
-            first = [work for work in works if self.connector.needs_read_back([work.row.candidate])][:1]
-            made = await self._create(first)
-        stop = next((result for result in made.values() if isinstance(result, StopJob)), None)
-        return made if stop is None else _for_all(works, stop)
+            for work in works:
+                if self.connector.needs_read_back([work.row.candidate]):
+                    results |= await self._create([work])
+                if isinstance(results.get(work.candidate.id), StopJob):
+                    return _for_all(works, results[work.candidate.id]) | results
+        return results
 
     async def _create(self, works: Sequence[WorkItem], tries: int = 1) -> dict[int, Created]:
         """Create these in one call; an error that interrupts it is the result of those without another one."""
@@ -329,7 +332,7 @@ class PeopleCreator:
         return results | {work.candidate.id: _in_doubt(self.claim, work, lost) for work in unclear}
 
 
-def _for_all(works: Sequence[WorkItem], error: BaseException) -> dict[int, Created]:
+def _for_all(works: Sequence[WorkItem], error: Created) -> dict[int, Created]:
     return {work.candidate.id: error for work in works}
 
 

@@ -113,7 +113,7 @@ class Moodle:
     async def show_candidate(self, candidate_id: str) -> RemoteRecord | LookupMiss:
         """Return the user under an ID."""
         await self.site.known()
-        row = (await self.users.read([candidate_id])).get(candidate_id) if candidate_id.isdecimal() else None
+        row = (await self.users.read([candidate_id])).get(candidate_id)
         found = as_found(row) if row is not None else None
         if found is None:
             return LookupMiss.ABSENT

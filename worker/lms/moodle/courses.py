@@ -24,6 +24,7 @@ from worker.lms.contract import (
 )
 from worker.lms.moodle import errors
 from worker.lms.moodle.site import Site
+from worker.lms.moodle.wire import is_number
 from worker.lms.responses import as_id, field_of, objects_of
 from worker.model import Action, Course
 
@@ -92,7 +93,7 @@ class Courses:
         return _only_one(found, f"named {name}")
 
     async def _by(self, name: str, value: str) -> list[dict[str, Any]]:
-        if name == "id" and not value.isdecimal():
+        if name == "id" and not is_number(value):
             return []
         await self.site.require("core_course_get_courses_by_field")
         response = await self.site.api.read(

@@ -32,7 +32,7 @@ from worker.lms.moodle.values import (
     user_fields,
     user_name_of,
 )
-from worker.lms.moodle.wire import count_fields
+from worker.lms.moodle.wire import count_fields, is_number
 from worker.lms.responses import as_id, field_of
 from worker.model import Action, Candidate
 
@@ -124,6 +124,8 @@ class Users:
     async def read(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return users by their IDs; a deleted one is not there."""
         found: dict[str, dict[str, Any]] = {}
+        # One that is no number of the site's would have the whole call refused.
+        user_ids = [each for each in user_ids if is_number(each)]
         size = min(PEOPLE_PER_LOOKUP, self.site.api.most_items(1, besides=1))
         for start in range(0, len(user_ids), size):
             rows = await self.site.by_field("id", user_ids[start : start + size])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PATH = "/webservice/rest/server.php"
 #: wstoken, wsfunction and moodlewsrestformat count like every other field.
 CONTROL_FIELDS = 3
+MAX_DIGITS = 19
 
 
 def form_fields(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -29,6 +30,11 @@ def form_fields(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from form_fields(part, f"{name}[{place}]")
     else:
         yield name, str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def is_number(text: str) -> bool:
+    """Return whether an ID can be one of the site's: PHP knows whole numbers up to 19 digits."""
+    return text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS
 
 
 def count_fields(value: Any) -> int:
