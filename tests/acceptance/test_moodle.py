@@ -457,3 +457,18 @@ def test_a_site_that_is_closed_for_a_while_is_waited_for(academy, people, state)
     result = running.result()
 
     assert (result.code, result.counts) == (0, {"registered": 3})
+
+
+def test_people_whom_php_cut_off_are_said_and_can_be_sent_again(academy, people):
+    terminal = academy(max_input_vars=101, keys={"fields_per_call": 1000})
+    terminal.roster("new.csv", people(41))
+
+    cut = terminal.run("new.csv")
+    missing = [row["_error_code"] for row in cut.failed]
+    terminal.type("retry", cut.job, "--rejected", "--json")
+    retried = terminal.type("status", cut.job, "--json").json
+
+    assert cut.counts["registered"] + cut.counts["rejected"] == 41
+    assert set(missing) == {"registration_not_listed"}
+    assert retried["by_status"]["registered"] == 41
+    assert len(members(terminal, "onlyactive")) == 41
