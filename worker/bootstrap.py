@@ -15,6 +15,7 @@ from worker.errors import SettingsError
 from worker.intake.storage import check_writable, is_address
 from worker.ledger import jobs, key_value, rows
 from worker.ledger.database import now, open_engine, sqlite_file
+from worker.ledger.high_water import HighWaterMark
 from worker.ledger.leases import owner_name
 from worker.ledger.transactions import Ledger
 from worker.private_files import make_private, make_tree_private, use_scratch_below
@@ -225,6 +226,11 @@ def open_lms_client(session: LmsSession, job_id: int) -> LmsClient:
     from worker.lms.http import LmsClient  # noqa: PLC0415
 
     return LmsClient(session=session, queue=str(job_id))
+
+
+def high_water_mark(services: Services) -> HighWaterMark:
+    """Return the file that shows that the ledger is older than what was sent with it."""
+    return HighWaterMark(services.files)
 
 
 def open_job_context(

@@ -22,6 +22,7 @@ from worker.intake import storage
 from worker.ledger import dropped_files, jobs, key_value, outbox, queue, schedules, sources
 from worker.ledger.database import now, sqlite_files
 from worker.ledger.dropped_files import DroppedFileState
+from worker.ledger.high_water import OLDER
 from worker.ledger.sources import SourceProblem
 from worker.notifications import mail
 from worker.notifications.delivery import DeliveryError
@@ -153,7 +154,10 @@ async def _probe(services: Services, connection: Connection) -> str:
 def _check_ledger(services: Services) -> Check:
     with services.ledger.write() as tx:
         count = len(jobs.list_jobs(tx))
+        is_older = bootstrap.high_water_mark(services).is_above(tx)
     url = masked(services.settings.ledger)
+    if is_older:
+        return Check(is_ok=False, text=f"ledger: {url}: {OLDER}")
     return Check(is_ok=True, text=f"ledger: {url}, {counted(count, 'job')}")
 
 

@@ -78,8 +78,16 @@ def test_kmi_is_asked_for_everybody_and_the_job_goes_on(sandbox, office, people,
     back_up = back_up_sqlite if kind == "sqlite" else back_up_postgresql
     start_and_stop_twice(lms, terminal, back_up, people(PEOPLE))
 
+    # Without that command nothing is sent, by no process.
+    refused = terminal.type("resume", 1)
+    assert refused.code == 2
+    assert "older than what was sent with it" in refused.err
+    assert "FIX" in terminal.type("doctor").out
+    at_stop = dict(lms.standing)
+
     restored = terminal.type("ledger", "restored", "--json")
 
+    assert lms.standing == at_stop
     said = json.loads(restored.out)
     assert [each["job"] for each in said["held"]] == [1]
     in_doubt = said["held"][0]["in_doubt"]

@@ -42,6 +42,7 @@ def _as_json(found: Restored) -> dict[str, object]:
         "last_written": _utc(found.last_written),
         "held": [{"job": job, "in_doubt": count} for job, count in found.held.items()],
         "not_read": list(found.unread),
+        "scheduled": list(found.ahead),
         "people_in_doubt": found.candidates,
         "registrations_in_doubt": found.registrations,
         "schedules_not_caught_up": [schedule.name for schedule in found.schedules],
@@ -55,6 +56,8 @@ def _lines(found: Restored) -> Iterator[str]:
         yield f"Job {job} is held, with {counted(count, 'row')} in doubt: `roster resume {job}` looks them up."
     for job in found.unread:
         yield f"Job {job} is not sent: its roster was still to be read, and may have been sent since."
+    for job in found.ahead:
+        yield f"Job {job} stays scheduled. Cancel it if somebody started it early, after the backup was made."
     yield (
         f"{counted(found.candidates, 'person')} and {counted(found.registrations, 'registration')} that "
         "were not sent by then are in doubt, also in ended jobs; they are looked up before they are sent."

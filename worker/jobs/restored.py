@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from worker.bootstrap import stored_rosters
 from worker.ledger import batches, restoring, schedules
+from worker.ledger.high_water import renew_identity
 from worker.model import JobState
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Restored:
     held: Mapping[int, int]
     #: The jobs whose roster had not been read, which are not sent.
     unread: tuple[int, ...]
+    #: The jobs that were to start in the future, and still are: nothing of them was sent.
+    ahead: tuple[int, ...]
     #: Candidates and registrations that may have been sent, in all jobs.
     candidates: int
     registrations: int
@@ -45,13 +48,18 @@ def mark_restored(services: Services, at: float) -> Restored:
     with services.ledger.write() as tx:
         last = restoring.last_written(tx)
         batches.close_all(tx)
-        candidates, registrations = restoring.doubt_unsent(tx, last)
+        renew_identity(tx)
+        unended = restoring.unended_jobs(tx)
+        ahead = [job.id for job in unended if job.is_ahead]
+        candidates, registrations = restoring.doubt_unsent(tx, last, ahead=ahead)
         held, unread = {}, []
-        for job in restoring.unended_jobs(tx):
+        for job in unended:
+            if job.is_ahead:
+                continue
             if job.is_read:
                 restoring.stop_job(tx, job.id, JobState.HELD, restoring.HELD)
                 held[job.id] = restoring.doubt_rows(tx, job.id)
-            elif not job.is_ahead:
+            else:
                 restoring.stop_job(tx, job.id, JobState.INVALID, restoring.UNREAD)
                 unread.append(job.id)
         known = restoring.known_files(tx)
@@ -59,6 +67,7 @@ def mark_restored(services: Services, at: float) -> Restored:
             last_written=last,
             held=held,
             unread=tuple(unread),
+            ahead=tuple(ahead),
             candidates=candidates,
             registrations=registrations,
             schedules=tuple(schedules.due(tx, at)),

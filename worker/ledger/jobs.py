@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, insert, or_, select, update
+from sqlalchemy import bindparam, case, func, insert, or_, select, update
 
 from worker.ledger.database import insert_of, now, upsert
 from worker.ledger.leases import LEASE_SECONDS, is_dead
@@ -162,6 +162,11 @@ def renew_job(tx: Transaction, job_id: int, owner: str) -> bool:
 def release_job(tx: Transaction, job_id: int, owner: str) -> None:
     """Release the claim on a job."""
     tx.execute(update(job).where(job.c.id == job_id, job.c.owner == owner).values(owner=None, lease_until=None))
+
+
+def count_all_calls(tx: Transaction) -> int:
+    """Return how many calls all jobs have made."""
+    return int(tx.execute(select(func.coalesce(func.sum(call_count.c.calls), 0))).scalar_one())
 
 
 def begin_run(tx: Transaction, job_id: int) -> None:

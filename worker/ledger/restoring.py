@@ -79,20 +79,20 @@ def unended_jobs(tx: Transaction) -> list[UnendedJob]:
     ]
 
 
-def doubt_unsent(tx: Transaction, sent_at: float | None) -> tuple[int, int]:
-    """Let every candidate and registration that a row wants and that was not sent be in doubt; return how many.
+def doubt_unsent(tx: Transaction, sent_at: float | None, *, ahead: Collection[int]) -> tuple[int, int]:
+    """Let every candidate and registration that was not sent be in doubt; return how many.
 
-    `sent_at`: they were not sent earlier than this (seconds since 1970).
+    `sent_at`: they were not sent earlier than this (seconds since 1970). Not those that only rows of jobs `ahead`
+    want.
     """
-    wanted = select(row.c.candidate_id).where(row.c.action == Action.REGISTER, row.c.candidate_id.is_not(None))
+    registering = (row.c.action == Action.REGISTER, row.c.job_id.not_in(ahead))
+    wanted = select(row.c.candidate_id).where(*registering, row.c.candidate_id.is_not(None))
     people = tx.execute(
         update(candidate)
         .where(candidate.c.state == CandidateState.NEW, candidate.c.id.in_(wanted))
         .values(state=CandidateState.IN_DOUBT, pending_action=null(), job_id=null(), row_id=null(), sent_at=sent_at)
     )
-    wanted = select(row.c.registration_id).where(
-        row.c.action == Action.REGISTER, row.c.registration_id.is_not(None)
-    )
+    wanted = select(row.c.registration_id).where(*registering, row.c.registration_id.is_not(None))
     places = tx.execute(
         update(registration)
         .where(registration.c.state == RegistrationState.NEW, registration.c.id.in_(wanted))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from worker.ledger.database import Transaction
+    from worker.ledger.high_water import HighWaterMark
     from worker.ledger.transactions import Ledger
 
 #: How often the job's state is read (seconds).
@@ -38,6 +39,8 @@ class StopSignals:
     is_shutting_down: Callable[[], bool]
     #: Called with the number of the job's rows with an outcome, and of all rows.
     progress: Callable[[int, int], None] = lambda _done, _total: None
+    #: Where it is written how many calls this ledger has recorded.
+    high_water_mark: HighWaterMark | None = None
     _started_at: float = field(default_factory=time.monotonic)
     _reason: RosterError | None = None
 
@@ -69,6 +72,8 @@ class StopSignals:
 
     def _check_state(self, tx: Transaction) -> None:
         """Stop when the job is no longer running."""
+        if self.high_water_mark is not None:
+            self.high_water_mark.raise_to(tx)
         state = jobs.state_of(tx, self.job_id)
         if state is None or not state.is_sending:
             self._reason = Stopped(f"the job is {state or 'gone'}")

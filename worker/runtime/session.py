@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker import bootstrap
+from worker.errors import LedgerError
 from worker.registration.breaker import OutageBudget
 from worker.registration.counters import JobCounters
 from worker.registration.stop_signals import StopSignals
@@ -56,15 +58,24 @@ class JobSession:
         """Leave nothing unwritten before the event loop stops."""
         await self.context.client.session.limiter.flush()
         await self.flush_counters()
+        if (mark := self.stop_signals.high_water_mark) is not None:
+            with suppress(LedgerError):
+                await self.context.ledger.query(mark.raise_to)
         self.used_at = time.monotonic()
 
 
 def open_session(
     services: Services, connection: Connection, job_id: int, lms_session: LmsSession, *, ending: Callable[[], bool]
 ) -> JobSession:
-    """Open a job in this process, over an open LMS session; `ending` returns whether the process is to end."""
+    """Open a job in this process, over an open LMS session; `ending` returns whether the process is to end.
+
+    Raises UsageError when the ledger is older than what was sent with it.
+    """
+    mark = bootstrap.high_water_mark(services)
+    with services.ledger.write() as tx:
+        mark.begin(tx)
     client = bootstrap.open_lms_client(lms_session, job_id)
-    stop_signals = StopSignals(ledger=services.ledger, job_id=job_id, is_shutting_down=ending)
+    stop_signals = StopSignals(ledger=services.ledger, job_id=job_id, is_shutting_down=ending, high_water_mark=mark)
     context = bootstrap.open_job_context(services, connection, job_id, client, stop_signals.stop_reason)
     memory = bootstrap.pace_key(connection)
     return JobSession(
