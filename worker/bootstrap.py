@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worker import lms, settings
 from worker.errors import SettingsError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from worker.errors import RosterError
     from worker.ledger.database import Transaction
     from worker.lms.http import LmsClient, LmsSession
+    from worker.pace.description import PaceDescription
     from worker.pace.limiter import RateLimiter
     from worker.pace.rate import Rate
     from worker.pace.stores.memory import PaceStore
@@ -92,6 +93,17 @@ class Services:
             return configured.per_second
         stored = key_value.get(tx, pace_key(connection)) or {}
         return float(stored.get("rate") or 0) or None
+
+    def stated_quotas(self, tx: Transaction, connection: Connection) -> list[dict[str, Any]]:
+        """Return the limits that the LMS states, as they were when the credential was last used."""
+        return list((key_value.get(tx, pace_key(connection)) or {}).get("quotas") or [])
+
+    def describe_pace(self, tx: Transaction, connection: Connection) -> PaceDescription:
+        """Return how the pace of a connection is known, why, and until when it waits."""
+        from worker.pace.description import describe  # noqa: PLC0415
+
+        stored = key_value.get(tx, pace_key(connection)) or {}
+        return describe(stored, configured_rate(connection), now=now())
 
 
 def _no_connection() -> SettingsError:
@@ -192,9 +204,10 @@ def _open_store(services: Services, connection: Connection) -> PaceStore:
         stored = key_value.get(tx, pace_key(connection)) or {}
     bounds = Limits(max_in_flight=connection.max_in_flight, rate=configured_rate(connection))
     found = persistence.from_memory(stored, now=now())
+    quotas = persistence.quotas_from_memory(stored, now=now())
     not_before = float(stored.get("not_before") or 0)
     if not services.settings.broker:
-        return MemoryStore(bounds, found=found, not_before=not_before)
+        return MemoryStore(bounds, found=found, quotas=quotas, not_before=not_before)
     from worker.pace.stores.redis import RedisStore, open_redis  # noqa: PLC0415 - 100 ms that only a queue costs
 
     return RedisStore(
@@ -204,6 +217,7 @@ def _open_store(services: Services, connection: Connection) -> PaceStore:
         process=services.owner,
         lease_seconds=connection.timeout_seconds + LEASE_MARGIN_SECONDS,
         found=found,
+        quotas=quotas,
         not_before=not_before,
     )
 

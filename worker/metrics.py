@@ -71,6 +71,10 @@ class JobMetrics:
         if ahead is not None:
             families.pace.add_metric(name, ahead.rate)
             families.left.add_metric(name, ahead.seconds)
+        if left is not None:
+            pace = self._services.describe_pace(tx, self._services.connection(job.connection))
+            families.source.add_metric((*name, pace.source), 1)
+            families.waits.add_metric(name, pace.waits_until or 0)
 
 
 class _Families:
@@ -90,6 +94,12 @@ class _Families:
             "roster_waited_seconds", "Seconds in which calls stood in line for the pace", labels=job
         )
         self.pace = GaugeMetricFamily("roster_pace", "Calls a second that are configured or held last", labels=job)
+        self.source = GaugeMetricFamily(
+            "roster_pace_source", "1 for how the pace is known: named, measured or guessed", labels=(*job, "source")
+        )
+        self.waits = GaugeMetricFamily(
+            "roster_pace_waits_until_seconds", "Until when no call may go (Unix time); 0 for no wait", labels=job
+        )
         self.left = GaugeMetricFamily("roster_seconds_left", "Seconds that a job still takes", labels=job)
         self.hooks = GaugeMetricFamily(
             "roster_webhooks", "Webhook events of LMSs in the last 30 days", labels=("connection", "fate")
@@ -124,6 +134,8 @@ class _Families:
             self.refused,
             self.waited,
             self.pace,
+            self.source,
+            self.waits,
             self.left,
             self.hooks,
             self.source_up,

@@ -17,7 +17,7 @@ import random
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Protocol
@@ -25,7 +25,7 @@ from typing import Protocol
 from worker.pace.estimator import pace
 from worker.pace.hints.response import read_hints
 from worker.pace.rate import Rate
-from worker.pace.state import Estimate, Limits
+from worker.pace.state import Estimate, Limits, PaceState, Quota
 
 START = 1_700_000_000.0
 #: How long a run lasts at least with `--long` (seconds).
@@ -205,6 +205,7 @@ class Case:
     calls: float = math.inf
     rate: Rate | None = None
     found: Estimate | None = None
+    quotas: tuple[Quota, ...] = ()
     seed: int = 1
     jitter: float = 0.2
     spread: float = 0.0
@@ -261,11 +262,11 @@ def answer(verdict: Verdict, case: Case, at: float) -> tuple[int, dict[str, str]
     return 429, headers, verdict.words
 
 
-def run(case: Case) -> Result:
-    """Run one case to its end in virtual time."""
+def run(case: Case, watch: Callable[[PaceState, float], None] = lambda _state, _now: None) -> Result:
+    """Run one case to its end in virtual time; `watch` gets the state after each answer, and the time."""
     dice = random.Random(case.seed)  # noqa: S311 (repeatable dice, no secret)
     bounds = Limits(max_in_flight=case.max_in_flight, rate=case.rate)
-    state = pace.begin(bounds, case.found)
+    state = pace.begin(bounds, case.found, case.quotas)
     serial = itertools.count()
     events: list[tuple[float, int, str, object]] = [(START, next(serial), "ask", None)]
     asked_for = START
@@ -293,6 +294,7 @@ def run(case: Case) -> Result:
             if hints.retry_after is not None:
                 not_before = max(not_before, now + hints.retry_after)
             state = pace.report(state, bounds, sent, hints, now)
+            watch(state, now)
         while accepted + state.limiter.in_flight < case.calls:
             state, turn = pace.reserve(state, now)
             if turn.grant is None:

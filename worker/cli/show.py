@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from worker.cli import output
 from worker.cli.context import record
-from worker.errors import UsageError
+from worker.errors import RosterError, UsageError
 from worker.ledger import jobs
 from worker.model import JobState
 from worker.reports import gather
 from worker.reports.labels import STATE_INFO
+from worker.reports.lines import utc_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.bootstrap import Services
+    from worker.ledger.jobs import Job
     from worker.reports.lines import Summary
 
 POLL_SECONDS = 1.0
@@ -89,8 +92,19 @@ def show_status(services: Services, job_id: int, *, watch: bool, as_json: bool) 
             last = text
         if not moving:
             output.print_summary(summary, as_json=as_json)
+            if not as_json and not job.has_ended:
+                _print_pace(services, job)
             return
         time.sleep(POLL_SECONDS)
+
+
+def _print_pace(services: Services, job: Job) -> None:
+    """Print how the pace of a job's connection is known, and until when it waits."""
+    with suppress(RosterError), services.ledger.read() as tx:
+        pace = services.describe_pace(tx, services.connection(job.connection))
+        click.echo(f"Pace: {pace.text}")
+        if pace.waits_until:
+            click.echo(f"No call until {utc_text(datetime.fromtimestamp(pace.waits_until, UTC))}: {pace.waits_for}")
 
 
 def write_report(services: Services, job_id: int, folder: Path | None, *, as_json: bool) -> None:

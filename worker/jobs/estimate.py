@@ -11,6 +11,7 @@ from worker.errors import RosterError
 from worker.ledger import learned_limits
 from worker.ledger.database import now
 from worker.ledger.rows import count_remaining, is_course_proven
+from worker.pace import forecast
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -157,7 +158,12 @@ def calls_left(services: Services, tx: Transaction, job: Job) -> Estimate | None
 
 def time_left(services: Services, tx: Transaction, job: Job, left: Estimate) -> TimeLeft | None:
     """Return how long the calls that a job has left take; None when no pace is known."""
-    rate = services.known_rate(tx, services.connection(job.connection))
+    connection = services.connection(job.connection)
+    rate = services.known_rate(tx, connection)
     if rate is None:
         return None
-    return TimeLeft(rate=rate, seconds=left.seconds(rate) + max(0.0, (job.not_before or 0) - now()))
+    quotas = services.stated_quotas(tx, connection)
+    paused = max(0.0, (job.not_before or 0) - now())
+    if quotas and connection.rate is None:
+        return TimeLeft(rate=rate, seconds=max(paused, forecast.seconds_for(left.most, quotas, now=now())))
+    return TimeLeft(rate=rate, seconds=left.seconds(rate) + paused)

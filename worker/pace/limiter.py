@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from worker import errors
 from worker.pace.estimator.pace import known_rate
@@ -112,7 +113,7 @@ class RateLimiter:
         """Return the clock that waits use."""
         return self._clock
 
-    def to_memory(self) -> dict[str, float]:
+    def to_memory(self) -> dict[str, Any]:
         """Return what is kept between runs: the rate that held, and the time before which no call may go."""
         state = self._store.state
         return {**persistence.to_memory(state, now=self._store.now()), "not_before": state.limiter.not_before}

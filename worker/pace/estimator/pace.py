@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from worker.pace.estimator import growth, quota_gate, refusals, server_clock, stated
 from worker.pace.hints.response import Hints
-from worker.pace.state import Decision, Estimate, Grant, LimiterState, Limits, PaceState, Reason
+from worker.pace.state import Decision, Estimate, Grant, LimiterState, Limits, PaceState, Quota, Reason
 
 #: Lateness that may be made up when the rate was measured, in seconds: an event loop wakes late by about as much.
 SLACK_SECONDS = 0.02
@@ -19,9 +19,12 @@ SLACK_SECONDS = 0.02
 IDLE_SECONDS = 2.0
 
 
-def begin(bounds: Limits, found: Estimate | None = None) -> PaceState:
-    """Return the state before the first call, with what an earlier run had measured."""
-    return synchronized(PaceState(estimate=found or Estimate()), bounds, 0.0)
+def begin(
+    bounds: Limits, found: Estimate | None = None, quotas: tuple[Quota, ...] = (), not_before: float = 0.0
+) -> PaceState:
+    """Return the state before the first call, with what an earlier run had found."""
+    flow = LimiterState(quotas=quotas, not_before=not_before)
+    return synchronized(PaceState(estimate=found or Estimate(), limiter=flow), bounds, 0.0)
 
 
 def reserve(state: PaceState, now: float) -> tuple[PaceState, Decision]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from dataclasses import dataclass
 
 from worker.pace.state import LimiterState, Quota, QuotaKind
 
 #: A call that was answered without what is left leaves this many calls unused, for each unexplained refusal.
 LEFT_UNUSED = 3
+#: Of the calls of a window about this many are kept for a forecast.
+SAMPLES = 20
 
 
 def wait(flow: LimiterState, now: float) -> float:
@@ -25,6 +28,31 @@ def counted(flow: LimiterState, quota: Quota, at: float, *, margin: float = 0.0)
 def allowed(quota: Quota) -> float:
     """Return how many calls of ours a window takes: all but those of others."""
     return max(0.0, quota.calls - math.floor(quota.others + 0.5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaLeft:
+    """How much of a quota is left; and when its used calls may go again, in unix seconds: a sample of them."""
+
+    left: float
+    frees: tuple[float, ...] = ()
+
+
+def left_of(flow: LimiterState, quota: Quota, now: float) -> QuotaLeft:
+    """Return how much of a quota is left, and when used calls may go again."""
+    if quota.kind is QuotaKind.BUCKET:
+        left = quota.left + quota.refill * (now - quota.left_at) - (flow.sent - quota.number)
+        return QuotaLeft(left=min(quota.calls, left))
+    length = quota.seconds + quota.margin
+    counts = flow.history[bisect_right(flow.history, max(quota.since, now - length)) :]
+    if not counts:
+        return QuotaLeft(left=allowed(quota))
+    sampled = counts[:: max(1, len(counts) // SAMPLES)]
+    sooner = 0.0
+    if quota.kind is not QuotaKind.SLIDING and quota.until > now:
+        sooner = max(0.0, counts[0] + length - quota.until)
+    frees = tuple(at + length - sooner for at in (*sampled, counts[-1]))
+    return QuotaLeft(left=max(0.0, allowed(quota) - len(counts)), frees=frees)
 
 
 def _wait(quota: Quota, flow: LimiterState, now: float) -> float:

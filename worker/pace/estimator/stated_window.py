@@ -33,6 +33,8 @@ UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 MOST_RESERVE = 3
 #: A reset in less than this (seconds) says nothing of the rate at which a bucket fills.
 SHORTEST_RESET = 0.5
+#: A window that is longer than any (seconds).
+EVER = 1e9
 #: The shortest pause (seconds) where a reset that was stated has gone by.
 SHORTEST_PAUSE = 0.05
 
@@ -70,7 +72,12 @@ def refused(answer: Answer, known: Quota) -> Quota:
         quota = replace(quota, until=answer.now + pause)
     if answer.sent.at < max(quota.burst_until, quota.since):
         return quota
-    early = 0 < known.until <= answer.sent.at and known.until > known.since
+    passed = 0 < known.until <= answer.sent.at and known.until > known.since
+    after = quota_gate.counted(answer.flow, replace(known, since=known.until, seconds=EVER), answer.sent.at)
+    is_full = EARLY_SHARE * known.calls <= after <= known.calls + answer.flow.in_flight + 1
+    early = passed and not is_full
+    if passed and quota.kind is QuotaKind.UNKNOWN and is_full:
+        quota = _as_longer(known, quota)
     if early and quota.kind is QuotaKind.UNKNOWN:
         quota = replace(quota, kind=QuotaKind.SLIDING)
     quota, missing, load = _full(answer, known, quota)
@@ -90,6 +97,15 @@ def refused(answer: Answer, known: Quota) -> Quota:
     if quota.kind is not QuotaKind.FIXED and unexplained >= EVEN_AFTER:
         return stated_bucket.begun(answer, quota, quota.calls / quota.seconds)
     return quota
+
+
+def _as_longer(known: Quota, quota: Quota) -> Quota:
+    """Return the quota as a fixed window that lasts from the last reset to this one, when that is longer."""
+    lasts = quota.until - known.until
+    near = min(ROUND, key=lambda each: abs(each - lasts))
+    if near <= quota.seconds or abs(near - lasts) > quota.rounding:
+        return quota
+    return replace(quota, kind=QuotaKind.FIXED, since=known.until, seconds=near)
 
 
 def _reserve(missing: float, unexplained: int) -> float:
@@ -196,7 +212,7 @@ def _full(answer: Answer, known: Quota, quota: Quota) -> tuple[Quota, float, int
         # More calls were taken than it allows: its window began after them.
         first = bisect_right(answer.flow.history, answer.sent.at) - int(quota.calls)
         return replace(quota, since=max(quota.since, answer.flow.history[max(0, first - 1)])), 0.0, int(quota.calls)
-    if missing > much and quota.unexplained and known.left_at == 0:
+    if missing > much and quota.unexplained and known.left_at == 0 and quota.calls >= quota.limit:
         # It allows less than it states.
         return replace(quota, calls=float(max(1, load)), others=0.0), 0.0, load
     return quota, missing, load

@@ -8,13 +8,12 @@ meanwhile (else again); and it lowers `in_flight` for the calls of a process tha
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import Any, Protocol
 
 from worker.pace.estimator import pace
 from worker.pace.hints.response import Hints
 from worker.pace.rate import Clock, SystemClock
-from worker.pace.state import Decision, Estimate, Grant, Limits, PaceState
+from worker.pace.state import Decision, Estimate, Grant, Limits, PaceState, Quota
 
 #: What is still to be awaited, when a store could not do it at once.
 Pending = Coroutine[Any, Any, None] | None
@@ -57,12 +56,17 @@ class MemoryStore:
     """The pace of one credential within one process."""
 
     def __init__(
-        self, bounds: Limits, *, found: Estimate | None = None, not_before: float = 0.0, clock: Clock | None = None
+        self,
+        bounds: Limits,
+        *,
+        found: Estimate | None = None,
+        quotas: tuple[Quota, ...] = (),
+        not_before: float = 0.0,
+        clock: Clock | None = None,
     ) -> None:
         self._bounds = bounds
         self._clock = clock or SystemClock()
-        begun = pace.begin(bounds, found)
-        self._state = replace(begun, limiter=replace(begun.limiter, not_before=not_before))
+        self._state = pace.begin(bounds, found, quotas, not_before)
 
     @property
     def limits(self) -> Limits:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from worker.pace.estimator import quota_gate, stated
 from worker.pace.estimator.growth import HOLD_SECONDS
-from worker.pace.state import Estimate, PaceState
+from worker.pace.state import Estimate, PaceState, Quota, QuotaKind
 
 #: Up to this age in seconds a memory is believed, and up to the second one it is believed in part.
 FRESH_SECONDS = 86400.0
@@ -20,10 +22,54 @@ LONGEST_SECONDS = 30 * 86400.0
 STALE_KEPT = 0.7
 
 
-def to_memory(state: PaceState, *, now: float) -> dict[str, float]:
+#: What is remembered of a quota that the LMS states.
+_QUOTA_NUMBERS = ("limit", "calls", "seconds", "refill")
+
+
+def to_memory(state: PaceState, *, now: float) -> dict[str, Any]:
     """Return what is worth remembering; a rate or a number of 0 was not measured."""
-    found = state.estimate
-    return {"at": now, "rate": found.rate, "most_at_once": float(found.max_concurrency)}
+    found, quotas = state.estimate, [each for each in state.limiter.quotas if each.seconds]
+    rates = [quota.refill or quota.calls / quota.seconds for quota in quotas]
+    return {
+        "at": now,
+        "rate": min(rates, default=found.rate),
+        "is_sure": found.sure or bool(quotas),
+        "most_at_once": float(found.max_concurrency),
+        "quotas": [
+            {
+                "kind": each.kind,
+                **{name: getattr(each, name) for name in _QUOTA_NUMBERS},
+                **asdict(quota_gate.left_of(state.limiter, each, now)),
+            }
+            for each in quotas
+        ],
+        "quota_until": now + quota_gate.wait(state.limiter, now),
+    }
+
+
+def quotas_from_memory(data: Mapping[str, Any], *, now: float) -> tuple[Quota, ...]:
+    """Return the quotas that a memory holds, as a run begins with them."""
+    try:
+        if now - float(data["at"]) > LONGEST_SECONDS:
+            return ()
+        return stated.remembered(tuple(_quota(each) for each in data["quotas"]))
+    except (KeyError, TypeError, ValueError):
+        return ()
+
+
+def _quota(record: Mapping[str, Any]) -> Quota:
+    numbers = {name: float(record[name]) for name in _QUOTA_NUMBERS}
+    if not all(math.isfinite(value) and value >= 0 for value in numbers.values()):
+        raise ValueError("a number of a quota is not finite")
+    if numbers["calls"] < 1 or numbers["seconds"] <= 0:
+        raise ValueError("a quota allows no call")
+    return Quota(
+        limit=numbers["limit"],
+        calls=numbers["calls"],
+        seconds=numbers["seconds"],
+        refill=numbers["refill"],
+        kind=QuotaKind(record["kind"]),
+    )
 
 
 def from_memory(data: Mapping[str, Any], *, now: float) -> Estimate:

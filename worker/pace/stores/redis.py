@@ -190,11 +190,11 @@ class RedisStore:
         process: str,
         lease_seconds: float,
         found: Estimate | None = None,
+        quotas: tuple[Quota, ...] = (),
         not_before: float = 0.0,
         on_change: Callable[[str], None] = lambda _: None,
     ) -> None:
-        begun = pace.begin(bounds, found)
-        self._state = replace(begun, limiter=replace(begun.limiter, not_before=not_before))
+        self._state = pace.begin(bounds, found, quotas, not_before)
         self._bounds, self._process, self._lease = bounds, process, lease_seconds
         self._record, self._report_change = RedisRecord(redis, credential), on_change
         self._own_calls: set[int] = set()

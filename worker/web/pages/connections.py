@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
+    from worker.pace.description import PaceDescription
 
 #: How many of the newest jobs are searched for those of a connection.
 MAX_JOBS = 200
@@ -41,9 +42,10 @@ class ConnectionView:
     #: The error in its configuration; empty when there is none.
     error: str = ""
     warnings: tuple[str, ...] = ()
-    #: Calls per second, and whether they are configured or measured.
+    #: Calls per second.
     rate: float | None = None
-    rate_is_configured: bool = False
+    #: How the pace is known, and why; what it waits for and until when, if it waits.
+    pace: PaceDescription | None = None
     max_in_flight: int = 0
     last_used: float | None = None
     #: The end of the pause that the LMS asked for, if that is in the future.
@@ -99,7 +101,7 @@ def _view(services: Services, tx: Transaction, name: str, newest: list[Job]) -> 
         host=urlsplit(connection.base_url).netloc,
         warnings=warnings,
         rate=services.known_rate(tx, connection),
-        rate_is_configured=connection.rate is not None,
+        pace=services.describe_pace(tx, connection),
         max_in_flight=connection.max_in_flight,
         last_used=key_value.updated_at(tx, pace_key),
         paused_until=not_before if not_before > now() else None,
