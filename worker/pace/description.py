@@ -69,9 +69,10 @@ def _source(stored: Mapping[str, Any], configured: Rate | None) -> tuple[Source,
 
 def _quota_text(quota: Mapping[str, Any]) -> str:
     calls, seconds, refill = (_number(quota, name) for name in ("calls", "seconds", "refill"))
+    number = "1 call" if round(calls) == 1 else f"{calls:,.0f} calls"
     if quota.get("kind") == "bucket":
-        return f"{calls:,.0f} calls, refilled at {refill:,.3g} a second"
-    return f"{calls:,.0f} calls per {_time_text(seconds)}"
+        return f"{number}, refilled at {refill:,.3g} a second"
+    return f"{number} per {_time_text(seconds)}"
 
 
 def _time_text(seconds: float) -> str:
