@@ -16,6 +16,7 @@ from worker.errors import SettingsError
 from worker.intake.row_rules import id_problem
 from worker.model import RowRules
 from worker.reports.codes import CODES
+from worker.runtime.preload import preload
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "connectors.md").read_text("utf-8")
@@ -96,6 +97,7 @@ def test_a_connector_that_cannot_be_imported_is_named_with_its_entry_point(tmp_p
     (package / "entry_points.txt").write_text("[roster.connectors]\nbroken = roster_broken.connector\n")
     with toy_installed():
         monkeypatch.syspath_prepend(tmp_path)
+        preload("sqlite:///roster.db")
         with pytest.raises(SettingsError, match=r"The connector of broken \(roster_broken\.connector\)"):
             lms.read_connection("north", {"system": "broken"})
 

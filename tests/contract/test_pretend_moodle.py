@@ -684,6 +684,15 @@ def test_each_state_of_the_site_is_answered_in_its_way(
     assert (answer.content == b"") == (status == 403)
 
 
+def test_an_error_of_moodle_can_be_asked_for_by_its_code(start: Start) -> None:
+    moodle = start(bad_days=["moodle.*:sitemaintenance:first=1", "create_users:dmlwriteexception"])
+
+    assert moodle.code("core_webservice_get_site_info") == "sitemaintenance"
+    assert moodle.ask("core_webservice_get_site_info")["userid"] == 3
+    assert moodle.create(a_user())["errorcode"] == "dmlwriteexception"
+    assert moodle.find("username", "ada") == [], "nothing was done"
+
+
 def test_an_expired_token_is_deleted_by_its_first_use(start: Start) -> None:
     moodle = start(state="token-expired")
 

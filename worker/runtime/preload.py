@@ -6,8 +6,10 @@ Commands import these as late as they can; a worker needs all of them.
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 
 from worker import lms
+from worker.errors import SettingsError
 from worker.ledger import rows
 from worker.ledger.database import load_driver
 
@@ -29,4 +31,6 @@ def preload(ledger: str) -> None:
     for name in _LATE_IMPORTS:
         importlib.import_module(f"worker.{name}")
     for system in lms.systems():
-        lms.load_connector(system)
+        # A package that cannot be imported concerns only the connections that use it; they report it.
+        with suppress(SettingsError):
+            lms.load_connector(system)

@@ -276,7 +276,7 @@ class Connection(BaseModel):
 
     #: The part after `connections.` in roster.toml.
     name: str
-    #: The connector: `tahdah` or `kmi`.
+    #: The connector: one of Roster's own, such as `tahdah`, or of another package.
     system: str
     #: The base address of the API, without the paths of its endpoints.
     base_url: str
