@@ -300,6 +300,9 @@ class BulkConnector(Connector, Protocol):
     async def list_course(self, course_id: str) -> CourseList:
         """Read who is on a course. Raises Refused."""
 
+    async def list_members(self, course_id: str) -> frozenset[str]:
+        """Read who is on a course, active or not, by the LMS's ids. Raises Refused."""
+
 
 def bulk(connector: Connector) -> BulkConnector | None:
     """Return the connector of an LMS that looks people up many at a time; None for another one."""

@@ -135,7 +135,10 @@ async def _confirm(context: JobContext, claim: Claim, connector: BulkConnector) 
     """Compare what the job registered on the course with its list, in the batch that has no rows for that."""
     try:
         await confirm_course(context, claim, connector)
-    except (AnswerLost, Refused, RetryLater, StopJob, Stopped) as error:
+    except Refused as refused:
+        message = f"What was registered could not be compared with the list of the course: {refused}"
+        return _batch_end([StopJob("not_allowed", message, refused.status)])
+    except (AnswerLost, RetryLater, StopJob, Stopped) as error:
         return _batch_end([error])
     return BatchEnd()
 

@@ -50,10 +50,10 @@ async def _missing(
     missing = list(made)
     for pause in (0.0, *context.lookup_pauses):
         await context.sleep(pause)
-        listed = await connector.list_course(course_id)
-        missing = [each for each in made if each.lms_id not in listed.active | listed.inactive]
+        listed = await connector.list_members(course_id)
+        missing = [each for each in made if each.lms_id not in listed]
         if not missing:
             break
-    if missing and not listed.active | listed.inactive:
+    if missing and not listed:
         raise StopJob("list_empty", EMPTY_LIST)
     return missing

@@ -83,6 +83,10 @@ class Moodle:
         """Read who is on a course."""
         return await self.courses.members(course_id)
 
+    async def list_members(self, course_id: str) -> frozenset[str]:
+        """Read who is on a course, active or not."""
+        return await self.courses.everybody(course_id)
+
     async def create_candidate(self, candidate: Candidate, intent: Intent) -> str:
         """Create one person."""
         problem = self.creation_problem(candidate)

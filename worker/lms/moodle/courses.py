@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: People in one page of the list of a course.
 PAGE_SIZE, MIN_PAGE_SIZE = 1000, 50
+#: What showing the active and the suspended apart takes, by Moodle's documentation.
+LISTING = "moodle/course:enrolreview"
 ENROL, UNENROL = "enrol_manual_enrol_users", "enrol_manual_unenrol_users"
 #: The site itself is course 1; nobody is enrolled there.
 SITE_COURSE = "1"
@@ -120,8 +122,12 @@ class Courses:
         self._roles |= {(course_id, user): role for user, role in inactive.items() if role}
         return CourseList(active=frozenset(active), inactive=frozenset(inactive))
 
-    async def _part(self, course_id: str, part: Part) -> dict[str, str]:
-        """Return the users in one part of the list of a course, each with one role they have there (or "").
+    async def everybody(self, course_id: str) -> frozenset[str]:
+        """Read who is on a course, active or not: the account needs no moodle/course:enrolreview for that."""
+        return frozenset(await self._part(course_id, None))
+
+    async def _part(self, course_id: str, part: Part | None) -> dict[str, str]:
+        """Return the users in one part of the list of a course, or in all, each with a role they have there (or "").
 
         An account that may not see people gets an empty list, so that it must have found somebody before.
         """
@@ -143,8 +149,10 @@ class Courses:
             if len(rows) < size or len(found) == before:
                 return found
 
-    async def _page(self, course_id: str, part: Part, start: int, size: int) -> list[dict[str, Any]]:
-        options = {part: 1, "userfields": "id,roles", "sortby": "id", "limitfrom": start, "limitnumber": size}
+    async def _page(self, course_id: str, part: Part | None, start: int, size: int) -> list[dict[str, Any]]:
+        chosen: dict[str, Any] = {part: 1} if part else {}
+        paged = {"userfields": "id,roles", "sortby": "id", "limitfrom": start, "limitnumber": size}
+        options: dict[str, Any] = chosen | paged
         arguments = {
             "courseid": course_id,
             "options": [{"name": name, "value": value} for name, value in options.items()],
@@ -152,7 +160,7 @@ class Courses:
         try:
             return objects_of(await self.site.api.read("list_enrolled", "core_enrol_get_enrolled_users", arguments))
         except Refused as refused:
-            raise _course_error(refused, course_id, "moodle/course:viewparticipants") from None
+            raise _course_error(refused, course_id, LISTING) from None
 
     async def enrol(self, enrolments: Sequence[Enrolment], intent: Intent) -> Mapping[int, RemoteRegistration]:
         """Enrol people in one call; the site confirms all or none."""
@@ -189,7 +197,7 @@ class Courses:
     async def find_registrations(self, enrolments: Sequence[Enrolment]) -> Mapping[int, RegistrationLookup]:
         """Look enrolments up in the list of their course; one that somebody suspended is not settled by it."""
         course_id = await self.find(enrolments[0].course)
-        listed = await self.members(course_id)
+        listed = await self._members_as_shown(course_id)
         found: dict[int, RegistrationLookup] = {}
         for each in enrolments:
             if each.candidate_id in listed.active:
@@ -199,6 +207,15 @@ class Courses:
             else:
                 found[each.row_id] = LookupMiss.ABSENT
         return found
+
+    async def _members_as_shown(self, course_id: str) -> CourseList:
+        """Read who is on a course; all count as active where the account is not shown who is."""
+        try:
+            return await self.members(course_id)
+        except Refused as refused:
+            if refused.code != "course_refused":
+                raise
+            return CourseList(active=await self.everybody(course_id), inactive=frozenset())
 
     async def read_states(
         self, requests: Sequence[ActionRequest]
@@ -306,10 +323,11 @@ def _course_error(refused: Refused, course_id: str, capability: str) -> Refused:
     if refused.code in {"requireloginerror", "errorcoursecontextnotvalid"}:
         return Refused("course_refused", refused.status, _NO_ACCESS.format(course_id))
     if refused.code == errors.NO_PERMISSION:
-        return Refused("course_refused", refused.status, _MAY_NOT.format(capability, course_id))
+        said = f"{_MAY_NOT.format(capability, course_id)} ({refused.message})"
+        return Refused("course_refused", refused.status, said)
     if refused.code == "wsnoinstance":
         return Refused("course_refused", refused.status, _NOT_MANUAL.format(course_id))
-    if refused.code in {"invalidrecordunknown", "invalidrecord"} and capability == "moodle/course:viewparticipants":
+    if refused.code in {"invalidrecordunknown", "invalidrecord"} and capability == LISTING:
         return Refused("unknown_course", refused.status, _NO_COURSE.format(course_id))
     return refused
 
