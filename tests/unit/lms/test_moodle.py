@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from tests.builders import a_candidate, a_connection
+from tests.builders import a_candidate, a_connection, a_course, enrolments, nothing
 from worker.errors import AnswerLost, LmsUnavailable, RateLimited, Refused, StopJob
-from worker.lms.contract import FoundPerson, LookupMiss
+from worker.lms.contract import FoundPerson, LookupMiss, RemoteRegistration
+from worker.lms.moodle.courses import Courses
 from worker.lms.moodle.errors import check_answer
 from worker.lms.moodle.lookups import Found, look_up, match
 from worker.lms.moodle.site import Site, _site_info_of, is_deleted
@@ -362,3 +363,56 @@ async def test_fewer_are_looked_up_at_a_time_where_a_gateway_does_not_wait() -> 
 
     assert set(results) == {LookupMiss.ABSENT}
     assert max(len(form) for form in client.forms[3:]) <= 3 + 1 + 100 + 1
+
+
+COURSE = {"courses": [{"id": 58, "shortname": "FIRE", "enrollmentmethods": ["manual"]}], "warnings": []}
+
+
+def a_course_of(*answers: Any) -> Courses:
+    connection: Any = a_connection("moodle")
+    client: Any = Recorded(*answers)
+    return Courses(Site(Api(client, "token", 1000), None), connection)
+
+
+async def test_enrolments_in_doubt_are_settled_without_the_capability_to_see_who_is_suspended() -> None:
+    may_not = Refused("nopermissions", 200, "…(Review course enrolments).")
+    courses = a_course_of(SITE, COURSE, [ADMIN], may_not, [{"id": 7, "roles": []}])
+
+    found = await courses.find_registrations(enrolments(["7", "8"], course=a_course(legal_entity_id=None)))
+
+    assert isinstance(found[1], RemoteRegistration)
+    assert found[2] is LookupMiss.ABSENT
+
+
+async def test_a_course_whose_list_may_not_be_seen_names_the_capability() -> None:
+    courses = a_course_of(SITE, [ADMIN], Refused("nopermissions", 200, "…(Review course enrolments)."))
+
+    with pytest.raises(Refused, match="moodle/course:enrolreview") as raised:
+        await courses.members("58")
+    assert raised.value.code == "course_refused"
+
+
+@pytest.mark.parametrize(
+    ("code", "wanted", "kind"),
+    [
+        ("wsnoinstance", "course_refused", Refused),
+        ("requireloginerror", "course_refused", Refused),
+        ("nopermissions", "course_refused", Refused),
+        ("invalidrecordunknown", "unknown_candidate", Refused),
+        ("codingerror", "unknown_candidate", Refused),
+        ("userdeleted", "unknown_candidate", Refused),
+        ("invalidparameter", "registration_refused", Refused),
+        ("wsusercannotassign", "not_allowed", StopJob),
+        ("dmlwriteexception", "answer_lost", AnswerLost),
+    ],
+)
+async def test_each_refusal_of_an_enrolment_is_judged_by_its_code(code: str, wanted: str, kind: Any) -> None:
+    courses = a_course_of(SITE, COURSE)
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise Refused(code, 200, "m")
+
+    courses.site.api.client.change_form = refuse  # type: ignore[method-assign,assignment]
+    with pytest.raises(kind) as raised:
+        await courses.enrol(enrolments(["7"], course=a_course(legal_entity_id=None)), nothing)
+    assert raised.value.code == wanted

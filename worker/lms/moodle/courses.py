@@ -127,7 +127,7 @@ class Courses:
         return frozenset(await self._part(course_id, None))
 
     async def _part(self, course_id: str, part: Part | None) -> dict[str, str]:
-        """Return the users in one part of the list of a course, or in all, each with a role they have there (or "").
+        """Return the users in one part of the list of a course, or in all, each with a role they have (or "").
 
         An account that may not see people gets an empty list, so that it must have found somebody before.
         """
