@@ -26,6 +26,7 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 import redis
 
@@ -36,6 +37,13 @@ from tests.syncing import write_sqlite_without_sync
 from worker.ledger import queue as task_queue
 from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
+
+# How fast inputs are made says nothing on a busy machine; a fixture that inputs share is meant to be shared.
+_CHECK = hypothesis.HealthCheck
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[_CHECK.too_slow, _CHECK.function_scoped_fixture]
+)
+hypothesis.settings.load_profile("suite")
 
 ROSTER = Path(sys.executable).with_name("roster")
 SECRETS = {

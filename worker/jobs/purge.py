@@ -98,6 +98,8 @@ def purge(
     ended, moving = _end_waiting_jobs(services, wanted.jobs)
     purged = [job for job in ended if _purge_job(services, job, now() - seconds, warn)]
     if purged:
+        with services.ledger.write() as tx:
+            purging.forget_source_files(tx, now() - seconds)
         services.ledger.vacuum()
     with services.ledger.write() as tx:
         accounts.remove_audit_entries(tx, before=now() - services.settings.serve.audit_seconds)

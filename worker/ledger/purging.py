@@ -9,7 +9,8 @@ from sqlalchemy import delete, null, or_, select, update
 from worker.ledger import report_files
 from worker.ledger.database import now
 from worker.ledger.jobs import as_job
-from worker.ledger.schema import dropped_file, job, key_value, message, row, schedule
+from worker.ledger.schema import dropped_file, job, key_value, message, roster_source, row, schedule
+from worker.ledger.sources import SourceProblem
 from worker.model import JobState
 
 if TYPE_CHECKING:
@@ -76,3 +77,17 @@ def forget_maps(tx: Transaction, mapping: Mapping[str, str], moment: float) -> N
     in_use = [*tx.execute(kept).scalars(), *tx.execute(select(schedule.c.options)).scalars()]
     if not any((options or {}).get("mapping") == mapping for options in in_use):
         tx.execute(delete(key_value).where(key_value.c.key.in_(same)))
+
+
+def forget_source_files(tx: Transaction, moment: float) -> None:
+    """Take the names of files out of what was wrong with a source before a moment."""
+    old = select(roster_source).where(roster_source.c.since < moment, roster_source.c.reason != "")
+    for record in tx.execute(old).all():
+        problem = SourceProblem(record.problem) if record.problem else None
+        if problem is None and record.notified_since is None:
+            reason = ""
+        elif problem is not None and problem.is_stale:
+            reason = record.reason.partition(": ")[0]
+        else:
+            continue
+        tx.execute(update(roster_source).where(roster_source.c.name == record.name).values(reason=reason))

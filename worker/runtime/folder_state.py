@@ -11,7 +11,8 @@ from worker.folders import watch
 from worker.ledger import sources
 from worker.ledger.database import now
 from worker.ledger.sources import SourceProblem
-from worker.schedules.arrivals import QUIET_SWEEPS, Sighting, record_sighting
+from worker.reports.lines import local_text
+from worker.schedules.arrivals import QUIET_SWEEPS, Sighting, record_sighting, sighting_of
 from worker.schedules.expectation import expectation_of_folder
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ def state_of(folder: Folder, scan: watch.FolderScan, not_imported: list[str]) ->
     newest = max(scan.files, key=lambda file: (file.modified_at, file.name), default=None)
     sighting = None
     if newest is not None:
-        seen = {"path": newest.path, "size": newest.size, "changed": newest.modified_at}
-        sighting = Sighting(seen=seen, shown=newest.name, modified_at=newest.modified_at)
+        sighting = sighting_of(newest.path, newest.size, newest.modified_at, shown=newest.name)
     if blocked := _not_writable(Path(folder.path)):
         return FolderState(problem=SourceProblem.NOT_WRITABLE, reason=blocked, newest=sighting)
     if not_imported:
@@ -99,12 +99,17 @@ def _record(
     if state.problem is not None:
         sources.record_problem(tx, known, state.problem, state.reason)
     elif expected is not None and deadline is not None and not expected.is_met(known, deadline):
-        sources.record_problem(tx, known, SourceProblem.LATE, f"{expected.late_text(deadline)}{_last(known)}")
+        sources.record_problem(tx, known, SourceProblem.LATE, _late_text(known, expected, deadline))
     elif known.problem is not SourceProblem.LATE or (known.seen_at or 0.0) > (known.since or 0.0):
         sources.record_ok(tx, known, quiet_seconds)
     else:
         sources.change(tx, known.name, checked_at=now())
 
 
-def _last(known: RosterSource) -> str:
-    return "" if known.seen is None else f": the last one was {Path(known.seen['path']).name}"
+def _late_text(known: RosterSource, expected: Expectation, deadline: float) -> str:
+    late = expected.late_text(deadline)
+    return (
+        late
+        if known.seen_at is None
+        else f"{late}: the last one came on {local_text(known.seen_at, expected.zone)}"
+    )

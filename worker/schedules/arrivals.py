@@ -58,8 +58,13 @@ def sight(parsed: Source, roster: LocalRoster) -> Sighting:
         status = roster.path.stat()
     except OSError as error:
         raise UnreadableSource(f"{roster.path} cannot be read: {error.strerror}") from None
-    seen = {"path": str(roster.path), "size": status.st_size, "changed": status.st_mtime}
-    return Sighting(seen=seen, shown=str(roster.path), modified_at=status.st_mtime)
+    return sighting_of(str(roster.path), status.st_size, status.st_mtime, shown=str(roster.path))
+
+
+def sighting_of(path: str, size: int, modified_at: float, *, shown: str) -> Sighting:
+    """Return a file as a source has it; only a digest of its path is kept, since file names can name people."""
+    digest = hashlib.sha256(f"{path}\n{size}\n{modified_at}".encode(errors="surrogatepass")).hexdigest()
+    return Sighting(seen={"digest": digest}, shown=shown, modified_at=modified_at)
 
 
 def problem_of(error: Exception) -> SourceProblem:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import a_connection, change_records, records_of
@@ -106,7 +106,7 @@ def test_a_file_that_has_changed_between_two_scans_must_stop_changing_first(
     assert len(complete(ledger, inbox)) == 1
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(steps=st.lists(st.sampled_from(["grow", "wait", "scan", "remove"]), min_size=1, max_size=12))
 def test_a_complete_file_has_not_changed_since_a_scan_long_ago(
     ledger: Ledger, inbox: Path, steps: list[str]

@@ -3,7 +3,7 @@ import io
 import zipfile
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import NothingSent, UnreadableRoster
@@ -64,13 +64,13 @@ soup = st.binary(max_size=200) | st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None)
 @given(soup, st.sampled_from(["r.csv", "r.tsv", "r.txt", "r.xlsx", "r.xls", "r.ods", "r.xlsb", "r"]))
 def test_any_bytes_are_read_or_refused_in_plain_words(open_bytes, content, name):
     read_all(open_bytes, content, name)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 5000), st.binary(min_size=1, max_size=8), st.booleans())
 def test_a_damaged_workbook_is_read_or_refused_in_plain_words(open_bytes, position, noise, within):
     if within:

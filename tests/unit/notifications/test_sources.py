@@ -11,7 +11,7 @@ from tests.builders import change_records, records_of
 from tests.message_receivers import Hook, MailServer
 from tests.unit.notifications.test_sender import sweep
 from worker.intake.options import Options
-from worker.ledger import schedules, schema, sources
+from worker.ledger import purging, schedules, schema, sources
 from worker.ledger.database import now
 from worker.ledger.sources import SourceProblem
 from worker.notifications import events
@@ -160,3 +160,20 @@ def test_the_mail_says_what_is_wrong_since_when_and_what_to_do(
         "The next run is at Sun 2026-11-29 02:00 GMT.\n"
     )
     assert folder.startswith("Drop folder inbox (to north): files cannot be moved.\n\n")
+
+
+@pytest.mark.parametrize(
+    ("problem", "kept"),
+    [(None, ""), (SourceProblem.UNCHANGED, "No new file"), (SourceProblem.MISSING, "No new file: /srv/Ann.csv")],
+)
+def test_a_purge_takes_the_name_of_a_file_out_of_what_was_wrong(
+    ledger: Ledger, problem: SourceProblem | None, kept: str
+) -> None:
+    with ledger.write() as tx:
+        known = sources.lock(tx, NIGHTLY, connection="north", place="/srv")
+        sources.record_problem(tx, known, problem or SourceProblem.LATE, "No new file: /srv/Ann.csv")
+        if problem is None:
+            sources.change(tx, NIGHTLY, problem=None)
+        purging.forget_source_files(tx, now() + 1)
+
+        assert sources.lock(tx, NIGHTLY, connection="north", place="/srv").reason == kept

@@ -6,7 +6,7 @@ import csv
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 from openpyxl.utils.escape import unescape
@@ -90,7 +90,7 @@ def test_cells_of_a_csv_are_read_back_unchanged(cells):
     assert [unescape_formula(cell) for cell in line[: len(cells)]] == list(cells)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None)
 @given(st.lists(READABLE, min_size=1, max_size=6), st.sampled_from(["failed.csv", "results.csv", "results.xlsx"]))
 @example(HOSTILE, "failed.csv")
 @example(HOSTILE, "results.xlsx")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
@@ -53,7 +53,7 @@ CONTENT = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None)
 @given(content=CONTENT, fields=FIELDS, cuts=st.lists(st.integers(0, 700), max_size=12))
 async def test_a_form_is_the_same_however_it_is_divided_into_chunks(
     tmp_path: Path, content: bytes, fields: list[tuple[str, str]], cuts: list[int]

@@ -2,7 +2,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import UncertainEncoding, UnreadableRoster, UsageError
@@ -247,7 +247,7 @@ cells = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(cells, cells, st.sampled_from(["a@x.example", 'say "x"', "a\nb"])), min_size=1, max_size=6),
     st.sampled_from([",", ";", "\t", "|"]),

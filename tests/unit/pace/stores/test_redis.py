@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import servers
@@ -88,7 +88,7 @@ flows = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None)
 @given(values=flows)
 async def test_the_script_grants_calls_as_the_arithmetic_does(server, values):
     redis = open_redis(server.connection_url)
