@@ -112,6 +112,13 @@ def test_a_limit_that_all_answers_state_is_used_from_the_first_answer_on(case):
     assert result.refusals <= 0.01
 
 
+@pytest.mark.parametrize("headers", ["ratelimit", "x", "policy"])
+def test_a_small_bucket_that_whole_seconds_make_a_slow_window_of_is_not_believed_to_be_one(headers):
+    case = Case(label="", limit=Bucket(40, 4), headers=headers, retry_after=NONE, seconds=30)
+
+    assert simulation.run(case).used >= 0.9
+
+
 @pytest.mark.parametrize("case", STATED_ON_REFUSALS, ids=lambda case: case.label)
 def test_a_limit_that_only_refusals_state_is_used_from_the_first_refusal_on(case):
     result = simulation.run(fresh(case, skew=0.41))

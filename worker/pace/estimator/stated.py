@@ -21,6 +21,8 @@ HISTORY = 2000
 UNSTATED_WINDOWS, UNSTATED_SECONDS = 3.0, 5.0
 #: Where only refusals state it, it is tried from above after this many windows; after one when it was remembered.
 TRIED_WINDOWS, TRIED_MORE, REMEMBERED_MORE = 10.0, 1.05, 1.25
+#: A quota of up to this many calls that resets this soon (seconds) may be a bucket that fills many times a second.
+TINY_CALLS, TINY_SECONDS = 5, 2.0
 #: The pause after the second refusal in a row (seconds, or a trip); twice as long after each further one.
 SHORTEST_PAUSE = 0.05
 
@@ -36,7 +38,7 @@ def learn(
     """Return the limiter's state after an answer; so far `refused` calls were refused."""
     if hints.throttled:
         flow = replace(flow, history=without(flow.history, sent.at))
-    stated = is_stated(hints)
+    stated = is_stated(hints) and not (_is_tiny(hints) and not flow.quotas)
     if hints.concurrency or not (stated or flow.quotas):
         return flow
     quota = _stated_quota(flow, hints, sent) if stated else min(flow.quotas, key=_rate)
@@ -66,6 +68,12 @@ def remembered(quotas: tuple[Quota, ...]) -> tuple[Quota, ...]:
         )
         for each in quotas
     )
+
+
+def _is_tiny(hints: Hints) -> bool:
+    """Return whether rounding to a second hides how fast a quota of a few calls fills: the search finds that."""
+    few = hints.limit is not None and hints.limit <= TINY_CALLS
+    return few and (hints.reset_in or 0.0) <= TINY_SECONDS and (hints.window or 0.0) <= 1
 
 
 def _rate(quota: Quota) -> float:
