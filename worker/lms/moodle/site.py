@@ -129,7 +129,7 @@ class Site:
 
     async def _find_known(self, ids: Sequence[str]) -> KnownUser:
         own = (await self.info()).user_id
-        named = [self.known_user] if self.known_user else [*ids, *map(str, range(2, _FIRST_IDS + 1)), "1"]
+        named = [self.known_user] if self.known_user else [*ids, *map(str, range(2, _FIRST_IDS + 1))]
         wanted = [each for each in dict.fromkeys(named) if each != own]
         rows = await self.by_field("id", wanted[: self.api.most_items(1, besides=1)])
         order = {user_id: place for place, user_id in enumerate(wanted)}
