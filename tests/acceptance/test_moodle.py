@@ -356,6 +356,8 @@ def test_without_a_capability_nobody_is_created_and_it_is_named(academy, people,
     [
         ({}, {"lacks": frozenset({"moodle/user:create"})}, "moodle/user:create"),
         ({"role": 777}, {}, "role"),
+        ({}, {"lacks": frozenset({"enrol/manual:enrol"})}, "enrol/manual:enrol"),
+        ({}, {"lacks": frozenset({"moodle/course:view"})}, "moodle/course:view"),
         ({}, {"without": frozenset({"core_user_create_users"})}, "core_user_create_users"),
         ({}, {"state": "accessexception"}, "accessexception"),
         ({}, {"state": "wsaccessusersuspended"}, "suspended"),
@@ -378,6 +380,7 @@ def test_what_a_person_must_fix_holds_the_job_and_is_said(academy, people, keys,
     assert (result.code, result.state) == (3, "held")
     assert said in result.summary["reason"]
     assert result.counts == {"not_attempted": 3}
+    assert result.summary["candidates_created"] <= 1
 
 
 def test_courses_are_named_by_id_short_name_full_name_or_id_number(academy, people):

@@ -35,6 +35,8 @@ MAX_CALLS_PER_ROW = 2
 #: Refusals in a row whose named rows are split off; after them, halving is quicker.
 MAX_NAMED_REFUSALS = 3
 _TOO_LARGE = 413
+#: Codes with which a connector itself says that a refusal is about the course.
+_ABOUT_COURSE = frozenset({"course_refused", "unknown_course"})
 _INDEX_PATTERN = re.compile(r"candidateIds\[(\d{1,9})\]", re.IGNORECASE)
 _SIZE_PATTERN = re.compile(
     r"\b(too (large|many|big|long)|at most|maximum|max(imum)? (batch )?size|limit of)\b", re.IGNORECASE
@@ -192,7 +194,8 @@ class EnrolmentRunner:
         all_created = all(work.candidate.job_id is not None or work.candidate.lms_id is None for work, _ in pairs)
         if proven or refused.code == "already_registered":
             return
-        if not is_about_course(refused, ids, all_created=all_created):
+        says_so = refused.code in _ABOUT_COURSE
+        if not (says_so or is_about_course(refused, ids, all_created=all_created)):
             return
         if self.context.only_course:
             raise self._course_stopped(pairs, refused)
@@ -225,7 +228,7 @@ class EnrolmentRunner:
 
 
 def _course_code(refused: Refused) -> str:
-    return refused.code if refused.code == "ambiguous_course" else "unknown_course"
+    return refused.code if refused.code in {*_ABOUT_COURSE, "ambiguous_course"} else "unknown_course"
 
 
 def _rejected_outcome(refused: Refused, code: str) -> RowOutcome:
