@@ -118,7 +118,8 @@ def open_batches(tx: Transaction, job_id: int) -> list[OpenBatch]:
             enqueued_at=record.enqueued_at,
             deaths=record.deaths,
             action=Action(record.action),
-            confirms=record.confirms,
+            # A canary whose row was moved into another batch has none either.
+            confirms=record.confirms and not record.canary,
         )
         for record in records
     ]

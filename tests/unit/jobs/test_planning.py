@@ -13,6 +13,7 @@ from tests.builders import (
     a_candidate,
     a_course,
     a_job,
+    a_job_of,
     a_row,
     as_new,
     change_records,
@@ -25,7 +26,7 @@ from worker.jobs import advance
 from worker.jobs.estimate import calls_of_course, estimate
 from worker.jobs.planning import cut_batches, plan_batches
 from worker.ledger import batches, importing, schema
-from worker.ledger.batches import OpenBatch
+from worker.ledger.batches import BatchPlan, OpenBatch
 from worker.ledger.importing import inside
 from worker.model import STAGES, Action, CandidateState, RosterRow, RowRules, RowStatus
 
@@ -232,3 +233,19 @@ def test_another_action_on_the_same_registration_is_no_duplicate(ledger: Ledger)
         3: RowStatus.NOT_ATTEMPTED,
         4: RowStatus.SKIPPED,
     }
+
+
+def test_a_canary_without_rows_does_not_wait_for_the_batches_that_wait_for_it(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2), a_row(3), size=1)
+    with ledger.write() as tx:
+        batches.save_plan(tx, job_id, [BatchPlan(course_key="42/58", canary=True, row_ids=())])
+        batches.replace_confirmations(tx, job_id, ["42/58"])
+        waiting = batches.open_batches(tx, job_id)
+
+    first = advance.startable(waiting, (), at_once=8, at=0.0)
+    second = advance.startable([each for each in waiting if not each.canary], (), at_once=8, at=0.0)
+    last = advance.startable([each for each in waiting if each.confirms], (), at_once=8, at=0.0)
+
+    assert [each.canary for each in first] == [True]
+    assert [each.confirms for each in second] == [False, False]
+    assert [each.confirms for each in last] == [True]
