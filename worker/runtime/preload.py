@@ -14,6 +14,7 @@ from worker.ledger import rows
 from worker.ledger.database import load_driver
 
 _LATE_IMPORTS = (
+    "pace.description",
     "pace.limiter",
     "pace.stores.persistence",
     "pace.stores.redis",
