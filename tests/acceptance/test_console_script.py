@@ -124,7 +124,7 @@ def test_the_sandbox_serves_until_it_is_interrupted(office, wait_until):
 
     assert httpx.get(f"{said[0]}/sandbox/state").status_code == 200
     connections = tomllib.loads(running.out.read_text("utf-8"))["connections"]
-    assert {each["system"] for each in connections.values()} == set(lms.systems())
+    assert {each["system"] for each in connections.values()} == {"kmi", "moodle", "tahdah"}
     assert {name for name, each in connections.items() if lms.read_connection(name, each)} == set(connections)
 
     running.interrupt()

@@ -87,7 +87,7 @@ def test_a_path_in_a_file_name_leads_nowhere(served, people, wait_until):
     ]
     shown = []
     for number, name in enumerate(names):
-        answer = served.client.post("/api/jobs", files={"file": (name, text)}, data={"set": f"note={number}"})
+        answer = served.client.post("/api/jobs", files={"file": (name, text)}, data={"set": f"city={number}"})
         shown.append(served.until(answer.json()["id"])["roster"])
 
     wait_until(lambda: reports_are_written(served, len(names)), "the reports")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +49,7 @@ from worker.ledger import (
     jobs,
     key_value,
     queue,
+    report_files,
     rows,
     schema,
 )
@@ -610,3 +613,20 @@ def plan_and_work(ledger: Ledger, job_id: int) -> list[WorkItem]:
     with ledger.write() as tx:
         plan(tx, job_id)
     return items_of(ledger, claimed(ledger, job_id))
+
+
+def test_two_processes_record_the_same_report_at_the_same_moment(two: tuple[Ledger, Ledger]) -> None:
+    def record(ledger: Ledger) -> None:
+        with ledger.write() as tx:
+            report_files.add_digests(tx, "key", {"/reports/hr.results.csv": "digest"})
+
+    with ThreadPoolExecutor(1) as other:
+        with two[0].write() as tx:
+            report_files.add_digests(tx, "key", {"/reports/hr.results.csv": "digest"})
+            waiting = other.submit(record, two[1])
+            with suppress(FutureTimeout):
+                waiting.result(timeout=0.2)
+        waiting.result()
+
+    with two[0].read() as tx:
+        assert report_files.known_digests(tx, "/reports/hr.results.csv", "key") == {"digest"}

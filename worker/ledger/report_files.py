@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
+from worker.ledger.database import upsert
 from worker.ledger.schema import job, report_file
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def known_digests(tx: Transaction, path: str, report_key: str) -> set[str]:
 def add_digests(tx: Transaction, report_key: str, digests: Mapping[str, str]) -> None:
     """Record, by path, the digests of files that are about to be moved into their places."""
     for path, digest in sorted(digests.items()):
-        tx.execute(delete(report_file).where(report_file.c.path == path, report_file.c.digest == digest))
-        tx.execute(insert(report_file).values(path=path, digest=digest, report_key=report_key))
+        # Another process may write the very same report at this moment.
+        owner = {"report_key": report_key}
+        upsert(tx, report_file, {"path": path, "digest": digest}, owner, owner)
 
 
 def keep_only(tx: Transaction, digests: Mapping[str, str], removed: Collection[str]) -> None:
