@@ -6,16 +6,12 @@ A run is claimed before its roster is fetched; the job is opened in the transact
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from worker.errors import LedgerError, RosterError, StaleClaim, UnreadableSource
-from worker.intake.accept import Origin
-from worker.intake.options import Options
-from worker.jobs import submission
 from worker.ledger import jobs, schedules
 from worker.ledger.database import now
 from worker.ledger.sources import SourceProblem
@@ -23,6 +19,7 @@ from worker.model import Driver
 from worker.safe_errors import log_and_continue
 from worker.schedules import arrivals, source
 from worker.schedules.cron import next_run
+from worker.schedules.opening import open_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from worker.jobs.submission import Submission
     from worker.ledger.database import Transaction
     from worker.ledger.schedules import Schedule
+    from worker.schedules.arrivals import Sighting
 
 #: A run that begins within this after its time was not missed (seconds).
 GRACE_SECONDS = 300.0
@@ -99,27 +97,13 @@ def _check_source(run: Schedule, at: float) -> Mapping[str, Any] | None:
 
 
 def _open_job(services: Services, run: Schedule) -> Submission:
-    connection = services.connection(run.connection)
-
-    def record(tx: Transaction, submitted: Submission) -> None:
+    def record(tx: Transaction, submitted: Submission, found: Sighting) -> None:
         error = _reason_it_stopped(tx, submitted) if submitted.duplicate else ""
         if not schedules.finish_run(tx, run, _next_run_at(run), job_id=submitted.job_id, error=error):
             raise StaleClaim("Another process has run this schedule")
         arrivals.record_run(tx, run, found)
 
-    parsed = source.parse_source(run.source)
-    with source.local_copy(parsed, services.files) as roster:
-        found = arrivals.sight(parsed, roster)
-        return submission.submit(
-            services,
-            roster.path,
-            name=roster.name,
-            connection=connection,
-            options=Options(**run.options),
-            report_dir=Path(run.report_dir) if run.report_dir else None,
-            origin=Origin(channel=f"schedule:{run.name}", driver=Driver.QUEUE),
-            record=record,
-        )
+    return open_job(services, run, Driver.QUEUE, record)
 
 
 def _reason_it_stopped(tx: Transaction, submitted: Submission) -> str:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.intake.accept import Origin
-from worker.intake.options import Options
-from worker.jobs import lifecycle, submission
+from worker.jobs import lifecycle
 from worker.ledger import accounts, schedules
 from worker.model import Driver
-from worker.schedules import arrivals, source
+from worker.schedules import arrivals
 from worker.schedules.manage import get_schedule
+from worker.schedules.opening import open_job
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
     from worker.jobs.submission import Submission
     from worker.ledger.database import Transaction
     from worker.model import Actor
+    from worker.schedules.arrivals import Sighting
 
 
 def run_now(services: Services, name: str, by: Actor, driver: Driver) -> Submission:
@@ -27,9 +26,8 @@ def run_now(services: Services, name: str, by: Actor, driver: Driver) -> Submiss
     """
     with services.ledger.read() as tx:
         run = get_schedule(tx, name)
-    connection = services.connection(run.connection)
 
-    def record(tx: Transaction, submitted: Submission) -> None:
+    def record(tx: Transaction, submitted: Submission, found: Sighting) -> None:
         schedules.record_extra_run(tx, run.id, submitted.job_id)
         arrivals.record_run(tx, run, found, is_planned=False)
         accounts.add_audit_entry(tx, actor=by, action="schedule run", job_id=submitted.job_id, detail=name)
@@ -39,17 +37,4 @@ def run_now(services: Services, name: str, by: Actor, driver: Driver) -> Submiss
             return lifecycle.take_over(tx, job_id)
         return f"continuing job {lifecycle.resume(tx, job_id).id}"
 
-    parsed = source.parse_source(run.source)
-    with source.local_copy(parsed, services.files) as roster:
-        found = arrivals.sight(parsed, roster)
-        return submission.submit(
-            services,
-            roster.path,
-            name=roster.name,
-            connection=connection,
-            options=Options(**run.options),
-            report_dir=Path(run.report_dir) if run.report_dir else None,
-            origin=Origin(channel=f"schedule:{name}", driver=driver),
-            record=record,
-            take_over=take_over,
-        )
+    return open_job(services, run, driver, record, take_over)
