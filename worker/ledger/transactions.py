@@ -2,22 +2,25 @@
 
 A commit costs a sync of the disk. Intents and outcomes that are due at the same time go into one transaction, run
 by one thread: while a commit is running the next ones are collected, so that each waits for two commits at most.
+The callers may be on several event loops, each in a thread of its own: the thread of the commits belongs to none of
+them, and gives each its results through its own loop. A loop that has ended gets none, and keeps none from others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from worker.errors import LedgerUnavailable, StaleClaim
+from worker.errors import LedgerError, LedgerUnavailable, StaleClaim
 from worker.ledger import database as databases
 
 if TYPE_CHECKING:
@@ -116,8 +119,10 @@ class Ledger:
 
     engine: Engine
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "ledger"))
+    #: Guards what is pending, and whether the thread is at work on it.
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _pending: list[_SharedCommit] = field(default_factory=list)
-    _busy: asyncio.Task[None] | None = None
+    _is_committing: bool = False
     _compiled: dict[ClauseElement, CompiledStatement] = field(default_factory=dict)
 
     @contextmanager
@@ -214,18 +219,22 @@ class Ledger:
 
     async def _enqueue(self, work: tuple[Write, ...] | Callable[[Transaction], Any]) -> Any:
         waiting = _SharedCommit(work, asyncio.get_running_loop().create_future())
-        self._pending.append(waiting)
-        if self._busy is None or self._busy.done():
-            self._busy = asyncio.create_task(self._commit_pending())
+        with self._lock:
+            self._pending.append(waiting)
+            if not self._is_committing:
+                self._thread.submit(self._commit_pending)
+                self._is_committing = True
         return await waiting.done
 
-    async def _commit_pending(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._pending:
-            due, self._pending = self._pending, []
-            outcomes = await loop.run_in_executor(self._thread, self._commit_together, due)
-            for waiting, outcome in zip(due, outcomes, strict=True):
-                _set_result(waiting.done, outcome)
+    def _commit_pending(self) -> None:
+        """Commit what is pending, until nothing is."""
+        while True:
+            with self._lock:
+                due, self._pending = self._pending, []
+                self._is_committing = bool(due)
+            if not due:
+                return
+            _give_results(due, self._commit_together(due))
 
     def _commit_together(self, due: Sequence[_PendingWork]) -> list[Any]:
         """Commit, and retry for a while when the database is unavailable: an answer of an LMS must not be lost.
@@ -242,8 +251,10 @@ class Ledger:
                 if time.monotonic() > deadline:
                     return [away] * len(due)
                 time.sleep(random.uniform(0.02, RETRY_PAUSE_SECONDS))  # noqa: S311 - spreads retries, guards nothing
-            except Exception as error:  # noqa: BLE001 - one of them failed: find out which
-                return [error] if len(due) == 1 else [self._commit_together([waiting])[0] for waiting in due]
+            except BaseException as error:  # noqa: BLE001 - one of them failed: find out which
+                if len(due) > 1:
+                    return [self._commit_together([waiting])[0] for waiting in due]
+                return [_as_result(error)]
 
     def _execute_together(self, tx: Transaction, due: Sequence[_PendingWork]) -> list[Any]:
         """Execute what is due, the same statements as one `executemany`, in the order of their first appearance."""
@@ -264,10 +275,28 @@ class Ledger:
         return [None if isinstance(waiting.work, tuple) else waiting.work(tx) for waiting in due]
 
 
-def _set_result(done: asyncio.Future[Any], outcome: Any) -> None:
-    if done.done():
-        return
-    if isinstance(outcome, Exception):
-        done.set_exception(outcome)
-    else:
-        done.set_result(outcome)
+def _give_results(due: Sequence[_SharedCommit], outcomes: Sequence[Any]) -> None:
+    """Give each caller its result, in its own event loop: a future must not be changed from another thread."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for waiting, outcome in zip(due, outcomes, strict=True):
+        by_loop.setdefault(waiting.done.get_loop(), []).append((waiting.done, outcome))
+    for loop, results in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits there
+            loop.call_soon_threadsafe(_set_results, results)
+
+
+def _as_result(error: BaseException) -> Exception:
+    """Return an error that a future takes: it takes no StopIteration, and the thread must not end."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return LedgerError(f"A transaction ended with {type(error).__name__}; none of it was written")
+
+
+def _set_results(results: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    for done, outcome in results:
+        if done.done():
+            continue
+        if isinstance(outcome, Exception):
+            done.set_exception(outcome)
+        else:
+            done.set_result(outcome)

@@ -128,6 +128,23 @@ async def test_a_function_that_fails_keeps_its_own_error_and_takes_no_other_down
     assert record_of(ledger, schema.job, job_id).reason == "named"
 
 
+@pytest.mark.parametrize("error", [StopIteration, SystemExit])
+async def test_an_error_that_no_caller_can_be_given_leaves_nobody_waiting(
+    ledger: Ledger, error: type[BaseException]
+) -> None:
+    def breaks(_: Any) -> None:
+        raise error
+
+    async with asyncio.timeout(20):
+        broken, other = await asyncio.gather(
+            ledger.run(breaks), ledger.run(lambda _: "done"), return_exceptions=True
+        )
+        later = await ledger.run(lambda _: "done")
+
+    assert isinstance(broken, LedgerError)
+    assert [other, later] == ["done", "done"]
+
+
 async def test_commits_of_one_caller_are_written_in_the_order_in_which_it_made_them(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
     claim = claimed(ledger, job_id)
