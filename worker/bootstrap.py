@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from worker import lms, settings
 from worker.errors import SettingsError
 from worker.intake.storage import check_writable, is_address
-from worker.ledger import jobs, key_value, rows
+from worker.ledger import jobs, key_value, learned_limits, rows
 from worker.ledger.database import now, open_engine, sqlite_file
 from worker.ledger.high_water import HighWaterMark
 from worker.ledger.leases import owner_name
@@ -261,6 +262,7 @@ def open_job_context(
     connector = lms.connect(connection, client)
     with services.ledger.read() as tx:
         proven = rows.proven_courses(tx, connection.name)
+        cut_off = learned_limits.last_cut_off(tx, connection.name)
         job = jobs.find_job(tx, job_id)
     context = JobContext(
         job_id=job_id,
@@ -272,7 +274,8 @@ def open_job_context(
         breaker=CircuitBreaker(connection.breaker, proven=proven),
         lookup_pauses=connection.lookup_pauses,
         doubt_seconds=connection.doubt_minutes * 60,
-        rows_per_call=connector.rules.rows_per_call,
+        rows_per_call=cut_off.cap_rows(connector.rules.rows_per_call),
+        people_per_create=cut_off.cap_people(sys.maxsize),
         stop_reason=stopping,
         update_existing=job is not None and bool(job.options.get("update_existing")),
         again=job is not None and bool(job.options.get("again")),

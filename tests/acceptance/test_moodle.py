@@ -129,9 +129,9 @@ def test_a_lost_answer_is_looked_up_and_everybody_is_registered_once(academy, pe
     assert len(members(terminal, "onlyactive")) == 11
 
 
-@pytest.mark.parametrize("seed", [5, 6])
-def test_after_kill_9_everybody_is_registered_once(academy, people, seed):
-    terminal = academy(slowness=0.2, keys={"batch_size": 6})
+@pytest.mark.parametrize(("seed", "batch_size", "options"), [(5, 6, {}), (6, 20, {"max_input_vars": 44})])
+def test_after_kill_9_everybody_is_registered_once(academy, people, seed, batch_size, options):
+    terminal = academy(slowness=0.2, keys={"batch_size": batch_size}, **options)
     terminal.roster("roster.csv", people(31, external_id=lambda number: f"X-{number}"))
     dice, lms, job = random.Random(seed), terminal.lms, None  # noqa: S311 - dice
     for _ in range(5):
@@ -462,16 +462,32 @@ def test_a_site_that_is_closed_for_a_while_is_waited_for(academy, people, state)
     assert (result.code, result.counts) == (0, {"registered": 3})
 
 
-def test_people_whom_php_cut_off_are_said_and_can_be_sent_again(academy, people):
-    terminal = academy(max_input_vars=101, keys={"fields_per_call": 1000})
+@pytest.mark.parametrize("most", [101, 102])
+def test_people_whom_php_cut_off_are_sent_again_in_smaller_calls(academy, people, most):
+    # One of them cuts the enrolling call between two people, the other one the creating call.
+    terminal = academy(max_input_vars=most)
     terminal.roster("new.csv", people(41))
+    terminal.roster("more.csv", people(40, first=101))
 
     cut = terminal.run("new.csv")
-    missing = [row["_error_code"] for row in cut.failed]
-    terminal.type("retry", cut.job, "--rejected", "--json")
-    retried = terminal.type("status", cut.job, "--json").json
+    later = terminal.run("more.csv")
 
-    assert cut.counts["registered"] + cut.counts["rejected"] == 41
-    assert set(missing) == {"registration_not_listed"}
-    assert retried["by_status"]["registered"] == 41
-    assert len(members(terminal, "onlyactive")) == 41
+    assert (cut.code, cut.counts, cut.summary["candidates_created"]) == (0, {"registered": 41}, 41)
+    assert (later.code, later.counts) == (0, {"registered": 40})
+    assert len(members(terminal, "onlyactive")) == 81
+    # What was learned is known to the next job: none of its calls is cut off or refused.
+    assert changing(later) == {"create_users": 5 if most == 101 else 2, "enrol_users": 2}
+    assert later.summary["bisected_batches"] == 0
+    terminal.lms.nobody_twice()
+
+
+def test_a_person_of_whom_php_cut_something_off_is_not_made_without_it(academy, people):
+    terminal = academy(max_input_vars=101)
+    terminal.roster("new.csv", people(31, external_id=lambda number: f"X-{number}", city="Ankara"))
+
+    result = terminal.run("new.csv")
+
+    numbers = {f"values[{n}]": f"X-{n + 1}" for n in range(31)}
+    shown = ask(terminal, "core_user_get_users_by_field", field="idnumber", **numbers)
+    assert result.counts == {"registered": 31}
+    assert [row["city"] for row in shown] == ["Ankara"] * 31

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from worker import lms
@@ -101,8 +101,10 @@ def _estimate_for(
     tx: Transaction, job_id: int, connection: Connection, learned: LearnedLimits | None = None
 ) -> Estimate:
     found = learned or learned_limits.last_limits(tx, connection.name)
-    people_per_create = found.people_per_create if found else None
-    return estimate(tx, job_id, lms.rules_of(connection), people_per_create=people_per_create)
+    rules, cut_off = lms.rules_of(connection), learned_limits.last_cut_off(tx, connection.name)
+    people = cut_off.cap_people(found.people_per_create if found else rules.rows_per_call)
+    rules = replace(rules, rows_per_call=cut_off.cap_rows(rules.rows_per_call))
+    return estimate(tx, job_id, rules, people_per_create=people)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeRegistration:
-    """A registration that a job made: its row, its record, and the LMS's id of its person."""
+    """A registration that a job made: its row with its batch, its record, and the LMS's id of its person."""
 
     row_id: int
+    batch_id: int | None
     registration_id: int
     lms_id: str
 
@@ -31,7 +32,7 @@ class MadeRegistration:
 def made_on_course(tx: Transaction, job_id: int, course_key: str) -> list[MadeRegistration]:
     """Return the registrations that a job made on a course and that nobody has changed since."""
     query = (
-        select(row.c.id, row.c.registration_id, candidate.c.lms_id)
+        select(row.c.id, row.c.batch_id, row.c.registration_id, candidate.c.lms_id)
         .join(candidate, candidate.c.id == row.c.candidate_id)
         .join(registration, registration.c.id == row.c.registration_id)
         .where(row.c.job_id == job_id, row.c.course_key == course_key, row.c.action == Action.REGISTER)
@@ -39,7 +40,12 @@ def made_on_course(tx: Transaction, job_id: int, course_key: str) -> list[MadeRe
         .where(candidate.c.lms_id.is_not(None), registration.c.claimed_by.is_(None))
     )
     return [
-        MadeRegistration(row_id=record.id, registration_id=record.registration_id, lms_id=record.lms_id)
+        MadeRegistration(
+            row_id=record.id,
+            batch_id=record.batch_id,
+            registration_id=record.registration_id,
+            lms_id=record.lms_id,
+        )
         for record in tx.execute(query)
     ]
 

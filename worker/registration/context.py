@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from worker.errors import AnswerLost, LmsUnavailable, RateLimited, Refused, RetryLater, RosterError, StopJob
-from worker.ledger import jobs
+from worker.ledger import jobs, learned_limits
+from worker.ledger.learned_limits import CutOff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -63,6 +65,8 @@ class JobContext:
     doubt_seconds: float = 3600.0
     #: Rows per registering call; reduced when the LMS answers that a call is too large.
     rows_per_call: int = 1
+    #: People per creating call, as far as larger calls were cut off.
+    people_per_create: int = sys.maxsize
     #: Whether each candidate is looked up before it is created, since the list of people was not read.
     check_candidates_first: bool = False
     #: Existing registrations by course key: candidate id → registration id.
@@ -168,6 +172,21 @@ class JobContext:
     def _is_short_wait(self, error: RetryLater | StopJob) -> bool:
         """Return whether the wait is so short that the call is retried in place."""
         return isinstance(error, RateLimited) and error.seconds <= self.client.session.limiter.longest_wait
+
+    async def learn_people_per_create(self, people: int) -> None:
+        """Remember that no more people than this arrive with a creating call."""
+        if people < self.people_per_create:
+            self.people_per_create = people
+            await self._save_cut_off(CutOff(people_per_create=people))
+
+    async def learn_rows_per_call(self, rows: int) -> None:
+        """Remember that no more rows than this arrive with a registering call."""
+        if rows < self.rows_per_call:
+            self.rows_per_call = rows
+            await self._save_cut_off(CutOff(rows_per_call=rows))
+
+    async def _save_cut_off(self, seen: CutOff) -> None:
+        await self.ledger.run(lambda tx: learned_limits.save_cut_off(tx, self.connection, seen))
 
     def is_refused_too_often(self, subject: str, refused: Refused) -> bool:
         """Record a refusal of a single row; return whether the breaker opens and stopping would save calls."""

@@ -117,8 +117,8 @@ class PeopleCreator:
             size = await self.connector.people_per_create([work.row.candidate for work in ready])
         except LmsError as error:
             return results | _for_all(ready, error)
-        parts = [ready[start : start + size] for start in range(0, len(ready), size)]
-        for made in await asyncio.gather(*(self._create(part) for part in parts)):
+        size = min(size, self.context.people_per_create)
+        for made in await asyncio.gather(*(self._create(part) for part in _parts(ready, size))):
             results |= made
         return results
 
@@ -192,8 +192,24 @@ class PeopleCreator:
         if missing:
             message = "The LMS accepted the call, but its answer does not name this person"
             lost = AnswerLost(message, code="no_answer_for_row")
-            results |= await self._guarded(missing, self._handle_lost_answer(missing, lost, tries, took))
+            if created and missing == list(works[len(created) :]):
+                step = self._handle_cut_off(missing, lost, len(created))
+            else:
+                step = self._handle_lost_answer(missing, lost, tries, took)
+            results |= await self._guarded(missing, step)
         return results | await self._read_back(confirmed)
+
+    async def _handle_cut_off(
+        self, works: Sequence[WorkItem], lost: AnswerLost, arrived: int
+    ) -> dict[int, Created]:
+        """Send the people again who were at the end of a call and did not arrive, no more in a call than did."""
+        await self.context.learn_people_per_create(arrived)
+        await self._mark_in_doubt(works, lost)
+        # The call has ended: whom it made is there, and nobody comes later.
+        results, absent = await self._settle(works, lost=lost, pauses=(0.0, self.context.lookup_pauses[0]))
+        for part in _parts(absent, self.context.people_per_create):
+            results |= await self._create(part)
+        return results
 
     async def _read_back(self, confirmed: Sequence[tuple[WorkItem, str]]) -> dict[int, Created]:
         """Note on the rows what did not arrive; return the error that stops the job, for each of these."""
@@ -226,6 +242,9 @@ class PeopleCreator:
         for part in (left[:middle], left[middle:]):
             # Never at the same time: the next one may be refused for the same reason.
             results |= await self._create(part, MAX_TRIES - 1)
+        if refused.code != WRITE_CONFLICT and all(work.candidate.id in self.context.created for work in left):
+            # Nobody of them was refused in a smaller call: the larger one was cut off within a person.
+            await self.context.learn_people_per_create(len(left) - middle)
         return results
 
     async def _handle_single_refusal(self, work: WorkItem, refused: Refused, tries: int) -> dict[int, Created]:
@@ -275,19 +294,22 @@ class PeopleCreator:
     async def _handle_lost_answer(
         self, works: Sequence[WorkItem], lost: AnswerLost, tries: int, took: float
     ) -> dict[int, Created]:
-        await self.context.ledger.commit(
-            *self._states(works, CandidateState.IN_DOUBT),
-            *(intents.row_outcome(self.claim, work, in_doubt_outcome(lost)) for work in works),
-        )
-        results, absent = await self._settle(works, lost=lost, took=took)
+        await self._mark_in_doubt(works, lost)
+        results, absent = await self._settle(works, lost=lost, pauses=self._pauses(took))
         if not absent:
             return results
         if tries < MAX_TRIES:
             return results | await self._create(absent, tries + 1)
         return results | {work.candidate.id: Blocked(gave_up_outcome(lost, tries)) for work in absent}
 
+    async def _mark_in_doubt(self, works: Sequence[WorkItem], lost: AnswerLost) -> None:
+        await self.context.ledger.commit(
+            *self._states(works, CandidateState.IN_DOUBT),
+            *(intents.row_outcome(self.claim, work, in_doubt_outcome(lost)) for work in works),
+        )
+
     async def _settle(
-        self, works: Sequence[WorkItem], *, lost: AnswerLost | None = None, took: float = 0.0
+        self, works: Sequence[WorkItem], *, lost: AnswerLost | None = None, pauses: Sequence[float] | None = None
     ) -> tuple[dict[int, Created], list[WorkItem]]:
         """Look people in doubt up until they are found, or absent for certain; return results, and the absent ones.
 
@@ -296,7 +318,7 @@ class PeopleCreator:
         self._lost |= {work.candidate.id for work in works if lost or work.candidate.job_id == self.claim.job_id}
         results: dict[int, Created] = {}
         waiting, absent = list(works), 0
-        for pause in self._pauses(took):
+        for pause in self._pauses(0.0) if pauses is None else pauses:
             await self.context.sleep(pause)
             try:
                 found = await self.connector.find_people([work.row.candidate for work in waiting], ())
@@ -330,6 +352,10 @@ class PeopleCreator:
         results = await self._record_found([work for work, _ in people], [each for _, each in people])
         unclear = [work for work, each in known if not isinstance(each, FoundPerson)]
         return results | {work.candidate.id: _in_doubt(self.claim, work, lost) for work in unclear}
+
+
+def _parts(works: Sequence[WorkItem], size: int) -> list[Sequence[WorkItem]]:
+    return [works[start : start + size] for start in range(0, len(works), size)]
 
 
 def _for_all(works: Sequence[WorkItem], error: Created) -> dict[int, Created]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from worker.errors import AnswerLost, Refused
 from worker.ledger import intents
 from worker.ledger.intents import RowOutcome
-from worker.lms.contract import Enrolment, LookupMiss, RegistrationLookup, RemoteRegistration
+from worker.lms.contract import Enrolment, LookupMiss, RegistrationLookup, RemoteRegistration, bulk
 from worker.model import RegistrationState, RowStatus
 from worker.quantities import counted
 from worker.registration.anonymous import without_people
@@ -147,6 +147,10 @@ class EnrolmentRunner:
         parts = (good, *([pair] for pair in named)) if named and good else (pairs[:middle], pairs[middle:])
         for part in parts:
             await self._send(part)
+        made = self.context.registered
+        if bulk(self.context.connector) and all(work.registration.id in made for work, _ in pairs):
+            # None of them was refused in a smaller call: the larger one was cut off within a row.
+            await self.context.learn_rows_per_call(len(pairs) - middle)
 
     async def _reject(self, pair: RowEnrolment, refused: Refused) -> None:
         context, claim = self.context, self.claim

@@ -178,6 +178,12 @@ _ALL = (
         "Look up the course in the LMS, then send the rejected rows again.",
     ),
     Code(
+        "call_cut_off",
+        "The LMS's server cut off the call with this row in it, and nothing was done for the row. The job sends it "
+        "again in a smaller call.",
+        "Nothing while the job is running; otherwise use `roster resume`.",
+    ),
+    Code(
         "call_too_large",
         "The LMS, or the web server in front of it, accepts no call as large as that for this one row.",
         "Shorten the values of the row, or ask the LMS's administrator for a higher limit.",

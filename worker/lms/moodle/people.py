@@ -104,7 +104,9 @@ class Users:
             values["createpassword"] = True
         elif self.connection.password == "change":  # noqa: S105
             values |= {"password": new_password(), "preferences": [{"type": _PREFERENCE, "value": 1}]}
-        return values | custom_fields(candidate.fields)
+        # A required field comes last: a user of whom PHP cut something off is refused, never made without it.
+        email = values.pop("email", "")
+        return values | custom_fields(candidate.fields) | {"email": email}
 
     async def find_refused(self, candidate: Candidate) -> PersonLookup:
         """Look up a user whose creation was refused: as always, then by the address in any letter case."""
