@@ -481,7 +481,7 @@ def test_people_whom_php_cut_off_are_sent_again_in_smaller_calls(academy, people
     terminal.lms.nobody_twice()
 
 
-def test_a_person_of_whom_php_cut_something_off_is_not_made_without_it(academy, people):
+def test_nobody_is_made_without_the_fields_that_php_cut_off(academy, people):
     terminal = academy(max_input_vars=101)
     terminal.roster("new.csv", people(31, external_id=lambda number: f"X-{number}", city="Ankara"))
 

@@ -104,7 +104,7 @@ class Users:
             values["createpassword"] = True
         elif self.connection.password == "change":  # noqa: S105
             values |= {"password": new_password(), "preferences": [{"type": _PREFERENCE, "value": 1}]}
-        # A required field comes last: a user of whom PHP cut something off is refused, never made without it.
+        # A required field comes last: a user whose fields PHP cut off is refused, and never made without them.
         email = values.pop("email", "")
         return values | custom_fields(candidate.fields) | {"email": email}
 
