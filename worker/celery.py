@@ -205,6 +205,6 @@ def _app_of_this_program() -> Celery:
     # and workers of one name are one worker in Flower.
     os.environ.setdefault("CELERY_WORKER_HOSTNAME", f"worker-{os.getpid()}-{secrets.token_hex(2)}@%h")
     signals.import_modules.connect(_refuse_other_tasks)
-    signals.setup_logging.connect(lambda **_: logs.configure(config.log), weak=False)
+    signals.setup_logging.connect(lambda **_: logs.configure(config.log, config.log_level or "info"), weak=False)
     signals.worker_init.connect(lambda **_: preload(config.ledger), weak=False)
     return make_app(config)

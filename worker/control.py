@@ -346,8 +346,10 @@ def _publish(services: Services, job_id: int) -> bool:
     """Publish a job's task messages; False when the broker is away: the job then starts with a later sweep."""
     if not services.settings.broker:
         return True
-    from worker import dispatch  # noqa: PLC0415 - 300 ms that only a queue costs
+    from worker import dispatch, logs  # noqa: PLC0415 - 300 ms that only a queue costs
 
+    # A command has no log yet; unconfigured, its lines would be on standard output.
+    logs.configure_once(services.settings.log, services.settings.log_level or "error")
     return dispatch.start(services, job_id)
 
 

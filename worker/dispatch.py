@@ -38,6 +38,7 @@ log = structlog.get_logger("roster")
 def publish(app: Celery, due: Sequence[TaskMessage]) -> list[TaskMessage]:
     """Publish messages; return those that could not be published, since the broker is away."""
     for sent, message in enumerate(due):
+        log.debug("message published", message=message.task.value, about=message.id, seconds=message.countdown)
         signature = app.signature(message.task.value, args=(message.id,))
         try:
             signature.apply_async(

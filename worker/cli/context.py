@@ -52,7 +52,16 @@ def services_of(context: click.Context, *, make_ledger: bool = True, needs_conne
 
     services = open_services(context.obj, make_ledger=make_ledger, needs_connection=needs_connection)
     context.call_on_close(services.ledger.close)
+    if services.settings.log_level:
+        configure_log(services)
     return services
+
+
+def configure_log(services: Services) -> None:
+    """Let this command log errors alone, unless `log_level` says otherwise: its own messages say the rest."""
+    from worker import logs
+
+    logs.configure(services.settings.log, services.settings.log_level or "error")
 
 
 def actor() -> Actor:

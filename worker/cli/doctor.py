@@ -10,6 +10,7 @@ import click
 
 from worker import diagnostics
 from worker.bootstrap import open_services
+from worker.cli.context import configure_log
 from worker.cli.exit_codes import ExitCode
 from worker.diagnostics import Check
 from worker.errors import MissingLedger, RosterError
@@ -53,6 +54,7 @@ def _services(config: Path | None) -> Iterator[tuple[Services, MissingLedger | N
             missing, folder = error, stack.enter_context(scratch_folder())
             services = open_services(config, ledger=f"sqlite:///{folder}/empty.db")
         stack.enter_context(closing(services.ledger))
+        configure_log(services)
         yield services, missing
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.context import record
+from worker.cli.context import configure_log, record
 from worker.jobs.restored import mark_restored
 from worker.ledger.database import now
 from worker.quantities import counted
@@ -26,6 +26,7 @@ MAX_FILES = 10
 
 def take_into_use(services: Services, *, as_json: bool) -> None:
     """Mark what may have been sent since the backup, skip missed runs of schedules, and say what is to be done."""
+    configure_log(services)
     found = mark_restored(services, now())
     for schedule in found.schedules:
         skip_run(services, schedule, "The run was not caught up, since the ledger was restored from a backup")

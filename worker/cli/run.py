@@ -11,7 +11,7 @@ import click
 
 from worker import control, lms
 from worker.cli import output
-from worker.cli.context import REPORTS, actor, connection_of
+from worker.cli.context import REPORTS, actor, configure_log, connection_of
 from worker.cli.exit_codes import ExitCode, exit_code
 from worker.cli.explained import explained
 from worker.cli.output import Unopened
@@ -159,6 +159,7 @@ def run_opened(services: Services, job_id: int, options: dict[str, Any]) -> int:
 
 def run_job(services: Services, job_id: int, connection: Connection, *, quiet: bool) -> tuple[int, Summary | None]:
     """Import a job's roster if need be, run the job, write its reports; return exit code and summary."""
+    configure_log(services)
     ledger = services.ledger
     with ledger.read() as tx:
         job = lifecycle.get_job(tx, job_id)

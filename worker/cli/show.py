@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli import output
-from worker.cli.context import record
+from worker.cli.context import configure_log, record
 from worker.errors import RosterError, UsageError
 from worker.ledger import jobs
 from worker.model import JobState
@@ -117,4 +117,5 @@ def write_report(services: Services, job_id: int, folder: Path | None, *, as_jso
             jobs.change_job(tx, job_id, report_dir=str(folder.absolute()))
             job = lifecycle.get_job(tx, job_id)
     record(services, "report", job_id=job_id)
+    configure_log(services)
     output.print_summary(reporting.write_job_reports(services.ledger, job), as_json=as_json)

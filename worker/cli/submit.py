@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker import control, lms, logs
+from worker import control, lms
 from worker.cli import output
 from worker.cli.context import REPORTS, actor, connection_of
 from worker.cli.exit_codes import ExitCode
@@ -37,7 +36,6 @@ def submit_files(services: Services, files: Sequence[Path], options: dict[str, A
             "There is no queue: set `broker` in roster.toml (redis://host:6379/0) and start "
             "`celery -A worker worker`; or start `roster serve`; or use `roster run`, which needs no service"
         )
-    logs.configure(services.settings.log, logging.ERROR)
     if services.settings.broker and (warning := shadowing_warning(Path.cwd())):
         click.echo(f"Warning: {warning}", err=True)
     connection = connection_of(services, options["to"])

@@ -18,9 +18,10 @@ from urllib.parse import urlencode
 
 import aiohttp
 import httpx
+import structlog
 from httpx_aiohttp import AiohttpTransport
 
-from worker import __version__
+from worker import __version__, logs
 from worker.errors import AnswerLost, LmsUnavailable, RateLimited, StopJob
 from worker.lms.responses import LmsResponse, check_response, parse
 from worker.pace.hints.headers import seconds_of_date
@@ -43,6 +44,7 @@ READ_PAUSES = (0.3, 1.0, 3.0)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _JSON = httpx.Headers({"Content-Type": "application/json"})
 _FORM = httpx.Headers({"Content-Type": "application/x-www-form-urlencoded"})
+log = structlog.get_logger("roster")
 
 
 class Check(Protocol):
@@ -208,13 +210,16 @@ class LmsClient:
                 self.session.limiter.cancel(permit)
                 raise
         hints: Hints | None = None
+        status, began = 0, time.monotonic()
         try:
             response, hints = await self.session.send(method, path, **content)
+            status = response.status
         except LmsUnavailable:
             self._count(operation, -1)
             raise
         finally:
             self.session.limiter.release(permit, hints)
+            self._log(operation, method, status, time.monotonic() - began)
         self.rate_limited += hints.throttled
         return check(response, hints, changes=intent is not None)
 
@@ -222,6 +227,12 @@ class LmsClient:
         """Return the calls that are not recorded yet; the caller records them."""
         taken, self.unrecorded = self.unrecorded, Counter()
         return taken
+
+    def _log(self, operation: str, method: str, status: int, seconds: float) -> None:
+        """Write a line of `debug` about a call: never its address, headers or body. Status 0: no response came."""
+        if logs.is_detailed():
+            job = int(self.queue) if self.queue else None
+            log.debug("LMS call", job=job, call=operation, method=method, status=status, seconds=round(seconds, 3))
 
     def _count(self, operation: str, number: int) -> None:
         self.calls[operation] += number

@@ -105,6 +105,11 @@ def _resolve_secret(value: Any) -> Any:
     return value
 
 
+def _lower(value: Any) -> Any:
+    """Return a text in small letters, as DEBUG is often written; anything else unchanged."""
+    return value.lower() if isinstance(value, str) else value
+
+
 #: An address that may contain a password: the text itself, `env:NAME` or `file:/path`.
 HiddenText = Annotated[
     str,
@@ -214,8 +219,10 @@ class Settings(BaseSettings):
     window: int = Field(default=8, ge=1, le=1000)
     #: How often the ledger is searched for work without a task message (seconds).
     sweep_seconds: float = Field(default=10.0, gt=0, le=600)
-    #: How workers write their log: `text` or `json`.
+    #: How processes write their log: `text` or `json`.
     log: Literal["text", "json"] = "text"
+    #: From which level on; without it, `info` for processes that stay and `error` for commands.
+    log_level: Annotated[Literal["debug", "info", "warning", "error"] | None, BeforeValidator(_lower)] = None
     #: The web server: `[serve]`.
     serve: Serve = Field(default_factory=Serve)
     #: Raw tables by name; `worker.lms.read_connection` returns `Connection`s.

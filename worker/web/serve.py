@@ -72,7 +72,7 @@ def serve(
     settings = services.settings.serve
     host, port = host or settings.host, settings.port if port is None else port
     token = _token_for(services, host)
-    logs.configure(services.settings.log)
+    logs.configure(services.settings.log, services.settings.log_level or "info")
     make_uploads_private(services)
     remove_stale_uploads(services.files / api.UPLOADS)
     drafts.remove_old(services)
