@@ -88,8 +88,9 @@ def test_a_thousand_people_take_a_few_dozen_calls_and_none_when_they_are_known(a
     assert (new.code, new.counts) == (0, {"registered": 1000})
     assert new.summary["calls"] == {
         "site_info": 1,
-        # One to have somebody who must be found, and two for each kind of identifier.
-        "find_users": 7,
+        # One to have somebody who must be found, and two for each kind of identifier; three for ID numbers, which are
+        # asked for in both letter cases.
+        "find_users": 8,
         "find_courses": 1,
         "create_users": 21,
         "enrol_users": 21,
@@ -225,6 +226,34 @@ def test_rows_that_name_several_people_are_refused_with_their_ids(academy):
     assert changing(result) == {}
 
 
+def test_the_user_under_a_candidate_id_is_read_before_anybody_is_enrolled(academy):
+    terminal = academy()
+    bob = a_user(terminal, username="bob", firstname="Bob", email="bob@example.com", idnumber="AB-1")
+    ann = a_user(terminal, username="ann", firstname="Ann", email="ann@example.com")
+    gone = a_user(terminal, username="gone", email="gone@example.com")
+    ask(terminal, "core_user_delete_users", **{"userids[0]": gone})
+    rows = [
+        {"candidate_id": bob, "email": "zoe@example.com", "first_name": "Zoe", "last_name": "Zett"},
+        {"candidate_id": ann, "email": "ann.new@example.com", "first_name": "Ann", "last_name": "Ahern"},
+        {"candidate_id": 77777, "email": "new@example.com", "first_name": "Ned", "last_name": "New"},
+        {"candidate_id": gone},
+        {"external_id": "ab-1", "email": "bob.new@example.com", "first_name": "Bob", "last_name": "Ahern"},
+    ]
+    terminal.roster("ids.csv", [row | {"course_id": 58} for row in rows])
+
+    result = terminal.run("ids.csv")
+
+    assert [(row["_status"], row["_error_code"]) for row in result.rows] == [
+        ("invalid", "other_person"),
+        ("registered", ""),
+        ("rejected", "unknown_candidate"),
+        ("rejected", "unknown_candidate"),
+        ("registered", ""),
+    ]
+    assert set(members(terminal, "onlyactive")) == {bob, ann}
+    assert changing(result) == {"enrol_users": 2}
+
+
 def test_what_moodle_refuses_is_refused_before_anything_is_sent(academy):
     terminal = academy()
     good = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Ahern", "course_id": 58}
@@ -321,12 +350,14 @@ def test_people_are_updated_and_deactivated_many_in_a_call(academy):
         {"email": "u2@example.com", "action": "deactivate"},
         {"email": "u3@example.com", "action": "deactivate"},
         {"email": "nobody@example.com", "action": "deactivate"},
+        # The service account: Roster does not lock itself out.
+        {"candidate_id": 3, "action": "deactivate"},
     ]
     terminal.roster("steps.csv", rows)
 
     result = terminal.run("steps.csv")
 
-    assert result.counts == {"updated": 2, "deactivated": 2, "rejected": 1}
+    assert result.counts == {"updated": 2, "deactivated": 2, "rejected": 2}
     assert result.summary["calls"]["update_users"] == 3  # the first of each action goes alone
     shown = ask(
         terminal, "core_user_get_users_by_field", field="id", **{f"values[{n}]": id_ for n, id_ in enumerate(ids)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from worker import lms
 from worker.errors import RosterError
-from worker.ledger import learned_limits
+from worker.ledger import learned_limits, people
 from worker.ledger.database import now
 from worker.ledger.rows import count_remaining, is_course_proven
 from worker.pace import forecast
@@ -82,9 +82,11 @@ def _estimate_bulk(
 
     registering, new = calls(rules.rows_per_call), ahead.new_candidates
     lists = sum(1 + 2 * (2 + rows // _PAGE_SIZE) for rows in ahead.rows_by_course.values())
-    lookups = _LOOKUPS_EACH * math.ceil(new / rules.people_per_lookup) + 1 if new else 0
+    shown = math.ceil(people.count_unseen(tx, job_id) / rules.people_per_lookup)
+    lookups = _LOOKUPS_EACH * math.ceil(new / rules.people_per_lookup) + shown
     actions = 2 + 3 * math.ceil(ahead.actions / rules.rows_per_action) if ahead.actions else 0
-    site = 1 if registering or actions else 0
+    # What the site says of itself, and a user who is known to exist.
+    site = 2 if registering or actions else 0
     least = site + registering + lists + lookups + min(1, ahead.actions)
     return Estimate(
         least=least, most=site + registering + lists + lookups + actions + min(new, calls(people_per_create))

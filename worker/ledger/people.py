@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import and_, exists, func, insert, or_, select, update
 
 from worker.identity import Traits, email_key, is_other_person, plain_identifier, traits_of
 from worker.ledger.candidates import hash_identifier, id_key_of
@@ -152,6 +152,41 @@ def unknown_candidates(tx: Transaction, job_id: int) -> list[UnknownCandidate]:
     return list(found.values())
 
 
+def _unseen(job_id: int) -> Any:
+    """Return the condition that a row to be sent names a person by the LMS's id, whom the LMS was not seen to have."""
+    seen = exists().where(person.c.connection == candidate.c.connection, person.c.lms_id == candidate.c.lms_id)
+    return and_(
+        row.c.job_id == job_id,
+        row.c.status == RowStatus.NOT_ATTEMPTED,
+        candidate.c.state == CandidateState.KNOWN,
+        candidate.c.job_id.is_(None),
+        ~seen,
+    )
+
+
+def count_unseen(tx: Transaction, job_id: int) -> int:
+    """Count the people whom rows to be sent name by the LMS's id, and whom the LMS was not seen to have."""
+    of_rows = candidate.join(row, row.c.candidate_id == candidate.c.id)
+    count = select(func.count(candidate.c.id.distinct())).select_from(of_rows).where(_unseen(job_id))
+    return tx.execute(count).scalar_one()
+
+
+def unseen_candidates(tx: Transaction, job_id: int) -> list[UnknownCandidate]:
+    """Return the people whom rows to be sent name by the LMS's id, and whom the LMS was not seen to have."""
+    query = (
+        select(candidate.c.id, row.c.parsed)
+        .join(row, row.c.candidate_id == candidate.c.id)
+        .where(_unseen(job_id))
+        .order_by(row.c.id)
+    )
+    found: dict[int, UnknownCandidate] = {}
+    for record in tx.execute(query):
+        named = read_row(record.parsed).candidate
+        if named.candidate_id is not None and record.id not in found:
+            found[record.id] = UnknownCandidate(id=record.id, candidate=named)
+    return list(found.values())
+
+
 def some_known(tx: Transaction, connection: str, most: int) -> list[str]:
     """Return the LMS's ids of people whom this connection created or found last."""
     query = select(candidate.c.lms_id).where(
@@ -171,6 +206,7 @@ class CandidateMatch:
     person: Person | None = None
     code: str = ""
     error: str = ""
+    status: RowStatus = RowStatus.INVALID
     #: What a person should know of them.
     note: str = ""
 
@@ -181,7 +217,7 @@ def save_matches(tx: Transaction, connection: str, job_id: int, matches: Sequenc
     take_lock(tx, f"candidates:{connection}")
     for match in matches:
         if match.error:
-            _reject(tx, job_id, match.id, match.code, match.error)
+            _reject(tx, job_id, match.id, match.code, match.error, match.status)
         elif match.person:
             if match.note:
                 _add_note(tx, job_id, match.id, match.note)
@@ -269,17 +305,22 @@ _OTHER_PERSON = (
 )
 
 
-def _reject(tx: Transaction, job_id: int, candidate_id: int, code: str, error: str) -> None:
+def _reject(
+    tx: Transaction,
+    job_id: int,
+    candidate_id: int,
+    code: str,
+    error: str,
+    status: RowStatus = RowStatus.INVALID,
+) -> None:
+    values = {"status": status, "kept_status": None, "error": error, "error_code": code, "changed_at": now()}
+    if code == "other_person":
+        # So that another row that does name this person is no duplicate of it.
+        values |= {"candidate_id": None, "registration_id": None}
     tx.execute(
         update(row)
         .where(row.c.job_id == job_id, row.c.candidate_id == candidate_id, row.c.status.in_(PENDING))
-        .values(
-            status=RowStatus.INVALID,
-            kept_status=None,
-            error=error,
-            error_code=code,
-            changed_at=now(),
-        )
+        .values(**values)
     )
 
 

@@ -270,6 +270,13 @@ class BulkConnector(Connector, Protocol):
         Raises StopJob that names what the account lacks.
         """
 
+    async def show_people(self, candidates: Sequence[Candidate], known: Sequence[str]) -> Sequence[PersonLookup]:
+        """Read people by the ids that rows give (`candidate_id`); return one result for each, in order.
+
+        Refused with `unknown_candidate` for one who is not there, and with `other_person` for one whose names and
+        address are all other ones than the row's. `known` is as in `find_people`.
+        """
+
     async def find_refused(self, candidate: Candidate) -> PersonLookup:
         """Look up a person whose creation was refused, in every way that the LMS has."""
 

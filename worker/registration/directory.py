@@ -9,6 +9,7 @@ from worker.ledger import batches, people
 from worker.ledger.database import now
 from worker.ledger.learned_limits import LearnedLimits, save_limits
 from worker.lms.contract import Enrolment, FoundPerson, LookupMiss, bulk
+from worker.model import RowStatus
 
 if TYPE_CHECKING:
     from worker.ledger.batches import Claim
@@ -50,16 +51,19 @@ async def match_people(context: JobContext) -> None:
 
 
 async def _look_up_people(context: JobContext, connector: BulkConnector) -> None:
-    """Look the job's new candidates up, many in a call; rows that cannot be sent are rejected."""
+    """Look up whom the job's rows name, many in a call; rows that cannot be sent are rejected."""
     unknown = await context.ledger.query(lambda tx: people.unknown_candidates(tx, context.job_id))
-    if not unknown:
+    unseen = await context.ledger.query(lambda tx: people.unseen_candidates(tx, context.job_id))
+    if not (unknown or unseen):
         return
     known = await context.ledger.query(lambda tx: people.some_known(tx, context.connection, MAX_KNOWN))
-    results = await connector.find_people([each.candidate for each in unknown], known)
-    limits = LearnedLimits(people_per_create=await connector.people_per_create(()))
-    matches = [
-        match for each, result in zip(unknown, results, strict=True) if (match := _match_of(each.id, result))
+    results = [
+        *await connector.show_people([each.candidate for each in unseen], known),
+        *await connector.find_people([each.candidate for each in unknown], known),
     ]
+    limits = LearnedLimits(people_per_create=await connector.people_per_create(()))
+    looked_up = zip([*unseen, *unknown], results, strict=True)
+    matches = [match for each, result in looked_up if (match := _match_of(each.id, result))]
 
     def save(tx: Transaction) -> None:
         save_limits(tx, context.connection, limits)
@@ -70,7 +74,8 @@ async def _look_up_people(context: JobContext, connector: BulkConnector) -> None
 
 def _match_of(candidate_id: int, result: PersonLookup) -> people.CandidateMatch | None:
     if isinstance(result, Refused):
-        return people.CandidateMatch(id=candidate_id, code=result.code, error=result.message)
+        status = RowStatus.REJECTED if result.code == "unknown_candidate" else RowStatus.INVALID
+        return people.CandidateMatch(id=candidate_id, code=result.code, error=result.message, status=status)
     if isinstance(result, FoundPerson):
         note = SUSPENDED if result.is_suspended else ""
         return people.CandidateMatch(id=candidate_id, person=result.person, note=note)

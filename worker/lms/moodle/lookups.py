@@ -7,6 +7,7 @@ well, and what it does not find is believed only when that one is found.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -73,29 +74,35 @@ async def look_up(site: Site, candidates: Sequence[Candidate], known: Sequence[s
     """Return for each candidate whom the site has, in order."""
     found = Found()
     await site.known(known)
-    wanted = {name: sorted(values) for name, values in _values_of(candidates).items() if values}
+    wanted = {name: values for name, values in _values_of(candidates).items() if values}
     await asyncio.gather(*(_read(site, name, values, found) for name, values in wanted.items()))
     results = [match(candidate, found) for candidate in candidates]
     return _without_repeated(candidates, results)
 
 
 def _values_of(candidates: Sequence[Candidate]) -> dict[str, set[str]]:
-    """Return what to look up by: an ill-formed name fails the whole call, an address is compared exactly."""
+    """Return what to look up by: an ill-formed name fails the whole call.
+
+    PostgreSQL compares an address or an ID number exactly, so that each is asked for in other letter cases too.
+    """
     names = {name for who in candidates if (name := user_name_of(who)) and is_user_name(name)}
     addresses = {who.email.strip() for who in candidates if who.email and who.email.isascii()}
+    numbers = {who.external_id for who in candidates if who.external_id}
     return {
-        "idnumber": {who.external_id for who in candidates if who.external_id},
+        "idnumber": numbers | {case(number) for number in numbers for case in (str.lower, str.upper)},
         "email": addresses | {address.lower() for address in addresses},
         "username": names,
     }
 
 
-async def _read(site: Site, name: str, values: Sequence[str], found: Found) -> None:
+async def _read(site: Site, name: str, values: Iterable[str], found: Found) -> None:
     proof = await site.known()
     shown = proof.value_of(name)
-    waiting = list(values)
+    waiting = sorted(values, key=str.casefold)
+    # Of a value in several letter cases the site has one: the others make its answer no longer.
+    cases = math.ceil(len(waiting) / len({value.casefold() for value in waiting}))
     while waiting:
-        size = min(site.values_per_lookup, site.api.most_items(1, besides=2))
+        size = min(site.values_per_lookup * cases, site.api.most_items(1, besides=2))
         wanted = waiting[:size]
         asked = wanted if shown is None or shown in wanted else [*wanted, shown]
         try:
@@ -104,7 +111,7 @@ async def _read(site: Site, name: str, values: Sequence[str], found: Found) -> N
             # A gateway may be too impatient for that many; a read may be repeated.
             if len(wanted) <= MIN_VALUES:
                 raise
-            site.values_per_lookup = max(MIN_VALUES, len(wanted) // 2)
+            site.values_per_lookup = max(MIN_VALUES, len(wanted) // cases // 2)
             continue
         if shown is not None and all(as_id(row.get("id")) != proof.user_id for row in rows):
             raise not_found(name, proof)

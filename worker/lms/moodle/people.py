@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 REQUIRED_TO_CREATE = ("email", "first_name", "last_name")
 _NOT_ALLOWED = "The service account may not {what}: give its role {capability}, then resume the job"
+_NOBODY = "The LMS has nobody with the ID {}, or they were deleted; correct the candidate_id, or leave it empty"
+_OWN_ACCOUNT = "This is the service account of this connection; suspended, it could do nothing more"
 _POLICY = "The site's password policy refuses the passwords that Roster makes: {said}. Set password to mail"
 _PREFERENCE = "auth_forcepasswordchange"
 #: Warning codes of an update → the report's code.
@@ -134,6 +136,15 @@ class Users:
             found |= {as_id(row.get("id")) or "": row for row in rows if not is_deleted(row)}
         return found
 
+    async def show(self, candidates: Sequence[Candidate], known: Sequence[str]) -> list[PersonLookup]:
+        """Return for each candidate the user under the ID that its row gives, in order."""
+        if not candidates:
+            return []
+        await self.site.known(known)
+        ids = dict.fromkeys(candidate.candidate_id or "" for candidate in candidates)
+        rows = await self.read(list(ids))
+        return [_shown_as(candidate, rows.get(candidate.candidate_id or "")) for candidate in candidates]
+
     def needs_read_back(self, candidates: Sequence[Candidate]) -> bool:
         """Return whether it is unknown if a custom field exists: Moodle ignores an unknown one in silence."""
         return any(set(who.fields) - self.seen_fields for who in candidates)
@@ -168,9 +179,10 @@ class Users:
     ) -> Mapping[int, RemoteState | LookupMiss | Refused]:
         """Read the users of these requests, hundreds in a call."""
         await self.site.known()
+        own = (await self.site.info()).user_id
         rows = await self.read(list(dict.fromkeys(request.candidate_id for request in requests)))
         return {
-            request.row_id: _state_of(row, request)
+            request.row_id: _state_of(row, request, own)
             if (row := rows.get(request.candidate_id)) is not None
             else LookupMiss.ABSENT
             for request in requests
@@ -196,6 +208,15 @@ class Users:
             else done
             for request in requests
         }
+
+
+def _shown_as(candidate: Candidate, row: Mapping[str, Any] | None) -> PersonLookup:
+    found = as_found(row) if row is not None else None
+    if found is None:
+        return Refused("unknown_candidate", None, _NOBODY.format(candidate.candidate_id))
+    if is_other_person(traits_of(candidate), traits_of(found.person)):
+        return Refused("other_person", None, OTHER_PERSON)
+    return found
 
 
 def _creation_error(refused: Refused) -> Exception:
@@ -285,10 +306,13 @@ def _custom_values(row: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _state_of(row: Mapping[str, Any], request: ActionRequest) -> RemoteState:
+def _state_of(row: Mapping[str, Any], request: ActionRequest, own: str) -> RemoteState:
     is_suspended = row.get("suspended") is True
     found = as_found(row)
     is_other = found is not None and is_other_person(traits_of(request.row.candidate), traits_of(found.person))
+    refusal = Refused("other_person", None, OTHER_PERSON) if is_other else None
+    if request.action is Action.DEACTIVATE and request.candidate_id == own:
+        refusal = Refused("deactivation_refused", None, _OWN_ACCOUNT)
     differing = _differing(request, row) if request.action is Action.UPDATE else {}
     is_done = not differing if request.action is Action.UPDATE else is_suspended
     shown = "suspended" if is_suspended else "active"
@@ -298,7 +322,7 @@ def _state_of(row: Mapping[str, Any], request: ActionRequest) -> RemoteState:
         is_done=is_done,
         description=shown,
         body=row,
-        refusal=Refused("other_person", None, OTHER_PERSON) if is_other else None,
+        refusal=refusal,
     )
 
 
