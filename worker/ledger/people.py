@@ -122,9 +122,10 @@ def match_candidates(tx: Transaction, connection: str, job_id: int) -> None:
         for record in chunk:
             found = _matching_people(record, by_external, by_email)
             if len(found) > 1:
-                _reject(tx, job_id, record.id, "ambiguous_candidate", _AMBIGUOUS)
+                refusal = CandidateMatch(id=record.id, code="ambiguous_candidate", error=_AMBIGUOUS)
+                _reject(tx, job_id, refusal)
             elif found and _are_other_person(mentions.get(record.id, ()), found[0]):
-                _reject(tx, job_id, record.id, "other_person", _OTHER_PERSON)
+                _reject(tx, job_id, CandidateMatch(id=record.id, code="other_person", error=_OTHER_PERSON))
             elif found:
                 _set_known(tx, connection, job_id, record.id, found[0].lms_id)
 
@@ -153,7 +154,7 @@ def unknown_candidates(tx: Transaction, job_id: int) -> list[UnknownCandidate]:
 
 
 def _unseen(job_id: int) -> Any:
-    """Return the condition that a row to be sent names a person by the LMS's id, whom the LMS was not seen to have."""
+    """Return the condition that a row to be sent names a person by an id that the LMS was not seen to have."""
     seen = exists().where(person.c.connection == candidate.c.connection, person.c.lms_id == candidate.c.lms_id)
     return and_(
         row.c.job_id == job_id,
@@ -217,7 +218,7 @@ def save_matches(tx: Transaction, connection: str, job_id: int, matches: Sequenc
     take_lock(tx, f"candidates:{connection}")
     for match in matches:
         if match.error:
-            _reject(tx, job_id, match.id, match.code, match.error, match.status)
+            _reject(tx, job_id, match)
         elif match.person:
             if match.note:
                 _add_note(tx, job_id, match.id, match.note)
@@ -305,21 +306,15 @@ _OTHER_PERSON = (
 )
 
 
-def _reject(
-    tx: Transaction,
-    job_id: int,
-    candidate_id: int,
-    code: str,
-    error: str,
-    status: RowStatus = RowStatus.INVALID,
-) -> None:
-    values = {"status": status, "kept_status": None, "error": error, "error_code": code, "changed_at": now()}
-    if code == "other_person":
+def _reject(tx: Transaction, job_id: int, match: CandidateMatch) -> None:
+    values = {"status": match.status, "kept_status": None, "error": match.error, "error_code": match.code}
+    values |= {"changed_at": now()}
+    if match.code == "other_person":
         # So that another row that does name this person is no duplicate of it.
         values |= {"candidate_id": None, "registration_id": None}
     tx.execute(
         update(row)
-        .where(row.c.job_id == job_id, row.c.candidate_id == candidate_id, row.c.status.in_(PENDING))
+        .where(row.c.job_id == job_id, row.c.candidate_id == match.id, row.c.status.in_(PENDING))
         .values(**values)
     )
 
