@@ -307,8 +307,13 @@ _OTHER_PERSON = (
 
 
 def _reject(tx: Transaction, job_id: int, match: CandidateMatch) -> None:
-    values = {"status": match.status, "kept_status": None, "error": match.error, "error_code": match.code}
-    values |= {"changed_at": now()}
+    values: dict[str, Any] = {
+        "status": match.status,
+        "kept_status": None,
+        "error": match.error,
+        "error_code": match.code,
+        "changed_at": now(),
+    }
     if match.code == "other_person":
         # So that another row that does name this person is no duplicate of it.
         values |= {"candidate_id": None, "registration_id": None}
