@@ -18,7 +18,8 @@ RosterError
 │   ├── RetryLater          nothing was done; try again after .seconds
 │   │   ├── RateLimited     the LMS asked for a pause
 │   │   ├── LmsUnavailable  no connection could be opened, or the LMS says that it is down
-│   │   └── LookupFailed    a call in doubt could not be looked up; it stays in doubt
+│   │   ├── LookupFailed    a call in doubt could not be looked up; it stays in doubt
+│   │   └── HeldElsewhere   another batch is processing the same person or registration
 │   ├── Refused             the LMS did nothing and will not; record the reason
 │   ├── AnswerLost          perhaps done: in doubt; look it up before sending it again
 │   └── StopJob             every row would fail; a person must fix something (exit 3)
@@ -148,6 +149,10 @@ class LmsUnavailable(RetryLater):
 
 class LookupFailed(RetryLater):
     """A call in doubt could not be looked up; look it up again after `seconds`. It stays in doubt meanwhile."""
+
+
+class HeldElsewhere(RetryLater):
+    """Another batch, of this job or another, is processing the same person or registration."""
 
 
 @dataclass

@@ -123,6 +123,19 @@ def test_two_jobs_with_the_same_people_at_the_same_time_create_no_person_twice(
     assert len(lms.standing) == MANY + 5
 
 
+def test_people_whom_a_killed_command_held_are_free_for_the_next_job(lms, terminal, running, people):
+    running.kill()
+    lms.rules()
+    terminal.roster("other.csv", people(10, course_id="59"))
+
+    other = terminal.balanced(terminal.type("run", "other.csv", "--json"))
+
+    doubtful = other.counts.get("in_doubt", 0)
+    assert other.state == ("completed_with_errors" if doubtful else "succeeded")
+    assert doubtful <= 4
+    assert other.counts["registered"] == 10 - doubtful
+
+
 def test_a_running_job_can_be_shown_and_reported(terminal, lms, running):
     status = terminal.status(1)
     report = terminal.type("report", 1, "--report", "so-far", "--json")

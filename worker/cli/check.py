@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli import output
+from worker.cli import interruption, output
 from worker.cli.context import actor, connection_of
 from worker.cli.exit_codes import ExitCode
 from worker.cli.explained import explained
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 def check_files(services: Services, files: Sequence[Path], options: dict[str, Any]) -> int:
     """Check rosters and print what each would do; return the most severe exit code."""
+    interruption.begin()
     connection = connection_of(services, options["to"])
     parsed = parse_options(services.ledger, options, by=actor())
     code, results = ExitCode.DONE, []
-    for file in files:
+    for place, file in enumerate(files):
         try:
             checked = _check_file(services, file, connection, parsed)
         except NothingSent as error:
@@ -46,6 +47,13 @@ def check_files(services: Services, files: Sequence[Path], options: dict[str, An
             results.append(output.Unopened(file=file, error=error).to_json())
             code = ExitCode.NOTHING_SENT
             continue
+        except KeyboardInterrupt:
+            interruption.note()
+            left = [output.Unopened(file=each, error=output.interrupted(each)) for each in files[place:]]
+            click.echo("\n".join(str(each.error) for each in left), err=True)
+            results += [each.to_json() for each in left]
+            code = ExitCode.INTERRUPTED
+            break
         results.append(checked.to_json())
         if not options["as_json"]:
             output.print_checked(checked.summary)

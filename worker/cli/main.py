@@ -9,7 +9,7 @@ import sys
 import click
 
 from worker import __version__
-from worker.cli import jobs, ledger, messages, rows, schedule_changes, services, users
+from worker.cli import interruption, jobs, ledger, messages, rows, schedule_changes, services, users
 from worker.cli.exit_codes import ExitCode
 from worker.cli.group import CommandGroup, add_config_option
 from worker.errors import NothingSent, RosterError
@@ -38,7 +38,9 @@ def main() -> None:
     # Imported modules stay: collecting after every 700 new objects is a tenth of the time of a short command.
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
-        sys.exit(roster.main(standalone_mode=False) or 0)
+        code = roster.main(standalone_mode=False) or 0
+        interruption.ignore()
+        sys.exit(code)
     except click.ClickException as error:
         error.show()
         sys.exit(ExitCode.NOTHING_SENT)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.explained import explained
+from worker.errors import UsageError
 from worker.ledger import rows
 from worker.model import JobState, RowStatus
 from worker.reports.kinds import ReportKind
@@ -87,6 +88,11 @@ class Unopened:
     def to_json(self) -> dict[str, object]:
         """Return it as JSON."""
         return {"error": str(self.error), "roster": self.file.name}
+
+
+def interrupted(file: Path) -> UsageError:
+    """Return why a roster was not opened when the command was interrupted before that."""
+    return UsageError(f"{file.name}: interrupted; nothing of it was sent")
 
 
 def print_results(results: Sequence[Summary | Unopened], *, as_json: bool, as_list: bool = False) -> None:

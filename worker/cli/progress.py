@@ -66,8 +66,9 @@ class JobProgress:
         parts = [f"calls · [green]{done:,} of {counted(counts.total, 'row')} done[/]"]
         unregistered = stages.unsent_created + stages.unsent_found
         parts += [f"{unregistered:,} created, not registered"] if unregistered else []
-        rejected = counts.by_status[RowStatus.REJECTED] + counts.by_status[RowStatus.INVALID]
-        parts += [f"[red]{rejected} rejected[/]"] if rejected else []
+        for status, word in ((RowStatus.INVALID, "invalid"), (RowStatus.REJECTED, "rejected")):
+            count = counts.by_status[status]
+            parts += [f"[red]{count:,} {word}[/]"] if count else []
         unconfirmed = counts.by_status[RowStatus.IN_DOUBT]
         parts += [f"[yellow]{unconfirmed} unconfirmed[/]"] if unconfirmed else []
         elapsed = max(now() - self.started, 0.001)

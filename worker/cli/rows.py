@@ -30,20 +30,28 @@ def verify(services: Services, job: int, *, report: Path | None, as_json: bool, 
     Example: roster verify 7
     """
     from worker import control
+    from worker.cli import interruption
     from worker.cli.output import print_summary
     from worker.jobs import lifecycle, reporting
 
+    interruption.begin()
     with services.ledger.read() as tx:
         connection_of(services, lifecycle.get_job(tx, job).connection)
     show = _ignore if quiet else _print_progress
-    stopped = control.verify(services, job, actor=actor(), report_dir=report, show=show)
+    try:
+        stopped: object = control.verify(services, job, actor=actor(), report_dir=report, show=show)
+        code = ExitCode.STOPPED
+    except KeyboardInterrupt:
+        interruption.note()
+        stopped, code = "Interrupted", ExitCode.INTERRUPTED
+    interruption.let_end(job)
     with services.ledger.read() as tx:
         verified = lifecycle.get_job(tx, job)
     summary = reporting.write_job_reports(services.ledger, verified)
     print_summary(summary, as_json=as_json)
     if stopped is not None:
         click.echo(f"{stopped}. Run `roster verify {job}` to start again", err=True)
-        return ExitCode.STOPPED
+        return code
     return _exit_code(summary)
 
 

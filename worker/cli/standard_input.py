@@ -34,10 +34,16 @@ def with_files(
         try:
             opened = stack.enter_context(readable(files, services.settings.serve.max_upload_mb))
         except UsageError as error:
-            failed = output.Unopened(file=Path(NAME), error=error)
-            output.print_results([failed], as_json=options["as_json"], as_list=len(files) > 1)
-            return ExitCode.NOTHING_SENT
+            return _unopened(error, files, options, ExitCode.NOTHING_SENT)
+        except KeyboardInterrupt:
+            return _unopened(output.interrupted(Path(NAME)), files, options, ExitCode.INTERRUPTED)
         return body(services, opened, options)
+
+
+def _unopened(error: UsageError, files: Sequence[Path], options: dict[str, Any], code: ExitCode) -> ExitCode:
+    failed = output.Unopened(file=Path(NAME), error=error)
+    output.print_results([failed], as_json=options["as_json"], as_list=len(files) > 1)
+    return code
 
 
 @contextmanager

@@ -201,6 +201,15 @@ def finish_cancelling(tx: Transaction, job_id: int) -> None:
     )
 
 
+def stop_interrupted(tx: Transaction, job_id: int) -> Job:
+    """Pause a job whose process was interrupted, or finish cancelling it; return the job."""
+    if get_job(tx, job_id).state is JobState.CANCELLING:
+        finish_cancelling(tx, job_id)
+    else:
+        jobs.change_job(tx, job_id, only_from=SENDING, state=JobState.PAUSED, reason="interrupted")
+    return get_job(tx, job_id)
+
+
 def reopen(tx: Transaction, job_id: int, *, rejected: bool = False) -> int:
     """Make the rows of an ended or stopped job ready that were never sent. Return how many.
 

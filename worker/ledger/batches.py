@@ -166,15 +166,16 @@ def claim_batch(tx: Transaction, batch_id: int, owner: str) -> Claim | None:
 
 
 def claim_records(tx: Transaction, claim: Claim) -> None:
-    """Claim the candidates and registrations of its rows that no other batch holds.
+    """Claim the candidates and registrations of its rows that no other batch holds, unless the claim is void.
 
     The ids are selected first: without statistics, as on a ledger that was just filled, PostgreSQL would otherwise
     start with all records that no batch holds.
     """
+    valid = exists().where(batch.c.id == claim.batch_id, batch.c.epoch == claim.epoch, batch.c.state == RUNNING)
     for table, column in ((candidate, row.c.candidate_id), (registration, row.c.registration_id)):
         mine = tx.execute(select(column).where(row.c.batch_id == claim.batch_id, column.is_not(None)).distinct())
         ids = sorted(mine.scalars())
-        unheld = update(table).where(table.c.id.in_(ids), table.c.claimed_by.is_(None))
+        unheld = update(table).where(table.c.id.in_(ids), table.c.claimed_by.is_(None), valid)
         tx.execute(unheld.values(claimed_by=claim.token))
 
 

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, LmsError, Refused, RetryLater, StopJob
+from worker.errors import AnswerLost, HeldElsewhere, LmsError, Refused, RetryLater, StopJob
 from worker.ledger import action_intents, intents
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
@@ -62,7 +62,7 @@ async def run_actions(
         if is_claimed(work, claim.action)
     ]
     if len(claimed) < len(ready):
-        error = error or RetryLater(1.0, BUSY)
+        error = error or HeldElsewhere(1.0, BUSY)
     results = await ActionRunner(context, claim).run(claimed) if claimed else []
     return [*results, error]
 

@@ -12,7 +12,16 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, LmsUnavailable, LookupFailed, Refused, RetryLater, StaleClaim, StopJob
+from worker.errors import (
+    AnswerLost,
+    HeldElsewhere,
+    LmsUnavailable,
+    LookupFailed,
+    Refused,
+    RetryLater,
+    StaleClaim,
+    StopJob,
+)
 from worker.ledger import batches, intents
 from worker.ledger.action_intents import registration_reopened
 from worker.ledger.course_change import COURSE_CODES
@@ -101,6 +110,9 @@ async def _release(context: JobContext, claim: Claim, end: BatchEnd) -> None:
             batches.give_up_course(tx, claim.job_id, course.course_key, course.message, course.code)
         if finished:
             batches.pass_canary_on(tx, claim)
+        if isinstance(end.retry_later, HeldElsewhere):
+            # Of the other batch's job, nobody else may be checking whether its process is alive.
+            batches.reopen_abandoned(tx)
 
     await context.ledger.run(release)
 
@@ -172,7 +184,7 @@ def _batch_end(results: Sequence[BaseException | None]) -> BatchEnd:
             raise result
         kind = RetryLater if isinstance(result, RetryLater) else type(result)
         earlier = ends.get(kind)
-        if isinstance(earlier, RetryLater) and isinstance(result, RetryLater) and earlier.seconds > result.seconds:
+        if isinstance(earlier, RetryLater) and isinstance(result, RetryLater) and _outlasts(earlier, result):
             continue
         ends[kind] = result
     stop, course, later = ends.get(StopJob), ends.get(CourseStopped), ends.get(RetryLater)
@@ -182,6 +194,12 @@ def _batch_end(results: Sequence[BaseException | None]) -> BatchEnd:
         retry_later=later if isinstance(later, RetryLater) else None,
         stopped=Stopped in ends,
     )
+
+
+def _outlasts(earlier: RetryLater, later: RetryLater) -> bool:
+    """Return whether the first of two reasons to wait is the one to report: a longer one, and rather the LMS's."""
+    is_held = isinstance(earlier, HeldElsewhere)
+    return earlier.seconds > later.seconds if is_held == isinstance(later, HeldElsewhere) else not is_held
 
 
 async def _process_group(
@@ -206,7 +224,7 @@ async def _process_group(
 
 async def _claimed_only(
     context: JobContext, claim: Claim, pairs: Sequence[RowEnrolment]
-) -> tuple[list[RowEnrolment], RetryLater | None]:
+) -> tuple[list[RowEnrolment], HeldElsewhere | None]:
     """Record what another job has registered meanwhile; leave what another job is processing for later."""
     claimed: list[RowEnrolment] = []
     busy = None
@@ -217,7 +235,7 @@ async def _claimed_only(
         elif work.registration.is_claimed:
             claimed.append((work, enrolment))
         else:
-            busy = RetryLater(1.0, "Another job is processing the same registration")
+            busy = HeldElsewhere(1.0, "Another job is processing the same registration")
     return claimed, busy
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worker.errors import LmsUnavailable, LookupFailed, RetryLater, StopJob
+from worker.errors import HeldElsewhere, LmsUnavailable, LookupFailed, RetryLater, StopJob
 from worker.ledger.database import now
 
 if TYPE_CHECKING:
@@ -91,9 +91,10 @@ class OutageBudget:
     def record_failure(self, failure: RetryLater, *, answered: bool) -> None:
         """Record a step that must be retried; `answered`: the LMS has answered this process before.
 
-        Raises StopJob when the budget is used up. Look-ups that fail have a time limit of their own.
+        Raises StopJob when the budget is used up. Look-ups that fail have a time limit of their own, and what
+        another batch holds is free when that batch or its process ends, however slow the LMS is for it.
         """
-        if isinstance(failure, LookupFailed):
+        if isinstance(failure, LookupFailed | HeldElsewhere):
             return
         if isinstance(failure, LmsUnavailable):
             self._unreachable_since = self._unreachable_since or self.clock()

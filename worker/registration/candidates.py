@@ -6,10 +6,11 @@ A candidate is created only to be registered; the other actions are about people
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worker.errors import AnswerLost, Refused, RetryLater, StopJob
+from worker.errors import AnswerLost, HeldElsewhere, Refused, StopJob
 from worker.ledger import action_intents, batches, intents
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import OTHER_PERSON, LookupMiss, bulk
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from worker.registration.creation import Created
 
 #: How long a row waits for another batch that is creating its candidate, before it is left for later (seconds).
-MAX_WAIT_SECONDS = 20.0
+#: Short: its own batch holds people meanwhile, for whom the other one may be waiting.
+MAX_WAIT_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
 
@@ -171,12 +173,11 @@ class CandidateResolver:
 
     async def _wait_for_others(self, work: WorkItem) -> WorkItem:
         """Wait while another batch is processing the same candidate."""
-        waited = 0.0
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
         while not work.candidate.is_claimed and work.candidate.state is not CandidateState.KNOWN:
-            if waited >= MAX_WAIT_SECONDS:
+            if time.monotonic() > deadline:
                 break
             await self.context.sleep(POLL_SECONDS)
-            waited += POLL_SECONDS
             work = await self._reload(work)
         return work
 
@@ -209,7 +210,7 @@ async def resolve_candidates(
             await context.ledger.commit(intents.row_outcome(claim, work, resolved.outcome))
             context.rows_left -= resolved.outcome.status is not RowStatus.NOT_ATTEMPTED
         else:
-            error = error or RetryLater(1.0, "Another batch is processing the same candidate")
+            error = error or HeldElsewhere(1.0, "Another batch is processing the same candidate")
     return ready, error
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from worker.errors import RetryLater
+from worker.errors import HeldElsewhere
 from worker.lms.contract import bulk
 from worker.model import Action
 from worker.registration.action_rules import action_request_for
@@ -48,7 +49,7 @@ async def update_people(
         if await _is_up_to_date(context, work):
             left.append((work, candidate_id))
         elif not work.candidate.is_claimed:
-            error = RetryLater(1.0, BUSY)
+            error = HeldElsewhere(1.0, BUSY)
         else:
             runner = ActionRunner(context, claim, records_outcome=False)
             (ended,) = await runner.run([(work, action_request_for(context, work, candidate_id, Action.UPDATE))])
@@ -71,7 +72,7 @@ async def _update_together(
         if work.candidate.is_claimed:
             todo.setdefault(work.candidate.id, (work, candidate_id))
         else:
-            error = RetryLater(1.0, BUSY)
+            error = HeldElsewhere(1.0, BUSY)
     runner = ActionRunner(context, claim, records_outcome=False)
     requests = [(work, action_request_for(context, work, who, Action.UPDATE)) for work, who in todo.values()]
     ended = await runner.run(requests) if requests else []
@@ -82,8 +83,8 @@ async def _update_together(
 
 async def _is_up_to_date(context: JobContext, work: WorkItem) -> bool:
     """Return whether this process has updated the person; wait a while for another batch that is doing it."""
-    waited = 0.0
-    while not work.candidate.is_claimed and work.candidate.id not in context.updated and waited < MAX_WAIT_SECONDS:
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
+    is_held = not work.candidate.is_claimed
+    while is_held and work.candidate.id not in context.updated and time.monotonic() < deadline:
         await context.sleep(POLL_SECONDS)
-        waited += POLL_SECONDS
     return work.candidate.id in context.updated

@@ -251,9 +251,10 @@ def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
             f"{_rows(unconfirmed, 'is', 'are')} unconfirmed: look up each person in the LMS, then say what you "
             f"found with `roster resolve {job} ROW --registration-id ID` (or `--candidate-id ID`, or `--absent`)."
         )
-    if rejected := counts.get(RowStatus.INVALID, 0) + counts.get(RowStatus.REJECTED, 0):
+    invalid, rejected = counts.get(RowStatus.INVALID, 0), counts.get(RowStatus.REJECTED, 0)
+    if invalid or rejected:
         steps.append(
-            f"{_rows(rejected, 'was', 'were')} rejected. Fix {'it' if rejected == 1 else 'them'} in {failed_csv} "
+            f"{_to_be_fixed(invalid, rejected)}. Fix {'it' if invalid + rejected == 1 else 'them'} in {failed_csv} "
             "(see the `_error` column), then run that file. Rows already done are not sent again."
         )
     if differing := (summary.verified or {}).get(Verdict.DIFFERS, 0):
@@ -268,6 +269,15 @@ def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
     if counts.get(RowStatus.NOT_ATTEMPTED, 0) and is_retriable:
         steps.append(f"Run `roster retry {job}` to send the remaining rows.")
     return steps
+
+
+def _to_be_fixed(invalid: int, rejected: int) -> str:
+    """Return how many rows have an error and were not sent, and how many the LMS rejected."""
+    was_rejected = f"{_rows(rejected, 'was', 'were')} rejected"
+    if not invalid:
+        return was_rejected
+    is_invalid = f"{_rows(invalid, 'is', 'are')} invalid"
+    return f"{is_invalid}, {was_rejected}" if rejected else is_invalid
 
 
 def _for_purged_rows(summary: Summary) -> list[str]:

@@ -189,6 +189,20 @@ def test_claiming_records_again_takes_those_released_meanwhile(ledger: Ledger) -
     assert items_of(ledger, second)[0].candidate.is_claimed
 
 
+def test_a_claim_that_was_lost_takes_no_more_records(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    lost = claimed(ledger, job_id, ELSEWHERE)
+    let_the_lease_end(ledger)
+    reap(ledger)
+
+    with ledger.write() as tx:
+        batches.claim_records(tx, lost)
+
+    item = items_of(ledger, claimed(ledger, job_id))[0]
+    assert item.candidate.is_claimed
+    assert item.registration.is_claimed
+
+
 def test_a_released_batch_is_open_again_from_the_given_time_on(ledger: Ledger) -> None:
     job_id = a_job_of(ledger, a_row(2))
     claim = claimed(ledger, job_id)

@@ -210,6 +210,24 @@ def test_what_moodle_refuses_is_known(column: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "offered"),
+    [
+        ("Dilek.Ayd\u0131n@example.com", "dilek.aydin@example.com"),
+        ("strauß_łukasz", "strauss_lukasz"),
+        ("søren o'neil", "sorenoneil"),
+        ("José", "jose"),
+    ],
+)
+def test_a_user_name_is_offered_in_plain_letters(value: str, offered: str) -> None:
+    assert f'write "{offered}", or leave the cell empty' in str(problem_of("login_name", value))
+
+
+@pytest.mark.parametrize("value", ["анна@example.com", "名前", "!!"])
+def test_a_user_name_that_would_lose_letters_is_not_offered(value: str) -> None:
+    assert str(problem_of("login_name", value)).endswith("; leave the cell empty to use the address.")
+
+
+@pytest.mark.parametrize(
     ("column", "value"),
     [
         ("first_name", "a < b"),

@@ -27,7 +27,7 @@ from tests.builders import (
     reported,
     statuses_of,
 )
-from worker.errors import LmsUnavailable, RateLimited, Refused, StopJob
+from worker.errors import HeldElsewhere, LmsUnavailable, RateLimited, Refused, StopJob
 from worker.ledger import batches, intents, schema
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
@@ -320,7 +320,7 @@ async def test_a_worker_whose_batch_was_taken_over_sends_nothing_more(ledger: Le
     (batch,) = open_batches_of(ledger, job_id)
     async with open_job("tahdah", job_id, "create_candidate:slow:seconds=0.5") as (context, world):
         running_batch = asyncio.create_task(run_batch(batch.id, context))
-        while not context.client.calls:  # noqa: ASYNC110 - the client has no event
+        while records_of(ledger, schema.candidate)[0].state != CandidateState.SENDING:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
         change_records(ledger, schema.batch, owner=ELSEWHERE, lease_until=now() - 1)
         with ledger.write() as tx:
@@ -512,6 +512,14 @@ def test_the_outage_budget_is_smaller_for_an_lms_that_never_answered() -> None:
         with pytest.raises(StopJob, match="check base_url") as raised:
             budget.record_failure(LmsUnavailable(1, "away"), answered=answered)
         assert raised.value.code == "unreachable"
+
+
+def test_a_job_is_not_held_since_another_one_is_slow_with_the_same_people() -> None:
+    budget = OutageBudget()
+    for _ in range(10 * breaker.MAX_PAUSES):
+        budget.record_failure(HeldElsewhere(1, "busy"), answered=True)
+
+    budget.record_failure(RateLimited(1, "pause"), answered=True)
 
 
 def test_pauses_in_a_row_are_limited_and_a_success_resets_the_count() -> None:

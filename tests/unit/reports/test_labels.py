@@ -29,12 +29,22 @@ def test_when_every_row_is_done_there_is_nothing_to_do(a_summary):
     assert next_steps(summary, "x.failed.csv") == ("All rows are done.",)
 
 
-def test_rejected_rows_are_to_be_fixed_in_the_failed_file(a_summary):
-    summary = a_summary(total=3, by_status={RowStatus.INVALID: 2, RowStatus.REJECTED: 1})
+@pytest.mark.parametrize(
+    ("invalid", "rejected", "says"),
+    [
+        (2, 1, "2 rows are invalid, 1 row was rejected. Fix them in spring.failed.csv"),
+        (1, 0, "1 row is invalid. Fix it in spring.failed.csv"),
+        (2, 0, "2 rows are invalid. Fix them in spring.failed.csv"),
+        (0, 3, "3 rows were rejected. Fix them in spring.failed.csv"),
+    ],
+)
+def test_rows_to_be_fixed_are_invalid_or_were_rejected_by_the_lms(a_summary, invalid, rejected, says):
+    counts = {RowStatus.INVALID: invalid, RowStatus.REJECTED: rejected}
+    summary = a_summary(total=invalid + rejected, by_status=counts)
 
     (step,) = next_steps(summary, "spring.failed.csv")
 
-    assert step.startswith("3 rows were rejected. Fix them in spring.failed.csv")
+    assert step.startswith(says)
 
 
 def test_an_unconfirmed_row_is_for_a_person_to_look_up(a_summary):

@@ -10,6 +10,7 @@ import secrets
 import string
 from typing import TYPE_CHECKING, Any
 
+from worker.identity import without_accents
 from worker.quantities import counted
 
 if TYPE_CHECKING:
@@ -63,15 +64,24 @@ def problem_of(column: str, value: str) -> str | None:
     if most is not None and len(value) > most:
         return f"It has {len(value)} characters; Moodle accepts {counted(most, 'character')}."
     if column == "login_name" and not _USER_NAME.fullmatch(value):
+        spelled = _spelled(value)
+        remedy = f'write "{spelled}", or leave' if spelled else "leave"
         return (
             "Moodle user names have only lower-case letters a-z, digits and - _ . @; "
-            f'write "{_NOT_IN_USER_NAME.sub("", value.lower())}", or leave the cell empty to use the address.'
+            f"{remedy} the cell empty to use the address."
         )
     if column == "email" and not value.isascii():
         return "Moodle accepts only plain letters in an e-mail address; write the domain in its xn-- form."
     if column in _WITHOUT_TAGS and _TAG.search(value):
         return "Moodle accepts no < in front of a letter or sign here; remove it."
     return None
+
+
+def _spelled(value: str) -> str:
+    """Return a user name in letters that Moodle takes; empty when one of its letters has no such spelling."""
+    plain = without_accents(value.casefold())
+    is_lost = any(each.isalnum() for each in _NOT_IN_USER_NAME.findall(plain))
+    return "" if is_lost else _NOT_IN_USER_NAME.sub("", plain)
 
 
 def user_fields(candidate: Candidate) -> dict[str, str]:
