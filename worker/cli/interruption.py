@@ -78,7 +78,7 @@ def asking(ask: Callable[[], object]) -> Iterator[None]:
 
 
 def ignore() -> None:
-    """Ignore the signals from now on, if they were handled: everything is done, and the exit code stands."""
+    """Ignore the signals from now on, if they were handled: everything is done, and the exit code is known."""
     if _now.has_begun:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
