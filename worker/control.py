@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from worker.intake.options import Options
     from worker.jobs.resolve import Resolution
     from worker.jobs.submission import Submission
+    from worker.jobs.time_limits import TimeLimits
     from worker.ledger.database import Transaction
     from worker.settings import Connection
 
@@ -285,10 +286,12 @@ def verify(
     actor: Actor | None = None,
     report_dir: Path | None = None,
     show: Callable[[str], None] = lambda _: None,
+    limits: TimeLimits | None = None,
 ) -> LmsError | None:
     """Compare the rows of a job that are done with the LMS, and record what differs; return what stopped it, if so.
 
-    `report_dir` is where the reports go from now on; `show` is called with a sentence about the progress.
+    `report_dir` is where the reports go from now on; `show` is called with a sentence about the progress. Without
+    `limits` it takes as long as it takes.
 
     Raises UnknownJob, UsageError when there is nothing to verify, SettingsError.
     """
@@ -299,7 +302,7 @@ def verify(
         connection = services.connection(lifecycle.get_job(tx, job_id).connection)
         _set_report_dir(tx, job_id, report_dir)
         _record(tx, actor, "verify", job_id)
-    return asyncio.run(verify_job(services, job_id, connection, done, show))
+    return asyncio.run(verify_job(services, job_id, connection, done, show, limits=limits))
 
 
 def has_background_process(services: Services) -> bool:

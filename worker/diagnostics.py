@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 MIN_FREE_BYTES = 200 * 1024 * 1024
 #: A queue whose last sweep is later than due by more than this does not work (seconds).
 MAX_SWEEP_DELAY = 60.0
+#: How long the harmless call to an LMS may take (seconds).
+PROBE_SECONDS = 30.0
 #: Failed messages older than this are not reported (seconds).
 FAILED_WITHIN_SECONDS = 7 * 24 * 3600.0
 #: How the text of a check that works begins when something should be changed all the same.
@@ -133,20 +135,24 @@ def check_sweep(services: Services) -> Check:
     return Check(is_ok=is_ok, text=f"queue: last swept {ago:.0f} s ago{remedy}")
 
 
-def check_connection(services: Services, name: str) -> Check:
-    """Make one harmless call to a connection."""
+def check_connection(services: Services, name: str, seconds: float = PROBE_SECONDS) -> Check:
+    """Make one harmless call to a connection, which may take so many seconds."""
     try:
         connection = services.connection(name)
-        result = asyncio.run(_probe(services, connection))
+        result = asyncio.run(_probe(services, connection, seconds))
     except RosterError as error:
         return Check(is_ok=False, text=f"{name}: {error}")
+    except TimeoutError:
+        text = f"{name}: {connection.base_url} has not answered for {counted(round(seconds), 'second')}"
+        return Check(is_ok=False, text=text)
     return Check(is_ok=True, text=f"{name}: {connection.base_url} {result}")
 
 
-async def _probe(services: Services, connection: Connection) -> str:
+async def _probe(services: Services, connection: Connection, seconds: float) -> str:
     session = bootstrap.open_lms_session(services, connection)
     try:
-        return await lms.connect(connection, bootstrap.open_lms_client(session, 0)).probe()
+        async with asyncio.timeout(seconds):
+            return await lms.connect(connection, bootstrap.open_lms_client(session, 0)).probe()
     finally:
         await session.close()
 

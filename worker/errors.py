@@ -22,6 +22,7 @@ RosterError
 │   │   └── HeldElsewhere   another batch is processing the same person or registration
 │   ├── Refused             the LMS did nothing and will not; record the reason
 │   ├── AnswerLost          perhaps done: in doubt; look it up before sending it again
+│   ├── OutOfTime           a read took longer than its client waits
 │   └── StopJob             every row would fail; a person must fix something (exit 3)
 └── LedgerError             the ledger cannot be read or written
     ├── LedgerUnavailable   its server is unavailable, or two transactions conflicted: a retry may succeed
@@ -184,6 +185,10 @@ class AnswerLost(LmsError):
     def __str__(self) -> str:
         """Return the message."""
         return self.message
+
+
+class OutOfTime(LmsError):
+    """A read that a client waits for took too long; what was read until then is saved."""
 
 
 @dataclass

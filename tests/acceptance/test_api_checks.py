@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 
+import httpx
 import pytest
 
+from tests.builders import raw_connection
+from tests.conftest import wait_until
 from tests.web_server import problem
+from worker.bootstrap import open_services
+from worker.diagnostics import check_connection
+from worker.jobs.learning import learn_limits
+from worker.jobs.time_limits import TimeLimits
+from worker.lms import read_connection
 from worker.web import schemas
+from worker.web.app import make_app
+from worker.web.local_access import LocalAccess
 
+TOKEN = "a-token-of-this-machine"
+#: Less than the server waits for an LMS that does not answer (seconds).
+SOON = 25.0
 #: No more pauses than a verification needs here.
 SHORT_PAUSES = [0.05]
 
@@ -92,8 +106,48 @@ def test_a_job_is_verified_and_the_rows_that_differ_are_a_file(web_server, offic
     assert lms.changes - changes == {"withdraw": 1}
     assert [each["job"] for each in audit(terminal, "verify")] == [job, job]
 
+    # A client that goes away leaves its place to the next one, whatever the LMS does with its call.
+    lms.rules("list_registrations:hold:nth=1")
+    with pytest.raises(httpx.ReadTimeout):
+        served.client.post(f"/api/jobs/{job}/verify", timeout=1)
+    wait_until(lambda: lms.look("rules")[0]["fired"], "the call that is held")
+    third = served.client.post(f"/api/jobs/{job}/verify", timeout=SOON).json()
+    assert third["verified"] == second["verified"]
+
     lms.rules("*:401:after=0")
     stopped = problem(served.client.post(f"/api/jobs/{job}/verify"), 409)
     assert "verify the job again" in stopped
     assert "roster" not in stopped
     assert "no job 77" in problem(served.client.post("/api/jobs/77/verify"), 404)
+
+
+async def test_an_lms_that_does_not_answer_ends_what_a_client_waits_for_with_a_sentence(terminal, lms, monkeypatch):
+    job = terminal.run(terminal.people("spring.csv", 2)).job
+    monkeypatch.chdir(terminal.folder)
+    for name, value in terminal.environment.items():
+        monkeypatch.setenv(name, value)
+    services = open_services(None)
+    app = make_app(services, LocalAccess(TOKEN))
+    app.state.time_limits = TimeLimits(silent_seconds=0.3)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+        lms.rules("*:hold")
+        probed = await asyncio.to_thread(check_connection, services, "north", 0.3)
+        moodle = read_connection("moodle", raw_connection("moodle", lms.url))
+        learned = await asyncio.to_thread(learn_limits, services, moodle, 0.3)
+        silent = problem(await client.post(f"/api/jobs/{job}/verify"), 504)
+        app.state.time_limits = TimeLimits(total_seconds=0, seconds_per_row=0)
+        too_long = problem(await client.post(f"/api/jobs/{job}/verify"), 504)
+        app.state.time_limits = TimeLimits()
+        lms.rules("*:throttle:retry-after=60")
+        paused = problem(await client.post(f"/api/jobs/{job}/verify"), 503)
+    services.ledger.close()
+
+    rest = ". What was read until then is saved; verify the job again to read the rest"
+    assert (probed.is_ok, learned) == (False, None)
+    assert probed.text.endswith("has not answered for 0 seconds")
+    assert silent == f"The LMS has not answered for 0 seconds{rest}"
+    assert paused == f"The LMS asked for a pause (429): the next call may go in 60 seconds{rest}"
+    assert too_long == f"The LMS took longer than 0 seconds in all{rest}"

@@ -7,14 +7,25 @@ the LMS does not show as expected is read again after pauses, since it may lag b
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from worker import bootstrap
-from worker.errors import AnswerLost, LmsError, LmsUnavailable, Refused, RetryLater, StopJob, UsageError
+from worker.errors import (
+    AnswerLost,
+    LmsError,
+    LmsUnavailable,
+    RateLimited,
+    Refused,
+    RetryLater,
+    StopJob,
+    UsageError,
+)
 from worker.jobs import expected, lifecycle
 from worker.jobs.expected import cannot_be_verified, judge
+from worker.jobs.time_limits import within
 from worker.ledger import verify as verifying
 from worker.ledger.verify import Finding
 from worker.lms.contract import ActionRequest, LookupMiss, RemoteState
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from worker.bootstrap import Services
+    from worker.jobs.time_limits import TimeLimits
     from worker.ledger.database import Transaction
     from worker.ledger.intents import WorkItem
     from worker.ledger.verify import DoneRow
@@ -59,10 +71,12 @@ async def verify_job(
     connection: Connection,
     rows: Sequence[DoneRow],
     report: Callable[[str], None],
+    *,
+    limits: TimeLimits | None = None,
 ) -> LmsError | None:
     """Read rows of a job back over a session of its own, at the shared pace; return what stopped it, if so.
 
-    `report` is called with a sentence about the progress.
+    `report` is called with a sentence about the progress. Without `limits` it takes as long as it takes.
     """
     lms_session = bootstrap.open_lms_session(services, connection)
     client = bootstrap.open_lms_client(lms_session, job_id)
@@ -70,8 +84,13 @@ async def verify_job(
     counters = JobCounters(ledger=services.ledger, job_id=job_id, client=client, pace_key=memory)
     context = bootstrap.open_job_context(services, connection, job_id, client, lambda: None)
     context.rows_left = len(rows)
+    longest_pause, budget = connection.longest_pause_seconds, OutageBudget()
+    if limits is not None:
+        longest_pause = min(longest_pause, limits.silent_seconds)
+        budget = OutageBudget(unreachable_seconds=limits.silent_seconds)
+    reading = verify_rows(_Verification(context, budget, longest_pause), rows, report=report)
     try:
-        await verify_rows(context, rows, longest_pause=connection.longest_pause_seconds, report=report)
+        await (reading if limits is None else within(limits, reading, lms_session, row_count=len(rows)))
     except LmsError as error:
         return error
     finally:
@@ -81,12 +100,13 @@ async def verify_job(
 
 
 async def verify_rows(
-    context: JobContext, rows: Sequence[DoneRow], *, longest_pause: float, report: Callable[[str], None]
+    verification: _Verification, rows: Sequence[DoneRow], *, report: Callable[[str], None]
 ) -> None:
     """Read these rows back, course by course, and record the findings of each course.
 
     Raises StopJob when the LMS refuses the credentials, is away for long or asks for a long pause.
     """
+    context = verification.context
     groups: dict[tuple[str, str], list[RequestedAction]] = {}
     unclear: list[Finding] = []
     for done in rows:
@@ -100,10 +120,9 @@ async def verify_rows(
             request = _request_for(context, done.work, wanted)
             groups.setdefault((wanted.action, course), []).append((done.work, request))
     await context.ledger.run(lambda tx: verifying.save_findings(tx, context.job_id, unclear))
-    reading = _Verification(context, OutageBudget(), longest_pause)
     count = len(unclear)
     for pairs in groups.values():
-        findings = await reading.findings(pairs)
+        findings = await verification.findings(pairs)
         await context.ledger.run(partial(verifying.save_findings, job_id=context.job_id, findings=findings))
         count += len(findings)
         report(f"{count} of {counted(len(rows), 'row')} read back")
@@ -123,7 +142,7 @@ class _Verification:
         found: dict[int, Finding] = {}
         waiting = pairs
         for pause in (0.0, *self.context.lookup_pauses):
-            await asyncio.sleep(pause)
+            await self._pause(pause)
             states = await self._read_states([request for _, request in waiting])
             found |= {work.row_id: judge(work, request, states[work.row_id]) for work, request in waiting}
             waiting = [pair for pair in waiting if found[pair[0].row_id].verdict is Verdict.DIFFERS]
@@ -161,11 +180,17 @@ class _Verification:
     async def _wait(self, later: RetryLater) -> None:
         self.outage_budget.record_failure(later, answered=self.context.client.session.has_responded)
         if later.seconds > self.longest_pause:
-            raise StopJob(
-                "refused_for_long",
-                f"{later.message} of {counted(round(later.seconds), 'second')}; verify the job later",
-            )
-        await asyncio.sleep(later.seconds)
+            reason, ahead = later.message.partition(";")[0], counted(round(later.seconds), "second")
+            raise StopJob("refused_for_long", f"{reason}: the next call may go in {ahead}")
+        if isinstance(later, RateLimited):
+            await self._pause(later.seconds)
+        else:
+            await asyncio.sleep(later.seconds)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait while no answer of the LMS is expected."""
+        self.context.client.session.quiet_since = time.monotonic() + seconds
+        await asyncio.sleep(seconds)
 
 
 def _request_for(context: JobContext, work: WorkItem, wanted: RosterRow) -> ActionRequest:

@@ -49,8 +49,12 @@ class Finding:
 
 
 def done_rows(tx: Transaction, job_id: int) -> list[DoneRow]:
-    """Return the rows of a job that are done according to the ledger, in roster order."""
-    records = tx.execute(WORK_ITEMS.where(row.c.job_id == job_id, row.c.status.in_(DONE)).order_by(row.c.row))
+    """Return the rows of a job that are done according to the ledger: those never verified first, then the oldest.
+
+    So a verification that was stopped goes on with the rest.
+    """
+    done = WORK_ITEMS.where(row.c.job_id == job_id, row.c.status.in_(DONE))
+    records = tx.execute(done.order_by(row.c.verified_at.asc().nulls_first(), row.c.row))
     later = _later(tx, job_id)
     return [DoneRow(work=as_work_item(record, ""), later=later.get(record.id, ())) for record in records.all()]
 

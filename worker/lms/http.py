@@ -6,6 +6,7 @@ to it, and counts its calls. Only this module and `notifications/http.py` (webho
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import ssl
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 #: An idle connection is closed before common servers do (5 s), so that no call is lost on a connection just closed.
 KEEP_ALIVE_SECONDS = 3.0
 CONNECT_SECONDS = 10.0
+#: How many times `timeout_seconds` the whole answer may take, when its pieces come in time.
+WHOLE_ANSWER = 2
 MAX_BACKOFF_SECONDS = 30.0
 #: Pauses between the attempts of a read, which is safe to repeat (seconds).
 READ_PAUSES = (0.3, 1.0, 3.0)
@@ -65,12 +68,16 @@ class LmsSession:
     #: The time-outs of a call, as the transport takes them.
     extensions: Mapping[str, Any]
     limiter: RateLimiter
+    #: How long a call may take in all, however its answer comes in (seconds); None for any time.
+    total_seconds: float | None = None
     #: Failed connection attempts since the last one that succeeded.
     failed_connects: int = 0
     #: The LMS's clock minus ours, in seconds, as of its last response.
     clock_offset: float = 0.0
     #: Whether any response has come yet.
     has_responded: bool = False
+    #: Since when nothing has been heard of the LMS, while an answer is expected (seconds, monotonic); 0 at first.
+    quiet_since: float = 0.0
 
     async def send(self, method: str, path: str, **content: Any) -> tuple[LmsResponse, Hints]:
         """Send one request and return the response with what it says about limits.
@@ -83,7 +90,7 @@ class LmsSession:
             if _was_never_sent(error):
                 raise self._connect_error(error) from None
             raise AnswerLost(f"The connection broke before a response came ({type(error).__name__})") from None
-        self.failed_connects, self.has_responded = 0, True
+        self.failed_connects, self.has_responded, self.quiet_since = 0, True, time.monotonic()
         # As a plain dictionary: httpx's own decodes and compares all names at each access.
         headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in raw.headers.raw}
         response = parse(raw.status_code, headers, raw.content)
@@ -105,11 +112,13 @@ class LmsSession:
             content |= {"stream": httpx.ByteStream(urlencode(content.pop("form")).encode()), "headers": _FORM}
         request = httpx.Request(method, _url(self.base_url, path), extensions=self.extensions, **content)
         request.read()
-        response = await self.transport.handle_async_request(request)
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
+        # The time-outs of the transport are for each piece of an answer, of which there may be any number.
+        async with asyncio.timeout(self.total_seconds):
+            response = await self.transport.handle_async_request(request)
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
         return response
 
     def _connect_error(self, error: Exception) -> LmsUnavailable | StopJob:
@@ -305,4 +314,5 @@ def open_session(
         base_url=base_url,
         extensions={"timeout": httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS, pool=None).as_dict()},
         limiter=limiter,
+        total_seconds=CONNECT_SECONDS + WHOLE_ANSWER * timeout_seconds,
     )

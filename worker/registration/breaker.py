@@ -81,6 +81,8 @@ class OutageBudget:
     """Counts failures in a row, and raises when there were too many."""
 
     clock: Callable[[], float] = now
+    #: How long an LMS that answered before is tried (seconds).
+    unreachable_seconds: float = UNREACHABLE_SECONDS
     _unreachable_since: float | None = None
     _pauses: int = 0
 
@@ -98,9 +100,8 @@ class OutageBudget:
             return
         if isinstance(failure, LmsUnavailable):
             self._unreachable_since = self._unreachable_since or self.clock()
-            if self.clock() - self._unreachable_since > (
-                UNREACHABLE_SECONDS if answered else FIRST_CONTACT_SECONDS
-            ):
+            allowed = self.unreachable_seconds if answered else FIRST_CONTACT_SECONDS
+            if self.clock() - self._unreachable_since > allowed:
                 message = f"{failure.message}; check base_url and whether the LMS is up, then resume"
                 raise StopJob("unreachable", message)
             return

@@ -6,6 +6,7 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from anyio import to_thread
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
@@ -20,6 +21,7 @@ from worker.reports.wording import for_api
 from worker.web import auth, csrf, downloads, limits, schemas, uploads
 from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
+from worker.web.disconnects import while_connected
 from worker.web.forms import FLAGS, JobRequest, parse_fields
 from worker.web.problems import HttpProblem
 from worker.web.summaries import MAX_ID, summaries, summary_of
@@ -116,7 +118,7 @@ def report_file(kind: ReportKind) -> Endpoint:
         audience = downloads.audience_of(request)
         make = functools.partial(downloads.report, services_of(request), job_id, kind, audience)
         slots: Slots = request.app.state.slots
-        answer = await slots.downloads.run(request.state.caller.name, job_id, make)
+        answer = await while_connected(request, slots.downloads.run(request.state.caller.name, job_id, make))
         await record(request, "download", job_id=job_id, detail=str(kind))
         return answer
 
@@ -187,7 +189,8 @@ async def resolve_row(request: Request) -> Response:
     if row > MAX_ID:
         raise HttpProblem(404, f"Job {job_id} has no row {row}")
     answer = Resolution(**found.model_dump())
-    await run_in_threadpool(control.resolve, services, job_id, row, answer, actor=actor_of(request))
+    save = functools.partial(control.resolve, services, job_id, row, answer, actor=actor_of(request))
+    await to_thread.run_sync(save, limiter=request.app.state.slots.questions)
     return JSONResponse(await run_in_threadpool(summary_of, services, job_id))
 
 

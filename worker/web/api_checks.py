@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
+import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from worker import control
-from worker.errors import NothingSent
+from worker.errors import LmsError, NothingSent, OutOfTime, StopJob
 from worker.jobs.check import check_roster
 from worker.model import Role
 from worker.reports.wording import for_api
 from worker.web.api import UPLOADS, job_id_of, parse_options, services_of
 from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
+from worker.web.disconnects import while_connected
 from worker.web.problems import HttpProblem
 from worker.web.summaries import summary_of
 from worker.web.uploads import Upload, receive_upload
@@ -62,11 +65,25 @@ async def verify_job(request: Request) -> Response:
     """Compare the rows of a job that are done with the LMS; the response is sent when all were read."""
     services, job_id = services_of(request), job_id_of(request)
     slots: Slots = request.app.state.slots
-    verify = functools.partial(control.verify, services, job_id, actor=actor_of(request))
+    limits = replace(request.app.state.time_limits, abandoned=threading.Event())
+    verify = functools.partial(control.verify, services, job_id, actor=actor_of(request), limits=limits)
+    waiting = slots.verifications.run(request.state.caller.name, job_id, verify, stop=limits.abandoned.set)
 
-    stopped = await slots.verifications.run(request.state.caller.name, job_id, verify)
+    stopped = await while_connected(request, waiting)
     if stopped is not None:
         raise HttpProblem(
-            409, f"{stopped}. What was read until then is saved; verify the job again to read the rest"
+            _status_of(stopped),
+            f"{stopped}. What was read until then is saved; verify the job again to read the rest",
         )
     return JSONResponse(await run_in_threadpool(summary_of, services, job_id))
+
+
+#: Codes of an LMS that does not answer now.
+_AWAY = ("unreachable", "refused_for_long")
+
+
+def _status_of(stopped: LmsError) -> int:
+    """Return the HTTP status of what stopped a verification."""
+    if isinstance(stopped, OutOfTime):
+        return 504
+    return 503 if isinstance(stopped, StopJob) and stopped.code in _AWAY else 409

@@ -16,6 +16,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from worker.errors import RosterError
+from worker.jobs.time_limits import TimeLimits
 from worker.web import error_pages, health, pages, problems, routes, webhooks
 from worker.web.events import ProgressFeed
 from worker.web.local_access import LocalAccess, new_token
@@ -62,6 +63,7 @@ def make_app(services: Services, local_access: LocalAccess | None = None) -> Sta
     app.state.services = services
     app.state.slots = slots
     app.state.health = HealthCheck(functools.partial(health.can_read, services))
+    app.state.time_limits = TimeLimits()
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.progress_feed = ProgressFeed(services)
     app.state.local_access = local_access

@@ -30,6 +30,8 @@ _STATUS_MEANINGS = {
     415: "Not a multipart form.",
     422: "The request has an error; `detail` says what to fix.",
     429: "Too many requests; Retry-After says when to retry.",
+    503: "The LMS cannot be reached, or asks for a pause; `detail` says for how long.",
+    504: "The LMS did not answer in time.",
     507: "The server's storage is full.",
 }
 _POSITIVE_INTEGER = {"type": "integer", "minimum": 1, "maximum": MAX_ID}

@@ -108,7 +108,7 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/api/jobs/{id:number}/verify",
         endpoint=api_checks.verify_job,
         response=schemas.Summary,
-        errors=(404, 409, 422),
+        errors=(404, 409, 413, 422, 503, 504),
     ),
     Operation(
         method="POST",

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -21,10 +21,12 @@ from worker.web.problems import HttpProblem
 Found = TypeVar("Found")
 #: Threads for callers, passwords and reports, and for verifications. A password takes 64 MB while it is checked.
 IDENTITIES, PASSWORDS, DOWNLOADS = 8, 4, 2
+#: Threads in which an LMS is asked about a connection, or an answer of a person: other requests do not wait for it.
+QUESTIONS = 8
 #: Requests in progress of one account, of one address without an account, and of all.
 PER_ACCOUNT, PER_ADDRESS, IN_ALL = 200, 100, 1_000
-#: Downloads that an account may have waiting.
-WAITING_DOWNLOADS = 10
+#: Downloads that an account may have waiting, and how long one waits (seconds).
+WAITING_DOWNLOADS, WAITING_SECONDS = 10, 300.0
 #: How long a look at the ledger may take before the last one counts, and how long that counts (seconds).
 HEALTH_SECONDS, TRUST_SECONDS = 2.0, 30.0
 
@@ -81,15 +83,21 @@ class _KeyedLocks:
 class JobSlots:
     """One download, or verification, of an account and of a job at a time; what waits takes no thread."""
 
-    def __init__(self, noun: str) -> None:
+    def __init__(self, noun: str, wait_seconds: float = WAITING_SECONDS) -> None:
         self._noun = noun
-        self._threads = CapacityLimiter(DOWNLOADS)
+        self._wait_seconds = wait_seconds
+        self._threads = asyncio.Semaphore(DOWNLOADS)
         self._waiting: Counter[str] = Counter()
         self._accounts = _KeyedLocks()
         self._jobs = _KeyedLocks()
 
-    async def run(self, account: str, job_id: int, make: Callable[[], Found]) -> Found:
-        """Run `make` in a thread. Raises HttpProblem 429 when the account has too many of them waiting."""
+    async def run(
+        self, account: str, job_id: int, make: Callable[[], Found], *, stop: Callable[[], None] = lambda: None
+    ) -> Found:
+        """Run `make` in a thread. When this is cancelled, `stop` is called, and the slot is free once `make` ends.
+
+        Raises HttpProblem 429 when the account has too many of them waiting, 503 when this one waited too long.
+        """
         if self._waiting[account] > WAITING_DOWNLOADS:
             raise HttpProblem(
                 429,
@@ -98,12 +106,38 @@ class JobSlots:
             )
         self._waiting[account] += 1
         try:
-            async with self._accounts.lock(account), self._jobs.lock(job_id):
-                return await to_thread.run_sync(make, limiter=self._threads)
+            async with AsyncExitStack() as held:
+                await self._wait_for_slot(account, job_id, held)
+                return await _in_thread(make, stop)
         finally:
             self._waiting[account] -= 1
             if not self._waiting[account]:
                 del self._waiting[account]
+
+    async def _wait_for_slot(self, account: str, job_id: int, held: AsyncExitStack) -> None:
+        """Wait for what one of an account, of a job and of a thread needs, and leave it to be freed by `held`."""
+        needed = self._accounts.lock(account), self._jobs.lock(job_id), self._threads
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                for each in needed:
+                    await held.enter_async_context(each)
+        except TimeoutError:
+            raise HttpProblem(
+                503,
+                f"Other {self._noun} take too long. Try again when they have ended",
+                {"Retry-After": "30"},
+            ) from None
+
+
+async def _in_thread(make: Callable[[], Found], stop: Callable[[], None]) -> Found:
+    """Run `make` in a thread of its own; when cancelled, call `stop` and wait until `make` has ended."""
+    running = asyncio.ensure_future(to_thread.run_sync(make, limiter=CapacityLimiter(1)))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.gather(running, return_exceptions=True)
+        raise
 
 
 class HealthCheck:
@@ -138,5 +172,6 @@ class Slots:
     in_progress: RequestsInProgress = field(default_factory=RequestsInProgress)
     downloads: JobSlots = field(default_factory=lambda: JobSlots("downloads"))
     verifications: JobSlots = field(default_factory=lambda: JobSlots("verifications"))
+    questions: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(QUESTIONS))
     identities: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(IDENTITIES))
     passwords: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PASSWORDS))

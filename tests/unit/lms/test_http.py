@@ -94,6 +94,15 @@ async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None
     await reader.read()
 
 
+async def drop_by_drop(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send an answer that has no end, in pieces that come in time."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b"{")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
 LOST: dict[str, Behaviour] = {
     "hangs up without a word": answering(),
     "resets the connection": reset,
@@ -123,6 +132,16 @@ def refused_port() -> int:
 
 async def change(client: http.LmsClient, intent: Any = nothing, path: str = "/things") -> Any:
     return await client.change("create", "POST", path, {"name": "Wilhelmina"}, intent)
+
+
+async def test_an_answer_that_never_ends_is_lost_though_each_piece_comes_in_time() -> None:
+    async with a_server(drop_by_drop) as server, a_client(server.url) as client:
+        client.session.total_seconds = 0.3
+
+        with pytest.raises(AnswerLost):
+            await change(client)
+
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("how", LOST)

@@ -85,6 +85,53 @@ async def test_too_many_waiting_downloads_are_refused_and_later_ones_are_not(wor
     assert await slots.run("vera", 1, work.run)
 
 
+async def test_one_that_is_cancelled_is_asked_to_stop_and_frees_its_place_when_it_has_ended(work: Work) -> None:
+    slots = JobSlots("verifications")
+    stopped: list[bool] = []
+    first = asyncio.create_task(slots.run("vera", 1, work.run, stop=lambda: stopped.append(True)))
+    await until_running(work, 1)
+    waiting = [asyncio.create_task(slots.run("vera", 1, work.run)) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    waiting[0].cancel()
+    first.cancel()
+    await asyncio.wait({waiting[0]})
+    assert not first.done()
+    work.go.set()
+
+    assert await asyncio.gather(*waiting[1:]) == [True, True]
+    assert (first.cancelled(), stopped, work.most) == (True, [True], 1)
+    assert await slots.run("oren", 1, work.run)
+
+
+async def test_one_that_fails_frees_its_place(work: Work) -> None:
+    slots = JobSlots("verifications")
+    work.go.set()
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await slots.run("vera", 1, lambda: 1 // 0)
+
+    assert await slots.run("vera", 1, work.run)
+
+
+async def test_one_that_waits_too_long_is_refused_and_the_others_are_not(work: Work) -> None:
+    slots = JobSlots("verifications", wait_seconds=0.05)
+    first = asyncio.create_task(slots.run("vera", 1, work.run))
+    await until_running(work, 1)
+
+    with pytest.raises(HttpProblem) as refused:
+        await slots.run("oren", 1, work.run)
+    work.go.set()
+
+    assert (refused.value.status, refused.value.detail) == (
+        503,
+        "Other verifications take too long. Try again when they have ended",
+    )
+    assert await first
+    assert await slots.run("oren", 1, work.run)
+
+
 async def test_the_health_is_told_while_a_look_at_the_ledger_hangs(work: Work) -> None:
     health = HealthCheck(work.run, wait_seconds=0.05)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from anyio import to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.pace.description import PaceDescription
+    from worker.web.slots import Slots
 
 #: How many of the newest jobs are searched for those of a connection.
 MAX_JOBS = 200
@@ -129,7 +131,8 @@ async def check(request: Request) -> Response:
     services: Services = request.app.state.services
     name = request.path_params["name"]
     await record(request, "connection check", detail=name if name in services.settings.connections else "")
-    result = await run_in_threadpool(diagnostics.check_connection, services, name)
+    slots: Slots = request.app.state.slots
+    result = await to_thread.run_sync(diagnostics.check_connection, services, name, limiter=slots.questions)
     return notices.redirect(request, "/connections", result.text, tone="good" if result.is_ok else "bad")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from anyio import to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -184,7 +186,8 @@ async def resolve(request: Request) -> Response:
     found, lms_id = (str(form.get(name, "")).strip() for name in ("found", "id"))
     try:
         resolution = _resolution_of(found, lms_id)
-        await run_in_threadpool(control.resolve, services, job_id, row, resolution, actor=actor_of(request))
+        save = partial(control.resolve, services, job_id, row, resolution, actor=actor_of(request))
+        await to_thread.run_sync(save, limiter=request.app.state.slots.questions)
     except RosterError as error:
         typed = {"row": str(row), "found": found, "id": lms_id[: MAX_ID_LENGTH + 1]}
         return notices.redirect(
