@@ -32,7 +32,9 @@ async def _ask(services: Services, connection: Connection, seconds: float) -> Le
     session = bootstrap.open_lms_session(services, connection)
     try:
         connector = bulk(lms.connect(connection, bootstrap.open_lms_client(session, 0)))
+        if connector is None:
+            return None
         async with asyncio.timeout(seconds):
-            return connector and LearnedLimits(people_per_create=await connector.people_per_create(()))
+            return LearnedLimits(people_per_create=await connector.people_per_create(()))
     finally:
         await session.close()
