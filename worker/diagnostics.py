@@ -136,7 +136,7 @@ def check_sweep(services: Services) -> Check:
 
 
 def check_connection(services: Services, name: str, seconds: float = PROBE_SECONDS) -> Check:
-    """Make one harmless call to a connection, which may take so many seconds."""
+    """Make one harmless call to a connection; it may take `seconds`."""
     try:
         connection = services.connection(name)
         result = asyncio.run(_probe(services, connection, seconds))
