@@ -2,13 +2,16 @@
 
 `LimiterState` is all that granting a call reads and writes: a store for many processes keeps it as one small record
 and changes it in one atomic step. `Estimate` is what was measured: it changes only when an answer comes in, by
-compare and set of the whole state. Times are unix seconds of the store's clock.
+compare and set of the whole state. Times are unix seconds of the store's clock. Each answer replaces several of
+these values, and a `msgspec.Struct` is copied ten times as quickly as a dataclass.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 from worker.pace.rate import Rate
 
@@ -39,8 +42,7 @@ class Limits:
             raise ValueError(f"max_in_flight must be 1 or more, not {self.max_in_flight}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """A call that may go: when, its number (from 1), and how many calls are in flight, itself included."""
 
     at: float
@@ -48,8 +50,7 @@ class Grant:
     concurrency: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a request for a permit: `sent` when the call may go now, else when to ask again."""
 
     reason: Reason
@@ -70,8 +71,7 @@ class QuotaKind(enum.StrEnum):
     BUCKET = "bucket"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
     """A limit that the LMS states in its headers. Times are unix seconds of the store's clock."""
 
     #: As the headers state it; it names the quota among several. 0 when they state only what is left.
@@ -119,8 +119,7 @@ class Quota:
     burst_until: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimiterState:
+class LimiterState(msgspec.Struct, frozen=True, kw_only=True):
     """What granting a call reads and writes."""
 
     #: When the next call is due by the rate; as far as `slack` in the past may be made up.
@@ -142,8 +141,7 @@ class LimiterState:
     quotas: tuple[Quota, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """What the answers have taught. A *cycle* runs from the end of one pause to the next refusal."""
 
     #: Calls per second that are believed to hold; 0 while nothing was ever refused.
@@ -214,8 +212,7 @@ class Estimate:
     longest_trip: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Answers so far."""
 
     accepted: int = 0
@@ -223,10 +220,9 @@ class Counts:
     lost: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaceState:
+class PaceState(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of the pace of one credential."""
 
-    limiter: LimiterState = field(default_factory=LimiterState)
-    estimate: Estimate = field(default_factory=Estimate)
-    counts: Counts = field(default_factory=Counts)
+    limiter: LimiterState = msgspec.field(default_factory=LimiterState)
+    estimate: Estimate = msgspec.field(default_factory=Estimate)
+    counts: Counts = msgspec.field(default_factory=Counts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from worker.pace.estimator.growth import HOLD_SECONDS, LONGEST_HOLD_SECONDS
 from worker.pace.state import Estimate, Grant

@@ -13,7 +13,8 @@ fewer calls than the bucket held at first. Numbers without a source were chosen 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 from worker.pace.state import Estimate
 
@@ -53,16 +54,14 @@ FIRST_BELOW = 0.95
 LONG_ENOUGH = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Calls and seconds of exact cycles, older ones faded."""
 
     calls: float
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cycle:
+class Cycle(msgspec.Struct, frozen=True, kw_only=True):
     """`calls` accepted in `seconds` at the rate `tried`, after `pause`; ended by refusal burst number `bursts`."""
 
     calls: int
@@ -76,8 +75,7 @@ class Cycle:
     span: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
+class Fit(msgspec.Struct, frozen=True, kw_only=True):
     """The rate to go on with, the rate not to pass soon, and whether they are good enough to be held."""
 
     rate: float

@@ -7,8 +7,9 @@ Numbers without a source were chosen with tests/benchmarks/pace_simulation.py.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from worker.pace.estimator import fit, windows
 from worker.pace.state import Estimate, Grant

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from worker.pace.estimator import drain, fit
 from worker.pace.estimator.growth import HOLD_SECONDS, LONGEST_HOLD_SECONDS, SURE_BURSTS

@@ -6,7 +6,7 @@ dozen comparisons, so that a store for many processes can do the same in one ato
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from worker.pace.estimator import growth, quota_gate, refusals, server_clock, stated
 from worker.pace.hints.response import Hints

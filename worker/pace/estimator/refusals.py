@@ -6,7 +6,7 @@ a burst and began after a pause; fit.py says what its length and its accepted ca
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from worker.pace.estimator import concurrency, drain, fit, levels, windows
 from worker.pace.hints.response import Hints

@@ -8,7 +8,8 @@ Where it is too small, others have called too. A reset says when calls may be fo
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from worker.pace.estimator import stated_bucket, stated_window
 from worker.pace.estimator.stated_answer import Answer

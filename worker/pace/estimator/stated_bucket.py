@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from worker.pace.estimator.stated_answer import Answer
 from worker.pace.state import Quota, QuotaKind

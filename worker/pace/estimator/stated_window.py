@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from worker.pace.estimator import quota_gate, stated_bucket
 from worker.pace.estimator.stated_answer import Answer

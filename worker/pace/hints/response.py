@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
+
+import msgspec
 
 from worker.pace.hints import headers as read
 from worker.pace.rate import UNITS
@@ -34,8 +35,7 @@ _BODY_SENTENCE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hints:
+class Hints(msgspec.Struct, frozen=True, kw_only=True):
     """What one answer said about limits; times in seconds, None where it said nothing that can be believed."""
 
     #: The LMS refused the call for being too fast or too many, and did nothing.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict, replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -46,7 +47,7 @@ EXPIRY_SECONDS = 30 * 86400
 TIMEOUT_SECONDS = 2.0
 _INTEGERS = ("sent", "allowed_in_flight")
 _ELSEWHERE = ("in_flight", "history", "quotas")
-_FLOATS = tuple(name for name in LimiterState.__dataclass_fields__ if name not in {*_ELSEWHERE, *_INTEGERS})
+_FLOATS = tuple(name for name in LimiterState.__struct_fields__ if name not in {*_ELSEWHERE, *_INTEGERS})
 
 
 def open_redis(url: str) -> Redis:
@@ -160,10 +161,10 @@ def _state_of(raw: dict[bytes, bytes], out: int, history: tuple[float, ...]) -> 
     flow: dict[str, Any] = {name: float(raw.get(name.encode(), 0)) for name in _FLOATS}
     flow |= {name: int(float(raw[name.encode()])) for name in _INTEGERS}
     # Another version of the worker may have written it.
-    known = Quota.__dataclass_fields__.keys()
+    known = set(Quota.__struct_fields__)
     found_quotas = (each for each in json.loads(raw.get(b"quotas", b"[]")) if each.keys() == known)
     quotas = tuple(Quota(**{**each, "kind": QuotaKind(each["kind"])}) for each in found_quotas)
-    found = {name: value for name, value in learnt["found"].items() if name in Estimate.__dataclass_fields__}
+    found = {name: value for name, value in learnt["found"].items() if name in Estimate.__struct_fields__}
     return PaceState(
         limiter=LimiterState(**flow, in_flight=out, history=history, quotas=quotas),
         estimate=Estimate(**found),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from worker.pace.estimator import windows
 from worker.pace.state import Estimate, Grant
