@@ -6,6 +6,9 @@ BIN     = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIN     = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
+# Without bytecode, each of the hundred interpreters that the tests start would compile all of Roster again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test check bench chaos fuzz hostile screenshots secrets pins digests clean
 
 help: ## Show this list

@@ -6,6 +6,8 @@ Nothing here starts by itself; only the environment is scrubbed for every test.
 from __future__ import annotations
 
 import csv
+import fcntl
+import gc
 import json
 import os
 import re
@@ -63,6 +65,8 @@ DONE = {"registered", "already_registered", "approved", "completed", "withdrawn"
 #: No command of a test takes so long, on whatever machine.
 LONGEST_SECONDS = 45.0
 POLL_SECONDS = 0.01
+#: The variable that names the lock of those who write the bytecode of the tests.
+BYTECODE_LOCK = "TESTS_BYTECODE_LOCK"
 write_sqlite_without_sync()
 hash_passwords_cheaply()
 #: Names that stand in no code and no message: whoever finds them elsewhere has found a leak.
@@ -617,6 +621,43 @@ def web_server(office: Callable[..., Office], _tls: ssl.SSLContext) -> Iterator[
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run the tests: more than processors, since many tests wait for processes."""
     return (os.cpu_count() or 1) + 2
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note whether the tests have no bytecode yet, in the process that starts those that collect them."""
+    written = any(Path(__file__).parent.glob("unit/__pycache__/test_*"))
+    if "PYTEST_XDIST_WORKER" not in os.environ and not written and not sys.dont_write_bytecode:
+        descriptor, lock = tempfile.mkstemp(prefix="roster-bytecode-")
+        os.close(descriptor)
+        os.environ[BYTECODE_LOCK] = lock
+        config.add_cleanup(lambda: Path(lock).unlink())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect without the garbage collector, which would go through all modules and tests again and again."""
+    gc.disable()
+    try:
+        with _bytecode_written_once():
+            return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
+def _bytecode_written_once() -> Iterator[None]:
+    """Let one process write the bytecode of the tests while the others wait: it takes longer than collecting."""
+    lock = os.environ.get(BYTECODE_LOCK)
+    with ExitStack() as stack:
+        if lock and "PYTEST_XDIST_WORKER" in os.environ:
+            file = stack.enter_context(Path(lock).open("r+", encoding="ascii"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if file.read():
+                stack.close()
+            else:
+                file.write("written")
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -36,6 +36,8 @@ LENGTH = 3_000
 #: quadratic time is six times as long (seconds).
 MEASURABLE = 0.01
 TIMES = 5
+#: Twice as much is linear and four times as much is quadratic; what is nearer to twice is not measured again.
+CLEARLY_LINEAR = 2.5
 
 #: Repeated to the length that is asked for.
 # fmt: off
@@ -161,9 +163,10 @@ def seconds_of(function: Callable[[str], object], argument: str) -> float:
 
 
 def assert_linear(function: Callable[[str], object], shorter: str, longer: str) -> None:
-    # The fastest of several: another process may have had the processor's caches meanwhile.
-    if seconds_of(function, longer) < MEASURABLE:
+    long_once = seconds_of(function, longer)
+    if long_once < MEASURABLE or long_once < CLEARLY_LINEAR * seconds_of(function, shorter):
         return
+    # The fastest of several: another process may have had the processor's caches meanwhile.
     for _ in range(TIMES):
         short, long = ([seconds_of(function, each) for _ in range(TIMES)] for each in (shorter, longer))
         if min(long) < 3 * max(min(short), MEASURABLE / 2):
