@@ -46,13 +46,15 @@ def test_bash_completes_connections_and_jobs(terminal):
         'complete_words() { COMPREPLY=(); _roster_completion roster; echo "${COMPREPLY[@]}"; }',
         'COMP_WORDS=(roster run --to ""); COMP_CWORD=3; complete_words',
         'COMP_WORDS=(roster status ""); COMP_CWORD=2; complete_words',
+        """printf '[connections."south east"]\\nsystem = "kmi"\\n' >> roster.toml""",
+        'COMP_WORDS=(roster run --to "so"); COMP_CWORD=3; complete_words',
     ]
 
     shown = subprocess.run(
         ["bash", "-c", "\n".join(bash)], cwd=terminal.folder, capture_output=True, text=True, check=True
     )
 
-    assert (shown.stdout.splitlines(), shown.stderr) == (["north", "1"], "")
+    assert (shown.stdout.splitlines(), shown.stderr) == (["north", "1", r"south\ east"], "")
 
 
 def test_a_run_without_failed_rows_ends_with_0(terminal):

@@ -7,13 +7,14 @@ wrong offers nothing: a message would break the line that a person types.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from click.shell_completion import CompletionItem
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,6 +30,20 @@ if TYPE_CHECKING:
 MAX_JOBS = 50
 
 
+@add_completion_class
+class QuotingBash(BashComplete):
+    """Bash, which enters what it is offered as it is: spaces and the like must be quoted. Zsh and fish quote it."""
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """Return the line of an item; each backslash twice, since click's script reads it without `-r`."""
+        quoted = _UNSAFE.sub(r"\\\\\1", item.value)
+        return f"{item.type},{quoted}"
+
+
+#: What a shell would not take as part of a plain word.
+_UNSAFE = re.compile(r"([^\w@%+=:,./-])")
+
+
 def _completion(find: Callable[[click.Context], Offered]) -> Completion:
     """Return a completion from what it offers: values, each with a short explanation."""
 
@@ -39,9 +54,10 @@ def _completion(find: Callable[[click.Context], Offered]) -> Completion:
         except Exception:  # noqa: BLE001 - a message would break the line that a person types
             return []
         return [
-            CompletionItem(value, help=about or None)
+            # The shells are given one line for each of value and explanation.
+            CompletionItem(value, help=" ".join(about.split()) or None)
             for value, about in offered
-            if value.casefold().startswith(typed.casefold())
+            if value.casefold().startswith(typed.casefold()) and value.isprintable()
         ]
 
     return complete

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from click.shell_completion import BashComplete, FishComplete, ZshComplete
+from click.shell_completion import BashComplete, FishComplete, ZshComplete, shell_complete
 from click.testing import CliRunner
 from sqlalchemy import text
 
@@ -128,3 +130,56 @@ def test_the_script_of_each_shell_asks_the_program(shell, kind):
     assert f"_ROSTER_COMPLETE={shell}_complete" in printed
     item = kind(roster, {}, "roster", "_ROSTER_COMPLETE").get_completions(["run", "--to"], "k")[0]
     assert (item.value, item.help) == ("kmi", "kmi")
+
+
+#: Names that a shell splits, or that its protocol does.
+ODD_NAMES = """
+[connections."north east"]
+system = "kmi"
+[connections."a:b"]
+system = "kmi"
+[connections.'$HOME']
+system = "tahdah"
+[connections."two\\nlines"]
+system = "kmi"
+"""
+
+
+def answered(monkeypatch, capfd, shell, *words):
+    """Ask as the script of a shell does, the last word being the one that is typed; return the lines."""
+    typed = {"fish": words[-1]}.get(shell, str(len(words)))
+    monkeypatch.setenv("COMP_WORDS", "\n".join(["roster", *words]))
+    monkeypatch.setenv("COMP_CWORD", typed)
+    assert shell_complete(roster, {}, "roster", "_ROSTER_COMPLETE", f"{shell}_complete") == 0
+    return capfd.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("shell", "answer"),
+    [
+        ("bash", [r"plain,\\$HOME", "plain,a:b", r"plain,north\\ east"]),
+        ("zsh", ["plain", "$HOME", "tahdah", "plain", r"a\:b", "kmi", "plain", "north east", "kmi"]),
+        ("fish", ["plain,$HOME\ttahdah", "plain,a:b\tkmi", "plain,north east\tkmi"]),
+    ],
+)
+def test_odd_names_of_connections_are_answered_in_the_form_of_each_shell(folder, monkeypatch, capfd, shell, answer):
+    (folder / "roster.toml").write_text(ODD_NAMES, "utf-8")
+
+    assert answered(monkeypatch, capfd, shell, "run", r"my\ roster.csv", "--to", "") == answer
+    assert answered(monkeypatch, capfd, shell, "run", "a:b.csv", "--to", "n")[-1] == answer[-1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_jobs_are_answered_on_one_line_whatever_their_roster_is_called(ledger, monkeypatch, capfd, shell):
+    with closing(open_ledger(Path())) as again, again.write() as tx:
+        a_job(tx, roster="odd\n\tname: x.csv")
+
+    said = answered(monkeypatch, capfd, shell, "status", "3")
+
+    about = "odd name: x.csv, running"
+    assert said == {"bash": ["plain,3"], "zsh": ["plain", "3", about], "fish": [f"plain,3\t{about}"]}[shell]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_files_are_left_to_the_shell(monkeypatch, capfd, shell):
+    assert answered(monkeypatch, capfd, shell, "run", r"my\ ro")[0].startswith("file")
