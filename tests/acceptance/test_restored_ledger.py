@@ -101,10 +101,14 @@ def test_kmi_is_asked_for_everybody_and_the_job_goes_on(sandbox, office, people,
     lms.nobody_twice()
 
 
-def test_tahdah_is_not_sent_again_what_it_cannot_be_asked_for(sandbox, office, people):
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_tahdah_is_not_sent_again_what_it_cannot_be_asked_for(sandbox, office, people, kind, request):
     lms = sandbox(latency=0.02)
     terminal = office(lms, lookup_pauses=[0.0, 0.1], **OPTIONS)
-    at_stop = start_and_stop_twice(lms, terminal, back_up_sqlite, people(PEOPLE))
+    if kind == "postgresql":
+        terminal.environment["ROSTER_LEDGER"] = request.getfixturevalue("database")
+    back_up = back_up_sqlite if kind == "sqlite" else back_up_postgresql
+    at_stop = start_and_stop_twice(lms, terminal, back_up, people(PEOPLE))
     created = len(lms.people)
 
     assert "rows in doubt" in terminal.type("ledger", "restored").out

@@ -185,8 +185,8 @@ class Summary:
             return ""
         new = next(iter(self.reports), "numbered")
         return (
-            f"{self.kept_report} was changed since it was written, or belongs to another roster or sheet: it was "
-            f"kept, and the new reports are numbered: {new}"
+            f"{self.kept_report} was changed since it was written, belongs to another roster or sheet, or is of an "
+            f"earlier version: it was kept, and the new reports are numbered: {new}"
         )
 
     def to_json(self) -> dict[str, object]:
