@@ -522,3 +522,28 @@ def test_nobody_is_made_without_the_fields_that_php_cut_off(academy, people):
     shown = ask(terminal, "core_user_get_users_by_field", field="idnumber", **numbers)
     assert result.counts == {"registered": 31}
     assert [row["city"] for row in shown] == ["Ankara"] * 31
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "code"),
+    [
+        # One address under two ID numbers: the second is another person at a taken address.
+        ({"external_id": "X-1"}, {"external_id": "X-2", "login_name": "ada2"}, "candidate_exists"),
+        # One user name under two addresses.
+        ({"login_name": "ada"}, {"login_name": "ada", "email": "ada.new@example.com"}, ""),
+    ],
+)
+def test_one_person_under_two_names_in_two_jobs_at_once_is_created_once(academy, one, other, code):
+    terminal = academy("create_users:hold", slowness=8.0)
+    named = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Ahern", "course_id": 58}
+    terminal.roster("one.csv", [named | one])
+    terminal.roster("other.csv", [named | other])
+
+    running = [terminal.start("run", name, "--json") for name in ("one.csv", "other.csv")]
+    terminal.lms.until(lambda lms: lms.calls("find_courses") == 2, "both to be about to create")
+    terminal.lms.rules()
+    results = [each.result() for each in running]
+
+    assert sum(result.summary["candidates_created"] for result in results) == 1
+    assert sorted(row["_error_code"] for result in results for row in result.rows) == sorted(["", code])
+    assert len(members(terminal, "onlyactive")) == 1

@@ -48,6 +48,7 @@ from worker.ledger import (
     intents,
     jobs,
     key_value,
+    person_claims,
     queue,
     report_files,
     rows,
@@ -108,6 +109,74 @@ async def test_of_two_batches_that_name_one_candidate_exactly_one_may_create_the
     )
 
     assert [isinstance(result, StaleClaim) for result in results].count(True) == 1
+
+
+async def _two_claims(ledger: Ledger) -> tuple[batches.Claim, batches.Claim, int, int]:
+    """Return the claims of two jobs, each with its candidate."""
+    jobs_ = [a_job_of(ledger, a_row(1, a_candidate(number, external_id=f"X-{number}"))) for number in (1, 2)]
+    claims = [
+        claimed(ledger, job_id, f"{ELSEWHERE.rpartition('/')[0]}/{number}") for number, job_id in enumerate(jobs_)
+    ]
+    first, second = (items_of(ledger, claim)[0].candidate.id for claim in claims)
+    return claims[0], claims[1], first, second
+
+
+async def test_a_person_is_claimed_under_all_that_names_them_or_not_at_all(two: tuple[Ledger, Ledger]) -> None:
+    mine, theirs = two
+    one, other, first, second = await _two_claims(mine)
+
+    def claim_in(ledger: Ledger, claim: batches.Claim, who: int, *texts: str) -> person_claims.ClaimedPeople:
+        with ledger.write() as tx:
+            return person_claims.claim_people(tx, claim, NORTH, {who: texts})
+
+    got = claim_in(mine, one, first, "email ada@example.com", "idnumber x-1")
+    refused = claim_in(theirs, other, second, "username ada", "email ada@example.com")
+    apart = claim_in(theirs, other, second, "username ada")
+    await mine.commit(*person_claims.people_released(one, [first]))
+    after = claim_in(theirs, other, second, "username ada", "email ada@example.com")
+
+    assert (got.candidate_ids, refused.candidate_ids, apart.candidate_ids) == ({first}, frozenset(), {second})
+    assert (after.candidate_ids, after.in_doubt) == ({second}, frozenset())
+
+
+@pytest.mark.parametrize("state", [CandidateState.SENDING, CandidateState.NEW])
+async def test_the_claims_of_a_dead_process_are_free_and_say_whether_its_call_is_in_doubt(
+    two: tuple[Ledger, Ledger], state: CandidateState
+) -> None:
+    mine, theirs = two
+    one, other, first, second = await _two_claims(mine)
+    with mine.write() as tx:
+        person_claims.claim_people(tx, one, NORTH, {first: ["email ada@example.com"]})
+        tx.execute(schema.candidate.update().where(schema.candidate.c.id == first).values(state=state))
+        tx.execute(schema.batch.update().where(schema.batch.c.id == one.batch_id).values(lease_until=0.0))
+    with theirs.write() as tx:
+        batches.reopen_abandoned(tx, one.job_id)
+        got = person_claims.claim_people(tx, other, NORTH, {second: ["email ada@example.com"]})
+
+    assert got.candidate_ids == {second}
+    assert got.in_doubt == ({second} if state is CandidateState.SENDING else frozenset())
+
+
+def test_processes_that_claim_the_same_people_in_opposite_order_do_not_wait_for_each_other(
+    two: tuple[Ledger, Ledger],
+) -> None:
+    one, other, first, second = asyncio.run(_two_claims(two[0]))
+    texts = [f"email {number}@example.com" for number in range(200)]
+
+    def claim_all(ledger: Ledger, claim: batches.Claim, who: int, names: list[str]) -> int:
+        won = 0
+        for _ in range(5):
+            with ledger.write() as tx:
+                won += len(person_claims.claim_people(tx, claim, NORTH, {who: names}).candidate_ids)
+            asyncio.run(ledger.commit(*person_claims.people_released(claim, [who])))
+        return won
+
+    with ThreadPoolExecutor(2) as pool:
+        mine = pool.submit(claim_all, two[0], one, first, texts)
+        theirs = pool.submit(claim_all, two[1], other, second, texts[::-1])
+        won = [mine.result(30), theirs.result(30)]
+
+    assert sum(won) >= 5
 
 
 async def test_commits_of_two_processes_at_once_are_all_written(two: tuple[Ledger, Ledger]) -> None:

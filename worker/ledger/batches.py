@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, exists, insert, null, or_, select, update
 from worker.ledger.chunks import chunks
 from worker.ledger.database import now
 from worker.ledger.leases import LEASE_SECONDS, is_dead
+from worker.ledger.person_claims import RELEASE_ALL
 from worker.ledger.rows import explain_rows, is_course_proven
 from worker.ledger.schema import batch, candidate, job, registration, row
 from worker.model import PENDING, SENDING, Action, CandidateState, RegistrationState, RowStatus
@@ -325,7 +326,7 @@ def _release_statements() -> list[Any]:
     released = [update(table).where(mine).values(claimed_by=None) for table, _, mine in held]
     return [
         *((statement, "b_at") for statement in interrupted),
-        *((statement,) for statement in (*in_doubt, *released)),
+        *((statement,) for statement in (*in_doubt, *RELEASE_ALL, *released)),
     ]
 
 

@@ -177,6 +177,18 @@ candidate = Table(
     Index(None, "claimed_by"),
 )
 
+#: What a person is found by at the LMS, while a call that creates them is on its way (see `person_claims`).
+person_claim = Table(
+    "person_claim",
+    metadata,
+    Column("connection", String(200), primary_key=True),
+    #: SHA-256 of a login name, an address, an external id or an id of the LMS's.
+    Column("key", String(64), primary_key=True),
+    Column("candidate_id", Integer, nullable=False),
+    #: The claim of a batch; null when it ended with the creation in doubt.
+    Column("claimed_by", String(40), nullable=True),
+    Index(None, "claimed_by"),
+)
 registration = Table(
     "registration",
     metadata,

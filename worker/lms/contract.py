@@ -280,6 +280,12 @@ class BulkConnector(Connector, Protocol):
     async def find_refused(self, candidate: Candidate) -> PersonLookup:
         """Look up a person whose creation was refused, in every way that the LMS has."""
 
+    def identities(self, candidate: Candidate) -> frozenset[str]:
+        """Return texts of which two candidates have one in common when the LMS could take them for one person.
+
+        No two calls at once create people with the same one. The LMS may accept both, or refuse one of them.
+        """
+
     async def people_per_create(self, candidates: Sequence[Candidate]) -> int:
         """Return how many of these people one creating call accepts."""
 

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from worker.ledger.intents import WorkItem
 
 
+#: How long a row waits for another batch that is creating its candidate, before it is left for later, and how often
+#: it checks (seconds). Short: its own batch holds people meanwhile, for whom the other one may be waiting.
+MAX_WAIT_SECONDS, POLL_SECONDS = 2.0, 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """This candidate cannot be used now: with an outcome for the row, or None when another batch has it."""

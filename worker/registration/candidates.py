@@ -16,7 +16,13 @@ from worker.ledger.intents import RowOutcome
 from worker.lms.contract import OTHER_PERSON, LookupMiss, bulk
 from worker.model import Action, CandidateState, RowStatus
 from worker.registration.anonymous import without_people
-from worker.registration.blocked import BLOCKED_BY_OTHER_ROW, Blocked, blocked_in_doubt
+from worker.registration.blocked import (
+    BLOCKED_BY_OTHER_ROW,
+    MAX_WAIT_SECONDS,
+    POLL_SECONDS,
+    Blocked,
+    blocked_in_doubt,
+)
 from worker.registration.creation import BREAKER_SUBJECT, Pending, PeopleCreator
 from worker.registration.reconcile import (
     MAX_TRIES,
@@ -35,11 +41,6 @@ if TYPE_CHECKING:
     from worker.lms.contract import CandidateLookup
     from worker.registration.context import JobContext
     from worker.registration.creation import Created
-
-#: How long a row waits for another batch that is creating its candidate, before it is left for later (seconds).
-#: Short: its own batch holds people meanwhile, for whom the other one may be waiting.
-MAX_WAIT_SECONDS = 2.0
-POLL_SECONDS = 0.1
 
 
 @dataclass(slots=True)

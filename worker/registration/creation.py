@@ -15,21 +15,28 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from worker.errors import AnswerLost, LmsError, Refused, RetryLater, RosterError, StopJob
-from worker.ledger import intents, known_data
+from worker.ledger import intents, known_data, person_claims
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import WRITE_CONFLICT, FoundPerson, LookupMiss
 from worker.model import CandidateState, RowStatus
 from worker.registration.anonymous import without_people
-from worker.registration.blocked import BLOCKED_BY_OTHER_ROW, Blocked, blocked_in_doubt
+from worker.registration.blocked import (
+    BLOCKED_BY_OTHER_ROW,
+    MAX_WAIT_SECONDS,
+    POLL_SECONDS,
+    Blocked,
+    blocked_in_doubt,
+)
 from worker.registration.context import combined
 from worker.registration.reconcile import MAX_TRIES, gave_up_outcome, in_doubt_outcome, raise_lookup_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Collection, Mapping, Sequence
 
     from worker.ledger.batches import Claim
     from worker.ledger.intents import WorkItem
+    from worker.ledger.person_claims import ClaimedPeople
     from worker.ledger.transactions import Write
     from worker.lms.contract import BulkConnector, PersonLookup
     from worker.registration.context import JobContext
@@ -118,8 +125,56 @@ class PeopleCreator:
         except LmsError as error:
             return results | _for_all(ready, error)
         size = min(size, self.context.people_per_create)
-        for made in await asyncio.gather(*(self._create(part) for part in _parts(ready, size))):
+        for made in await asyncio.gather(*(self._create_alone(part) for part in _parts(ready, size))):
             results |= made
+        return results
+
+    async def _create_alone(self, works: Sequence[WorkItem]) -> dict[int, Created]:
+        """Create people, each when no other call is creating them, also under another external id or address.
+
+        Whom another call has is looked up after it: they may exist by then.
+        """
+        results: dict[int, Created] = {}
+        waiting, waited = list(works), 0.0
+        while waiting and waited < MAX_WAIT_SECONDS:
+            claimed = await self._claim(waiting)
+            mine = [work for work in waiting if work.candidate.id in claimed.candidate_ids]
+            waiting = [work for work in waiting if work not in mine]
+            results |= await self._guarded(mine, self._create_claimed(mine, claimed.in_doubt, is_late=waited > 0))
+            if waiting:
+                await self.context.sleep(POLL_SECONDS)
+                waited += POLL_SECONDS
+        return results | _for_all(waiting, Blocked(None))
+
+    async def _claim(self, works: Sequence[WorkItem]) -> ClaimedPeople:
+        wanted = {work.candidate.id: self.connector.identities(work.row.candidate) for work in works}
+        connection = self.context.connection
+        return await self.context.ledger.run_separately(
+            lambda tx: person_claims.claim_people(tx, self.claim, connection, wanted)
+        )
+
+    async def _create_claimed(
+        self, works: Sequence[WorkItem], in_doubt: Collection[int], *, is_late: bool
+    ) -> dict[int, Created]:
+        """Create claimed people, after a look-up of those who may be there since; release those who are settled."""
+        unsure = [work for work in works if is_late or work.candidate.id in in_doubt]
+        results = await self._find_meanwhile(unsure, self._pauses(0.0) if in_doubt else (0.0,))
+        results |= await self._create([work for work in works if work.candidate.id not in results])
+        settled = [each for each, result in results.items() if _is_settled(result)]
+        await self.context.ledger.commit(*person_claims.people_released(self.claim, settled))
+        return results
+
+    async def _find_meanwhile(self, works: Sequence[WorkItem], pauses: Sequence[float]) -> dict[int, Created]:
+        """Look people up whom another call may have created; return results for all but those who do not exist."""
+        results: dict[int, Created] = {}
+        left = list(works)
+        for pause in pauses if left else ():
+            await self.context.sleep(pause)
+            found = await self.connector.find_people([work.row.candidate for work in left], ())
+            results |= await self._record_found(left, found)
+            left = [work for work in left if work.candidate.id not in results]
+            if not left:
+                break
         return results
 
     async def _try_first(self, works: Sequence[WorkItem]) -> dict[int, Created]:
@@ -130,7 +185,7 @@ class PeopleCreator:
         async with self.context.trying:
             for work in works:
                 if self.connector.needs_read_back([work.row.candidate]):
-                    results |= await self._create([work])
+                    results |= await self._create_alone([work])
                 if isinstance(results.get(work.candidate.id), StopJob):
                     return _for_all(works, results[work.candidate.id]) | results
         return results
@@ -360,6 +415,13 @@ def _parts(works: Sequence[WorkItem], size: int) -> list[Sequence[WorkItem]]:
 
 def _for_all(works: Sequence[WorkItem], error: Created) -> dict[int, Created]:
     return {work.candidate.id: error for work in works}
+
+
+def _is_settled(result: Created) -> bool:
+    """Return whether nothing of a creation is in doubt."""
+    if isinstance(result, Blocked):
+        return result.outcome is not None and result.outcome.status is not RowStatus.IN_DOUBT
+    return isinstance(result, str)
 
 
 def _in_doubt(claim: Claim, work: WorkItem, lost: AnswerLost | None) -> Blocked:

@@ -10,7 +10,7 @@ from worker.lms.contract import bulk
 from worker.model import Action
 from worker.registration.action_rules import action_request_for
 from worker.registration.actions import BUSY, ActionRunner
-from worker.registration.candidates import MAX_WAIT_SECONDS, POLL_SECONDS
+from worker.registration.blocked import MAX_WAIT_SECONDS, POLL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

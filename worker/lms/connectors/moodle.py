@@ -30,7 +30,7 @@ from worker.lms.moodle.lookups import as_found, look_up
 from worker.lms.moodle.people import REQUIRED_TO_CREATE, Users, found_id
 from worker.lms.moodle.settings import MoodleConnection
 from worker.lms.moodle.site import PEOPLE_PER_LOOKUP, Site
-from worker.lms.moodle.values import problem_of
+from worker.lms.moodle.values import identities, problem_of
 from worker.lms.moodle.wire import CONTROL_FIELDS, Api
 from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
 
@@ -58,6 +58,10 @@ class Moodle:
     async def find_refused(self, candidate: Candidate) -> PersonLookup:
         """Look up a person whose creation was refused, also by the address in any letter case."""
         return await self.users.find_refused(candidate)
+
+    def identities(self, candidate: Candidate) -> frozenset[str]:
+        """Return what a user is found by: two calls at once may both create one of an address or an ID number."""
+        return identities(candidate)
 
     async def people_per_create(self, candidates: Sequence[Candidate]) -> int:
         """Return how many of these people one creating call accepts."""

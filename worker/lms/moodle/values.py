@@ -53,6 +53,17 @@ def user_name_of(candidate: Candidate) -> str | None:
     return _NOT_IN_USER_NAME.sub("", candidate.email.strip().lower()) or None
 
 
+def identities(candidate: Candidate) -> frozenset[str]:
+    """Return what a user is found by, each with its kind, in the letter case in which the site compares it."""
+    values = {
+        "username": user_name_of(candidate),
+        "email": candidate.email,
+        "idnumber": candidate.external_id,
+        "id": candidate.candidate_id,
+    }
+    return frozenset(f"{name} {value.strip().casefold()}" for name, value in values.items() if value)
+
+
 def is_user_name(text: str) -> bool:
     """Return whether Moodle accepts a text as a user name, or as a value of a look-up for one."""
     return _USER_NAME.fullmatch(text) is not None and len(text) <= MAX_LENGTHS["login_name"]
