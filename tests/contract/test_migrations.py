@@ -74,7 +74,7 @@ NEW_COLUMNS = {
 }
 
 #: Tables that migrations after 0005 add.
-LATER_TABLES = {"job_relation", "known_browser", "report_file", "roster_source"}
+LATER_TABLES = {"job_relation", "known_browser", "person_claim", "report_file", "roster_source"}
 
 OPEN = """
 import sys, time
