@@ -33,32 +33,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-__all__ = [
-    "account",
-    "audit",
-    "batch",
-    "call_count",
-    "candidate",
-    "dropped_file",
-    "job",
-    "job_relation",
-    "key_value",
-    "known_browser",
-    "message",
-    "metadata",
-    "person",
-    "registration",
-    "report_file",
-    "roster_source",
-    "row",
-    "schedule",
-    "session",
-    "sign_in_failure",
-    "token",
-    "webhook_event",
-]
 job = Table(
     "job",
     metadata,
