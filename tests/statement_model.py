@@ -89,15 +89,24 @@ class World:
                 assert job is not None, f"a step without a job created {each['id']}"
                 self.people[each["id"]] = (each["email"].lower(), job)
         for each in self.lms.look("registrations"):
-            known = self.registrations.get(each["id"])
-            gone = each.get("status") == "Withdrawn"
+            gone = each.get("status") in {"Withdrawn", "Suspended"}
+            key = self._key_of(each["id"], is_active=not gone)
+            known = self.registrations.get(key)
             if known is None:
                 assert job is not None, f"a step without a job registered {each['id']}"
                 known = Registration(each["email"].lower(), str(each["course_id"]), job)
-                self.registrations[each["id"]] = known
+                self.registrations[key] = known
             if gone and known.withdrawn_by is None:
                 assert job is not None, f"a step without a job withdrew {each['id']}"
                 known.withdrawn_by = job
+
+    def _key_of(self, lms_id: str, *, is_active: bool) -> str:
+        """Return the key of a registration: on Moodle one that is made again has the same id."""
+        if self.system != "academy":
+            return lms_id
+        times = [key for key in self.registrations if key.startswith(f"{lms_id}#")]
+        is_again = not times or (is_active and self.registrations[times[-1]].withdrawn_by is not None)
+        return f"{lms_id}#{len(times) + 1}" if is_again else times[-1]
 
     def holds(self, pair: tuple[str, str]) -> bool:
         return any(
@@ -230,8 +239,11 @@ class World:
         mine = [self._latest(job, row) for row in rows if row.status == "registered"]
         all_gone = bool(mine) and all(each is not None and each.withdrawn_by for each in mine)
         is_undone = state == "undone"
+        others = [each for number in self.rows if number != job for each in self.rows[number]]
+        pairs = {row.pair for row in rows if row.status == "registered"}
+        doubts = any(each.status == "in_doubt" and each.pair in pairs for each in others)
         self.say(
-            is_undone == (all_gone and state in ENDED),
+            is_undone == (all_gone and state in ENDED) or (doubts and not is_undone),
             f"job {job} is {state}; all it registered withdrawn: {all_gone}",
         )
         is_all_done = all(row.status in DONE | {"skipped"} for row in rows)
@@ -245,8 +257,18 @@ class World:
             self.say(not summary["finished_at"], f"job {job} is {state} and has an end")
 
     def _latest(self, job: int, row: Row) -> Registration | None:
-        """Return the registration that a row says it made."""
-        return self.registrations.get(row.cells["_registration_id"])
+        """Return the registration that a row says it made, or found."""
+        if self.system != "academy":
+            return self.registrations.get(row.cells["_registration_id"])
+        theirs = [each for each in self.registrations.values() if (each.email, each.course) == row.pair]
+        said = re.search(r"Withdrawn by job (\d+)", row.cells["_error"])
+        if row.status == "withdrawn":
+            theirs = [each for each in theirs if each.withdrawn_by == job]
+        elif row.status == "registered":
+            theirs = [each for each in theirs if each.made_by == job]
+        elif said:
+            theirs = [each for each in theirs if each.withdrawn_by == int(said[1])]
+        return theirs[-1] if theirs else None
 
     def _check_row(self, job: int, summary: dict[str, Any], row: Row) -> None:
         what = f"job {job} ({summary['state']}) row {row.number} {row.pair} is {row.status}"
@@ -274,7 +296,7 @@ class World:
         self._check_stage(job, row, what)
 
     def _may_be_in_doubt(self, summary: dict[str, Any]) -> bool:
-        return self.system != "kmi" or summary["state"] not in ENDED - {"cancelled"}
+        return self.system == "north" or summary["state"] not in ENDED - {"cancelled", "undone"}
 
     def _check_person(self, row: Row, what: str) -> None:
         person = self.people.get(row.cells["_candidate_id"])
@@ -362,9 +384,17 @@ class World:
         return any(self._stands(*fix) for fix in self._fixes_of((job, row.number)))
 
     def _fixes_of(self, row: tuple[int, int]) -> list[tuple[int, int]]:
-        """Return the rows that fix a row, and those that fix these."""
+        """Return the rows of later jobs that fix a row: also those that fix the same earlier one as it does."""
+        return [each for each in self._below(self._first_of(row)) if each[0] > row[0]]
+
+    def _first_of(self, row: tuple[int, int]) -> tuple[int, int]:
+        """Return the row at the beginning of a chain of fixes."""
+        fixed = next((first for first, fixes in self.fixes.items() if row in fixes), None)
+        return row if fixed is None else self._first_of(fixed)
+
+    def _below(self, row: tuple[int, int]) -> list[tuple[int, int]]:
         found = list(self.fixes.get(row, ()))
-        return [*found, *(deeper for each in found for deeper in self._fixes_of(each))]
+        return [*found, *(deeper for each in found for deeper in self._below(each))]
 
     def _stands(self, job: int, number: int) -> bool:
         row = next((each for each in self.rows[job] if each.number == number), None)

@@ -1,7 +1,8 @@
 """Random jobs against a pretend LMS; after every step every statement of every job must be true.
 
-`python -m tests.statements [ROUNDS] [SEED]`: in each round some rosters are run, uploaded, refused, lost, paused,
-cancelled, retried, undone, fixed and uploaded again. A round is the same each time for the same number.
+`python -m tests.statements [ROUNDS] [SEED] [sqlite|postgresql]`: in each round some rosters are run, uploaded,
+refused, lost, paused, cancelled, retried, verified, undone, fixed and uploaded again. A round is the same each time
+for the same number, as far as calls that are made at the same time come in the same order.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import ssl
 import sys
 import tempfile
 import traceback
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tests import servers
 from tests.conftest import LONGEST_SECONDS, Lms, Office, people, wait_until
 from tests.fork_client import ForkServer
 from tests.statement_model import MOVING, World
@@ -28,12 +30,15 @@ from worker.ledger.database import open_engine
 from worker.sandbox.server import make_state, running
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.conftest import Result
 
 STEPS = 9
 COURSES = ("58", "58", "58", "59", "60")
+SYSTEMS = ("kmi", "north", "academy")
 #: People whom the LMS rejects, when they are created and when they are registered.
-REJECTED = ("{create}:422:marker=unwelcome", "{register}:422:marker=barred")
+REJECTED = ("{create}:{refused}:marker=unwelcome", "{register}:{refused}:marker=barred")
 #: What may happen to the calls of a step.
 FAULTS: dict[str, tuple[list[str], ...]] = {
     "kmi": (
@@ -62,11 +67,27 @@ FAULTS: dict[str, tuple[list[str], ...]] = {
         ["{create}:422:p=0.4"],
         ["*:401:after=4"],
     ),
+    "academy": (
+        [],
+        [],
+        ["{register}:lost-after:p=0.3"],
+        ["{create}:lost-after:p=0.3"],
+        ["{create}:lost-before:p=0.3", "{register}:lost-before:p=0.3"],
+        ["{register}:lost-before"],
+        ["{create}:lost-before"],
+        ["{create}:dmlwriteexception:p=0.3"],
+        ["*:invalidtoken:after=4"],
+    ),
 }
 OPERATIONS = {
-    "kmi": {"create": "create_user", "register": "create_registration"},
-    "north": {"create": "create_candidate", "register": "register"},
+    "kmi": {"create": "create_user", "register": "create_registration", "refused": "422"},
+    "north": {"create": "create_candidate", "register": "register", "refused": "422"},
+    "academy": {"create": "create_users", "register": "enrol_users", "refused": "invalidparameter"},
 }
+#: Systems that can withdraw a registration.
+CAN_UNDO = {"kmi", "academy"}
+#: What a person may add to `roster run`.
+OPTIONS: tuple[tuple[str, ...], ...] = ((), (), (), ("--again",), ("--update-existing",), ("--course", "58"))
 
 
 @dataclass
@@ -109,8 +130,9 @@ class Round:
                 (self.control, 6),
                 (self.upload_again, 2),
                 (self.run_fixed, 3),
-                (self.undo, 3 if self.world.system == "kmi" else 0),
+                (self.undo, 3 if self.world.system in CAN_UNDO else 0),
                 (self.resolve, 2),
+                (self.verify, 1),
             ]
         act = self.dice.choices([act for act, _ in acts], weights=[weight for _, weight in acts])[0]
         rules = self.dice.choice(FAULTS[self.world.system])
@@ -149,7 +171,8 @@ class Round:
 
     def _send(self, path: Path) -> int | None:
         before = set(self.jobs)
-        job = self._upload(path) if self.dice.random() < 0.3 else self._typed("run", path)
+        options = self.dice.choice(OPTIONS)
+        job = self._upload(path) if self.dice.random() < 0.3 else self._typed("run", path, *options)
         if job is not None and job not in before:
             for at, row in enumerate(self.fixed.get(path, ()), start=2):
                 self.world.fixes.setdefault(row, []).append((job, at))
@@ -259,6 +282,16 @@ class Round:
         number = row["login_name"].removeprefix("login")
         return people(1, first=int(number))[0]["email"]
 
+    def verify(self) -> int | None:
+        """Compare a job with the LMS; nothing that is said to be done may differ."""
+        job = self.dice.choice(self.jobs)
+        self.world.lms.rules()
+        result = self.office.type("verify", job, "--json")
+        self.steps.append(
+            f"  verify {job}: exit {result.code} {result.out.strip()[-300:]} {result.err.strip()[-300:]}"
+        )
+        return job
+
     def undo(self) -> int | None:
         return self._typed("undo", self.dice.choice(self.jobs))
 
@@ -296,7 +329,7 @@ def play(
 ) -> Round:
     """Play one round: on SQLite, or on this PostgreSQL; `types_once` makes it cheaper (`Round.play`)."""
     dice = random.Random(number)  # noqa: S311 - dice
-    system = ("kmi", "north")[number % 2]
+    system = SYSTEMS[number % len(SYSTEMS)]
     with ExitStack() as stack:
         state = make_state(seed=number, lookup="on" if number % 4 < 2 else "404")
         url = stack.enter_context(running(state))
@@ -306,7 +339,8 @@ def play(
         if database:
             office.environment["ROSTER_LEDGER"] = database
         stack.callback(office.close)
-        office.connect(url, system, batch_size=3, max_in_flight=2, lookup_pauses=[0.01, 0.02])
+        more = {"password": "change"} if system == "academy" else {}
+        office.connect(url, system, batch_size=3, max_in_flight=2, lookup_pauses=[0.01, 0.02], **more)
         server = start_web_server(office, tls)
         stack.callback(server.close)
         round_ = Round(number, World(lms, office, server.client, system), dice)
@@ -315,13 +349,27 @@ def play(
     return round_
 
 
+@contextmanager
+def _databases(place: Path) -> Iterator[Callable[[], AbstractContextManager[str]]]:
+    """Yield what opens empty ledgers of a PostgreSQL of its own."""
+    server = servers.open_postgres(place.with_name(f"{place.name}-postgres"))
+    servers.write_without_sync(server)
+    template = servers.migrated_database(server)
+    try:
+        yield lambda: servers.a_database(server, template)
+    finally:
+        server.cleanup()
+
+
 def main() -> None:
     """Play rounds until all are done; print the false statements of each."""
-    given = [int(word) for word in sys.argv[1:]]
+    is_postgresql = "postgresql" in sys.argv
+    given = [int(word) for word in sys.argv[1:] if word.isdigit()]
     rounds, first = (given + [60, 1][len(given) :])[:2]
     tls, forks = ssl.create_default_context(), ForkServer()
     jobs = steps = statements = wrong = 0
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
+        database = stack.enter_context(_databases(Path(place))) if is_postgresql else lambda: nullcontext("")
         empty = Path(place) / "roster.db"
         open_engine(f"sqlite:///{empty}").dispose()
         for number in range(first, first + rounds):
@@ -329,7 +377,8 @@ def main() -> None:
             folder.mkdir()
             shutil.copyfile(empty, folder / "roster.db")
             try:
-                done = play(number, folder, tls, forks)
+                with database() as url:
+                    done = play(number, folder, tls, forks, database=url)
             except Exception:  # noqa: BLE001 - the other rounds are played all the same
                 wrong += 1
                 print(traceback.format_exc(chain=False), flush=True)  # noqa: T201

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
+
+from tests.conftest import wait_until
 
 
 def roster_of(terminal, people, count, *, first=1):
@@ -37,6 +41,35 @@ def test_who_was_undone_can_be_registered_again(sandbox, office, people):
 
     assert terminal.run("1.csv").counts == {"registered": 3}
     assert len(lms.standing) == 3
+
+
+def test_a_stopped_job_whose_registrations_were_withdrawn_is_undone_as_soon_as_it_ends(sandbox, office, people):
+    lms = sandbox(bad_days=["create_user:401:after=1"])
+    terminal = office(lms, "kmi", batch_size=1)
+    assert terminal.run(roster_of(terminal, people, 2)).counts == {"registered": 1, "not_attempted": 1}
+    terminal.type("undo", 1)
+    assert terminal.status(1)["state"] == "held"
+
+    terminal.type("cancel", 1)
+
+    assert terminal.status(1)["state"] == "undone"
+
+
+def test_a_job_is_undone_with_its_last_registration_also_when_the_undoing_one_was_paused(sandbox, office, people):
+    lms = sandbox()
+    terminal = office(lms, "kmi")
+    terminal.run(roster_of(terminal, people, 1))
+    lms.rules("withdraw:hold")
+    undoing = terminal.start("undo", 1, "--json")
+    with sqlite3.connect(terminal.folder / "roster.db") as ledger:
+        pending = "select count(*) from registration where state = 'sending'"
+        wait_until(lambda: ledger.execute(pending).fetchone()[0], "the withdrawal")
+    terminal.type("pause", 2)
+    lms.rules()
+    result = undoing.result()
+
+    assert (result.state, result.counts) == ("paused", {"withdrawn": 1})
+    assert terminal.status(1)["state"] == "undone"
 
 
 def test_an_lms_without_withdrawing_says_so_and_nothing_is_sent(sandbox, office):

@@ -29,9 +29,11 @@ def close_if_done(tx: Transaction, job_id: int) -> bool:
     for other in relations.ended_jobs_with_news(tx, job_id):
         mark_succeeded_if_done(tx, other)
     state = JobState.SUCCEEDED if _all_done(tx, job_id) else JobState.COMPLETED_WITH_ERRORS
-    return jobs.change_job(
+    is_closed = jobs.change_job(
         tx, job_id, only_from=SENDING, state=state, reason="", not_before=None, finished_at=now()
     )
+    relations.mark_undone(tx, [job_id])
+    return is_closed
 
 
 def mark_succeeded_if_done(tx: Transaction, job_id: int) -> None:
@@ -75,6 +77,10 @@ def apply_batch_end(tx: Transaction, job_id: int, end: BatchEnd, stop: StopJob |
     if stop is not None:
         lifecycle.hold(tx, job_id, stop.message, stop.code)
         return
+    state = jobs.state_of(tx, job_id)
+    if state is not None and not state.is_sending:
+        # A job that was paused may have withdrawn all of another one before.
+        relations.record_withdrawals(tx, job_id)
     if end.retry_later is not None:
         looks_up = isinstance(end.retry_later, LookupFailed)
         jobs.change_job(tx, job_id, only_from=SENDING, reason=end.retry_later.message if looks_up else "")

@@ -199,6 +199,7 @@ def finish_cancelling(tx: Transaction, job_id: int) -> None:
     jobs.change_job(
         tx, job_id, state=JobState.CANCELLED, reason=CANCELLED_BY_A_PERSON, not_before=None, finished_at=now()
     )
+    relations.mark_undone(tx, [job_id])
 
 
 def stop_interrupted(tx: Transaction, job_id: int) -> Job:
@@ -254,6 +255,7 @@ def hold(tx: Transaction, job_id: int, reason: str, code: str) -> bool:
     A job that no resuming would help, since its file must be fixed, is `invalid`. E-mail addresses are left out of
     the reason: it may have an LMS's words in it.
     """
+    relations.record_withdrawals(tx, job_id)
     must_be_fixed = code == NOBODY_CAN_BE_CREATED
     return jobs.change_job(
         tx,

@@ -273,10 +273,7 @@ def count_withdrawn(tx: Transaction, job_id: int) -> int:
 
 
 def record_withdrawals(tx: Transaction, job_id: int) -> None:
-    """Relate a job to those whose registrations it withdrew; one of which nothing is left is `undone`.
-
-    Its `state_at` stays: that somebody undid a job is no news of its end.
-    """
+    """Relate a job to those whose registrations it withdrew; one of which nothing is left is `undone`."""
     mine = row.alias("mine")
     withdrew = (
         select(row.c.job_id)
@@ -286,7 +283,16 @@ def record_withdrawals(tx: Transaction, job_id: int) -> None:
     )
     others = list(tx.execute(withdrew.distinct()).scalars())
     relate(tx, job_id, Relation.UNDOES, others)
+    mark_undone(tx, others)
+
+
+def mark_undone(tx: Transaction, job_ids: Collection[int]) -> None:
+    """Change those of these jobs that have ended to `undone` that registered somebody and of which nothing is left.
+
+    Their `state_at` stays: that somebody undid a job is no news of its end.
+    """
+    registered = exists().where(row.c.job_id == job.c.id, row.c.status == RowStatus.REGISTERED)
     left = exists().where(row.c.job_id == job.c.id, row.c.status == RowStatus.REGISTERED, withdrawn_by().is_(None))
     ended = [state.value for state in JobState if state.may_be_undone]
-    undone = update(job).where(job.c.id.in_(others), job.c.state.in_(ended), ~left)
+    undone = update(job).where(job.c.id.in_(job_ids), job.c.state.in_(ended), registered, ~left)
     tx.execute(undone.values(state=JobState.UNDONE, reason="", reason_code=None))
