@@ -172,6 +172,8 @@ class Round:
     def _send(self, path: Path) -> int | None:
         before = set(self.jobs)
         options = self.dice.choice(OPTIONS)
+        if options == ("--update-existing",) and self.world.system == "north":
+            options = ()  # its roster would be refused, in the words of each door
         job = self._upload(path) if self.dice.random() < 0.3 else self._typed("run", path, *options)
         if job is not None and job not in before:
             for at, row in enumerate(self.fixed.get(path, ()), start=2):
