@@ -335,7 +335,11 @@ class Running:
         return True
 
     def result(self) -> Result:
-        self.process.wait(LONGEST_SECONDS)
+        """Wait for the end. A command that never ends is aborted; the error has its stacks, if it shows them."""
+        if not self.over_within(LONGEST_SECONDS):
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(LONGEST_SECONDS)
+            raise AssertionError(f"the command never ended:\n{self.err.read_text('utf-8')}")
         return Result(self.process.returncode, self.out.read_text("utf-8"), self.err.read_text("utf-8"))
 
 

@@ -11,6 +11,7 @@ disk, and a password is hashed in a moment.
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import importlib
 import json
@@ -178,6 +179,8 @@ def become(command: Command, streams: list[int]) -> None:
     os.environ.update(command.environment)
     time.tzset()
     open_streams()
+    # So that a test that waits for good can have the stacks of what it waits for.
+    faulthandler.enable(2)
     sys.warnoptions[:] = filter(None, os.environ.get("PYTHONWARNINGS", "").split(","))
     for option in sys.warnoptions:
         warnings._setoption(option.strip())  # type: ignore[attr-defined] # as the interpreter itself does

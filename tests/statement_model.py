@@ -85,9 +85,9 @@ class World:
     def note(self, job: int | None) -> None:
         """Take up what a step changed in the LMS; `job` is the one that did it."""
         for each in self.lms.look("candidates"):
-            if each["id"] not in self.people:
-                assert job is not None, f"a step without a job created {each['id']}"
-                self.people[each["id"]] = (each["email"].lower(), job)
+            _, creator = self.people.get(each["id"], ("", job))
+            assert creator is not None, f"a step without a job created {each['id']}"
+            self.people[each["id"]] = (each["email"].lower(), creator)
         for each in self.lms.look("registrations"):
             gone = each.get("status") in {"Withdrawn", "Suspended"}
             key = self._key_of(each["id"], is_active=not gone)
@@ -283,8 +283,9 @@ class World:
         if row.status in {"registered", "already_registered"}:
             self._check_registered(job, row, what)
         elif row.status == "skipped":
-            same = sum(other.pair_in_file == row.pair_in_file for other in self.rows[job])
-            self.say(same > 1, f"{what}, and repeats nothing")
+            others = [other for other in self.rows[job] if other.number != row.number]
+            repeats = any(other.pair == row.pair or other.pair_in_file == row.pair_in_file for other in others)
+            self.say(repeats, f"{what}, and repeats nothing")
         elif row.status == "in_doubt":
             self.say(self._may_be_in_doubt(summary), f"{what}, and the LMS could be asked")
         else:

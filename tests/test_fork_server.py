@@ -223,6 +223,16 @@ process.shutting_down.set()
         assert {tuple(line.split()[1:]) for line in seen} == {("shutting_down", "False")}
 
 
+def test_a_command_that_is_aborted_shows_its_stacks(start, script):
+    begun = start(script("import signal; print('waits', flush=True); signal.pause()"))
+    wait_until(lambda: begun.out.read_text("utf-8"))
+
+    begun.process.send_signal(signal.SIGABRT)
+
+    assert begun.process.wait(LONGEST_SECONDS) == -signal.SIGABRT
+    assert "most recent call first" in begun.err.read_text("utf-8")
+
+
 def test_the_server_has_one_thread_when_it_forks(start, script):
     code = "import os, psutil; print(psutil.Process(os.getppid()).num_threads())"
     begun = start(script(code))

@@ -78,9 +78,11 @@ def _move(tx: Transaction, job: Job, records: Sequence[Row[Any]], course: Course
     known = find_or_create_registrations(tx, job.connection, pairs)
     skips = not (job.options.get("again") or job.options.get("update_existing"))
     for (record, each), pair in zip(moved, pairs, strict=True):
+        old = read_row(record.parsed)
+        changed = f"The course was changed from {_label_of(old)} to {course.label}."
         values = {
             "parsed": dump_row(each),
-            "note": f"The course was changed from {_label_of(read_row(record.parsed))} to {course.label}.",
+            **({"note": changed} if _key_of(old) != _key_of(each) else {}),
             "course_key": _key_of(each),
             "registration_id": known[pair].id,
             "batch_id": None,
