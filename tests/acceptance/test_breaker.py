@@ -162,6 +162,19 @@ def test_another_course_is_for_the_rows_that_are_not_done(sandbox, office, peopl
     assert sorted(course for _, course in lms.standing) == ["58"] * 5 + ["59"] * 6
 
 
+def test_only_a_row_whose_course_was_changed_says_so(sandbox, office, people):
+    lms = sandbox(bad_days=["create_candidate:401"])
+    terminal = office(lms)
+    terminal.roster("roster.csv", [*people(1), *people(1, first=2, course_id="59")])
+    held = terminal.run("roster.csv")
+    lms.rules()
+
+    resumed = terminal.balanced(terminal.type("resume", held.job, "--course", "58", "--json"))
+
+    assert resumed.counts == {"registered": 2}
+    assert [row["_error"] for row in resumed.rows] == ["", "The course was changed from 59 to 58."]
+
+
 @pytest.mark.parametrize(
     ("course", "message"),
     [
