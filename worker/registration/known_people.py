@@ -77,7 +77,7 @@ def difference_note(ours: Candidate, known: KnownData) -> str:
     """Return a sentence when a row differs from what is known of its person; an empty cell differs from nothing."""
     if known.listed is not None:
         differing = list(_from_list(ours, known.listed))
-        said = "When its people were last listed, the LMS had another {} for this person; it was not changed."
+        said = "When this person was last read, the LMS had another {}; it was not changed."
     else:
         differing = list(_from_created(ours, known.created)) if known.created is not None else []
         said = "Roster created this person with another {}; it was not changed in the LMS."

@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from tests.builders import a_candidate, a_connection, a_course, enrolments, nothing
+from tests.builders import a_candidate, a_connection, a_course, a_row, enrolments, nothing
 from worker.errors import AnswerLost, LmsUnavailable, RateLimited, Refused, StopJob
-from worker.lms.contract import FoundPerson, LookupMiss, RemoteRegistration
+from worker.lms.contract import ActionRequest, FoundPerson, LookupMiss, RemoteRegistration, RemoteState
 from worker.lms.moodle.courses import Courses
 from worker.lms.moodle.errors import check_answer
 from worker.lms.moodle.lookups import Found, look_up, match
+from worker.lms.moodle.people import Users
 from worker.lms.moodle.site import Site, _site_info_of, is_deleted
 from worker.lms.moodle.values import is_user_name, new_password, problem_of, user_name_of
 from worker.lms.moodle.wire import Api, form_fields
 from worker.lms.responses import LmsResponse, parse
-from worker.model import Candidate
+from worker.model import Action, Candidate, Course
 from worker.pace.hints.response import read_hints
 
 POLICY = "<div>Passwords must be at least 8 characters long.<\\/div><div>… at least 1 digit(s).<\\/div>"
@@ -154,6 +155,11 @@ class Recorded:
     def __init__(self, *answers: Any) -> None:
         self.forms: list[list[tuple[str, str]]] = []
         self.answers = list(answers) or [[]]
+
+    async def change_form(
+        self, operation: str, path: str, form: list[tuple[str, str]], _intent: Any, **_: Any
+    ) -> LmsResponse:
+        return await self.read_form(operation, path, form)
 
     async def read_form(self, _operation: str, _path: str, form: list[tuple[str, str]], **_: Any) -> LmsResponse:
         self.forms.append(form)
@@ -434,3 +440,78 @@ async def test_each_refusal_of_an_enrolment_is_judged_by_its_code(code: str, wan
     with pytest.raises(kind) as raised:
         await courses.enrol(enrolments(["7"], course=a_course(legal_entity_id=None)), nothing)
     assert raised.value.code == wanted
+
+
+async def test_a_course_is_found_by_its_id_number_in_another_letter_case_and_all_are_listed_once() -> None:
+    nothing_found = {"courses": [], "warnings": []}
+    listed = [{"id": 58, "idnumber": "C-58"}, {"id": 59, "idnumber": "C-59"}]
+    courses = a_course_of(SITE, nothing_found, listed, nothing_found)
+
+    assert await courses.find(Course(external_id="c-58")) == "58"
+    assert await courses.find(Course(external_id="c-59")) == "59"
+
+
+#: As Moodle 4.3 shows a user without moodle/site:viewfullnames.
+WHOLE = {"id": 7, "username": "person1", "email": "person1@example.org", "fullname": "Ana Ní 1"}
+
+
+async def test_of_a_user_who_is_shown_with_the_whole_name_alone_its_parts_are_not_known() -> None:
+    site, _ = a_site([ADMIN], [WHOLE], [ADMIN, WHOLE])
+
+    (result,) = await look_up(site, [a_candidate(1)], ())
+
+    assert isinstance(result, FoundPerson)
+    assert (result.person.first_name, result.person.last_name) == (None, None)
+
+
+def some_users(*answers: Any) -> tuple[Users, Recorded]:
+    connection: Any = a_connection("moodle")
+    site, client = a_site(*answers)
+    return Users(site, connection), client
+
+
+def an_update(**changes: Any) -> ActionRequest:
+    row = a_row(2, a_candidate(1, login_name=None, **changes))
+    return ActionRequest(row_id=1, action=Action.UPDATE, row=row, candidate_id="7")
+
+
+@pytest.mark.parametrize(
+    ("changes", "differing"),
+    [
+        ({}, set()),
+        # Part of another name is another name.
+        ({"first_name": "An"}, {"firstname", "lastname"}),
+        ({"first_name": None}, set()),
+        ({"last_name": "1"}, {"firstname", "lastname"}),
+    ],
+)
+async def test_a_whole_name_is_compared_with_both_parts(changes: dict[str, Any], differing: set[str]) -> None:
+    users, _ = some_users([ADMIN], [WHOLE])
+
+    state = (await users.read_states([an_update(**changes)]))[1]
+
+    assert isinstance(state, RemoteState)
+    assert state.is_done is (not differing)
+    assert state.description == (f"other values in {', '.join(sorted(differing))}" if differing else "active")
+
+
+async def test_a_custom_field_that_moodle_ignores_is_not_called_updated() -> None:
+    users, _ = some_users([ADMIN], [WHOLE], {"warnings": []}, [WHOLE])
+    request = an_update(fields={"staffid": "S-1"})
+    states = await users.read_states([request])
+
+    results = await users.apply([request], {1: states[1]}, nothing)  # type: ignore[dict-item]
+
+    assert isinstance(results[1], Refused)
+    assert (results[1].code, "staffid" in results[1].message) == ("update_refused", True)
+
+
+async def test_the_service_account_is_not_suspended() -> None:
+    users, _ = some_users([ADMIN], [OWN])
+    request = ActionRequest(row_id=1, action=Action.DEACTIVATE, row=a_row(2, Candidate()), candidate_id="3")
+
+    state = (await users.read_states([request]))[1]
+
+    assert isinstance(state, RemoteState)
+    assert state.refusal is not None
+    assert state.refusal.code == "deactivation_refused"

@@ -67,6 +67,8 @@ class Courses:
     #: People in one page; fewer where a gateway did not wait for the answer.
     page_size: int = PAGE_SIZE
     _ids: dict[str, str] = field(default_factory=dict)
+    #: All courses of the site, where a course had to be found in their list.
+    _listed: list[dict[str, Any]] | None = None
     #: Batches that start together look a course up once.
     _finding: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: The roles of people on a course whose enrolment is not active, by course and user.
@@ -86,6 +88,9 @@ class Courses:
             return _only_one(await self._by("id", course.course_id), course.course_id)
         if course.external_id is not None:
             found = _equal(await self._by("idnumber", course.external_id), "idnumber", course.external_id)
+            if not found and await self.site.offers("core_course_get_courses"):
+                # PostgreSQL compares letter by letter.
+                found = _equal(await self._all(), "idnumber", course.external_id)
             return _only_one(found, f"with the ID number {course.external_id}")
         name = course.name or ""
         found = _equal(await self._by("shortname", name), "shortname", name)
@@ -107,12 +112,16 @@ class Courses:
         return [item for item in courses if isinstance(item, dict)]
 
     async def _all(self) -> list[dict[str, Any]]:
-        """Return all courses: only so one is found by its full name."""
+        """Return all courses, read once: only so one is found by its full name, or in another letter case."""
+        if self._listed is not None:
+            return self._listed
         await self.site.require("core_course_get_courses")
         try:
-            return objects_of(await self.site.api.read("list_courses", "core_course_get_courses", {}))
+            response = await self.site.api.read("list_courses", "core_course_get_courses", {})
         except Refused as refused:
             raise Refused("unknown_course", refused.status, _NOT_LISTED.format(refused.message)) from None
+        self._listed = objects_of(response)
+        return self._listed
 
     async def members(self, course_id: str) -> CourseList:
         """Read who is on a course: the rows do not say whose enrolment is active, so each part is asked for."""
@@ -341,7 +350,7 @@ _KEPT = frozenset({"course_refused", "unknown_course", errors.CALL_TOO_LARGE})
 
 def _enrolment_error(refused: Refused, course_id: str, function: str) -> Exception:
     if refused.code == "wsusercannotassign":
-        return StopJob("not_allowed", _ROLE.format(refused.message), refused.status)
+        return StopJob("not_allowed", _ROLE.format(refused.message.rstrip(".")), refused.status)
     if refused.code == errors.WRITE_CONFLICT:
         # Another call wrote the same at the same time.
         return AnswerLost(f"{refused.message}; another call may have done the work", refused.status)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import AnswerLost, Refused
@@ -70,13 +70,20 @@ def as_found(row: Mapping[str, Any]) -> FoundPerson | None:
     return FoundPerson(person=person, is_suspended=row.get("suspended") is True)
 
 
+def without_whole_name(result: PersonLookup) -> PersonLookup:
+    """Return a match without names where the site shows only the whole one: its parts are not known."""
+    if not isinstance(result, FoundPerson) or result.person.first_name != result.person.last_name:
+        return result
+    return replace(result, person=replace(result.person, first_name=None, last_name=None))
+
+
 async def look_up(site: Site, candidates: Sequence[Candidate], known: Sequence[str]) -> list[PersonLookup]:
     """Return for each candidate whom the site has, in order."""
     found = Found()
     await site.known(known)
     wanted = {name: values for name, values in _values_of(candidates).items() if values}
     await asyncio.gather(*(_read(site, name, values, found) for name, values in wanted.items()))
-    results = [match(candidate, found) for candidate in candidates]
+    results = [without_whole_name(match(candidate, found)) for candidate in candidates]
     return _without_repeated(candidates, results)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from worker.errors import AnswerLost, Refused, StopJob
+from worker.errors import AnswerLost, LmsError, Refused, StopJob
 from worker.identity import email_key, is_other_person, traits_of
 from worker.lms.contract import (
     OTHER_PERSON,
@@ -21,7 +21,7 @@ from worker.lms.contract import (
     RemoteState,
 )
 from worker.lms.moodle import errors
-from worker.lms.moodle.lookups import as_found, look_up, match_one, shows_in_any_case
+from worker.lms.moodle.lookups import as_found, look_up, match_one, shows_in_any_case, without_whole_name
 from worker.lms.moodle.site import PEOPLE_PER_LOOKUP, Site, is_deleted
 from worker.lms.moodle.values import (
     USER_FIELDS,
@@ -43,8 +43,14 @@ if TYPE_CHECKING:
 REQUIRED_TO_CREATE = ("email", "first_name", "last_name")
 _NOT_ALLOWED = "The service account may not {what}: give its role {capability}, then resume the job"
 _NOBODY = "The LMS has nobody with the ID {}, or they were deleted; correct the candidate_id, or leave it empty"
+_NO_FIELD = (
+    "The site did not take over the custom field {}: it has none with this short name, or does not show it to the "
+    "service account. Correct the field: heading, or make the field"
+)
+_NOT_WRITTEN = "The site could not write these values; most often somebody else has the login_name already"
 _OWN_ACCOUNT = "This is the service account of this connection; suspended, it could do nothing more"
 _POLICY = "The site's password policy refuses the passwords that Roster makes: {said}. Set password to mail"
+_NAMES = frozenset({"firstname", "lastname"})
 _PREFERENCE = "auth_forcepasswordchange"
 #: Warning codes of an update → the report's code.
 _UPDATE_CODES = {"invaliduserid": "unknown_candidate"}
@@ -115,8 +121,7 @@ class Users:
         (found,) = await look_up(self.site, [candidate], ())
         if found is not LookupMiss.ABSENT or not candidate.email:
             return found
-        functions = (await self.site.info()).functions
-        if functions and "core_user_get_users" not in functions:
+        if not await self.site.offers("core_user_get_users"):
             return found
         search = {"criteria": [{"key": "email", "value": candidate.email.strip()}]}
         try:
@@ -200,13 +205,30 @@ class Users:
             )
         except Refused as refused:
             raise _update_error(refused, requests[0].action) from None
-        warnings = _warnings_of(response)
+        refused = {user_id: _refusal(said, requests[0].action) for user_id, said in _warnings_of(response).items()}
+        try:
+            refused = await self._without_fields(requests, response.status) | refused
+        except LmsError:
+            # Each is looked up.
+            return {}
         done = ActionResult(http_status=response.status)
-        return {
-            request.row_id: _refusal(warnings[request.candidate_id], request.action)
-            if request.candidate_id in warnings
-            else done
+        return {request.row_id: refused.get(request.candidate_id, done) for request in requests}
+
+    async def _without_fields(self, requests: Sequence[ActionRequest], status: int) -> dict[str, Refused]:
+        """Return the refusals of users who did not get a custom field: Moodle ignores an unknown one in silence."""
+        wanted = {
+            request.candidate_id: {name for name, value in request.row.candidate.fields.items() if value}
             for request in requests
+            if request.action is Action.UPDATE
+        }
+        unsure = [user_id for user_id, names in wanted.items() if names - self.seen_fields]
+        shown = await self.read(unsure) if unsure else {}
+        for row in shown.values():
+            self.seen_fields |= set(_custom_values(row))
+        return {
+            user_id: Refused("update_refused", status, _NO_FIELD.format(", ".join(sorted(lacking))))
+            for user_id, row in shown.items()
+            if (lacking := wanted[user_id] - set(_custom_values(row)))
         }
 
 
@@ -216,7 +238,7 @@ def _shown_as(candidate: Candidate, row: Mapping[str, Any] | None) -> PersonLook
         return Refused("unknown_candidate", None, _NOBODY.format(candidate.candidate_id))
     if is_other_person(traits_of(candidate), traits_of(found.person)):
         return Refused("other_person", None, OTHER_PERSON)
-    return found
+    return without_whole_name(found)
 
 
 def _creation_error(refused: Refused) -> Exception:
@@ -227,7 +249,7 @@ def _creation_error(refused: Refused) -> Exception:
             refused.status,
         )
     if refused.code == errors.PASSWORD_POLICY:
-        return StopJob("password_refused", _POLICY.format(said=refused.message), refused.status)
+        return StopJob("password_refused", _POLICY.format(said=refused.message.rstrip(".")), refused.status)
     if refused.code == errors.WRITE_CONFLICT:
         return Refused(WRITE_CONFLICT, refused.status, refused.message)
     if refused.code == errors.INVALID_PARAMETER:
@@ -253,7 +275,8 @@ def _update_error(refused: Refused, action: Action) -> Exception:
 
 def _refusal(refused: Refused, action: Action) -> Refused:
     code = "update_refused" if action is Action.UPDATE else "deactivation_refused"
-    return Refused(_UPDATE_CODES.get(refused.code, code), refused.status, refused.message)
+    said = _NOT_WRITTEN if refused.code == errors.WRITE_CONFLICT else refused.message
+    return Refused(_UPDATE_CODES.get(refused.code, code), refused.status, said)
 
 
 def _warnings_of(response: LmsResponse) -> dict[str, Refused]:
@@ -282,15 +305,26 @@ def _differing(request: ActionRequest, shown: Mapping[str, Any]) -> dict[str, An
     candidate = request.row.candidate
     wanted = user_fields(candidate) | ({"username": candidate.login_name} if candidate.login_name else {})
     values = {name: value for name, value in wanted.items() if not _is_same(name, shown, value)}
+    if _shows_names(shown, candidate):
+        values = {name: value for name, value in values.items() if name not in _NAMES}
     custom = _custom_values(shown)
     other = {name: value for name, value in candidate.fields.items() if custom.get(name) != value}
     return values | custom_fields(other)
 
 
+def _shows_names(shown: Mapping[str, Any], candidate: Candidate) -> bool:
+    """Return whether a whole name is the row's; Moodle 4.3 shows its parts only with moodle/site:viewfullnames."""
+    if any(name in shown for name in _NAMES):
+        return False
+    whole = str(shown.get("fullname") or "").split()
+    first, last = (candidate.first_name or "").split(), (candidate.last_name or "").split()
+    if first and last:
+        return whole in (first + last, last + first)
+    given = first or last
+    return bool(given) and given in (whole[: len(given)], whole[-len(given) :])
+
+
 def _is_same(name: str, shown: Mapping[str, Any], wanted: str) -> bool:
-    if name in {"firstname", "lastname"} and name not in shown and shown.get("fullname"):
-        # Moodle 4.3 shows the parts of a name only with moodle/site:viewfullnames.
-        return wanted in str(shown["fullname"])
     have = str(shown.get(name) or "").strip()
     if name == "email":
         return email_key(have) == email_key(wanted)

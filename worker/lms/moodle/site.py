@@ -107,10 +107,14 @@ class Site:
                 self._info = _site_info_of(response.body)
         return self._info
 
+    async def offers(self, function: str) -> bool:
+        """Return whether the service contains a function, as far as the site says what it contains."""
+        functions = (await self.info()).functions
+        return not functions or function in functions
+
     async def require(self, function: str) -> None:
         """Raise StopJob when the service does not contain a function."""
-        functions = (await self.info()).functions
-        if functions and function not in functions:
+        if not await self.offers(function):
             raise StopJob(
                 "not_allowed",
                 f"The service of this token does not contain {function}, which is needed to {FUNCTIONS[function]}; "
