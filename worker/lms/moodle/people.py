@@ -205,14 +205,14 @@ class Users:
             )
         except Refused as refused:
             raise _update_error(refused, requests[0].action) from None
-        refused = {user_id: _refusal(said, requests[0].action) for user_id, said in _warnings_of(response).items()}
+        warned = {user_id: _refusal(said, requests[0].action) for user_id, said in _warnings_of(response).items()}
         try:
-            refused = await self._without_fields(requests, response.status) | refused
+            refusals = await self._without_fields(requests, response.status) | warned
         except LmsError:
             # Each is looked up.
             return {}
         done = ActionResult(http_status=response.status)
-        return {request.row_id: refused.get(request.candidate_id, done) for request in requests}
+        return {request.row_id: refusals.get(request.candidate_id, done) for request in requests}
 
     async def _without_fields(self, requests: Sequence[ActionRequest], status: int) -> dict[str, Refused]:
         """Return the refusals of users who did not get a custom field: Moodle ignores an unknown one in silence."""
