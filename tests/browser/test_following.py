@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, Route, expect
 
@@ -36,6 +38,83 @@ def test_tabs_agree_after_an_action_in_one_of_them(
         second.get_by_role("button", name=button).click()
         for page in (second, first, *lists):
             expect(page.locator("#state, #list").first).to_contain_text(state, timeout=AGREE)
+
+
+def test_every_page_in_another_browser_agrees_after_two_seconds(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site(bad_days=["create_candidate:hold"])
+    site.office.people("daily.csv", 1)
+    site.office.type("schedule", "add", "nightly", "daily.csv", "--cron", "0 2 * * *")
+    mine = running_job(site, upload, people(2))
+    drafts = [upload(site, site.office.people(f"{name}.csv", 3)) for name in ("changed", "discarded")]
+    theirs = site.open("/codes").context
+    # A stream would say at once what happens to a job; it is not needed.
+    theirs.route("**/events", lambda route: route.abort())
+    shown = {
+        "/": ("#list", "Paused"),
+        "/jobs": ("#list", "Paused"),
+        "/jobs/1": ("#state", "Paused"),
+        "/schedules": ("#list", "Paused since"),
+        "/connections": ("#list", "0 running"),
+        urlsplit(drafts[0].url).path: ("#main", "1 ready to send"),
+        urlsplit(drafts[1].url).path: ("#main", "This draft was sent or discarded elsewhere"),
+    }
+    theirs.clock.install()
+    pages = {path: site.page_in(theirs, path) for path in shown}
+    theirs.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
+
+    mine.get_by_role("button", name="Pause").click()
+    expect(mine.locator("#state")).to_contain_text("Paused")
+    mine.goto("/schedules")
+    mine.get_by_role("button", name="Pause nightly").click()
+    expect(mine.get_by_role("status")).to_have_text(
+        "The schedule nightly is paused. It opens no jobs until it is resumed."
+    )
+    drafts[0].get_by_text("More options").click()
+    drafts[0].get_by_label("Maximum number of rows").fill("1")
+    drafts[0].get_by_role("button", name="Update preview").click()
+    expect(drafts[0].locator("#main")).to_contain_text("1 ready to send")
+    drafts[1].get_by_role("link", name="Discard").click()
+    drafts[1].get_by_role("button", name="Discard").click()
+    drafts[1].wait_for_url(site.url + "/")
+
+    for path, page in pages.items():
+        expect(page.locator(shown[path][0])).not_to_contain_text(shown[path][1])
+    theirs.clock.run_for(2_000)
+    for path, page in pages.items():
+        expect(page.locator(shown[path][0])).to_contain_text(shown[path][1])
+    site.lms.rules()
+    site.ignore_errors("ERR_FAILED")
+
+
+def test_a_schedule_is_paused_resumed_and_run_from_its_page(open_site: Callable[..., Any]) -> None:
+    site = open_site()
+    site.office.people("daily.csv", 2)
+    site.office.type("schedule", "add", "nightly", "daily.csv", "--cron", "0 2 * * *")
+    page = site.open("/schedules")
+
+    page.get_by_role("button", name="Pause nightly").click()
+    page.get_by_role("button", name="Resume nightly").click()
+    expect(page.get_by_role("status")).to_contain_text("is resumed. Runs that it missed are not caught up.")
+    page.get_by_role("link", name="Run now nightly").click()
+    expect(page.locator("#main")).to_contain_text("daily.csv are registered in north")
+    assert site.office.jobs() == []
+    page.get_by_role("button", name="Run now").click()
+
+    page.wait_for_url("**/jobs/1")
+    expect(page.locator("#state")).to_contain_text("Completed")
+    audit = site.office.type("audit", "--json").json
+    assert [(each["act"], each["job"]) for each in reversed(audit) if each["act"].startswith("schedule ")] == [
+        ("schedule add", None),
+        ("schedule pause", None),
+        ("schedule resume", None),
+        ("schedule run", 1),
+    ]
+    (site.office.folder / "daily.csv").unlink()
+    page.goto("/schedules/nightly/run")
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("alert")).to_contain_text("nightly: ")
 
 
 def test_a_paused_job_that_somebody_else_resumes_is_followed(

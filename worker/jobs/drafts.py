@@ -6,6 +6,7 @@ is sent.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import shutil
@@ -48,6 +49,11 @@ class Draft:
     #: When it is to start, as it was typed, and how far the person's clock is behind UTC (minutes).
     at: str = ""
     zone_minutes: str = ""
+
+    @property
+    def version(self) -> str:
+        """Return a text that differs when anything of the draft was changed."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
 def folder(services: Services) -> Path:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from worker import lms
@@ -78,7 +78,10 @@ async def upload(request: Request) -> Response:
 
 @require_role(Role.OPERATOR)
 async def show(request: Request) -> Response:
-    """Show a draft with its preview."""
+    """Show a draft with its preview; with `part=state`, only which version it has now, or that it is gone."""
+    if request.query_params.get("part") == "state":
+        found = drafts.find(request.app.state.services, request.path_params["draft"])
+        return HTMLResponse(f'<p id="draft" data-version="{found.version if found else "gone"}"></p>')
     draft = _find(request)
     return await _draft_page(request, draft)
 

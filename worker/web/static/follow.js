@@ -1,4 +1,4 @@
-// Keep pages up to date: a job, and the lists of jobs. A page that is not up to date says so.
+// Keep pages up to date: a job, a draft, and lists. A page that is not up to date says so.
 "use strict";
 
 /** Return what tells whether this page is up to date, with `asks()`, `answered()` and `refused(why)`. */
@@ -21,6 +21,13 @@ function watchFreshness() {
       banner.replaceChildren("You were signed out. ", link, ".");
     } else if (kind === "no-access") {
       banner.textContent = "You have no access any more. Reload the page to see why.";
+    } else if (kind === "gone") {
+      const link = document.createElement("a");
+      link.href = "/jobs";
+      link.textContent = "See the jobs";
+      banner.replaceChildren("This draft was sent or discarded elsewhere. ", link, ".");
+    } else if (kind === "changed") {
+      banner.textContent = "This draft was changed elsewhere. Reload the page to see how; what you typed here is lost then.";
     }
   }
 
@@ -165,7 +172,7 @@ function followJob(place, freshness, tabs) {
     const { pace } = shown();
     if (pace !== "moving") closeStream();
     else if (!release) openStream();
-    schedule(source && pace === "moving" ? STREAM : INTERVAL);
+    schedule(source?.readyState === EventSource.OPEN && pace === "moving" ? STREAM : INTERVAL);
   }
 
   async function openStream() {
@@ -179,11 +186,10 @@ function followJob(place, freshness, tabs) {
       closeStream();
       schedule(0);
     });
-    // A stream that was refused is not opened again by the browser; requests at intervals go on without it.
+    // Without a stream, requests at intervals go on. One that was refused is not opened again by the browser.
     source.onerror = () => {
-      if (source?.readyState !== EventSource.CLOSED) return;
-      source = null;
-      schedule(0);
+      if (source?.readyState === EventSource.CLOSED) source = null;
+      schedule(INTERVAL);
     };
   }
 
@@ -224,13 +230,16 @@ function followLists(freshness, tabs) {
   function renew(place, parsed) {
     const fresh = parsed.getElementById(place.id);
     if (!fresh || fresh.outerHTML === html.get(place.id)) return;
+    // A form that is being sent has its buttons disabled.
+    if (place.querySelector("button:disabled")) return;
     const focused = place.contains(document.activeElement) ? document.activeElement : null;
-    if (focused && focused.localName !== "a") return;
+    if (focused && !["a", "button"].includes(focused.localName)) return;
     html.set(place.id, fresh.outerHTML);
     place.replaceWith(fresh);
     localiseTimes(fresh);
     if (!focused) return;
-    const same = [...fresh.querySelectorAll("a")].find((each) => each.href === focused.href);
+    const target = (each) => each.href ?? `${each.form?.action} ${each.textContent}`;
+    const same = [...fresh.querySelectorAll("a, button")].find((each) => target(each) === target(focused));
     (same || document.getElementById("main")).focus({ preventScroll: true });
   }
 
@@ -243,6 +252,37 @@ function followLists(freshness, tabs) {
   document.addEventListener("visibilitychange", () => document.hidden || schedule(0));
   tabs.addEventListener("message", () => document.hidden || schedule(0));
   schedule();
+}
+
+/** Follow a draft: show what was changed elsewhere, but never in place of what was typed here. */
+function followDraft(form, freshness, tabs) {
+  const INTERVAL = 1500;
+  let scheduled = null;
+
+  async function fetchVersion() {
+    scheduled = null;
+    if (document.hidden) return;
+    const parsed = await fetchPage(`${location.pathname}?part=state`, freshness);
+    const version = parsed?.getElementById("draft")?.dataset.version;
+    if (version === "gone") return freshness.refused("gone");
+    if (version && version !== form.dataset.version) return showChanges();
+    if (!scheduled) schedule(INTERVAL);
+  }
+
+  function showChanges() {
+    if (form.querySelector("button:disabled")) return;
+    if (form.matches(".changed, :has([aria-invalid])")) return freshness.refused("changed");
+    location.replace(location.pathname);
+  }
+
+  function schedule(delay) {
+    if (scheduled) clearTimeout(scheduled);
+    scheduled = setTimeout(fetchVersion, delay);
+  }
+
+  document.addEventListener("visibilitychange", () => document.hidden || schedule(0));
+  tabs.addEventListener("message", () => document.hidden || schedule(0));
+  schedule(INTERVAL);
 }
 
 /** Tell the other tabs of this browser when an action was made in this one, once it has had its effect. */
@@ -261,4 +301,5 @@ function joinTabs() {
   const progress = document.getElementById("progress");
   if (progress) followJob(progress, watchFreshness(), tabs);
   else if (document.querySelector("[data-live]")) followLists(watchFreshness(), tabs);
+  else if (document.getElementById("draft")) followDraft(document.getElementById("draft"), watchFreshness(), tabs);
 }
