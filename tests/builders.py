@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
@@ -28,7 +31,6 @@ from worker.sandbox.server import make_state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
-    from pathlib import Path
 
     from worker.ledger.batches import Claim
     from worker.ledger.intents import WorkItem
@@ -85,16 +87,20 @@ def invalid(number: int) -> importing.NewRow:
 
 
 def open_ledger(folder: Path, name: str = "roster.db") -> Ledger:
-    """Open a real ledger in a file."""
-    return Ledger(open_engine(f"sqlite:///{folder / name}"))
+    """Open a real ledger in a file; a new one is a copy of an empty one."""
+    path = folder / name
+    if not path.exists():
+        path.write_bytes(empty_ledger())
+    return Ledger(open_engine(f"sqlite:///{path}"))
 
 
-def copied_ledger(template: Path, folder: Path) -> Ledger:
-    """Open a copy of an empty ledger: migrating a new one takes a tenth of a second."""
-    if not template.exists():
-        open_ledger(template.parent, template.name).close()
-    (folder / "roster.db").write_bytes(template.read_bytes())
-    return open_ledger(folder)
+@cache
+def empty_ledger() -> bytes:
+    """Return the file of an empty ledger. All migrations take a third of a second, so they run once."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        open_engine(f"sqlite:///{path}").dispose()
+        return path.read_bytes()
 
 
 def a_job(tx: Any, state: JobState = JobState.RUNNING, **changes: Any) -> int:

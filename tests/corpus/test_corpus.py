@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.builders import open_ledger
 from tests.corpus.made import FILES
 from tests.corpus.reading import read
 from worker.intake.options import Options
-from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ COURSE = "58"
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    opened = Ledger(open_engine(f"sqlite:///{tmp_path_factory.mktemp('corpus') / 'roster.db'}"))
+    opened = open_ledger(tmp_path_factory.mktemp("corpus"))
     yield opened
     opened.close()
 

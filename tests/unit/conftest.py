@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders import copied_ledger
+from tests.builders import open_ledger
 from worker.bootstrap import Services
 from worker.metrics import JobMetrics
 from worker.settings import Settings
@@ -16,14 +16,9 @@ if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
 
 
-@pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("ledger") / "empty.db"
-
-
 @pytest.fixture
-def ledger(empty_ledger: Path, tmp_path: Path) -> Iterator[Ledger]:
-    opened = copied_ledger(empty_ledger, tmp_path)
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = open_ledger(tmp_path)
     yield opened
     opened.close()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders import a_job_of, a_row, copied_ledger, raw_connection
+from tests.builders import a_job_of, a_row, open_ledger, raw_connection
 from worker import bootstrap
 from worker.cli.show import show_status
 from worker.jobs.estimate import calls_left, time_left
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def services(empty_ledger: Path, tmp_path: Path) -> Iterator[bootstrap.Services]:
-    ledger = copied_ledger(empty_ledger, tmp_path)
+def services(tmp_path: Path) -> Iterator[bootstrap.Services]:
+    ledger = open_ledger(tmp_path)
     settings = Settings(
         files=str(tmp_path / "files"), connections={"north": raw_connection("tahdah", "http://127.0.0.1:9")}
     )

@@ -30,6 +30,7 @@ api_secret = "x"
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "roster.toml").write_text(CONFIGURATION, "utf-8")
+    open_ledger(tmp_path).close()
     (tmp_path / "hr.csv").write_text("email,first_name\na@x.example,Ann\n", "utf-8")
     typed("add", "nightly", "--cron", "0 2 * * *", "--zone", "UTC", "hr.csv", "--to", "north", *OPTIONS)
     return tmp_path

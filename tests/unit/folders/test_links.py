@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import open_ledger
 from worker.folders import message_file, watch
 from worker.folders.archive import FileLocation
 from worker.ledger import dropped_files
-from worker.ledger.database import open_engine
-from worker.ledger.transactions import Ledger
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
+    ledger = open_ledger(tmp_path)
     yield ledger
     ledger.close()
 

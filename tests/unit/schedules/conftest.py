@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders import copied_ledger, raw_connection
+from tests.builders import open_ledger, raw_connection
 from worker.bootstrap import Services
 from worker.ledger.leases import owner_name
 from worker.settings import Settings
@@ -14,14 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("ledger") / "empty.db"
-
-
 @pytest.fixture
-def services(empty_ledger: Path, tmp_path: Path) -> Iterator[Services]:
-    ledger = copied_ledger(empty_ledger, tmp_path)
+def services(tmp_path: Path) -> Iterator[Services]:
+    ledger = open_ledger(tmp_path)
     connections = {
         "north": raw_connection("tahdah", "http://127.0.0.1:9", rate="10/second"),
         "south": raw_connection("tahdah", "http://127.0.0.1:9"),

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.builders import open_ledger
 from worker.bootstrap import Services
-from worker.ledger.database import open_engine
-from worker.ledger.transactions import Ledger
 from worker.settings import Settings
 from worker.web.app import make_app
 from worker.web.local_access import LocalAccess
@@ -97,7 +96,7 @@ class Browser:
 
 @pytest.fixture
 async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
+    ledger = open_ledger(tmp_path)
     settings = Settings(files=str(tmp_path / "files"), connections={"north": CONNECTION})
     services = Services(settings=settings, ledger=ledger, owner="a/1/1")
     app = make_app(services, LocalAccess(TOKEN))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.builders import open_ledger
 from worker.accounts import guessing, keys, people
 from worker.bootstrap import Services
-from worker.ledger.database import open_engine
 from worker.ledger.transactions import Ledger
 from worker.model import Actor, Role
 from worker.settings import Settings
@@ -28,7 +28,7 @@ OLD, NEW = "a long and quiet evening", "another quiet evening"
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
+    opened = open_ledger(tmp_path)
     people.add(opened, name="Ärger", password=OLD, role=Role.VIEWER, by=Actor(name="-"))
     yield opened
     opened.close()

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.builders import open_ledger
 from worker.accounts import people
 from worker.bootstrap import Services
-from worker.ledger.database import open_engine
-from worker.ledger.transactions import Ledger
 from worker.model import Actor, Role
 from worker.settings import Settings
 from worker.web import limits
@@ -39,7 +38,7 @@ class Endless:
 
 @pytest.fixture
 async def browser(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
+    ledger = open_ledger(tmp_path)
     services = Services(settings=Settings(files=str(tmp_path / "files")), ledger=ledger, owner="a/1/1")
     app = make_app(services, LocalAccess("token-of-this-machine"))
     transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders import a_job_of, a_row
+from tests.builders import a_job_of, a_row, open_ledger
 from worker.bootstrap import Services
 from worker.errors import UnknownJob
-from worker.ledger.database import open_engine
-from worker.ledger.transactions import Ledger
 from worker.model import JobState
 from worker.settings import Settings
 from worker.web.caller import Viewer
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
-    ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
+    ledger = open_ledger(tmp_path)
     yield Services(settings=Settings(files=str(tmp_path / "files")), ledger=ledger, owner="a/1/1")
     ledger.close()
 

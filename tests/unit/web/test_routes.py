@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.routing import Route
 
+from tests.builders import open_ledger
 from worker.bootstrap import Services
-from worker.ledger.database import open_engine
-from worker.ledger.transactions import Ledger
 from worker.model import Role
 from worker.settings import Settings
 from worker.web import openapi, pages
@@ -26,7 +25,7 @@ PUBLIC = {"/healthz", "/metrics"}
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
-    ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
+    ledger = open_ledger(tmp_path)
     yield Services(settings=Settings(files=str(tmp_path / "files")), ledger=ledger, owner="a/1/1")
     ledger.close()
 

@@ -15,10 +15,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from tests.builders import open_ledger
 from worker.accounts import guessing, people
 from worker.bootstrap import Services
-from worker.ledger.database import open_engine
-from worker.ledger.transactions import Ledger
 from worker.model import Actor, Role
 from worker.settings import Settings
 from worker.web.app import HEAVY_AT_ONCE, make_app
@@ -50,7 +49,7 @@ async def _sign_out(request: Request) -> Response:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Starlette]:
-    ledger = Ledger(open_engine(f"sqlite:///{tmp_path / 'roster.db'}"))
+    ledger = open_ledger(tmp_path)
     people.add(ledger, name="ana", password=GOOD, role=Role.VIEWER, by=Actor(name="-"))
     made = make_app(Services(settings=Settings(files=str(tmp_path)), ledger=ledger, owner="a/1/1"))
     pages = [
