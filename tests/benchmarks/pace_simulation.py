@@ -18,6 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Protocol
@@ -150,6 +151,51 @@ class Log:
 
     def allowed(self, seconds: float) -> float:
         return self.quota * max(1.0, seconds / self.length)
+
+
+@dataclass
+class Both:
+    """Two limits at once; an answer states the one that has the smaller share left."""
+
+    limits: tuple[Bucket | Window | Log, ...]
+
+    def arrive(self, at: float) -> Verdict:
+        before = deepcopy(self.limits)
+        verdicts = [limit.arrive(at) for limit in self.limits]
+        refused = [verdict for verdict in verdicts if not verdict.taken]
+        if refused:
+            # A call that one of them refuses counts for none.
+            self.limits = before
+            return max(refused, key=lambda verdict: verdict.wait)
+        return min(verdicts, key=lambda verdict: verdict.remaining / verdict.limit)
+
+    def leave(self, at: float) -> None:
+        pass
+
+    def allowed(self, seconds: float) -> float:
+        return min(limit.allowed(seconds) for limit in self.limits)
+
+
+@dataclass
+class Shared:
+    """A limit that others use too, with so many calls a second at random times."""
+
+    limit: Bucket | Window | Log
+    rate: float
+    next_at: float = START
+    dice: random.Random = field(default_factory=lambda: random.Random(5))  # noqa: S311 (repeatable dice)
+
+    def arrive(self, at: float) -> Verdict:
+        while self.next_at <= at:
+            self.limit.arrive(self.next_at)
+            self.next_at += self.dice.expovariate(self.rate)
+        return self.limit.arrive(at)
+
+    def leave(self, at: float) -> None:
+        pass
+
+    def allowed(self, seconds: float) -> float:
+        return self.limit.allowed(seconds) - self.rate * seconds
 
 
 @dataclass

@@ -91,8 +91,9 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     first_until: float = 0.0
     #: Whether the first call after the reset goes alone: a reset that our own calls tell is not certain.
     alone: bool = True
-    #: Calls that others have taken.
+    #: Calls that others have taken; and how many more they may take before the next answer, which stay unused.
     others: float = 0.0
+    reserve: float = 0.0
     #: In a window: seconds for which a call counts longer, since answers jitter, and their share of the jitter.
     #: In a bucket: calls that stay in it.
     margin: float = 0.0

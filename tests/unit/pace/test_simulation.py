@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.benchmarks import pace_simulation as simulation
-from tests.benchmarks.pace_simulation import AtOnce, Bucket, Case, Log, NoLimit, Window
+from tests.benchmarks.pace_simulation import AtOnce, Both, Bucket, Case, Log, NoLimit, Shared, Window
 from worker.pace.rate import Rate
 from worker.pace.state import Estimate
 
@@ -110,6 +110,40 @@ def test_a_limit_that_all_answers_state_is_used_from_the_first_answer_on(case):
 
     assert result.used >= 0.95
     assert result.refusals <= 0.01
+
+
+@pytest.mark.parametrize("headers", ["x", "policy"])
+@pytest.mark.parametrize(
+    ("limit", "others"),
+    [(Bucket(40, 40), 8), (Bucket(40, 40), 24), (Window(40, 1), 8), (Window(200, 10), 12), (Log(200, 10), 4)],
+    ids=str,
+)
+def test_what_others_take_of_a_stated_limit_is_left_to_them(limit, others, headers):
+    case = Case(label="", limit=Shared(limit, others), headers=headers, retry_after=NONE, seconds=60)
+    results = [simulation.run(fresh(case, seed=seed)) for seed in (1, 2)]
+
+    assert min(result.used for result in results) >= 0.85
+    assert sum(result.refusals for result in results) / len(results) <= 0.015
+
+
+@pytest.mark.parametrize("headers", ["x", "policy"])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        (Bucket(20, 20), Window(300, 60)),
+        (Window(40, 1), Window(600, 30)),
+        (Window(20, 1), Log(300, 30)),
+        (Bucket(10, 10), Log(200, 60)),
+    ],
+    ids=str,
+)
+def test_of_two_stated_limits_the_stricter_decides_whichever_an_answer_states(limits, headers):
+    result = simulation.run(
+        Case(label="", limit=Both(deepcopy(limits)), headers=headers, retry_after=NONE, seconds=120)
+    )
+
+    assert result.used >= 0.84
+    assert result.refusals <= 0.02
 
 
 @pytest.mark.parametrize("headers", ["ratelimit", "x", "policy"])

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from worker.pace.state import LimiterState, Quota, QuotaKind
 
-#: A call that was answered without what is left leaves this many calls unused, for each unexplained refusal.
-LEFT_UNUSED = 3
 #: Of the calls of a window about this many are kept for a forecast.
 SAMPLES = 20
 
@@ -26,8 +24,8 @@ def counted(flow: LimiterState, quota: Quota, at: float, *, margin: float = 0.0)
 
 
 def allowed(quota: Quota) -> float:
-    """Return how many calls of ours a window takes: all but those of others."""
-    return max(0.0, quota.calls - math.floor(quota.others + 0.5))
+    """Return how many calls of ours a window takes: all but what others take, and one at least."""
+    return max(1.0, quota.calls - math.floor(quota.others + quota.reserve + 0.5))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +61,10 @@ def _wait(quota: Quota, flow: LimiterState, now: float) -> float:
         return quota.until - now
     begun = bisect_right(history, max(quota.since, now - quota.seconds - quota.margin))
     over = len(history) - begun + 1 - allowed(quota)
-    if over <= 0 or quota.left >= flow.in_flight + 1 + LEFT_UNUSED * quota.unexplained:
+    if over <= 0 or quota.left >= flow.in_flight + 1 + quota.reserve:
         return 0.0
     if quota.kind is not QuotaKind.SLIDING and quota.until <= now:
-        after = len(history) - bisect_right(history, quota.until)
+        after = len(history) - bisect_right(history, _last_known(quota))
         if after == 0 or (not quota.alone and after + 1 <= allowed(quota)):
             return 0.0
     leaves = begun + math.ceil(over) - 1
@@ -74,6 +72,11 @@ def _wait(quota: Quota, flow: LimiterState, now: float) -> float:
     if quota.kind is not QuotaKind.SLIDING and quota.until > now:
         moment = min(moment, quota.until)
     return max(0.0, moment - now)
+
+
+def _last_known(quota: Quota) -> float:
+    """Return up to when it is known which calls the window held that ends at its reset."""
+    return min(quota.left_at, quota.until) if quota.left_at else quota.until
 
 
 def _is_longer(quota: Quota, history: tuple[float, ...]) -> bool:

@@ -52,6 +52,11 @@ class Answer:
         later = self.flow.sent - self.sent.number
         return max(1, len(self.flow.history) - bisect_right(self.flow.history, begun) - later)
 
+    def sent_since(self, calls: float) -> float:
+        """Return when the first of the last so many calls of ours was sent, of those up to this one."""
+        known = self.flow.history[: bisect_right(self.flow.history, self.sent.at)]
+        return (known[max(0, len(known) - int(calls))] if known and calls >= 1 else self.sent.at) - 1e-6
+
     def oldest(self, quota: Quota) -> float:
         """Return when the first call was sent that the quota may still count; 0 when there is none."""
         begun = max(quota.since, self.sent.at - (1 + LEAVING) * quota.seconds - quota.margin)

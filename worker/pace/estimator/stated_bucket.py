@@ -7,16 +7,18 @@ from msgspec.structs import replace
 from worker.pace.estimator.stated_answer import Answer
 from worker.pace.state import Quota, QuotaKind
 
-#: Share of the bucket that stays in it, up to one call, and more with each refusal, up to the second share.
+#: Share of the bucket that stays in it, up to one call; one call more with each refusal, up to the second share.
+#: That shrinks with each answer.
 KEPT_SHARE, MOST_KEPT = 0.1, 0.5
-KEPT_GROWS, KEPT_SHRINKS = 1.5, 0.998
+KEPT_SHRINKS = 0.998
 #: Weight of one answer in what is left, and of one measurement in what flows in.
 LEFT_WEIGHT, REFILL_WEIGHT = 0.5, 0.5
 #: What flows in is measured over at least this many seconds and calls.
 MEASURED_SECONDS, MEASURED_CALLS = 0.5, 5.0
 #: It is a fixed window when more than this share of it, and more calls, are suddenly there.
 FILLED_SHARE, FILLED_CALLS = 0.5, 3.0
-#: After this many bursts of refusals where this many calls should have been left it was no bucket.
+#: After this many bursts of refusals where this many calls, and half of what earlier ones keep in it, should have
+#: been left it was no bucket.
 NO_BUCKET_AFTER, MISSING_CALLS = 2, 3.0
 #: Share of what flowed in that a refusal leaves at least.
 REFILL_KEPT = 0.3
@@ -66,9 +68,9 @@ def refused(answer: Answer, quota: Quota) -> Quota:
     if answer.sent.at < quota.burst_until:
         return quota
     expected = _expected(answer, quota)
-    kept = min(MOST_KEPT * quota.calls, 1 + KEPT_GROWS * quota.margin)
+    kept = min(MOST_KEPT * quota.calls, quota.margin + 1)
     quota = replace(quota, burst_until=answer.now, margin=max(1.0, kept))
-    if quota.unexplained >= NO_BUCKET_AFTER and expected > MISSING_CALLS:
+    if quota.unexplained >= NO_BUCKET_AFTER and expected > MISSING_CALLS + (quota.margin - 1) / 2:
         return replace(
             _as_window(answer, quota),
             kind=QuotaKind.UNKNOWN,
@@ -79,7 +81,7 @@ def refused(answer: Answer, quota: Quota) -> Quota:
         )
     seconds = answer.arrived - quota.gap_at
     refill = quota.refill
-    if seconds > MEASURED_SECONDS / 5:
+    if seconds >= MEASURED_SECONDS:
         refill = max(REFILL_KEPT * refill, min(refill, (answer.total + 1 - quota.gap_before) / seconds))
     return replace(
         quota,

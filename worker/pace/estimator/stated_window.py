@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 
 from msgspec.structs import replace
@@ -30,6 +31,9 @@ MARGIN_GROWS, MOST_MARGIN, MARGIN_SHRINKS = 1.5, 1.5, 0.999
 #: A refusal is unexplained where more than this share of the quota was left by our count; where most of it was not,
 #: the call came too early. After this many it is paced evenly: it may be a weighted counter.
 UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
+#: Where others have taken this many calls, what they may take within a trip is left to them: this many calls more
+#: than they take in one on average, and so many times the usual spread.
+OTHERS_CERTAIN, RESERVE_CALLS, RESERVE_SPREAD = 0.5, 1.5, 2.0
 #: The most calls that are left to others beyond those they took.
 MOST_RESERVE = 3
 #: A reset in less than this (seconds) says nothing of the rate at which a bucket fills.
@@ -52,7 +56,7 @@ def taken(answer: Answer, known: Quota) -> Quota:
     load = answer.load(quota)
     gap = quota.calls - answer.left - load
     if (passed and quota.kind is QuotaKind.FIXED) or _has_begun(answer, known, gap, load, passed=passed):
-        return _next_window(answer, quota, known.until if passed else answer.sent.at - 1e-6)
+        return _next_window(answer, quota, known.until if passed else _begun_at(answer, quota))
     first = not known.stated_at
     gap = gap if first else known.gap + GAP_WEIGHT * (gap - known.gap)
     if first or gap > quota.gap_before:
@@ -62,7 +66,7 @@ def taken(answer: Answer, known: Quota) -> Quota:
         refill = _refill(answer, quota, load)
         if refill:
             return stated_bucket.begun(answer, quota, refill)
-    return replace(quota, others=_others(quota), refused=0)
+    return _with_others(answer, replace(quota, refused=0))
 
 
 def refused(answer: Answer, known: Quota) -> Quota:
@@ -95,7 +99,7 @@ def refused(answer: Answer, known: Quota) -> Quota:
         unexplained=unexplained,
         others=quota.others if early else max(quota.others, missing + _reserve(missing, unexplained)),
     )
-    if quota.kind is not QuotaKind.FIXED and unexplained >= EVEN_AFTER:
+    if quota.kind is not QuotaKind.FIXED and not known.left_at and unexplained >= EVEN_AFTER:
         return stated_bucket.begun(answer, quota, quota.calls / quota.seconds)
     return quota
 
@@ -160,6 +164,13 @@ def _has_begun(answer: Answer, known: Quota, gap: float, load: int, *, passed: b
     return passed or answer.sent.at - begun >= FORGOT_SECONDS * known.seconds
 
 
+def _begun_at(answer: Answer, quota: Quota) -> float:
+    """Return when a window began; of several, answers may have stated another limit since."""
+    if len(answer.flow.quotas) == 1:
+        return answer.sent.at - 1e-6
+    return answer.sent_since(quota.calls - answer.left)
+
+
 def _next_window(answer: Answer, quota: Quota, since: float) -> Quota:
     """Return the quota in the fixed window that began at `since`; as a sliding one when it did not begin."""
     begun = replace(quota, kind=QuotaKind.FIXED, since=since)
@@ -176,12 +187,19 @@ def _next_window(answer: Answer, quota: Quota, since: float) -> Quota:
         gap_at=answer.arrived,
         refused=0,
     )
-    return replace(begun, others=_others(begun))
+    return _with_others(answer, begun)
 
 
-def _others(quota: Quota) -> float:
+def _with_others(answer: Answer, quota: Quota) -> Quota:
+    """Return the quota with what others have taken of it, and what they may take within a trip."""
     kept = OTHERS_KEPT[min(quota.unexplained, len(OTHERS_KEPT) - 1)] * quota.others
-    return max(0.0, quota.gap - 1, kept)
+    others = max(0.0, quota.gap - 1, kept)
+    trip = answer.found.longest_trip
+    if others < OTHERS_CERTAIN:
+        return replace(quota, others=others, reserve=0.0)
+    expected = others * trip / max(trip, quota.seconds)
+    reserve = RESERVE_CALLS + expected + RESERVE_SPREAD * math.sqrt(expected)
+    return replace(quota, others=others, reserve=min(reserve, quota.calls / 2))
 
 
 def _refill(answer: Answer, quota: Quota, load: int) -> float:

@@ -17,7 +17,7 @@ from msgspec.structs import asdict, replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from worker.pace.estimator import pace, quota_gate, stated
+from worker.pace.estimator import pace, stated
 from worker.pace.priority_queue import ROUND_ROBIN_EVERY
 from worker.pace.state import (
     Counts,
@@ -90,7 +90,6 @@ class RedisRecord:
             length,
             ROUND_ROBIN_EVERY,
             stated.HISTORY,
-            quota_gate.LEFT_UNUSED,
         )
         keys = (self.flow, self.out, self.asking, self.waiting, self.history)
         why, now, *rest = await self._reserve(keys=keys, args=(process, mine, lease_seconds, *rules))

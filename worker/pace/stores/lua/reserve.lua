@@ -5,8 +5,7 @@
 --       asking (sorted set: process → when it last asked, or will again) · waiting (sorted set: process → rows that its shortest waiting job has left) ·
 --       history (sorted set: call → when it was sent)
 -- ARGV  process · its calls in flight · lease in seconds · seconds of idleness that begin a cycle ·
---       rows that its shortest waiting job has left · every n-th call goes to any job · calls that the history keeps ·
---       calls that stay unused for each unexplained refusal
+--       rows that its shortest waiting job has left · every n-th call goes to any job · calls that the history keeps
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 
@@ -74,13 +73,13 @@ local function window_wait(quota)
   end
   local calls = redis.call('ZCARD', KEYS[5])
   local begun = sent_until(math.max(quota.since, now - quota.seconds - quota.margin))
-  local allowed = math.max(0, quota.calls - math.floor(quota.others + 0.5))
+  local allowed = math.max(1, quota.calls - math.floor(quota.others + quota.reserve + 0.5))
   local over = calls - begun + 1 - allowed
-  if over <= 0 or quota.left >= in_flight + 1 + tonumber(ARGV[8]) * quota.unexplained then
+  if over <= 0 or quota.left >= in_flight + 1 + quota.reserve then
     return 0
   end
   if quota.kind ~= 'sliding' and quota['until'] <= now then
-    local after = calls - sent_until(quota['until'])
+    local after = calls - sent_until(quota.left_at > 0 and math.min(quota.left_at, quota['until']) or quota['until'])
     if after == 0 or (not quota.alone and after + 1 <= allowed) then
       return 0
     end
