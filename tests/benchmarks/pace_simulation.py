@@ -178,7 +178,7 @@ class Both:
 
 @dataclass
 class Shared:
-    """A limit that others use too, with so many calls a second at random times."""
+    """A limit that others use too, with `rate` calls a second at random times."""
 
     limit: Bucket | Window | Log
     rate: float

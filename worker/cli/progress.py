@@ -18,6 +18,7 @@ from worker.jobs.estimate import estimate
 from worker.ledger import jobs, rows
 from worker.ledger.database import now
 from worker.model import JobState, RowStatus
+from worker.pace import forecast
 from worker.quantities import counted
 
 if TYPE_CHECKING:
@@ -89,13 +90,16 @@ class JobProgress:
         return await runner.services.ledger.run(lambda tx: estimate(tx, runner.job_id, rules))
 
     def _seconds_left(self, left: Estimate) -> float | None:
-        """Return how long the remaining calls take at the current rate, with the pause that the LMS asked for."""
+        """Return how long the remaining calls take, with the pause that the LMS asked for."""
         session = self.runner.session
-        pace = session.context.client.session.limiter.snapshot()
+        limiter = session.context.client.session.limiter
+        pace = limiter.snapshot()
         rate = pace.rate or session.counters.calls_per_second()
         if not left.most or not rate:
             return None
-        return left.seconds(rate) + max(0.0, (pace.not_before or 0.0) - now())
+        stored = limiter.to_memory()
+        quotas = stored["quotas"] if limiter.configured_rate is None else ()
+        return forecast.seconds_left(left.most, rate, quotas, not_before=pace.not_before, now=stored["at"])
 
 
 def _clock(seconds: float) -> str:

@@ -166,8 +166,6 @@ def time_left(services: Services, tx: Transaction, job: Job, left: Estimate) -> 
     rate = services.known_rate(tx, connection)
     if rate is None:
         return None
-    quotas = services.stated_quotas(tx, connection)
-    paused = max(0.0, (job.not_before or 0) - now())
-    if quotas and connection.rate is None:
-        return TimeLeft(rate=rate, seconds=max(paused, forecast.seconds_for(left.most, quotas, now=now())))
-    return TimeLeft(rate=rate, seconds=left.seconds(rate) + paused)
+    quotas = services.stated_quotas(tx, connection) if connection.rate is None else ()
+    seconds = forecast.seconds_left(left.most, rate, quotas, not_before=job.not_before or 0.0, now=now())
+    return TimeLeft(rate=rate, seconds=seconds)

@@ -1,10 +1,20 @@
-"""How long calls take under stated limits: whole windows, plus the rest. Reads what `to_memory` wrote."""
+"""How long calls take: windows of stated limits, plus the rest, else by a rate. Reads what `to_memory` wrote."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+
+def seconds_left(
+    calls: float, rate: float, quotas: Iterable[Mapping[str, Any]], *, not_before: float, now: float
+) -> float:
+    """Return the seconds until `calls` calls are done: by the stated quotas, else by `rate` calls a second."""
+    paused, known = max(0.0, not_before - now), tuple(quotas)
+    if known:
+        return max(paused, seconds_for(calls, known, now=now))
+    return calls / rate + paused
 
 
 def seconds_for(calls: float, quotas: Iterable[Mapping[str, Any]], *, now: float) -> float:

@@ -16,7 +16,7 @@ from worker import errors
 from worker.pace.estimator.pace import known_rate
 from worker.pace.hints.response import Hints
 from worker.pace.priority_queue import FairQueue
-from worker.pace.rate import Clock, SystemClock
+from worker.pace.rate import Clock, Rate, SystemClock
 from worker.pace.state import Decision, Grant, Reason
 from worker.pace.stores import persistence
 from worker.pace.stores.memory import PaceStore, Pending
@@ -107,6 +107,11 @@ class RateLimiter:
     def longest_wait(self) -> float:
         """Return the longest pause that is waited for here, in seconds."""
         return self._longest_wait
+
+    @property
+    def configured_rate(self) -> Rate | None:
+        """Return the rate that the configuration sets."""
+        return self._store.limits.rate
 
     @property
     def clock(self) -> Clock:

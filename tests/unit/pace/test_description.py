@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 
 from tests.benchmarks import pace_simulation as simulation
-from tests.benchmarks.pace_simulation import Bucket, Case, Log, Window
+from tests.benchmarks.pace_simulation import AtOnce, Bucket, Case, Log, Window
 from worker.pace import forecast
 from worker.pace.description import Source, describe
+from worker.pace.estimator import pace
 from worker.pace.rate import parse_rate
+from worker.pace.state import Limits
 from worker.pace.stores import persistence
 
 NOW = simulation.START
@@ -106,6 +108,14 @@ def test_a_memory_that_is_old_or_cannot_be_read_holds_no_limit(stored):
     assert persistence.quotas_from_memory(stored, now=NOW) == ()
 
 
+def test_the_time_left_is_that_of_stated_limits_else_by_the_rate_and_never_less_than_a_pause():
+    window = {"kind": "fixed", "calls": 10, "seconds": 60, "left": 0, "frees": [NOW + 30]}
+
+    assert forecast.seconds_left(20, 5, [window], not_before=0, now=NOW) == pytest.approx(90)
+    assert forecast.seconds_left(5, 5, [window], not_before=NOW + 100, now=NOW) == pytest.approx(100)
+    assert forecast.seconds_left(20, 5, [], not_before=NOW + 7, now=NOW) == pytest.approx(11)
+
+
 @pytest.mark.parametrize(
     "limit", [Window(40, 1), Window(100, 10), Window(600, 60), Log(600, 60), Bucket(20, 100), Log(100, 10)]
 )
@@ -121,5 +131,38 @@ def test_at_every_tenth_of_a_job_the_forecast_is_right_to_a_tenth_of_its_duratio
     result = simulation.run(case_of(limit, calls=calls), watch=watch)
 
     assert len(seen) == 9
+    for end in seen:
+        assert abs(end - (simulation.START + result.seconds)) <= 0.1 * result.seconds
+
+
+@pytest.mark.parametrize(
+    ("limit", "headers", "retry_after"),
+    [
+        (Window(40, 1), "", "whole"),
+        (Log(600, 60), "", "whole"),
+        (Bucket(20, 100), "", "none"),
+        (AtOnce(3, 0.05), "", "fraction"),
+        (Log(600, 60), "refusals", "none"),
+        (Bucket(40, 4), "refusals", "none"),
+    ],
+)
+def test_the_forecast_is_as_good_where_refusals_alone_show_the_limit_once_it_is_known(limit, headers, retry_after):
+    calls, tenths, seen = 2000, set(), []
+
+    def watch(state, now):
+        done = state.counts.accepted
+        if calls > done > 0 == done % (calls // 10) and done not in tenths:
+            tenths.add(done)
+            if state.estimate.sure or state.estimate.max_concurrency or state.limiter.quotas:
+                rate = pace.known_rate(state, bounds) or done / (now - simulation.START)
+                quotas = persistence.to_memory(state, now=now)["quotas"]
+                pause = state.limiter.not_before
+                seen.append(now + forecast.seconds_left(calls - done, rate, quotas, not_before=pause, now=now))
+
+    bounds = Limits(max_in_flight=16)
+    case = Case(label="", limit=limit, headers=headers, retry_after=retry_after, calls=calls, max_in_flight=16)
+    result = simulation.run(case, watch=watch)
+
+    assert len(seen) >= 3
     for end in seen:
         assert abs(end - (simulation.START + result.seconds)) <= 0.1 * result.seconds

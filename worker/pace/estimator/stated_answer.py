@@ -53,7 +53,7 @@ class Answer:
         return max(1, len(self.flow.history) - bisect_right(self.flow.history, begun) - later)
 
     def sent_since(self, calls: float) -> float:
-        """Return when the first of the last so many calls of ours was sent, of those up to this one."""
+        """Return when our last `calls` calls up to this one began to be sent."""
         known = self.flow.history[: bisect_right(self.flow.history, self.sent.at)]
         return (known[max(0, len(known) - int(calls))] if known and calls >= 1 else self.sent.at) - 1e-6
 

@@ -32,7 +32,7 @@ MARGIN_GROWS, MOST_MARGIN, MARGIN_SHRINKS = 1.5, 1.5, 0.999
 #: the call came too early. After this many it is paced evenly: it may be a weighted counter.
 UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 #: Where others have taken this many calls, what they may take within a trip is left to them: this many calls more
-#: than they take in one on average, and so many times the usual spread.
+#: than they take in one on average, and this multiple of the usual spread.
 OTHERS_CERTAIN, RESERVE_CALLS, RESERVE_SPREAD = 0.5, 1.5, 2.0
 #: The most calls that are left to others beyond those they took.
 MOST_RESERVE = 3
