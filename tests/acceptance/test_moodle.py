@@ -547,3 +547,53 @@ def test_one_person_under_two_names_in_two_jobs_at_once_is_created_once(academy,
     assert sum(result.summary["candidates_created"] for result in results) == 1
     assert sorted(row["_error_code"] for result in results for row in result.rows) == sorted(["", code])
     assert len(members(terminal, "onlyactive")) == 1
+
+
+@pytest.mark.parametrize("faults", [(), ("update_users:lost-after:nth=3",)])
+def test_an_account_that_roster_suspended_is_activated_by_a_later_register(academy, faults):
+    terminal = academy(*faults)
+    ours = a_user(terminal, username="ours", email="ours@example.com")
+    theirs = a_user(terminal, username="theirs", email="theirs@example.com", firstname="Ben")
+    ask(terminal, "core_user_update_users", **{"users[0][id]": theirs, "users[0][suspended]": 1})
+    terminal.roster("out.csv", [{"email": "ours@example.com", "action": "deactivate"}])
+    named = {"last_name": "Ahern", "course_id": 58}
+    terminal.roster(
+        "back.csv",
+        [
+            {"email": "ours@example.com", "first_name": "Ada", **named},
+            {"email": "theirs@example.com", "first_name": "Ben", **named},
+        ],
+    )
+
+    out = terminal.run("out.csv")
+    back = terminal.run("back.csv")
+    shown = ask(terminal, "core_user_get_users_by_field", **{"field": "id", "values[0]": ours, "values[1]": theirs})
+
+    assert (out.counts, back.counts) == ({"deactivated": 1}, {"registered": 1, "rejected": 1})
+    assert (back.row(2)["_status"], back.row(3)["_error_code"]) == ("registered", "account_suspended")
+    assert {row["id"]: row["suspended"] for row in shown} == {ours: False, theirs: True}
+    assert set(members(terminal, "onlyactive")) == {ours}
+    assert back.summary["candidates_created"] == 0
+    again = terminal.type("verify", out.job, "--json").summary["verified"]
+    assert again["confirmed"] == 0
+
+
+def test_an_activation_that_was_killed_is_done_by_the_next_run(academy):
+    terminal = academy("update_users:hold:after=1")
+    ours = a_user(terminal, username="ours", email="ours@example.com")
+    terminal.roster("out.csv", [{"email": "ours@example.com", "action": "deactivate"}])
+    row = {"email": "ours@example.com", "first_name": "Ada", "last_name": "Ahern", "course_id": 58}
+    terminal.roster("back.csv", [row])
+    terminal.run("out.csv")
+    running = terminal.start("run", "back.csv", "--json")
+    terminal.lms.until(lambda lms: lms.calls("find_courses") == 1 or running.is_over, "the course")
+    # Killed before or after the call was sent: the account may be suspended or not.
+    running.kill()
+    terminal.lms.rules()
+
+    result = terminal.resume(2)
+
+    assert result.counts == {"registered": 1}
+    (shown,) = ask(terminal, "core_user_get_users_by_field", **{"field": "id", "values[0]": ours})
+    assert not shown["suspended"]
+    assert set(members(terminal, "onlyactive")) == {ours}

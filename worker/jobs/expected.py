@@ -47,7 +47,7 @@ def expected_row(done: DoneRow) -> RosterRow | str:
 
 
 PURGED = "It was changed since by a job whose rows were purged"
-CAME_BACK = "This person was created again since, under another id"
+CAME_BACK = "This person was created again since, under another id, or their account was activated again"
 UNKNOWN = "The ledger does not know the LMS's id of this person"
 
 

@@ -22,12 +22,11 @@ from worker.ledger.intents import (
 )
 from worker.ledger.schema import candidate, person, registration
 from worker.ledger.transactions import Write
-from worker.model import CandidateState, RegistrationState
+from worker.model import Action, CandidateState, RegistrationState
 
 if TYPE_CHECKING:
     from worker.ledger.batches import Claim
     from worker.ledger.intents import CandidateRecord, RegistrationRecord, RowOutcome, WorkItem
-    from worker.model import Action
 
 _INTENT = {
     candidate: fenced_update(candidate, "state", "pending_action", "row_id", "sent_at"),
@@ -95,6 +94,25 @@ def person_deactivated(claim: Claim, work: WorkItem, connection: str, lms_id: st
         *state_changed(claim, work, work.candidate, CandidateState.DEACTIVATED),
         Write(_DELETE_PERSON, {"b_connection": connection, "b_lms_id": lms_id}),
     )
+
+
+def activation_intent(claim: Claim, work: WorkItem) -> tuple[Write, ...]:
+    """Record that a deactivated person's account is about to be activated, so that they can be registered."""
+    values = {
+        "b_state": CandidateState.SENDING,
+        "b_pending_action": Action.REGISTER,
+        "b_row_id": work.row_id,
+        "b_sent_at": now(),
+    }
+    return (
+        fenced_write(_INTENT[candidate], work.candidate.id, claim, values),
+        Write(COUNT_ATTEMPT, {"b_id": work.row_id}),
+    )
+
+
+def activation_not_done(claim: Claim, work: WorkItem, *, unsent: bool = False) -> tuple[Write, ...]:
+    """Record that a person's account was not activated; `unsent`: nothing was sent either."""
+    return state_changed(claim, work, work.candidate, CandidateState.DEACTIVATED, unsent=unsent)
 
 
 def person_missing(claim: Claim, work: WorkItem) -> tuple[Write, ...]:

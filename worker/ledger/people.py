@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, exists, func, insert, or_, select, update
+from sqlalchemy import and_, exists, func, insert, or_, select, true, update
 
 from worker.identity import Traits, email_key, is_other_person, plain_identifier, traits_of
 from worker.ledger.candidates import hash_identifier, id_key_of
@@ -13,7 +13,6 @@ from worker.ledger.chunks import chunks
 from worker.ledger.database import custom_plans, now, take_lock
 from worker.ledger.importing import move_rows
 from worker.ledger.key_value import put
-from worker.ledger.known_data import add_note
 from worker.ledger.other_person import mentions_in_roster
 from worker.ledger.restoring import is_restored_doubt
 from worker.ledger.rows import read_row
@@ -136,12 +135,14 @@ class UnknownCandidate:
 
     id: int
     candidate: Candidate
+    #: Whether Roster deactivated them.
+    is_deactivated: bool = False
 
 
 def unknown_candidates(tx: Transaction, job_id: int) -> list[UnknownCandidate]:
     """Return the candidates of a job not yet known to exist at the LMS, as a row that registers them names them."""
     query = (
-        select(candidate.c.id, row.c.parsed)
+        select(candidate.c.id, candidate.c.state, row.c.parsed)
         .join(row, row.c.candidate_id == candidate.c.id)
         .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, candidate.c.state.in_(_UNKNOWN))
         .order_by(row.c.action != Action.REGISTER, row.c.id)
@@ -149,7 +150,11 @@ def unknown_candidates(tx: Transaction, job_id: int) -> list[UnknownCandidate]:
     found: dict[int, UnknownCandidate] = {}
     for record in tx.execute(query):
         if record.id not in found:
-            found[record.id] = UnknownCandidate(id=record.id, candidate=read_row(record.parsed).candidate)
+            found[record.id] = UnknownCandidate(
+                id=record.id,
+                candidate=read_row(record.parsed).candidate,
+                is_deactivated=record.state == CandidateState.DEACTIVATED,
+            )
     return list(found.values())
 
 
@@ -208,8 +213,8 @@ class CandidateMatch:
     code: str = ""
     error: str = ""
     status: RowStatus = RowStatus.INVALID
-    #: What a person should know of them.
-    note: str = ""
+    #: Whether only the rows that register them cannot be sent.
+    only_registering: bool = False
 
 
 def save_matches(tx: Transaction, connection: str, job_id: int, matches: Sequence[CandidateMatch]) -> None:
@@ -219,16 +224,8 @@ def save_matches(tx: Transaction, connection: str, job_id: int, matches: Sequenc
     for match in matches:
         if match.error:
             _reject(tx, job_id, match)
-        elif match.person:
-            if match.note:
-                _add_note(tx, job_id, match.id, match.note)
+        if match.person:
             _set_known(tx, connection, job_id, match.id, match.person.candidate_id)
-
-
-def _add_note(tx: Transaction, job_id: int, candidate_id: int, note: str) -> None:
-    query = select(row.c.id).where(row.c.job_id == job_id, row.c.candidate_id == candidate_id)
-    for row_id in tx.execute(query).scalars().all():
-        add_note(tx, row_id, note)
 
 
 def _mentions(
@@ -320,6 +317,7 @@ def _reject(tx: Transaction, job_id: int, match: CandidateMatch) -> None:
     tx.execute(
         update(row)
         .where(row.c.job_id == job_id, row.c.candidate_id == match.id, row.c.status.in_(PENDING))
+        .where(row.c.action == Action.REGISTER if match.only_registering else true())
         .values(**values)
     )
 

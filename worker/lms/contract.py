@@ -298,6 +298,12 @@ class BulkConnector(Connector, Protocol):
         A missing one is in doubt. Raises Refused when nobody was created.
         """
 
+    async def activate(self, candidate_ids: Sequence[str], intent: Intent) -> Mapping[str, Refused]:
+        """Activate the accounts of people who were deactivated, in one call; return by id who was refused.
+
+        Activating an active one does nothing. Raises Refused when nobody was activated.
+        """
+
     def needs_read_back(self, candidates: Sequence[Candidate]) -> bool:
         """Return whether a person must be created and read back first, since the LMS ignores what it lacks."""
 

@@ -31,6 +31,7 @@ from worker.ledger.leases import heartbeat
 from worker.lms.contract import Enrolment, LookupMiss, RemoteRegistration, bulk
 from worker.model import Action, RegistrationState, RowStatus
 from worker.registration import actions
+from worker.registration.activation import activate_people
 from worker.registration.candidates import CandidateResolver, resolve_candidates
 from worker.registration.confirmation import confirm_course
 from worker.registration.context import CourseStopped, Stopped
@@ -207,6 +208,8 @@ async def _process_group(
 ) -> None:
     """Process the rows of one registering call; an error that interrupts the group is raised at the end."""
     ready, error = await resolve_candidates(context, claim, resolver, works)
+    ready, inactive = await activate_people(context, claim, ready)
+    error = error or inactive
     if context.update_existing:
         ready, failed = await update_existing_people(context, claim, ready)
     else:

@@ -90,6 +90,8 @@ class CandidateResolver:
     async def _after_deactivation(self, work: WorkItem) -> WorkItem:
         """Mark a person who was deactivated, and is not on the LMS's list again, as to be created again."""
         comes_back = work.row.action is Action.REGISTER and work.row.candidate.candidate_id is None
+        # Where people are looked up many at a time, they are activated (`activation`).
+        comes_back &= self.creator is None
         if work.candidate.state is not CandidateState.DEACTIVATED or not comes_back:
             return work
         await self.context.ledger.commit(*action_intents.person_missing(self.claim, work))

@@ -25,8 +25,11 @@ MIN_PAGES = 5
 MAX_CANARY_LOOKUPS = 25
 #: How many people who exist are named to an LMS that must prove its look-ups.
 MAX_KNOWN = 5
-#: What a person should know of somebody who cannot sign in.
-SUSPENDED = "The account of this person is suspended in the LMS, and was left so."
+#: Why nobody is registered who cannot sign in, unless Roster itself deactivated them.
+SUSPENDED = (
+    "The account of this person is suspended in the LMS, and not by this ledger of Roster; it was left so. Activate "
+    "it there if they are to take the course, then run the row again"
+)
 
 
 async def match_people(context: JobContext) -> None:
@@ -63,7 +66,7 @@ async def _look_up_people(context: JobContext, connector: BulkConnector) -> None
     ]
     limits = LearnedLimits(people_per_create=await connector.people_per_create(()))
     looked_up = zip([*unseen, *unknown], results, strict=True)
-    matches = [match for each, result in looked_up if (match := _match_of(each.id, result))]
+    matches = [match for each, result in looked_up if (match := _match_of(each, result))]
 
     def save(tx: Transaction) -> None:
         save_limits(tx, context.connection, limits)
@@ -72,14 +75,23 @@ async def _look_up_people(context: JobContext, connector: BulkConnector) -> None
     await context.ledger.run_separately(save)
 
 
-def _match_of(candidate_id: int, result: PersonLookup) -> people.CandidateMatch | None:
+def _match_of(who: people.UnknownCandidate, result: PersonLookup) -> people.CandidateMatch | None:
     if isinstance(result, Refused):
         status = RowStatus.REJECTED if result.code == "unknown_candidate" else RowStatus.INVALID
-        return people.CandidateMatch(id=candidate_id, code=result.code, error=result.message, status=status)
-    if isinstance(result, FoundPerson):
-        note = SUSPENDED if result.is_suspended else ""
-        return people.CandidateMatch(id=candidate_id, person=result.person, note=note)
-    return None
+        return people.CandidateMatch(id=who.id, code=result.code, error=result.message, status=status)
+    if not isinstance(result, FoundPerson) or (result.is_suspended and who.is_deactivated):
+        # Whom Roster deactivated, it activates before they are registered.
+        return None
+    if not result.is_suspended:
+        return people.CandidateMatch(id=who.id, person=result.person)
+    return people.CandidateMatch(
+        id=who.id,
+        person=result.person,
+        code="account_suspended",
+        error=SUSPENDED,
+        status=RowStatus.REJECTED,
+        only_registering=True,
+    )
 
 
 async def _is_list_too_long(context: JobContext, unknown: people.UnknownCandidates) -> bool:

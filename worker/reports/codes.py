@@ -173,6 +173,12 @@ _ALL = (
         "To activate it, run or upload the row with `--again`.",
     ),
     Code(
+        "account_suspended",
+        "The account of the person is suspended in the LMS, so they were not registered. Accounts that Roster "
+        "itself deactivated are activated.",
+        "Activate the account in the LMS if the person is to take the course, then run or upload the row.",
+    ),
+    Code(
         "registration_not_listed",
         "The LMS accepted the registration, but its list of the course does not show the person.",
         "Look up the course in the LMS, then send the rejected rows again.",

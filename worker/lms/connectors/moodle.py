@@ -75,6 +75,10 @@ class Moodle:
         """Create people in one call."""
         return await self.users.create(candidates, intent)
 
+    async def activate(self, candidate_ids: Sequence[str], intent: Intent) -> Mapping[str, Refused]:
+        """Activate users who were suspended, in one call."""
+        return await self.users.activate(candidate_ids, intent)
+
     def needs_read_back(self, candidates: Sequence[Candidate]) -> bool:
         """Return whether it is unknown if the custom fields of these people exist."""
         return self.users.needs_read_back(candidates)

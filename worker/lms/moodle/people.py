@@ -231,6 +231,19 @@ class Users:
             if (lacking := wanted[user_id] - set(_custom_values(row)))
         }
 
+    async def activate(self, user_ids: Sequence[str], intent: Intent) -> Mapping[str, Refused]:
+        """Activate users in one call; return by ID who was refused."""
+        await self.site.require("core_user_update_users")
+        users = [{"id": user_id, "suspended": False} for user_id in user_ids]
+        try:
+            response = await self.site.api.change(
+                "update_users", "core_user_update_users", {"users": users}, intent
+            )
+        except Refused as refused:
+            raise _update_error(refused, Action.UPDATE) from None
+        warnings = _warnings_of(response)
+        return {user_id: warnings[user_id] for user_id in user_ids if user_id in warnings}
+
 
 def _shown_as(candidate: Candidate, row: Mapping[str, Any] | None) -> PersonLookup:
     found = as_found(row) if row is not None else None
