@@ -27,8 +27,8 @@ MAX_CANARY_LOOKUPS = 25
 MAX_KNOWN = 5
 #: Why nobody is registered who cannot sign in, unless Roster itself deactivated them.
 SUSPENDED = (
-    "The account of this person is suspended in the LMS, and not by this ledger of Roster; it was left so. Activate "
-    "it there if they are to take the course, then run the row again"
+    "The account of this person is suspended in the LMS, and not by this ledger of Roster; it was left so. "
+    "Activate it there if they are to take the course, then run the row again"
 )
 
 
