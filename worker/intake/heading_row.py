@@ -51,14 +51,19 @@ class _Columns:
 
     mapping: Mapping[str, str]
     _mapped: dict[str, str] = field(init=False)
+    #: By text: each row is compared several times with those around it, and may have 16,384 cells.
+    _found: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._mapped = {normalize_heading(heading): column for heading, column in self.mapping.items()}
 
     def find(self, heading: str) -> str:
         """Return the column of a heading; empty for none."""
-        mapped = self._mapped.get(normalize_heading(heading)) if self._mapped else None
-        return column_of_heading(heading) if mapped is None else mapped
+        found = self._found.get(heading)
+        if found is None:
+            mapped = self._mapped.get(normalize_heading(heading)) if self._mapped else None
+            found = self._found[heading] = column_of_heading(heading) if mapped is None else mapped
+        return found
 
     def count(self, headings: Iterable[str]) -> int:
         """Return how many columns the headings match."""

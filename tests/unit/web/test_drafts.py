@@ -270,3 +270,25 @@ async def test_the_list_of_duplicates_names_the_person_and_the_cells_that_differ
     assert 'Duplicate of row 3 (same person and course): Ben Other, b@example.com. Surname is "Other" here' in text
     assert 'and "Two" there' in text
     assert "Duplicate of row 2 (same person and course): Ann One, a@example.com<" in text
+
+
+async def test_of_many_columns_those_that_are_imported_are_shown_and_the_others_are_counted(browser: Browser) -> None:
+    others = [f"Note {number}" for number in range(400)]
+    blank = ",x" * len(others)
+    draft = await browser.upload(
+        f"email,first name,{','.join(others)},last name,course_id\na@example.com,Ann{blank},One,58\n"
+    )
+
+    page = await browser.get(draft)
+    fields = form_in(page, "draft")
+
+    assert "204 more columns are not shown" in page
+    shown = {name: column for name, column in fields.items() if re.fullmatch(r"column-\d+", name)}
+    assert len(shown) == 200
+    assert (shown["column-1"], shown["column-402"], shown["column-403"]) == ("first_name", "last_name", "course_id")
+    assert "column-399" not in shown
+    # A column far to the right is matched otherwise, and one that is not shown stays as it is.
+    updated = await browser.post(draft, {**fields, "column-402": "city", "do": "preview"})
+    again = await fields_of(browser, draft)
+    assert updated.status_code == 303
+    assert (again["column-402"], again["column-403"]) == ("city", "course_id")

@@ -126,8 +126,8 @@ def start_time(form: Mapping[str, str]) -> float | None:
 def _mapping(form: Mapping[str, str], now: Options, preview: Preview) -> dict[str, str]:
     """Return the columns whose import differs from the one that their heading is matched to automatically."""
     mapping = dict(now.mapping)
-    for at, heading in enumerate(preview.columns):
-        column = form.get(f"column-{at}", heading.column)
+    for heading in preview.columns:
+        column = form.get(f"column-{heading.at}", heading.column)
         if not heading.name or column == heading.column:
             continue
         if column == heading.detected:

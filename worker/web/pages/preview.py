@@ -31,12 +31,16 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS, SHOWN_ROWS, SAMPLE_CELLS = 5, 50, 3
 MAX_CELL = 60
+#: Up to this many columns are shown: those that are imported before others.
+MAX_COLUMNS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewColumn:
     """A column of the file, how it is imported, and a few of its cells."""
 
+    #: Its place in the file, from 0.
+    at: int
     name: str
     letter: str
     #: The column it is imported as; empty when it is not imported.
@@ -71,6 +75,8 @@ class Preview:
     sheet: str = ""
     sheets: list[str] = field(default_factory=list)
     columns: list[PreviewColumn] = field(default_factory=list)
+    #: How many columns of the file are not among them.
+    columns_left_out: int = 0
     sample_rows: list[tuple[int, list[str]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -110,7 +116,7 @@ def preview_of(services: Services, draft: Draft, *, is_shown: bool) -> Preview:
     if saved is not None and is_shown and _is_outdated(services, draft, saved):
         saved = None
     if saved is None:
-        saved = _make_preview(services, draft)
+        saved = _with_fewer_columns(_make_preview(services, draft))
         drafts.save_preview(services, draft, saved)
     return saved
 
@@ -141,6 +147,7 @@ def _with_file(preview: Preview, file: RosterFile, draft: Draft) -> Preview:
     mapping = draft.options.mapping
     columns = [
         PreviewColumn(
+            at=at,
             name=clean(name),
             letter=column_letter(at),
             column=mapping.get(clean(name), column_of_heading(name)),
@@ -196,6 +203,21 @@ def _with_rows(tx: Transaction, job: Job, summary: Summary, preview: Preview) ->
         new_people=ahead.new_candidates,
         other_actions=ahead.actions,
         waiting_elsewhere=relations.count_waiting_elsewhere(tx, job.id),
+    )
+
+
+def _with_fewer_columns(preview: Preview) -> Preview:
+    """Return the preview with as many columns as a page can show."""
+    imported_first = sorted(preview.columns, key=lambda each: (not (each.column or each.detected), each.at))
+    columns = sorted(imported_first[:MAX_COLUMNS], key=lambda each: each.at)
+    return replace(
+        preview,
+        columns=columns,
+        columns_left_out=len(preview.columns) - len(columns),
+        sample_rows=[
+            (row, [cells[each.at] for each in columns if each.at < len(cells)])
+            for row, cells in preview.sample_rows
+        ],
     )
 
 
