@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -224,6 +226,7 @@ def _ask_about(hidden: Sequence[int]) -> str:
 
 def open_file(path: Path, name: str, options: Options, *, in_child: bool = False) -> RosterFile:
     """Open a roster with its options. Raises UnreadableRoster or UsageError."""
+    _refuse_pipes(path)
     return open_roster(
         path,
         name=name,
@@ -246,8 +249,20 @@ def _other_sheets(file: RosterFile) -> str:
     return f" {has} {', '.join(map(quote, file.other_sheets))}; choose one with --sheet NAME."
 
 
+def _refuse_pipes(path: Path) -> None:
+    """Raise UsageError for a pipe or a device: it can be read once at most, and perhaps without end."""
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise UsageError(
+                f"{path} is a pipe or a device, not a file; send its content to standard input: "
+                "`export-people | roster run -`"
+            )
+
+
 def fingerprint(path: Path, connection: str, options: Options) -> str:
     """Return a digest of a roster's bytes, connection and options. Raises UsageError when it cannot be read."""
+    _refuse_pipes(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

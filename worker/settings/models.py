@@ -106,8 +106,8 @@ def _resolve_secret(value: Any) -> Any:
 
 
 def _lower(value: Any) -> Any:
-    """Return a text in small letters, as DEBUG is often written; anything else unchanged."""
-    return value.lower() if isinstance(value, str) else value
+    """Return a text in small letters, as DEBUG is often written, an empty one as None; anything else unchanged."""
+    return value.lower() or None if isinstance(value, str) else value
 
 
 #: An address that may contain a password: the text itself, `env:NAME` or `file:/path`.

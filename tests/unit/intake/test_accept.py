@@ -1,8 +1,11 @@
+import os
+from pathlib import Path
+
 import pytest
 from openpyxl import Workbook
 
-from worker.errors import MissingColumns, UnreadableRoster
-from worker.intake.accept import open_with_options
+from worker.errors import MissingColumns, UnreadableRoster, UsageError
+from worker.intake.accept import fingerprint, open_with_options, precheck
 from worker.intake.options import Options
 
 
@@ -31,3 +34,16 @@ def test_a_workbook_whose_first_sheet_has_no_roster_names_both_sheets(tmp_path):
         open_with_options(tmp_path / "cover.xlsx", "cover.xlsx", Options())
     file, _ = open_with_options(tmp_path / "cover.xlsx", "cover.xlsx", Options(sheet="Roster"))
     assert [row.cells for row in file.rows()] == [("a@x.example", "Ann")]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_is_refused_before_it_is_read(tmp_path, kind):
+    """Of a pipe that was read once nothing is left, and one that nobody writes to never ends."""
+    path = Path("/dev/zero")
+    if kind == "pipe":
+        path = tmp_path / "roster.csv"
+        os.mkfifo(path)
+
+    for read in (lambda: precheck(path, Options()), lambda: fingerprint(path, "north", Options())):
+        with pytest.raises(UsageError, match="is a pipe or a device, not a file"):
+            read()

@@ -272,7 +272,7 @@ async def test_the_list_of_duplicates_names_the_person_and_the_cells_that_differ
     assert "Duplicate of row 2 (same person and course): Ann One, a@example.com<" in text
 
 
-async def test_of_many_columns_those_that_are_imported_are_shown_and_the_others_are_counted(browser: Browser) -> None:
+async def test_of_many_columns_the_imported_ones_are_shown_and_the_others_are_counted(browser: Browser) -> None:
     others = [f"Note {number}" for number in range(400)]
     blank = ",x" * len(others)
     draft = await browser.upload(
