@@ -241,6 +241,9 @@ class UnlimitedLimiter:
         if hints is not None and hints.throttled:
             self.not_before = time.monotonic() + (hints.retry_after or 0.05)
 
+    async def flush(self) -> None:
+        """Write nothing: every permit was returned at once."""
+
 
 @asynccontextmanager
 async def a_client(

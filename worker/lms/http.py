@@ -101,7 +101,8 @@ class LmsSession:
         return response, hints
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Return the permits of the last calls, and close the connections."""
+        await self.limiter.flush()
         await self.transport.aclose()
 
     async def _exchange(self, method: str, path: str, **content: Any) -> httpx.Response:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
 from tests import servers
+from worker.lms.http import LmsClient, open_session
 from worker.pace.estimator import pace
 from worker.pace.hints.response import Hints
 from worker.pace.limiter import RateLimiter
@@ -344,3 +345,24 @@ async def test_calls_in_flight_when_redis_is_emptied_may_all_be_reported(redis):
     assert state.limiter.in_flight == 0
     for gate in gates:
         await gate.close()
+
+
+async def test_a_call_that_is_cancelled_has_returned_its_slot_when_its_event_loop_ends(redis, server):
+    async def give_up():
+        reached, client = asyncio.get_running_loop().create_future(), open_redis(server.connection_url)
+        silent = await asyncio.start_server(lambda _, writer: reached.set_result(writer), "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        limiter = RateLimiter(store(client, most=1), max_in_flight=1)
+        session = open_session(url, {}, limiter, in_flight=1, timeout_seconds=30)
+        call = asyncio.create_task(LmsClient(session=session).read("list_users", "/users"))
+        writer = await reached
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await session.close()
+        writer.close()
+        silent.close()
+        await client.aclose()
+
+    await asyncio.to_thread(asyncio.run, give_up())
+
+    assert (await store(redis, "two", most=1).reserve()).grant is not None
