@@ -17,6 +17,7 @@ from worker.intake.row_rules import id_problem
 from worker.model import RowRules
 from worker.reports.codes import CODES
 from worker.runtime.preload import preload
+from worker.sandbox.choices import EmailTaken
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "connectors.md").read_text("utf-8")
@@ -58,6 +59,25 @@ def test_a_roster_is_checked_run_verified_and_undone_by_ids_that_are_words(sandb
     undone = terminal.type("undo", ran.job, "--yes", "--json")
     assert undone.counts == {"withdrawn": 2}
     assert lms_of_toy.world.toy.enrolments == {}
+
+
+@pytest.mark.usefixtures("_toy")
+def test_a_person_who_exists_is_found_where_people_are_looked_up_one_by_one_and_never_listed(sandbox, office):
+    lms_of_toy = sandbox(toy_email_taken=EmailTaken.CONFLICT)
+    terminal = office(lms_of_toy)
+    connection = lms_of_toy.world.toy.connection(lms_of_toy.url).values
+    terminal.environment |= {"PYTHONPATH": str(TOY), "TOY_TOKEN": str(connection["token"])}
+    terminal.configure(
+        f'[connections.toy]\nsystem = "toy"\nbase_url = "{connection["base_url"]}"\ntoken = "env:TOY_TOKEN"\n'
+    )
+    person = {"first_name": "Ada", "last_name": "Byron", "email": "ada@example.com"}
+    lms_of_toy.client.post(
+        "/toy/people", json=person, headers={"Authorization": f"Bearer {connection['token']}"}
+    ).raise_for_status()
+
+    ran = terminal.type("run", terminal.roster("people.csv", [person | {"course_id": "fire-safety"}]), "--json")
+
+    assert (ran.counts, ran.rows[0]["_candidate_id"]) == ({"registered": 1}, "ada-byron-1")
 
 
 @pytest.mark.usefixtures("_toy")

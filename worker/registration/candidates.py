@@ -132,7 +132,7 @@ class CandidateResolver:
         context, claim = self.context, self.claim
         if refused.status is not None:
             await context.ledger.commit(*intents.state_changed(claim, work, work.candidate, CandidateState.NEW))
-        if refused.code == "candidate_exists" and context.connector.rules.lists_people:
+        if refused.code == "candidate_exists":
             found = await self._look_up(work)
             if isinstance(found, str):
                 await context.ledger.commit(*intents.candidate_found(claim, work, found))
