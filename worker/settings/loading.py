@@ -152,7 +152,10 @@ def config_path(config: Path | None) -> Path | None:
     named = config or (Path(os.environ["ROSTER_CONFIG"]) if os.environ.get("ROSTER_CONFIG") else None)
     if named is not None:
         if not named.is_file():
-            raise SettingsError(f"The configuration file {named} does not exist")
+            wrong = "does not exist"
+            if named.exists():
+                wrong = "is a folder; name the file in it" if named.is_dir() else "is not a file"
+            raise SettingsError(f"The configuration file {named} {wrong}")
         return named
     default = Path("roster.toml")
     return default if default.is_file() else None
@@ -162,7 +165,13 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return the values of a configuration file. Raises SettingsError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise SettingsError(f"The configuration file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(
+            f"The configuration file {path} cannot be read: it is not UTF-8 text; save it as UTF-8"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"The configuration file {path} cannot be read: {error}") from None
 
 

@@ -130,8 +130,20 @@ def test_a_byte_order_mark_is_no_trouble(config: Path) -> None:
 
 
 def test_a_folder_instead_of_a_file_is_a_plain_message(folder: Path) -> None:
-    with pytest.raises(SettingsError, match="does not exist"):
+    with pytest.raises(SettingsError, match="is a folder; name the file in it"):
         load(folder)
+
+
+def test_a_device_is_no_configuration() -> None:
+    with pytest.raises(SettingsError, match="/dev/null is not a file"):
+        load(Path("/dev/null"))
+
+
+def test_a_file_in_another_encoding_is_to_be_saved_as_utf_8(config: Path) -> None:
+    config.write_bytes(config.read_text("utf-8").encode("utf-16"))
+
+    with pytest.raises(SettingsError, match=r"roster\.toml cannot be read: it is not UTF-8 text; save it as UTF-8"):
+        load(config)
 
 
 # Relative paths
