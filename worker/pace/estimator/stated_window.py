@@ -34,8 +34,6 @@ UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 #: Where others have taken this many calls, what they may take within a trip is left to them: this many calls more
 #: than they take in one on average, and this multiple of the usual spread.
 OTHERS_CERTAIN, RESERVE_CALLS, RESERVE_SPREAD = 0.5, 1.5, 2.0
-#: The most calls that are left to others beyond those they took.
-MOST_RESERVE = 3
 #: A reset in less than this (seconds) says nothing of the rate at which a bucket fills.
 SHORTEST_RESET = 0.5
 #: A window that is longer than any (seconds).
@@ -97,7 +95,7 @@ def refused(answer: Answer, known: Quota) -> Quota:
         left=0.0,
         refused=quota.refused + 1,
         unexplained=unexplained,
-        others=quota.others if early else max(quota.others, missing + _reserve(missing, unexplained)),
+        others=quota.others if early else max(quota.others, missing),
     )
     if quota.kind is not QuotaKind.FIXED and not known.left_at and unexplained >= EVEN_AFTER:
         return stated_bucket.begun(answer, quota, quota.calls / quota.seconds)
@@ -111,11 +109,6 @@ def _as_longer(known: Quota, quota: Quota) -> Quota:
     if near <= quota.seconds or abs(near - lasts) > quota.rounding:
         return quota
     return replace(quota, kind=QuotaKind.FIXED, since=known.until, seconds=near)
-
-
-def _reserve(missing: float, unexplained: int) -> float:
-    """Return how many calls to leave to others beyond those they took: more with each refusal."""
-    return min(MOST_RESERVE, unexplained - 1) if missing > 1 else 0.0
 
 
 def _taken_unsaid(answer: Answer, known: Quota, quota: Quota, *, passed: bool) -> Quota:
