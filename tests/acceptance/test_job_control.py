@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 MANY = 60
@@ -88,6 +90,23 @@ def test_ctrl_c_ends_with_130_and_resume_finishes(lms, terminal, running, wait_u
     doubtful = again.counts.get("in_doubt", 0)
     assert doubtful <= (0 if signals == 1 else 4)
     assert again.counts.get("registered", 0) == MANY - doubtful
+
+
+def test_a_job_that_was_paused_before_a_course_had_its_first_registration_can_be_retried(sandbox, office, people):
+    lms = sandbox(bad_days=["create_candidate:hold"])
+    terminal = office(lms)
+    terminal.roster("roster.csv", [*people(1), *people(1, first=2, course_id="59")])
+    running = terminal.start("run", "roster.csv", "--json")
+    with sqlite3.connect(terminal.folder / "roster.db") as ledger:
+        sending = "select count(*) from candidate where state = 'sending'"
+        lms.until(lambda _: ledger.execute(sending).fetchone()[0], "the first call")
+    terminal.type("pause", 1)
+    lms.rules()
+    assert running.result().state == "paused"
+
+    again = terminal.balanced(terminal.type("retry", 1, "--json"))
+
+    assert (again.code, again.counts) == (0, {"registered": 2})
 
 
 def test_a_second_process_does_not_touch_a_running_job(lms, terminal, running):

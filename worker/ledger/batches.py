@@ -251,24 +251,26 @@ def pass_canary_on(tx: Transaction, claim: Claim) -> None:
     """Make the next row of the course its canary when the one of this claim was not registered.
 
     It was refused for its own data, which does not say whether the LMS has the course. A registration in doubt ends
-    the search: an LMS that loses every answer would get one row per call.
+    the search: an LMS that loses every answer would get one row per call. A row that is a canary already stays
+    where it is: two batches, one of which a retry has emptied, would take it from each other for good.
     """
     if not claim.canary or claim.action is not Action.REGISTER:
         return
     if is_course_proven(tx, claim.job_id, claim.course_key) or _is_registration_in_doubt(tx, claim):
         return
-    following = select(batch.c.id).where(
+    following = select(batch.c.id, batch.c.canary).where(
         batch.c.job_id == claim.job_id,
         batch.c.course_key == claim.course_key,
         batch.c.action == claim.action,
         batch.c.state == OPEN,
+        exists().where(row.c.batch_id == batch.c.id, row.c.status.in_(PENDING)),
     )
-    batch_id = tx.execute(following.order_by(batch.c.id).limit(1)).scalar()
-    waiting = select(row.c.id).where(row.c.batch_id == batch_id, row.c.status.in_(PENDING)).order_by(row.c.id)
-    row_id = tx.execute(waiting.limit(1)).scalar() if batch_id is not None else None
-    if row_id is not None:
-        plan = BatchPlan(course_key=claim.course_key, canary=True, row_ids=[row_id])
-        save_plan(tx, claim.job_id, [plan])
+    found = tx.execute(following.order_by(batch.c.id).limit(1)).first()
+    if found is None or found.canary:
+        return
+    waiting = select(row.c.id).where(row.c.batch_id == found.id, row.c.status.in_(PENDING)).order_by(row.c.id)
+    row_id = tx.execute(waiting.limit(1)).scalar_one()
+    save_plan(tx, claim.job_id, [BatchPlan(course_key=claim.course_key, canary=True, row_ids=[row_id])])
 
 
 def _is_registration_in_doubt(tx: Transaction, claim: Claim) -> bool:

@@ -29,7 +29,7 @@ from tests.builders import (
 )
 from worker.errors import StaleClaim
 from worker.ledger import batches, intents, schema
-from worker.ledger.batches import INTERRUPTED
+from worker.ledger.batches import INTERRUPTED, BatchPlan
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
 from worker.ledger.leases import LEASE_SECONDS, is_alive, owner_name
@@ -201,6 +201,23 @@ def test_a_claim_that_was_lost_takes_no_more_records(ledger: Ledger) -> None:
     item = items_of(ledger, claimed(ledger, job_id))[0]
     assert item.candidate.is_claimed
     assert item.registration.is_claimed
+
+
+def test_a_canary_that_waits_is_not_moved_into_another_batch(ledger: Ledger) -> None:
+    job_id = a_job_of(ledger, a_row(2))
+    (emptied,) = open_batches_of(ledger, job_id)
+    (waiting,) = records_of(ledger, schema.row)
+    change_records(ledger, schema.batch, canary=True)
+    with ledger.write() as tx:
+        again = BatchPlan(course_key=emptied.course_key, canary=True, row_ids=[waiting.id])
+        batches.save_plan(tx, job_id, [again])
+        claim = batches.claim_batch(tx, emptied.id, ELSEWHERE)
+        assert claim is not None
+        batches.release(tx, claim, closed=True)
+        batches.pass_canary_on(tx, claim)
+
+    (canary,) = open_batches_of(ledger, job_id)
+    assert canary.id == record_of(ledger, schema.row, waiting.id).batch_id
 
 
 def test_a_released_batch_is_open_again_from_the_given_time_on(ledger: Ledger) -> None:
