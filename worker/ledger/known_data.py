@@ -13,7 +13,7 @@ from worker.ledger.schema import candidate, person, registration, row
 from worker.model import RegistrationState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from worker.ledger.database import Transaction
     from worker.model import Candidate
@@ -77,9 +77,10 @@ def known_data(tx: Transaction, candidate_ids: Sequence[int]) -> dict[int, Known
     }
 
 
-def add_note(tx: Transaction, row_id: int, note: str) -> None:
-    """Add a sentence to the note of a row, unless it is there."""
-    longer = case((row.c.note == "", note), else_=row.c.note + " " + note)
-    tx.execute(
-        update(row).where(row.c.id == row_id, ~row.c.note.contains(note, autoescape=True)).values(note=longer)
-    )
+def add_notes(tx: Transaction, notes: Mapping[int, str]) -> None:
+    """Add a sentence to the note of each row, unless it is there. `notes` is by the id of the row."""
+    for row_id, note in notes.items():
+        longer = case((row.c.note == "", note), else_=row.c.note + " " + note)
+        tx.execute(
+            update(row).where(row.c.id == row_id, ~row.c.note.contains(note, autoescape=True)).values(note=longer)
+        )

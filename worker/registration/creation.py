@@ -11,7 +11,6 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from worker.errors import AnswerLost, LmsError, Refused, RetryLater, RosterError, StopJob
@@ -275,9 +274,8 @@ class PeopleCreator:
         except StopJob as stop:
             self.context.halted = True
             return _for_all([work for work, _ in confirmed], stop)
-        for work, lms_id in confirmed:
-            if note := notes.get(lms_id):
-                await self.context.ledger.run(partial(known_data.add_note, row_id=work.row_id, note=note))
+        if by_row := {work.row_id: note for work, lms_id in confirmed if (note := notes.get(lms_id))}:
+            await self.context.ledger.run(lambda tx: known_data.add_notes(tx, by_row))
         return {}
 
     async def _handle_refusal(self, works: Sequence[WorkItem], refused: Refused, tries: int) -> dict[int, Created]:

@@ -6,7 +6,6 @@ and nobody has registered yet: a correction of their row must arrive.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from worker.identity import email_key, traits_of
@@ -50,7 +49,7 @@ async def compare_known_people(
         return list(ready), None
     ids = [work.candidate.id for work, _ in before]
     known = await context.ledger.query(lambda tx: known_data.known_data(tx, ids))
-    stale = []
+    stale, notes = [], {}
     for pair in before:
         work, data = pair[0], known.get(pair[0].candidate.id)
         if data is None:
@@ -58,7 +57,9 @@ async def compare_known_people(
         if _is_to_be_updated(context, claim, data):
             stale.append(pair)
         elif note := difference_note(work.row.candidate, data):
-            await context.ledger.run(partial(known_data.add_note, row_id=work.row_id, note=note))
+            notes[work.row_id] = note
+    if notes:
+        await context.ledger.run(lambda tx: known_data.add_notes(tx, notes))
     if not stale:
         return list(ready), None
     updated, error = await update_people(context, claim, stale)
