@@ -81,7 +81,8 @@ def refused(answer: Answer, quota: Quota) -> Quota:
         )
     seconds = answer.arrived - quota.gap_at
     refill = quota.refill
-    if seconds >= MEASURED_SECONDS:
+    # Where accepted answers do not say what is left, refusals alone measure.
+    if seconds >= (MEASURED_SECONDS / 5 if quota.refused else MEASURED_SECONDS):
         refill = max(REFILL_KEPT * refill, min(refill, (answer.total + 1 - quota.gap_before) / seconds))
     return replace(
         quota,
