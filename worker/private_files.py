@@ -158,18 +158,23 @@ def _age(path: Path) -> float:
 def _scratch_root() -> Path:
     if _root is not None:
         return make_private_folder(_root)
-    return _folder_of_the_system()
+    return _folder_of_the_system(os.getpid())
 
 
 @cache
-def _folder_of_the_system() -> Path:
-    """Make a folder for code that has no configuration, until the process ends."""
+def _folder_of_the_system(process: int) -> Path:
+    """Make a folder for code that has no configuration, until this process ends; one that it forks makes its own."""
     import atexit  # noqa: PLC0415 - no command comes here
     import tempfile  # noqa: PLC0415
 
     folder = Path(tempfile.mkdtemp(prefix="roster-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_remove_after_use, folder, process)
     return folder
+
+
+def _remove_after_use(folder: Path, process: int) -> None:
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

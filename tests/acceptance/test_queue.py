@@ -276,6 +276,28 @@ def test_a_roster_is_stored_while_the_broker_is_away_and_starts_when_it_is_back(
         again.stop()
 
 
+def test_a_worker_with_a_task_in_progress_outlives_a_redis_that_goes_away(sandbox, office, queue, own_redis, tmp_path):
+    lms = sandbox(bad_days=["create_candidate:hold"])
+    terminal = office(lms)
+    line = queue(terminal, own_redis)
+    worker = line.worker(processes=2)
+    terminal.people("roster.csv", 3)
+    job = line.submit("roster.csv")
+    line.until(lambda: line.ask("select count(*) from candidate where state = 'sending'"), "a call", worker)
+
+    own_redis.stop()
+    line.until(lambda: worker.is_over or "Trying to re-establish" in worker.said(), "the loss of the connection")
+    again = servers.open_redis(int(line.broker.rsplit(":", 1)[1].split("/")[0]), tmp_path / "again")
+    try:
+        lms.rules()
+        line.beat()
+        (result,) = line.ended(job)
+        assert result.counts == {"registered": 3}
+        assert not worker.is_over, worker.said()[-2000:]
+    finally:
+        again.stop()
+
+
 def test_a_roster_submitted_for_later_starts_then(sandbox, office, queue):
     lms = sandbox()
     terminal = office(lms)

@@ -97,3 +97,24 @@ def test_a_withdrawal_whose_answer_was_lost_is_read_back(sandbox, office, people
 
     assert undone.counts == {"withdrawn": 6}
     assert not lms.standing
+
+
+@pytest.mark.parametrize("option", [True, False], ids=["course by option", "course in the roster"])
+def test_the_failed_rows_of_an_undo_can_be_uploaded_and_withdraw(sandbox, office, people, option):
+    lms = sandbox()
+    terminal = office(lms, "kmi")
+    rows = people(3, login_name=lambda number: f"login{number}")
+    if option:
+        rows = [{heading: cell for heading, cell in each.items() if heading != "course_id"} for each in rows]
+    terminal.run(terminal.roster("some.csv", rows), *(["--course", "58"] if option else []))
+    lms.rules("withdraw:422")
+    undone = terminal.type("undo", 1, "--json")
+    assert undone.counts == {"rejected": 3}
+    lms.rules()
+
+    fixed = terminal.run("reports/undo-1-some.failed.csv")
+
+    assert fixed.counts == {"withdrawn": 3}
+    assert not lms.standing
+    assert terminal.status(1)["state"] == "undone"
+    assert terminal.status(2)["open_rows"] == 0

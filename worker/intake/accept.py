@@ -226,7 +226,6 @@ def _ask_about(hidden: Sequence[int]) -> str:
 
 def open_file(path: Path, name: str, options: Options, *, in_child: bool = False) -> RosterFile:
     """Open a roster with its options. Raises UnreadableRoster or UsageError."""
-    _refuse_pipes(path)
     return open_roster(
         path,
         name=name,

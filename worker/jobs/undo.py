@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.errors import UsageError
 from worker.jobs import lifecycle
-from worker.ledger import resolutions
+from worker.ledger import undoing
 from worker.model import Action
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def open_undo(tx: Transaction, job_id: int, rules: RowRules) -> int:
         raise UsageError(f"{system} documents no way to withdraw a registration: job {job_id} cannot be undone")
     if not job.has_ended and not job.state.is_idle:
         raise UsageError(f"Job {job_id} is {job.state}; `roster pause {job_id}` or `roster cancel {job_id}` first")
-    undo = resolutions.open_undo(tx, job)
+    undo = undoing.open_undo(tx, job)
     if undo is None:
         raise UsageError(f"Job {job_id} has no registration left that it made: there is nothing to undo")
     return undo

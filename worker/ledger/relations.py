@@ -287,12 +287,14 @@ def record_withdrawals(tx: Transaction, job_id: int) -> None:
 
 
 def mark_undone(tx: Transaction, job_ids: Collection[int]) -> None:
-    """Change those of these jobs that have ended to `undone` that registered somebody and of which nothing is left.
+    """Change those of these jobs that have ended to `undone` of which other jobs withdrew all that was left.
 
-    Their `state_at` stays: that somebody undid a job is no news of its end.
+    Their `state_at` stays: that somebody undid a job is no news of its end. What a roster registers and withdraws
+    itself is its own work.
     """
-    registered = exists().where(row.c.job_id == job.c.id, row.c.status == RowStatus.REGISTERED)
-    left = exists().where(row.c.job_id == job.c.id, row.c.status == RowStatus.REGISTERED, withdrawn_by().is_(None))
+    mine = (row.c.job_id == job.c.id, row.c.status == RowStatus.REGISTERED)
+    undone_by_others = exists().where(*mine, withdrawn_by() != job.c.id)
+    left = exists().where(*mine, withdrawn_by().is_(None))
     ended = [state.value for state in JobState if state.may_be_undone]
-    undone = update(job).where(job.c.id.in_(job_ids), job.c.state.in_(ended), registered, ~left)
+    undone = update(job).where(job.c.id.in_(job_ids), job.c.state.in_(ended), undone_by_others, ~left)
     tx.execute(undone.values(state=JobState.UNDONE, reason="", reason_code=None))

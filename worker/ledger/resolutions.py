@@ -1,26 +1,22 @@
-"""What a person found out about a row in doubt, saved to its candidate or registration; and undo jobs."""
+"""What a person found out about a row in doubt, saved to its candidate or registration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from worker.errors import UsageError
-from worker.ledger import jobs
 from worker.ledger.candidates import id_key_of
-from worker.ledger.database import now, take_lock
+from worker.ledger.database import now
 from worker.ledger.intents import WORK_ITEMS, as_work_item
-from worker.ledger.relations import relate
-from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import candidate, registration, row
-from worker.model import STATUS_WHEN_DONE, Action, CandidateState, JobState, RegistrationState, Relation, RowStatus
+from worker.model import STATUS_WHEN_DONE, Action, CandidateState, RegistrationState, RowStatus
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.intents import WorkItem
-    from worker.ledger.jobs import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,51 +200,3 @@ def _reopen(tx: Transaction, row_id: int) -> None:
         .where(row.c.id == row_id)
         .values(status=RowStatus.NOT_ATTEMPTED, error="", error_code="", http_status=None, batch_id=None)
     )
-
-
-def open_undo(tx: Transaction, job: Job) -> int | None:
-    """Open a job with a `withdraw` for each registration that `job` made; None when there is none left.
-
-    One that is open already is returned as it is.
-    """
-    fingerprint = f"undo:{job.id}"
-    take_lock(tx, fingerprint)
-    if open_job := jobs.find_open_duplicate(tx, job.connection, fingerprint):
-        return open_job.id
-    made = (
-        select(row)
-        .join(registration, registration.c.id == row.c.registration_id)
-        .where(row.c.job_id == job.id, row.c.status == RowStatus.REGISTERED)
-        .where(registration.c.job_id == job.id, registration.c.state == RegistrationState.REGISTERED)
-    )
-    records = tx.execute(made.order_by(row.c.row)).mappings().all()
-    if not records:
-        return None
-    undo = jobs.open_job(
-        tx,
-        connection=job.connection,
-        system=job.system,
-        roster=f"undo-{job.id}-{job.roster}",
-        stored_path="",
-        fingerprint=fingerprint,
-        options={},
-        state=JobState.QUEUED,
-        headings=list(job.headings),
-        columns=list(job.columns),
-        report_dir=job.report_dir,
-    )
-    relate(tx, undo, Relation.UNDOES, [job.id])
-    tx.execute(insert(row), [_withdrawing(dict(record), undo) for record in records])
-    return undo
-
-
-def _withdrawing(record: dict[str, Any], undo: int) -> dict[str, Any]:
-    copied = ("row", "cells", "candidate_id", "registration_id", "course_key", "lms_registration_id")
-    parsed = dump_row(replace(read_row(record["parsed"]), action=Action.WITHDRAW))
-    return {
-        **{name: record[name] for name in copied},
-        "job_id": undo,
-        "parsed": parsed,
-        "action": Action.WITHDRAW,
-        "status": RowStatus.NOT_ATTEMPTED,
-    }

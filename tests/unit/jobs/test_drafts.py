@@ -68,9 +68,9 @@ def test_a_draft_of_yesterday_goes_when_the_next_one_comes(services: Any, tmp_pa
     assert drafts.find(services, other.id) == other
 
 
-def heading(name: str, column: str, by_itself: str | None = None) -> PreviewColumn:
+def heading(name: str, column: str, by_itself: str | None = None, *, at: int = 0) -> PreviewColumn:
     return PreviewColumn(
-        name=name, letter="A", column=column, detected=column if by_itself is None else by_itself, examples=[]
+        at=at, name=name, letter="A", column=column, detected=column if by_itself is None else by_itself, examples=[]
     )
 
 
@@ -86,7 +86,7 @@ def heading(name: str, column: str, by_itself: str | None = None) -> PreviewColu
 def test_a_heading_is_mapped_only_when_the_form_says_otherwise(
     form: Mapping[str, str], mapping: dict[str, str]
 ) -> None:
-    seen = Preview(made_at=0.0, columns=[heading("E-mail", "email"), heading("Contact", "")])
+    seen = Preview(made_at=0.0, columns=[heading("E-mail", "email"), heading("Contact", "", at=1)])
 
     assert options_of(form, Options(), seen, FieldReader()).mapping == mapping
 
@@ -100,7 +100,7 @@ def test_a_heading_goes_back_to_what_it_says_itself() -> None:
 
 
 def test_the_form_as_it_is_shown_changes_nothing() -> None:
-    seen = Preview(made_at=0.0, sheet="Spring", columns=[heading("E-mail", "", "email"), heading("Mail", "email")])
+    seen = Preview(made_at=0.0, sheet="Spring", columns=[heading("E-mail", "", "email"), heading("Mail", "email", at=1)])
 
     form = {"sheet": "Spring", "column-0": "", "column-1": "email"}
 
