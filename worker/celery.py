@@ -105,6 +105,7 @@ def _delivery() -> dict[str, Any]:
 
 def _connection() -> dict[str, Any]:
     return {
+        "broker_transport": "worker.runtime.redis_transport:Transport",
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
@@ -156,7 +157,6 @@ def _life(config: Settings) -> dict[str, Any]:
         "worker_max_tasks_per_child": 1000,
         "worker_max_memory_per_child": 500_000,
         "worker_hijack_root_logger": False,
-        "worker_consumer": "worker.runtime.consumer:RedisConsumer",
         "beat_schedule": beat_table(config.sweep_seconds),
         # One entry, known from the settings: no file to keep.
         "beat_scheduler": "worker.runtime.beat:Beat",
