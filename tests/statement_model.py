@@ -30,10 +30,14 @@ OF_REPORTS = {"reports", "warnings", "duration_seconds"}
 class Registration:
     """A registration of the LMS: whose, on what, made by which job, withdrawn by which."""
 
-    email: str
+    #: All addresses that the person has had since: `--update-existing` and a fix may change them.
+    emails: set[str]
     course: str
     made_by: int
     withdrawn_by: int | None = None
+
+    def is_of(self, pair: tuple[str, str]) -> bool:
+        return pair[0] in self.emails and pair[1] == self.course
 
 
 @dataclass
@@ -74,6 +78,8 @@ class World:
     system: str
     registrations: dict[str, Registration] = field(default_factory=dict)
     people: dict[str, tuple[str, int]] = field(default_factory=dict)
+    #: All addresses that somebody has had.
+    addresses: dict[str, set[str]] = field(default_factory=dict)
     #: (job, row) → the rows of later jobs that came from its failed.csv, as (job, row).
     fixes: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
     #: Jobs in which a row was in doubt, or was answered by a person.
@@ -88,14 +94,16 @@ class World:
             _, creator = self.people.get(each["id"], ("", job))
             assert creator is not None, f"a step without a job created {each['id']}"
             self.people[each["id"]] = (each["email"].lower(), creator)
+            self.addresses.setdefault(each["id"], set()).add(each["email"].lower())
         for each in self.lms.look("registrations"):
             gone = each.get("status") in {"Withdrawn", "Suspended"}
             key = self._key_of(each["id"], is_active=not gone)
             known = self.registrations.get(key)
             if known is None:
                 assert job is not None, f"a step without a job registered {each['id']}"
-                known = Registration(each["email"].lower(), str(each["course_id"]), job)
+                known = Registration(set(), str(each["course_id"]), job)
                 self.registrations[key] = known
+            known.emails.add(each["email"].lower())
             if gone and known.withdrawn_by is None:
                 assert job is not None, f"a step without a job withdrew {each['id']}"
                 known.withdrawn_by = job
@@ -109,16 +117,10 @@ class World:
         return f"{lms_id}#{len(times) + 1}" if is_again else times[-1]
 
     def holds(self, pair: tuple[str, str]) -> bool:
-        return any(
-            (each.email, each.course) == pair and each.withdrawn_by is None for each in self.registrations.values()
-        )
+        return any(each.is_of(pair) and each.withdrawn_by is None for each in self.registrations.values())
 
     def made(self, job: int, pair: tuple[str, str]) -> list[Registration]:
-        return [
-            each
-            for each in self.registrations.values()
-            if each.made_by == job and (each.email, each.course) == pair
-        ]
+        return [each for each in self.registrations.values() if each.made_by == job and each.is_of(pair)]
 
     def is_on_lms(self, email: str) -> bool:
         return any(address == email for address, _ in self.people.values())
@@ -260,7 +262,7 @@ class World:
         """Return the registration that a row says it made, or found."""
         if self.system != "academy":
             return self.registrations.get(row.cells["_registration_id"])
-        theirs = [each for each in self.registrations.values() if (each.email, each.course) == row.pair]
+        theirs = [each for each in self.registrations.values() if each.is_of(row.pair)]
         said = re.search(r"Withdrawn by job (\d+)", row.cells["_error"])
         if row.status == "withdrawn":
             theirs = [each for each in theirs if each.withdrawn_by == job]
@@ -304,7 +306,8 @@ class World:
         if row.cells["_candidate_id"]:
             self.say(person, f"{what}, and person {row.cells['_candidate_id']} is not in the LMS")
         if person and row.status in DONE:
-            self.say(person[0] == row.email or "e-mail" in row.cells["_error"], f"{what}; the person is {person}")
+            had = self.addresses[row.cells["_candidate_id"]]
+            self.say(row.email in had or "e-mail" in row.cells["_error"], f"{what}; the person is {person}")
         if row.cells["_created"] == "true":
             self.say(person, f"{what}, created, and is not in the LMS")
 
@@ -312,10 +315,10 @@ class World:
         found = self._latest(job, row)
         if found is None:
             # Registered before and found without its id.
-            is_known = any((each.email, each.course) == row.pair for each in self.registrations.values())
+            is_known = any(each.is_of(row.pair) for each in self.registrations.values())
             self.say(row.status == "already_registered" and is_known, f"{what}, and no such registration was made")
             return
-        self.say((found.email, found.course) == row.pair, f"{what}, and its registration is {found}")
+        self.say(found.is_of(row.pair), f"{what}, and its registration is {found}")
         others = any(other.pair == row.pair and other.number != row.number for other in self.rows[job])
         is_mine = found.made_by == job
         self.say(

@@ -307,7 +307,7 @@ class Round:
         registered = [
             key
             for key, each in self.world.registrations.items()
-            if (each.email, each.course) == row.pair and each.withdrawn_by is None
+            if each.is_of(row.pair) and each.withdrawn_by is None
         ]
         if row.cells["_stage"] == "candidate_created":
             answer = ["--registration-id", registered[0]] if registered else ["--absent"]

@@ -163,7 +163,7 @@ def _scratch_root() -> Path:
 
 @cache
 def _folder_of_the_system(process: int) -> Path:
-    """Make a folder for code that has no configuration, until this process ends; one that it forks makes its own."""
+    """Make a folder for code that has no configuration, until this process ends; each fork makes its own."""
     import atexit  # noqa: PLC0415 - no command comes here
     import tempfile  # noqa: PLC0415
 

@@ -276,7 +276,9 @@ def test_a_roster_is_stored_while_the_broker_is_away_and_starts_when_it_is_back(
         again.stop()
 
 
-def test_a_worker_with_a_task_in_progress_outlives_a_redis_that_goes_away(sandbox, office, queue, own_redis, tmp_path):
+def test_a_worker_with_a_task_in_progress_outlives_a_redis_that_goes_away(
+    sandbox, office, queue, own_redis, tmp_path
+):
     lms = sandbox(bad_days=["create_candidate:hold"])
     terminal = office(lms)
     line = queue(terminal, own_redis)

@@ -79,7 +79,7 @@ def _withdrawing(undo: int, record: Any, understood: RosterRow, cells: Sequence[
 
 @dataclass(frozen=True, slots=True)
 class _Roster:
-    """The roster of an undo job: that of the job it undoes, with the action and the course of each row in its cells.
+    """The roster of an undo job: that of the job it undoes, with the action and the course of each row.
 
     Its failed rows can be uploaded as they are: without the action they would register people again, and the course
     of a row may have come from an option.

@@ -70,7 +70,12 @@ def test_a_draft_of_yesterday_goes_when_the_next_one_comes(services: Any, tmp_pa
 
 def heading(name: str, column: str, by_itself: str | None = None, *, at: int = 0) -> PreviewColumn:
     return PreviewColumn(
-        at=at, name=name, letter="A", column=column, detected=column if by_itself is None else by_itself, examples=[]
+        at=at,
+        name=name,
+        letter="A",
+        column=column,
+        detected=column if by_itself is None else by_itself,
+        examples=[],
     )
 
 
@@ -100,7 +105,9 @@ def test_a_heading_goes_back_to_what_it_says_itself() -> None:
 
 
 def test_the_form_as_it_is_shown_changes_nothing() -> None:
-    seen = Preview(made_at=0.0, sheet="Spring", columns=[heading("E-mail", "", "email"), heading("Mail", "email", at=1)])
+    seen = Preview(
+        made_at=0.0, sheet="Spring", columns=[heading("E-mail", "", "email"), heading("Mail", "email", at=1)]
+    )
 
     form = {"sheet": "Spring", "column-0": "", "column-1": "email"}
 
