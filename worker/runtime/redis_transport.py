@@ -7,7 +7,7 @@ from typing import Any
 from kombu.transport import redis
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class Channel(redis.Channel):
     """A channel that says that its connection was closed.
 
     Celery 5.7 clears the transport of a lost connection. What is acknowledged or put back on its channel afterwards
@@ -18,10 +18,10 @@ class Channel(redis.Channel):  # type: ignore[misc]
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - as Kombu declares it
         if self.connection.client is None:
             raise ConnectionError("The connection of this channel was lost")
-        return super()._connparams(asynchronous)
+        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(redis.Transport):
     """Kombu's Redis transport with such channels."""
 
     Channel = Channel
