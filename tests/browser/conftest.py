@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, find_browser
 from tests.conftest import offices, sandboxes
@@ -20,6 +20,7 @@ from tests.web_server import start_web_server
 
 #: How long an expected change may take (milliseconds).
 TIMEOUT = 45_000.0
+expect.set_options(timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="module")

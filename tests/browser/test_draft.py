@@ -65,6 +65,21 @@ def test_a_file_that_is_not_a_roster_is_explained_and_cannot_be_sent(
     assert site.lms.changes == {}
 
 
+def test_a_form_that_is_being_sent_is_sent_once_also_when_its_page_is_shown_late(
+    open_site: Callable[..., Any], upload: Callable[..., Page]
+) -> None:
+    site = open_site()
+    page = upload(site, site.office.people("spring.csv", 1))
+    page.evaluate("document.addEventListener('submit', (event) => event.preventDefault())")
+    page.locator("#send").click()
+    expect(page.locator("#send")).to_be_disabled()
+
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: false }))")
+    expect(page.locator("#send")).to_be_disabled()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    expect(page.locator("#send")).to_be_enabled()
+
+
 def test_a_changed_draft_is_previewed_before_it_is_sent(
     open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
 ) -> None:

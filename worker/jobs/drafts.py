@@ -114,8 +114,11 @@ def delete_preview(services: Services, draft: Draft) -> None:
 
 
 def save_preview(services: Services, draft: Draft, preview: object) -> None:
-    """Save the preview, so that showing it again costs nothing."""
+    """Save the preview, so that showing it again costs nothing; not when the draft was changed while it was made."""
     _write(folder(services) / draft.id / _PREVIEW, preview)
+    now_saved = find(services, draft.id)
+    if now_saved is None or (now_saved.connection, now_saved.options) != (draft.connection, draft.options):
+        delete_preview(services, draft)
 
 
 def find_preview(services: Services, draft: Draft, kind: type[Stored]) -> Stored | None:

@@ -44,6 +44,15 @@ def test_what_is_no_id_finds_no_draft(services: Any, draft_id: str) -> None:
     assert drafts.find(services, draft_id) is None
 
 
+def test_what_was_understood_while_the_draft_was_changed_is_not_kept(services: Any, tmp_path: Path) -> None:
+    draft = kept(services, tmp_path)
+    drafts.change(services, draft, replace(draft, options=Options(course="58")))
+
+    drafts.save_preview(services, draft, Preview(made_at=1.0))
+
+    assert drafts.find_preview(services, draft, Preview) is None
+
+
 def test_what_was_understood_is_forgotten_with_a_change(services: Any, tmp_path: Path) -> None:
     draft = kept(services, tmp_path)
     seen = Preview(made_at=1.0, sample_rows=[(2, ["a"])], columns=[heading("email", "email")])

@@ -40,7 +40,7 @@ function enhanceUpload(form) {
   form.addEventListener("submit", () => {
     button.textContent = "Uploading …";
   });
-  addEventListener("pageshow", () => { button.textContent = label; });
+  addEventListener("pageshow", (event) => { if (event.persisted) button.textContent = label; });
 }
 
 /** Mark a draft as changed, and send the time zone of its start time. */
@@ -78,7 +78,8 @@ function keepTyped(form) {
     sessionStorage.setItem(key, JSON.stringify(fields));
   });
   document.querySelector("[data-leave]")?.addEventListener("click", () => { isSubmitted = true; });
-  addEventListener("pageshow", () => { isSubmitted = false; });
+  // Not when a page is first shown: that may come after its form was sent.
+  addEventListener("pageshow", (event) => { if (event.persisted) isSubmitted = false; });
   addEventListener("beforeunload", (event) => {
     if (form.classList.contains("changed") && !isSubmitted) event.preventDefault();
   });
@@ -113,7 +114,8 @@ document.querySelectorAll("[name=found]:checked").forEach(requireId);
 document.addEventListener("input", (event) => event.target.closest("#rows form, #progress form")?.classList.add("changed"));
 document.addEventListener("submit", (event) => event.target.method === "post" && disableButtons(event.target));
 // A page that comes from the browser's back/forward cache has its buttons enabled again.
-addEventListener("pageshow", () => {
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
   for (const each of document.querySelectorAll("button:disabled")) each.disabled = false;
 });
 const upload = document.getElementById("upload");
