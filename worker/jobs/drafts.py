@@ -114,7 +114,7 @@ def delete_preview(services: Services, draft: Draft) -> None:
 
 
 def save_preview(services: Services, draft: Draft, preview: object) -> None:
-    """Save the preview, so that showing it again costs nothing; not when the draft was changed while it was made."""
+    """Save the preview, so that showing it again costs nothing; not of a draft that was changed meanwhile."""
     _write(folder(services) / draft.id / _PREVIEW, preview)
     now_saved = find(services, draft.id)
     if now_saved is None or (now_saved.connection, now_saved.options) != (draft.connection, draft.options):
