@@ -43,6 +43,16 @@ def test_who_was_undone_can_be_registered_again(sandbox, office, people):
     assert len(lms.standing) == 3
 
 
+def test_a_job_undoes_only_the_registration_that_was_left(sandbox, office, people):
+    lms = sandbox()
+    terminal = office(lms, "kmi")
+    roster = roster_of(terminal, people, 2)
+    for job in (1, 3):
+        assert terminal.run(roster).job == job
+        assert terminal.type("undo", job, "--json").summary["related"]["undoes"] == [job]
+    assert terminal.status(1)["related"]["undone_by"] == [2]
+
+
 def test_a_stopped_job_whose_registrations_were_withdrawn_is_undone_as_soon_as_it_ends(sandbox, office, people):
     lms = sandbox(bad_days=["create_user:401:after=1"])
     terminal = office(lms, "kmi", batch_size=1)

@@ -280,6 +280,8 @@ def record_withdrawals(tx: Transaction, job_id: int) -> None:
         .join(mine, mine.c.registration_id == row.c.registration_id)
         .where(mine.c.job_id == job_id, mine.c.action == Action.WITHDRAW, mine.c.status == RowStatus.WITHDRAWN)
         .where(row.c.status == RowStatus.REGISTERED, row.c.changed_at <= mine.c.changed_at, row.c.job_id != job_id)
+        # Who was registered again after another job had withdrawn them was not withdrawn by this one twice.
+        .where(withdrawn_by() == job_id)
     )
     others = list(tx.execute(withdrew.distinct()).scalars())
     relate(tx, job_id, Relation.UNDOES, others)
