@@ -144,7 +144,7 @@ def test_after_kill_9_everybody_is_registered_once(academy, people, seed, batch_
 
     result = terminal.resume(job) if job else terminal.run("roster.csv")
 
-    assert (result.code, result.state) == (0, "succeeded")
+    assert (result.code, result.state) == (0, "succeeded"), result.err[-800:]
     assert result.counts.get("registered", 0) + result.counts.get("already_registered", 0) == 31
     assert len(members(terminal, "onlyactive")) == 31
     lms.nobody_twice()
