@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,18 @@ from tests.conftest import FIRST_NAME, LAST_NAME, wait_for_sweeps
 from tests.queues import QUICK_SWEEP_SECONDS, everything_in
 
 PEOPLE = 45
+
+
+@pytest.fixture
+def start_redis_again(tmp_path):
+    """Start an empty Redis at the address of a queue, whose own one was stopped."""
+    with ExitStack() as stack:
+
+        def start(line):
+            port = int(line.broker.rsplit(":", 1)[1].split("/")[0])
+            stack.callback(servers.open_redis(port, tmp_path / "again").stop)
+
+        yield start
 
 
 def test_nothing_personal_is_in_redis_in_flower_or_in_a_log(sandbox, office, queue):
@@ -255,7 +268,7 @@ def test_refused_credentials_hold_the_job_and_its_reports_are_written(sandbox, o
 
 
 def test_a_roster_is_stored_while_the_broker_is_away_and_starts_when_it_is_back(
-    sandbox, office, queue, own_redis, tmp_path
+    sandbox, office, queue, own_redis, start_redis_again
 ):
     terminal = office(sandbox())
     line = queue(terminal, own_redis)
@@ -266,18 +279,15 @@ def test_a_roster_is_stored_while_the_broker_is_away_and_starts_when_it_is_back(
 
     assert submitted.code == 0
     assert "broker cannot be reached" in submitted.err
-    again = servers.open_redis(int(line.broker.rsplit(":", 1)[1].split("/")[0]), tmp_path / "again")
-    try:
-        line.beat()
-        line.worker()
-        (result,) = line.ended(submitted.json["job"])
-        assert result.counts == {"registered": 5}
-    finally:
-        again.stop()
+    start_redis_again(line)
+    line.beat()
+    line.worker()
+    (result,) = line.ended(submitted.json["job"])
+    assert result.counts == {"registered": 5}
 
 
 def test_a_worker_with_a_task_in_progress_outlives_a_redis_that_goes_away(
-    sandbox, office, queue, own_redis, tmp_path
+    sandbox, office, queue, own_redis, start_redis_again
 ):
     lms = sandbox(bad_days=["create_candidate:hold"])
     terminal = office(lms)
@@ -289,15 +299,12 @@ def test_a_worker_with_a_task_in_progress_outlives_a_redis_that_goes_away(
 
     own_redis.stop()
     line.until(lambda: worker.is_over or "Trying to re-establish" in worker.said(), "the loss of the connection")
-    again = servers.open_redis(int(line.broker.rsplit(":", 1)[1].split("/")[0]), tmp_path / "again")
-    try:
-        lms.rules()
-        line.beat()
-        (result,) = line.ended(job)
-        assert result.counts == {"registered": 3}
-        assert not worker.is_over, worker.said()[-2000:]
-    finally:
-        again.stop()
+    start_redis_again(line)
+    lms.rules()
+    line.beat()
+    (result,) = line.ended(job)
+    assert result.counts == {"registered": 3}
+    assert not worker.is_over, worker.said()[-2000:]
 
 
 def test_a_roster_submitted_for_later_starts_then(sandbox, office, queue):

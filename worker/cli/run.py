@@ -187,7 +187,7 @@ def _show_unchanged(services: Services, result: JobActionResult, options: dict[s
     interruption.let_end(result.job_id)
     click.echo(result.message, err=True)
     summary = _write_reports(services, result.job_id)
-    output.print_results([summary] if summary else [], as_json=options["as_json"])
+    output.print_results([summary], as_json=options["as_json"])
     with services.ledger.read() as tx:
         return exit_code(lifecycle.get_job(tx, result.job_id).state)
 
@@ -296,11 +296,11 @@ async def _run(runner: Runner, *, quiet: bool) -> Job:
 
 def _write_reports(services: Services, job_id: int) -> Summary:
     """Write the reports; when that fails the outcomes are safe in the ledger, and the summary is returned still."""
-    summary = _summarise(services, job_id)
-    if not summary.total:
-        return summary
     with services.ledger.read() as tx:
         job = lifecycle.get_job(tx, job_id)
+        summary = gather.summarise(tx, job)
+    if not summary.total:
+        return summary
     try:
         return reporting.write_job_reports(services.ledger, job)
     except RosterError as error:
