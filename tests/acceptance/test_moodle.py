@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -148,6 +149,23 @@ def test_after_kill_9_everybody_is_registered_once(academy, people, seed, batch_
     assert result.counts.get("registered", 0) + result.counts.get("already_registered", 0) == 31
     assert len(members(terminal, "onlyactive")) == 31
     lms.nobody_twice()
+
+
+def test_a_known_person_whom_php_cuts_off_a_look_up_holds_no_job(academy, people):
+    # After the first person somebody is known who must be found: with all ID numbers, past what PHP reads.
+    terminal = academy("create_users:hold:after=1", max_input_vars=44, keys={"batch_size": 20})
+    terminal.roster("roster.csv", people(31, external_id=lambda number: f"X-{number}"))
+    running = terminal.start("run", "roster.csv", "--json")
+    terminal.lms.until(lambda lms: lms.calls("create_users") == 1 or running.is_over, "the first person")
+    running.kill()
+    terminal.lms.rules()
+
+    result = terminal.resume(1)
+
+    assert (result.state, result.summary["reason"]) == ("succeeded", None)
+    assert result.counts == {"registered": 31}
+    assert len(members(terminal, "onlyactive")) == 31
+    terminal.lms.nobody_twice()
 
 
 def test_a_refused_call_is_cut_in_two_until_the_bad_row_is_alone(academy, people):
@@ -494,22 +512,70 @@ def test_a_site_that_is_closed_for_a_while_is_waited_for(academy, people, state)
 
 
 @pytest.mark.parametrize("most", [101, 102])
-def test_people_whom_php_cut_off_are_sent_again_in_smaller_calls(academy, people, most):
-    # One of them cuts the enrolling call between two people, the other one the creating call.
+def test_no_call_is_larger_than_the_server_was_seen_to_read(academy, people, most):
+    # Cut off at one of them, an enrolling call ends between two people; at the other one, a creating call.
     terminal = academy(max_input_vars=most)
     terminal.roster("new.csv", people(41))
-    terminal.roster("more.csv", people(40, first=101))
 
-    cut = terminal.run("new.csv")
-    later = terminal.run("more.csv")
+    new = terminal.run("new.csv")
 
-    assert (cut.code, cut.counts, cut.summary["candidates_created"]) == (0, {"registered": 41}, 41)
-    assert (later.code, later.counts) == (0, {"registered": 40})
-    assert len(members(terminal, "onlyactive")) == 81
-    # What was learned is known to the next job: none of its calls is cut off or refused.
-    assert changing(later) == {"create_users": 5 if most == 101 else 2, "enrol_users": 2}
-    assert later.summary["bisected_batches"] == 0
-    terminal.lms.nobody_twice()
+    assert (new.code, new.counts, new.summary["candidates_created"]) == (0, {"registered": 41}, 41)
+    assert changing(new) == {"create_users": 4, "enrol_users": 3}
+    assert new.summary["bisected_batches"] == 0
+    assert len(members(terminal, "onlyactive")) == 41
+
+
+def lower_the_limit(terminal, name, fields, operation, calls):
+    """Start a roster, and let PHP read fewer fields after this number of calls, by which Roster has measured it."""
+    terminal.lms.rules(f"{operation}:hold:after={calls}")
+    before = terminal.lms.calls(operation)
+    running = terminal.start("run", name, "--json")
+    terminal.lms.until(lambda lms: lms.calls(operation) == before + calls or running.is_over, operation)
+    moodle = terminal.lms.world.moodle
+    moodle.options = replace(moodle.options, max_input_vars=fields)
+    terminal.lms.rules()
+    return running.result()
+
+
+def test_people_whom_php_cuts_off_all_the_same_are_sent_again_in_smaller_calls(academy, people):
+    for most in (101, 102):
+        terminal = academy()
+        terminal.roster("new.csv", people(41))
+        terminal.roster("more.csv", people(40, first=101))
+
+        cut = lower_the_limit(terminal, "new.csv", most, "find_users", 2)
+        later = terminal.run("more.csv")
+
+        assert (cut.code, cut.counts, cut.summary["candidates_created"]) == (0, {"registered": 41}, 41)
+        assert (later.code, later.counts) == (0, {"registered": 40})
+        assert len(members(terminal, "onlyactive")) == 81
+        terminal.lms.nobody_twice()
+
+
+def test_changes_that_php_cuts_off_are_noticed_and_sent_again(academy):
+    terminal = academy()
+    ids = [a_user(terminal, username=f"u{n}", email=f"u{n}@example.com", firstname="Ada") for n in range(30)]
+    named = [{"email": f"u{n}@example.com"} for n in range(30)]
+    for id_ in ids:
+        enrol(terminal, id_)
+    terminal.roster("update.csv", [row | {"last_name": "Brown", "city": "Izmir", "action": "update"} for row in named])
+    terminal.roster("withdraw.csv", [row | {"course_id": 58, "action": "withdraw"} for row in named])
+    terminal.roster("deactivate.csv", [row | {"action": "deactivate"} for row in named])
+
+    # Of each, the first goes alone, so that the next call is cut off: in mid-person, and between two people.
+    updated = lower_the_limit(terminal, "update.csv", 60, "find_users", 2)
+    withdrawn = lower_the_limit(terminal, "withdraw.csv", 42, "list_enrolled", 1)
+    deactivated = lower_the_limit(terminal, "deactivate.csv", 31, "find_users", 2)
+
+    assert (updated.code, updated.counts) == (0, {"updated": 30})
+    assert (withdrawn.code, withdrawn.counts) == (0, {"withdrawn": 30})
+    assert (deactivated.code, deactivated.counts) == (0, {"deactivated": 30})
+    world = terminal.lms.world.moodle
+    accounts = [world.site.accounts[id_] for id_ in ids]
+    shown = {(each.lastname, each.fields.get("city"), each.suspended) for each in accounts}
+    assert shown == {("Brown", "Izmir", True)}
+    assert len(world.site.enrolments[58]) == 30
+    assert all(each["status"] == "Suspended" for each in world.registration_rows())
 
 
 def test_nobody_is_made_without_the_fields_that_php_cut_off(academy, people):

@@ -133,7 +133,7 @@ SANDBOX_NAMES = {
         numbers_registrations=False,
         lists_by_pages=False,
         probe_calls=4,
-        first=frozenset({"site_info"}),
+        first=frozenset({"site_info", "find_users"}),
     ),
     "toy": Names(
         create="create_person",

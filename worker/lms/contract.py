@@ -190,13 +190,16 @@ class CourseList:
 #: The code of a `Refused` for a call that wrote nothing because another one wrote the same, or a value does not
 #: fit: after a look-up it may be sent once more.
 WRITE_CONFLICT = "write_conflict"
+#: The code of a `Refused` for a call that the LMS's server accepts only with fewer people or values in it.
+CALL_TOO_LARGE = "call_too_large"
 
 
 class Connector(Protocol):
     """One account on one LMS, as the rest of Roster sees it."""
 
-    #: What this connection requires of a row.
-    rules: RowRules
+    @property
+    def rules(self) -> RowRules:
+        """Return what this connection requires of a row, and what a call takes as far as that is known."""
 
     async def create_candidate(self, candidate: Candidate, intent: Intent) -> str:
         """Create the candidate and return the LMS's id."""

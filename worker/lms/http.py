@@ -78,6 +78,8 @@ class LmsSession:
     has_responded: bool = False
     #: Since when nothing has been heard of the LMS, while an answer is expected (seconds, monotonic); 0 at first.
     quiet_since: float = 0.0
+    #: What connectors have measured of the server, by name; kept from job to job.
+    measured: dict[str, int] = field(default_factory=dict)
 
     async def send(self, method: str, path: str, **content: Any) -> tuple[LmsResponse, Hints]:
         """Send one request and return the response with what it says about limits.

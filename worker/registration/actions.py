@@ -15,7 +15,7 @@ from worker.errors import AnswerLost, HeldElsewhere, LmsError, Refused, RetryLat
 from worker.ledger import action_intents, intents
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
-from worker.lms.contract import ActionRequest, ActionResult, LookupMiss, RemoteState
+from worker.lms.contract import CALL_TOO_LARGE, ActionRequest, ActionResult, LookupMiss, RemoteState
 from worker.model import STATUS_WHEN_DONE, Action, RegistrationState, RowStatus
 from worker.quantities import counted
 from worker.registration.action_rules import (
@@ -175,9 +175,17 @@ class ActionRunner:
             await self._handle_lost_answer(missing, AnswerLost(message, code="no_answer_for_row"), tries)
 
     async def _handle_refusal(self, observed: Sequence[ObservedAction], refused: Refused) -> None:
-        """Record a refusal; several rows are then sent one by one, since it does not say which one it means."""
+        """Record a refusal; several rows are then sent one by one, since it does not say which one it means.
+
+        Where it means the size of the call, they are sent in two halves.
+        """
         writes = (action_intents.action_not_done(self.claim, work, request.action) for work, request, _ in observed)
         await self.context.ledger.commit(*combined(writes))
+        if len(observed) > 1 and refused.code == CALL_TOO_LARGE:
+            middle = len(observed) // 2
+            for part in (observed[:middle], observed[middle:]):
+                await self._send(part)
+            return
         if len(observed) > 1:
             for each in observed:
                 await self._send([each])

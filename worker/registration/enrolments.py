@@ -59,7 +59,7 @@ class EnrolmentRunner:
         await self._send_in_pieces(pairs, 1)
 
     async def _send(self, pairs: Sequence[RowEnrolment], tries: int = 1) -> None:
-        if len(pairs) > self.context.rows_per_call:
+        if len(pairs) > self._most_rows:
             await self._send_in_pieces(pairs, tries)
             return
         if not pairs:
@@ -83,8 +83,13 @@ class EnrolmentRunner:
         else:
             await self._record_response(pairs, confirmed_by_row, tries)
 
+    @property
+    def _most_rows(self) -> int:
+        """How many rows a call takes, as far as the connector and earlier calls have shown."""
+        return min(self.context.rows_per_call, self.context.connector.rules.rows_per_call)
+
     async def _send_in_pieces(self, pairs: Sequence[RowEnrolment], tries: int) -> None:
-        count = math.ceil(len(pairs) / self.context.rows_per_call)
+        count = math.ceil(len(pairs) / self._most_rows)
         size = math.ceil(len(pairs) / max(1, count))
         for start in range(0, len(pairs), max(1, size)):
             await self._send(pairs[start : start + size], tries)

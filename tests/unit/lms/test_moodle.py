@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,6 +156,7 @@ class Recorded:
     def __init__(self, *answers: Any) -> None:
         self.forms: list[list[tuple[str, str]]] = []
         self.answers = list(answers) or [[]]
+        self.session = SimpleNamespace(measured={})
 
     async def change_form(
         self, operation: str, path: str, form: list[tuple[str, str]], _intent: Any, **_: Any
@@ -372,7 +374,7 @@ async def test_what_the_account_is_not_shown_names_the_capability(rows: list[Any
 
 
 async def test_a_look_up_that_does_not_find_who_exists_is_not_believed() -> None:
-    site, _ = a_site([ADMIN | {"email": "admin@example.org"}], [])
+    site, _ = a_site([OWN, ADMIN | {"email": "admin@example.org"}], [])
 
     with pytest.raises(StopJob, match="viewuseridentity"):
         await look_up(site, [Candidate(email="ada@example.org")], ())
@@ -380,7 +382,7 @@ async def test_a_look_up_that_does_not_find_who_exists_is_not_believed() -> None
 
 async def test_fewer_are_looked_up_at_a_time_where_a_gateway_does_not_wait() -> None:
     late = AnswerLost("The LMS answered 504", 504)
-    site, client = a_site([ADMIN], late, [ADMIN])
+    site, client = a_site([OWN, ADMIN], late, [ADMIN])
     people = [Candidate(email=f"p{number}@example.org") for number in range(200)]
 
     results = await look_up(site, people, ())
@@ -400,7 +402,7 @@ def a_course_of(*answers: Any) -> Courses:
 
 async def test_enrolments_in_doubt_are_settled_without_the_capability_to_see_who_is_suspended() -> None:
     may_not = Refused("nopermissions", 200, "…(Review course enrolments).")
-    courses = a_course_of(SITE, COURSE, [ADMIN], may_not, [{"id": 7, "roles": []}])
+    courses = a_course_of(SITE, [OWN, ADMIN], COURSE, may_not, [{"id": 7, "roles": []}])
 
     found = await courses.find_registrations(enrolments(["7", "8"], course=a_course(legal_entity_id=None)))
 
@@ -409,7 +411,7 @@ async def test_enrolments_in_doubt_are_settled_without_the_capability_to_see_who
 
 
 async def test_a_course_whose_list_may_not_be_seen_names_the_capability() -> None:
-    courses = a_course_of(SITE, [ADMIN], Refused("nopermissions", 200, "…(Review course enrolments)."))
+    courses = a_course_of(SITE, [OWN, ADMIN], Refused("nopermissions", 200, "…(Review course enrolments)."))
 
     with pytest.raises(Refused, match="moodle/course:enrolreview") as raised:
         await courses.members("58")
@@ -431,7 +433,7 @@ async def test_a_course_whose_list_may_not_be_seen_names_the_capability() -> Non
     ],
 )
 async def test_each_refusal_of_an_enrolment_is_judged_by_its_code(code: str, wanted: str, kind: Any) -> None:
-    courses = a_course_of(SITE, COURSE)
+    courses = a_course_of(SITE, [OWN, ADMIN], COURSE)
 
     async def refuse(*_: Any, **__: Any) -> None:
         raise Refused(code, 200, "m")
@@ -445,7 +447,7 @@ async def test_each_refusal_of_an_enrolment_is_judged_by_its_code(code: str, wan
 async def test_a_course_is_found_by_its_id_number_in_another_letter_case_and_all_are_listed_once() -> None:
     nothing_found = {"courses": [], "warnings": []}
     listed = [{"id": 58, "idnumber": "C-58"}, {"id": 59, "idnumber": "C-59"}]
-    courses = a_course_of(SITE, nothing_found, listed, nothing_found)
+    courses = a_course_of(SITE, [OWN, ADMIN], nothing_found, listed, nothing_found)
 
     assert await courses.find(Course(external_id="c-58")) == "58"
     assert await courses.find(Course(external_id="c-59")) == "59"
@@ -456,12 +458,16 @@ WHOLE = {"id": 7, "username": "person1", "email": "person1@example.org", "fullna
 
 
 async def test_of_a_user_who_is_shown_with_the_whole_name_alone_its_parts_are_not_known() -> None:
-    site, _ = a_site([ADMIN], [WHOLE], [ADMIN, WHOLE])
+    site, _ = a_site([OWN, ADMIN], [WHOLE], [ADMIN, WHOLE])
 
     (result,) = await look_up(site, [a_candidate(1)], ())
 
     assert isinstance(result, FoundPerson)
     assert (result.person.first_name, result.person.last_name) == (None, None)
+
+
+#: On the last record of an update, which is of nobody.
+HAS_ARRIVED = {"item": "user", "itemid": 2147483647, "warningcode": "invaliduserid", "message": "Invalid user ID"}
 
 
 def some_users(*answers: Any) -> tuple[Users, Recorded]:
@@ -486,7 +492,7 @@ def an_update(**changes: Any) -> ActionRequest:
     ],
 )
 async def test_a_whole_name_is_compared_with_both_parts(changes: dict[str, Any], differing: set[str]) -> None:
-    users, _ = some_users([ADMIN], [WHOLE])
+    users, _ = some_users([OWN, ADMIN], [WHOLE])
 
     state = (await users.read_states([an_update(**changes)]))[1]
 
@@ -496,7 +502,7 @@ async def test_a_whole_name_is_compared_with_both_parts(changes: dict[str, Any],
 
 
 async def test_a_custom_field_that_moodle_ignores_is_not_called_updated() -> None:
-    users, _ = some_users([ADMIN], [WHOLE], {"warnings": []}, [WHOLE])
+    users, _ = some_users([OWN, ADMIN], [WHOLE], {"warnings": [HAS_ARRIVED]}, [WHOLE])
     request = an_update(fields={"staffid": "S-1"})
     states = await users.read_states([request])
 
@@ -507,7 +513,7 @@ async def test_a_custom_field_that_moodle_ignores_is_not_called_updated() -> Non
 
 
 async def test_the_service_account_is_not_suspended() -> None:
-    users, _ = some_users([ADMIN], [OWN])
+    users, _ = some_users([OWN, ADMIN], [OWN])
     request = ActionRequest(row_id=1, action=Action.DEACTIVATE, row=a_row(2, Candidate()), candidate_id="3")
 
     state = (await users.read_states([request]))[1]
@@ -515,3 +521,48 @@ async def test_the_service_account_is_not_suspended() -> None:
     assert isinstance(state, RemoteState)
     assert state.refusal is not None
     assert state.refusal.code == "deactivation_refused"
+
+
+class Truncating(Recorded):
+    """A server that reads a number of form fields, and has these users, who are found by ID."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    async def read_form(self, operation: str, path: str, form: list[tuple[str, str]], **_: Any) -> LmsResponse:
+        if operation == "site_info":
+            self.answers = [SITE]
+        else:
+            read = {value for name, value in form[: self.most] if name.startswith("values")}
+            self.answers = [[user for user in (OWN, ADMIN) if str(user["id"]) in read]]
+        return await super().read_form(operation, path, form)
+
+
+@pytest.mark.parametrize(
+    ("stated", "most", "found", "calls"),
+    [
+        # As many arrive as the connection says: that is seen in the call that finds the known user.
+        (1000, 1000, range(1000, 1001), 1),
+        # PHP's own limit is tried first.
+        (5000, 1001, range(1000, 1001), 3),
+        (100_000, 200_000, range(5000, 5001), 1),
+        (1000, 45, range(40, 46), 12),
+        (1000, 700, range(660, 701), 9),
+    ],
+)
+async def test_how_many_form_fields_arrive_is_seen_before_anything_is_changed(
+    stated: int, most: int, found: range, calls: int
+) -> None:
+    client: Any = Truncating(most)
+    site = Site(Api(client, "token", stated), None)
+
+    await site.known()
+
+    assert site.api.fields_per_call in found
+    assert len(client.forms) - 1 <= calls
+    assert all(len(form) <= stated for form in client.forms)
+    later = Site(Api(client, "token", stated), None)
+    await later.known()
+    assert later.api.fields_per_call == site.api.fields_per_call
+    assert len(client.forms[-1]) == site.api.fields_per_call

@@ -8,6 +8,7 @@ docs/moodle.md says what the account needs.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import lru_cache
 
 from worker.errors import Refused
 from worker.lms.contract import (
@@ -25,7 +26,7 @@ from worker.lms.contract import (
     RemoteState,
 )
 from worker.lms.http import LmsClient
-from worker.lms.moodle.courses import FIELDS_EACH, Courses
+from worker.lms.moodle.courses import FIELDS_EACH, FIELDS_EACH_SUSPENDED, Courses
 from worker.lms.moodle.lookups import as_found, look_up
 from worker.lms.moodle.people import REQUIRED_TO_CREATE, Users, found_id
 from worker.lms.moodle.settings import MoodleConnection
@@ -41,11 +42,15 @@ class Moodle:
     def __init__(self, connection: MoodleConnection, client: LmsClient) -> None:
         self.connection = connection
         self.client = client
-        self.rules = rules(connection)
         api = Api(client, connection.token.get_secret_value(), connection.fields_per_call)
         self.site = Site(api, connection.known_user)
         self.users = Users(self.site, connection)
         self.courses = Courses(self.site, connection)
+
+    @property
+    def rules(self) -> RowRules:
+        """Return what this connection requires of a row; a call takes as much as was seen to arrive."""
+        return _rules(self.connection.batch_size, self.site.api.fields_per_call)
 
     async def find_people(self, candidates: Sequence[Candidate], known: Sequence[str]) -> Sequence[PersonLookup]:
         """Look people up by user name, address and ID number, hundreds in a call."""
@@ -185,14 +190,20 @@ class Moodle:
 
 def rules(connection: MoodleConnection) -> RowRules:
     """Return what this connection requires of a row; a person who exists already needs no name."""
-    fits = (connection.fields_per_call - CONTROL_FIELDS) // FIELDS_EACH
+    return _rules(connection.batch_size, connection.fields_per_call)
+
+
+@lru_cache(maxsize=64)
+def _rules(batch_size: int, fields_per_call: int) -> RowRules:
+    fits = max(1, (fields_per_call - CONTROL_FIELDS) // FIELDS_EACH)
+    fits_acting = max(1, (fields_per_call - CONTROL_FIELDS) // FIELDS_EACH_SUSPENDED)
     return RowRules(
         actions=frozenset({Action.REGISTER, Action.WITHDRAW, Action.UPDATE, Action.DEACTIVATE}),
         course_columns=frozenset({"course_id", "course_name", "course_external_id"}),
         required_to_create=(),
         required_if_new=REQUIRED_TO_CREATE,
-        rows_per_call=min(connection.batch_size, fits),
-        rows_per_action=min(connection.batch_size, fits * FIELDS_EACH // (FIELDS_EACH + 1)),
+        rows_per_call=min(batch_size, fits),
+        rows_per_action=min(batch_size, fits_acting),
         people_per_lookup=PEOPLE_PER_LOOKUP,
         refuse=problem_of,
         unused_columns=frozenset(

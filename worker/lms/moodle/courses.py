@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from worker.errors import AnswerLost, LmsError, Refused, StopJob
 from worker.lms.contract import (
+    CALL_TOO_LARGE,
     ActionRequest,
     ActionResult,
     CourseList,
@@ -24,7 +25,7 @@ from worker.lms.contract import (
 )
 from worker.lms.moodle import errors
 from worker.lms.moodle.site import Site
-from worker.lms.moodle.wire import is_number
+from worker.lms.moodle.wire import CONTROL_FIELDS, count_fields, is_number
 from worker.lms.responses import as_id, field_of, objects_of
 from worker.model import Action, Course
 
@@ -76,6 +77,8 @@ class Courses:
 
     async def find(self, course: Course) -> str:
         """Return the ID of a course that has manual enrolment. Raises Refused when it is not exactly one."""
+        # That look-up also shows how large a call may be, before anything is changed.
+        await self.site.known()
         async with self._finding:
             known = self._ids.get(course.key)
             if known is None:
@@ -281,14 +284,20 @@ class Courses:
             response = await self._change(function, items, intent)
         except Refused as refused:
             raise _renamed(refused, "action_refused") from None
-        return await self._withdrawn(requests, course_id, response)
+        return await self._withdrawn(requests, course_id, response, count_fields({"enrolments": items}))
 
     async def _withdrawn(
-        self, requests: Sequence[ActionRequest], course_id: str, response: LmsResponse
+        self, requests: Sequence[ActionRequest], course_id: str, response: LmsResponse, fields: int
     ) -> Mapping[int, ActionResult | Refused]:
-        """Return who is not active any more; nobody where the list cannot be read, so that each is looked up."""
+        """Return who is not active any more, and who still is although the whole call arrived.
+
+        Nobody where the list cannot be read, so that each is looked up.
+        """
         try:
             active = await self._part(course_id, "onlyactive")
+            # The end of a call is what does not arrive.
+            if requests[-1].candidate_id in active and not await self.site.arrives(CONTROL_FIELDS + fields):
+                requests = [request for request in requests if request.candidate_id not in active]
         except LmsError:
             return {}
         done = ActionResult(http_status=response.status)
@@ -345,7 +354,7 @@ def _course_error(refused: Refused, course_id: str, capability: str) -> Refused:
 _UNKNOWN_USER = frozenset({"invalidrecordunknown", "invalidrecord", "codingerror", "userdeleted"})
 _CAPABILITIES = {ENROL: "enrol/manual:enrol", UNENROL: "enrol/manual:unenrol"}
 #: Refusals that mean the same whatever was sent.
-_KEPT = frozenset({"course_refused", "unknown_course", errors.CALL_TOO_LARGE})
+_KEPT = frozenset({"course_refused", "unknown_course", CALL_TOO_LARGE})
 
 
 def _enrolment_error(refused: Refused, course_id: str, function: str) -> Exception:

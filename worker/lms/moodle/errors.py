@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from worker.addresses import masked
 from worker.errors import AnswerLost, LmsUnavailable, RateLimited, Refused, StopJob
+from worker.lms.contract import CALL_TOO_LARGE
 from worker.lms.responses import MAX_MESSAGE_LENGTH, error_message
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ WRITE_CONFLICT = "dmlwriteexception"
 INVALID_PARAMETER = "invalidparameter"
 NO_PERMISSION = "nopermissions"
 PASSWORD_POLICY = "password_policy"  # noqa: S105 - the name of an error
-CALL_TOO_LARGE = "call_too_large"
 _XML_CODE = re.compile(r"<ERRORCODE>([^<]*)</ERRORCODE>")
 _TAG = re.compile(r"<[^<>]*>")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worker.errors import AnswerLost, LmsError, Refused, StopJob
 from worker.identity import email_key, is_other_person, traits_of
 from worker.lms.contract import (
+    CALL_TOO_LARGE,
     OTHER_PERSON,
     WRITE_CONFLICT,
     ActionRequest,
@@ -32,7 +33,7 @@ from worker.lms.moodle.values import (
     user_fields,
     user_name_of,
 )
-from worker.lms.moodle.wire import count_fields, is_number
+from worker.lms.moodle.wire import CONTROL_FIELDS, count_fields, is_number
 from worker.lms.responses import as_id, field_of
 from worker.model import Action, Candidate
 
@@ -50,8 +51,11 @@ _NO_FIELD = (
 _NOT_WRITTEN = "The site could not write these values; most often somebody else has the login_name already"
 _OWN_ACCOUNT = "This is the service account of this connection; suspended, it could do nothing more"
 _POLICY = "The site's password policy refuses the passwords that Roster makes: {said}. Set password to mail"
+_CUT_OFF = "The LMS's answer does not show that the whole call arrived; it may have updated a part of its people"
 _NAMES = frozenset({"firstname", "lastname"})
 _PREFERENCE = "auth_forcepasswordchange"
+#: Nobody has this ID. The last record of an update is of this user: the warning on it shows that the whole call arrived.
+_LAST_RECORD = {"id": "2147483647"}
 #: Warning codes of an update → the report's code.
 _UPDATE_CODES = {"invaliduserid": "unknown_candidate"}
 
@@ -93,13 +97,14 @@ class Users:
     async def create(self, candidates: Sequence[Candidate], intent: Intent) -> Mapping[int, str]:
         """Create users in one call; return their IDs by place, as the answer names them."""
         await self.site.require("core_user_create_users")
+        await self.site.known()
         users = [self._new_user(candidate) for candidate in candidates]
         try:
             response = await self.site.api.change(
                 "create_users", "core_user_create_users", {"users": users}, intent
             )
         except Refused as refused:
-            if refused.code == errors.CALL_TOO_LARGE:
+            if refused.code == CALL_TOO_LARGE:
                 self.most_people = max(1, len(users) // 2)
             raise _creation_error(refused) from None
         return _created(response, [user["username"] for user in users])
@@ -200,9 +205,7 @@ class Users:
         await self.site.require("core_user_update_users")
         users = [_changes(request, states[request.row_id].body) for request in requests]
         try:
-            response = await self.site.api.change(
-                "update_users", "core_user_update_users", {"users": users}, intent
-            )
+            response = await self._update(users, intent)
         except Refused as refused:
             raise _update_error(refused, requests[0].action) from None
         warned = {user_id: _refusal(said, requests[0].action) for user_id, said in _warnings_of(response).items()}
@@ -213,6 +216,16 @@ class Users:
             return {}
         done = ActionResult(http_status=response.status)
         return {request.row_id: refusals.get(request.candidate_id, done) for request in requests}
+
+    async def _update(self, users: Sequence[Mapping[str, Any]], intent: Intent) -> LmsResponse:
+        """Update users in one call. Raises AnswerLost when its answer does not show that the whole call arrived."""
+        await self.site.known()
+        records = [*users, _LAST_RECORD]
+        response = await self.site.api.change("update_users", "core_user_update_users", {"users": records}, intent)
+        if _LAST_RECORD["id"] not in _warnings_of(response):
+            await self.site.arrives(CONTROL_FIELDS + count_fields({"users": records}))
+            raise AnswerLost(_CUT_OFF, response.status)
+        return response
 
     async def _without_fields(self, requests: Sequence[ActionRequest], status: int) -> dict[str, Refused]:
         """Return the refusals of users who did not get a custom field: Moodle ignores an unknown one in silence."""
@@ -236,9 +249,7 @@ class Users:
         await self.site.require("core_user_update_users")
         users = [{"id": user_id, "suspended": False} for user_id in user_ids]
         try:
-            response = await self.site.api.change(
-                "update_users", "core_user_update_users", {"users": users}, intent
-            )
+            response = await self._update(users, intent)
         except Refused as refused:
             raise _update_error(refused, Action.UPDATE) from None
         warnings = _warnings_of(response)
@@ -268,7 +279,7 @@ def _creation_error(refused: Refused) -> Exception:
     if refused.code == errors.INVALID_PARAMETER:
         message = f"The LMS refused this person and does not say why ({refused.message})"
         return Refused("candidate_refused", refused.status, message)
-    code = refused.code if refused.code == errors.CALL_TOO_LARGE else "candidate_refused"
+    code = refused.code if refused.code == CALL_TOO_LARGE else "candidate_refused"
     return Refused(code, refused.status, refused.message)
 
 
@@ -283,7 +294,7 @@ def _update_error(refused: Refused, action: Action) -> Exception:
     if refused.code == errors.NO_PERMISSION:
         what = _NOT_ALLOWED.format(what="update people", capability="moodle/user:update")
         return StopJob("not_allowed", what, refused.status)
-    return _refusal(refused, action)
+    return refused if refused.code == CALL_TOO_LARGE else _refusal(refused, action)
 
 
 def _refusal(refused: Refused, action: Action) -> Refused:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import AnswerLost, Refused, StopJob
+from worker.lms.contract import CALL_TOO_LARGE
+from worker.lms.moodle.wire import CONTROL_FIELDS
 from worker.lms.responses import as_id, field_of, objects_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 #: Values in one look-up; the answer has the whole profile of each, which takes the site 3 to 4 ms.
 PEOPLE_PER_LOOKUP = 500
 USERS_BY_FIELD = "core_user_get_users_by_field"
+#: Nobody has this ID: it fills a look-up up to a number of form fields.
+_NOBODY = "0"
+#: PHP's own max_input_vars, which is tried first where fewer fields arrive than the connection says; enough for all.
+_COMMON_LIMIT = 1000
+#: A limit is measured to one in this number of fields.
+_PRECISION = 20
 #: Function → what cannot be done without it.
 FUNCTIONS = {
     "core_user_create_users": "create people",
@@ -132,10 +140,14 @@ class Site:
         return self._known
 
     async def _find_known(self, ids: Sequence[str]) -> KnownUser:
+        """Find the known user, and out in the same call whether as many form fields arrive as are ever sent."""
+        self.api.recall_limit()
         own = (await self.info()).user_id
         named = [self.known_user] if self.known_user else [*ids, *map(str, range(2, _FIRST_IDS + 1))]
         wanted = [each for each in dict.fromkeys(named) if each != own]
-        rows = await self.by_field("id", wanted[: self.api.most_items(1, besides=1)])
+        # The account's own user is shown to it in any case: in the last field it shows that the whole call arrived.
+        rows = await self._with_last_id(own, self.api.fields_per_call, wanted)
+        has_arrived = _shows(rows, own)
         order = {user_id: place for place, user_id in enumerate(wanted)}
         rows = [row for row in rows if as_id(row.get("id")) not in {None, own} and not is_deleted(row)]
         rows.sort(key=lambda row: order.get(as_id(row.get("id")) or "", len(order)))
@@ -144,18 +156,66 @@ class Site:
             raise StopJob("not_allowed", "; ".join(missing))
         users = [_known_user_of(row) for row in rows if row.get("username")]
         # An ill-formed address such as root@localhost is shown, and cannot be looked up.
-        return max(users, key=lambda user: (user.email is not None, user.id_number is not None))
+        known = max(users, key=lambda user: (user.email is not None, user.id_number is not None))
+        if not has_arrived:
+            await self._measure_calls(known.user_id)
+        return known
+
+    async def arrives(self, fields: int) -> bool:
+        """Return whether as many form fields arrive now; when they do not, measure how many do."""
+        known = await self.known()
+        if await self._arrives(fields, known.user_id):
+            return True
+        await self._measure_calls(known.user_id)
+        return False
+
+    async def _measure_calls(self, user_id: str) -> None:
+        """Find out how many form fields of a call arrive, by look-ups of a user who exists in the last field."""
+        most = self.api.fields_per_call
+        if await self._arrives(most, user_id):
+            return
+        arrived, too_many = CONTROL_FIELDS + 2, most
+        if _COMMON_LIMIT < most:
+            arrived, too_many = await self._narrowed(_COMMON_LIMIT, user_id, arrived, most)
+        # More than the common limit take no fewer calls: nothing is gained from people by the hundred in one.
+        while arrived < _COMMON_LIMIT and too_many - arrived > max(1, arrived // _PRECISION):
+            arrived, too_many = await self._narrowed((arrived + too_many) // 2, user_id, arrived, too_many)
+        self.api.limit_fields(arrived)
+
+    async def _narrowed(self, size: int, user_id: str, arrived: int, too_many: int) -> tuple[int, int]:
+        return (size, too_many) if await self._arrives(size, user_id) else (arrived, size)
+
+    async def _arrives(self, fields: int, user_id: str) -> bool:
+        return _shows(await self._with_last_id(user_id, fields), user_id)
+
+    async def _with_last_id(self, user_id: str, fields: int, others: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Look a user up by ID in the last one of a number of form fields, some others in the first ones.
+
+        Returns no user where the server refuses a call of that size.
+        """
+        room = max(0, fields - CONTROL_FIELDS - 2)
+        values = [*others[:room], *[_NOBODY] * (room - len(others)), user_id]
+        try:
+            return await self._read_users("id", values)
+        except Refused as refused:
+            if refused.code == CALL_TOO_LARGE and others:
+                return await self.by_field("id", others)
+            if refused.code == CALL_TOO_LARGE:
+                return []
+            raise _lookup_refused("id", refused) from None
 
     async def by_field(self, name: str, values: Sequence[str]) -> list[dict[str, Any]]:
         """Return the users with one of these values of a field, in the order of the database."""
-        await self.require(USERS_BY_FIELD)
         try:
-            response = await self.api.read("find_users", USERS_BY_FIELD, {"field": name, "values": list(values)})
+            return await self._read_users(name, values)
         except Refused as refused:
-            raise StopJob(
-                "not_allowed", f"The site refuses to look people up by {name} ({refused}: {refused.code})"
-            ) from None
-        return objects_of(response)
+            raise _lookup_refused(name, refused) from None
+
+    async def _read_users(self, name: str, values: Sequence[str]) -> list[dict[str, Any]]:
+        await self.require(USERS_BY_FIELD)
+        return objects_of(
+            await self.api.read("find_users", USERS_BY_FIELD, {"field": name, "values": list(values)})
+        )
 
     async def check(self) -> str:
         """Return a sentence on the site and the account; raise StopJob that names all that the account lacks."""
@@ -174,7 +234,16 @@ class Site:
         known = (await self.known()).user_id
         site = f"Moodle {info.release}, token of {info.user_name} accepted"
         said = f"Connection works; {site}, look-ups find user {known}"
-        return "; ".join([said, *optional])
+        return "; ".join([said, *optional, *self._small_calls()])
+
+    def _small_calls(self) -> list[str]:
+        arriving, stated = self.api.fields_per_call, self.api.stated_fields
+        if arriving == stated:
+            return []
+        return [
+            f"of {stated} form fields (fields_per_call) about {arriving} arrive, so calls are made smaller; raise "
+            "max_input_vars of the server"
+        ]
 
     async def _check_lookups(self) -> None:
         """Look a user who exists up in each way. Raises StopJob that names what the account lacks."""
@@ -190,6 +259,14 @@ def not_found(name: str, known: KnownUser) -> StopJob:
     """Return the error for a look-up that does not find a user who exists."""
     message = f"A look-up by {name} does not find user {known.user_id}, who exists. {NOT_FOUND[name]}"
     return StopJob("not_allowed", message)
+
+
+def _lookup_refused(name: str, refused: Refused) -> StopJob:
+    return StopJob("not_allowed", f"The site refuses to look people up by {name} ({refused}: {refused.code})")
+
+
+def _shows(rows: Sequence[Mapping[str, Any]], user_id: str) -> bool:
+    return any(as_id(row.get("id")) == user_id for row in rows)
 
 
 def is_deleted(row: Mapping[str, Any]) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import Refused
-from worker.lms.moodle.errors import CALL_TOO_LARGE, check_answer
+from worker.lms.contract import CALL_TOO_LARGE
+from worker.lms.moodle.errors import check_answer
 
 if TYPE_CHECKING:
     from worker.lms.contract import Intent
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 PATH = "/webservice/rest/server.php"
 #: wstoken, wsfunction and moodlewsrestformat count like every other field.
 CONTROL_FIELDS = 3
+#: No call needs more fields than these, whatever the server accepts.
+MOST_FIELDS = 5000
+#: Under which name a session keeps how many fields arrive.
+_ARRIVING = "form fields"
 MAX_DIGITS = 19
 
 
@@ -48,8 +53,22 @@ class Api:
 
     client: LmsClient
     token: str
-    #: PHP's max_input_vars: it drops the fields after these in silence.
+    #: PHP's max_input_vars, as the connection says or as it was measured: PHP drops the fields after these in silence.
     fields_per_call: int
+
+    #: What the connection says, as far as any call needs it.
+    stated_fields: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fields_per_call = self.stated_fields = min(self.fields_per_call, MOST_FIELDS)
+
+    def recall_limit(self) -> None:
+        """Send no more fields in a call than an earlier job of this process has seen arrive."""
+        self.fields_per_call = self.client.session.measured.get(_ARRIVING, self.fields_per_call)
+
+    def limit_fields(self, arriving: int) -> None:
+        """Send no more fields than these in a call, here and in later jobs of this process."""
+        self.fields_per_call = self.client.session.measured[_ARRIVING] = arriving
 
     def most_items(self, fields_each: int, *, besides: int = 0) -> int:
         """Return how many items of this number of fields each fit into one call, `besides` others; at least one."""
@@ -83,8 +102,8 @@ class Api:
         form = [*control.items(), *form_fields(arguments)]
         if len(form) > self.fields_per_call:
             message = (
-                f"A call of {len(form)} form fields is larger than fields_per_call ({self.fields_per_call}); raise "
-                "that, and max_input_vars of the server"
+                f"A call of {len(form)} form fields is too large: {self.fields_per_call} arrive; raise "
+                "max_input_vars of the server, and fields_per_call"
             )
             raise Refused(CALL_TOO_LARGE, None, message)
         return form
