@@ -54,7 +54,7 @@ _POLICY = "The site's password policy refuses the passwords that Roster makes: {
 _CUT_OFF = "The LMS's answer does not show that the whole call arrived; it may have updated a part of its people"
 _NAMES = frozenset({"firstname", "lastname"})
 _PREFERENCE = "auth_forcepasswordchange"
-#: Nobody has this ID. The last record of an update is of this user: the warning on it shows that the whole call arrived.
+#: Nobody has this ID. It is the last record of an update: the warning on it shows that the whole call arrived.
 _LAST_RECORD = {"id": "2147483647"}
 #: Warning codes of an update → the report's code.
 _UPDATE_CODES = {"invaliduserid": "unknown_candidate"}

@@ -27,7 +27,7 @@ PEOPLE_PER_LOOKUP = 500
 USERS_BY_FIELD = "core_user_get_users_by_field"
 #: Nobody has this ID: it fills a look-up up to a number of form fields.
 _NOBODY = "0"
-#: PHP's own max_input_vars, which is tried first where fewer fields arrive than the connection says; enough for all.
+#: PHP's own max_input_vars, tried first where fewer fields arrive than the connection says; enough for all.
 _COMMON_LIMIT = 1000
 #: A limit is measured to one in this number of fields.
 _PRECISION = 20
@@ -175,7 +175,7 @@ class Site:
         if await self._arrives(most, user_id):
             return
         arrived, too_many = CONTROL_FIELDS + 2, most
-        if _COMMON_LIMIT < most:
+        if most > _COMMON_LIMIT:
             arrived, too_many = await self._narrowed(_COMMON_LIMIT, user_id, arrived, most)
         # More than the common limit take no fewer calls: nothing is gained from people by the hundred in one.
         while arrived < _COMMON_LIMIT and too_many - arrived > max(1, arrived // _PRECISION):
@@ -240,10 +240,8 @@ class Site:
         arriving, stated = self.api.fields_per_call, self.api.stated_fields
         if arriving == stated:
             return []
-        return [
-            f"of {stated} form fields (fields_per_call) about {arriving} arrive, so calls are made smaller; raise "
-            "max_input_vars of the server"
-        ]
+        said = f"of {stated} form fields (fields_per_call) about {arriving} arrive, so calls are made smaller"
+        return [f"{said}; raise max_input_vars of the server"]
 
     async def _check_lookups(self) -> None:
         """Look a user who exists up in each way. Raises StopJob that names what the account lacks."""

@@ -53,7 +53,7 @@ class Api:
 
     client: LmsClient
     token: str
-    #: PHP's max_input_vars, as the connection says or as it was measured: PHP drops the fields after these in silence.
+    #: PHP's max_input_vars, as stated or as it was measured: PHP drops the fields after these in silence.
     fields_per_call: int
 
     #: What the connection says, as far as any call needs it.
