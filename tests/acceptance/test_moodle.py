@@ -558,9 +558,8 @@ def test_changes_that_php_cuts_off_are_noticed_and_sent_again(academy):
     named = [{"email": f"u{n}@example.com"} for n in range(30)]
     for id_ in ids:
         enrol(terminal, id_)
-    terminal.roster(
-        "update.csv", [row | changed for row in named]
-    )
+    changed = {"last_name": "Brown", "city": "Izmir", "action": "update"}
+    terminal.roster("update.csv", [row | changed for row in named])
     terminal.roster("withdraw.csv", [row | {"course_id": 58, "action": "withdraw"} for row in named])
     terminal.roster("deactivate.csv", [row | {"action": "deactivate"} for row in named])
 
