@@ -30,21 +30,23 @@ OF_REPORTS = {"reports", "warnings", "duration_seconds"}
 class Registration:
     """A registration of the LMS: whose, on what, made by which job, withdrawn by which."""
 
-    #: All addresses that the person has had since: `--update-existing` and a fix may change them.
-    emails: set[str]
+    #: The LMS's id of the person: `--update-existing` and a fix may change their address.
+    who: str
     course: str
     made_by: int
     withdrawn_by: int | None = None
 
     def is_of(self, pair: tuple[str, str]) -> bool:
-        return pair[0] in self.emails and pair[1] == self.course
+        return pair == (self.who, self.course)
 
 
 @dataclass
 class Row:
-    """A row of a report, with its pair: the person's address and the course that they are to be on."""
+    """A row of a report, with its pair: the person and the course that they are to be on."""
 
     cells: dict[str, str]
+    #: The LMS's id of the person who has, or had, the row's address; the address where nobody has.
+    who: str
 
     @property
     def number(self) -> int:
@@ -57,11 +59,11 @@ class Row:
     @property
     def pair(self) -> tuple[str, str]:
         changed = re.search(r"The course was changed from .* to (\S+)\.", self.cells["_error"])
-        return (self.email, changed[1]) if changed else self.pair_in_file
+        return (self.who, changed[1]) if changed else self.pair_in_file
 
     @property
     def pair_in_file(self) -> tuple[str, str]:
-        return self.email, self.cells.get("course_id", "")
+        return self.who, self.cells.get("course_id", "")
 
     @property
     def email(self) -> str:
@@ -101,12 +103,17 @@ class World:
             known = self.registrations.get(key)
             if known is None:
                 assert job is not None, f"a step without a job registered {each['id']}"
-                known = Registration(set(), str(each["course_id"]), job)
+                known = Registration(self.who(each["email"].lower()), str(each["course_id"]), job)
                 self.registrations[key] = known
-            known.emails.add(each["email"].lower())
             if gone and known.withdrawn_by is None:
                 assert job is not None, f"a step without a job withdrew {each['id']}"
                 known.withdrawn_by = job
+
+    def who(self, email: str) -> str:
+        """Return the LMS's id of the person who has an address, or had it; the address when nobody has."""
+        has = [key for key, (address, _) in self.people.items() if address == email]
+        had = [key for key, addresses in self.addresses.items() if email in addresses]
+        return next(iter([*has, *had, email]))
 
     def _key_of(self, lms_id: str, *, is_active: bool) -> str:
         """Return the key of a registration: on Moodle one that is made again has the same id."""
@@ -170,9 +177,12 @@ class World:
                 self.say(same, f"job {job}: {key} is {api[key]} in the API and {other.get(key)} in {door}")
         not_done = [row for row in rows if row["_status"] in OPEN]
         self.say(failed == not_done, f"job {job}: failed.csv is not the rows not done of results.csv")
-        self.rows[job] = [Row(cells) for cells in rows]
+        self.rows[job] = [self._row(cells) for cells in rows]
         self._check_page(job, api)
         return api
+
+    def _row(self, cells: dict[str, str]) -> Row:
+        return Row(cells, self.who(cells.get("email", "").strip().lower()))
 
     def _downloaded(self, job: int, which: str) -> list[dict[str, str]]:
         """Return the rows of a report from the API; none where there is no such report."""

@@ -122,8 +122,8 @@ def person_missing(claim: Claim, work: WorkItem) -> tuple[Write, ...]:
 
 
 def registration_reopened(claim: Claim, work: WorkItem) -> tuple[tuple[Write, ...], WorkItem]:
-    """Record that a withdrawn registration is to be made again, under the next number; return the item too."""
+    """Record that a registration which is gone is to be made again, under the next number; return the item too."""
     series = work.registration.series + 1
     values = {"b_state": RegistrationState.NEW, "b_lms_id": None, "b_series": series}
-    record = replace(work.registration, state=RegistrationState.NEW, lms_id=None, series=series)
+    record = replace(work.registration, state=RegistrationState.NEW, lms_id=None, series=series, is_repeat=False)
     return (fenced_write(_REOPEN, work.registration.id, claim, values),), replace(work, registration=record)

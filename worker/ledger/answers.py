@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _OF_ROW = ("status", "error", "error_code", "http_status", "lms_registration_id")
 _OF_CANDIDATE = ("state", "lms_id", "id_key")
-_OF_REGISTRATION = ("state", "lms_id", "job_id")
+_OF_REGISTRATION = ("state", "lms_id", "job_id", "series")
 
 
 def remember(tx: Transaction, row_id: int) -> None:

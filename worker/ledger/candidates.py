@@ -348,16 +348,6 @@ def find_or_create_registrations(
     return found
 
 
-def reopen_registrations(tx: Transaction, registration_ids: Sequence[int]) -> None:
-    """Make these registrations `new` again, so that they are sent under the next number of their series."""
-    for chunk in chunks(registration_ids):
-        tx.execute(
-            update(registration)
-            .where(registration.c.id.in_(chunk))
-            .values(state=RegistrationState.NEW, series=registration.c.series + 1)
-        )
-
-
 def id_key_of(lms_id: str) -> str | None:
     """Return the hash under which a candidate is found by the id that the LMS gave."""
     return hash_identifier("id", lms_id)

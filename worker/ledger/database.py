@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: A connection with an open transaction; a connection to an LMS is `worker.settings.Connection`.
 Transaction = Connection
 #: The newest migration; a test compares it with the folder.
-HEAD = "0017"
+HEAD = "0018"
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
 #: How long a new database's switch to write-ahead logging waits when another process is switching it.

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, insert, select, update
 
 from worker.ledger import relations
+from worker.ledger.active import is_active
 from worker.ledger.candidates import (
     CandidateIndex,
     KnownCandidate,
     find_or_create_registrations,
     identify,
-    reopen_registrations,
 )
 from worker.ledger.database import now, take_lock
 from worker.ledger.duplicates import skip_duplicates
@@ -106,8 +106,7 @@ def add_rows(
         link_rows(tx, job_id)
         skip_duplicates(tx, job_id, heading_of)
         if again:
-            take_lock(tx, f"candidates:{connection}")
-            _reopen_registrations(tx, job_id)
+            _mark_repeats(tx, job_id)
     return unknown
 
 
@@ -255,11 +254,8 @@ def move_rows(tx: Transaction, job_id: int, connection: str, old: int, new: int)
     skip_duplicates(tx, job_id)
 
 
-def _reopen_registrations(tx: Transaction, job_id: int) -> None:
-    known = (
-        select(registration.c.id)
-        .join(row, row.c.registration_id == registration.c.id)
-        .where(row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.action == Action.REGISTER)
-        .where(registration.c.state == RegistrationState.REGISTERED)
-    )
-    reopen_registrations(tx, list(tx.execute(known).scalars()))
+def _mark_repeats(tx: Transaction, job_id: int) -> None:
+    """Let the rows whose registration is known make another one, if it is still the last when they are sent."""
+    known = select(registration.c.series).where(registration.c.id == row.c.registration_id, is_active())
+    to_send = (row.c.job_id == job_id, row.c.status == RowStatus.NOT_ATTEMPTED, row.c.action == Action.REGISTER)
+    tx.execute(update(row).where(*to_send).values(repeats=known.scalar_subquery()))

@@ -6,7 +6,7 @@ worker has claimed the batch meanwhile, nothing is written and the commit raises
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import String, bindparam, case, func, null, select, update
@@ -78,7 +78,11 @@ class RegistrationRecord:
     sent_at: float | None
     #: The action that is being sent or in doubt; None when it is the registration itself.
     pending_action: Action | None
+    #: The job whose row was sent last.
+    sent_by: int | None
     is_claimed: bool
+    #: Whether another one is to be made, is being made or is in doubt; all else says what is known of this one.
+    is_repeat: bool = False
 
     @property
     def is_suspected(self) -> bool:
@@ -88,8 +92,24 @@ class RegistrationRecord:
 
     @property
     def is_being_made(self) -> bool:
-        """Return whether what is in doubt, if anything, is the registration itself."""
-        return self.state is not RegistrationState.IN_DOUBT or self.pending_action is None
+        """Return whether what is in doubt, if anything, is a registration and no other action on it."""
+        in_doubt = self.state is RegistrationState.IN_DOUBT
+        return not in_doubt or self.is_repeat or self.pending_action is None
+
+    @property
+    def sender(self) -> int | None:
+        """Return the job that sent the registration which is in doubt; None for none of this ledger."""
+        return self.sent_by if self.is_repeat else self.job_id
+
+    @property
+    def number(self) -> int:
+        """Return the number, in its series, of the registration to make or to look up."""
+        return self.series + self.is_repeat
+
+    @property
+    def not_made(self) -> RegistrationState:
+        """Return its state when the call to make it certainly did nothing."""
+        return RegistrationState.REGISTERED if self.is_repeat else RegistrationState.NEW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +122,15 @@ class WorkItem:
     attempts: int
     candidate: CandidateRecord
     registration: RegistrationRecord
+    #: The `series` of the known registration after which it makes another one; None when it makes none.
+    repeats: int | None = None
+
+    def repeated(self) -> WorkItem | None:
+        """Return the item with another registration to make; None when the row makes none after the known one."""
+        known = self.registration
+        if known.state is not RegistrationState.REGISTERED or self.repeats != known.series:
+            return None
+        return replace(self, registration=replace(known, is_repeat=True))
 
 
 def fenced_update(table: Table, *changed: str) -> Update:
@@ -119,7 +148,7 @@ _INTENT_TO_CREATE = {
 }
 _SET_STATE = {table: fenced_update(table, "state") for table in (candidate, registration)}
 SET_LMS_ID = fenced_update(candidate, "state", "lms_id", "id_key")
-_SET_REGISTERED = fenced_update(registration, "state", "lms_id", "job_id").values(
+_SET_REGISTERED = fenced_update(registration, "state", "lms_id", "job_id", "series").values(
     external_key=func.coalesce(bindparam("b_external_key", type_=String), registration.c.external_key)
 )
 COUNT_ATTEMPT = update(row).where(row.c.id == bindparam("b_id")).values(attempts=row.c.attempts + 1)
@@ -185,11 +214,15 @@ class RowOutcome:
 def intent_to_create(
     claim: Claim, work: WorkItem, record: CandidateRecord | RegistrationRecord
 ) -> tuple[Write, ...]:
-    """Record that the creation of this candidate or registration is about to be sent."""
+    """Record that the creation of this candidate or registration is about to be sent.
+
+    When a known registration is made again, who made that one stays until the new one is known.
+    """
+    repeated = record if isinstance(record, RegistrationRecord) and record.is_repeat else None
     values = {
         "b_state": record.states.SENDING,
-        "b_pending_action": None,
-        "b_job_id": claim.job_id,
+        "b_pending_action": Action.REGISTER if repeated else None,
+        "b_job_id": repeated.job_id if repeated else claim.job_id,
         "b_row_id": work.row_id,
         "b_sent_at": now(),
     }
@@ -227,13 +260,28 @@ def candidate_found(claim: Claim, work: WorkItem, lms_id: str) -> tuple[Write, .
     return (fenced_write(SET_LMS_ID, work.candidate.id, claim, values),)
 
 
-def registered(claim: Claim, work: WorkItem, outcome: RowOutcome) -> tuple[Write, ...]:
-    """Record that the candidate is registered: by this job, or already."""
-    under_its_id = outcome.status is RowStatus.REGISTERED and not work.registration.series
+def registration_not_made(claim: Claim, work: WorkItem, *, unsent: bool = False) -> tuple[Write, ...]:
+    """Record that the LMS certainly did not make a registration; `unsent`: nothing was sent either."""
+    return state_changed(claim, work, work.registration, work.registration.not_made, unsent=unsent)
+
+
+def registered(
+    claim: Claim, work: WorkItem, outcome: RowOutcome, *, made_by: int | None = None
+) -> tuple[Write, ...]:
+    """Record that the candidate is registered: by this job, by the one whose call was in doubt, or already.
+
+    `made_by`: that other job. What is known of a registration that existed stays where the LMS does not show it.
+    """
+    known = work.registration
+    made_by = claim.job_id if outcome.status is RowStatus.REGISTERED else made_by
+    is_new = made_by is not None
+    forgets = is_new or known.state is RegistrationState.NEW
+    under_its_id = outcome.status is RowStatus.REGISTERED and not known.number
     values = {
         "b_state": RegistrationState.REGISTERED,
-        "b_lms_id": outcome.registration_id,
-        "b_job_id": claim.job_id if outcome.status is RowStatus.REGISTERED else work.registration.job_id,
+        "b_lms_id": outcome.registration_id or (None if forgets else known.lms_id),
+        "b_job_id": made_by if is_new else known.job_id,
+        "b_series": known.number if is_new else known.series,
         "b_external_key": hash_identifier("registration", work.row.registration_external_id)
         if under_its_id
         else None,
@@ -290,16 +338,17 @@ def fenced_write(statement: Update, record_id: int, claim: Claim, values: Mappin
 
 _OF_CANDIDATE = ("id", "state", "lms_id", "job_id", "row_id", "sent_at", "pending_action", "claimed_by")
 _OF_REGISTRATION = ("id", "state", "lms_id", "series", "job_id", "sent_at", "pending_action", "claimed_by")
+_sent = row.alias("sent")
+_SENT_BY = select(_sent.c.job_id).where(_sent.c.id == registration.c.row_id).scalar_subquery()
+_OF_ITEM: tuple[Any, ...] = (
+    *(row.c[name] for name in ("id", "parsed", "status", "attempts", "repeats")),
+    *(candidate.c[name] for name in _OF_CANDIDATE),
+    *(registration.c[name] for name in _OF_REGISTRATION),
+    _SENT_BY,
+)
 #: Built once: building a statement takes longer than executing it.
 WORK_ITEMS = (
-    select(
-        row.c.id,
-        row.c.parsed,
-        row.c.status,
-        row.c.attempts,
-        *(candidate.c[name] for name in _OF_CANDIDATE),
-        *(registration.c[name] for name in _OF_REGISTRATION),
-    )
+    select(*_OF_ITEM)
     .join(candidate, candidate.c.id == row.c.candidate_id)
     .join(registration, registration.c.id == row.c.registration_id)
 )
@@ -322,12 +371,13 @@ def load_item(tx: Transaction, claim: Claim, row_id: int) -> WorkItem:
 
 def as_work_item(record: Row[Any], token: str) -> WorkItem:
     """Return the work item of a record of `WORK_ITEMS`; `token` is that of the claim that loads it."""
-    row_id, parsed, status, attempts, *held = tuple(record)
+    row_id, parsed, status, attempts, repeats, *held = tuple(record)
     return WorkItem(
         row_id=row_id,
         row=read_row(parsed),
         status=RowStatus(status),
         attempts=attempts,
+        repeats=repeats,
         candidate=_as_candidate(held[: len(_OF_CANDIDATE)], token),
         registration=_as_registration(held[len(_OF_CANDIDATE) :], token),
     )
@@ -348,13 +398,16 @@ def _as_candidate(values: Sequence[Any], token: str) -> CandidateRecord:
 
 
 def _as_registration(values: Sequence[Any], token: str) -> RegistrationRecord:
-    record_id, state, lms_id, series, job_id, sent_at, pending_action, claimed_by = values
+    record_id, state, lms_id, series, job_id, sent_at, pending_action, claimed_by, sent_by = values
+    is_pending = state in {RegistrationState.SENDING, RegistrationState.IN_DOUBT}
     return RegistrationRecord(
         id=record_id,
         state=RegistrationState(state),
         lms_id=lms_id,
         series=series,
         job_id=job_id,
+        sent_by=sent_by,
+        is_repeat=is_pending and pending_action == Action.REGISTER,
         sent_at=sent_at,
         pending_action=Action(pending_action) if pending_action else None,
         is_claimed=claimed_by == token,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, case, exists, select, update
 
 from worker.identity import Traits
+from worker.ledger.active import is_active
 from worker.ledger.rows import read_row
 from worker.ledger.schema import candidate, person, registration, row
-from worker.model import RegistrationState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,9 +44,7 @@ class KnownData:
 
 def known_data(tx: Transaction, candidate_ids: Sequence[int]) -> dict[int, KnownData]:
     """Return what is known of these people, by candidate record."""
-    registered = exists().where(
-        registration.c.candidate_id == candidate.c.id, registration.c.state == RegistrationState.REGISTERED
-    )
+    registered = exists().where(registration.c.candidate_id == candidate.c.id, is_active())
     query = (
         select(candidate.c.id, row.c.job_id, row.c.parsed, registered.label("registered"), person)
         .outerjoin(row, and_(row.c.candidate_id == candidate.c.id, row.c.created))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, distinct, exists, func, insert, or_, select, tuple_, update
 
+from worker.ledger.active import is_active
 from worker.ledger.chunks import chunks
 from worker.ledger.schema import job, job_relation, registration, row
-from worker.model import DONE, ENDED, Action, JobState, RegistrationState, Relation, RowStatus
+from worker.model import DONE, ENDED, Action, JobState, Relation, RowStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -185,17 +186,14 @@ def settled_by() -> dict[Settled, ScalarSelect[Any]]:
 
 def _is_active() -> ColumnElement[bool]:
     """Return the condition that the registration of a row is active."""
-    active = exists().where(
-        registration.c.id == row.c.registration_id, registration.c.state == RegistrationState.REGISTERED
-    )
-    return active.correlate(row)
+    return exists().where(registration.c.id == row.c.registration_id, is_active()).correlate(row)
 
 
 def _fixes(later: FromClause) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that a later row fixes a row, and that its registration was not withdrawn again."""
     withdrawn = exists().where(
         registration.c.id == later.c.registration_id,
-        registration.c.state != RegistrationState.REGISTERED,
+        ~is_active(),
         later.c.action == Action.REGISTER,
     )
     return (

@@ -32,6 +32,11 @@ class RowInDoubt:
     candidate_is_new: bool
     registration_id: int
     registration_state: RegistrationState
+    #: The LMS's id of the registration, as far as one is known.
+    known_id: str | None
+    #: Whether another registration after a known one is in doubt; and whether this row makes it.
+    is_repeat: bool
+    makes_repeat: bool
     #: How the row was before the answer that it has, as `answers.remember` saved it; None without an answer.
     before_answer: dict[str, Any] | None
 
@@ -57,6 +62,9 @@ def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
             row.c.registration_id,
             row.c.before_answer,
             registration.c.state.label("registered"),
+            registration.c.lms_id.label("known_id"),
+            registration.c.pending_action.label("pending"),
+            (row.c.repeats == registration.c.series).label("makes_repeat"),
         )
         .join(candidate, candidate.c.id == row.c.candidate_id)
         .join(registration, registration.c.id == row.c.registration_id)
@@ -71,6 +79,9 @@ def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
         candidate_is_new=record.pending_action is None,
         registration_id=record.registration_id,
         registration_state=RegistrationState(record.registered),
+        known_id=record.known_id,
+        is_repeat=record.registered == RegistrationState.IN_DOUBT and record.pending == Action.REGISTER,
+        makes_repeat=bool(record.makes_repeat),
         before_answer=record.before_answer,
     )
 
@@ -106,7 +117,7 @@ def save_resolution(
             update(registration)
             .where(registration.c.id == found.registration_id)
             .where(registration.c.state == RegistrationState.IN_DOUBT, registration.c.claimed_by.is_(None))
-            .values(state=RegistrationState.NEW)
+            .values(**_when_absent(found))
         )
         if absent.rowcount == 0:
             raise UsageError("This row is being confirmed, or was confirmed just now; check it again")
@@ -130,8 +141,17 @@ def _save_candidate(tx: Transaction, found: RowInDoubt, candidate_id: str | None
     tx.execute(
         update(registration)
         .where(registration.c.id == found.registration_id, registration.c.state == RegistrationState.IN_DOUBT)
-        .values(state=RegistrationState.NEW)
+        .values(**_when_absent(found))
     )
+
+
+def _when_absent(found: RowInDoubt) -> dict[str, Any]:
+    """Return what to save of a registration that is not there; one that it was to repeat is another one."""
+    if not found.is_repeat:
+        return {"state": RegistrationState.NEW}
+    if found.makes_repeat:
+        return {"state": RegistrationState.REGISTERED}
+    return {"state": RegistrationState.NEW, "lms_id": None, "series": registration.c.series + 1}
 
 
 def _save_action_resolution(
@@ -176,16 +196,19 @@ def _set_candidate_id(tx: Transaction, record_id: int, lms_id: str) -> None:
 
 
 def _register(tx: Transaction, job_id: int, found: RowInDoubt, registration_id: str) -> None:
+    """Save the registration of a row: the one in doubt, or the known one that it was to repeat."""
+    is_older = found.is_repeat and registration_id == found.known_id
+    made = {"job_id": job_id, "series": registration.c.series + int(found.is_repeat)}
     tx.execute(
         update(registration)
         .where(registration.c.id == found.registration_id)
-        .values(state=RegistrationState.REGISTERED, lms_id=registration_id, job_id=job_id)
+        .values(state=RegistrationState.REGISTERED, lms_id=registration_id, **({} if is_older else made))
     )
     tx.execute(
         update(row)
         .where(row.c.id == found.id)
         .values(
-            status=RowStatus.REGISTERED,
+            status=RowStatus.ALREADY_REGISTERED if is_older else RowStatus.REGISTERED,
             error="",
             error_code="",
             lms_registration_id=registration_id,

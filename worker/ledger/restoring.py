@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, func, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, null, or_, select, update
 
 from worker.ledger import jobs
 from worker.ledger.database import now
@@ -100,7 +100,20 @@ def doubt_unsent(tx: Transaction, sent_at: float | None, *, ahead: Collection[in
             state=RegistrationState.IN_DOUBT, pending_action=null(), job_id=null(), row_id=null(), sent_at=sent_at
         )
     )
-    return people.rowcount, places.rowcount
+    return people.rowcount, places.rowcount + _doubt_repeats(tx, sent_at, ahead=ahead)
+
+
+def _doubt_repeats(tx: Transaction, sent_at: float | None, *, ahead: Collection[int]) -> int:
+    """Let it be in doubt whether known registrations were made again that rows were to make again."""
+    wanted = exists().where(
+        row.c.registration_id == registration.c.id,
+        row.c.repeats == registration.c.series,
+        row.c.status == RowStatus.NOT_ATTEMPTED,
+        row.c.job_id.not_in(ahead),
+    )
+    repeats = update(registration).where(registration.c.state == RegistrationState.REGISTERED, wanted)
+    values = {"pending_action": Action.REGISTER, "row_id": null(), "sent_at": sent_at}
+    return tx.execute(repeats.values(state=RegistrationState.IN_DOUBT, **values)).rowcount
 
 
 def doubt_rows(tx: Transaction, job_id: int) -> int:
@@ -109,7 +122,8 @@ def doubt_rows(tx: Transaction, job_id: int) -> int:
         row.c.candidate_id.in_(select(candidate.c.id).where(is_restored_doubt())),
         row.c.registration_id.in_(
             select(registration.c.id).where(
-                registration.c.state == RegistrationState.IN_DOUBT, registration.c.job_id.is_(None)
+                registration.c.state == RegistrationState.IN_DOUBT,
+                or_(registration.c.job_id.is_(None), registration.c.row_id.is_(None)),
             )
         ),
     )

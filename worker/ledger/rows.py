@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from sqlalchemy import and_, case, distinct, false, func, not_, or_, select, update
 
+from worker.ledger.active import is_active
 from worker.ledger.relations import Settled, is_settled, settled_by, withdrawn_by
 from worker.ledger.schema import candidate, job, job_relation, registration, row
 from worker.model import (
@@ -132,9 +133,7 @@ def person_exists() -> ColumnElement[bool]:
 
 def is_unregistered() -> ColumnElement[bool]:
     """Return the condition that a row's candidate is in the LMS and not known to be registered on its course."""
-    registered = select(registration.c.id).where(
-        registration.c.id == row.c.registration_id, registration.c.state == RegistrationState.REGISTERED
-    )
+    registered = select(registration.c.id).where(registration.c.id == row.c.registration_id, is_active())
     return and_(person_exists(), ~registered.correlate(row).exists())
 
 
@@ -204,14 +203,14 @@ def explain_rows(
 ) -> None:
     """Set the error of the rows that were not sent and have none yet.
 
-    `unregistered` is the error of those whose person is in the LMS.
+    `unregistered` is the error of those whose person is in the LMS and not known to be on the course.
     """
     unsent = and_(row.c.status == RowStatus.NOT_ATTEMPTED, row.c.kept_status.is_(None), row.c.error_code == "")
     mine = and_(row.c.job_id == job_id, unsent)
     if course_key is not None:
         mine = and_(mine, row.c.course_key == course_key)
     if unregistered is not None:
-        there = select(candidate.c.id).where(candidate.c.id == row.c.candidate_id, person_exists()).exists()
+        there = select(candidate.c.id).where(candidate.c.id == row.c.candidate_id, is_unregistered()).exists()
         created = update(row).where(mine, row.c.action == Action.REGISTER, there)
         tx.execute(created.values(error=unregistered, error_code=code))
     tx.execute(update(row).where(mine).values(error=error, error_code=code))

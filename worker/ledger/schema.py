@@ -176,11 +176,12 @@ registration = Table(
     Column("external_key", String(64), nullable=True),
     #: Part of our own id for it, at an LMS that has one; counts up when a withdrawn one is registered again.
     Column("series", Integer, nullable=False, default=0),
-    #: The job that registered it, or was the last to send it.
+    #: The job that registered it, or was the last to send it where it was not known; the row of the last call.
     Column("job_id", Integer, nullable=True),
     Column("row_id", Integer, nullable=True),
     Column("sent_at", Float, nullable=True),
-    #: The action that is `sending` or in doubt (`withdraw`, …); null when it is the registration itself.
+    #: The action that is `sending` or in doubt (`withdraw`, …; `register` when a known registration is made again);
+    #: null when it is the registration itself.
     Column("pending_action", String(20), nullable=True),
     Column("claimed_by", String(40), nullable=True),
     UniqueConstraint("connection", "course_key", "candidate_id"),
@@ -247,6 +248,8 @@ row = Table(
     #: The row and its records as they were before a person answered for it (`worker.ledger.answers`), while the
     #: answer can be changed; null without an answer.
     Column("before_answer", JSON, nullable=True),
+    #: The `series` of the known registration after which it makes another one (`--again`); null when it makes none.
+    Column("repeats", Integer, nullable=True),
     #: The open row of an earlier job that it fixes, as its file says.
     Column("fixes_row_id", Integer, nullable=True),
     #: The verdict of verifying it (`confirmed`, `differs`, `cannot_be_verified`), and when.

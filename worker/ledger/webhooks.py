@@ -165,13 +165,23 @@ def _matching_registration(tx: Transaction, event: PendingEvent) -> Row[tuple[ob
 
 def _resolve_doubt(tx: Transaction, event: PendingEvent, record: Row[tuple[object, ...]]) -> list[int]:
     """Record that a registration in doubt was made, unless a batch has claimed it or the event is older than it."""
-    if record.pending_action is not None or event.received_at < (record.sent_at or 0) - CLOCK_SKEW_SECONDS:
+    is_repeat = record.pending_action == Action.REGISTER and event.registration_id not in {None, record.lms_id}
+    if not (record.pending_action is None or is_repeat):
         return []
+    if event.received_at < (record.sent_at or 0) - CLOCK_SKEW_SECONDS:
+        return []
+    sender = select(row.c.job_id).where(row.c.id == record.row_id)
+    made_by = tx.execute(sender).scalar() if is_repeat else record.job_id
     won = tx.execute(
         update(registration)
         .where(registration.c.id == record.id, registration.c.state == RegistrationState.IN_DOUBT)
         .where(registration.c.claimed_by.is_(None))
-        .values(state=RegistrationState.REGISTERED, lms_id=event.registration_id)
+        .values(
+            state=RegistrationState.REGISTERED,
+            lms_id=event.registration_id,
+            job_id=made_by,
+            series=registration.c.series + int(is_repeat),
+        )
     )
     if won.rowcount == 0:
         return []
@@ -180,7 +190,7 @@ def _resolve_doubt(tx: Transaction, event: PendingEvent, record: Row[tuple[objec
     )
     jobs = []
     for each in tx.execute(in_doubt).all():
-        status = RowStatus.REGISTERED if each.job_id == record.job_id else RowStatus.ALREADY_REGISTERED
+        status = RowStatus.REGISTERED if each.job_id == made_by else RowStatus.ALREADY_REGISTERED
         values = {"status": status, "error": "", "error_code": "", "lms_registration_id": event.registration_id}
         tx.execute(update(row).where(row.c.id == each.id).values(**values, changed_at=now(), **_confirmed()))
         jobs.append(int(each.job_id))

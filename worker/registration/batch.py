@@ -232,7 +232,7 @@ async def _claimed_only(
     claimed: list[RowEnrolment] = []
     busy = None
     for work, enrolment in pairs:
-        if work.registration.state is RegistrationState.REGISTERED:
+        if _is_known(work):
             outcome = RowOutcome(status=RowStatus.ALREADY_REGISTERED, registration_id=work.registration.lms_id)
             await context.ledger.commit(intents.row_outcome(claim, work, outcome))
         elif work.registration.is_claimed:
@@ -240,6 +240,13 @@ async def _claimed_only(
         else:
             busy = HeldElsewhere(1.0, "Another job is processing the same registration")
     return claimed, busy
+
+
+def _is_known(work: WorkItem) -> bool:
+    """Return whether a row's person is registered as far as is known, and the row itself makes nothing again."""
+    if work.registration.is_repeat:
+        return work.repeats != work.registration.series
+    return work.registration.state is RegistrationState.REGISTERED
 
 
 def _can_register_now(
@@ -281,7 +288,7 @@ def _is_to_be_looked_up(context: JobContext, work: WorkItem) -> bool:
 def _is_fresh(context: JobContext, work: WorkItem) -> bool:
     if work.registration.state is RegistrationState.IN_DOUBT:
         return not _is_to_be_looked_up(context, work)
-    return work.registration.state is RegistrationState.NEW
+    return work.registration.is_repeat or work.registration.state is RegistrationState.NEW
 
 
 async def _renumber_if_withdrawn(context: JobContext, claim: Claim, pair: RowEnrolment) -> RowEnrolment:
@@ -382,6 +389,7 @@ async def _with_enrolment(context: JobContext, claim: Claim, work: WorkItem, can
     """Return a row with its enrolment; a withdrawn registration keeps its key, so the next number is used."""
     if work.registration.state is RegistrationState.WITHDRAWN and work.registration.is_claimed:
         return await _next_of_series(context, claim, work, candidate_id)
+    work = work.repeated() or work
     return work, _enrolment(context, work, candidate_id)
 
 
@@ -401,5 +409,5 @@ def _enrolment(context: JobContext, work: WorkItem, candidate_id: str) -> Enrolm
         row=replace(work.row, course=course.with_id(known)) if course and known else work.row,
         idempotency_key=idempotency_key(context, work, candidate_id),
         # A number above 0 has a registration that Roster withdrew, or that is made again because a person said so.
-        may_activate=context.again or work.registration.series > 0,
+        may_activate=context.again or work.registration.number > 0,
     )

@@ -15,7 +15,7 @@ from worker.errors import AnswerLost, Refused
 from worker.ledger import intents
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import Enrolment, LookupMiss, RegistrationLookup, RemoteRegistration, bulk
-from worker.model import RegistrationState, RowStatus
+from worker.model import RowStatus
 from worker.quantities import counted
 from worker.registration.anonymous import without_people
 from worker.registration.breaker import is_about_course
@@ -71,10 +71,7 @@ class EnrolmentRunner:
             confirmed_by_row = await context.send(
                 lambda intent: context.connector.register_batch([enrolment for _, enrolment in pairs], intent),
                 lambda: combined(intents.intent_to_create(claim, work, work.registration) for work in works),
-                lambda: combined(
-                    intents.state_changed(claim, work, work.registration, RegistrationState.NEW, unsent=True)
-                    for work in works
-                ),
+                lambda: combined(intents.registration_not_made(claim, work, unsent=True) for work in works),
             )
         except Refused as refused:
             await self._handle_refusal(pairs, refused)
@@ -128,9 +125,7 @@ class EnrolmentRunner:
         )
 
     async def _handle_refusal(self, pairs: Sequence[RowEnrolment], refused: Refused) -> None:
-        writes = (
-            intents.state_changed(self.claim, work, work.registration, RegistrationState.NEW) for work, _ in pairs
-        )
+        writes = (intents.registration_not_made(self.claim, work) for work, _ in pairs)
         await self.context.ledger.commit(*combined(writes))
         await self._raise_if_course_refused(pairs, refused)
         if len(pairs) == 1:

@@ -19,4 +19,4 @@ def idempotency_key(context: JobContext, work: WorkItem, candidate_id: str) -> s
     course = work.row.course.key if work.row.course else ""
     made = hashlib.sha256(f"{context.connection}|{course}|{candidate_id}".encode()).hexdigest()[:24]
     key = own or f"roster-{made}"
-    return f"{key}-{work.registration.series + 1}" if work.registration.series else key
+    return f"{key}-{work.registration.number + 1}" if work.registration.number else key

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from worker.errors import AnswerLost, LmsError, LookupFailed, RetryLater, StopJob
 from worker.ledger import intents
+from worker.ledger.action_intents import registration_reopened
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import Enrolment, LookupMiss, RemoteRegistration
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from worker.ledger.batches import Claim
-    from worker.ledger.intents import WorkItem
+    from worker.ledger.intents import RegistrationRecord, WorkItem
+    from worker.ledger.transactions import Write
     from worker.lms.contract import CandidateLookup, RegistrationLookup
     from worker.registration.context import JobContext
 
@@ -135,15 +137,20 @@ async def look_up_registrations(
         waiting = await _record_found(context, claim, waiting, found, is_just_sent=sent_at is not None)
         absent = [pair for pair in waiting if found.get(pair[0].row_id) is LookupMiss.ABSENT]
         if last and absent:
-            writes = (
-                intents.state_changed(claim, work, work.registration, RegistrationState.NEW) for work, _ in absent
-            )
-            await context.ledger.commit(*combined(writes))
-            return absent
+            settled = [(_absent(claim, work), enrolment) for work, enrolment in absent]
+            await context.ledger.commit(*combined(writes for (writes, _), _ in settled))
+            return [(work, enrolment) for (_, work), enrolment in settled]
         waiting = absent
         if not waiting:
             break
     return []
+
+
+def _absent(claim: Claim, work: WorkItem) -> tuple[tuple[Write, ...], WorkItem]:
+    """Record that a registration is not at the LMS; nor is the one that it would have repeated."""
+    if work.registration.is_repeat:
+        return registration_reopened(claim, work)
+    return intents.state_changed(claim, work, work.registration, RegistrationState.NEW), work
 
 
 async def _record_found(
@@ -162,16 +169,25 @@ async def _record_found(
     for work, enrolment in waiting:
         registration = found.get(work.row_id, LookupMiss.NO_LOOKUP)
         if isinstance(registration, RemoteRegistration):
-            # A withdrawal of an older registration may be in doubt, instead of a new registration.
-            existed = registration.existed or not work.registration.is_being_made
-            sender = claim.job_id if is_just_sent else work.registration.job_id
+            existed = registration.existed or _is_older(work.registration, registration)
+            sender = claim.job_id if is_just_sent else work.registration.sender
             is_ours = sender in {None, claim.job_id}
             outcome = confirmed_outcome(replace(registration, existed=existed or not is_ours))
-            settled = intents.doubt_settled(work, outcome, made_by=None if existed else sender)
-            await context.ledger.commit(*intents.registered(claim, work, outcome), settled)
+            made_by = None if existed else sender
+            settled = intents.doubt_settled(work, outcome, made_by=made_by)
+            await context.ledger.commit(*intents.registered(claim, work, outcome, made_by=made_by), settled)
         else:
             left.append((work, enrolment))
     return left
+
+
+def _is_older(known: RegistrationRecord, found: RemoteRegistration) -> bool:
+    """Return whether a registration that was found is an older one than the one in doubt.
+
+    A withdrawal of it may be in doubt, instead of a new one, or the one that a repeat would have followed.
+    """
+    is_repeated = known.is_repeat and known.lms_id is not None and found.registration_id == known.lms_id
+    return is_repeated or not known.is_being_made
 
 
 def confirmed_outcome(found: RemoteRegistration) -> RowOutcome:

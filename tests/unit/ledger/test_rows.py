@@ -132,13 +132,15 @@ async def test_a_repeated_row_of_a_known_registration_is_skipped_all_the_same(le
     assert list(statuses_of(ledger, second).values()) == [RowStatus.ALREADY_REGISTERED, RowStatus.SKIPPED]
 
 
-async def test_again_sends_a_known_registration_under_the_next_number_of_its_series(ledger: Ledger) -> None:
+async def test_again_keeps_a_known_registration_and_lets_the_row_make_the_next_one(ledger: Ledger) -> None:
     await register_all(ledger, a_job_of(ledger, a_row(2)))
 
-    second = a_job_of(ledger, a_row(2), again=True)
+    second = a_job_of(ledger, a_row(2), a_row(3), again=True)
 
-    (registration,) = records_of(ledger, schema.registration)
-    assert (registration.state, registration.series) == (RegistrationState.NEW, 1)
+    registration, other = records_of(ledger, schema.registration)
+    assert (registration.state, registration.series) == (RegistrationState.REGISTERED, 0)
+    assert other.state == RegistrationState.NEW
+    assert [each.repeats for each in records_of(ledger, schema.row)] == [None, 0, None]
     assert reported(ledger, second, 2).status is RowStatus.NOT_ATTEMPTED
 
 
@@ -149,7 +151,7 @@ async def test_again_leaves_duplicates_within_the_roster_skipped(ledger: Ledger)
     second = a_job_of(ledger, a_row(2, ana), a_row(3, ana), again=True)
 
     assert list(statuses_of(ledger, second).values()) == [RowStatus.NOT_ATTEMPTED, RowStatus.SKIPPED]
-    assert [record.series for record in records_of(ledger, schema.registration)] == [1]
+    assert [record.repeats for record in records_of(ledger, schema.row)] == [None, 0, None]
 
 
 async def test_importing_a_roster_with_again_twice_counts_the_series_once(ledger: Ledger) -> None:
@@ -159,7 +161,7 @@ async def test_importing_a_roster_with_again_twice_counts_the_series_once(ledger
     with ledger.write() as tx:
         importing.add_rows(inside(tx), second, NORTH, [as_new(a_row(2))], again=True)
 
-    assert [record.series for record in records_of(ledger, schema.registration)] == [1]
+    assert [record.repeats for record in records_of(ledger, schema.row)] == [None, 0]
 
 
 def test_importing_a_roster_again_after_a_crash_replaces_the_rows_of_the_first_import(ledger: Ledger) -> None:
