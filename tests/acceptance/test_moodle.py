@@ -8,6 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.conftest import wait_until
+from worker.ledger import batches
+from worker.ledger.database import open_engine
+from worker.ledger.transactions import Ledger
+
 TOKEN = "sandbox-moodle-token"
 SERVER = "/moodle/webservice/rest/server.php"
 QUICK = [0.05, 0.1, 0.3]
@@ -614,6 +619,44 @@ def test_one_person_under_two_names_in_two_jobs_at_once_is_created_once(academy,
     assert sum(result.summary["candidates_created"] for result in results) == 1
     assert sorted(row["_error_code"] for result in results for row in result.rows) == sorted(["", code])
     assert len(members(terminal, "onlyactive")) == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "one", "other", "status"),
+    [
+        ("enrol_users", {"course_id": 58}, {"course_id": 59}, "registered"),
+        (
+            "update_users",
+            {"last_name": "Brown", "action": "update"},
+            {"city": "Izmir", "action": "update"},
+            "updated",
+        ),
+    ],
+)
+def test_no_two_calls_at_once_carry_one_person(academy, operation, one, other, status):
+    terminal = academy(f"{operation}:hold")
+    ids = [a_user(terminal, username=f"u{n}", email=f"u{n}@example.com") for n in range(2)]
+    terminal.roster("one.csv", [{"candidate_id": ids[0]} | one])
+    terminal.roster("other.csv", [{"email": "u0@example.com"} | other])
+    held = {"rule": f"{operation}:hold", "seen": 1, "fired": 1}
+
+    running = [terminal.start("run", "one.csv", "--json")]
+    terminal.lms.until(lambda lms: lms.state()["rules"] == [held], "the first call")
+    running.append(terminal.start("run", "other.csv", "--json"))
+    # Its process waits for the other one's call, and then leaves its batch for later.
+    wait_until(lambda: is_left_for_later(terminal, 2), "the second job to wait")
+    carried = terminal.lms.state()["rules"]
+    terminal.lms.rules()
+    results = [each.result() for each in running]
+
+    assert carried == [held]
+    assert [result.counts for result in results] == [{status: 1}, {status: 1}]
+    assert terminal.lms.calls(operation) == 2
+
+
+def is_left_for_later(terminal, job):
+    with Ledger(open_engine(f"sqlite:///{terminal.folder / 'roster.db'}")).read() as tx:
+        return any(each.not_before for each in batches.open_batches(tx, job))
 
 
 @pytest.mark.parametrize("faults", [(), ("update_users:lost-after:nth=3",)])

@@ -157,6 +157,27 @@ async def test_the_claims_of_a_dead_process_are_free_and_say_whether_its_call_is
     assert got.in_doubt == ({second} if state is CandidateState.SENDING else frozenset())
 
 
+async def test_a_person_is_carried_by_one_call_of_a_kind_at_a_time_under_whichever_record(
+    two: tuple[Ledger, Ledger],
+) -> None:
+    mine, theirs = two
+    one, other, first, second = await _two_claims(mine)
+
+    def carry(ledger: Ledger, claim: batches.Claim, who: int, kind: str = "account") -> frozenset[int]:
+        with ledger.write() as tx:
+            return person_claims.claim_for_write(tx, claim, NORTH, kind, {who: "77"})
+
+    claimed_first, refused = carry(mine, one, first), carry(theirs, other, second)
+    nested, another_kind = carry(mine, one, first), carry(theirs, other, second, "registration")
+    with mine.write() as tx:
+        # As a process leaves it that lost its batch, and died before it could release what it claimed afterwards.
+        tx.execute(schema.batch.update().where(schema.batch.c.id == one.batch_id).values(epoch=one.epoch + 1))
+    after = carry(theirs, other, second)
+
+    assert (claimed_first, refused, nested) == (frozenset(), {first}, frozenset())
+    assert (another_kind, after) == (frozenset(), frozenset())
+
+
 def test_processes_that_claim_the_same_people_in_opposite_order_do_not_wait_for_each_other(
     two: tuple[Ledger, Ledger],
 ) -> None:

@@ -1,5 +1,7 @@
 """Claims on people: no two calls at once create the same person, under whichever names two rows have them.
 
+Nor do two calls at once carry one person in the same kind of write: their id at the LMS is claimed for it.
+
 A candidate is one record by its candidate_id, external id or address. Two records may be one person at the LMS: of
 one address with two external ids, or of one login name with two addresses. So a batch claims all that a person is
 found by while it creates them. A dead batch's claims are free; that of a creation in doubt says so to the next one.
@@ -7,7 +9,7 @@ found by while it creates them. A dead batch's claims are free; that of a creati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, delete, exists, insert, select, update
@@ -15,7 +17,7 @@ from sqlalchemy import bindparam, delete, exists, insert, select, update
 from worker.ledger.candidates import hash_identifier
 from worker.ledger.chunks import chunks
 from worker.ledger.database import take_lock
-from worker.ledger.schema import candidate, person_claim
+from worker.ledger.schema import batch, candidate, person_claim
 from worker.ledger.transactions import Write
 from worker.model import CandidateState
 
@@ -52,16 +54,40 @@ def claim_people(
             continue
         claimed.add(candidate_id)
         in_doubt |= {candidate_id} if any(other.is_in_doubt for other in others) else set()
-        held |= {key: _Held(candidate_id=candidate_id, is_claimed=True, is_in_doubt=False) for key in mine}
+        held |= {key: _Held(candidate_id=candidate_id, claimed_by=claim.token, is_in_doubt=False) for key in mine}
     _save(tx, claim, connection, {key: each for each in claimed for key in keys[each]})
     return ClaimedPeople(candidate_ids=frozenset(claimed), in_doubt=frozenset(in_doubt))
+
+
+def claim_for_write(
+    tx: Transaction, claim: Claim, connection: str, kind: str, people: Mapping[int, str]
+) -> frozenset[int]:
+    """Claim people for one kind of write, all or none; return the candidates for whom another call holds some.
+
+    `people` has the LMS's ids by candidate. Two records may be one person at the LMS.
+    """
+    take_lock(tx, f"person_claims:{connection}")
+    owners = {hash_identifier("claim", f"{kind} {lms_id}") or "": each for each, lms_id in people.items()}
+    held = _held(tx, connection, sorted(owners)).values()
+    others = [
+        each
+        for each in held
+        if each.is_claimed and not (each.claimed_by == claim.token and each.candidate_id in people)
+    ]
+    if not others:
+        _save(tx, claim, connection, owners)
+    return frozenset(each.candidate_id for each in others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
     candidate_id: int
-    is_claimed: bool
+    claimed_by: str | None
     is_in_doubt: bool
+
+    @property
+    def is_claimed(self) -> bool:
+        return self.claimed_by is not None
 
 
 def _held(tx: Transaction, connection: str, keys: Sequence[str]) -> dict[str, _Held]:
@@ -75,10 +101,22 @@ def _held(tx: Transaction, connection: str, keys: Sequence[str]) -> dict[str, _H
         for record in tx.execute(query):
             found[record.key] = _Held(
                 candidate_id=record.candidate_id,
-                is_claimed=record.claimed_by is not None,
+                claimed_by=record.claimed_by,
                 is_in_doubt=record.state == CandidateState.IN_DOUBT,
             )
-    return found
+    running = _running(tx, {each.claimed_by for each in found.values() if each.claimed_by})
+    return {
+        key: each if each.claimed_by in running else replace(each, claimed_by=None) for key, each in found.items()
+    }
+
+
+def _running(tx: Transaction, tokens: Iterable[str]) -> frozenset[str]:
+    """Return those of these claims whose batch has not been released, or taken over, since."""
+    epochs = dict(token.split(":") for token in tokens)
+    query = select(batch.c.id, batch.c.epoch).where(
+        batch.c.id.in_([int(each) for each in epochs]), batch.c.owner.is_not(None)
+    )
+    return frozenset(f"{record.id}:{record.epoch}" for record in tx.execute(query)) if epochs else frozenset()
 
 
 def _save(tx: Transaction, claim: Claim, connection: str, owners: Mapping[str, int]) -> None:
@@ -100,7 +138,7 @@ _RELEASE = delete(person_claim).where(
 
 
 def people_released(claim: Claim, candidate_ids: Iterable[int]) -> tuple[Write, ...]:
-    """Release the claims on candidates who were created or refused."""
+    """Release the claims on candidates who were created or refused, or whom a call has carried."""
     return tuple(
         Write(_RELEASE, {"b_token": claim.token, "b_candidate": each}, order=(each,))
         for each in sorted(candidate_ids)

@@ -35,6 +35,7 @@ from worker.registration.action_rules import (
 )
 from worker.registration.anonymous import without_people
 from worker.registration.candidates import resolve_candidates
+from worker.registration.carried import Write, carried
 from worker.registration.context import combined
 from worker.registration.reconcile import MAX_TRIES, gave_up_outcome, in_doubt_outcome, raise_lookup_failed
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from worker.ledger.batches import Claim
     from worker.ledger.intents import WorkItem
-    from worker.ledger.transactions import Write
+    from worker.ledger.transactions import Write as LedgerWrite
     from worker.registration.action_rules import Lookup, ObservedAction, RequestedAction
     from worker.registration.candidates import CandidateResolver
     from worker.registration.context import JobContext
@@ -134,6 +135,24 @@ class ActionRunner:
     async def _send(self, observed: Sequence[ObservedAction], tries: int = 1) -> None:
         if not observed:
             return
+        people = {work.candidate.id: request.candidate_id for work, request, _ in observed}
+        write = Write.ACCOUNT if observed[0][1].action.is_about_person else Write.REGISTRATION
+        async with carried(self.context, self.claim, write, people) as was_carried:
+            left = await self._still_needed(observed) if was_carried else observed
+            if left:
+                await self._call(left, tries)
+
+    async def _still_needed(self, observed: Sequence[ObservedAction]) -> list[ObservedAction]:
+        """Read the state again after another call has changed one of these; record who needs no call any more."""
+        lookups = await self._read_states([(work, request) for work, request, _ in observed])
+        left = []
+        for work, request, _ in observed:
+            lookup = lookups.get(work.row_id, LookupMiss.NO_LOOKUP)
+            if await self._needs_call(work, request, lookup) and isinstance(lookup, RemoteState):
+                left.append((work, request, lookup))
+        return left
+
+    async def _call(self, observed: Sequence[ObservedAction], tries: int) -> None:
         context, claim = self.context, self.claim
         requests = [request for _, request, _ in observed]
         states = {work.row_id: state for work, _, state in observed}
@@ -298,7 +317,7 @@ class ActionRunner:
 
     def _state_writes(
         self, work: WorkItem, request: ActionRequest, lms_id: str | None, *, removed: bool
-    ) -> tuple[Write, ...]:
+    ) -> tuple[LedgerWrite, ...]:
         """Return the writes that bring the ledger to the state at the LMS."""
         if request.action is Action.UPDATE:
             return action_intents.person_updated(self.claim, work, self.context.connection, request.candidate_id)
@@ -311,7 +330,7 @@ class ActionRunner:
         state = RegistrationState.WITHDRAWN if removed else RegistrationState.REGISTERED
         return action_intents.registration_observed(self.claim, work, state, lms_id)
 
-    async def _record(self, work: WorkItem, outcome: RowOutcome, *writes: Write) -> None:
+    async def _record(self, work: WorkItem, outcome: RowOutcome, *writes: LedgerWrite) -> None:
         self.outcomes[work.row_id] = outcome
         is_the_rows = self.records_outcome or outcome.status is not RowStatus.UPDATED
         row_writes = (intents.row_outcome(self.claim, work, outcome),) if is_the_rows else ()

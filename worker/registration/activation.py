@@ -15,6 +15,7 @@ from worker.ledger.intents import RowOutcome
 from worker.lms.contract import LookupMiss, RemoteState, bulk
 from worker.model import Action, Candidate, CandidateState, RowStatus
 from worker.registration.action_rules import action_request_for
+from worker.registration.carried import Write, carried
 from worker.registration.context import combined
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ async def _raise_if_gone(
 
 
 async def _send(context: JobContext, claim: Claim, connector: BulkConnector, people: Sequence[Row]) -> set[int]:
+    async with carried(context, claim, Write.ACCOUNT, {work.candidate.id: lms_id for work, lms_id in people}):
+        return await _call(context, claim, connector, people)
+
+
+async def _call(context: JobContext, claim: Claim, connector: BulkConnector, people: Sequence[Row]) -> set[int]:
     works = [work for work, _ in people]
     ids = [lms_id for _, lms_id in people]
     try:

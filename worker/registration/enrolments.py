@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from worker.errors import AnswerLost, Refused
+from worker.errors import AnswerLost, HeldElsewhere, Refused
 from worker.ledger import intents
 from worker.ledger.intents import RowOutcome
 from worker.lms.contract import Enrolment, LookupMiss, RegistrationLookup, RemoteRegistration, bulk
@@ -19,6 +19,7 @@ from worker.model import RowStatus
 from worker.quantities import counted
 from worker.registration.anonymous import without_people
 from worker.registration.breaker import is_about_course
+from worker.registration.carried import Write, carried
 from worker.registration.context import CourseStopped, combined
 from worker.registration.reconcile import MAX_TRIES, confirmed_outcome, gave_up_outcome, reconcile_registrations
 
@@ -64,6 +65,31 @@ class EnrolmentRunner:
             return
         if not pairs:
             return
+        people = {work.candidate.id: enrolment.candidate_id for work, enrolment in pairs}
+        async with carried(self.context, self.claim, Write.REGISTRATION, people) as was_carried:
+            left = await self._still_absent(pairs) if was_carried else pairs
+            if left:
+                await self._call(left, tries)
+
+    async def _still_absent(self, pairs: Sequence[RowEnrolment]) -> list[RowEnrolment]:
+        """Record whom another call has just registered under another record; return the others."""
+        found = await self.context.connector.find_registrations([enrolment for _, enrolment in pairs])
+        there = {row_id: each for row_id, each in found.items() if isinstance(each, RemoteRegistration)}
+        await self.context.ledger.commit(
+            *combined(
+                intents.registered(self.claim, work, confirmed_outcome(replace(there[work.row_id], existed=True)))
+                for work, _ in pairs
+                if work.row_id in there
+            )
+        )
+        left = [pair for pair in pairs if pair[0].row_id not in there]
+        if any(found.get(work.row_id) is not LookupMiss.ABSENT for work, _ in left):
+            # Somebody's is inactive now: a later run of the batch reads the list again and says so.
+            self.context.existing.pop(self.claim.course_key, None)
+            raise HeldElsewhere(1.0, "Another call has just changed the same registration")
+        return left
+
+    async def _call(self, pairs: Sequence[RowEnrolment], tries: int) -> None:
         context, claim = self.context, self.claim
         self.budget -= 1
         works = [work for work, _ in pairs]
