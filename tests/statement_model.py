@@ -45,7 +45,7 @@ class Row:
     """A row of a report, with its pair: the person and the course that they are to be on."""
 
     cells: dict[str, str]
-    #: The LMS's id of the person who has, or had, the row's address; the address where nobody has.
+    #: The LMS's id of the person: as the row says, else who has, or had, its address; that where nobody has.
     who: str
 
     @property
@@ -182,7 +182,8 @@ class World:
         return api
 
     def _row(self, cells: dict[str, str]) -> Row:
-        return Row(cells, self.who(cells.get("email", "").strip().lower()))
+        shown = cells["_candidate_id"]
+        return Row(cells, shown if shown in self.people else self.who(cells.get("email", "").strip().lower()))
 
     def _downloaded(self, job: int, which: str) -> list[dict[str, str]]:
         """Return the rows of a report from the API; none where there is no such report."""

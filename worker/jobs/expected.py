@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from worker.errors import Refused
+from worker.ledger.known_data import overlaid
 from worker.ledger.verify import Finding
 from worker.lms.contract import LookupMiss, RemoteState
 from worker.model import Action, CandidateState, RegistrationState, Verdict
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from worker.ledger.intents import WorkItem
     from worker.ledger.verify import DoneRow, LaterAction
     from worker.lms.contract import ActionRequest
-    from worker.model import Candidate, RosterRow
+    from worker.model import RosterRow
     from worker.registration.action_rules import Lookup
 
 #: The states of a registration that another job is changing, or whose state at the LMS is unknown.
@@ -62,15 +63,8 @@ def _expected_of_person(work: WorkItem, later: Sequence[LaterAction]) -> RosterR
             continue
         if since.row is None:
             return PURGED
-        person = _overlaid(person, since.row.candidate)
+        person = overlaid(person, since.row.candidate)
     return replace(work.row, candidate=person)
-
-
-def _overlaid(person: Candidate, newer: Candidate) -> Candidate:
-    """Return a person with the values of a later row over their own."""
-    given = {each.name: getattr(newer, each.name) for each in fields(newer) if each.name != "fields"}
-    values = {name: value for name, value in given.items() if value is not None}
-    return replace(person, **values, fields={**person.fields, **newer.fields})
 
 
 def judge(work: WorkItem, request: ActionRequest, state: Lookup) -> Finding:

@@ -11,6 +11,7 @@ from worker.ledger.candidates import find_or_create_registrations
 from worker.ledger.chunks import chunks
 from worker.ledger.database import now, take_lock
 from worker.ledger.duplicates import skip_duplicates
+from worker.ledger.known_data import note_difference
 from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import registration, row
 from worker.model import Action, RegistrationState, RowStatus
@@ -89,6 +90,8 @@ def _move(tx: Transaction, job: Job, records: Sequence[Row[Any]], course: Course
             **(_already_registered(known[pair]) if skips and _is_registered(known[pair]) else _to_send(record)),
         }
         tx.execute(update(row).where(row.c.id == record.id).values(**values))
+        if skips and _is_registered(known[pair]):
+            note_difference(tx, record.id, record.candidate_id, each.candidate)
 
 
 def _with_course(old: RosterRow, course: Course) -> RosterRow:

@@ -19,8 +19,9 @@ from worker.ledger.candidates import (
 from worker.ledger.database import now, take_lock
 from worker.ledger.duplicates import skip_duplicates
 from worker.ledger.external_ids import has_only_external_id, link_rows
+from worker.ledger.known_data import difference_notes, note_difference
 from worker.ledger.other_person import Mention, OtherPerson
-from worker.ledger.rows import dump_row
+from worker.ledger.rows import dump_row, read_row
 from worker.ledger.schema import job, registration, row
 from worker.model import Action, RegistrationState, Relation, RosterRow, RowStatus
 
@@ -98,6 +99,7 @@ def add_rows(
                 )
                 for new in chunk
             ]
+            _note_differences(tx, chunk, records)
             for record in records:
                 record["column"] = record["column"] if record["parsed"] is None else heading_of(record["column"])
             unknown += _tie_to_fixed_rows(tx, job_id, connection, chunk, records)
@@ -108,6 +110,18 @@ def add_rows(
         if again:
             _mark_repeats(tx, job_id)
     return unknown
+
+
+def _note_differences(tx: Transaction, chunk: Sequence[NewRow], records: Sequence[dict[str, Any]]) -> None:
+    """Let the rows of people who are registered already say what the LMS has otherwise."""
+    named = {
+        record["candidate_id"]: (new.parsed.candidate, record)
+        for new, record in zip(chunk, records, strict=True)
+        if new.parsed and record["status"] is RowStatus.ALREADY_REGISTERED
+    }
+    notes = difference_notes(tx, {number: person for number, (person, _) in named.items()}) if named else {}
+    for number, note in notes.items():
+        named[number][1]["note"] = note
 
 
 def _tie_to_fixed_rows(
@@ -194,6 +208,7 @@ def _as_record(
         "column": new.column,
         "changed_at": None,
         "lms_registration_id": None,
+        "note": "",
     }
     if new.is_skipped:
         record |= {"status": RowStatus.SKIPPED, "changed_at": now()}
@@ -233,7 +248,7 @@ _AMBIGUOUS = {
 def move_rows(tx: Transaction, job_id: int, connection: str, old: int, new: int) -> None:
     """Link the job's rows of one candidate record to another, which turned out to be the same person."""
     mine = and_(row.c.job_id == job_id, row.c.candidate_id == old)
-    courses = tx.execute(select(row.c.id, row.c.course_key, row.c.action).where(mine)).all()
+    courses = tx.execute(select(row.c.id, row.c.course_key, row.c.action, row.c.parsed).where(mine)).all()
     options: dict[str, Any] = tx.execute(select(job.c.options).where(job.c.id == job_id)).scalar_one()
     records = find_or_create_registrations(tx, connection, [(new, each.course_key or "") for each in courses])
     for each in courses:
@@ -251,6 +266,8 @@ def move_rows(tx: Transaction, job_id: int, connection: str, old: int, new: int)
                 "changed_at": now(),
             }
         tx.execute(update(row).where(row.c.id == each.id).values(**values))
+        if "status" in values:
+            note_difference(tx, each.id, new, read_row(each.parsed).candidate)
     skip_duplicates(tx, job_id)
 
 
