@@ -33,6 +33,7 @@ import pytest
 import redis
 
 from tests import servers
+from tests.compiling import share_compiled_statements
 from tests.fork_client import Forked, ForkServer
 from tests.hashing import hash_passwords_cheaply
 from tests.syncing import write_sqlite_without_sync
@@ -68,6 +69,7 @@ POLL_SECONDS = 0.01
 #: The variable that names the lock of those who write the bytecode of the tests.
 BYTECODE_LOCK = "TESTS_BYTECODE_LOCK"
 write_sqlite_without_sync()
+share_compiled_statements()
 hash_passwords_cheaply()
 #: Names that stand in no code and no message: whoever finds them elsewhere has found a leak.
 FIRST_NAME, LAST_NAME = "Wilhelmina", "Achterberg"

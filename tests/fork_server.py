@@ -35,7 +35,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from collections.abc import Sequence
+    from types import FrameType, ModuleType
 
 PACKAGES = ("worker", "tasks")
 #: What commands and Celery import when they are called, not when they are imported.
@@ -94,27 +95,11 @@ def preload() -> None:
                 importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
+    importlib.import_module("compiling").share_compiled_statements()
     syncing = importlib.import_module("syncing")
     syncing.write_sqlite_without_sync()
     syncing.write_files_without_sync()
-    rehearse()
-
-
-def rehearse() -> None:
-    """Read a roster into a ledger, so that a fork finds ready what the libraries prepare at first use.
-
-    For a short command that is half of its processor time: attributes of tables, comparisons, patterns.
-    """
-    database, transactions = map(importlib.import_module, ("worker.ledger.database", "worker.ledger.transactions"))
-    options = importlib.import_module("worker.intake.options")
-    read = importlib.import_module("corpus.reading").read
-    with tempfile.TemporaryDirectory() as folder:
-        roster = Path(folder) / "roster.csv"
-        roster.write_text("email,first_name,last_name,course_id\na@example.com,A,A,58\n", encoding="utf-8")
-        ledger = transactions.Ledger(database.open_engine(f"sqlite:///{folder}/roster.db"))
-        if read(ledger, roster, options.Options()).exit:
-            raise RuntimeError("the roster of the rehearsal is not read")
-        ledger.close()
+    importlib.import_module("rehearsal").rehearse()
 
 
 def serve(requests: socket.socket) -> tuple[Command, list[int], socket.socket]:
@@ -182,7 +167,7 @@ def end(children: dict[int, socket.socket]) -> None:
     os._exit(0)
 
 
-def become(command: Command, streams: list[int]) -> None:
+def become(command: Command, streams: list[int], shared: Sequence[tuple[ModuleType, str]]) -> None:
     """Make this process what `command` would be, had an interpreter of its own been started for it."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -204,7 +189,7 @@ def become(command: Command, streams: list[int]) -> None:
         warnings._setoption(option.strip())  # type: ignore[attr-defined] # as the interpreter itself does
     sys.argv[:] = [command.script, *command.words]
     sys.path[0] = str(Path(command.script).parent)
-    forget()
+    forget(shared)
 
 
 def open_streams() -> None:
@@ -228,15 +213,22 @@ def open_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def forget() -> None:
-    """Let the modules that were imported before the fork know nothing of the server and of the other commands."""
-    from worker.runtime import process  # noqa: PLC0415 - imported in the server
+def find_shared() -> list[tuple[ModuleType, str]]:
+    """Return where the event is that tells a process to end; to search all modules takes longer than to fork.
 
-    # Made when the module is imported, and shared by all forks: a worker that ends would end every other.
-    shared, own = process.shutting_down, multiprocessing.Event()
-    for module in [each for name, each in sys.modules.items() if name.startswith(("worker", "tasks"))]:
-        for name in [name for name, value in vars(module).items() if value is shared]:
-            setattr(module, name, own)
+    It is made when the module is imported, and shared by all forks: a worker that ends would end every other.
+    """
+    from worker.runtime.process import shutting_down  # noqa: PLC0415 - imported in the server
+
+    ours = [module for name, module in sys.modules.items() if name.startswith(PACKAGES)]
+    return [(module, name) for module in ours for name, value in vars(module).items() if value is shutting_down]
+
+
+def forget(shared: Sequence[tuple[ModuleType, str]]) -> None:
+    """Let the modules that were imported before the fork know nothing of the server and of the other commands."""
+    own = multiprocessing.Event()
+    for module, name in shared:
+        setattr(module, name, own)
     tempfile.tempdir = None
 
 
@@ -249,10 +241,11 @@ def main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
     gc.disable()
     preload()
+    shared = find_shared()
     gc.collect()
     gc.freeze()
     command, streams, answers = serve(requests)
-    become(command, streams)
+    become(command, streams, shared)
     answers.send(ANSWER.pack(os.getpid()), socket.MSG_NOSIGNAL)
     answers.detach()
     requests.detach()
