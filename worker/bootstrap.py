@@ -114,6 +114,18 @@ def _no_connection() -> SettingsError:
     )
 
 
+def read_settings(config: Path | None) -> Settings:
+    """Read the configuration. Raises SettingsError, also for a key of a connection or receiver that is not known.
+
+    No secret is read: a command that uses no connection needs none.
+    """
+    read = settings.load(config)
+    unknown = [*lms.unknown_keys(read.connections), *settings.unknown_message_keys(read)]
+    if unknown:
+        raise SettingsError(f"The configuration: {'; '.join(unknown)}")
+    return read
+
+
 def open_services(
     config: Path | None, *, make_ledger: bool = True, needs_connection: bool = False, ledger: str = ""
 ) -> Services:
@@ -121,7 +133,7 @@ def open_services(
 
     `needs_connection`: without any connection nothing is made. `ledger` is the address of another ledger.
     """
-    read = settings.load(config)
+    read = read_settings(config)
     if needs_connection and not read.connections:
         raise _no_connection()
     if is_address(read.files):

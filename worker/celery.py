@@ -16,6 +16,7 @@ from celery.exceptions import CeleryError, Ignore, Reject, Retry
 from structlog.contextvars import bound_contextvars
 
 from worker import logs, settings
+from worker.bootstrap import read_settings
 from worker.errors import RosterError, SettingsError
 from worker.ledger.queue import Task as Name
 from worker.runtime import flower
@@ -191,7 +192,7 @@ def __getattr__(name: str) -> Any:
 
 def _app_of_this_program() -> Celery:
     try:
-        config = settings.load(None)
+        config = read_settings(None)
         if not config.broker:
             raise SettingsError(
                 "No broker is configured. Set `broker` in roster.toml, as in redis://127.0.0.1:6379/0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -38,18 +39,49 @@ def read_connection(name: str, raw: Mapping[str, Any]) -> Connection:
 
     Raises SettingsError that names the key at fault.
     """
-    system = str(raw.get("system"))
-    if system not in _own_systems() and system not in _added_systems():
+    if "system" not in raw:
+        missing = settings.missing_key("system", raw, f"connections.{name}", systems())
+        raise SettingsError(f"The configuration: {missing}")
+    system = str(raw["system"])
+    if not _is_supported(system):
         known = ", ".join(systems())
-        raise SettingsError(
-            f"connections.{name}.system: {raw.get('system')!r} is not supported; supported are {known}"
-        )
+        raise SettingsError(f"connections.{name}.system: {raw['system']!r} is not supported; supported are {known}")
     model: type[Connection] = load_connector(system).Settings
     try:
         return model.model_validate({**raw, "name": name})
     except ValidationError as error:
         where = settings.explain_validation(error, model, where="The configuration", table=f"connections.{name}")
         raise SettingsError(where) from None
+
+
+def unknown_keys(connections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each key of the connections that is not known. No secret is read and no value checked.
+
+    The keys of a system that is not supported here cannot be checked, nor those of a connector that fails.
+    """
+    found: list[str] = []
+    for name, raw in connections.items():
+        table = f"connections.{name}"
+        if "system" not in raw:
+            found.append(settings.missing_key("system", raw, table, systems()))
+        elif _is_supported(system := str(raw["system"])):
+            with suppress(SettingsError):  # a connector that cannot be loaded is an error where it is used
+                found += settings.unknown_keys(_settings_of(system), raw, table)
+    return found
+
+
+def _is_supported(system: str) -> bool:
+    return system in _own_systems() or system in _added_systems()
+
+
+def _settings_of(system: str) -> type[Connection]:
+    """Return the settings of a system, without loading its connector where they are in a module of their own."""
+    if system in _own_systems():
+        with suppress(ModuleNotFoundError):
+            own: type[Connection] = importlib.import_module(f"{__name__}.{system}.settings").Settings
+            return own
+    model: type[Connection] = load_connector(system).Settings
+    return model
 
 
 def secret_keys(connection: Connection) -> list[str]:

@@ -4,7 +4,7 @@ Knows no LMS: each connector declares its own keys in a subclass of `Connection`
 """
 
 from worker.settings.expected_time import ExpectedTime, parse_expected_time
-from worker.settings.loading import EXAMPLE, explain_validation, load, read_address
+from worker.settings.loading import EXAMPLE, explain_validation, load, missing_key, read_address, unknown_keys
 from worker.settings.messages import (
     Email,
     Event,
@@ -15,6 +15,7 @@ from worker.settings.messages import (
     WebhookFormat,
     literal_secrets,
     read_message_settings,
+    unknown_message_keys,
     webhook_key,
 )
 from worker.settings.models import (
@@ -53,9 +54,12 @@ __all__ = [
     "is_loopback",
     "literal_secrets",
     "load",
+    "missing_key",
     "parse_expected_time",
     "read_address",
     "read_message_settings",
     "secret_places",
+    "unknown_keys",
+    "unknown_message_keys",
     "webhook_key",
 ]

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,30 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 from worker.errors import SettingsError
 from worker.settings.models import PREFIX, Folder, HiddenText, Serve, Settings, find_duplicate_folders
 
+#: The tables of one name each: `[connections.north]`.
+NAMED_TABLES = ("connections", "folders", "messages")
+#: Settings that are tables: their variables have further parts, as in ROSTER_SERVE__PORT.
+_TABLES = (*NAMED_TABLES, "mail", "serve")
 #: ROSTER_* variables that are not settings.
 OTHER_VARIABLES = frozenset({"ROSTER_CONFIG", "ROSTER_TOKEN"})
 #: What Kubernetes and Docker set in each container for a service that is called roster.
 _OF_A_SERVICE = re.compile(r"ROSTER_(?:SERVICE_(?:HOST|PORT)\w*|PORT_[0-9]+_(?:TCP|UDP)\w*|PORT)")
 _SERVE = f"{PREFIX}SERVE__"
+#: What a value must be, by pydantic's name of the error.
+_EXPECTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a table of keys",
+    "model_type": "a table of keys",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "string_too_short": "a text that is not empty",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
 EXAMPLE = """\
 [connections.north]
 system = "tahdah"
@@ -47,27 +66,40 @@ def load(config: Path | None) -> Settings:
         raise SettingsError(
             "ROSTER_CONNECTIONS: set single keys, such as ROSTER_CONNECTIONS__NORTH__TOKEN"
         ) from None
-    tables = ("connections", "folders", "messages")
-    settings = settings.model_copy(update={name: _merge_tables(getattr(settings, name)) for name in tables})
+    settings = settings.model_copy(update={name: _merge_tables(getattr(settings, name)) for name in NAMED_TABLES})
+    _check_names(settings, where=str(path or "the environment"))
     _check_folders(settings, where=str(path or "the environment"))
     return _resolve_paths(settings, path.resolve().parent) if path else settings
 
 
 def _refuse_unknown_variables(values: object) -> None:
     """Raise SettingsError for a ROSTER_* variable that is no setting and that no secret is read from."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    ours = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
     used = {*OTHER_VARIABLES, *_named_variables(values), *_named_variables(ours)}
     for name, value in ours.items():
-        if name.startswith(_SERVE) and name.removeprefix(_SERVE).lower() not in Serve.model_fields:
-            near = suggestion(name, {f"{_SERVE}{key.upper()}" for key in Serve.model_fields})
-            raise SettingsError(f"The environment variable {name} is not a Roster setting{near}")
         is_of_a_service = _OF_A_SERVICE.fullmatch(name) and (name != "ROSTER_PORT" or "://" in value)
-        if name.split("__")[0] not in known and name not in used and not is_of_a_service:
-            nested = {f"{PREFIX}SERVE__{key.upper()}" for key in Serve.model_fields}
-            raise SettingsError(
-                f"The environment variable {name} is not a Roster setting{suggestion(name, known | nested)}"
-            )
+        if not (_is_setting(name.upper()) or name in used or is_of_a_service):
+            near = _nearest_variable(name.upper())
+            raise SettingsError(f"The environment variable {name} is not a Roster setting{near}")
+
+
+def _is_setting(variable: str) -> bool:
+    """Return whether a variable, in capitals, is a setting.
+
+    The keys of named tables and of `mail` are checked where these are read.
+    """
+    setting, nested, key = variable.removeprefix(PREFIX).lower().partition("__")
+    if setting == "serve":
+        return key in Serve.model_fields or not nested
+    return setting in (_TABLES if nested else Settings.model_fields)
+
+
+def _nearest_variable(variable: str) -> str:
+    serve = {f"{_SERVE}{key.upper()}" for key in Serve.model_fields}
+    if variable.startswith(_SERVE):
+        return suggestion(variable, serve)
+    others = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return suggestion(variable, others | serve | OTHER_VARIABLES)
 
 
 def _named_variables(values: object) -> Iterator[str]:
@@ -92,9 +124,35 @@ def explain_validation(error: ValidationError, model: type[BaseModel], *, where:
         elif problem["type"] == "missing":
             lines.append(f"{full} is missing")
         else:
-            message = problem["msg"].removeprefix("Value error, ")
+            message = _plain(problem["type"], problem["msg"])
             lines.append(f"{full}: {message}" if key else f"{table}: {message}")
     return f"{where}: " + "; ".join(lines)
+
+
+def _plain(kind: str, message: str) -> str:
+    """Return what pydantic says of a value in the words of the configuration."""
+    if kind in _EXPECTED:
+        return f"must be {_EXPECTED[kind]}"
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def unknown_keys(model: type[BaseModel], raw: Mapping[str, Any], table: str) -> list[str]:
+    """Return a sentence for each key that a table may not have; no value is read. The name is not a key."""
+    known = _keys_of(model, []) - {"name"}
+    return [f"unknown key {table}.{key}{_instead(key, known, table)}" for key in raw if key not in known]
+
+
+def _instead(key: str, known: set[str], table: str) -> str:
+    kind = table.partition(".")[0]
+    return f"; the name is the part after `{kind}.`" if key == "name" else suggestion(key, known)
+
+
+def missing_key(key: str, raw: Mapping[str, Any], table: str, choices: Iterable[str]) -> str:
+    """Return a sentence about a key without which the others of its table cannot be checked."""
+    near = difflib.get_close_matches(key, raw, n=1)
+    if near:
+        return f"unknown key {table}.{near[0]}; did you mean {key}?"
+    return f"{table}.{key} is missing; write one of {', '.join(choices)}"
 
 
 def _keys_of(model: type[BaseModel], tables: list[str]) -> set[str]:
@@ -105,6 +163,12 @@ def _keys_of(model: type[BaseModel], tables: list[str]) -> set[str]:
             break
         model = field.annotation
     return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def _check_names(settings: Settings, *, where: str) -> None:
+    for table in NAMED_TABLES:
+        if any(not name.strip() for name in getattr(settings, table)):
+            raise SettingsError(f"{where}: a table of {table} has no name; write [{table}.NAME]")
 
 
 def _check_folders(settings: Settings, *, where: str) -> None:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from worker.errors import SettingsError
-from worker.settings.loading import explain_validation, suggestion
+from worker.settings.loading import explain_validation, missing_key, suggestion, unknown_keys
 from worker.settings.models import HiddenText, Secret, Settings, is_loopback
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -248,6 +248,18 @@ def read_message_settings(settings: Settings) -> MessageSettings:
     return MessageSettings(receivers=receivers, mail=mail, public_url=settings.serve.public_url)
 
 
+def unknown_message_keys(settings: Settings) -> list[str]:
+    """Return a sentence for each key of `[messages.NAME]` and `[mail]` that is not known; no secret is read."""
+    found = unknown_keys(Mail, settings.mail, "mail")
+    for name, raw in settings.messages.items():
+        table, kind = f"messages.{name}", raw.get("kind")
+        if "kind" not in raw:
+            found.append(missing_key("kind", raw, table, _RECEIVER_KINDS))
+        elif kind in _RECEIVER_KINDS:
+            found += unknown_keys(_RECEIVER_KINDS[kind], raw, table)
+    return found
+
+
 def literal_secrets(settings: Settings) -> list[str]:
     """Return a warning for each secret of these tables that is written in the configuration itself."""
     tables = {
@@ -266,6 +278,8 @@ def literal_secrets(settings: Settings) -> list[str]:
 def _read_receiver(settings: Settings, name: str, raw: Mapping[str, Any]) -> Email | Webhook:
     table = f"messages.{name}"
     kind = raw.get("kind")
+    if "kind" not in raw:
+        raise SettingsError(f"The configuration: {missing_key('kind', raw, table, _RECEIVER_KINDS)}")
     if kind not in _RECEIVER_KINDS:
         raise SettingsError(f"{table}.kind: {kind!r} is not supported; write one of {', '.join(_RECEIVER_KINDS)}")
     receiver = _validate(_RECEIVER_KINDS[kind], {**raw, "name": name}, table)

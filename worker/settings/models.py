@@ -65,6 +65,13 @@ class Serve(BaseModel):
         """Return how long entries of the audit log are kept (seconds)."""
         return self.audit_days * 86400.0
 
+    @field_validator("host")
+    @classmethod
+    def _is_host(cls, value: str) -> str:
+        if not value or any(character.isspace() for character in value):
+            raise ValueError("must be an address or a name of this machine, such as 127.0.0.1 or 0.0.0.0")
+        return value
+
     @field_validator("behind_proxy")
     @classmethod
     def _are_addresses(cls, value: str) -> str:
@@ -210,7 +217,7 @@ class Settings(BaseSettings):
     #: The SQL database with jobs, rows and outcomes; also `env:NAME` or `file:/path`.
     ledger: HiddenText = "sqlite:///roster.db"
     #: Where rosters and reports are stored: a folder, or an address such as `s3://bucket/prefix`.
-    files: str = "roster-files"
+    files: str = Field(default="roster-files", min_length=1)
     #: Where uploads and drafts are stored if `files` is an address: a folder of this machine.
     scratch: str = "roster-scratch"
     #: `redis://host:6379/0`; also `env:NAME` or `file:/path`. Empty: this process does the work.

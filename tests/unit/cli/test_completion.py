@@ -65,7 +65,7 @@ def offered(*words, typed=""):
         (["check", "r.csv", "--to"], "N", ["north"]),
         (["schedule", "add", "--to"], "k", ["kmi"]),
         (["message", "test"], "", ["office"]),
-        (["init", "--system"], "t", ["tahdah"]),
+        (["init", "--system"], "ta", ["tahdah"]),
         (["jobs", "--state"], "o", ["open"]),
         (["run", "--hidden-rows"], "s", ["send", "skip"]),
         ([], "sched", ["schedule"]),

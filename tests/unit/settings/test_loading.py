@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from worker import lms, settings
-from worker.bootstrap import Services
+from worker.bootstrap import Services, read_settings
 from worker.errors import SettingsError
 from worker.settings import Connection, Settings, load
 
@@ -339,6 +339,113 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(
 
     assert f"unknown key {key}" in text
     assert f"did you mean {nearest}?" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[connections.kmi]\nsystem = 'kmi'\napi_kee = 'env:NOPE'", "kmi.api_kee; did you mean api_key?"),
+        ("[connections.kmi]\nsystem = 'kmi'\nname = 'x'", "connections.kmi.name; the name is the part after `conn"),
+        ("[connections.kmi]\nsystm = 'kmi'", "unknown key connections.kmi.systm; did you mean system?"),
+        ("[connections.kmi]\napi_key = 'x'", "connections.kmi.system is missing; write one of kmi, moodle, tahdah"),
+        ("[connections.a]\nsystem = 'moodle'\nrol = 5", "unknown key connections.a.rol; did you mean role?"),
+        ("[connections.a]\nsystem = 'tahdah'\ntokn = 'x'", "unknown key connections.a.tokn; did you mean token?"),
+        ("[messages.a]\nkind = 'email'\nurl = 'x'", "unknown key messages.a.url; known are "),
+        ("[messages.a]\nknd = 'email'", "unknown key messages.a.knd; did you mean kind?"),
+        ("[messages.a]\nto = 'x'", "messages.a.kind is missing; write one of email, webhook"),
+        ("[mail]\nhst = 'x'", "unknown key mail.hst; did you mean host?"),
+    ],
+)
+def test_an_unknown_key_of_any_table_is_refused_before_the_table_is_used(
+    folder: Path, text: str, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"^The configuration: ") as raised:
+        read_settings(written(folder / "roster.toml", text))
+
+    assert message in str(raised.value)
+
+
+def test_all_unknown_keys_are_named_at_once(folder: Path) -> None:
+    text = "[connections.a]\nsystem = 'tahdah'\ntokn = 'x'\nbatchsize = 5\n[mail]\nhst = 'x'"
+
+    with pytest.raises(SettingsError) as raised:
+        read_settings(written(folder / "roster.toml", text))
+
+    assert str(raised.value).count("unknown key") == 3
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["ROSTER_CONNECTIONS__KMI__TOKN", "roster_connections__kmi__tokn"])
+def test_an_unknown_key_in_the_environment_is_refused_too(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("ROSTER_CONNECTIONS__KMI__SYSTEM", "kmi")
+    monkeypatch.setenv(name, "x")
+
+    with pytest.raises(SettingsError, match=r"unknown key connections\.kmi\.tokn"):
+        read_settings(None)
+
+
+def test_a_command_that_uses_no_connection_needs_no_secret(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TAHDAH_TOKEN")
+    text = FULL + "[connections.other]\nsystem = 'of-another-package'\nwhatever = 1\n"
+
+    assert set(read_settings(written(config, text)).connections) == {"north", "kmi", "other"}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("ROSTER_LEDGER__X", "ROSTER_LEDGER"),
+        ("ROSTER_LOG__LEVEL", "ROSTER_LOG_LEVEL"),
+        ("roster_legder", "ROSTER_LEDGER"),
+        ("roster_config", "ROSTER_CONFIG"),
+        ("ROSTER_SERVE__PROT", "ROSTER_SERVE__PORT"),
+    ],
+)
+def test_an_unknown_variable_is_an_error_that_names_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+
+    with pytest.raises(SettingsError) as raised:
+        load(None)
+
+    assert str(raised.value) == f"The environment variable {name} is not a Roster setting; did you mean {nearest}?"
+
+
+@pytest.mark.parametrize("table", ["connections", "folders", "messages"])
+def test_a_table_needs_a_name(folder: Path, table: str) -> None:
+    with pytest.raises(SettingsError, match=rf"a table of {table} has no name; write \[{table}\.NAME\]"):
+        load(written(folder / "roster.toml", f'[{table}.""]\nx = 1'))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("connections = 3", "connections: must be a table of keys"),
+        ("[connections]\nnorth = 3", "connections.north: must be a table of keys"),
+        ("serve = 3", "serve: must be a table of keys"),
+        ("files = ''", "files: must be a text that is not empty"),
+        ("files = 3", "files: must be a text"),
+        ("window = 'x'", "window: must be a whole number"),
+        ("window = 1.5", "window: must be a whole number"),
+        ("window = 0", "window: must be greater than or equal to 1"),
+        ("sweep_seconds = 'x'", "sweep_seconds: must be a number"),
+        ("log = 'xml'", "log: must be 'text' or 'json'"),
+        ("[serve]\nopen_metrics = 'maybe'", "serve.open_metrics: must be true or false"),
+        ("[serve]\nhost = ''", "serve.host: must be an address or a name of this machine"),
+        ("[serve]\nhost = 'a b'", "serve.host: must be an address or a name of this machine"),
+        ("[folders.a]\npath = ''", "folders.a.path: must be a text that is not empty"),
+        ("[folders.a]\npath = 'x'\nset = 3", "folders.a.set: must be a table of keys"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_the_words_of_the_configuration(
+    folder: Path, text: str, message: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(written(folder / "roster.toml", text))
+
+    assert message in str(raised.value)
 
 
 def test_an_unknown_key_that_is_near_to_none_lists_those_there_are(config: Path) -> None:

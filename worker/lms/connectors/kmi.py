@@ -8,10 +8,8 @@ secret.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
-
-from pydantic import Field
 
 from worker.errors import AnswerLost, Refused
 from worker.identity import is_other_person, traits_of
@@ -31,6 +29,7 @@ from worker.lms.contract import (
 from worker.lms.http import LmsClient
 from worker.lms.kmi import courses
 from worker.lms.kmi.people import Users
+from worker.lms.kmi.settings import KmiConnection
 from worker.lms.kmi.shapes import (
     UNSAFE_IN_PATH,
     as_person,
@@ -50,7 +49,6 @@ from worker.lms.kmi.shapes import (
 )
 from worker.lms.responses import as_id, field_of, objects_of, utc_text, with_report_code
 from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
-from worker.settings import Connection, Secret
 
 #: K-page: without `limit` a page has up to 100; whether more are allowed is not documented.
 PAGE_SIZE = 100
@@ -63,17 +61,6 @@ _LOGIN_IN_USE = (
     "Somebody at the LMS has this e-mail address as their login name, and a person without a login_name gets the "
     "address as one. For another person, fill in login_name; for the same one, give their candidate_id"
 )
-
-
-class KmiConnection(Connection):
-    """A KMI account in roster.toml."""
-
-    system: Literal["kmi"]
-    base_url: str = Field(examples=["https://lms.example.com/api/v2"])
-    api_key: Secret
-    api_secret: Secret
-    #: Whether a new user without a login name gets their e-mail address as one (K-ext calls loginName required).
-    login_from_email: bool = True
 
 
 class Kmi:

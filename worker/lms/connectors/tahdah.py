@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
-
-from pydantic import BeforeValidator, Field
+from typing import Any
 
 from worker.errors import AnswerLost, Refused, StopJob
 from worker.lms.contract import (
@@ -28,9 +26,9 @@ from worker.lms.contract import (
 )
 from worker.lms.http import LmsClient
 from worker.lms.responses import LmsResponse, as_id, with_report_code
+from worker.lms.tahdah.settings import TahdahConnection
 from worker.lms.tahdah.webhooks import TahdahWebhookReader
 from worker.model import Action, Candidate, Course, Person, RosterRow, RowRules
-from worker.settings import Connection, Secret, Text
 
 #: Roster column → field of a candidate. Assumed: the page shows no body; `candidate_fields` changes it.
 CANDIDATE_FIELDS = {
@@ -54,28 +52,6 @@ NO_LOOKUP_STATUSES = frozenset({400, 403, 404, 405, 501})
 PAGE_LIKE_LENGTHS = frozenset({10, 20, 25, 50, 100, 200, 250, 500, 1000})
 _NOT_FOUND = 404
 _LINK = re.compile(r"/candidates/(\d+)", re.IGNORECASE)
-
-#: Environment variables are strings.
-Behavior = Annotated[Literal[1, 2], BeforeValidator(lambda value: int(value) if str(value).isdigit() else value)]
-
-
-class TahdahConnection(Connection):
-    """A Tahdah account in roster.toml."""
-
-    system: Literal["tahdah"]
-    base_url: str = "https://api.tahdah.me"
-    #: The API key, sent as bearer token.
-    token: Secret
-    #: The legal entity that registers, for rows that name none.
-    legal_entity_id: Text | None = Field(default=None, examples=[42])
-    #: The last segment of the path: `registrations`, or `learners` on the older one.
-    registration_path: Literal["registrations", "learners"] = "registrations"
-    #: 1 or 2, for rows that do not say. No default: its meaning is not documented.
-    behavior: Behavior | None = Field(default=None, examples=[1])
-    #: Roster column → field of a candidate, to add to or change the defaults; "" leaves a column out.
-    candidate_fields: Mapping[str, str] = Field(default_factory=dict)
-    #: The signing secret of its webhooks, which `roster serve` accepts at /hooks/NAME; without it none is accepted.
-    webhook_secret: Secret | None = None
 
 
 class Tahdah:

@@ -1,1 +1,1 @@
-"""Parts of KMI's connector: its JSON, and reading and changing registrations and users."""
+"""Parts of KMI's connector: its settings, its JSON, and reading and changing registrations and users."""

@@ -52,3 +52,6 @@ class MoodleConnection(Connection):
                 "a method without one"
             )
         return self
+
+
+Settings = MoodleConnection

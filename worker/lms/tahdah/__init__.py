@@ -1,1 +1,1 @@
-"""Parts of Tahdah's connector: its webhooks."""
+"""Parts of Tahdah's connector: its settings and its webhooks."""
