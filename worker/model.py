@@ -270,7 +270,7 @@ _JOB_STATES = {
     JobState.RUNNING: _SENDING,
     JobState.WAITING: _SENDING,
     JobState.PAUSED: _StateProperties(is_idle=True, may_have_calls=True),
-    JobState.HELD: _StateProperties(is_idle=True, needs_person=True),
+    JobState.HELD: _StateProperties(is_idle=True, needs_person=True, may_have_calls=True),
     JobState.CANCELLING: _StateProperties(is_moving=True, may_have_calls=True),
     JobState.CANCELLED: _StateProperties(has_ended=True, may_be_undone=True),
     JobState.SUCCEEDED: _StateProperties(has_ended=True, went_through=True, may_be_undone=True),

@@ -64,6 +64,7 @@ from worker.ledger.queue import Priority
 from worker.ledger.transactions import Ledger
 from worker.lms.contract import Person
 from worker.model import Action, Candidate, CandidateState, Driver, JobState, RowRules, RowStatus
+from worker.reports import gather
 from worker.settings import Connection as Account
 
 if TYPE_CHECKING:
@@ -720,3 +721,24 @@ def test_two_processes_record_the_same_report_at_the_same_moment(two: tuple[Ledg
 
     with two[0].read() as tx:
         assert report_files.known_digests(tx, "/reports/hr.results.csv", "key") == {"digest"}
+
+
+async def test_the_counts_and_the_rows_of_a_report_are_of_one_moment(two: tuple[Ledger, Ledger]) -> None:
+    """Another job settles the only open row of a job between two questions of one reader."""
+    ledger, other = two
+    first, second = (a_job_of(ledger, a_row(2)) for _ in range(2))
+    claim = claimed(other, second)
+    (work,) = items_of(other, claim)
+    with ledger.write() as tx:
+        jobs.change_job(tx, first, state=JobState.CANCELLED)
+    with ledger.read() as tx:
+        job = jobs.find_job(tx, first)
+        assert job
+        assert rows.count_rows(tx, first).pending == 1
+        await other.commit(*intents.registered(claim, work, RowOutcome(status=RowStatus.REGISTERED)))
+
+        summary, (line,) = gather.summarise(tx, job), list(gather.report_lines(tx, job))
+
+    assert (summary.open_rows, line.error) == (1, "Not sent")
+    with ledger.read() as tx:
+        assert gather.summarise(tx, job).open_rows == 0

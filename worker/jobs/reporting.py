@@ -13,6 +13,7 @@ from worker.addresses import masked
 from worker.errors import RosterError, Unreachable
 from worker.folders import archive, message_file
 from worker.intake import storage
+from worker.jobs import lifecycle
 from worker.ledger import jobs, report_files
 from worker.ledger.database import now
 from worker.private_files import scratch_folder
@@ -102,20 +103,21 @@ def write_into(
 ) -> Summary:
     """Write the reports of a job as it is now into a folder; raises RosterError when that fails.
 
-    `shown` is where they will be in the end, when that is elsewhere.
+    `shown` is where they will be in the end, when that is elsewhere. Counts and rows are of one moment, also those
+    that depend on other jobs.
     """
     with ledger.read() as tx:
-        summary = gather.summarise(tx, job)
-    return write.write_reports(
-        folder,
-        job.roster,
-        job.headings,
-        lambda: gather.report_lines(ledger, job),
-        summary,
-        shown=shown,
-        audience=audience,
-        earlier=None if shown or folder.name == str(job.id) else RecordedReports(ledger, job),
-    )
+        job = replace(lifecycle.get_job(tx, job.id), roster=job.roster)
+        return write.write_reports(
+            folder,
+            job.roster,
+            job.headings,
+            lambda: gather.report_lines(tx, job),
+            gather.summarise(tx, job),
+            shown=shown,
+            audience=audience,
+            earlier=None if shown or folder.name == str(job.id) else RecordedReports(ledger, job),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,15 @@ def upsert(
     tx.execute(record.on_conflict_do_update(index_elements=list(key), set_=dict(old)))
 
 
+def reading(engine: Engine) -> Connection:
+    """Return a connection whose transactions read one snapshot; its results are streamed.
+
+    In PostgreSQL's default isolation each statement would read a newer one.
+    """
+    one_snapshot = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    return engine.connect().execution_options(reads=True, stream_results=True, **one_snapshot)
+
+
 def insert_of(dialect: str) -> Any:
     """Return the dialect's `insert`: `on conflict` is not in standard SQL."""
     if dialect != "postgresql":

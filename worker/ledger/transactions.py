@@ -136,7 +136,7 @@ class Ledger:
         """Open a transaction that only reads, from one snapshot of the ledger."""
         with (
             databases.translated_errors(),
-            self.engine.connect().execution_options(reads=True, stream_results=True) as connection,
+            databases.reading(self.engine) as connection,
             connection.begin(),
         ):
             yield connection

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
     from worker.ledger.rows import ReportedRow
-    from worker.ledger.transactions import Ledger
 
 
 def summarise(tx: Transaction, job: Job) -> Summary:
@@ -55,11 +54,10 @@ def summarise(tx: Transaction, job: Job) -> Summary:
     )
 
 
-def report_lines(ledger: Ledger, job: Job) -> Iterator[ReportLine]:
+def report_lines(tx: Transaction, job: Job) -> Iterator[ReportLine]:
     """Yield one line per roster row."""
-    with ledger.read() as tx:
-        for row in rows.reported_rows(tx, job.id):
-            yield _line(row, job)
+    for row in rows.reported_rows(tx, job.id):
+        yield _line(row, job)
 
 
 def _line(row: ReportedRow, job: Job) -> ReportLine:
