@@ -216,6 +216,52 @@ def test_people_are_found_in_any_letter_case_and_by_any_identifier(academy):
     assert set(members(terminal, "onlyactive")) == {by_mail, by_number, by_name}
 
 
+@pytest.mark.parametrize(
+    ("stored", "most"),
+    [
+        # As people write capitals: all in one look-up, after the first call that was refused.
+        (lambda local, domain: f"{local.capitalize()}@{domain.capitalize()}", 20),
+        # In the midst of a word: PostgreSQL shows each only to a search, one in a call.
+        (lambda local, domain: f"{local[:3]}{local[3:6].upper()}{local[6:]}@{domain}", 60 + 20),
+    ],
+)
+def test_people_whose_stored_addresses_have_capitals_are_found_in_few_calls(academy, people, stored, most):
+    terminal = academy()
+    rows = people(60)
+    for number, row in enumerate(rows):
+        address = stored(*row["email"].split("@"))
+        a_user(
+            terminal, username=f"u{number}", email=address, firstname=row["first_name"], lastname=row["last_name"]
+        )
+    terminal.roster("known.csv", rows)
+
+    result = terminal.run("known.csv")
+
+    assert (result.counts, result.summary["candidates_created"]) == ({"registered": 60}, 0)
+    assert sum(result.summary["calls"].values()) <= most
+
+
+def test_verify_lists_a_course_once_and_once_more_for_those_who_are_not_active(academy, people):
+    terminal = academy()
+    rows = [row | {"course_id": "", "course_name": "FIRE"} for row in people(2)]
+    terminal.roster("new.csv", rows)
+    first = terminal.run("new.csv")
+
+    def listed():
+        before = terminal.lms.calls("list_enrolled")
+        verified = terminal.type("verify", first.job, "--json").summary["verified"]
+        return verified["confirmed"], terminal.lms.calls("list_enrolled") - before
+
+    whole = listed()
+    # One was suspended by somebody, and one removed.
+    one, other = members(terminal, "onlyactive")
+    enrol(terminal, one, suspend=1)
+    terminal.lms.world.moodle.site.enrolments[58].pop((other, "manual"))
+    differing = listed()
+
+    assert (whole, differing) == ((2, 1), (0, 2))
+
+
 def test_rows_that_name_several_people_are_refused_with_their_ids(academy):
     terminal = academy()
     first = a_user(terminal, username="one", email="one@example.com", idnumber="SAME")

@@ -1,7 +1,7 @@
 """Read a job's done rows back at the LMS and record whether it agrees. Reads only; nothing is sent again.
 
 Lists of courses and people are read where they take fewer calls than single look-ups (the connector decides). What
-the LMS does not show as expected is read again after pauses, since it may lag behind its own writes.
+the LMS does not show as expected is read again after pauses, where it may lag behind its own writes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from worker.jobs.expected import cannot_be_verified, judge
 from worker.jobs.time_limits import within
 from worker.ledger import verify as verifying
 from worker.ledger.verify import Finding
-from worker.lms.contract import ActionRequest, LookupMiss, RemoteState
+from worker.lms.contract import ActionRequest, LookupMiss, RemoteState, bulk
 from worker.model import Verdict
 from worker.quantities import counted
 from worker.registration.breaker import OutageBudget
@@ -141,7 +141,7 @@ class _Verification:
         pairs = await self._with_course_id(pairs)
         found: dict[int, Finding] = {}
         waiting = pairs
-        for pause in (0.0, *self.context.lookup_pauses):
+        for pause in (0.0, *(self.context.lookup_pauses if self.context.connector.rules.lags else ())):
             await self._pause(pause)
             states = await self._read_states([request for _, request in waiting])
             found |= {work.row_id: judge(work, request, states[work.row_id]) for work, request in waiting}
@@ -151,9 +151,12 @@ class _Verification:
         return list(found.values())
 
     async def _with_course_id(self, pairs: Sequence[RequestedAction]) -> Sequence[RequestedAction]:
-        """Set the LMS's id of the course, which reading one row shows: lists are by that id."""
+        """Set the LMS's id of the course, which reading one row shows: lists are by that id.
+
+        Where many people are looked up in a call, so are courses, by whatever names them.
+        """
         first = pairs[0][1]
-        course = None if first.action.is_about_person else first.row.course
+        course = None if first.action.is_about_person or bulk(self.context.connector) else first.row.course
         if len(pairs) == 1 or course is None or course.course_id is not None:
             return pairs
         state = (await self._read_states([first]))[first.row_id]

@@ -280,8 +280,11 @@ class BulkConnector(Connector, Protocol):
         address are all other ones than the row's. `known` is as in `find_people`.
         """
 
-    async def find_refused(self, candidate: Candidate) -> PersonLookup:
-        """Look up a person whose creation was refused, in every way that the LMS has."""
+    async def find_refused(self, candidates: Sequence[Candidate]) -> Sequence[PersonLookup]:
+        """Look up people whose creation was refused, in more ways than `find_people` where those take few calls.
+
+        A single one in every way that the LMS has. Returns one result for each, in order.
+        """
 
     def identities(self, candidate: Candidate) -> frozenset[str]:
         """Return texts of which two candidates have one in common when the LMS could take them for one person.

@@ -107,7 +107,8 @@ class ActionRunner:
             lookup = lookups.get(work.row_id, LookupMiss.NO_LOOKUP)
             if isinstance(lookup, RemoteState) and lookup.course_id is not None:
                 self.context.course_ids.setdefault(self.claim.course_key, lookup.course_id)
-            if lookup is LookupMiss.ABSENT and existed_before(work, request):
+            may_lag = self.context.connector.rules.lags
+            if may_lag and lookup is LookupMiss.ABSENT and existed_before(work, request):
                 lookup = await self._read_until_present((work, request))
             if await self._needs_call(work, request, lookup) and isinstance(lookup, RemoteState):
                 to_send.append((work, request, lookup))

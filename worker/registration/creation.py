@@ -285,7 +285,7 @@ class PeopleCreator:
         results: dict[int, Created] = {}
         left = list(works)
         if tries == 1:
-            found = await self.connector.find_people([work.row.candidate for work in works], ())
+            found = await self.connector.find_refused([work.row.candidate for work in works])
             results = await self._record_found(works, found)
             left = [work for work in works if work.candidate.id not in results]
         if results or (refused.code == WRITE_CONFLICT and tries == 1):
@@ -305,8 +305,8 @@ class PeopleCreator:
         results = {}
         if refused.status is not None:
             with suppress(AnswerLost, Refused):
-                found = await self.connector.find_refused(work.row.candidate)
-                results = await self._record_found([work], [found])
+                found = await self.connector.find_refused([work.row.candidate])
+                results = await self._record_found([work], found)
         if results:
             return results
         if refused.code == WRITE_CONFLICT and tries < MAX_TRIES:

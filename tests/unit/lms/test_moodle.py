@@ -18,7 +18,7 @@ from worker.lms.moodle.errors import check_answer
 from worker.lms.moodle.lookups import Found, look_up, match
 from worker.lms.moodle.people import Users
 from worker.lms.moodle.site import Site, _site_info_of, is_deleted
-from worker.lms.moodle.values import is_user_name, new_password, problem_of, user_name_of
+from worker.lms.moodle.values import is_user_name, new_password, problem_of, spellings, user_name_of
 from worker.lms.moodle.wire import Api, form_fields
 from worker.lms.responses import LmsResponse, parse
 from worker.model import Action, Candidate, Course
@@ -183,6 +183,21 @@ async def test_the_control_fields_come_first_and_a_call_above_the_limit_is_not_s
     assert [name for name, _ in form[:3]] == ["wstoken", "wsfunction", "moodlewsrestformat"]
     assert raised.value.code == "call_too_large"
     assert (api.most_items(3), api.most_items(3, besides=2), api.most_items(100)) == (2, 1, 1)
+
+
+def test_an_address_is_spelled_as_people_write_capitals() -> None:
+    who = Candidate(email="ada.mcahern@example.com", first_name="Ada", last_name="McAhern")
+
+    assert spellings(who) >= {
+        "Ada.McAhern@example.com",
+        "Ada.Mcahern@Example.com",
+        "Ada.mcahern@example.com",
+        "ADA.MCAHERN@EXAMPLE.COM",
+        "ada.mcahern@Example.com",
+    }
+    assert {each.lower() for each in spellings(who)} == {who.email}
+    assert len(spellings(who)) <= 15
+    assert spellings(Candidate(first_name="Ada")) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ class Moodle:
         """Read people by the IDs that rows give, hundreds in a call."""
         return await self.users.show(candidates, known)
 
-    async def find_refused(self, candidate: Candidate) -> PersonLookup:
-        """Look up a person whose creation was refused, also by the address in any letter case."""
-        return await self.users.find_refused(candidate)
+    async def find_refused(self, candidates: Sequence[Candidate]) -> Sequence[PersonLookup]:
+        """Look up people whose creation was refused, by their addresses in other letter cases."""
+        return await self.users.find_refused(candidates)
 
     def identities(self, candidate: Candidate) -> frozenset[str]:
         """Return what a user is found by: two calls at once may both create one of an address or an ID number."""
@@ -205,6 +205,8 @@ def _rules(batch_size: int, fields_per_call: int) -> RowRules:
         rows_per_call=min(batch_size, fits),
         rows_per_action=min(batch_size, fits_acting),
         people_per_lookup=PEOPLE_PER_LOOKUP,
+        # A call has committed when it is answered.
+        lags=False,
         refuse=problem_of,
         unused_columns=frozenset(
             {"date_of_birth", "registration_date", "expiration_date", "address", "address2", "state", "zip"}

@@ -239,7 +239,8 @@ class Courses:
         try:
             course_id = await self.find(course)
             active = await self._part(course_id, "onlyactive")
-            inactive = await self._part(course_id, "onlysuspended")
+            are_all_active = all(request.candidate_id in active for request in requests)
+            inactive = {} if are_all_active else await self._part(course_id, "onlysuspended")
         except Refused as refused:
             return {request.row_id: refused for request in requests}
         return {request.row_id: self._state(request, course_id, active, inactive) for request in requests}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ _OWN_ACCOUNT = "This is the service account of this connection; suspended, it co
 _POLICY = "The site's password policy refuses the passwords that Roster makes: {said}. Set password to mail"
 _CUT_OFF = "The LMS's answer does not show that the whole call arrived; it may have updated a part of its people"
 _NAMES = frozenset({"firstname", "lastname"})
+#: Above this share of users whom only a search finds, refused calls cost more than a search for each.
+_SEARCH_IF_ONE_IN = 8
 _PREFERENCE = "auth_forcepasswordchange"
 #: Nobody has this ID. It is the last record of an update: the warning on it shows that the whole call arrived.
 _LAST_RECORD = {"id": "2147483647"}
@@ -70,6 +73,9 @@ class Users:
     seen_fields: set[str] = field(default_factory=set)
     #: How many people a call takes, as far as the web server has refused a larger one.
     most_people: int = sys.maxsize
+    #: How many users were created, and how many only a search in any letter case has found.
+    _created: int = 0
+    _found_by_search: int = 0
 
     async def people_per_create(self, candidates: Sequence[Candidate]) -> int:
         """Return how many people one call takes: by form fields, and one by one where a rollback leaves mails."""
@@ -107,7 +113,9 @@ class Users:
             if refused.code == CALL_TOO_LARGE:
                 self.most_people = max(1, len(users) // 2)
             raise _creation_error(refused) from None
-        return _created(response, [user["username"] for user in users])
+        created = _created(response, [user["username"] for user in users])
+        self._created += len(created)
+        return created
 
     def _new_user(self, candidate: Candidate) -> dict[str, Any]:
         values: dict[str, Any] = {"username": user_name_of(candidate) or ""} | user_fields(candidate)
@@ -121,19 +129,34 @@ class Users:
         email = values.pop("email", "")
         return values | custom_fields(candidate.fields) | {"email": email}
 
-    async def find_refused(self, candidate: Candidate) -> PersonLookup:
-        """Look up a user whose creation was refused: as always, then by the address in any letter case."""
-        (found,) = await look_up(self.site, [candidate], ())
-        if found is not LookupMiss.ABSENT or not candidate.email:
+    async def find_refused(self, candidates: Sequence[Candidate]) -> list[PersonLookup]:
+        """Look up users whose creation was refused: with the usual capitals, then some in any letter case.
+
+        That takes a call for each: a single one, and all when that is cheaper than to find them by refused calls.
+        """
+        if len(candidates) == 1:
+            found = [await self._search(candidates[0])]
+            return found if found != [LookupMiss.ABSENT] else await look_up(self.site, candidates, ())
+        found = await look_up(self.site, candidates, (), thoroughly=True)
+        if self._found_by_search * _SEARCH_IF_ONE_IN <= self._created + self._found_by_search:
             return found
-        if not await self.site.offers("core_user_get_users"):
-            return found
+        absent = [place for place, each in enumerate(found) if each is LookupMiss.ABSENT]
+        searched = await asyncio.gather(*(self._search(candidates[place]) for place in absent))
+        by_place = dict(zip(absent, searched, strict=True))
+        return [by_place.get(place, each) for place, each in enumerate(found)]
+
+    async def _search(self, candidate: Candidate) -> PersonLookup:
+        """Search a user by the address in any letter case: one in a call."""
+        if not candidate.email or not await self.site.offers("core_user_get_users"):
+            return LookupMiss.ABSENT
         search = {"criteria": [{"key": "email", "value": candidate.email.strip()}]}
         try:
             response = await self.site.api.read("search_users", "core_user_get_users", search)
         except Refused:
-            return found
-        return match_one(candidate, shows_in_any_case(response.body, candidate))
+            return LookupMiss.ABSENT
+        found = match_one(candidate, shows_in_any_case(response.body, candidate))
+        self._found_by_search += found is not LookupMiss.ABSENT
+        return found
 
     async def read(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return users by their IDs; a deleted one is not there."""

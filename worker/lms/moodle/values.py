@@ -64,6 +64,26 @@ def identities(candidate: Candidate) -> frozenset[str]:
     return frozenset(f"{name} {value.strip().casefold()}" for name, value in values.items() if value)
 
 
+def spellings(candidate: Candidate) -> frozenset[str]:
+    """Return a candidate's address with capitals as people write them: `Ada.Ahern@Example.com`, `ada.McAhern@…`."""
+    if not candidate.email or not candidate.email.isascii():
+        return frozenset()
+    local, _, domain = candidate.email.strip().lower().rpartition("@")
+    parts = re.split(r"([._-])", local)
+    names = {
+        word.lower(): word for name in (candidate.first_name, candidate.last_name) for word in (name or "").split()
+    }
+    locals_ = {
+        local,
+        local.upper(),
+        local.capitalize(),
+        "".join(part.capitalize() for part in parts),
+        "".join(names.get(part, part) for part in parts),
+    }
+    domains = {domain, domain.upper(), domain.capitalize()}
+    return frozenset(f"{before}@{after}" for before in locals_ for after in domains)
+
+
 def is_user_name(text: str) -> bool:
     """Return whether Moodle accepts a text as a user name, or as a value of a look-up for one."""
     return _USER_NAME.fullmatch(text) is not None and len(text) <= MAX_LENGTHS["login_name"]
