@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.moodle_site import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +23,29 @@ def lms(sandbox: Callable[..., Lms]) -> Lms:
 @pytest.fixture
 def terminal(office: Callable[..., Office], lms: Lms) -> Office:
     return office(lms)
+
+
+@pytest.fixture
+def academy(sandbox: Callable[..., Lms], office: Callable[..., Office]) -> Callable[..., Office]:
+    """Open an office with a connection to a pretend Moodle: the sandbox's options, and keys of the connection."""
+
+    def open_one(*bad_days: str, keys: dict[str, Any] | None = None, **options: Any) -> Office:
+        lms = sandbox(bad_days=bad_days, **{f"moodle_{name}": value for name, value in options.items()})
+        terminal = office()
+        terminal.lms = lms
+        terminal.environment["MOODLE_TOKEN"] = TOKEN
+        values = {
+            "system": "moodle",
+            "base_url": f"{lms.url}/moodle",
+            "token": "env:MOODLE_TOKEN",
+            "role": 5,
+            "lookup_pauses": [0.05, 0.1, 0.3],
+        }
+        lines = [f"{key} = {json.dumps(value)}" for key, value in (values | (keys or {})).items()]
+        terminal.configure("\n".join(["[connections.academy]", *lines, ""]))
+        return terminal
+
+    return open_one
 
 
 @pytest.fixture

@@ -170,6 +170,7 @@ CASES = (
         least=lambda rows, _batch: _batches(rows, TOGETHER) + _batches(rows - rows // 2, TOGETHER),
     ),
     Case(system="moodle", what="the same roster again", before=new, roster=new, least=lambda _rows, _batch: 0),
+    Case(system="moodle", what="`roster verify`", before=new, roster=new, command="verify", least=lambda *_: 1),
 )
 
 
