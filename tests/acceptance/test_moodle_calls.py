@@ -1,4 +1,4 @@
-"""The calls to Moodle: none is cut off, no two at once carry one person, and there are as few as the site allows."""
+"""The calls to Moodle: none is cut off, no two at once carry one person, and they are as few as can be."""
 
 from __future__ import annotations
 
