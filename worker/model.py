@@ -482,9 +482,9 @@ class RowRules:
     people_per_lookup: int = 0
     #: What is wrong with a value of a column, as a sentence; None when nothing is. By column and value.
     refuse: Callable[[str, str], str | None] | None = None
-    #: Whether a read may not show yet what an answered call changed just before.
+    #: Whether a read may miss what an answered call just changed; whether `registration_external_id` alone may
+    #: identify an existing registration.
     lags: bool = True
-    #: Whether `registration_external_id` alone may identify an existing registration.
     finds_by_external_id: bool = False
 
     def takes(self, column: str) -> bool:
