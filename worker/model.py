@@ -482,8 +482,7 @@ class RowRules:
     people_per_lookup: int = 0
     #: What is wrong with a value of a column, as a sentence; None when nothing is. By column and value.
     refuse: Callable[[str, str], str | None] | None = None
-    #: Whether a read may miss what an answered call just changed; whether `registration_external_id` alone may
-    #: identify an existing registration.
+    #: Whether reads lag behind answered calls; whether `registration_external_id` alone identifies a registration.
     lags: bool = True
     finds_by_external_id: bool = False
 
