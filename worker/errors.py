@@ -2,6 +2,7 @@
 
 RosterError
 ├── NothingSent             nothing was sent; fix it, then try again (exit 2)
+│   ├── Abandoned           the client that waited for a check has left
 │   ├── UnreadableRoster    the file must be fixed
 │   │   ├── MissingColumns
 │   │   ├── UncertainEncoding
@@ -42,6 +43,10 @@ class RosterError(Exception):
 
 class NothingSent(RosterError):
     """Nothing was sent; something must be fixed first."""
+
+
+class Abandoned(NothingSent):
+    """The client that waited for a roster to be checked has left, so that the work ended."""
 
 
 class UnreadableRoster(NothingSent):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import socket
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 
 from tests.builders import raw_connection
@@ -76,6 +79,33 @@ def test_what_is_wrong_with_a_roster_is_said_in_words_of_fields_and_a_viewer_may
     with terminal.people("good.csv", 1).open("rb") as file:
         assert problem(viewer.post("/api/check", files={"file": ("good.csv", file)}), 403)
     assert problem(viewer.post("/api/jobs/1/verify"), 403)
+
+
+def reader_of(folder):
+    """Return the process that reads a roster below a folder, as soon as there is one."""
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "worker.intake.csv_files.process" in words and any(word.startswith(str(folder)) for word in words):
+            process.suspend()
+            return process
+    return None
+
+
+def test_a_check_ends_when_its_client_leaves(served, terminal, people):
+    roster = terminal.roster("roster.csv", people(3_000))
+    request = served.client.build_request("POST", "/api/check", files={"file": ("roster.csv", roster.read_bytes())})
+    headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    place = urlsplit(served.url)
+    readers = []
+    with socket.create_connection((place.hostname, place.port)) as client:
+        client.sendall(f"POST /api/check HTTP/1.1\r\n{headers}\r\n".encode() + request.read())
+        wait_until(lambda: readers.append(reader_of(terminal.folder)) or readers[-1], "the process that reads it")
+
+    wait_until(lambda: not readers[-1].is_running(), "the end of what is read for nobody")
+    uploads = terminal.folder / "roster-files" / "uploads"
+    wait_until(lambda: list(uploads.iterdir()) == [], "the end of the upload")
+    assert audit(terminal, "check") == []
+    assert check(served, roster).json()["would_send"] == 3_000
 
 
 def test_a_job_is_verified_and_the_rows_that_differ_are_a_file(web_server, office, sandbox, people):

@@ -244,7 +244,8 @@ def test_a_row_that_was_registered_after_the_withdrawal_is_not_called_withdrawn(
 
     assert terminal.status(1)["open_rows"] == 2
     told = terminal.type("report", already.job, "--json").rows
-    assert [row["_error"] for row in told] == [f"Withdrawn by job {undoing}"] * 2
+    otherwise = "Roster created this person with another city; it was not changed in the LMS."
+    assert [row["_error"] for row in told] == [f"Withdrawn by job {undoing}. {otherwise}"] * 2
     again = terminal.type("retry", 1, "--rejected", "--json")
 
     assert again.counts == {"registered": 2}

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
 from worker.errors import UnreadableRoster
+from worker.intake.abandonment import raise_if_abandoned
 from worker.intake.limits import STOP_SIGNALS
+
+#: How often it is checked whether the result is still needed (seconds).
+CHECK_SECONDS = 0.2
 
 
 def run_child(
@@ -25,20 +30,12 @@ def run_child(
 
     It is run again when a signal ended it that was meant for Roster. `reads` is what it reads and `if_too_slow`
     what to do then, both for messages. Raises UnreadableRoster when the process cannot be started or takes too
-    long.
+    long, Abandoned when nobody waits for it any more.
     """
     command = [sys.executable, "-I", "-m", module, *arguments]
     try:
         while True:
-            done = subprocess.run(  # noqa: S603 - our own module; no shell sees the arguments
-                command,
-                input=stdin,
-                capture_output=True,
-                pass_fds=() if spool is None else (spool,),
-                timeout=timeout_seconds,
-                check=False,
-                start_new_session=True,
-            )
+            done = _run(command, stdin, () if spool is None else (spool,), timeout_seconds)
             if -done.returncode not in STOP_SIGNALS:
                 return done
     except subprocess.TimeoutExpired:
@@ -47,3 +44,34 @@ def run_child(
         ) from None
     except (OSError, ValueError) as error:
         raise UnreadableRoster(f"{name}: the process that reads {reads} cannot be started ({error}).") from error
+
+
+def _run(
+    command: Sequence[str], stdin: bytes, descriptors: Sequence[int], timeout_seconds: float
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end; kill it when it takes too long, or nobody waits for it any more."""
+    deadline = time.monotonic() + timeout_seconds
+    with subprocess.Popen(  # noqa: S603 - our own module; no shell sees the arguments
+        command,
+        pass_fds=descriptors,
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            written: bytes | None = stdin
+            while True:
+                raise_if_abandoned()
+                try:
+                    out, err = process.communicate(written, timeout=min(CHECK_SECONDS, timeout_seconds))
+                except subprocess.TimeoutExpired:
+                    # It writes the rest of what it was given at first.
+                    written = None
+                    if time.monotonic() > deadline:
+                        raise
+                else:
+                    return subprocess.CompletedProcess(command, process.returncode, out, err)
+        except BaseException:
+            process.kill()
+            raise

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from worker import control
 from worker.errors import LmsError, NothingSent, OutOfTime, StopJob
+from worker.intake.abandonment import ending_when
 from worker.jobs.check import check_roster
 from worker.model import Role
 from worker.reports.wording import for_api
@@ -20,6 +21,7 @@ from worker.web.auth import require_role
 from worker.web.caller import actor_of, record
 from worker.web.disconnects import while_connected
 from worker.web.problems import HttpProblem
+from worker.web.slots import in_thread
 from worker.web.summaries import summary_of
 from worker.web.uploads import Upload, receive_upload
 
@@ -34,26 +36,33 @@ if TYPE_CHECKING:
 @require_role(Role.OPERATOR, upload=True)
 async def check(request: Request) -> Response:
     """Check a roster: what would be sent and what is wrong with it; nothing is sent, no job is opened."""
+    # The check ends when its client leaves, so that it takes nobody else's turn.
     services = services_of(request)
     limit = services.settings.serve.max_upload_mb * 1024 * 1024
     upload = await receive_upload(request, into=services.files / UPLOADS, limit=limit)
-    try:
+    left = threading.Event()
+
+    async def in_turn() -> tuple[dict[str, Any], str]:
         async with request.app.state.heavy:
-            checked, connection = await run_in_threadpool(_check, services, actor_of(request), upload)
+            return await in_thread(functools.partial(_check, services, actor_of(request), upload, left), left.set)
+
+    try:
+        checked, connection = await while_connected(request, in_turn())
     finally:
         await run_in_threadpool(upload.discard)
     await record(request, "check", detail=f"to {connection}")
     return JSONResponse(checked)
 
 
-def _check(services: Services, actor: Actor, upload: Upload) -> tuple[dict[str, Any], str]:
-    """Return what the upload would do, and its connection."""
+def _check(services: Services, actor: Actor, upload: Upload, left: threading.Event) -> tuple[dict[str, Any], str]:
+    """Return what the upload would do, and its connection; ends when `left` says that the client has left."""
     job_request = parse_options(services, actor, upload)
     connection = job_request.connection
     try:
-        checked = check_roster(
-            services, upload.path, connection, job_request.options, name=upload.name, in_child=True
-        )
+        with ending_when(left):
+            checked = check_roster(
+                services, upload.path, connection, job_request.options, name=upload.name, in_child=True
+            )
     except NothingSent as error:
         raise HttpProblem(422, str(error)) from None
     found = checked.to_json()

@@ -108,7 +108,7 @@ class JobSlots:
         try:
             async with AsyncExitStack() as held:
                 await self._wait_for_slot(account, job_id, held)
-                return await _in_thread(make, stop)
+                return await in_thread(make, stop)
         finally:
             self._waiting[account] -= 1
             if not self._waiting[account]:
@@ -129,7 +129,7 @@ class JobSlots:
             ) from None
 
 
-async def _in_thread(make: Callable[[], Found], stop: Callable[[], None]) -> Found:
+async def in_thread(make: Callable[[], Found], stop: Callable[[], None]) -> Found:
     """Run `make` in a thread of its own; when cancelled, call `stop` and wait until `make` has ended."""
     running = asyncio.ensure_future(to_thread.run_sync(make, limiter=CapacityLimiter(1)))
     try:

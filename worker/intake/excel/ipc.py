@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from worker.intake.abandonment import raise_if_abandoned
+
 #: The size of the length field before each frame.
 _LENGTH_BYTES = 4
 ROWS_PER_FRAME = 500
@@ -81,9 +83,10 @@ def _frames(rows: Iterable[SpoolRow]) -> Iterator[list[SpoolRow]]:
 
 
 def read_rows(descriptor: int) -> Iterator[SpoolRow]:
-    """Read the rows of a spool from its beginning, independently of any other reader."""
+    """Read the rows of a spool from its beginning, independently of any other reader. Raises Abandoned."""
     at = 0
     while length := os.pread(descriptor, _LENGTH_BYTES, at):
+        raise_if_abandoned()
         size = int.from_bytes(length)
         yield from _DECODE.decode(os.pread(descriptor, size, at + _LENGTH_BYTES))
         at += _LENGTH_BYTES + size
