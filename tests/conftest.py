@@ -96,14 +96,16 @@ def postgres() -> Any:
 
 
 @pytest.fixture(scope="session")
-def _migrated(postgres: Any) -> str:
-    return servers.migrated_database(postgres)
+def _empty_ledgers(postgres: Any) -> Iterator[servers.EmptyLedgers]:
+    made = servers.EmptyLedgers(postgres, servers.migrated_database(postgres))
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def database(postgres: Any, _migrated: str) -> Iterator[str]:
+def database(_empty_ledgers: servers.EmptyLedgers) -> Iterator[str]:
     """Return the address of a PostgreSQL database that is an empty ledger."""
-    with servers.a_database(postgres, _migrated) as url:
+    with _empty_ledgers.take() as url:
         yield url
 
 
