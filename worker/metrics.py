@@ -12,13 +12,14 @@ from worker.ledger import jobs, queue, rows, sources, webhooks
 from worker.ledger.database import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from prometheus_client.core import Metric
 
     from worker.bootstrap import Services
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
+    from worker.ledger.rows import RowCounts
     from worker.ledger.sources import RosterSource
 
 #: Jobs that ended longer ago are not reported, so that the series do not grow for ever (seconds).
@@ -38,9 +39,7 @@ class JobMetrics:
         families = _Families()
         try:
             with self._services.ledger.read() as tx:
-                for job in jobs.list_jobs(tx, MAX_JOBS):
-                    if not job.has_ended or (job.finished_at or 0) > now() - REPORTED_SECONDS:
-                        self._add_job(tx, families, job)
+                self._add_jobs(tx, families)
                 for each, count in webhooks.count_events(tx).items():
                     families.hooks.add_metric(each, count)
                 if swept_at := queue.last_swept(tx):
@@ -53,12 +52,24 @@ class JobMetrics:
             families.up.add_metric((), 1)
         yield from families.all()
 
-    def _add_job(self, tx: Transaction, families: _Families, job: Job) -> None:
+    def _add_jobs(self, tx: Transaction, families: _Families) -> None:
+        since = now() - REPORTED_SECONDS
+        reported = [
+            job for job in jobs.list_jobs(tx, MAX_JOBS) if not job.has_ended or (job.finished_at or 0) > since
+        ]
+        ids = [job.id for job in reported]
+        counts, calls = rows.count_rows_of(tx, ids), jobs.calls_of_all(tx, ids)
+        for job in reported:
+            self._add_job(tx, families, job, counts[job.id], calls[job.id])
+
+    def _add_job(
+        self, tx: Transaction, families: _Families, job: Job, counts: RowCounts, calls: Mapping[str, int]
+    ) -> None:
         name = (str(job.id), job.connection)
         families.state.add_metric((*name, job.state), 1)
-        for status, count in rows.count_rows(tx, job.id).by_status.items():
+        for status, count in counts.by_status.items():
             families.rows.add_metric((*name, status), count)
-        for operation, count in jobs.calls_of(tx, job.id).items():
+        for operation, count in calls.items():
             families.calls.add_metric((*name, operation), count)
         families.refused.add_metric(name, job.rate_limited)
         families.waited.add_metric(name, job.waited_seconds)

@@ -40,7 +40,7 @@ def list_jobs(services: Services, *, state: str | None, limit: int | None, as_js
     with services.ledger.read() as tx:
         # Whether a job is open is known from its rows: the limit counts those that are listed.
         listed = jobs.list_jobs(tx, _most(limit, state))
-        summaries = [gather.summarise(tx, job) for job in listed if state in {None, OPEN, job.state}]
+        summaries = gather.summarise_all(tx, [job for job in listed if state in {None, OPEN, job.state}])
     if state == OPEN:
         summaries = [each for each in summaries if each.open_rows or not each.state.has_ended]
     summaries = summaries[:limit]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, distinct, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import and_, case, distinct, exists, func, insert, or_, select, true, tuple_, update
 
 from worker.ledger.active import is_active
 from worker.ledger.chunks import chunks
@@ -14,7 +14,7 @@ from worker.ledger.schema import job, job_relation, registration, row
 from worker.model import DONE, ENDED, Action, JobState, Relation, RowStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import ColumnElement, FromClause, ScalarSelect
 
@@ -53,48 +53,55 @@ class Related:
     """The jobs to which a job relates, by relation; relations without a job are empty."""
 
     #: A job undoes another one from its first withdrawal on.
-    jobs: Mapping[Relation, list[int]]
+    jobs: dict[Relation, list[int]]
     #: Those that were opened to undo or to fix, and have withdrawn or settled no row so far.
-    without_effect: Mapping[Relation, list[int]]
+    without_effect: dict[Relation, list[int]]
 
 
 def related(tx: Transaction, job_id: int) -> Related:
     """Return the jobs to which a job relates."""
-    found: dict[Relation, list[int]] = {relation: [] for relation in Relation}
-    idle: dict[Relation, list[int]] = {relation: [] for relation in Relation}
-    mine = or_(job_relation.c.job_id == job_id, job_relation.c.other_id == job_id)
-    for record in tx.execute(select(job_relation).where(mine).order_by(job_relation.c.job_id)).all():
+    return related_of(tx, [job_id])[job_id]
+
+
+def related_of(tx: Transaction, job_ids: Sequence[int]) -> dict[int, Related]:
+    """Return the jobs to which each of these jobs relates, in one statement."""
+    related = {job_id: Related(jobs=_no_jobs(), without_effect=_no_jobs()) for job_id in job_ids}
+    theirs = or_(job_relation.c.job_id.in_(job_ids), job_relation.c.other_id.in_(job_ids))
+    query = select(job_relation, _has_effect().label("has_effect")).where(theirs)
+    for record in tx.execute(query.order_by(job_relation.c.job_id, job_relation.c.other_id)):
         stored = Relation(record.kind)
-        is_mine = record.job_id == job_id
-        other, kind = (record.other_id, stored) if is_mine else (record.job_id, _REVERSE.get(stored))
-        if kind is None:
-            continue
-        has_effect = _has_effect(tx, stored, record.job_id, record.other_id)
-        if has_effect or stored is not Relation.UNDOES:
-            found[kind].append(other)
-        if not has_effect:
-            idle[kind].append(other)
-    return Related(jobs=found, without_effect=idle)
+        sides = ((record.job_id, record.other_id, stored), (record.other_id, record.job_id, _REVERSE.get(stored)))
+        for job_id, other, kind in sides:
+            if job_id in related and kind is not None:
+                if record.has_effect or stored is not Relation.UNDOES:
+                    related[job_id].jobs[kind].append(other)
+                if not record.has_effect:
+                    related[job_id].without_effect[kind].append(other)
+    return related
 
 
-def _has_effect(tx: Transaction, kind: Relation, job_id: int, other_id: int) -> bool:
-    """Return whether a job has withdrawn a registration of another one, or has settled a row of it."""
+def _no_jobs() -> dict[Relation, list[int]]:
+    return {relation: [] for relation in Relation}
+
+
+def _has_effect() -> ColumnElement[bool]:
+    """Return the condition that a job has withdrawn a registration of a related one, or has settled a row of it."""
     later = row.alias("later")
-    effect = {
-        Relation.UNDOES: (
-            later.c.registration_id == row.c.registration_id,
-            later.c.action == Action.WITHDRAW,
-            later.c.status == RowStatus.WITHDRAWN,
-        ),
-        Relation.FIXES: (
-            later.c.fixes_row_id == func.coalesce(row.c.fixes_row_id, row.c.id),
-            later.c.status.in_(_SETTLING),
-        ),
-    }
-    if kind not in effect:
-        return True
-    joined = select(later.c.id).where(later.c.job_id == job_id, row.c.job_id == other_id, *effect[kind])
-    return tx.execute(joined.limit(1)).first() is not None
+    pair = (later.c.job_id == job_relation.c.job_id, row.c.job_id == job_relation.c.other_id)
+    withdrawn = (
+        later.c.registration_id == row.c.registration_id,
+        later.c.action == Action.WITHDRAW,
+        later.c.status == RowStatus.WITHDRAWN,
+    )
+    settled = (
+        later.c.fixes_row_id == func.coalesce(row.c.fixes_row_id, row.c.id),
+        later.c.status.in_(_SETTLING),
+    )
+    return case(
+        (job_relation.c.kind == Relation.UNDOES, exists().where(*pair, *withdrawn).correlate(job_relation)),
+        (job_relation.c.kind == Relation.FIXES, exists().where(*pair, *settled).correlate(job_relation)),
+        else_=true(),
+    )
 
 
 def relate_repeated(tx: Transaction, job_id: int, connection: str, fingerprint: str) -> None:
@@ -217,10 +224,20 @@ def _does_again(later: FromClause) -> tuple[ColumnElement[bool], ...]:
 
 def count_settled(tx: Transaction, job_id: int) -> dict[RowStatus, int]:
     """Count the open rows of a job that a later job has settled, by the status that they still have."""
+    return count_settled_of(tx, [job_id])[job_id]
+
+
+def count_settled_of(tx: Transaction, job_ids: Sequence[int]) -> dict[int, dict[RowStatus, int]]:
+    """Count the open rows of jobs that a later job has settled, as `count_settled` does, in one statement."""
     is_open = [status.value for status in RowStatus if status.is_open]
     shown = func.coalesce(row.c.kept_status, row.c.status)
-    query = select(shown, func.count()).where(row.c.job_id == job_id, row.c.status.in_(is_open), is_settled())
-    return {RowStatus(status): count for status, count in tx.execute(query.group_by(shown))}
+    query = select(row.c.job_id, shown, func.count()).where(
+        row.c.job_id.in_(job_ids), row.c.status.in_(is_open), is_settled()
+    )
+    counted: dict[int, dict[RowStatus, int]] = {job_id: {} for job_id in job_ids}
+    for job_id, status, count in tx.execute(query.group_by(row.c.job_id, shown)):
+        counted[job_id][RowStatus(status)] = count
+    return counted
 
 
 def ended_jobs_with_news(tx: Transaction, job_id: int) -> list[int]:
@@ -263,11 +280,14 @@ def newest_outcome(tx: Transaction, job_id: int) -> str:
     return f"{tx.execute(mine).scalar()} {count} {newest}"
 
 
-def count_withdrawn(tx: Transaction, job_id: int) -> int:
-    """Count the registrations of a job that a later job has withdrawn."""
-    registered = select(func.count()).where(row.c.job_id == job_id, row.c.status == RowStatus.REGISTERED)
-    count: int = tx.execute(registered.where(withdrawn_by().is_not(None))).scalar_one()
-    return count
+def count_withdrawn_of(tx: Transaction, job_ids: Sequence[int]) -> dict[int, int]:
+    """Count the registrations of these jobs that later jobs have withdrawn; jobs without any are left out."""
+    if not job_ids:
+        return {}
+    registered = select(row.c.job_id, func.count()).where(
+        row.c.job_id.in_(job_ids), row.c.status == RowStatus.REGISTERED, withdrawn_by().is_not(None)
+    )
+    return dict(tx.execute(registered.group_by(row.c.job_id)).all())
 
 
 def record_withdrawals(tx: Transaction, job_id: int) -> None:

@@ -2,26 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from worker.ledger import jobs, relations, rows
+from worker.ledger.chunks import chunks
 from worker.ledger.database import now
 from worker.model import JobState, Relation, RowStage, RowStatus
 from worker.reports.lines import ReportLine, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
-    from worker.ledger.rows import ReportedRow
+    from worker.ledger.relations import Related
+    from worker.ledger.rows import ReportedRow, RowCounts, StageCounts
+    from worker.model import Verdict
+
+#: Jobs in one statement; the API and the page list fewer.
+_JOBS = 2_000
 
 
 def summarise(tx: Transaction, job: Job) -> Summary:
     """Return a job's current totals. Raises ValueError when they do not add up."""
-    counted, stages = rows.count_rows(tx, job.id), rows.count_stages(tx, job.id)
-    found = relations.related(tx, job.id)
+    return summarise_all(tx, [job])[0]
+
+
+def summarise_all(tx: Transaction, listed: Sequence[Job]) -> list[Summary]:
+    """Return the current totals of jobs, with as many statements for many as for one; raises as for one."""
+    return [summary for some in chunks(listed, _JOBS) for summary in _summarise(tx, some)]
+
+
+def _summarise(tx: Transaction, some: Sequence[Job]) -> list[Summary]:
+    ids = [job.id for job in some]
+    related = relations.related_of(tx, ids)
+    undone = [job_id for job_id in ids if related[job_id].jobs[Relation.UNDONE_BY]]
+    found = _Found(
+        rows=rows.count_rows_of(tx, ids),
+        stages=rows.count_stages_of(tx, ids),
+        related=related,
+        settled=relations.count_settled_of(tx, ids),
+        withdrawn=relations.count_withdrawn_of(tx, undone),
+        calls=jobs.calls_of_all(tx, ids),
+        verdicts=rows.count_verdicts_of(tx, [job.id for job in some if job.verified_at]),
+    )
+    return [_summary(job, found) for job in some]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What the ledger has of jobs, by their numbers."""
+
+    rows: dict[int, RowCounts]
+    stages: dict[int, StageCounts]
+    related: dict[int, Related]
+    settled: dict[int, dict[RowStatus, int]]
+    withdrawn: dict[int, int]
+    calls: dict[int, dict[str, int]]
+    #: Only of jobs that were verified.
+    verdicts: dict[int, dict[Verdict, int]]
+
+
+def _summary(job: Job, found: _Found) -> Summary:
+    counted, stages, related = found.rows[job.id], found.stages[job.id], found.related[job.id]
     ended = job.finished_at or now()
     return Summary(
         job=job.id,
@@ -33,13 +78,13 @@ def summarise(tx: Transaction, job: Job) -> Summary:
         stages=stages.by_stage,
         unsent_created=stages.unsent_created,
         unsent_found=stages.unsent_found,
-        related=found.jobs,
-        related_without_effect=found.without_effect,
-        settled=relations.count_settled(tx, job.id),
-        withdrawn_later=relations.count_withdrawn(tx, job.id) if found.jobs[Relation.UNDONE_BY] else 0,
+        related=related.jobs,
+        related_without_effect=related.without_effect,
+        settled=found.settled[job.id],
+        withdrawn_later=found.withdrawn.get(job.id, 0),
         candidates_created=counted.candidates_created,
         registrations_created=counted.registrations_created,
-        calls=jobs.calls_of(tx, job.id),
+        calls=found.calls[job.id],
         rate_limited=job.rate_limited,
         waited_seconds=round(job.waited_seconds, 3),
         bisected_batches=job.bisected_batches,
@@ -50,7 +95,7 @@ def summarise(tx: Transaction, job: Job) -> Summary:
         not_before=_time(job.not_before) if job.state in {JobState.WAITING, JobState.SCHEDULED} else None,
         warnings=tuple(job.notes),
         is_purged=job.purged_at is not None,
-        verified=rows.count_verdicts(tx, job.id) if job.verified_at else None,
+        verified=found.verdicts.get(job.id),
     )
 
 

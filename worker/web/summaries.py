@@ -35,7 +35,10 @@ def summary_of(services: Services, job: Job | int, tx: Transaction | None = None
         with services.ledger.read() as own:
             return summary_of(services, job, own)
     job = job_of(tx, job) if isinstance(job, int) else job
-    summary = gather.summarise(tx, job)
+    return _to_json(job, gather.summarise(tx, job))
+
+
+def _to_json(job: Job, summary: Summary) -> dict[str, Any]:
     return {
         **summary.to_json(),
         "reason": for_api(summary.reason) if summary.reason else None,
@@ -59,4 +62,6 @@ def _kinds_of(job: Job, summary: Summary) -> list[ReportKind]:
 def summaries(services: Services, limit: int, before: int | None) -> list[dict[str, Any]]:
     """Return the summaries of the newest jobs, newest first."""
     with services.ledger.read() as tx:
-        return [summary_of(services, job, tx) for job in jobs.list_jobs(tx, limit, before=before)]
+        listed = jobs.list_jobs(tx, limit, before=before)
+        found = gather.summarise_all(tx, listed)
+    return [_to_json(job, summary) for job, summary in zip(listed, found, strict=True)]

@@ -19,6 +19,8 @@ from worker.web.labels import status_info
 from worker.web.pages import reviewed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from worker.bootstrap import Services
     from worker.jobs.estimate import Estimate
     from worker.ledger.database import Transaction
@@ -159,9 +161,18 @@ class JobView:
         return f"{text}, {self.need_attention:,} need attention." if self.need_attention else f"{text}."
 
 
-def view_of(services: Services, tx: Transaction, job: Job, *, brief: bool = False) -> JobView:
-    """Return the current state of a job; without speed and rows in flight when `brief`, for a list."""
-    summary = gather.summarise(tx, job)
+def view_of(services: Services, tx: Transaction, job: Job) -> JobView:
+    """Return the current state of a job."""
+    return _view(services, tx, job, gather.summarise(tx, job))
+
+
+def views_of(services: Services, tx: Transaction, listed: Sequence[Job]) -> list[JobView]:
+    """Return the current state of jobs for a list: without speed and rows in flight."""
+    found = gather.summarise_all(tx, listed)
+    return [_view(services, tx, job, summary, brief=True) for job, summary in zip(listed, found, strict=True)]
+
+
+def _view(services: Services, tx: Transaction, job: Job, summary: Summary, *, brief: bool = False) -> JobView:
     in_flight = rows.count_in_flight(tx, job.id) if not brief and job.state.may_have_calls else 0
     left = None if brief or job.has_ended else calls_left(services, tx, job)
     made = max(0, sum(summary.calls.values()) - job.calls_before_run)

@@ -21,7 +21,7 @@ from worker.web import limits, notices, numbers
 from worker.web.auth import require_role
 from worker.web.caller import actor_of
 from worker.web.pages.job_rows import ROWS_A_PAGE, RowPage, rows_of
-from worker.web.pages.job_view import JobView, view_of
+from worker.web.pages.job_view import JobView, view_of, views_of
 from worker.web.pages.rendering import render_page
 from worker.web.problems import HttpProblem
 from worker.web.summaries import MAX_ID, job_of
@@ -71,7 +71,7 @@ async def list_jobs(request: Request) -> Response:
 def newest_jobs(services: Services, limit: int, before: int | None = None) -> list[JobView]:
     """Return the newest jobs; the newest older than the job `before`, when that is given."""
     with services.ledger.read() as tx:
-        return [view_of(services, tx, job, brief=True) for job in jobs.list_jobs(tx, limit, before=before)]
+        return views_of(services, tx, jobs.list_jobs(tx, limit, before=before))
 
 
 @require_role(Role.VIEWER)
