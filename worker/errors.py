@@ -17,7 +17,7 @@ RosterError
 │       └── UnknownSchedule there is no schedule of this name
 ├── LmsError
 │   ├── RetryLater          nothing was done; try again after .seconds
-│   │   ├── RateLimited     the LMS asked for a pause
+│   │   ├── RateLimited     the LMS asked for a pause, or its limit is used up
 │   │   ├── LmsUnavailable  no connection could be opened, or the LMS says that it is down
 │   │   ├── LookupFailed    a call in doubt could not be looked up; it stays in doubt
 │   │   └── HeldElsewhere   another batch is processing the same person or registration
@@ -144,9 +144,14 @@ class RetryLater(LmsError):
         """Return the message."""
         return self.message
 
+    @property
+    def reason(self) -> str:
+        """Return why a job waits, without the seconds, which are shown as a time."""
+        return self.message.partition("; this call may go in ")[0]
+
 
 class RateLimited(RetryLater):
-    """The LMS asked for a pause."""
+    """The LMS asked for a pause, its limit is used up, or other calls go first."""
 
 
 class LmsUnavailable(RetryLater):

@@ -179,7 +179,7 @@ class JobState(StrEnum):
     SCHEDULED = "scheduled"
     QUEUED = "queued"
     RUNNING = "running"
-    #: The LMS asked for a pause; the job says until when.
+    #: No call may be sent yet, as when the LMS asked for a pause; the job says why, and until when.
     WAITING = "waiting"
     #: A person paused it.
     PAUSED = "paused"

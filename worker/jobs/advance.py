@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SOON_SECONDS = 30.0
 #: A shorter wait does not show in the job's state (seconds).
 VISIBLE_WAIT_SECONDS = 1.0
+#: Why a job waits of which no batch has said why.
+WAITS = "the next call may not go yet"
 #: A job is held when this many workers died while they held the same batch.
 MAX_DEATHS = 10
 
@@ -159,7 +161,7 @@ def _update_waiting(tx: Transaction, job: Job, open_batches: Sequence[OpenBatch]
     )
     if waits:
         start = min(batch.not_before or at for batch in open_batches)
-        reason = job.reason or "the LMS asked for a pause"
+        reason = job.reason or WAITS
         jobs.change_job(tx, job.id, only_from=SENDING, state=JobState.WAITING, not_before=start, reason=reason)
     elif job.state is JobState.WAITING:
         jobs.change_job(tx, job.id, only_from=SENDING, state=JobState.RUNNING, not_before=None, reason="")

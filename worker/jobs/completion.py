@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.errors import LookupFailed, StopJob
+from worker.errors import StopJob
 from worker.jobs import lifecycle
 from worker.ledger import batches, jobs, relations, rows
 from worker.ledger.database import now
 from worker.model import SENDING, JobState
 from worker.registration.batch import BatchEnd
+from worker.safe_errors import without_addresses
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
@@ -82,5 +83,7 @@ def apply_batch_end(tx: Transaction, job_id: int, end: BatchEnd, stop: StopJob |
         # A job that was paused may have withdrawn all of another one before.
         relations.record_withdrawals(tx, job_id)
     if end.retry_later is not None:
-        looks_up = isinstance(end.retry_later, LookupFailed)
-        jobs.change_job(tx, job_id, only_from=SENDING, reason=end.retry_later.message if looks_up else "")
+        reason = without_addresses(end.retry_later.reason)
+        jobs.change_job(tx, job_id, only_from=SENDING, reason=reason)
+    else:
+        batches.end_reason_to_wait(tx, job_id)

@@ -224,6 +224,13 @@ def close_all(tx: Transaction) -> None:
     tx.execute(update(batch).where(batch.c.state != CLOSED).values(**closed))
 
 
+def end_reason_to_wait(tx: Transaction, job_id: int) -> None:
+    """Take the reason to wait away from a job that is being sent, when none of its batches waits any more."""
+    waits = exists().where(batch.c.job_id == job.c.id, batch.c.state == OPEN, batch.c.not_before > now())
+    had_to = (job.c.id == job_id, job.c.state.in_(SENDING), job.c.reason != "")
+    tx.execute(update(job).where(*had_to, ~waits).values(reason=""))
+
+
 def running_owner(tx: Transaction, job_id: int) -> str | None:
     """Return the owner of a live claim on the job, if there is one."""
     records = tx.execute(

@@ -91,7 +91,7 @@ class LmsSession:
         except Exception as error:  # noqa: BLE001 - whatever failed, the request may have been sent
             if _was_never_sent(error):
                 raise self._connect_error(error) from None
-            raise AnswerLost(f"The connection broke before a response came ({type(error).__name__})") from None
+            raise AnswerLost(_how_lost(error)) from None
         self.failed_connects, self.has_responded, self.quiet_since = 0, True, time.monotonic()
         # As a plain dictionary: httpx's own decodes and compares all names at each access.
         headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in raw.headers.raw}
@@ -267,6 +267,17 @@ def _was_never_sent(error: Exception) -> bool:
     The transport maps a reset during a call to httpx.ConnectTimeout as well: its cause decides, not its class.
     """
     return isinstance(error.__cause__, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+
+
+def _how_lost(error: Exception) -> str:
+    """Return why there is no response; the transport calls most of what happens after sending a ConnectTimeout."""
+    cause = error.__cause__ or error
+    if isinstance(cause, TimeoutError):
+        return "The LMS did not answer in time"
+    if isinstance(cause, aiohttp.ClientConnectionError | OSError):
+        return f"The connection broke before a response came ({type(cause).__name__})"
+    shown = cause if isinstance(cause, aiohttp.ClientError) else error
+    return f"The response was incomplete or damaged ({type(shown).__name__})"
 
 
 @lru_cache(maxsize=256)

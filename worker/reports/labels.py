@@ -129,7 +129,7 @@ STATE_INFO = {
     JobState.SCHEDULED: _state("Scheduled", "The job starts at its scheduled time.", "quiet", "◷"),
     JobState.QUEUED: _state("Queued", "The job starts as soon as a worker is free.", "busy", "…"),
     JobState.RUNNING: _state("Running", "The rows are being sent.", "busy", "▸"),
-    JobState.WAITING: _state("Waiting", "The LMS asked for a pause. The job resumes automatically.", "warn", "◷"),
+    JobState.WAITING: _state("Waiting", "No call may go just now. The job resumes automatically.", "warn", "◷"),
     JobState.PAUSED: _state("Paused", "Nothing is sent until someone resumes the job.", "warn", "‖"),
     JobState.HELD: _state("Action needed", "Stopped automatically. Fix the cause, then resume.", "bad", "!"),
     JobState.CANCELLING: _state("Cancelling", "Calls in progress finish; nothing new is sent.", "warn", "…"),

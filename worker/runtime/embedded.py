@@ -20,6 +20,7 @@ from worker.registration.context import Stopped
 from worker.reports.labels import STATE_INFO
 from worker.runtime.batch_loop import run_batches, startable
 from worker.runtime.session import JobSession, open_session
+from worker.safe_errors import without_addresses
 
 if TYPE_CHECKING:
     from worker.bootstrap import Services
@@ -115,7 +116,7 @@ class Runner:
                 await step()
             except RetryLater as later:
                 self.session.record_failure(later)
-                await self._wait_until(now() + later.seconds)
+                await self._wait_until(now() + later.seconds, without_addresses(later.reason))
             else:
                 self.session.outage_budget.reset()
                 return
@@ -126,13 +127,13 @@ class Runner:
         start = min((batch.not_before or 0.0 for batch in next_ones), default=now() + 1.0)
         await self._wait_until(start)
 
-    async def _wait_until(self, start: float) -> None:
+    async def _wait_until(self, start: float, why: str = "") -> None:
         began = now()
         if start - began > NOTICED_SECONDS:
-            reason = (await self._job()).reason or "the LMS asked for a pause"
+            reason = why or (await self._job()).reason or advance.WAITS
             await self._change(JobState.WAITING, reason=reason, not_before=start)
         if start - began > self.connection.longest_pause_seconds:
-            raise Stopped("The LMS asked for a long pause")
+            raise Stopped("the next call may only go after a long wait")
         while now() < start:
             await asyncio.sleep(min(POLL_SECONDS, max(0.0, start - now())))
             await self._raise_if_stopped()

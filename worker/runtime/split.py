@@ -18,6 +18,7 @@ from worker.model import SENDING, JobState
 from worker.registration.context import Stopped
 from worker.runtime.failures import hold_on_failure
 from worker.runtime.yielding import YieldBudget
+from worker.safe_errors import without_addresses
 
 if TYPE_CHECKING:
     from worker.ledger.database import Transaction
@@ -104,7 +105,7 @@ async def _wait_or_hold(process: WorkerProcess, session: JobSession, trouble: Re
         await process.ledger.run(lambda tx: lifecycle.hold(tx, job_id, reason, code))
         log.warning("job held", job=job_id, code=code)
         return
-    start, reason = now() + trouble.seconds, trouble.message
+    start, reason = now() + trouble.seconds, without_addresses(trouble.reason)
     await process.ledger.run(
         lambda tx: jobs.change_job(
             tx, job_id, only_from=SENDING, state=JobState.WAITING, not_before=start, reason=reason

@@ -18,14 +18,17 @@ from tests.builders import (
     records_of,
     state_of,
 )
+from worker.errors import LmsUnavailable, LookupFailed, RateLimited, RetryLater
 from worker.intake.storage import estimate_rows
-from worker.jobs import advance
+from worker.jobs import advance, completion
 from worker.jobs.advance import Window
 from worker.ledger import batches, jobs, queue, schema
 from worker.ledger.database import now
 from worker.ledger.leases import owner_name
 from worker.ledger.queue import Priority, Task
 from worker.model import Driver, JobState, RowStatus
+from worker.registration.batch import BatchEnd
+from worker.registration.reconcile import LOOKUP_FAILED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,6 +125,41 @@ def test_a_batch_that_may_start_soon_gets_a_countdown_and_a_later_one_waits_in_t
 
     assert (message.id, message.countdown) == (soon, pytest.approx(10.0))
     assert state_of(ledger, job_id) is JobState.WAITING
+
+
+@pytest.mark.parametrize(
+    ("later", "reason"),
+    [
+        (RateLimited(60, "The LMS asked for a pause (429)"), "The LMS asked for a pause (429)"),
+        (
+            RateLimited(60, "The LMS states that its limit is used up; this call may go in 60.0 s."),
+            "The LMS states that its limit is used up",
+        ),
+        (LookupFailed(60, LOOKUP_FAILED), LOOKUP_FAILED),
+        (
+            LmsUnavailable(60, "A look-up got no usable answer (The LMS answered 500 (no ana@example.com))"),
+            "A look-up got no usable answer (The LMS answered 500 (no …))",
+        ),
+    ],
+)
+def test_a_waiting_job_says_what_its_batch_waits_for(ledger: Ledger, later: RetryLater, reason: str) -> None:
+    job_id = a_queued_job(ledger, rows=2)
+    first, second = open_batches_of(ledger, job_id)
+    advanced(ledger, job_id)
+    change_records(ledger, schema.batch, not_before=now() + 60)
+    with ledger.write() as tx:
+        jobs.change_job(tx, job_id, state=JobState.RUNNING)
+        completion.apply_batch_end(tx, job_id, BatchEnd(retry_later=later), None)
+    advanced(ledger, job_id)
+
+    assert [(each.state, each.reason) for each in records_of(ledger, schema.job)] == [(JobState.WAITING, reason)]
+
+    # Another batch has ended; then the one that waited.
+    for batch_id, left in ((second.id, reason), (first.id, "")):
+        with ledger.write() as tx:
+            tx.execute(schema.batch.update().where(schema.batch.c.id == batch_id).values(not_before=None))
+            completion.apply_batch_end(tx, job_id, BatchEnd(), None)
+        assert records_of(ledger, schema.job)[0].reason == left
 
 
 def test_a_waiting_job_runs_again_when_its_time_has_come(ledger: Ledger) -> None:

@@ -162,6 +162,25 @@ async def test_an_incomplete_response_is_a_lost_answer(how: str) -> None:
             await client.session.send("POST", "/things")
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("never answers", "The LMS did not answer in time"),
+        ("hangs up without a word", "The connection broke before a response came (ServerDisconnectedError)"),
+        ("resets the connection", "The connection broke before a response came (ClientOSError)"),
+        ("sends half its body", "The response was incomplete or damaged (ClientPayloadError)"),
+        ("sends half its body and stays silent", "The LMS did not answer in time"),
+        ("sends a broken gzip", "The response was incomplete or damaged (DecodingError)"),
+    ],
+)
+async def test_a_lost_answer_is_named_by_what_happened_after_the_call_was_sent(how: str, said: str) -> None:
+    async with a_server(LOST[how]) as server, a_client(server.url, seconds=0.3) as client:
+        with pytest.raises(AnswerLost) as raised:
+            await change(client)
+
+    assert str(raised.value) == said
+
+
 @pytest.mark.parametrize("how", LOST)
 async def test_the_client_still_works_after_a_lost_answer(how: str) -> None:
     async with a_server(LOST[how]) as server, a_client(server.url, seconds=0.3) as client:
