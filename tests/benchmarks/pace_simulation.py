@@ -154,6 +154,42 @@ class Log:
 
 
 @dataclass
+class Weighted:
+    """Windows by the clock that count the calls of the window before too, by the share of it that is not over yet."""
+
+    quota: int
+    length: float
+    begun: float = 0.0
+    before: int = 0
+    calls: int = 0
+
+    def arrive(self, at: float) -> Verdict:
+        begun = at - at % self.length
+        if begun > self.begun + self.length / 2:
+            self.before = self.calls if begun - self.begun < 1.5 * self.length else 0
+            self.begun, self.calls = begun, 0
+        share = (at - self.begun) / self.length
+        load = self.before * (1 - share) + self.calls
+        taken = load + 1 <= self.quota
+        self.calls += taken
+        return Verdict(
+            taken=taken,
+            wait=0.0 if taken else min(1 - share, (load + 1 - self.quota) / max(1, self.before)) * self.length,
+            limit=self.quota,
+            remaining=max(0, math.floor(self.quota - load - taken)),
+            reset=(1 - share) * self.length,
+            window=self.length,
+        )
+
+    def leave(self, at: float) -> None:
+        pass
+
+    def allowed(self, seconds: float) -> float:
+        first = self.length - START % self.length
+        return self.quota * (1 + max(0.0, seconds - first) / self.length)
+
+
+@dataclass
 class Both:
     """Two limits at once; an answer states the one that has the smaller share left."""
 

@@ -103,13 +103,17 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     left: float = 0.0
     left_at: float = 0.0
     number: int = 0
-    #: Calls a second that flow into a bucket.
+    #: Calls a second that flow into a bucket; whether that is certain, as with a weighted counter.
     refill: float = 0.0
+    is_even: bool = False
     #: Calls that are neither ours nor left, smoothed; and where a slow fall of them began. Of a bucket: what is
     #: left and all calls before, which rises with what flows in.
     gap: float = 0.0
     gap_before: float = 0.0
     gap_at: float = 0.0
+
+    #: By how many calls the load that is counted missed what the answers said, and those of weighted counters.
+    misses: tuple[float, ...] = ()
 
     #: Bursts of refusals in a row; those that our calls do not explain; how often it was no bucket after all.
     refused: int = 0

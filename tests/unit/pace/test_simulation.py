@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.benchmarks import pace_simulation as simulation
-from tests.benchmarks.pace_simulation import AtOnce, Both, Bucket, Case, Log, NoLimit, Shared, Window
+from tests.benchmarks.pace_simulation import AtOnce, Both, Bucket, Case, Log, NoLimit, Shared, Weighted, Window
 from worker.pace.rate import Rate
 from worker.pace.state import Estimate
 
@@ -144,6 +144,28 @@ def test_of_two_stated_limits_the_stricter_decides_whichever_an_answer_states(li
 
     assert result.used >= 0.84
     assert result.refusals <= 0.02
+
+
+@pytest.mark.parametrize("headers", ["ratelimit", "x", "policy", "refusals"])
+@pytest.mark.parametrize(
+    ("limit", "seconds"), [(Weighted(10, 1), 30), (Weighted(40, 1), 30), (Weighted(100, 10), 60)]
+)
+def test_a_window_that_counts_the_one_before_in_part_is_recognized_and_used_evenly(limit, seconds, headers):
+    case = Case(label="", limit=limit, latency=0.05, headers=headers, retry_after=NONE, seconds=seconds)
+    results = [simulation.run(fresh(case, seed=seed)) for seed in (1, 2)]
+
+    assert min(result.used for result in results) >= 0.8
+    assert sum(result.refusals for result in results) / len(results) <= 0.042
+
+
+def test_of_two_sliding_windows_the_one_that_is_seldom_stated_is_not_forgotten():
+    limits = (Log(20, 1), Log(600, 60))
+    for headers in ("x", "policy"):
+        case = Case(label="", limit=Both(deepcopy(limits)), headers=headers, retry_after=NONE, seconds=120)
+        result = simulation.run(case)
+
+        assert result.used >= 0.95
+        assert result.refusals <= 0.007
 
 
 @pytest.mark.parametrize("headers", ["ratelimit", "x", "policy"])

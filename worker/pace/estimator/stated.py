@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 
 from msgspec.structs import replace
 
-from worker.pace.estimator import stated_bucket, stated_window
+from worker.pace.estimator import stated_bucket, stated_weighted, stated_window
 from worker.pace.estimator.stated_answer import Answer
 from worker.pace.hints.response import Hints
 from worker.pace.state import Estimate, Grant, LimiterState, Quota, QuotaKind
@@ -48,10 +48,13 @@ def learn(
         learnt = stated_bucket.refused(answer, quota) if hints.throttled else stated_bucket.taken(answer, quota)
     else:
         learnt = stated_window.refused(answer, quota) if hints.throttled else stated_window.taken(answer, quota)
+        learnt = _as_weighted(answer, quota, learnt) if stated else learnt
     learnt = replace(learnt, stated_at=now) if stated else _tried_from_above(learnt, flow, now)
     if learnt.refused > max(1, quota.refused):
         flow = replace(flow, not_before=max(flow.not_before, now + _pause(learnt, now - sent.at)))
-    kept = (each for each in flow.quotas if each.limit != quota.limit and not (stated and _is_gone(each, now)))
+    kept = (
+        each for each in flow.quotas if each.limit != quota.limit and not (stated and _is_gone(each, answer, now))
+    )
     return replace(flow, quotas=(*kept, learnt))
 
 
@@ -75,6 +78,20 @@ def _is_tiny(hints: Hints) -> bool:
     """Return whether rounding to a second hides how fast a quota of a few calls fills: the search finds that."""
     few = hints.limit is not None and hints.limit <= TINY_CALLS
     return few and (hints.reset_in or 0.0) <= TINY_SECONDS and (hints.window or 0.0) <= 1
+
+
+def _as_weighted(answer: Answer, known: Quota, learnt: Quota) -> Quota:
+    """Return what was learnt of a window; as what fills evenly where it counts the last window's calls in part."""
+    # A fixed window that only refusals state is not known to the call.
+    certain = learnt.kind is not QuotaKind.FIXED or known.left_at > 0
+    if learnt.kind is QuotaKind.BUCKET or not (certain and known.seconds) or len(answer.flow.quotas) > 1:
+        return learnt
+    compared = stated_weighted.compared(answer, replace(learnt, calls=min(known.calls, known.limit or known.calls)))
+    learnt = replace(learnt, misses=compared.misses)
+    if answer.sent.at < known.first_until or known.no_bucket or not stated_weighted.is_weighted(compared):
+        return learnt
+    even = stated_bucket.begun(answer, compared, compared.calls / compared.seconds)
+    return replace(even, is_even=known.left_at > 0, misses=())
 
 
 def _rate(quota: Quota) -> float:
@@ -106,9 +123,18 @@ def _tried_from_above(quota: Quota, flow: LimiterState, now: float) -> Quota:
     return replace(quota, calls=quota.calls * REMEMBERED_MORE, stated_at=now) if full else quota
 
 
-def _is_gone(quota: Quota, now: float) -> bool:
-    """Return whether the LMS seems to have given up a quota: remembered ones are gone once another is stated."""
-    return now - quota.stated_at > max(UNSTATED_SECONDS, UNSTATED_WINDOWS * quota.seconds)
+def _is_gone(quota: Quota, answer: Answer, now: float) -> bool:
+    """Return whether the LMS gave up a quota: it states another one for long, of which a greater share is left.
+
+    Remembered ones are gone once another is stated.
+    """
+    if now - quota.stated_at <= max(UNSTATED_SECONDS, UNSTATED_WINDOWS * quota.seconds):
+        return False
+    if not quota.stated_at or not answer.hints.limit:
+        return True
+    # Calls that were out together may have arrived in another order.
+    most_left = quota.calls - answer.load(quota) + answer.sent.concurrency - 1
+    return most_left / quota.calls < answer.left / answer.hints.limit
 
 
 def _pause(quota: Quota, trip: float) -> float:

@@ -57,6 +57,11 @@ class Answer:
         known = self.flow.history[: bisect_right(self.flow.history, self.sent.at)]
         return (known[max(0, len(known) - int(calls))] if known and calls >= 1 else self.sent.at) - 1e-6
 
+    def first_since(self, moment: float) -> float:
+        """Return when our first call from this moment on was sent: a window may begin with it; else the moment."""
+        index = bisect_left(self.flow.history, moment)
+        return self.flow.history[index] - 1e-6 if index < len(self.flow.history) else moment
+
     def oldest(self, quota: Quota) -> float:
         """Return when the first call was sent that the quota may still count; 0 when there is none."""
         begun = max(quota.since, self.sent.at - (1 + LEAVING) * quota.seconds - quota.margin)

@@ -76,13 +76,14 @@ def refused(answer: Answer, quota: Quota) -> Quota:
             kind=QuotaKind.UNKNOWN,
             since=0.0,
             no_bucket=quota.no_bucket + 1,
+            is_even=False,
             full_at=answer.sent.at,
             left=0.0,
         )
     seconds = answer.arrived - quota.gap_at
     refill = quota.refill
     # Where accepted answers do not say what is left, refusals alone measure.
-    if seconds >= (MEASURED_SECONDS / 5 if quota.refused else MEASURED_SECONDS):
+    if not quota.is_even and seconds >= (MEASURED_SECONDS / 5 if quota.refused else MEASURED_SECONDS):
         refill = max(REFILL_KEPT * refill, min(refill, (answer.total + 1 - quota.gap_before) / seconds))
     return replace(
         quota,
@@ -109,7 +110,7 @@ def _least_kept(quota: Quota) -> float:
 def _measured(answer: Answer, quota: Quota) -> Quota:
     """Measure what flows in; a full bucket takes in less than that."""
     seconds = answer.arrived - quota.gap_at
-    if seconds < MEASURED_SECONDS or seconds * quota.refill < MEASURED_CALLS:
+    if quota.is_even or seconds < MEASURED_SECONDS or seconds * quota.refill < MEASURED_CALLS:
         return quota
     measured = (answer.total - quota.gap_before) / seconds
     full = answer.left >= quota.calls - 1 - answer.sent.concurrency
@@ -126,6 +127,8 @@ def _as_window(answer: Answer, quota: Quota) -> Quota:
     return replace(
         quota,
         kind=QuotaKind.FIXED,
+        is_even=False,
+        no_bucket=quota.no_bucket + quota.is_even,
         since=answer.sent.at - 1e-6,
         gap=0.0,
         gap_before=0.0,

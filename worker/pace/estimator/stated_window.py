@@ -20,6 +20,9 @@ MISSING_SHARE, MISSING_CALLS = 0.3, 2.0
 #: A bucket is one into which this many calls flow without a reset: a number, shares of the quota and of the calls
 #: in flight, and what jitter explains.
 FLOWED_CALLS, FLOWED_SHARE, FLOWED_IN_FLIGHT = 1.5, 0.05, 0.1
+#: They flow in within the time in which it fills, or this many seconds; and at this share at least of what a named
+#: window allows, or, where others call too, of what the reset says.
+FLOWED_SECONDS, LEAST_REFILL = 5.0, 0.5
 #: Its reset moves on with every call: by more than rounding explains.
 MOVED_SECONDS = 1.5
 #: Weight of one answer in what is neither ours nor left.
@@ -34,6 +37,8 @@ UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 #: Where others have taken this many calls, what they may take within a trip is left to them: this many calls more
 #: than they take in one on average, and this multiple of the usual spread.
 OTHERS_CERTAIN, RESERVE_CALLS, RESERVE_SPREAD = 0.5, 1.5, 2.0
+#: From one reset to the next is the length of a window where calls went on within this share of it.
+BUSY_SHARE = 0.25
 #: A reset in less than this (seconds) says nothing of the rate at which a bucket fills.
 SHORTEST_RESET = 0.5
 #: A window that is longer than any (seconds).
@@ -45,7 +50,7 @@ SHORTEST_PAUSE = 0.05
 def taken(answer: Answer, known: Quota) -> Quota:
     """Learn from an answer that was no refusal."""
     quota = _with_margin(answer, _with_window(answer, known), known.margin_share * MARGIN_SHRINKS)
-    passed = 0 < known.until <= answer.sent.at and known.until > known.since
+    passed = _has_passed(answer, known)
     if answer.hints.remaining is None:
         return _taken_unsaid(answer, known, quota, passed=passed)
     quota = _with_left(answer, quota)
@@ -54,46 +59,31 @@ def taken(answer: Answer, known: Quota) -> Quota:
     load = answer.load(quota)
     gap = quota.calls - answer.left - load
     if (passed and quota.kind is QuotaKind.FIXED) or _has_begun(answer, known, gap, load, passed=passed):
-        return _next_window(answer, quota, known.until if passed else _begun_at(answer, quota))
-    first = not known.stated_at
-    gap = gap if first else known.gap + GAP_WEIGHT * (gap - known.gap)
-    if first or gap > quota.gap_before:
-        quota = replace(quota, gap_before=gap, gap_at=answer.arrived)
-    quota = replace(quota, gap=gap, first_until=quota.until if first else quota.first_until)
-    if quota.kind is not QuotaKind.FIXED:
-        refill = _refill(answer, quota, load)
-        if refill:
-            return stated_bucket.begun(answer, quota, refill)
+        since = answer.first_since(known.until) if passed else _begun_at(answer, quota)
+        return _next_window(answer, quota, since)
+    quota = _with_gap(answer, known, quota, gap)
+    refill = 0.0 if quota.kind is QuotaKind.FIXED else _refill(answer, quota, load)
+    if refill:
+        return stated_bucket.begun(answer, quota, refill)
     return _with_others(answer, replace(quota, refused=0))
 
 
 def refused(answer: Answer, known: Quota) -> Quota:
     """Learn from a refusal: the quota was full; of a burst the first one tells."""
-    quota = _with_window(answer, known)
-    if quota.until <= answer.now:
-        pause = max(SHORTEST_PAUSE, answer.now - answer.sent.at) * 2 ** min(10, quota.refused)
-        quota = replace(quota, until=answer.now + pause)
+    if 0 < known.limit < known.calls:
+        # More than it states was tried.
+        known = replace(known, calls=known.limit)
+    quota = _with_pause(answer, _with_window(answer, known))
     if answer.sent.at < max(quota.burst_until, quota.since):
         return quota
-    passed = 0 < known.until <= answer.sent.at and known.until > known.since
-    after = quota_gate.counted(answer.flow, replace(known, since=known.until, seconds=EVER), answer.sent.at)
-    is_full = EARLY_SHARE * known.calls <= after <= known.calls + answer.flow.in_flight + 1
+    passed, is_full = _has_passed(answer, known), _is_full(answer, known)
     early = passed and not is_full
-    if passed and quota.kind is QuotaKind.UNKNOWN and is_full:
-        quota = _as_longer(known, quota)
-    if early and quota.kind is QuotaKind.UNKNOWN:
-        quota = replace(quota, kind=QuotaKind.SLIDING)
+    if passed and quota.kind is QuotaKind.UNKNOWN:
+        quota = _as_longer(known, quota) if is_full else replace(quota, kind=QuotaKind.SLIDING)
     quota, missing, load = _full(answer, known, quota)
-    share = quota.margin_share
-    if early or load >= EARLY_SHARE * quota.calls:
-        share = min(MOST_MARGIN, MARGIN_GROWS * share)
     unexplained = quota.unexplained + (missing > UNEXPLAINED_SHARE * quota.calls and load > 1)
     quota = replace(
-        _with_margin(answer, quota, share),
-        burst_until=answer.now,
-        full_at=answer.sent.at,
-        left=0.0,
-        refused=quota.refused + 1,
+        _refused_with(answer, known, quota, is_early=early or load >= EARLY_SHARE * quota.calls),
         unexplained=unexplained,
         others=quota.others if early else max(quota.others, missing),
     )
@@ -102,11 +92,55 @@ def refused(answer: Answer, known: Quota) -> Quota:
     return quota
 
 
+def _has_passed(answer: Answer, known: Quota) -> bool:
+    """Return whether the call was sent after the reset that was known."""
+    return 0 < known.until <= answer.sent.at and known.until > known.since
+
+
+def _is_full(answer: Answer, known: Quota) -> bool:
+    """Return whether our calls since the reset that was known fill the quota."""
+    since_reset = replace(known, since=known.until, seconds=EVER)
+    after = quota_gate.counted(answer.flow, since_reset, answer.sent.at)
+    return EARLY_SHARE * known.calls <= after <= known.calls + answer.flow.in_flight + 1
+
+
+def _with_pause(answer: Answer, quota: Quota) -> Quota:
+    """Return the quota with a pause of its own where the reset that was stated has gone by."""
+    if quota.until > answer.now:
+        return quota
+    pause = max(SHORTEST_PAUSE, answer.now - answer.sent.at) * 2 ** min(10, quota.refused)
+    return replace(quota, until=answer.now + pause)
+
+
+def _refused_with(answer: Answer, known: Quota, quota: Quota, *, is_early: bool) -> Quota:
+    """Return the quota after a refusal; with a greater margin when the call came too early."""
+    share = min(MOST_MARGIN, MARGIN_GROWS * quota.margin_share) if is_early else quota.margin_share
+    return replace(
+        _with_margin(answer, quota, share),
+        first_until=known.first_until or quota.until,
+        burst_until=answer.now,
+        full_at=answer.sent.at,
+        left=0.0,
+        refused=quota.refused + 1,
+    )
+
+
+def _with_gap(answer: Answer, known: Quota, quota: Quota, gap: float) -> Quota:
+    """Return the quota with what is neither ours nor left, and where a slow fall of it began."""
+    first = not known.stated_at
+    gap = gap if first else known.gap + GAP_WEIGHT * (gap - known.gap)
+    stale = answer.arrived - quota.gap_at > max(FLOWED_SECONDS, quota.seconds)
+    if first or gap > quota.gap_before or stale:
+        quota = replace(quota, gap_before=gap, gap_at=answer.arrived)
+    return replace(quota, gap=gap, first_until=quota.until if first else quota.first_until)
+
+
 def _as_longer(known: Quota, quota: Quota) -> Quota:
     """Return the quota as a fixed window that lasts from the last reset to this one, when that is longer."""
     lasts = quota.until - known.until
     near = min(ROUND, key=lambda each: abs(each - lasts))
-    if near <= quota.seconds or abs(near - lasts) > quota.rounding:
+    was_reset_sooner = known.until - known.first_until > quota.rounding
+    if was_reset_sooner or near <= quota.seconds or abs(near - lasts) > quota.rounding:
         return quota
     return replace(quota, kind=QuotaKind.FIXED, since=known.until, seconds=near)
 
@@ -130,7 +164,18 @@ def _with_window(answer: Answer, quota: Quota) -> Quota:
     if not until:
         return quota
     seconds = answer.hints.window or max(quota.seconds, next((each for each in ROUND if each > least), least))
+    if not (answer.hints.window or answer.hints.throttled) and len(answer.flow.quotas) <= 1:
+        seconds = max(seconds, _between(answer, quota.until, until))
     return replace(quota, seconds=seconds, until=until, rounding=until - answer.arrived - least)
+
+
+def _between(answer: Answer, last: float, until: float) -> float:
+    """Return the length of a window from its last reset to this one; 0 when calls did not go on from it."""
+    lasts = until - last
+    if not 0 < last <= answer.sent.at or answer.first_since(last) - last > BUSY_SHARE * lasts:
+        return 0.0
+    near = min(ROUND, key=lambda each: abs(each - lasts))
+    return near if abs(near - lasts) <= BUSY_SHARE * near else 0.0
 
 
 def _with_margin(answer: Answer, quota: Quota, share: float) -> Quota:
@@ -208,6 +253,10 @@ def _refill(answer: Answer, quota: Quota, load: int) -> float:
     if seconds <= 2 * answer.found.longest_trip or flowed < doubt * (1 + quota.no_bucket):
         return 0.0
     measured = flowed / seconds
+    named = quota.calls / answer.hints.window if answer.hints.window else 0.0
+    stated = used / max(SHORTEST_RESET, quota.until - answer.arrived) if quota.others > OTHERS_CERTAIN else 0.0
+    if measured < LEAST_REFILL * max(named, stated):
+        return 0.0
     return min(measured, used / (least + SHORTEST_RESET)) if least > SHORTEST_RESET else measured
 
 
