@@ -155,7 +155,7 @@ class Log:
 
 @dataclass
 class Weighted:
-    """Windows by the clock that count the calls of the window before too, by the share of it that is not over yet."""
+    """Windows by the clock that count the calls of the one before, by the share of it that is not over yet."""
 
     quota: int
     length: float

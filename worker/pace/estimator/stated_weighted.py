@@ -15,8 +15,8 @@ from worker.pace.state import Quota
 
 #: So many beginnings of the window are compared.
 BEGINNINGS = 12
-#: It is a weighted counter where what is believed missed by this share of the quota in all, between these numbers of
-#: calls, and the weighted load by this share of that at most.
+#: It is a weighted counter where what is believed missed by this share of the quota in all, between these
+#: numbers of calls, and the weighted load by this share of that at most.
 MISSED_SHARE, LEAST_MISSED, MOST_MISSED, EXPLAINED = 0.25, 2.0, 4.0, 0.1
 
 
