@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from worker.pace.estimator.stated_answer import Answer
 from worker.pace.state import Quota
 
-#: So many beginnings of the window are compared.
+#: How many beginnings of the window are compared.
 BEGINNINGS = 12
 #: It is a weighted counter where what is believed missed by this share of the quota in all, between these
 #: numbers of calls, and the weighted load by this share of that at most.
