@@ -40,7 +40,7 @@ fuzz: $(VENV)/installed-dev ## Feed made and damaged rosters to the reader for a
 hostile: $(VENV)/installed-dev ## Upload hostile files to a real server, which must answer meanwhile
 	$(BIN)/python -m tests.hostile
 
-screenshots: $(VENV)/installed-dev ## Take the pictures of docs/screenshots anew (needs a Chromium)
+screenshots: $(VENV)/installed-dev ## Take the pictures of docs/screenshots again (needs a Chromium)
 	$(BIN)/python -m tests.screenshots
 
 secrets: ## Make passwords for docker compose, in .secrets/ (those that are there stay)

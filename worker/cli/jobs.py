@@ -88,7 +88,7 @@ def resume(services: Services, job: int, **options: Any) -> int:
 @click.command()
 @JOB
 @output_options
-@click.option("--rejected", is_flag=True, help="Send the rows again too that the LMS rejected.")
+@click.option("--rejected", is_flag=True, help="Also send the rows that the LMS rejected.")
 @with_existing_ledger
 def retry(services: Services, job: int, **options: Any) -> int:
     """Send the rows that were never sent.

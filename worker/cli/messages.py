@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli import completion
-from worker.cli.context import record, with_existing_ledger, with_services
+from worker.cli.context import record, services_of, with_existing_ledger
 from worker.cli.exit_codes import ExitCode
 from worker.cli.group import CommandGroup
 from worker.cli.options import json_option
@@ -50,35 +50,35 @@ def list_(services: Services, *, most: int, as_json: bool) -> None:
 
 @message.command("test")
 @click.argument("receiver", shell_complete=completion.receivers)
-@with_services
-def send_test(services: Services, receiver: str) -> int:
+@click.pass_context
+def send_test(context: click.Context, receiver: str) -> None:
     """Send a test message to a receiver of roster.toml.
 
     Example: roster message test office
     """
     import secrets
 
+    from worker.bootstrap import read_settings
     from worker.notifications.content import Notification
     from worker.notifications.delivery import DeliveryError
     from worker.notifications.sender import deliver
     from worker.settings import Event, read_message_settings
 
-    settings = read_message_settings(services.settings)
+    settings = read_message_settings(read_settings(context.obj))
     known = next((each for each in settings.receivers if each.casefold() == receiver.casefold()), None)
     if known is None:
         names = ", ".join(sorted(settings.receivers))
         remedy = f"configured: {names}" if names else "none is configured; add a table [messages.NAME]"
         raise UsageError(f"There is no receiver {receiver!r} in roster.toml; {remedy}")
-    record(services, "message test", detail=known)
+    record(services_of(context), "message test", detail=known)
     try:
         deliver(
             settings, known, Notification(event=Event.TEST, delivery=secrets.token_hex(16), at=datetime.now(UTC))
         )
     except DeliveryError as failure:
         click.echo(f"{known}: the test message was not delivered: {failure}", err=True)
-        return ExitCode.NOTHING_SENT
+        context.exit(ExitCode.NOTHING_SENT)
     click.echo(f"{known}: the test message was accepted")
-    return ExitCode.DONE
 
 
 def _error(each: Message) -> str:

@@ -112,6 +112,11 @@ def resolve(services: Services, job: int, row: int | None, **options: Any) -> No
         raise click.UsageError(
             "Give a ROW with --candidate-id, --registration-id or --absent; or a file with --from or --export."
         )
+    answers = (answer.candidate_id is not None, answer.registration_id is not None, answer.absent)
+    if row is not None and sum(answers) != 1:
+        raise UsageError(
+            "Say what you found in the LMS by exactly one of --candidate-id ID, --registration-id ID and --absent"
+        )
     if row is not None:
         click.echo(control.resolve(services, job, row, answer, actor=actor()))
     elif export is not None:

@@ -273,9 +273,13 @@ def _cost(each: Forecast) -> str:
     cost = each.cost
     if cost.unknown_reason:
         return f"no estimate: {cost.unknown_reason}"
+    rows = f"currently {counted(cost.rows, 'row')}"
+    if not cost.most:
+        return f"{rows}, no calls to the LMS"
     calls = counted(cost.most, "call") if cost.least == cost.most else f"{cost.least:,} to {cost.most:,} calls"
-    time = f"about {duration_text(cost.seconds)}" if cost.seconds is not None else "no rate is known yet"
-    return f"currently {counted(cost.rows, 'row')}, {calls}, {time}"
+    if cost.seconds is None:
+        return f"{rows}, {calls}, no rate is known yet"
+    return f"{rows}, {calls}, {'under a second' if cost.seconds < 1 else f'about {duration_text(cost.seconds)}'}"
 
 
 def _forecast_as_json(

@@ -70,7 +70,7 @@ def _most(limit: int | None, state: str | None) -> int:
 def _line(summary: Summary) -> str:
     begun = summary.started_at.astimezone().strftime("%Y-%m-%d %H:%M") if summary.started_at else "not started"
     state = STATE_INFO[summary.state].label
-    counts = f"{summary.done} of {summary.total} done"
+    counts = f"{summary.done} of {summary.total} done" if summary.total else ""
     if summary.not_done:
         counts += f", {summary.open_rows} not" if summary.settled else f", {summary.not_done} not"
     return f"{summary.job:>5}  {begun:<16}  {state:<22} {summary.connection:<12} {counts:<28} {summary.roster}"

@@ -10,6 +10,7 @@ from worker.ledger import batches, course_change, jobs, queue, relations, rows
 from worker.ledger.database import now
 from worker.model import NOBODY_CAN_BE_CREATED, PREPARING, SENDING, Driver, JobState, Relation, RowStatus
 from worker.quantities import counted
+from worker.reports.labels import STATE_INFO
 from worker.safe_errors import without_addresses
 
 if TYPE_CHECKING:
@@ -49,11 +50,16 @@ def get_job_to_continue(tx: Transaction, job_id: int) -> Job:
     return job
 
 
+def _shown(job: Job) -> str:
+    """Return the state of a job as people see it."""
+    return STATE_INFO[job.state].label
+
+
 def pause(tx: Transaction, job_id: int) -> str:
     """Pause a job: calls in progress finish, nothing more is sent. Return a sentence for the person."""
     job = get_job(tx, job_id)
     if job.has_ended:
-        raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to pause")
+        raise UsageError(f"Job {job_id} has ended ({_shown(job)}); there is nothing to pause")
     if job.state is JobState.CANCELLING:
         raise UsageError(f"Job {job_id} is being cancelled; that cannot be paused")
     planned = job.not_before if job.state is JobState.SCHEDULED else None
@@ -64,7 +70,7 @@ def pause(tx: Transaction, job_id: int) -> str:
 def _change(tx: Transaction, job: Job, **values: Any) -> None:
     """Change a job that is still in the state it was read in; raises UsageError when it is not."""
     if not jobs.change_job(tx, job.id, only_from=(job.state,), **values):
-        raise UsageError(f"Job {job.id} is no longer {job.state}; check it, and try again if need be")
+        raise UsageError(f"Job {job.id} is no longer {_shown(job)}; check it, and try again if need be")
 
 
 def cancel(tx: Transaction, job_id: int) -> str:
@@ -85,7 +91,7 @@ def job_to_cancel(tx: Transaction, job_id: int) -> Job:
     """Return the job; raises UsageError when there is nothing to cancel."""
     job = get_job(tx, job_id)
     if job.has_ended:
-        raise UsageError(f"Job {job_id} has ended ({job.state}); there is nothing to cancel")
+        raise UsageError(f"Job {job_id} has ended ({_shown(job)}); there is nothing to cancel")
     return job
 
 
@@ -146,7 +152,7 @@ def hand_to_queue(tx: Transaction, job_id: int) -> str:
         return f"Job {job_id} starts when it was scheduled to"
     job = resume(tx, job_id)
     if job.has_ended and not queue.count_rows_left(tx, job_id) and not batches.rows_to_plan(tx, job_id):
-        raise UsageError(f"Job {job_id} has ended ({job.state}); nothing is left to do")
+        raise UsageError(f"Job {job_id} has ended ({_shown(job)}); nothing is left to do")
     if (job.state.is_sending or job.state.is_preparing) and (job.driver is Driver.QUEUE or _has_owner(tx, job)):
         jobs.change_job(tx, job_id, enqueued_at=None)
         return f"Job {job_id} is running"
@@ -222,7 +228,7 @@ def reopen(tx: Transaction, job_id: int, *, rejected: bool = False) -> int:
     if job.state is JobState.INVALID:
         raise UsageError(f"Job {job_id} sent nothing, since its roster must be fixed first; upload the fixed file")
     if not job.has_ended and not job.state.is_idle:
-        raise UsageError(f"Job {job_id} has not ended ({job.state}); use `roster resume {job_id}`")
+        raise UsageError(f"Job {job_id} has not ended ({_shown(job)}); use `roster resume {job_id}`")
     batches.reopen_abandoned(tx, job_id)
     if any(batch.running for batch in batches.open_batches(tx, job_id)):
         raise UsageError(f"Calls of job {job_id} are still in progress; try again in a moment")

@@ -17,6 +17,7 @@ from worker.ledger import accounts, jobs, purging, rows
 from worker.ledger.database import now
 from worker.model import JobState, RowStatus
 from worker.private_files import clear_scratch
+from worker.reports.labels import STATE_INFO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +79,7 @@ def _why_left(tx: Transaction, job: Job) -> LeftJob | None:
     if job.state in WAITING:
         return LeftJob(job_id=job.id, reason=f"is {job.state} and waits for a person", waits=True)
     if not job.has_ended:
-        return LeftJob(job_id=job.id, reason=f"has not ended ({job.state})")
+        return LeftJob(job_id=job.id, reason=f"has not ended ({STATE_INFO[job.state].label})")
     in_doubt = rows.count_rows(tx, job.id).by_status[RowStatus.IN_DOUBT]
     if in_doubt:
         of_rows = "1 row" if in_doubt == 1 else f"{in_doubt} rows"
@@ -128,7 +129,7 @@ def _end_waiting_jobs(services: Services, wanted: Sequence[int]) -> tuple[list[J
                 job = lifecycle.get_job(tx, job_id)
         job = archive.archive_files(services.ledger, job)
         if not job.has_ended:
-            moving.append(LeftJob(job_id=job_id, reason=f"is still at work ({job.state})"))
+            moving.append(LeftJob(job_id=job_id, reason=f"is still at work ({STATE_INFO[job.state].label})"))
         elif not all(place.is_archived for place in archive.file_locations(services.ledger, job)):
             moving.append(LeftJob(job_id=job_id, reason="has a file that cannot be moved out of processing/ now"))
         else:

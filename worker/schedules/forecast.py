@@ -14,6 +14,7 @@ from worker.intake.options import Options
 from worker.jobs.estimate import plan_of
 from worker.ledger import jobs, rows
 from worker.ledger.database import now
+from worker.reports.labels import STATE_INFO
 from worker.schedules import source
 from worker.schedules.cron import runs
 
@@ -119,7 +120,7 @@ def job_spans(services: Services) -> list[Span]:
             except RosterError:
                 seconds = 0.0
             start = max(now(), job.not_before or 0.0)
-            what = f"job {job.id} ({job.state})"
+            what = f"job {job.id} ({STATE_INFO[job.state].label})"
             spans.append(Span(what=what, connection=job.connection, start=start, end=start + seconds))
     return spans
 

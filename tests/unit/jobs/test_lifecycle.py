@@ -28,6 +28,7 @@ from worker.ledger import batches, intents, jobs, resolutions, rows, schema
 from worker.ledger.database import now
 from worker.ledger.intents import RowOutcome
 from worker.model import DONE, ENDED, SENDING, CandidateState, JobState, RegistrationState, RowStatus
+from worker.reports.labels import STATE_INFO
 
 if TYPE_CHECKING:
     from worker.ledger.transactions import Ledger
@@ -70,7 +71,7 @@ def test_a_job_that_has_ended_can_be_neither_paused_nor_cancelled(
 ) -> None:
     job_id = a_job_in(ledger, state)
 
-    with pytest.raises(UsageError, match=rf"has ended \({state}\)"):
+    with pytest.raises(UsageError, match=rf"has ended \({STATE_INFO[state].label}\)"):
         applied(ledger, what, job_id)
 
     assert state_of(ledger, job_id) is state
