@@ -121,7 +121,7 @@ def test_a_paused_job_that_somebody_else_resumes_is_followed(
     open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
 ) -> None:
     site = open_site(connection=SLOW)
-    page = running_job(site, upload, people(60))
+    page = running_job(site, upload, people(20))
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#state")).to_contain_text("Paused")
 

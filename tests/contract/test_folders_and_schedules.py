@@ -75,7 +75,7 @@ def test_processes_that_scan_a_folder_at_the_same_moment_claim_each_file_once(
             with ledger.read() as tx:
                 job = jobs.find_job(tx, record.id)
             assert job is not None
-            archive.archive_files(ledger, job)
+            assert archive.archive_files(ledger, job).report_dir == str(inbox / "done")
 
     together(ledgers, end)
 

@@ -47,6 +47,8 @@ def archive_files(ledger: Ledger, job: Job) -> Job:
     """Move the files of a job that has ended, and remove the reports that were next to them; return the new job.
 
     A file that cannot be moved now (the share is gone, a program has it open) stays where it is for a later sweep.
+    A move that another process has begun meanwhile is finished here too: the caller writes reports, and must know
+    where.
     """
     if not job.has_ended:
         return job
@@ -55,10 +57,10 @@ def archive_files(ledger: Ledger, job: Job) -> Job:
     waiting = [dropped for dropped in files if dropped.state is DroppedFileState.TAKEN]
     for dropped in waiting:
         with suppress(OSError):
-            if _archive(ledger, job, dropped):
+            if _archive_with_others(ledger, job, dropped):
                 remove_reports(Path(dropped.path))
     with ledger.read() as tx:
-        return (jobs.find_job(tx, job.id) or job) if waiting else job
+        return (jobs.find_job(tx, job.id) or job) if files else job
 
 
 def file_locations(ledger: Ledger, job: Job) -> list[FileLocation]:
@@ -73,6 +75,17 @@ def file_locations(ledger: Ledger, job: Job) -> list[FileLocation]:
         )
         for dropped in files
     ]
+
+
+def _archive_with_others(ledger: Ledger, job: Job, dropped: DroppedFile) -> bool:
+    """Move a file as long as other processes do so too; return whether this one has recorded it."""
+    while not _archive(ledger, job, dropped):
+        with ledger.read() as tx:
+            now = dropped_files.find(tx, dropped.id)
+        if now is None or now == dropped or now.state is not DroppedFileState.TAKEN:
+            return False
+        dropped = now
+    return True
 
 
 def _archive(ledger: Ledger, job: Job, dropped: DroppedFile) -> bool:

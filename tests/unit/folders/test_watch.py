@@ -265,6 +265,26 @@ def test_a_file_is_moved_once_after_the_process_that_moved_it_died(
     assert records_of(ledger, schema.dropped_file)[0].state == "ended"
 
 
+def test_a_move_that_another_process_begins_at_the_same_moment_is_finished_before_reports_are_written(
+    ledger: Ledger, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = submitted(ledger, claimed(ledger, inbox), inbox)
+    assert accepted is not None
+    job, listed = ended(ledger, accepted.job_id), os.listdir
+
+    def begin_move(folder: Path) -> list[str]:
+        monkeypatch.undo()
+        with ledger.write() as tx:
+            (dropped,) = dropped_files.files_of_job(tx, job.id)
+            dropped_files.start_move(tx, dropped, DroppedFileState.TAKEN, str(inbox / "done" / "a.csv"))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", begin_move)
+
+    assert archived(ledger, job).report_dir == str(inbox / "done")
+    assert (names(inbox / "processing"), names(inbox / "done")) == ([], ["a.csv"])
+
+
 def test_no_file_is_ever_overwritten(ledger: Ledger, inbox: Path) -> None:
     for _ in range(2):
         accepted = submitted(ledger, claimed(ledger, inbox), inbox)
