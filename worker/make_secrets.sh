@@ -14,8 +14,8 @@ keep postgres_password "$(random)"
 keep flower_sign_in "roster:$(random)"
 keep broker_url "redis://:$(cat "$folder/redis_password")@redis:6379/0"
 keep ledger_url "postgresql+psycopg://roster:$(cat "$folder/postgres_password")@postgres/roster"
-for name in tahdah_token kmi_api_key kmi_api_secret; do
+for name in tahdah_token kmi_api_key kmi_api_secret moodle_token; do
   keep "$name" "put-yours-here"
 done
-echo "Put the tokens of your LMS into $folder/tahdah_token or kmi_api_key and kmi_api_secret; in roster.toml they are"
-echo 'token = "file:/run/secrets/tahdah_token" and so on.'
+echo "Put the token of your LMS into $folder/tahdah_token, $folder/moodle_token, or $folder/kmi_api_key and"
+echo "$folder/kmi_api_secret; in roster.toml it is token = \"file:/run/secrets/tahdah_token\", and so on."

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from worker import lms
 from worker.cli.main import roster
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +22,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 #: What keeps running.
 LASTING = sorted(set(SERVICES) - {"backup"})
 DOCKERFILE = (ROOT / "worker" / "Dockerfile").read_text("utf-8")
-OF_LMS = {"tahdah_token", "kmi_api_key", "kmi_api_secret"}
+OF_LMS = {"tahdah_token", "kmi_api_key", "kmi_api_secret", "moodle_token"}
 MEGABYTES = {"m": 1, "g": 1024}
 
 
@@ -90,6 +92,17 @@ def test_one_service_builds_the_image_and_nobody_pulls_it() -> None:
     assert [name for name in SERVICES if "build" in SERVICES[name]] == ["web"]
     assert {SERVICES[name]["pull_policy"] for name in of_roster} == {"never"}
     assert len({SERVICES[name]["image"] for name in of_roster}) == 1
+
+
+def test_each_system_has_a_secret_for_each_of_its_credentials() -> None:
+    wanted = {
+        f"{system}_{key}"
+        for system in ("tahdah", "kmi", "moodle")
+        for key, field in lms.load_connector(system).Settings.model_fields.items()
+        if field.annotation is SecretStr and field.is_required()
+    }
+
+    assert wanted == OF_LMS <= set(COMPOSE["secrets"])
 
 
 def test_only_what_calls_an_lms_gets_its_secrets_the_rosters_and_the_way_out() -> None:
