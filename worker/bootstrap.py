@@ -99,6 +99,11 @@ class Services:
         """Return the limits that the LMS states, as they were when the credential was last used."""
         return list((key_value.get(tx, pace_key(connection)) or {}).get("quotas") or [])
 
+    def has_settled_pace(self, tx: Transaction, connection: Connection) -> bool:
+        """Return whether a forecast can be made of the known rate: it is not while it is still searched for."""
+        stored = key_value.get(tx, pace_key(connection)) or {}
+        return configured_rate(connection) is not None or bool(stored.get("is_settled", True))
+
     def describe_pace(self, tx: Transaction, connection: Connection) -> PaceDescription:
         """Return how the pace of a connection is known, why, and until when it waits."""
         from worker.pace.description import describe  # noqa: PLC0415

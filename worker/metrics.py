@@ -81,7 +81,8 @@ class JobMetrics:
         ahead = time_left(self._services, tx, job, left) if left else None
         if ahead is not None:
             families.pace.add_metric(name, ahead.rate)
-            families.left.add_metric(name, ahead.seconds)
+            if ahead.seconds is not None:
+                families.left.add_metric(name, ahead.seconds)
         if left is not None:
             pace = self._services.describe_pace(tx, self._services.connection(job.connection))
             families.source.add_metric((*name, pace.source), 1)

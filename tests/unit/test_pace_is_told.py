@@ -15,6 +15,7 @@ from worker.ledger.database import now
 from worker.metrics import JobMetrics
 from worker.settings import Settings
 from worker.web.pages.connections import views_of
+from worker.web.pages.job_view import view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,3 +80,20 @@ def test_the_time_left_is_whole_windows_and_the_rest(services):
         ahead = time_left(services, tx, job, left)
 
     assert ahead.seconds == pytest.approx(50 + (left.most - 1) * 60, abs=30)
+
+
+def test_while_a_pace_is_still_searched_for_no_time_left_is_told(services):
+    job_id = a_job_of(services.ledger, a_row(2), a_row(3), connection="north")
+    record = {"at": now(), "rate": 40.0, "is_sure": False, "is_settled": False, "most_at_once": 0, "quotas": []}
+    with services.ledger.write() as tx:
+        key_value.put(tx, bootstrap.pace_key(services.connection("north")), record)
+    with services.ledger.read() as tx:
+        job = jobs.find_job(tx, job_id)
+        ahead = time_left(services, tx, job, calls_left(services, tx, job))
+        view = view_of(services, tx, job)
+    metrics = {sample.name: sample for each in JobMetrics(services).collect() for sample in each.samples}
+
+    assert (ahead.rate, ahead.seconds) == (40.0, None)
+    assert view.ahead == ahead
+    assert view.seconds_left is None
+    assert "roster_seconds_left" not in metrics

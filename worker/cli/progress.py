@@ -76,8 +76,8 @@ class JobProgress:
         parts += [f"{made / elapsed * 60:,.0f} calls/min"] if made else []
         if job and job.state is JobState.WAITING and job.not_before:
             parts.append(f"[yellow]waiting until {_clock(job.not_before)}: {job.reason}[/]")
-        elif left and (ahead := self._seconds_left(left)):
-            parts.append(f"done at about {_clock(now() + ahead)} ({timedelta(seconds=round(ahead))} left)")
+        elif left and (text := self._time_left(left)):
+            parts.append(text)
         return " · ".join(parts)
 
     async def _calls_left(self) -> Estimate | None:
@@ -89,17 +89,20 @@ class JobProgress:
         rules = replace(context.connector.rules, rows_per_call=context.rows_per_call)
         return await runner.services.ledger.run(lambda tx: estimate(tx, runner.job_id, rules))
 
-    def _seconds_left(self, left: Estimate) -> float | None:
-        """Return how long the remaining calls take, with the pause that the LMS asked for."""
+    def _time_left(self, left: Estimate) -> str:
+        """Return how long the calls left take, with the pause that the LMS asked for; empty where none is known."""
         session = self.runner.session
         limiter = session.context.client.session.limiter
         pace = limiter.snapshot()
         rate = pace.rate or session.counters.calls_per_second()
         if not left.most or not rate:
-            return None
+            return ""
         stored = limiter.to_memory()
+        if limiter.configured_rate is None and not stored["is_settled"]:
+            return "time left not known yet: what the LMS allows is still being measured"
         quotas = stored["quotas"] if limiter.configured_rate is None else ()
-        return forecast.seconds_left(left.most, rate, quotas, not_before=pace.not_before, now=stored["at"])
+        ahead = forecast.seconds_left(left.most, rate, quotas, not_before=pace.not_before, now=stored["at"])
+        return f"done at about {_clock(now() + ahead)} ({timedelta(seconds=round(ahead))} left)" if ahead else ""
 
 
 def _clock(seconds: float) -> str:

@@ -148,8 +148,8 @@ class TimeLeft:
 
     #: Calls per second that are configured, or that were found last.
     rate: float
-    #: Seconds until its end, a current pause included.
-    seconds: float
+    #: Seconds until its end, a current pause included; None while the rate is still searched for.
+    seconds: float | None
 
 
 def calls_left(services: Services, tx: Transaction, job: Job) -> Estimate | None:
@@ -166,6 +166,8 @@ def time_left(services: Services, tx: Transaction, job: Job, left: Estimate) -> 
     rate = services.known_rate(tx, connection)
     if rate is None:
         return None
+    if not services.has_settled_pace(tx, connection):
+        return TimeLeft(rate=rate, seconds=None)
     quotas = services.stated_quotas(tx, connection) if connection.rate is None else ()
     seconds = forecast.seconds_left(left.most, rate, quotas, not_before=job.not_before or 0.0, now=now())
     return TimeLeft(rate=rate, seconds=seconds)

@@ -106,7 +106,8 @@ class _WatchedJob:
             self.rows_per_second = _smoothed(self.rows_per_second, max(0.0, processed - self.processed) / seconds)
             self.calls_per_second = _smoothed(self.calls_per_second, max(0.0, made - self.made) / seconds)
             progress["rows_per_second"] = round(self.rows_per_second, 1)
-            if progress["seconds_left"] is None and progress["calls_left"] and self.calls_per_second:
+            is_unknown = progress["seconds_left"] is None and progress["rate"] is None
+            if is_unknown and progress["calls_left"] and self.calls_per_second:
                 progress["seconds_left"] = round(progress["calls_left"] / self.calls_per_second)
         self.processed, self.made, self.at, self.was_sending = processed, made, at, is_sending
 
@@ -236,7 +237,7 @@ def _progress(services: Services, tx: Transaction, job: Job) -> Progress:
         "calls_left": left.most if left else None,
         "rate": round(ahead.rate, 2) if ahead else None,
         "rows_per_second": None,
-        "seconds_left": round(ahead.seconds) if ahead else None,
+        "seconds_left": round(ahead.seconds) if ahead and ahead.seconds is not None else None,
     }
 
 

@@ -166,3 +166,26 @@ def test_the_forecast_is_as_good_where_refusals_alone_show_the_limit_once_it_is_
     assert len(seen) >= 3
     for end in seen:
         assert abs(end - (simulation.START + result.seconds)) <= 0.1 * result.seconds
+
+
+@pytest.mark.parametrize("retry_after", ["fraction", "whole", "none"])
+@pytest.mark.parametrize("limit", [Window(40, 1), Window(600, 60)], ids=str)
+def test_while_an_unstated_limit_is_still_searched_for_no_time_is_forecast(limit, retry_after):
+    calls, seen = 2000, {}
+
+    def watch(state, now):
+        done = state.counts.accepted
+        if calls > done > 0 == done % (calls // 10) and done not in seen and state.counts.refused:
+            stored = persistence.to_memory(state, now=now)
+            seconds = forecast.seconds_left(
+                calls - done, stored["rate"], (), not_before=state.limiter.not_before, now=now
+            )
+            seen[done] = now + seconds if stored["is_settled"] else None
+
+    case = case_of(deepcopy(limit), "", calls=calls)
+    result = simulation.run(replace(case, retry_after=retry_after), watch=watch)
+    forecasts = [end for end in seen.values() if end is not None]
+
+    assert forecasts
+    for end in forecasts:
+        assert abs(end - (simulation.START + result.seconds)) <= 0.1 * result.seconds

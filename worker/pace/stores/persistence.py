@@ -18,6 +18,8 @@ from worker.pace.state import Estimate, PaceState, Quota, QuotaKind
 #: Up to this age in seconds a memory is believed, and up to the second one it is believed in part.
 FRESH_SECONDS = 86400.0
 LONGEST_SECONDS = 30 * 86400.0
+#: A rate that refusals have shown is right enough for a forecast when it was sure for this long (seconds).
+SETTLED_SECONDS = 10.0
 #: Share of the rate at which to begin when the memory is no longer fresh; from there it ramps up.
 STALE_KEPT = 0.7
 
@@ -34,6 +36,7 @@ def to_memory(state: PaceState, *, now: float) -> dict[str, Any]:
         "at": now,
         "rate": min(rates, default=found.rate),
         "is_sure": found.sure or bool(quotas),
+        "is_settled": bool(quotas) or _is_settled(found, now),
         "most_at_once": float(found.max_concurrency),
         "quotas": [
             {
@@ -45,6 +48,13 @@ def to_memory(state: PaceState, *, now: float) -> dict[str, Any]:
         ],
         "quota_until": now + quota_gate.wait(state.limiter, now),
     }
+
+
+def _is_settled(found: Estimate, now: float) -> bool:
+    """Return whether a forecast can be made of the rate: none was refused, or it was sure for long enough."""
+    if not found.rate or found.max_concurrency:
+        return True
+    return found.sure and now - found.cycle_from >= SETTLED_SECONDS
 
 
 def quotas_from_memory(data: Mapping[str, Any], *, now: float) -> tuple[Quota, ...]:
