@@ -59,10 +59,13 @@ def _lines(found: Restored) -> Iterator[str]:
         yield f"Job {job} is not sent: its roster was still to be read, and may have been sent since."
     for job in found.ahead:
         yield f"Job {job} stays scheduled. Cancel it if somebody started it early, after the backup was made."
-    yield (
-        f"{counted(found.candidates, 'person')} and {counted(found.registrations, 'registration')} that "
-        "were not sent by then are in doubt, also in ended jobs; they are looked up before they are sent."
-    )
+    if found.candidates or found.registrations:
+        yield (
+            f"{counted(found.candidates, 'person')} and {counted(found.registrations, 'registration')} that "
+            "were not sent by then are in doubt, also in ended jobs; they are looked up before they are sent."
+        )
+    else:
+        yield "Nothing that this ledger has is in doubt: all of it had been sent by then."
     for schedule in found.schedules:
         yield f"Schedule {schedule.name}: runs that were due since then are not caught up."
     if found.unknown:

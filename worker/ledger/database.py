@@ -95,9 +95,10 @@ def open_as_it_is(url: str) -> Engine | None:
 
 
 def _cause(error: Exception) -> str:
-    """Return the message of an error that has nothing of the address in it, or else its kind."""
-    is_plain = isinstance(error, exc.NoSuchModuleError | ImportError)
-    return str(error) if is_plain else "it cannot be read"
+    """Return why an address does not work, without anything of the address in it."""
+    if isinstance(error, exc.NoSuchModuleError | ImportError):
+        return "supported are sqlite:///FILE and postgresql+psycopg://USER@HOST/DATABASE"
+    return "it cannot be read"
 
 
 def load_driver(url: str) -> None:

@@ -9,8 +9,11 @@ from click.testing import CliRunner
 
 from tests.builders import a_job
 from worker.cli.main import roster
+from worker.cli.restored import _lines
 from worker.cli.schedules import _cost
-from worker.errors import UsageError
+from worker.errors import SettingsError, UsageError
+from worker.jobs.restored import Restored
+from worker.ledger.database import open_engine
 from worker.model import JobState
 from worker.schedules.forecast import Cost
 
@@ -63,3 +66,31 @@ def test_no_ledger_is_made_for_a_receiver_that_is_not_configured(tmp_path, monke
 )
 def test_what_a_run_of_a_schedule_takes_is_said_without_zeros(cost, text):
     assert _cost(SimpleNamespace(cost=cost)) == text
+
+
+@pytest.mark.parametrize(
+    ("people", "registrations", "text"),
+    [
+        (0, 0, "Nothing that this ledger has is in doubt"),
+        (1, 0, "1 person and 0 registrations that were not sent by then are in doubt"),
+    ],
+)
+def test_what_is_in_doubt_after_a_restore_is_said_with_numbers_or_not_at_all(people, registrations, text):
+    found = Restored(
+        last_written=1.0,
+        held={},
+        unread=(),
+        ahead=(),
+        candidates=people,
+        registrations=registrations,
+        schedules=(),
+        unknown=(),
+    )
+
+    assert text in "\n".join(_lines(found))
+
+
+@pytest.mark.parametrize("url", ["mysql://x", "postgresql+psycopg2://x", "oracle://x", "nosuch://x"])
+def test_a_ledger_of_another_kind_is_refused_with_those_that_work(url):
+    with pytest.raises(SettingsError, match=r"supported are sqlite:///FILE and postgresql\+psycopg://USER@HOST/"):
+        open_engine(url)
