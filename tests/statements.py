@@ -24,6 +24,8 @@ import httpx
 from tests import servers
 from tests.conftest import LONGEST_SECONDS, Lms, Office, people, wait_until
 from tests.fork_client import ForkServer
+from tests.message_receivers import SECRET, a_hook, a_mail_server
+from tests.statement_doors import SWEEP_SECONDS, check_messages, message_tables
 from tests.statement_model import MOVING, World
 from tests.web_server import start_web_server
 from worker.ledger.database import open_engine
@@ -191,6 +193,7 @@ class Round:
 
     def _rested(self, job: int) -> int:
         client = self.world.client
+        self.world.of_workers.add(job)
         wait_until(lambda: client.get(f"/api/jobs/{job}").json()["state"] not in MOVING, f"job {job}")
         return job
 
@@ -211,6 +214,7 @@ class Round:
             f"  {' '.join(map(str, words))} {interruption}: exit {result.code}"
             f" {result.out.strip()[:160]} {result.err.strip()[-300:]}"
         )
+        self.world.of_workers -= {self._job_of(result), *(word for word in words if isinstance(word, int))}
         return self._job_of(result)
 
     def _interrupt(self, command: Any, interruption: str) -> None:
@@ -341,12 +345,17 @@ def play(
         if database:
             office.environment["ROSTER_LEDGER"] = database
         stack.callback(office.close)
+        hook, mail = stack.enter_context(a_hook()), stack.enter_context(a_mail_server())
+        office.environment |= {"ROSTER_SWEEP_SECONDS": SWEEP_SECONDS, "HOOK_SECRET": SECRET}
         more = {"password": "change"} if system == "academy" else {}
         office.connect(url, system, batch_size=3, max_in_flight=2, lookup_pauses=[0.01, 0.02], **more)
+        with (folder / "roster.toml").open("a", encoding="utf-8") as file:
+            file.write(message_tables(hook, mail))
         server = start_web_server(office, tls)
         stack.callback(server.close)
         round_ = Round(number, World(lms, office, server.client, system), dice)
         round_.play(steps, types_once=types_once)
+        check_messages(round_.world, hook, mail)
         lms.nobody_twice()
     return round_
 
