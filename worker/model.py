@@ -448,7 +448,6 @@ class RawRow:
     cells: tuple[str, ...]
 
 
-#: The ids of an LMS that numbers what it has.
 NUMERIC_ID = "[0-9]+"
 
 
@@ -482,8 +481,9 @@ class RowRules:
     people_per_lookup: int = 0
     #: What is wrong with a value of a column, as a sentence; None when nothing is. By column and value.
     refuse: Callable[[str, str], str | None] | None = None
-    #: Whether reads lag behind answered calls; whether `registration_external_id` alone identifies a registration.
+    #: Whether reads lag behind answered calls, registrations have ids, and `registration_external_id` finds one.
     lags: bool = True
+    numbers_registrations: bool = True
     finds_by_external_id: bool = False
 
     def takes(self, column: str) -> bool:

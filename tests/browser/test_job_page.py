@@ -112,6 +112,37 @@ def test_a_row_in_doubt_is_resolved_in_its_form(
     site.ignore_errors("409")
 
 
+def test_a_row_in_doubt_needs_no_id_where_registrations_have_none(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    # The second enrolment is lost, and then the list of the course cannot be read.
+    lost = ["enrol_users:lost-after:nth=2", "list_enrolled:invalidparameter:first=1"]
+    site = open_site("academy", connection={"lookup_pauses": [0.05, 0.1]}, bad_days=lost)
+    page = upload(site, site.office.roster("doubt.csv", people(3)))
+    send(page)
+    ended(page, "Completed with errors")
+    page.get_by_role("link", name="enter what you found").click()
+    form = page.locator(".resolve").first
+    expect(form.get_by_role("radio")).to_have_count(2)
+    expect(form.get_by_label("ID in the LMS")).to_have_count(0)
+    form.get_by_label("Registered", exact=True).check()
+    form.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("status").filter(has_text="Row 3: saved. 1 left.")).to_be_visible()
+    second = page.locator("details.answer[open]")
+    second.get_by_label("Not registered", exact=True).check()
+    second.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Resume").click()
+    ended(page, "Completed")
+
+    # Somebody who is on the course already is not enrolled again, whatever was answered.
+    assert len(site.lms.standing) == 3
+    assert site.lms.calls("enrol_users") == 2
+    page.goto("/jobs/1?row=3")
+    expect(page.locator("#rows")).to_contain_text("Registered")
+    expect(page.locator(".ids code")).to_have_count(1)
+
+
 def test_the_registrations_of_a_job_are_withdrawn_by_a_separate_job(
     open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
 ) -> None:

@@ -49,6 +49,11 @@ def check_answers(
     found: dict[int, str | Unchecked] = {
         number: problem for number, answer in named.items() if (problem := _form_problem(answer, rules))
     }
+    found |= {
+        number: UNCHECKED
+        for number, answer in named.items()
+        if answer.registration_id == "" and number not in found
+    }
     left = {number: answer for number, answer in named.items() if number not in found}
     with services.ledger.read() as tx:
         items = {number: item for number in left if (item := resolutions.work_item(tx, job_id, number))}
@@ -59,6 +64,8 @@ def check_answers(
 
 
 def _form_problem(answer: Resolution, rules: RowRules) -> str | None:
+    if answer.registration_id == "" and not rules.numbers_registrations:
+        return None
     written = answer.candidate_id if answer.candidate_id is not None else answer.registration_id or ""
     return id_problem(written, rules)
 

@@ -46,6 +46,7 @@ class Resolution:
     """A person's answer on a row in doubt; exactly one of the three."""
 
     candidate_id: str | None = None
+    #: Empty for a registration at an LMS that gives them no ids.
     registration_id: str | None = None
     absent: bool = False
 

@@ -171,7 +171,7 @@ def _save_action_resolution(
         _reopen(tx, found.id)
         return f"The row is ready to be sent; continue with `roster resume {job_id}`"
     status = STATUS_WHEN_DONE[found.action]
-    values = {"status": status, "lms_registration_id": registration_id, "changed_at": now()}
+    values = {"status": status, "lms_registration_id": registration_id or None, "changed_at": now()}
     tx.execute(update(row).where(row.c.id == found.id).values(error="", error_code="", **values))
     return f"The row is {status}"
 
@@ -197,12 +197,13 @@ def _set_candidate_id(tx: Transaction, record_id: int, lms_id: str) -> None:
 
 def _register(tx: Transaction, job_id: int, found: RowInDoubt, registration_id: str) -> None:
     """Save the registration of a row: the one in doubt, or the known one that it was to repeat."""
-    is_older = found.is_repeat and registration_id == found.known_id
+    lms_id = registration_id or None
+    is_older = found.is_repeat and lms_id == found.known_id
     made = {"job_id": job_id, "series": registration.c.series + int(found.is_repeat)}
     tx.execute(
         update(registration)
         .where(registration.c.id == found.registration_id)
-        .values(state=RegistrationState.REGISTERED, lms_id=registration_id, **({} if is_older else made))
+        .values(state=RegistrationState.REGISTERED, lms_id=lms_id, **({} if is_older else made))
     )
     tx.execute(
         update(row)
@@ -211,7 +212,7 @@ def _register(tx: Transaction, job_id: int, found: RowInDoubt, registration_id: 
             status=RowStatus.ALREADY_REGISTERED if is_older else RowStatus.REGISTERED,
             error="",
             error_code="",
-            lms_registration_id=registration_id,
+            lms_registration_id=lms_id,
             changed_at=now(),
         )
     )

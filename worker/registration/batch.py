@@ -320,10 +320,11 @@ async def _skip_existing(context: JobContext, claim: Claim, pairs: Sequence[RowE
 async def _skip_inactive(context: JobContext, claim: Claim, pairs: Sequence[RowEnrolment]) -> list[RowEnrolment]:
     """Read who is on the course, and reject those whose registration somebody made inactive; return the others."""
     connector = bulk(context.connector)
-    if connector is None or all(work.candidate.id in context.created for work, _ in pairs):
+    if connector is None or all(_is_surely_absent(context, work) for work, _ in pairs):
         return list(pairs)
     try:
-        await load_course_list(context, claim, connector)
+        sent_at = max((work.registration.sent_at or 0.0 for work, _ in pairs), default=0.0)
+        await load_course_list(context, claim, connector, since=sent_at)
     except Refused as refused:
         raise await _refuse_course(context, claim, refused) from None
     inactive = context.inactive.get(claim.course_key, frozenset())
@@ -331,6 +332,11 @@ async def _skip_inactive(context: JobContext, claim: Claim, pairs: Sequence[RowE
     rejected = [pair for pair in pairs if pair not in left]
     await context.ledger.commit(*(intents.row_outcome(claim, work, INACTIVE) for work, _ in rejected))
     return left
+
+
+def _is_surely_absent(context: JobContext, work: WorkItem) -> bool:
+    """Return whether a person is new and no call was sent to register them, whatever was answered about it."""
+    return work.candidate.id in context.created and work.registration.sent_at is None
 
 
 INACTIVE = RowOutcome(

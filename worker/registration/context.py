@@ -71,8 +71,9 @@ class JobContext:
     check_candidates_first: bool = False
     #: Existing registrations by course key: candidate id → registration id.
     existing: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: People on a course whose registration is not active, by course key.
+    #: People on a course whose registration is not active, by course key; and when its list was read.
     inactive: dict[str, frozenset[str]] = field(default_factory=dict)
+    listed_at: dict[str, float] = field(default_factory=dict)
     #: Whether registrations are made even where they are known, and inactive ones activated.
     again: bool = False
     #: Courses whose registrations are looked up row by row before they are sent.

@@ -152,13 +152,18 @@ async def _find_course(context: JobContext, claim: Claim, connector: BulkConnect
         context.course_ids[claim.course_key] = await connector.find_course(course)
 
 
-async def load_course_list(context: JobContext, claim: Claim, connector: BulkConnector) -> None:
-    """Read who is on the batch's course, once for the job in this process. Raises Refused."""
+async def load_course_list(context: JobContext, claim: Claim, connector: BulkConnector, *, since: float) -> None:
+    """Read who is on the batch's course, once for the job in this process. Raises Refused.
+
+    It is read again when it is older than `since`, the time of the last call for one of the batch's rows.
+    """
+    key = claim.course_key
     async with context.listing:
-        if claim.course_key not in context.existing:
-            listed = await connector.list_course(context.course_ids[claim.course_key])
-            context.existing[claim.course_key] = dict.fromkeys(listed.active, "")
-            context.inactive[claim.course_key] = listed.inactive
+        if key not in context.existing or context.listed_at.get(key, 0.0) <= since:
+            began = now()
+            listed = await connector.list_course(context.course_ids[key])
+            context.existing[key] = dict.fromkeys(listed.active, "")
+            context.inactive[key], context.listed_at[key] = listed.inactive, began
 
 
 async def _choose_canary(context: JobContext, claim: Claim) -> None:

@@ -207,6 +207,7 @@ def _rules(batch_size: int, fields_per_call: int) -> RowRules:
         people_per_lookup=PEOPLE_PER_LOOKUP,
         # A call has committed when it is answered.
         lags=False,
+        numbers_registrations=False,
         refuse=problem_of,
         unused_columns=frozenset(
             {"date_of_birth", "registration_date", "expiration_date", "address", "address2", "state", "zip"}

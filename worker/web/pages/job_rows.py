@@ -62,6 +62,8 @@ class PageRow:
     #: What to ask about a row in doubt, and the possible resolutions with their labels.
     question: str = ""
     choices: tuple[tuple[str, str], ...] = ()
+    #: The resolutions for which the LMS's id is to be entered.
+    with_id: frozenset[str] = frozenset()
     #: Whether the row has an answer, which can still be changed.
     is_answered: bool = False
 
@@ -95,8 +97,13 @@ class RowPage:
         return f"/jobs/{self.job_id}?" + urlencode({"status": self.status, "page": page})
 
 
-def rows_of(tx: Transaction, job: Job, summary: Summary, query: Mapping[str, str]) -> RowPage:
-    """Return the rows that a query selects; invalid values in it are ignored."""
+def rows_of(
+    tx: Transaction, job: Job, summary: Summary, query: Mapping[str, str], *, has_ids: bool = True
+) -> RowPage:
+    """Return the rows that a query selects; invalid values in it are ignored.
+
+    `has_ids`: whether registrations have ids at the job's LMS.
+    """
     unregistered = summary.unsent_created + summary.unsent_found
     status = query.get("status", "")
     only_created = status == UNREGISTERED
@@ -123,7 +130,7 @@ def rows_of(tx: Transaction, job: Job, summary: Summary, query: Mapping[str, str
     answered = answers.answered_rows(tx, job.id, [row.row for row in found])
     return RowPage(
         job_id=job.id,
-        page_rows=[_page_row(tx, job, row, is_answered=row.row in answered) for row in found],
+        page_rows=[_page_row(tx, job, row, is_answered=row.row in answered, has_ids=has_ids) for row in found],
         status=status,
         number=number,
         page=page,
@@ -162,7 +169,7 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
-def _page_row(tx: Transaction, job: Job, row: ReportedRow, *, is_answered: bool) -> PageRow:
+def _page_row(tx: Transaction, job: Job, row: ReportedRow, *, is_answered: bool, has_ids: bool) -> PageRow:
     name = " ".join(_cells(job, row.cells, _NAME))
     address = next(iter(_cells(job, row.cells, _ADDRESS)), "")
     in_doubt = _in_doubt(tx, job, row, is_answered=is_answered)
@@ -181,7 +188,8 @@ def _page_row(tx: Transaction, job: Job, row: ReportedRow, *, is_answered: bool)
         changed_at=row.changed_at,
         settled=(row.settled[0].value, row.settled[1]) if row.settled else None,
         question=_question(in_doubt.action, name or address or f"row {row.row}", course) if in_doubt else "",
-        choices=_choices(in_doubt) if in_doubt else (),
+        choices=_choices(in_doubt, has_ids=has_ids) if in_doubt else (),
+        with_id=frozenset({"candidate", "registration"} if has_ids else {"candidate"}),
         is_answered=in_doubt is not None and row.status is not RowStatus.IN_DOUBT,
     )
 
@@ -215,8 +223,11 @@ def _question(action: Action, person: str, course: str) -> str:
     return f"Was “{action}” done for {person}?"
 
 
-def _choices(row: RowInDoubt) -> tuple[tuple[str, str], ...]:
-    """Return the possible resolutions: where something was found or done, and at the end that nothing was."""
+def _choices(row: RowInDoubt, *, has_ids: bool) -> tuple[tuple[str, str], ...]:
+    """Return the possible resolutions: where something was found or done, and at the end that nothing was.
+
+    Where registrations have no ids, whether a person who is there is registered is read before anything is sent.
+    """
     if row.action.is_about_person:
         return (("candidate", "Done"), ("absent", "Not done"))
     if row.action is not Action.REGISTER:
@@ -226,4 +237,7 @@ def _choices(row: RowInDoubt) -> tuple[tuple[str, str], ...]:
     in_doubt = row.registration_state is RegistrationState.IN_DOUBT
     if (in_doubt and not is_person_in_doubt) or row.candidate_state is CandidateState.KNOWN:
         return (registered, absent)
-    return (registered, ("candidate", "Not registered, but in the LMS"), ("absent", "Not in the LMS"))
+    absent = ("absent", "Not in the LMS")
+    if not has_ids:
+        return (("candidate", "In the LMS"), absent)
+    return (registered, ("candidate", "Not registered, but in the LMS"), absent)

@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker import control
+from worker import control, lms
 from worker.control import JobAction
-from worker.errors import RosterError, UsageError
+from worker.errors import RosterError, SettingsError, UsageError
 from worker.jobs.resolve import Resolution
 from worker.ledger import jobs, resolutions
 from worker.model import JobState, Role, RowStatus
@@ -109,7 +109,15 @@ def _read(services: Services, job_id: int) -> JobView:
 def _read_rows(services: Services, job_id: int, query: Mapping[str, str]) -> tuple[JobView, RowPage]:
     with services.ledger.read() as tx:
         view = view_of(services, tx, job_of(tx, job_id))
-        return view, rows_of(tx, view.job, view.summary, query)
+        return view, rows_of(tx, view.job, view.summary, query, has_ids=_has_ids(services, view.job.connection))
+
+
+def _has_ids(services: Services, connection: str) -> bool:
+    """Return whether registrations have ids at the LMS of a connection; True for one that is not configured now."""
+    try:
+        return lms.rules_of(services.connection(connection)).numbers_registrations
+    except SettingsError:
+        return True
 
 
 #: What the page says after an action.
@@ -214,7 +222,7 @@ def _resolution_of(found: str, lms_id: str) -> Resolution:
         return Resolution(absent=True)
     if found not in {"candidate", "registration"}:
         raise UsageError("Choose what you found in the LMS")
-    if not lms_id or len(lms_id) > MAX_ID_LENGTH or not lms_id.isprintable():
+    if len(lms_id) > MAX_ID_LENGTH or not lms_id.isprintable() or (found == "candidate" and not lms_id):
         raise UsageError("Enter the ID that the LMS shows")
     if found == "candidate":
         return Resolution(candidate_id=lms_id)

@@ -85,9 +85,10 @@ function keepTyped(form) {
   });
 }
 
-/** Require an ID unless nothing was found. */
+/** Require an ID where something was found that has one. */
 function requireId(choice) {
-  choice.form.elements.namedItem("id").required = choice.value !== "absent";
+  const id = choice.form.elements.namedItem("id");
+  if (id) id.required = "id" in choice.dataset;
 }
 
 /** Submit a form only once, however often its button is pressed. */
