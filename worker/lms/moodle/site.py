@@ -175,6 +175,8 @@ class Site:
         if await self._arrives(most, user_id):
             return
         arrived, too_many = CONTROL_FIELDS + 2, most
+        if not await self._arrives(arrived, user_id):
+            raise StopJob("not_allowed", NO_USERS)
         if most > _COMMON_LIMIT:
             arrived, too_many = await self._narrowed(_COMMON_LIMIT, user_id, arrived, most)
         # More than the common limit take no fewer calls: nothing is gained from people by the hundred in one.

@@ -112,6 +112,11 @@ def _read_rows(services: Services, job_id: int, query: Mapping[str, str]) -> tup
         return view, rows_of(tx, view.job, view.summary, query, has_ids=_has_ids(services, view.job.connection))
 
 
+def _asks_for_ids(services: Services, job_id: int) -> bool:
+    with services.ledger.read() as tx:
+        return _has_ids(services, job_of(tx, job_id).connection)
+
+
 def _has_ids(services: Services, connection: str) -> bool:
     """Return whether registrations have ids at the LMS of a connection; True for one that is not configured now."""
     try:
@@ -120,6 +125,7 @@ def _has_ids(services: Services, connection: str) -> bool:
         return True
 
 
+_ENTER_ID = "Enter the ID that the LMS shows"
 #: What the page says after an action.
 _NOTICES = {
     "pause": "Paused. Calls in progress finish; nothing more is sent.",
@@ -194,6 +200,8 @@ async def resolve(request: Request) -> Response:
     found, lms_id = (str(form.get(name, "")).strip() for name in ("found", "id"))
     try:
         resolution = _resolution_of(found, lms_id)
+        if resolution.registration_id == "" and await run_in_threadpool(_asks_for_ids, services, job_id):
+            raise UsageError(_ENTER_ID)
         save = partial(control.resolve, services, job_id, row, resolution, actor=actor_of(request))
         await to_thread.run_sync(save, limiter=request.app.state.slots.questions)
     except RosterError as error:
@@ -223,7 +231,7 @@ def _resolution_of(found: str, lms_id: str) -> Resolution:
     if found not in {"candidate", "registration"}:
         raise UsageError("Choose what you found in the LMS")
     if len(lms_id) > MAX_ID_LENGTH or not lms_id.isprintable() or (found == "candidate" and not lms_id):
-        raise UsageError("Enter the ID that the LMS shows")
+        raise UsageError(_ENTER_ID)
     if found == "candidate":
         return Resolution(candidate_id=lms_id)
     return Resolution(registration_id=lms_id)
