@@ -189,11 +189,12 @@ class Round:
         if answer.status_code != 202:
             return None
         job: int = answer.json()["id"]
+        # The same file again is the open job that it has, whoever drives that.
+        self.world.of_workers |= {job} - set(self.jobs)
         return self._rested(job)
 
     def _rested(self, job: int) -> int:
         client = self.world.client
-        self.world.of_workers.add(job)
         wait_until(lambda: client.get(f"/api/jobs/{job}").json()["state"] not in MOVING, f"job {job}")
         return job
 
@@ -251,6 +252,7 @@ class Round:
             answer = self.world.client.post(f"/api/jobs/{job}/{words[0]}", data=data)
             self.steps.append(f"  API {' '.join(words)} {job}: {answer.status_code} {answer.text[:200]}")
             assert answer.status_code in {200, 409}, answer.text
+            self.world.of_workers |= {job} if answer.status_code == 200 else set()
             return self._rested(job)
         self._typed(words[0], job, *words[1:])
         return job
