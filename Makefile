@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What is never imported needs no bytecode; what is imported is compiled then.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 PIN     = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 # Without bytecode, each of the hundred interpreters that the tests start would compile all of Roster again.
