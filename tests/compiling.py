@@ -11,12 +11,11 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.util import LRUCache
 
 #: More than all statements of the product.
 MOST_STATEMENTS = 5000
 #: For each kind of database a dialect that knows its server, and what was compiled with it.
-_shared: dict[type, tuple[Any, LRUCache[Any, Any]]] = {}
+_shared: dict[type, tuple[Any, Any]] = {}
 
 
 def share_compiled_statements() -> None:
@@ -32,4 +31,5 @@ def _share(dialect: type, engine: Any) -> None:
 
     @event.listens_for(engine, "connect")
     def _connected(_connection: Any, _record: Any) -> None:
-        _shared.setdefault(dialect, (engine.dialect, LRUCache(MOST_STATEMENTS)))
+        engine._compiled_cache.capacity = MOST_STATEMENTS
+        _shared.setdefault(dialect, (engine.dialect, engine._compiled_cache))

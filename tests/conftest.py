@@ -530,11 +530,12 @@ def sandboxes(tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
 
 
 @pytest.fixture(scope="session")
-def fork_server() -> Iterator[ForkServer]:
+def fork_server(_empty_ledgers: servers.EmptyLedgers) -> Iterator[ForkServer]:
     """Start the process that forks for each command of this test process."""
-    server = ForkServer()
-    yield server
-    server.close()
+    with _empty_ledgers.take() as database:
+        server = ForkServer(database)
+        yield server
+        server.close()
 
 
 @pytest.fixture(scope="session")

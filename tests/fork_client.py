@@ -68,6 +68,8 @@ class Forked:
 class ForkServer:
     """The server of this test process; started with the first command."""
 
+    #: The address of an empty ledger on PostgreSQL in which it rehearses; empty for none.
+    database: str = ""
     _process: subprocess.Popen[bytes] | None = None
     _requests: socket.socket | None = None
     _at_start: dict[str, str] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class ForkServer:
             self._at_start = read_at_start(environment)
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, fork_server.__file__, str(theirs.fileno())],
+                    [sys.executable, fork_server.__file__, str(theirs.fileno()), self.database],
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],

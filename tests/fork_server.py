@@ -84,8 +84,8 @@ class Command:
     umask: int
 
 
-def preload() -> None:
-    """Import all that is ours and what it imports, so that a fork finds it there."""
+def preload(database: str) -> None:
+    """Import all that is ours and what it imports, so that a fork finds it there; rehearse, also in `database`."""
     # The folder of this program is in the path, the project's is not.
     importlib.import_module("hashing").hash_passwords_cheaply()
     for package in PACKAGES:
@@ -99,7 +99,7 @@ def preload() -> None:
     syncing = importlib.import_module("syncing")
     syncing.write_sqlite_without_sync()
     syncing.write_files_without_sync()
-    importlib.import_module("rehearsal").rehearse()
+    importlib.import_module("rehearsal").rehearse(database)
 
 
 def serve(requests: socket.socket) -> tuple[Command, list[int], socket.socket]:
@@ -240,7 +240,7 @@ def main() -> None:
     """Serve; in a child, run the console script until the interpreter ends it."""
     requests = socket.socket(fileno=int(sys.argv[1]))
     gc.disable()
-    preload()
+    preload(sys.argv[2])
     shared = find_shared()
     gc.collect()
     gc.freeze()

@@ -30,7 +30,7 @@ from worker.web.app import make_app
 from worker.web.local_access import LocalAccess, new_token
 
 CONFIGURATION = """
-ledger = "sqlite:///{folder}/roster.db"
+ledger = "{ledger}"
 files = "{folder}/files"
 [connections.north]
 system = "tahdah"
@@ -50,30 +50,38 @@ token = "sandbox-moodle-token"
 role = 5
 """
 #: Of the page and the API.
-PATHS = ("/", "/jobs", "/jobs/1", "/schedules", "/connections", "/api/jobs", "/api/jobs/1")
+PATHS = ("/", "/jobs", "/jobs/{job}", "/schedules", "/connections", "/api/jobs", "/api/jobs/{job}")
 ROSTER = "email,first_name,last_name,course_id\na@example.com,A,A,58\nb@example.com,B,B,58\nc,C,C,58\n"
 
 
-def rehearse() -> None:
-    """Check, run and report a roster on each system of a pretend LMS. Raises RuntimeError when that goes wrong."""
-    with tempfile.TemporaryDirectory() as name, running(make_state()) as url:
-        folder = Path(name)
-        file, roster = folder / "roster.toml", folder / "roster.csv"
-        file.write_text(CONFIGURATION.format(folder=folder, url=url), encoding="utf-8")
-        roster.write_text(ROSTER, encoding="utf-8")
-        read = settings.load(file)
-        ledger = Ledger(open_engine(read.ledger))
-        services = Services(settings=read, ledger=ledger, owner=owner_name(), config=file)
-        for connection in read.connections:
-            run(services, connection, roster, folder)
-        asyncio.run(serve(services))
-        ledger.close()
-    if threading.active_count() > 1 or folder.exists():
-        raise RuntimeError("the rehearsal left something behind")
+def rehearse(database: str) -> None:
+    """Work a roster off on each system of a pretend LMS, in a ledger on SQLite and, if there is one, in `database`.
+
+    Raises RuntimeError when that goes wrong.
+    """
+    for ledger in filter(None, ("sqlite:///{folder}/roster.db", database)):
+        with tempfile.TemporaryDirectory() as name, running(make_state()) as url:
+            rehearse_in(Path(name), CONFIGURATION.format(ledger=ledger.format(folder=name), folder=name, url=url))
+        if threading.active_count() > 1 or Path(name).exists():
+            raise RuntimeError("the rehearsal left something behind")
 
 
-def run(services: Services, name: str, roster: Path, folder: Path) -> None:
-    """Run a job as the command does."""
+def rehearse_in(folder: Path, configuration: str) -> None:
+    """Do so in a folder with this configuration."""
+    file, roster = folder / "roster.toml", folder / "roster.csv"
+    file.write_text(configuration, encoding="utf-8")
+    roster.write_text(ROSTER, encoding="utf-8")
+    read = settings.load(file)
+    ledger = Ledger(open_engine(read.ledger))
+    services = Services(settings=read, ledger=ledger, owner=owner_name(), config=file)
+    for connection in read.connections:
+        job_id = run(services, connection, roster, folder)
+    asyncio.run(serve(services, job_id))
+    ledger.close()
+
+
+def run(services: Services, name: str, roster: Path, folder: Path) -> int:
+    """Run a job as the command does, and return it."""
     connection, ledger = services.connection(name), services.ledger
     check_roster(services, roster, connection, Options())
     job_id = submission.submit(
@@ -94,13 +102,14 @@ def run(services: Services, name: str, roster: Path, folder: Path) -> None:
     summary = reporting.write_job_reports(ledger, job)
     if summary.by_status["registered"] != 2:
         raise RuntimeError(f"the rehearsal on {name} registered {summary.by_status}")
+    return job_id
 
 
-async def serve(services: Services) -> None:
+async def serve(services: Services, job_id: int) -> None:
     """Render pages and answers of the API as `roster serve` does."""
     token = new_token("")
     headers = {"Authorization": f"Bearer {token}"}
     transport = httpx.ASGITransport(app=make_app(services, LocalAccess(token)), client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
         for path in PATHS:
-            (await client.get(path)).raise_for_status()
+            (await client.get(path.format(job=job_id))).raise_for_status()
