@@ -158,6 +158,18 @@ def test_a_window_that_counts_the_one_before_in_part_is_recognized_and_used_even
     assert sum(result.refusals for result in results) / len(results) <= 0.042
 
 
+@pytest.mark.parametrize("headers", ["ratelimit", "x", "policy"])
+@pytest.mark.parametrize(
+    ("limit", "seconds"), [(Log(40, 1), 30), (Log(100, 10), 60), (Bucket(10, 50), 30)], ids=str
+)
+def test_sixteen_calls_that_arrive_in_any_order_do_not_make_a_bucket_of_a_sliding_window(limit, seconds, headers):
+    case = Case(label="", limit=limit, headers=headers, retry_after=NONE, seconds=seconds, max_in_flight=16)
+    result = simulation.run(fresh(case, seed=3, skew=0.41))
+
+    assert result.used >= 0.93
+    assert result.refusals <= 0.01
+
+
 def test_of_two_sliding_windows_the_one_that_is_seldom_stated_is_not_forgotten():
     limits = (Log(20, 1), Log(600, 60))
     for headers in ("x", "policy"):

@@ -57,6 +57,10 @@ class Answer:
         known = self.flow.history[: bisect_right(self.flow.history, self.sent.at)]
         return (known[max(0, len(known) - int(calls))] if known and calls >= 1 else self.sent.at) - 1e-6
 
+    def oldest_call(self) -> float:
+        """Return when the oldest call was sent that is remembered."""
+        return self.flow.history[0] if self.flow.history else self.sent.at
+
     def first_since(self, moment: float) -> float:
         """Return when our first call from this moment on was sent: a window may begin with it; else the moment."""
         index = bisect_left(self.flow.history, moment)

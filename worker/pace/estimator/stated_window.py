@@ -19,7 +19,9 @@ FORGOT_SHARE, FORGOT_CALLS, FORGOT_SECONDS = 0.5, 2.0, 0.6
 MISSING_SHARE, MISSING_CALLS = 0.3, 2.0
 #: A bucket is one into which this many calls flow without a reset: a number, shares of the quota and of the calls
 #: in flight, and what jitter explains.
-FLOWED_CALLS, FLOWED_SHARE, FLOWED_IN_FLIGHT = 1.5, 0.05, 0.1
+FLOWED_CALLS, FLOWED_SHARE, FLOWED_IN_FLIGHT = 1.5, 0.05, 1.0
+#: By then it has forgotten this many calls more than we count.
+FORGOT_MORE = 1.0
 #: They flow in within the time in which it fills, or this many seconds; and at this share at least of what a named
 #: window allows, or, where others call too, of what the reset says.
 FLOWED_SECONDS, LEAST_REFILL = 5.0, 0.5
@@ -244,13 +246,16 @@ def _refill(answer: Answer, quota: Quota, load: int) -> float:
     """Return what flows into the bucket a second; 0 when it may as well be a window."""
     _, least = answer.reset()
     used = quota.calls - answer.left
-    moved = quota.until - quota.first_until >= MOVED_SECONDS and answer.sent.at < quota.first_until
+    # Of a window the reset moves on only when calls are forgotten.
+    counts_all = answer.sent.at < quota.first_until and answer.oldest_call() > answer.sent.at - quota.seconds
+    moved = counts_all and quota.gap > -FORGOT_CALLS and quota.until - quota.first_until >= MOVED_SECONDS
     if moved and quota.kind is QuotaKind.UNKNOWN:
         return used / (least + 1)
     flowed, seconds = quota.gap_before - quota.gap, answer.arrived - quota.gap_at
     jitter = answer.jitter * min(quota.calls, load) / quota.seconds
     doubt = FLOWED_CALLS + FLOWED_SHARE * quota.calls + FLOWED_IN_FLIGHT * answer.sent.concurrency + jitter
-    if seconds <= 2 * answer.found.longest_trip or flowed < doubt * (1 + quota.no_bucket):
+    forgot = -quota.gap >= FORGOT_MORE and flowed >= doubt * (1 + quota.no_bucket)
+    if seconds <= 2 * answer.found.longest_trip or not forgot:
         return 0.0
     measured = flowed / seconds
     named = quota.calls / answer.hints.window if answer.hints.window else 0.0
