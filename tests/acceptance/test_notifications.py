@@ -307,9 +307,23 @@ def test_serve_rejects_a_table_with_an_error(sandbox, office, hook):
     assert "unknown key messages.hook.treshold_percent; did you mean threshold_percent?" in result.err
 
 
-def test_a_table_with_an_error_stops_no_run_in_a_terminal(sandbox, office, hook):
+def test_a_table_without_its_secret_stops_no_run_in_a_terminal(sandbox, office, hook):
     terminal = office(sandbox())
-    configure(terminal, hook, treshold_percent=5)
+    configure(terminal, hook)
+    del terminal.environment["HOOK_SECRET"]
     terminal.people("spring.csv", 2)
 
     assert terminal.run("spring.csv").code == 0
+
+
+def test_an_unknown_key_of_a_table_is_refused_before_anything_is_sent(sandbox, office, hook):
+    lms = sandbox()
+    terminal = office(lms)
+    configure(terminal, hook, treshold_percent=5)
+    terminal.people("spring.csv", 2)
+
+    refused = terminal.type("run", "spring.csv")
+
+    assert refused.code == 2
+    assert "unknown key messages.hook.treshold_percent; did you mean threshold_percent?" in refused.err
+    assert lms.calls() == 0
