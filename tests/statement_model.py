@@ -392,7 +392,10 @@ class World:
             self.say(
                 self.is_on_lms(row.email) or row.cells["_candidate_id"] in self.people, f"{what}: nobody is there"
             )
-            if row.status != "in_doubt":
+            in_doubt = any(
+                each.status == "in_doubt" and each.pair == row.pair for rows in self.rows.values() for each in rows
+            )
+            if not in_doubt:
                 self.say(not self.holds(row.pair), f"{what}, and they are registered")
         if stage == "waiting" and row.status == "not_attempted" and job not in self.doubtful:
             mine = [email for email, by in self.people.values() if by == job]

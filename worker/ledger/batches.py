@@ -304,7 +304,7 @@ def close_batches(tx: Transaction, job_id: int, course_key: str | None = None) -
 
 def give_up_course(tx: Transaction, job_id: int, course_key: str, reason: str, code: str) -> None:
     """Close the batches of a course that the LMS refuses; its rows say why they were not sent."""
-    unregistered = f"Person in the LMS, not registered: {reason}"
+    unregistered = f"Person in the LMS, not registered by this job: {reason}"
     explain_rows(tx, job_id, course_key, f"Not sent: {reason}", code, unregistered=unregistered)
     close_batches(tx, job_id, course_key)
 

@@ -109,7 +109,7 @@ def _line(row: ReportedRow, job: Job) -> ReportLine:
     error, code = row.error, row.code
     if row.status is RowStatus.NOT_ATTEMPTED and not error:
         is_created = row.stage is RowStage.CANDIDATE_CREATED
-        what = "Person in the LMS, not registered" if is_created else "Not sent"
+        what = "Person in the LMS, not registered by this job" if is_created else "Not sent"
         error = f"{what}: {job.reason}" if job.reason else what
         code = code or "not_sent"
     if row.settled is not None:
