@@ -71,30 +71,38 @@ def refused(answer: Answer, quota: Quota) -> Quota:
     kept = min(MOST_KEPT * quota.calls, quota.margin + 1)
     quota = replace(quota, burst_until=answer.now, margin=max(1.0, kept))
     if quota.unexplained >= NO_BUCKET_AFTER and expected > MISSING_CALLS + (quota.margin - 1) / 2:
-        return replace(
-            _as_window(answer, quota),
-            kind=QuotaKind.UNKNOWN,
-            since=0.0,
-            no_bucket=quota.no_bucket + 1,
-            is_even=False,
-            full_at=answer.sent.at,
-            left=0.0,
-        )
-    seconds = answer.arrived - quota.gap_at
-    refill = quota.refill
-    # Where accepted answers do not say what is left, refusals alone measure.
-    if not quota.is_even and seconds >= (MEASURED_SECONDS / 5 if quota.refused else MEASURED_SECONDS):
-        refill = max(REFILL_KEPT * refill, min(refill, (answer.total + 1 - quota.gap_before) / seconds))
+        return _as_unknown(answer, quota)
     return replace(
         quota,
         left=0.0,
         left_at=answer.arrived,
         number=answer.flow.sent,
-        refill=refill,
+        refill=_refill_at_refusal(answer, quota),
         refused=quota.refused + 1,
         unexplained=quota.unexplained + 1,
         gap_before=answer.flow.sent - answer.refused,
         gap_at=answer.arrived,
+    )
+
+
+def _refill_at_refusal(answer: Answer, quota: Quota) -> float:
+    """Return what flows in: no more than was taken since the bucket was empty before."""
+    seconds = answer.arrived - quota.gap_at
+    # Where accepted answers do not say what is left, refusals alone measure.
+    if quota.is_even or seconds < (MEASURED_SECONDS / 5 if quota.refused else MEASURED_SECONDS):
+        return quota.refill
+    return max(REFILL_KEPT * quota.refill, min(quota.refill, (answer.total + 1 - quota.gap_before) / seconds))
+
+
+def _as_unknown(answer: Answer, quota: Quota) -> Quota:
+    """Return the quota as a window of which it is not known how it counts: it was no bucket."""
+    return replace(
+        _as_window(answer, quota),
+        kind=QuotaKind.UNKNOWN,
+        since=0.0,
+        no_bucket=quota.no_bucket + 1,
+        full_at=answer.sent.at,
+        left=0.0,
     )
 
 
