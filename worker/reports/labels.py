@@ -267,7 +267,9 @@ def _for_the_rows(summary: Summary, failed_csv: str) -> list[str]:
         )
     is_retriable = summary.state.has_ended and summary.state not in {JobState.INVALID, JobState.UNDONE}
     if counts.get(RowStatus.NOT_ATTEMPTED, 0) and is_retriable:
-        steps.append(f"Run `roster retry {job}` to send the remaining rows.")
+        # After `roster resolve`, which says so too.
+        command = "resume" if summary.state.went_through else "retry"
+        steps.append(f"Run `roster {command} {job}` to send the remaining rows.")
     return steps
 
 

@@ -62,6 +62,7 @@ def test_an_unconfirmed_row_is_for_a_person_to_look_up(a_summary):
         (JobState.WAITING, "at 2026-03-01T09:00:00Z"),
         (JobState.RUNNING, "roster report 7"),
         (JobState.CANCELLED, "roster retry 7"),
+        (JobState.COMPLETED_WITH_ERRORS, "roster resume 7"),
     ],
 )
 def test_a_job_that_has_not_succeeded_says_how_it_continues(a_summary, state, says):
