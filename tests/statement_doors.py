@@ -118,7 +118,8 @@ def check_messages(world: World, hook: Hook, mail: MailServer) -> None:
         world.say(said["total"] == len(world.rows[said["id"]]), f"{what}, rows {len(world.rows[said['id']])}")
     for summary in world.of_api():
         said = newest.get(summary["job"])
-        if said and said["state"] == summary["state"] and summary["job"] not in world.doubtful:
+        is_last = summary["job"] in world.of_workers - world.doubtful
+        if said and is_last and said["state"] == summary["state"]:
             for key in ("by_status", "candidates_created", "registrations_created", "total"):
                 same = said[key] == summary[key]
                 world.say(same, f"job {summary['job']}: {key} is {summary[key]}, in its message {said[key]}")
