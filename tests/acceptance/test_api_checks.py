@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import socket
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -81,13 +82,13 @@ def test_what_is_wrong_with_a_roster_is_said_in_words_of_fields_and_a_viewer_may
     assert problem(viewer.post("/api/jobs/1/verify"), 403)
 
 
-def reader_of(folder):
-    """Return the process that reads a roster below a folder, as soon as there is one."""
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "worker.intake.csv_files.process" in words and any(word.startswith(str(folder)) for word in words):
-            process.suspend()
-            return process
+def reader_of(served):
+    """Return the process that reads a roster for a server, stopped, as soon as there is one."""
+    for process in psutil.Process(served.running.process.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if "worker.intake.csv_files.process" in process.cmdline():
+                process.suspend()
+                return process
     return None
 
 
@@ -99,7 +100,7 @@ def test_a_check_ends_when_its_client_leaves(served, terminal, people):
     readers = []
     with socket.create_connection((place.hostname, place.port)) as client:
         client.sendall(f"POST /api/check HTTP/1.1\r\n{headers}\r\n".encode() + request.read())
-        wait_until(lambda: readers.append(reader_of(terminal.folder)) or readers[-1], "the process that reads it")
+        wait_until(lambda: readers.append(reader_of(served)) or readers[-1], "the process that reads it")
 
     wait_until(lambda: not readers[-1].is_running(), "the end of what is read for nobody")
     uploads = terminal.folder / "roster-files" / "uploads"

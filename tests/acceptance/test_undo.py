@@ -65,21 +65,46 @@ def test_a_stopped_job_whose_registrations_were_withdrawn_is_undone_as_soon_as_i
     assert terminal.status(1)["state"] == "undone"
 
 
-def test_a_job_is_undone_with_its_last_registration_also_when_the_undoing_one_was_paused(sandbox, office, people):
+@pytest.mark.parametrize("stop", ["pause", "interrupt"])
+def test_a_job_is_undone_with_its_last_registration_also_when_the_undoing_one_was_stopped(
+    sandbox, office, people, stop
+):
     lms = sandbox()
     terminal = office(lms, "kmi")
     terminal.run(roster_of(terminal, people, 1))
-    lms.rules("withdraw:hold")
-    undoing = terminal.start("undo", 1, "--json")
-    with sqlite3.connect(terminal.folder / "roster.db") as ledger:
-        pending = "select count(*) from registration where state = 'sending'"
-        wait_until(lambda: ledger.execute(pending).fetchone()[0], "the withdrawal")
-    terminal.type("pause", 2)
+    undoing = start_undoing(terminal, lms, "withdraw:hold", "registration where state = 'sending'")
+    if stop == "pause":
+        terminal.type("pause", 2)
+    else:
+        undoing.interrupt()
+        wait_until(lambda: "Finishing the calls" in undoing.err.read_text("utf-8"), "the interruption")
     lms.rules()
     result = undoing.result()
 
     assert (result.state, result.counts) == ("paused", {"withdrawn": 1})
     assert terminal.status(1)["state"] == "undone"
+
+
+def test_what_an_undo_has_withdrawn_before_it_was_stopped_at_once_is_related_to_its_job(sandbox, office, people):
+    lms = sandbox()
+    terminal = office(lms, "kmi")
+    terminal.run(roster_of(terminal, people, 2))
+    undoing = start_undoing(terminal, lms, "withdraw:hold:after=1", "row where status = 'withdrawn'")
+    for said in ("Finishing the calls", ""):
+        undoing.interrupt()
+        wait_until(lambda said=said: said in undoing.err.read_text("utf-8"), "the interruption")
+
+    assert undoing.result().code == 130
+    assert terminal.status(1)["related"]["undone_by"] == [2]
+
+
+def start_undoing(terminal, lms, rule, until):
+    """Start to undo job 1 with a rule of the LMS, and wait until a query of the ledger counts one."""
+    lms.rules(rule)
+    undoing = terminal.start("undo", 1, "--json")
+    with sqlite3.connect(terminal.folder / "roster.db") as ledger:
+        wait_until(lambda: ledger.execute(f"select count(*) from {until}").fetchone()[0], until)  # noqa: S608
+    return undoing
 
 
 def test_an_lms_without_withdrawing_says_so_and_nothing_is_sent(sandbox, office):

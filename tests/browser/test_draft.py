@@ -172,8 +172,9 @@ def test_leaving_a_changed_draft_warns_and_sending_or_discarding_it_does_not(
     page.get_by_role("button", name="Update preview").click()
     expect(page.locator("#draft.changed")).to_have_count(0)
     page.get_by_label("Default course").fill("60")
-    page.get_by_role("link", name="Discard …").click()
-    expect(page.get_by_role("heading", name="Discard left.csv?")).to_be_visible()
+    with page.expect_request("**/discard"):
+        page.get_by_role("link", name="Discard …").click()
+    expect(page.get_by_role("heading", name="Discard left.csv?"), f"warned: {warned}").to_be_visible()
     page.get_by_role("link", name="No, go back").click()
     expect(page.get_by_role("button", name="Register 2 people in north")).to_be_visible()
     assert warned == ["beforeunload"]

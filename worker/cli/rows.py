@@ -146,8 +146,9 @@ def _export(services: Services, job: int, path: Path) -> None:
 
     with services.ledger.read() as tx:
         exported = lifecycle.get_unpurged_job(tx, job)
-        count = csv_report.write_unconfirmed(path, exported.headings, lambda: gather.report_lines(tx, exported))
     record(services, "resolve export", job_id=job)
+    with services.ledger.read() as tx:
+        count = csv_report.write_unconfirmed(path, exported.headings, lambda: gather.report_lines(tx, exported))
     click.echo(
         f"{path}: {counted(count, 'unconfirmed row')}. Look up each person in the LMS and fill in {RESOLVE} "
         f"(`absent`, `candidate 123`, `registration 456`), or its {REGISTRATION} or {CANDIDATE}; do not change "

@@ -213,6 +213,8 @@ def stop_interrupted(tx: Transaction, job_id: int) -> Job:
     if get_job(tx, job_id).state is JobState.CANCELLING:
         finish_cancelling(tx, job_id)
     else:
+        # What an undo has withdrawn by now undoes the other job already.
+        relations.record_withdrawals(tx, job_id)
         jobs.change_job(tx, job_id, only_from=SENDING, state=JobState.PAUSED, reason="interrupted")
     return get_job(tx, job_id)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from worker import bootstrap
 from worker.errors import RetryLater, StopJob, UsageError
 from worker.jobs import advance, completion, lifecycle, planning
-from worker.ledger import batches, jobs, relations
+from worker.ledger import batches, jobs
 from worker.ledger.database import now
 from worker.model import SENDING, Driver, JobState
 from worker.registration.context import Stopped
@@ -153,12 +153,10 @@ class Runner:
 
     async def _stop_as_asked(self) -> None:
         job = await self._job()
-        if job.state is JobState.CANCELLING:
-            await self.services.ledger.run(lambda tx: lifecycle.finish_cancelling(tx, self.job_id))
-        elif self.interrupted.is_set():
-            # What an undo has withdrawn by now undoes the other job already.
-            await self.services.ledger.run(lambda tx: relations.record_withdrawals(tx, self.job_id))
-            await self._change(JobState.PAUSED, reason="interrupted")
+        if job.state is JobState.CANCELLING or self.interrupted.is_set():
+            stopped = await self.services.ledger.run(lambda tx: lifecycle.stop_interrupted(tx, self.job_id))
+            if job.state.is_sending and stopped.state is JobState.PAUSED:
+                self.on_change(f"Job {self.job_id} is {stopped.state}: {stopped.reason}")
 
     async def _change(self, state: JobState, *, reason: str, **values: Any) -> None:
         """Change the state of the job, unless a person did meanwhile."""
