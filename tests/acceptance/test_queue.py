@@ -292,7 +292,9 @@ def test_a_worker_with_a_task_in_progress_outlives_a_redis_that_goes_away(
     lms = sandbox(bad_days=["create_candidate:hold"])
     terminal = office(lms)
     line = queue(terminal, own_redis)
-    worker = line.worker(processes=2)
+    # One more than there are messages: a worker with as many as it may have does not read from Redis, so that it
+    # notices the loss only when a task has ended.
+    worker = line.worker(processes=3)
     terminal.people("roster.csv", 3)
     job = line.submit("roster.csv")
     line.until(lambda: line.ask("select count(*) from candidate where state = 'sending'"), "a call", worker)

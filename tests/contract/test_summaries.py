@@ -17,6 +17,7 @@ from worker.metrics import JobMetrics
 from worker.model import JobState, Relation, RowStatus, Verdict
 from worker.reports import gather
 from worker.settings import Settings
+from worker.web.events import ProgressFeed
 from worker.web.pages.jobs import newest_jobs
 from worker.web.summaries import summaries, summary_of
 
@@ -80,6 +81,7 @@ def shown(services: Services) -> dict[str, int]:
         "command": lambda: list_jobs(services, state=None, limit=None, as_json=True),
         "open": lambda: list_jobs(services, state="open", limit=None, as_json=False),
         "metrics": lambda: metrics(services),
+        "streams": lambda: ProgressFeed(services)._read(range(1, 13)),
     }.items():
         with counted(services.ledger) as statements:
             show()

@@ -106,6 +106,11 @@ def find_job(tx: Transaction, job_id: int) -> Job | None:
     return as_job(record) if record else None
 
 
+def find_jobs(tx: Transaction, job_ids: Collection[int]) -> list[Job]:
+    """Return those of these jobs that there are."""
+    return [as_job(record) for record in tx.execute(select(job).where(job.c.id.in_(job_ids)))]
+
+
 def find_open_duplicate(tx: Transaction, connection: str, fingerprint: str) -> Job | None:
     """Return the job that works on the same bytes with the same options and has not ended."""
     same = select(job).where(

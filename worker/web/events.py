@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +20,7 @@ from worker.jobs.estimate import calls_left, time_left
 from worker.ledger import jobs
 from worker.model import JobState, RowStatus
 from worker.web.problems import HttpProblem
-from worker.web.summaries import summary_of
+from worker.web.summaries import summaries_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -217,20 +217,19 @@ class ProgressFeed:
             if watched is not None:
                 watched.update(progress)
 
-    def _read(self, job_ids: Iterable[int]) -> dict[int, Progress]:
-        seen = {}
+    def _read(self, job_ids: Collection[int]) -> dict[int, Progress]:
         with self._services.ledger.read() as tx:
-            for job_id in job_ids:
-                job = jobs.find_job(tx, job_id)
-                if job is not None:
-                    seen[job_id] = _progress(self._services, tx, job)
-        return seen
+            found = jobs.find_jobs(tx, job_ids)
+            summaries = summaries_of(tx, found)
+            return {
+                job.id: _progress(self._services, tx, job, summary)
+                for job, summary in zip(found, summaries, strict=True)
+            }
 
 
-def _progress(services: Services, tx: Transaction, job: Job) -> Progress:
+def _progress(services: Services, tx: Transaction, job: Job, summary: dict[str, Any]) -> Progress:
     left = calls_left(services, tx, job) if job.state.is_sending else None
     ahead = time_left(services, tx, job, left) if left else None
-    summary = summary_of(services, job, tx)
     return {
         **summary,
         "calls_made": max(0, sum(summary["calls"].values()) - job.calls_before_run),

@@ -13,6 +13,8 @@ from worker.reports.kinds import ReportKind
 from worker.reports.wording import for_api
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from worker.bootstrap import Services
     from worker.ledger.database import Transaction
     from worker.ledger.jobs import Job
@@ -62,6 +64,9 @@ def _kinds_of(job: Job, summary: Summary) -> list[ReportKind]:
 def summaries(services: Services, limit: int, before: int | None) -> list[dict[str, Any]]:
     """Return the summaries of the newest jobs, newest first."""
     with services.ledger.read() as tx:
-        listed = jobs.list_jobs(tx, limit, before=before)
-        found = gather.summarise_all(tx, listed)
-    return [_to_json(job, summary) for job, summary in zip(listed, found, strict=True)]
+        return summaries_of(tx, jobs.list_jobs(tx, limit, before=before))
+
+
+def summaries_of(tx: Transaction, listed: Sequence[Job]) -> list[dict[str, Any]]:
+    """Return the summaries of jobs, with as many statements for many as for one."""
+    return [_to_json(job, summary) for job, summary in zip(listed, gather.summarise_all(tx, listed), strict=True)]
