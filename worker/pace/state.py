@@ -119,6 +119,8 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     unexplained: int = 0
     no_bucket: int = 0
+    #: When a little more than it is known to allow was last tried, where only refusals state it.
+    tried_at: float = 0.0
     #: When the last refused call was sent, and up to when refusals belong to the same burst.
     full_at: float = 0.0
     burst_until: float = 0.0

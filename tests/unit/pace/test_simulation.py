@@ -180,6 +180,38 @@ def test_of_two_sliding_windows_the_one_that_is_seldom_stated_is_not_forgotten()
         assert result.refusals <= 0.007
 
 
+@pytest.mark.parametrize("most", [8, 16])
+@pytest.mark.parametrize(
+    "limits",
+    [(Log(20, 1), Log(600, 60)), (Window(20, 1), Log(300, 30))],
+    ids=str,
+)
+def test_of_two_limits_that_only_refusals_state_the_longer_window_is_found_at_its_first_refusal(limits, most):
+    case = Case(label="", limit=Both(deepcopy(limits)), headers="refusals", retry_after=NONE, seconds=120)
+    result = simulation.run(replace(case, max_in_flight=most, skew=0.41, seed=3))
+
+    assert result.used >= 0.98
+    assert result.refusals <= 0.013
+
+
+@pytest.mark.parametrize("limit", [Log(40, 1), Bucket(40, 40)], ids=str)
+def test_what_others_take_of_a_limit_that_only_refusals_state_is_found_out_and_given_back(limit):
+    case = Case(label="", limit=Shared(limit, 8), headers="refusals", retry_after=NONE, seconds=60)
+    results = [simulation.run(fresh(case, seed=seed, skew=0.41)) for seed in (1, 2, 3)]
+
+    assert min(result.used for result in results) >= 0.75
+    assert max(result.refusals for result in results) <= 0.04
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(Log(120, 60), 180), (Log(100, 10), 40)], ids=str)
+def test_sixteen_calls_that_are_out_make_no_fixed_window_of_a_sliding_one_that_only_refusals_state(limit, seconds):
+    case = Case(label="", limit=limit, headers="refusals", retry_after=NONE, seconds=seconds, max_in_flight=16)
+    results = [simulation.run(fresh(case, seed=seed)) for seed in (1, 2)]
+
+    assert min(result.used for result in results) >= 0.9
+    assert max(result.refused for result in results) <= 24
+
+
 @pytest.mark.parametrize("headers", ["ratelimit", "x", "policy"])
 def test_a_small_bucket_that_whole_seconds_make_a_slow_window_of_is_not_believed_to_be_one(headers):
     case = Case(label="", limit=Bucket(40, 4), headers=headers, retry_after=NONE, seconds=30)

@@ -21,7 +21,9 @@ HISTORY = 2000
 #: A quota that no answer states is forgotten after this many windows and seconds, when another is stated.
 UNSTATED_WINDOWS, UNSTATED_SECONDS = 3.0, 5.0
 #: Where only refusals state it, it is tried from above after this many windows; after one when it was remembered.
+#: A bucket is tried after this many calls at least: each time may cost a refusal.
 TRIED_WINDOWS, TRIED_MORE, REMEMBERED_MORE = 10.0, 1.05, 1.25
+TRIED_CALLS = 200
 #: A quota of up to this many calls that resets this soon (seconds) may be a bucket that fills many times a second.
 TINY_CALLS, TINY_SECONDS = 5, 2.0
 #: The pause after the second refusal in a row (seconds, or a trip); twice as long after each further one.
@@ -116,8 +118,14 @@ def _tried_from_above(quota: Quota, flow: LimiterState, now: float) -> Quota:
     if not quota.seconds:
         return quota
     if quota.stated_at:
-        if now - quota.stated_at < max(UNSTATED_SECONDS, TRIED_WINDOWS * quota.seconds):
+        since = now - quota.stated_at
+        is_bucket = quota.kind is QuotaKind.BUCKET
+        if since < max(UNSTATED_SECONDS, TRIED_WINDOWS * quota.seconds):
             return quota
+        if is_bucket and since * quota.refill < TRIED_CALLS:
+            return quota
+        if is_bucket:
+            return stated_bucket.tried(replace(quota, stated_at=now), flow, TRIED_MORE, now)
         return replace(quota, calls=quota.calls * TRIED_MORE, stated_at=now)
     full = len(flow.history) >= quota.calls
     return replace(quota, calls=quota.calls * REMEMBERED_MORE, stated_at=now) if full else quota

@@ -46,6 +46,11 @@ class Answer:
         """Return what is left and all calls before: it rises with what flows into a bucket."""
         return self.left + self.sent.number - self.refused
 
+    @property
+    def out_before(self) -> int:
+        """Return how many calls that were sent before this one have no answer yet: they may be refused."""
+        return max(0, self.flow.in_flight - (self.flow.sent - self.sent.number))
+
     def load(self, quota: Quota) -> int:
         """Return how many of our calls the quota counted when this one arrived, itself included."""
         begun = max(quota.since, self.sent.at - quota.seconds)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from worker.pace.estimator import quota_gate
 from worker.pace.estimator.stated_answer import Answer
-from worker.pace.state import Quota, QuotaKind
+from worker.pace.state import LimiterState, Quota, QuotaKind
 
 #: Share of the bucket that stays in it, up to one call; one call more with each refusal, up to the second share.
 #: That shrinks with each answer.
@@ -43,7 +44,9 @@ def begun(answer: Answer, quota: Quota, refill: float) -> Quota:
 
 def taken(answer: Answer, quota: Quota) -> Quota:
     """Learn from an answer that was no refusal."""
-    if answer.hints.remaining is None or answer.sent.number <= quota.number:
+    if answer.hints.remaining is None:
+        return replace(quota, refused=0) if answer.sent.at >= quota.burst_until else quota
+    if answer.sent.number <= quota.number:
         return quota
     quota = replace(quota, calls=max(quota.calls, min(quota.limit or answer.left + 1, answer.left + 1)))
     expected = _expected(answer, quota)
@@ -66,8 +69,9 @@ def taken(answer: Answer, quota: Quota) -> Quota:
 def refused(answer: Answer, quota: Quota) -> Quota:
     """Learn from a refusal: the bucket was empty."""
     if answer.sent.at < quota.burst_until:
-        return quota
-    expected = _expected(answer, quota)
+        # It was counted as taken when the first of the burst was refused.
+        return replace(quota, gap_before=quota.gap_before - 1)
+    expected = _expected(answer, quota) if quota.tried_at <= quota.burst_until else 0.0
     kept = min(MOST_KEPT * quota.calls, quota.margin + 1)
     quota = replace(quota, burst_until=answer.now, margin=max(1.0, kept))
     if quota.unexplained >= NO_BUCKET_AFTER and expected > MISSING_CALLS + (quota.margin - 1) / 2:
@@ -85,13 +89,20 @@ def refused(answer: Answer, quota: Quota) -> Quota:
     )
 
 
+def tried(quota: Quota, flow: LimiterState, more: float, now: float) -> Quota:
+    """Return a bucket that only refusals state, into which `more` times as much is to flow from now on."""
+    left = quota_gate.left_of(flow, quota, now).left
+    return replace(quota, refill=more * quota.refill, tried_at=now, left=left, left_at=now, number=flow.sent)
+
+
 def _refill_at_refusal(answer: Answer, quota: Quota) -> float:
     """Return what flows in: no more than was taken since the bucket was empty before."""
     seconds = answer.arrived - quota.gap_at
-    # Where accepted answers do not say what is left, refusals alone measure.
-    if quota.is_even or seconds < (MEASURED_SECONDS / 5 if quota.refused else MEASURED_SECONDS):
+    # Where accepted answers do not say what is left, refusals alone measure; a short time says less.
+    if quota.is_even or seconds <= 0:
         return quota.refill
-    return max(REFILL_KEPT * quota.refill, min(quota.refill, (answer.total + 1 - quota.gap_before) / seconds))
+    measured = max(REFILL_KEPT * quota.refill, min(quota.refill, (answer.total + 1 - quota.gap_before) / seconds))
+    return quota.refill + min(1.0, seconds / MEASURED_SECONDS) * (measured - quota.refill)
 
 
 def _as_unknown(answer: Answer, quota: Quota) -> Quota:

@@ -39,8 +39,12 @@ UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 #: Where others have taken this many calls, what they may take within a trip is left to them: this many calls more
 #: than they take in one on average, and this multiple of the usual spread.
 OTHERS_CERTAIN, RESERVE_CALLS, RESERVE_SPREAD = 0.5, 1.5, 2.0
+#: Where refusals alone state it, up to this many calls of others, and this share of the quota, are no evidence of them.
+FEW_CALLS, FEW_SHARE = 1.0, 0.05
 #: From one reset to the next is the length of a window where calls went on within this share of it.
 BUSY_SHARE = 0.25
+#: A window is as long as from its first call to its reset, within rounding and this share.
+LONGER_SHARE = 0.05
 #: A reset in less than this (seconds) says nothing of the rate at which a bucket fills.
 SHORTEST_RESET = 0.5
 #: A window that is longer than any (seconds).
@@ -151,7 +155,10 @@ def _taken_unsaid(answer: Answer, known: Quota, quota: Quota, *, passed: bool) -
     """Learn from an answer that does not say what is left: whether a sliding window would have refused."""
     if quota.seconds and passed and quota.kind is not QuotaKind.SLIDING:
         sliding = quota_gate.counted(answer.flow, known, answer.sent.at, margin=-2 * answer.jitter)
-        if quota.kind is QuotaKind.FIXED or sliding > quota_gate.allowed(known):
+        # A few calls of others may be ours that were out when the first refusal came.
+        is_shared = known.others > FEW_CALLS + FEW_SHARE * known.calls
+        most = quota_gate.allowed(known) if is_shared else known.calls
+        if quota.kind is QuotaKind.FIXED or sliding - answer.out_before > most:
             since = known.full_at if known.since < known.full_at else known.until
             until = known.until + quota.seconds
             quota = replace(
@@ -215,7 +222,7 @@ def _next_window(answer: Answer, quota: Quota, since: float) -> Quota:
     """Return the quota in the fixed window that began at `since`; as a sliding one when it did not begin."""
     begun = replace(quota, kind=QuotaKind.FIXED, since=since)
     gap = quota.calls - answer.left - answer.load(begun)
-    if quota.kind is QuotaKind.FIXED and gap > max(MISSING_CALLS, MISSING_SHARE * quota.calls) + quota.others:
+    if quota.kind is QuotaKind.FIXED and gap > _much(quota) + quota.others:
         return replace(quota, kind=QuotaKind.SLIDING, since=0.0)
     ours = since + quota.seconds + quota.margin
     begun = replace(
@@ -265,11 +272,34 @@ def _refill(answer: Answer, quota: Quota, load: int) -> float:
     return min(measured, used / (least + SHORTEST_RESET)) if least > SHORTEST_RESET else measured
 
 
+def _with_length(answer: Answer, known: Quota, quota: Quota) -> Quota:
+    """Return the quota with a longer window where our calls fill that one, and its first leaves it at the reset.
+
+    Only where refusals alone state it. A first refusal may be that of a bucket; of several limits the second is a
+    long window more often.
+    """
+    is_second = not known.stated_at and any(each.limit != known.limit for each in answer.flow.quotas)
+    missing = quota.calls - quota_gate.counted(answer.flow, quota, answer.sent.at)
+    if not (is_second or missing > _much(quota)) or known.left_at or quota.unexplained or answer.hints.window:
+        return quota
+    if quota_gate.counted(answer.flow, replace(quota, seconds=EVER), answer.sent.at) < quota.calls:
+        return quota
+    lasts = quota.until - answer.sent_since(quota.calls)
+    near = min(ROUND, key=lambda each: abs(each - lasts))
+    # The reset may be sooner than stated, by the rounding.
+    is_near = -LONGER_SHARE * near <= lasts - near <= quota.rounding + LONGER_SHARE * near
+    return replace(quota, seconds=near) if near > quota.seconds and is_near else quota
+
+
+def _much(quota: Quota) -> float:
+    return max(MISSING_CALLS, MISSING_SHARE * quota.calls)
+
+
 def _full(answer: Answer, known: Quota, quota: Quota) -> tuple[Quota, float, int]:
     """Return the quota that was full, the calls of it that are not ours, and those that are."""
+    quota = _with_length(answer, known, quota)
     load = quota_gate.counted(answer.flow, quota, answer.sent.at)
-    missing = quota.calls - load
-    much = max(MISSING_CALLS, MISSING_SHARE * quota.calls)
+    missing, much = quota.calls - load, _much(quota)
     if quota.kind is QuotaKind.FIXED and missing > much + quota.others and known.left_at == 0:
         quota = replace(quota, kind=QuotaKind.SLIDING, since=0.0)
         load = quota_gate.counted(answer.flow, quota, answer.sent.at)
