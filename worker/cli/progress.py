@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from worker.jobs.estimate import estimate
+from worker.jobs.estimate import AT_THE_SPEED_SO_FAR, NOT_KNOWN_YET, estimate
 from worker.ledger import jobs, rows
 from worker.ledger.database import now
 from worker.model import JobState, RowStatus
@@ -99,10 +99,16 @@ class JobProgress:
             return ""
         stored = limiter.to_memory()
         if limiter.configured_rate is None and not stored["is_settled"]:
-            return "time left not known yet: what the LMS allows is still being measured"
+            return f"time left {NOT_KNOWN_YET}"
         quotas = stored["quotas"] if limiter.configured_rate is None else ()
         ahead = forecast.seconds_left(left.most, rate, quotas, not_before=pace.not_before, now=stored["at"])
-        return f"done at about {_clock(now() + ahead)} ({timedelta(seconds=round(ahead))} left)" if ahead else ""
+        return time_left_text(ahead, is_pace_known=bool(pace.rate)) if ahead else ""
+
+
+def time_left_text(seconds: float, *, is_pace_known: bool) -> str:
+    """Return the time left as the bar shows it: with the end, where a known pace says it."""
+    left = f"{timedelta(seconds=round(seconds))} left"
+    return f"done at about {_clock(now() + seconds)} ({left})" if is_pace_known else f"{left} {AT_THE_SPEED_SO_FAR}"
 
 
 def _clock(seconds: float) -> str:

@@ -142,6 +142,12 @@ def plan_of(
     return Plan(calls=calls, rate=services.known_rate(tx, connection))
 
 
+#: What is said of the time left while refusals have not yet shown what the LMS allows.
+NOT_KNOWN_YET = "not known yet: what the LMS allows is still being measured"
+#: What is said of a time left that rests on no limit: the LMS has stated none and refused nothing so far.
+AT_THE_SPEED_SO_FAR = "at the speed so far, if the LMS does not limit it"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeLeft:
     """How long a job still takes, as far as that is known."""

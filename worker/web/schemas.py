@@ -104,7 +104,10 @@ class Progress(Summary):
     calls_left: int | None = Field(description="Calls that are left at most.")
     rate: float | None = Field(description="Calls per second, configured or measured.")
     rows_per_second: float | None
-    seconds_left: int | None
+    seconds_left: int | None = Field(
+        description="Seconds until the job has ended, by what the LMS allows; while `rate` is null, at the speed so far, "
+        "which the LMS may yet limit. Null while it is not known."
+    )
 
 
 class ConnectionInfo(ApiModel):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from worker import lms
 from worker.control import JobAction
 from worker.errors import RosterError
-from worker.jobs.estimate import TimeLeft, calls_left, time_left
+from worker.jobs.estimate import AT_THE_SPEED_SO_FAR, NOT_KNOWN_YET, TimeLeft, calls_left, time_left
 from worker.ledger import course_change, rows
 from worker.ledger.database import now
 from worker.model import Action, JobState, RowStage, RowStatus
@@ -99,6 +99,13 @@ class JobView:
         if self.calls_left is None or not self.job.state.is_sending:
             return self.processed, self.summary.total
         return self.calls_made, self.calls_made + self.calls_left
+
+    @property
+    def time_left_basis(self) -> str:
+        """Return what the time left rests on, or why it is not known; empty where a known pace says it."""
+        if self.ahead is None:
+            return AT_THE_SPEED_SO_FAR if self.seconds_left is not None else ""
+        return NOT_KNOWN_YET if self.ahead.seconds is None and self.job.state is JobState.RUNNING else ""
 
     @property
     def retry_label(self) -> str:
