@@ -71,19 +71,9 @@ class RateLimiter:
 
         `queue` names the job; calls of the job with the fewest `rows_left` go first.
         """
-        if (
-            not self._waiters
-            and not self._is_reserving
-            and self._dispatcher is None
-            and len(self._open) < self._max_in_flight
-        ):
-            self._is_reserving = True
-            try:
-                turn = await self._store.reserve(rows_left)
-            finally:
-                self._is_reserving = False
-            if turn.grant is not None:
-                return self._open_permit(turn.grant)
+        permit = await self._permit_at_once(rows_left)
+        if permit is not None:
+            return permit
         waiter: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._waiters.add(queue, waiter, rows_left)
         self._start_dispatcher()
@@ -151,6 +141,18 @@ class RateLimiter:
             self._waiters.remove(lane, waiter)
             waiter.cancel()
         await self.flush()
+
+    async def _permit_at_once(self, rows_left: int) -> Permit | None:
+        """Return a permit where no other call waits and the pace allows one now."""
+        is_full = len(self._open) >= self._max_in_flight
+        if self._waiters or self._is_reserving or self._dispatcher is not None or is_full:
+            return None
+        self._is_reserving = True
+        try:
+            turn = await self._store.reserve(rows_left)
+        finally:
+            self._is_reserving = False
+        return None if turn.grant is None else self._open_permit(turn.grant)
 
     def _close_permit(self, permit: Permit) -> None:
         if permit.serial not in self._open:

@@ -40,18 +40,23 @@ def reserve(state: PaceState, now: float) -> tuple[PaceState, Decision]:
     due = max(flow.next_at, now - flow.slack)
     if due > now:
         return state, Decision(reason=Reason.PACE, seconds=due - now)
-    idle = flow.in_flight == 0 and now - max(flow.last_at, flow.not_before) > max(IDLE_SECONDS, 3 * flow.interval)
     sent = Grant(at=now, number=flow.sent + 1, concurrency=flow.in_flight + 1)
-    flow = replace(
+    return replace(state, limiter=_with(flow, sent, due)), Decision(reason=Reason.GO, grant=sent)
+
+
+def _with(flow: LimiterState, sent: Grant, due: float) -> LimiterState:
+    """Return the state with a call that goes now and was due at this time."""
+    since = sent.at - max(flow.last_at, flow.not_before)
+    idle = flow.in_flight == 0 and since > max(IDLE_SECONDS, 3 * flow.interval)
+    return replace(
         flow,
         next_at=due + flow.interval,
         in_flight=sent.concurrency,
         sent=sent.number,
-        last_at=now,
-        history=(*flow.history[-stated.HISTORY + 1 :], now),
-        fresh_from=now if idle else flow.fresh_from,
+        last_at=sent.at,
+        history=(*flow.history[-stated.HISTORY + 1 :], sent.at),
+        fresh_from=sent.at if idle else flow.fresh_from,
     )
-    return replace(state, limiter=flow), Decision(reason=Reason.GO, grant=sent)
 
 
 def report(state: PaceState, bounds: Limits, sent: Grant, hints: Hints | None, now: float) -> PaceState:

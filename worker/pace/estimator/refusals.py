@@ -117,8 +117,15 @@ def _measured(
         return _pause_extended(found, not_before)
     if not found.bursts:
         return levels.first(found, sent, calls, spent=spent, not_before=not_before, now=now)
+    ended = _ended_cycle(found, calls, seconds, spent=spent, not_before=not_before)
+    following = levels.next_cycle(found, sent, calls, not_before)
+    return levels.next_level(following, ended, costly=dear, ago=now - sent.at)
+
+
+def _ended_cycle(found: Estimate, calls: int, seconds: float, *, spent: float, not_before: float) -> fit.Cycle:
+    """Return the cycle of so many accepted calls that a refusal has ended."""
     pause = max(0.0, found.cycle_from - found.refused_from)
-    ended = fit.Cycle(
+    return fit.Cycle(
         calls=calls,
         seconds=seconds,
         pause=pause,
@@ -126,9 +133,6 @@ def _measured(
         bursts=found.bursts + 1,
         late=found.late_calls,
         span=not_before - found.cycle_from if pause >= fit.WINDOW_PAUSE else 0.0,
-    )
-    return levels.next_level(
-        levels.next_cycle(found, sent, calls, not_before), ended, costly=dear, ago=now - sent.at
     )
 
 

@@ -64,13 +64,18 @@ def read_hints(status: int, headers: Mapping[str, str], body: str, *, now: float
     lowered = {name.lower(): text for name, text in headers.items()}
     body = body[:SEARCHED_CHARACTERS]
     limits = {name: text for name, text in lowered.items() if "limit" in name}
-    if status < HTTPStatus.BAD_REQUEST and not limits and _REFUSED_IN_A_SUCCESS not in body.lower():
-        date = read.seconds_of_date(lowered["date"]) if "date" in lowered else None
-        return NO_HINTS if date is None else Hints(date=date)
     date = read.seconds_of_date(lowered["date"]) if "date" in lowered else None
+    if status < HTTPStatus.BAD_REQUEST and not limits and _REFUSED_IN_A_SUCCESS not in body.lower():
+        return NO_HINTS if date is None else Hints(date=date)
     server_now = now if date is None else date
-    quota = _quota(limits, now=server_now)
-    stated = read.retry_after(lowered["retry-after"], now=server_now) if "retry-after" in lowered else None
+    return _limited(status, lowered, body, _quota(limits, now=server_now), date=date, now=server_now)
+
+
+def _limited(
+    status: int, headers: Mapping[str, str], body: str, quota: Mapping[str, float], *, date: float | None, now: float
+) -> Hints:
+    """Return the hints of an answer that may speak of limits, at `now` by the server's clock."""
+    stated = read.retry_after(headers["retry-after"], now=now) if "retry-after" in headers else None
     throttled = _throttled(status, body, stated=stated is not None, remaining=quota.get("remaining"))
     return Hints(
         throttled=throttled,
@@ -82,7 +87,7 @@ def read_hints(status: int, headers: Mapping[str, str], body: str, *, now: float
         window=quota.get("window"),
         date=date,
         reset_at=quota.get("reset_at"),
-        retry_at=read.moment(lowered.get("retry-after", "")) if throttled else None,
+        retry_at=read.moment(headers.get("retry-after", "")) if throttled else None,
     )
 
 
