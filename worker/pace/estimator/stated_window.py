@@ -39,7 +39,7 @@ UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 #: Where others have taken this many calls, what they may take within a trip is left to them: this many calls more
 #: than they take in one on average, and this multiple of the usual spread.
 OTHERS_CERTAIN, RESERVE_CALLS, RESERVE_SPREAD = 0.5, 1.5, 2.0
-#: Where refusals alone state it, up to this many calls of others, and this share of the quota, are no evidence of them.
+#: Where refusals alone state it, this many calls of others, and this share of the quota, are no evidence of them.
 FEW_CALLS, FEW_SHARE = 1.0, 0.05
 #: From one reset to the next is the length of a window where calls went on within this share of it.
 BUSY_SHARE = 0.25

@@ -72,7 +72,13 @@ def read_hints(status: int, headers: Mapping[str, str], body: str, *, now: float
 
 
 def _limited(
-    status: int, headers: Mapping[str, str], body: str, quota: Mapping[str, float], *, date: float | None, now: float
+    status: int,
+    headers: Mapping[str, str],
+    body: str,
+    quota: Mapping[str, float],
+    *,
+    date: float | None,
+    now: float,
 ) -> Hints:
     """Return the hints of an answer that may speak of limits, at `now` by the server's clock."""
     stated = read.retry_after(headers["retry-after"], now=now) if "retry-after" in headers else None
