@@ -105,8 +105,8 @@ class Progress(Summary):
     rate: float | None = Field(description="Calls per second, configured or measured.")
     rows_per_second: float | None
     seconds_left: int | None = Field(
-        description="Seconds until the job has ended, by what the LMS allows; while `rate` is null, at the speed so "
-        "far, which the LMS may yet limit. Null while it is not known."
+        description="Seconds until the job has ended, by what the LMS allows; while `rate` is null, at the speed "
+        "so far, which the LMS may yet limit. Null while it is not known."
     )
 
 
