@@ -123,7 +123,7 @@ def _measured(
 
 
 def _ended_cycle(found: Estimate, calls: int, seconds: float, *, spent: float, not_before: float) -> fit.Cycle:
-    """Return the cycle of so many accepted calls that a refusal has ended."""
+    """Return the cycle that a refusal has ended; `calls` of it were accepted in `seconds`."""
     pause = max(0.0, found.cycle_from - found.refused_from)
     return fit.Cycle(
         calls=calls,
