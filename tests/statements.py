@@ -198,6 +198,9 @@ class Round:
         wait_until(lambda: client.get(f"/api/jobs/{job}").json()["state"] not in MOVING, f"job {job}")
         return job
 
+    def _ended_at(self, job: int) -> Any:
+        return self.world.client.get(f"/api/jobs/{job}").json()["finished_at"]
+
     def _typed(self, *words: Any) -> int | None:
         """Type a command, which half of the time is paused, cancelled or interrupted. Return its job."""
         interruption = self.dice.choice(["", "", "", "pause", "cancel", "interrupt"])
@@ -248,12 +251,14 @@ class Round:
             self.steps.append(f"  cancel {job}: exit {result.code} {result.out} {result.err}")
             return job
         if self.dice.random() < 0.3:
-            data = {"rejected": "true"} if len(words) > 1 else {}
+            data, ended = {"rejected": "true"} if len(words) > 1 else {}, self._ended_at(job)
             answer = self.world.client.post(f"/api/jobs/{job}/{words[0]}", data=data)
             self.steps.append(f"  API {' '.join(words)} {job}: {answer.status_code} {answer.text[:200]}")
             assert answer.status_code in {200, 409}, answer.text
-            self.world.of_workers |= {job} if answer.status_code == 200 else set()
-            return self._rested(job)
+            rested = self._rested(job)
+            # With nothing left to do a job does not end again.
+            self.world.of_workers |= {job} if self._ended_at(job) != ended else set()
+            return rested
         self._typed(words[0], job, *words[1:])
         return job
 

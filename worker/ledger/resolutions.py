@@ -37,6 +37,8 @@ class RowInDoubt:
     #: Whether another registration after a known one is in doubt; and whether this row makes it.
     is_repeat: bool
     makes_repeat: bool
+    #: The job that sent the registration that is in doubt; None where none is, or it repeats a known one.
+    sent_by: int | None
     #: How the row was before the answer that it has, as `answers.remember` saved it; None without an answer.
     before_answer: dict[str, Any] | None
 
@@ -64,13 +66,17 @@ def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
             registration.c.state.label("registered"),
             registration.c.lms_id.label("known_id"),
             registration.c.pending_action.label("pending"),
+            registration.c.job_id.label("sent_by"),
             (row.c.repeats == registration.c.series).label("makes_repeat"),
         )
         .join(candidate, candidate.c.id == row.c.candidate_id)
         .join(registration, registration.c.id == row.c.registration_id)
         .where(row.c.job_id == job_id, row.c.row == number)
     ).first()
-    return record and RowInDoubt(
+    if record is None:
+        return None
+    is_in_doubt = record.registered == RegistrationState.IN_DOUBT
+    return RowInDoubt(
         id=record.id,
         action=Action(record.action),
         status=RowStatus(record.status),
@@ -80,8 +86,9 @@ def find_row(tx: Transaction, job_id: int, number: int) -> RowInDoubt | None:
         registration_id=record.registration_id,
         registration_state=RegistrationState(record.registered),
         known_id=record.known_id,
-        is_repeat=record.registered == RegistrationState.IN_DOUBT and record.pending == Action.REGISTER,
+        is_repeat=is_in_doubt and record.pending == Action.REGISTER,
         makes_repeat=bool(record.makes_repeat),
+        sent_by=record.sent_by if is_in_doubt and record.pending is None else None,
         before_answer=record.before_answer,
     )
 
@@ -196,9 +203,9 @@ def _set_candidate_id(tx: Transaction, record_id: int, lms_id: str) -> None:
 
 
 def _register(tx: Transaction, job_id: int, found: RowInDoubt, registration_id: str) -> None:
-    """Save the registration of a row: the one in doubt, or the known one that it was to repeat."""
+    """Save the registration of a row: the one in doubt, of whatever job, or the known one that it was to repeat."""
     lms_id = registration_id or None
-    is_older = found.is_repeat and lms_id == found.known_id
+    is_older = found.sent_by not in {None, job_id} or (found.is_repeat and lms_id == found.known_id)
     made = {"job_id": job_id, "series": registration.c.series + int(found.is_repeat)}
     tx.execute(
         update(registration)

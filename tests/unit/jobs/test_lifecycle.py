@@ -291,6 +291,18 @@ def test_a_candidate_who_is_absent_is_new_and_may_be_sent_again(ledger: Ledger) 
     assert reported(ledger, job_id, 2).status is RowStatus.NOT_ATTEMPTED
 
 
+def test_a_registration_that_another_job_sent_is_already_there_for_this_one(ledger: Ledger) -> None:
+    job_id = in_doubt(ledger, "registration")
+    change_records(ledger, schema.registration, job_id=job_id + 1)
+
+    resolved(ledger, job_id, registration_id="R-9")
+
+    registration = lines(ledger)[1]
+    assert (registration.state, registration.lms_id) == (RegistrationState.REGISTERED, "R-9")
+    assert registration.job_id == job_id + 1
+    assert reported(ledger, job_id, 2).status is RowStatus.ALREADY_REGISTERED
+
+
 def test_a_registration_that_is_there_is_done(ledger: Ledger) -> None:
     job_id = in_doubt(ledger, "registration")
 
