@@ -170,6 +170,29 @@ def test_sixteen_calls_that_arrive_in_any_order_do_not_make_a_bucket_of_a_slidin
     assert result.refusals <= 0.01
 
 
+@pytest.mark.parametrize("most", [8, 16])
+def test_slow_answers_that_arrive_in_any_order_are_no_evidence_of_others(most):
+    case = Case(label="", limit=Log(40, 1), latency=0.15, headers="policy", retry_after=NONE, seconds=30)
+    results = [simulation.run(fresh(replace(case, max_in_flight=most), seed=seed)) for seed in (1, 2)]
+
+    assert min(result.used for result in results) >= 0.95
+    assert max(result.refusals for result in results) <= 0.005
+
+
+@pytest.mark.parametrize("headers", ["x", "policy"])
+def test_a_stated_limit_that_is_twice_the_true_one_is_refused_once_at_most(headers):
+    class Lying(Log):
+        def arrive(self, at):
+            verdict = super().arrive(at)
+            return replace(verdict, limit=2 * verdict.limit)
+
+    case = Case(label="", limit=Lying(40, 1), headers=headers, retry_after=NONE, seconds=30)
+    result = simulation.run(fresh(case, skew=0.41))
+
+    assert result.used >= 0.9
+    assert result.refusals <= 0.003
+
+
 def test_of_two_sliding_windows_the_one_that_is_seldom_stated_is_not_forgotten():
     limits = (Log(20, 1), Log(600, 60))
     for headers in ("x", "policy"):

@@ -88,7 +88,8 @@ def _is_longer(quota: Quota, history: tuple[float, ...]) -> bool:
 
 def _bucket_wait(quota: Quota, flow: LimiterState, now: float) -> float:
     left = quota.left + quota.refill * (now - quota.left_at) - (flow.sent - quota.number)
-    missing = 1 + quota.margin - min(quota.calls, left)
+    # A bucket of one call can keep none.
+    missing = min(quota.calls, 1 + quota.margin) - min(quota.calls, left)
     if missing <= 0:
         return 0.0
     return missing / quota.refill if quota.refill > 0 else quota.seconds

@@ -18,6 +18,8 @@ from worker.pace.state import Estimate, Grant, LimiterState, Quota, QuotaKind
 
 #: The last calls that are remembered; a quota of more calls is counted by the LMS's own words alone.
 HISTORY = 2000
+#: The most quotas that are counted, those of the last answers: some LMSs state another limit with every answer.
+MOST_QUOTAS = 8
 #: A quota that no answer states is forgotten after this many windows and seconds, when another is stated.
 UNSTATED_WINDOWS, UNSTATED_SECONDS = 3.0, 5.0
 #: Where only refusals state it, it is tried from above after this many windows; after one when it was remembered.
@@ -54,10 +56,10 @@ def learn(
     learnt = replace(learnt, stated_at=now) if stated else _tried_from_above(learnt, flow, now)
     if learnt.refused > max(1, quota.refused):
         flow = replace(flow, not_before=max(flow.not_before, now + _pause(learnt, now - sent.at)))
-    kept = (
+    kept = [
         each for each in flow.quotas if each.limit != quota.limit and not (stated and _is_gone(each, answer, now))
-    )
-    return replace(flow, quotas=(*kept, learnt))
+    ]
+    return replace(flow, quotas=(*kept[-MOST_QUOTAS + 1 :], learnt))
 
 
 def remembered(quotas: tuple[Quota, ...]) -> tuple[Quota, ...]:

@@ -29,7 +29,7 @@ class Answer:
     @property
     def left(self) -> float:
         """Return the calls that the answer says are left."""
-        return self.hints.remaining or 0.0
+        return max(0.0, self.hints.remaining or 0.0)
 
     @property
     def arrived(self) -> float:
@@ -56,6 +56,16 @@ class Answer:
         begun = max(quota.since, self.sent.at - quota.seconds)
         later = self.flow.sent - self.sent.number
         return max(1, len(self.flow.history) - bisect_right(self.flow.history, begun) - later)
+
+    def loads(self, begun: float) -> tuple[int, int]:
+        """Return how many of our calls a window from `begun` on held when this one arrived, at least and at most.
+
+        Calls that are sent within the jitter of each other arrive in any order, before or after a window begins.
+        """
+        history, jitter = self.flow.history, self.jitter
+        most = bisect_right(history, self.sent.at + jitter) - bisect_right(history, begun - jitter)
+        least = bisect_left(history, self.sent.at - jitter) - bisect_right(history, begun + jitter)
+        return 1 + max(0, least), max(1, most)
 
     def sent_since(self, calls: float) -> float:
         """Return when our last `calls` calls up to this one began to be sent."""

@@ -6,7 +6,7 @@ Where the windows begin is known to within the rounding of the reset: several be
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 
 from msgspec.structs import replace
 
@@ -43,19 +43,13 @@ def is_weighted(quota: Quota) -> bool:
 
 
 def _missed(answer: Answer, quota: Quota, begun: float, before: float = 0.0) -> float:
-    """Return by how many calls the answer contradicts our calls since `begun`, and `before` more.
-
-    Calls that were out together came in any order.
-    """
-    history, sent = answer.flow.history, answer.sent
-    first = bisect_right(history, begun)
+    """Return by how many calls the answer contradicts our calls since `begun`, and `before` more."""
+    history = answer.flow.history
     # A call that was sent just before a reset may have arrived after it.
     late = answer.found.longest_trip if begun == quota.since else 0.0
-    perhaps = first - bisect_right(history, begun - late)
-    refused = answer.hints.throttled
-    most = before + perhaps + len(history) - first
-    least = before + max(0, bisect_left(history, sent.at) - first - sent.concurrency + 1) + (not refused)
-    if refused:
+    most = before + len(history) - bisect_right(history, begun - late)
+    least = before + answer.loads(begun)[0]
+    if answer.hints.throttled:
         return max(0.0, quota.calls - 1 - most)
     if answer.hints.remaining is None:
         return max(0.0, least - quota.calls)

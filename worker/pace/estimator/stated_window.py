@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 
 from msgspec.structs import replace
@@ -12,23 +11,20 @@ from worker.pace.estimator.stated_answer import Answer
 from worker.pace.estimator.windows import ROUND
 from worker.pace.state import Quota, QuotaKind
 
-#: A window began where the server forgot this share of what we count and this many calls, at least; half a call
-#: more for each call in flight, since their order is not known; and this share of a window after the last one.
+#: A window began where the server forgot this share of what we count and this many calls, at least; and this share
+#: of a window after the last one.
 FORGOT_SHARE, FORGOT_CALLS, FORGOT_SECONDS = 0.5, 2.0, 0.6
 #: It did not begin where this share, and this many calls, are missing.
 MISSING_SHARE, MISSING_CALLS = 0.3, 2.0
-#: A bucket is one into which this many calls flow without a reset: a number, shares of the quota and of the calls
-#: in flight, and what jitter explains.
-FLOWED_CALLS, FLOWED_SHARE, FLOWED_IN_FLIGHT = 1.5, 0.05, 1.0
+#: A bucket is one into which this many calls flow without a reset.
+FLOWED_CALLS = 1.5
 #: By then it has forgotten this many calls more than we count.
 FORGOT_MORE = 1.0
 #: They flow in within the time in which it fills, or this many seconds; and at this share at least of what a named
-#: window allows, or, where others call too, of what the reset says.
+#: window allows, and of what the reset says.
 FLOWED_SECONDS, LEAST_REFILL = 5.0, 0.5
 #: Its reset moves on with every call: by more than rounding explains.
 MOVED_SECONDS = 1.5
-#: Weight of one answer in what is neither ours nor left.
-GAP_WEIGHT = 0.2
 #: What others took is kept from answer to answer, by the number of refusals that our calls do not explain.
 OTHERS_KEPT = (0.8, 0.97, 0.99)
 #: The margin grows by the factor when a call came too early, up to the most, and shrinks with each accepted one.
@@ -37,8 +33,8 @@ MARGIN_GROWS, MOST_MARGIN, MARGIN_SHRINKS = 1.5, 1.5, 0.999
 #: the call came too early. After this many it is paced evenly: it may be a weighted counter.
 UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 #: Where others have taken this many calls, what they may take within a trip is left to them: this many calls more
-#: than they take in one on average, and this multiple of the usual spread.
-OTHERS_CERTAIN, RESERVE_CALLS, RESERVE_SPREAD = 0.5, 1.5, 2.0
+#: than they take in one on average.
+OTHERS_CERTAIN, RESERVE_CALLS = 0.5, 1.5
 #: Where refusals alone state it, this many calls of others, and this share of the quota, are no evidence of them.
 FEW_CALLS, FEW_SHARE = 1.0, 0.05
 #: From one reset to the next is the length of a window where calls went on within this share of it.
@@ -62,13 +58,11 @@ def taken(answer: Answer, known: Quota) -> Quota:
     quota = _with_left(answer, quota)
     if answer.sent.at < quota.since:
         return quota
-    load = answer.load(quota)
-    gap = quota.calls - answer.left - load
-    if (passed and quota.kind is QuotaKind.FIXED) or _has_begun(answer, known, gap, load, passed=passed):
+    if (passed and quota.kind is QuotaKind.FIXED) or _has_begun(answer, known, quota, passed=passed):
         since = answer.first_since(known.until) if passed else _begun_at(answer, quota)
         return _next_window(answer, quota, since)
-    quota = _with_gap(answer, known, quota, gap)
-    refill = 0.0 if quota.kind is QuotaKind.FIXED else _refill(answer, quota, load)
+    quota = _with_gap(answer, known, quota)
+    refill = 0.0 if quota.kind is QuotaKind.FIXED else _refill(answer, quota)
     if refill:
         return stated_bucket.begun(answer, quota, refill)
     return _with_others(answer, replace(quota, refused=0))
@@ -131,10 +125,12 @@ def _refused_with(answer: Answer, known: Quota, quota: Quota, *, is_early: bool)
     )
 
 
-def _with_gap(answer: Answer, known: Quota, quota: Quota, gap: float) -> Quota:
+def _with_gap(answer: Answer, known: Quota, quota: Quota) -> Quota:
     """Return the quota with what is neither ours nor left, and where a slow fall of it began."""
     first = not known.stated_at
-    gap = gap if first else known.gap + GAP_WEIGHT * (gap - known.gap)
+    least, most = answer.loads(_begun(answer, quota))
+    used = quota.calls - answer.left
+    gap = max(used - most, min(used - least, known.gap))
     stale = answer.arrived - quota.gap_at > max(FLOWED_SECONDS, quota.seconds)
     if first or gap > quota.gap_before or stale:
         quota = replace(quota, gap_before=gap, gap_at=answer.arrived)
@@ -201,14 +197,20 @@ def _with_left(answer: Answer, quota: Quota) -> Quota:
     return replace(quota, calls=calls)
 
 
-def _has_begun(answer: Answer, known: Quota, gap: float, load: int, *, passed: bool) -> bool:
+def _has_begun(answer: Answer, known: Quota, quota: Quota, *, passed: bool) -> bool:
     """Return whether a fixed window began: the server forgot most of what we count, at once."""
     if known.kind is QuotaKind.SLIDING or known.gap <= -FLOWED_CALLS:
         return False
-    if -gap < max(FORGOT_CALLS, FORGOT_SHARE * load) + (answer.sent.concurrency - 1) / 2:
+    least, _ = answer.loads(_begun(answer, quota))
+    if least - (quota.calls - answer.left) < max(FORGOT_CALLS, FORGOT_SHARE * least):
         return False
     begun = max(known.since, answer.oldest(known))
     return passed or answer.sent.at - begun >= FORGOT_SECONDS * known.seconds
+
+
+def _begun(answer: Answer, quota: Quota) -> float:
+    """Return when the oldest call that the quota counts was sent, at the earliest."""
+    return max(quota.since, answer.sent.at - quota.seconds)
 
 
 def _begun_at(answer: Answer, quota: Quota) -> float:
@@ -240,16 +242,15 @@ def _next_window(answer: Answer, quota: Quota, since: float) -> Quota:
 def _with_others(answer: Answer, quota: Quota) -> Quota:
     """Return the quota with what others have taken of it, and what they may take within a trip."""
     kept = OTHERS_KEPT[min(quota.unexplained, len(OTHERS_KEPT) - 1)] * quota.others
-    others = max(0.0, quota.gap - 1, kept)
+    others = max(0.0, quota.gap, kept)
     trip = answer.found.longest_trip
     if others < OTHERS_CERTAIN:
         return replace(quota, others=others, reserve=0.0)
-    expected = others * trip / max(trip, quota.seconds)
-    reserve = RESERVE_CALLS + expected + RESERVE_SPREAD * math.sqrt(expected)
+    reserve = RESERVE_CALLS + others * trip / max(trip, quota.seconds)
     return replace(quota, others=others, reserve=min(reserve, quota.calls / 2))
 
 
-def _refill(answer: Answer, quota: Quota, load: int) -> float:
+def _refill(answer: Answer, quota: Quota) -> float:
     """Return what flows into the bucket a second; 0 when it may as well be a window."""
     _, least = answer.reset()
     used = quota.calls - answer.left
@@ -259,17 +260,14 @@ def _refill(answer: Answer, quota: Quota, load: int) -> float:
     if moved and quota.kind is QuotaKind.UNKNOWN:
         return used / (least + 1)
     flowed, seconds = quota.gap_before - quota.gap, answer.arrived - quota.gap_at
-    jitter = answer.jitter * min(quota.calls, load) / quota.seconds
-    doubt = FLOWED_CALLS + FLOWED_SHARE * quota.calls + FLOWED_IN_FLIGHT * answer.sent.concurrency + jitter
-    forgot = -quota.gap >= FORGOT_MORE and flowed >= doubt * (1 + quota.no_bucket)
+    forgot = -quota.gap >= FORGOT_MORE and flowed >= FLOWED_CALLS * (1 + quota.no_bucket)
     if seconds <= 2 * answer.found.longest_trip or not forgot:
         return 0.0
     measured = flowed / seconds
     named = quota.calls / answer.hints.window if answer.hints.window else 0.0
-    stated = used / max(SHORTEST_RESET, quota.until - answer.arrived) if quota.others > OTHERS_CERTAIN else 0.0
-    if measured < LEAST_REFILL * max(named, stated):
-        return 0.0
-    return min(measured, used / (least + SHORTEST_RESET)) if least > SHORTEST_RESET else measured
+    # A reset is stated late, by the rounding: at least this much flows in.
+    stated = used / max(SHORTEST_RESET, quota.until - answer.arrived)
+    return 0.0 if measured < LEAST_REFILL * max(named, stated) else max(measured, stated)
 
 
 def _with_length(answer: Answer, known: Quota, quota: Quota) -> Quota:

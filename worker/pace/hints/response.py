@@ -152,7 +152,9 @@ def _quota(headers: Mapping[str, str], *, now: float) -> dict[str, float]:
             tightest |= {long: item[short] for short, long in pairs if short in item}
             reset = read.believed(item.get("t"))
             tightest |= {} if reset is None else {"reset": reset}
-    return tightest | _policy(headers.get("ratelimit-policy", "") or headers.get("ratelimit-limit", ""))
+    quota = tightest | _policy(headers.get("ratelimit-policy", "") or headers.get("ratelimit-limit", ""))
+    # A limit of -1 is the usual way to state that there is none.
+    return {} if quota.get("limit", 0) < 0 else quota
 
 
 def _policy(text: str) -> dict[str, float]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from worker.pace.estimator import pace
+from worker.pace.estimator import pace, quota_gate
 from worker.pace.rate import Rate
-from worker.pace.state import Decision, Grant, Limits, PaceState, Quota
+from worker.pace.state import Decision, Grant, LimiterState, Limits, PaceState, Quota, QuotaKind
 
 if TYPE_CHECKING:
     from worker.pace.hints.response import Hints
@@ -28,7 +28,7 @@ class LocalFallback:
         state = PaceState(
             estimate=found,
             limiter=replace(
-                known.limiter, in_flight=0, sent=0, next_at=now, quotas=_quota_share(known.limiter.quotas, sharers)
+                known.limiter, in_flight=0, sent=0, next_at=now, quotas=_quota_share(known.limiter, sharers, now)
             ),
             counts=known.counts,
         )
@@ -69,15 +69,21 @@ def _share(bounds: Limits, sharers: int) -> Limits:
     )
 
 
-def _quota_share(quotas: tuple[Quota, ...], sharers: int) -> tuple[Quota, ...]:
-    """Return a process's share of quotas; `history` holds the calls of all, which count until they leave."""
-    return tuple(
-        replace(
+def _quota_share(flow: LimiterState, sharers: int, now: float) -> tuple[Quota, ...]:
+    """Return a process's share of the quotas; `history` holds the calls of all, which count until they leave."""
+    shares = []
+    for quota in flow.quotas:
+        is_bucket = quota.kind is QuotaKind.BUCKET
+        left = quota_gate.left_of(flow, quota, now).left if is_bucket else quota.left - flow.in_flight
+        share = replace(
             quota,
             calls=max(1.0, quota.calls // sharers),
             refill=quota.refill / sharers,
-            left=quota.left / sharers,
+            others=quota.others / sharers,
+            reserve=quota.reserve / sharers,
+            left=max(0.0, left) / sharers,
+            left_at=now if is_bucket else quota.left_at,
             number=0,
         )
-        for quota in quotas
-    )
+        shares.append(share)
+    return tuple(shares)

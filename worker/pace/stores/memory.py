@@ -1,7 +1,7 @@
 """Where the pace of a credential is kept: the interface, and memory for one process. Does not wait.
 
 A store for many processes keeps the same `PaceState`. Its `reserve` is one atomic script over `LimiterState` with
-the server's clock; its `report` reads the state, calls `adaptive.report` and sets the state if nobody else did so
+the server's clock; its `report` reads the state, calls `pace.report` and sets the state if nobody else did so
 meanwhile (else again); and it lowers `in_flight` for the calls of a process that died, when their lease is over.
 """
 

@@ -53,7 +53,7 @@ end
 
 local function bucket_wait(quota)
   local left = quota.left + quota.refill * (now - quota.left_at) - (flow.sent - quota.number)
-  local missing = 1 + quota.margin - math.min(quota.calls, left)
+  local missing = math.min(quota.calls, 1 + quota.margin) - math.min(quota.calls, left)
   if missing <= 0 then
     return 0
   end
