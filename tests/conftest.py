@@ -227,7 +227,7 @@ class Lms:
 
 
 def wait_until(condition: Callable[[], Any], what: str = "the condition") -> None:
-    """Wait until something holds. Asking takes at most a third of the time: a command is dearer than a file."""
+    """Wait until something holds. Asking takes at most a sixth of the time: a command is dearer than a file."""
     deadline = time.monotonic() + LONGEST_SECONDS
     while True:
         asked = time.monotonic()
@@ -235,7 +235,7 @@ def wait_until(condition: Callable[[], Any], what: str = "the condition") -> Non
             return
         answered = time.monotonic()
         assert answered < deadline, f"{what} never came"
-        time.sleep(max(POLL_SECONDS, 2 * (answered - asked)))
+        time.sleep(max(POLL_SECONDS, 5 * (answered - asked)))
 
 
 def wait_for_sweeps(ledger: str, count: int, or_until: Callable[[], bool] = lambda: False) -> None:

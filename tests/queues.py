@@ -79,6 +79,7 @@ class Queue:
     office: Office
     broker: str
     _services: list[Service] = field(default_factory=list)
+    _connection: psycopg.Connection[Any] | None = None
 
     def worker(self, *, processes: int = 1, wait: bool = True) -> Service:
         """Start a worker; `wait` until it takes tasks."""
@@ -123,13 +124,23 @@ class Queue:
 
     def ask(self, query: str, *values: Any) -> Any:
         """Return the first value that the ledger has for a query; None when it is away or has none."""
-        url = self.ledger.replace("+psycopg", "")
         try:
-            with psycopg.connect(url) as connection:
-                line = connection.execute(query, values).fetchone()
+            line = self._connect().execute(query, values).fetchone()
         except psycopg.OperationalError:
+            self._disconnect()
             return None
         return line[0] if line else None
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        """Return the connection that all questions share: to open one takes longer than to ask."""
+        if self._connection is None:
+            self._connection = psycopg.connect(self.ledger.replace("+psycopg", ""), autocommit=True)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def ended(self, *jobs: int, seconds: float = 90.0) -> list[Result]:
         """Wait until jobs move no more; return their reports, held against what the LMS holds."""
@@ -171,6 +182,7 @@ class Queue:
         )
 
     def close(self) -> None:
+        self._disconnect()
         for service in self._services:
             service.close()
 

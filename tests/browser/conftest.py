@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,21 +24,66 @@ TIMEOUT = 45_000.0
 expect.set_options(timeout=TIMEOUT)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start a browser, once for the tests of a module.
+#: The event loop of Playwright while it is started.
+_LOOP = pytest.StashKey[asyncio.AbstractEventLoop | None]()
 
-    No longer: while Playwright is started, its event loop counts as running in the main thread, and a test
-    that is a coroutine cannot be run there.
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Let Playwright's event loop count as running for the tests with a browser alone.
+
+    From its start to its end it counts as running in the main thread, where no other test that is a coroutine could
+    be run then; to start a browser for each module takes longer than many a test.
     """
-    with sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
-        except Error as error:
-            reason = str(error).partition("\n")[0]
-            pytest.skip(f"no browser: install Debian's chromium, or name one in ROSTER_CHROMIUM ({reason})")
-        yield started
-        started.close()
+    if item.path.parent != Path(__file__).parent:
+        return (yield)
+    asyncio._set_running_loop(item.session.stash.get(_LOOP, None))
+    try:
+        return (yield)
+    finally:
+        asyncio._set_running_loop(None)
+
+
+@pytest.fixture(scope="session")
+def windows(request: pytest.FixtureRequest) -> Iterator[Windows]:
+    """Start a browser, once for all tests of this process."""
+    playwright = sync_playwright().start()
+    try:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
+    except Error as error:
+        playwright.stop()
+        reason = str(error).partition("\n")[0]
+        pytest.skip(f"no browser: install Debian's chromium, or name one in ROSTER_CHROMIUM ({reason})")
+    loop = request.session.stash[_LOOP] = asyncio.get_running_loop()
+    yield Windows(browser)
+    # The last test of the process may be one without a browser.
+    asyncio._set_running_loop(loop)
+    browser.close()
+    playwright.stop()
+    request.session.stash[_LOOP] = None
+
+
+@dataclass
+class Windows:
+    """The windows of a browser. One is emptied and used again: to open it takes as long as to open two pages."""
+
+    browser: Browser
+    _free: list[BrowserContext] = field(default_factory=list)
+
+    @contextmanager
+    def take(self, *, own: bool, **options: Any) -> Iterator[BrowserContext]:
+        """Yield a window without pages and cookies; a new one if it is to be the test's own, or has options."""
+        own = own or bool(options)
+        context = self.browser.new_context(**options) if own or not self._free else self._free.pop()
+        context.set_default_timeout(TIMEOUT)
+        yield context
+        if own:
+            context.close()
+            return
+        for page in context.pages:
+            page.close()
+        context.clear_cookies()
+        self._free.append(context)
 
 
 @dataclass
@@ -47,22 +93,23 @@ class Site:
     url: str
     office: Any
     lms: Any
-    browser: Browser
+    windows: Windows
     stack: ExitStack
     #: The path that gives a browser access while there are no accounts.
     address: str = "/"
     #: Errors in the browser: of scripts, in the console, and requests to other hosts.
     errors: list[str] = field(default_factory=list)
 
-    def open(self, path: str = "/", **options: Any) -> Page:
-        """Open a page in a new window; `options` are those of a browser context."""
-        context = self.browser.new_context(base_url=self.url, **options)
-        self.stack.callback(context.close)
-        context.request.get(self.address)
+    def open(self, path: str = "/", *, own: bool = False, **options: Any) -> Page:
+        """Open a page in another window; `options` are those of a browser context.
+
+        A test that changes the clock or the requests of a window needs its `own`: no other test uses it.
+        """
+        context = self.stack.enter_context(self.windows.take(own=own, **options))
+        context.request.get(self.url + self.address)
         return self.page_in(context, path)
 
     def page_in(self, context: BrowserContext, path: str) -> Page:
-        context.set_default_timeout(TIMEOUT)
         page = context.new_page()
         page.on("pageerror", lambda error: self.errors.append(f"script: {error}"))
         page.on(
@@ -70,7 +117,7 @@ class Site:
             lambda message: self.errors.append(f"console: {message.text}") if message.type == "error" else None,
         )
         page.on("request", lambda request: self._note_host(request.url))
-        page.goto(path)
+        page.goto(self.url + path)
         return page
 
     def _note_host(self, url: str) -> None:
@@ -88,7 +135,7 @@ class Site:
 
 @pytest.fixture
 def open_site(
-    browser: Browser,
+    windows: Windows,
     office: Callable[..., Any],
     sandbox: Callable[..., Any],
     _tls: ssl.SSLContext,
@@ -97,13 +144,13 @@ def open_site(
 
     At the end no page may have had an error.
     """
-    with sites(browser, office, sandbox, _tls) as start:
+    with sites(windows, office, sandbox, _tls) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
 def open_shared_site(
-    browser: Browser,
+    windows: Windows,
     fork_server: ForkServer,
     tmp_path_factory: pytest.TempPathFactory,
     _empty_ledger: Path,
@@ -114,14 +161,14 @@ def open_shared_site(
     with (
         offices(place, _empty_ledger, fork_server) as office,
         sandboxes(_tls) as sandbox,
-        sites(browser, office, sandbox, _tls) as start,
+        sites(windows, office, sandbox, _tls) as start,
     ):
         yield start
 
 
 @contextmanager
 def sites(
-    browser: Browser,
+    windows: Windows,
     office: Callable[..., Any],
     sandbox: Callable[..., Any],
     tls: ssl.SSLContext,
@@ -140,7 +187,7 @@ def sites(
                 config.write_text(f"{toml}\n{config.read_text('utf-8')}", encoding="utf-8")
             server = start_web_server(served_office, tls)
             stack.callback(server.close)
-            opened.append(Site(server.url, served_office, lms, browser, stack, server.address))
+            opened.append(Site(server.url, served_office, lms, windows, stack, server.address))
             return opened[-1]
 
         yield start

@@ -94,10 +94,10 @@ def filled(open_shared_site: Callable[..., Any], upload: Callable[..., Page]) ->
     page.locator("#send").click()
     page.wait_for_url("**/jobs/*")
     expect(page.locator("[data-moving=no]")).to_be_visible(timeout=45_000)
-    page.context.close()
+    page.close()
     page = upload(site, site.office.roster("again.csv", [*rows, {**people(1, first=9)[0], "T-shirt": "M"}]))
     draft = page.url.removeprefix(site.url)
-    page.context.close()
+    page.close()
     return site, draft
 
 
@@ -109,7 +109,7 @@ def open_page(filled: tuple[Any, str]) -> Iterator[Callable[..., Page]]:
 
         def start(path: str = "/", **options: Any) -> Page:
             page: Page = site.open(path, **options)
-            stack.callback(page.context.close)
+            stack.callback(page.close)
             return page
 
         yield start
@@ -120,20 +120,20 @@ def open_page(filled: tuple[Any, str]) -> Iterator[Callable[..., Page]]:
 def test_every_text_has_enough_contrast(
     filled: tuple[Any, str], open_page: Callable[..., Page], scheme: str
 ) -> None:
-    _, draft = filled
+    site, draft = filled
     page = open_page(color_scheme=scheme)
     for path in (*PAGES, draft):
-        page.goto(path)
+        page.goto(site.url + path)
         assert page.evaluate(CONTRAST) == [], path
 
 
 def test_every_page_works_with_a_screen_reader_and_is_not_wider_than_a_phone(
     filled: tuple[Any, str], open_page: Callable[..., Page]
 ) -> None:
-    _, draft = filled
+    site, draft = filled
     page = open_page(viewport={"width": 1280, "height": 800})
     for path in (*PAGES, draft):
-        page.goto(path)
+        page.goto(site.url + path)
         assert page.evaluate(PROBLEMS) == [], path
         for width in (390, 320):
             page.set_viewport_size({"width": width, "height": 800})
@@ -143,10 +143,10 @@ def test_every_page_works_with_a_screen_reader_and_is_not_wider_than_a_phone(
 def test_the_pages_name_buttons_instead_of_commands(
     filled: tuple[Any, str], open_page: Callable[..., Page]
 ) -> None:
-    _, draft = filled
+    site, draft = filled
     page = open_page()
     for path in ("/jobs/1", "/codes", draft):
-        page.goto(path)
+        page.goto(site.url + path)
         said = page.locator("main").inner_text()
         assert "--" not in said, path
         assert "`" not in said, path
@@ -168,7 +168,7 @@ def test_a_page_that_is_not_found_looks_like_the_others(open_site: Callable[...,
     site = open_site()
     page = site.open("/")
     for path in ("/nowhere", "/jobs/99", f"/jobs/{2**60}", "/drafts/x", "/jobs/1/explode"):
-        answer = page.goto(path)
+        answer = page.goto(site.url + path)
         assert answer is not None
         assert answer.status == 404, path
         expect(page.get_by_role("heading", level=1)).to_have_text("Page not found")
@@ -180,9 +180,9 @@ def test_empty_pages_say_what_to_do(open_site: Callable[..., Any]) -> None:
     site = open_site()
     page = site.open("/")
     expect(page.get_by_text("Your first upload appears here.")).to_be_visible()
-    page.goto("/jobs")
+    page.goto(site.url + "/jobs")
     expect(page.get_by_role("link", name="Upload a roster")).to_be_visible()
-    page.goto("/schedules")
+    page.goto(site.url + "/schedules")
     expect(page.get_by_text("No schedules yet.")).to_be_visible()
 
 

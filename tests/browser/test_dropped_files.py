@@ -73,7 +73,7 @@ def test_with_several_connections_none_is_chosen_for_the_person(open_site: Calla
     expect(page).to_have_title("a.csv to zulu · Roster")
     expect(page.locator("#summary")).to_have_text("Summary for zulu")
     expect(page.get_by_role("button", name="Register 1 person in zulu")).to_be_visible()
-    page.goto("/")
+    page.goto(site.url + "/")
     expect(page.get_by_label("Connection", exact=True)).to_have_value("")
 
     drop(page, "footer", ("b.csv", GOOD), ("c.csv", GOOD))

@@ -18,8 +18,8 @@ AGREE = 10_000
 SLOW = {"rate": "8/second", "batch_size": 10}
 
 
-def running_job(site: Any, upload: Callable[..., Page], rows: list[dict[str, Any]]) -> Page:
-    page = upload(site, site.office.roster("followed.csv", rows))
+def running_job(site: Any, upload: Callable[..., Page], rows: list[dict[str, Any]], **options: Any) -> Page:
+    page = upload(site, site.office.roster("followed.csv", rows), **options)
     page.locator("#send").click()
     page.wait_for_url("**/jobs/*")
     expect(page.locator("#state")).to_contain_text("Running")
@@ -48,7 +48,7 @@ def test_every_page_in_another_browser_agrees_after_two_seconds(
     site.office.type("schedule", "add", "nightly", "daily.csv", "--cron", "0 2 * * *")
     mine = running_job(site, upload, people(2))
     drafts = [upload(site, site.office.people(f"{name}.csv", 3)) for name in ("changed", "discarded")]
-    theirs = site.open("/codes").context
+    theirs = site.open("/codes", own=True).context
     # A stream would say at once what happens to a job; it is not needed.
     theirs.route("**/events", lambda route: route.abort())
     shown = {
@@ -66,7 +66,7 @@ def test_every_page_in_another_browser_agrees_after_two_seconds(
 
     mine.get_by_role("button", name="Pause").click()
     expect(mine.locator("#state")).to_contain_text("Paused")
-    mine.goto("/schedules")
+    mine.goto(site.url + "/schedules")
     mine.get_by_role("button", name="Pause nightly").click()
     expect(mine.get_by_role("status")).to_have_text(
         "The schedule nightly is paused. It opens no jobs until it is resumed."
@@ -112,7 +112,7 @@ def test_a_schedule_is_paused_resumed_and_run_from_its_page(open_site: Callable[
         ("schedule run", 1),
     ]
     (site.office.folder / "daily.csv").unlink()
-    page.goto("/schedules/nightly/run")
+    page.goto(site.url + "/schedules/nightly/run")
     page.get_by_role("button", name="Run now").click()
     expect(page.get_by_role("alert")).to_contain_text("nightly: ")
 
@@ -164,11 +164,11 @@ def test_a_page_without_an_answer_says_since_when_and_recovers(
     open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
 ) -> None:
     site = open_site(connection=SLOW)
-    page = running_job(site, upload, people(300))
+    page = running_job(site, upload, people(300), own=True)
     away = lambda route: route.abort()  # noqa: E731
 
     page.clock.install()
-    page.goto("/jobs/1")
+    page.goto(site.url + "/jobs/1")
     expect(page.locator("#state")).to_contain_text("Running")
     page.route("**/jobs/1*", away)
     for _ in range(12):
@@ -188,9 +188,9 @@ def test_a_page_without_an_answer_says_since_when_and_recovers(
 
 def test_lists_without_an_answer_say_so_too(open_site: Callable[..., Any]) -> None:
     site = open_site()
-    page = site.open("/jobs")
+    page = site.open("/jobs", own=True)
     page.clock.install()
-    page.goto("/jobs")
+    page.goto(site.url + "/jobs")
     expect(page.locator("#list")).to_be_visible()
 
     def broken(route: Route) -> None:

@@ -138,7 +138,7 @@ def test_a_row_in_doubt_needs_no_id_where_registrations_have_none(
     # Somebody who is on the course already is not enrolled again, whatever was answered.
     assert len(site.lms.standing) == 3
     assert site.lms.calls("enrol_users") == 2
-    page.goto("/jobs/1?row=3")
+    page.goto(site.url + "/jobs/1?row=3")
     expect(page.locator("#rows")).to_contain_text("Registered")
     expect(page.locator(".ids code")).to_have_count(1)
 
@@ -183,7 +183,7 @@ def test_a_job_that_needs_action_says_why_and_what_to_do(
     said = page.locator("#progress").inner_text()
     assert "`" not in said
     assert "roster resume" not in said
-    page.goto("/connections")
+    page.goto(site.url + "/connections")
     expect(page.get_by_text("Action needed")).to_be_visible()
 
 
@@ -202,7 +202,7 @@ def test_a_list_of_jobs_updates_itself(
     page = upload(site, site.office.roster("followed.csv", people(80)))
     send(page)
 
-    page.goto("/jobs")
+    page.goto(site.url + "/jobs")
     expect(page.locator("#list")).to_have_attribute("data-moving", "yes")
     expect(page.locator("#list")).to_contain_text("80 of 80", timeout=45_000)
     expect(page.locator("#list")).to_have_attribute("data-moving", "no")
@@ -220,7 +220,7 @@ def test_many_jobs_followed_in_one_browser_leave_connections_for_other_pages(
 
     last = site.page_in(first.context, "/connections")
     expect(last.get_by_role("heading", name="Connections", level=1)).to_be_visible()
-    last.goto("/jobs/1")
+    last.goto(site.url + "/jobs/1")
     last.get_by_role("button", name="Pause").click()
     expect(last.locator("#state")).to_contain_text("Paused")
 
@@ -247,6 +247,31 @@ def test_the_page_of_a_refused_action_still_follows_its_job(
     page.wait_for_url("**/jobs/1?status=not_attempted#rows")
 
 
+def test_a_button_that_is_pressed_while_the_page_changes_has_its_effect_when_it_is_released(
+    open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
+) -> None:
+    site = open_site(connection={"rate": "20/second", "batch_size": 10})
+    page = upload(site, site.office.roster("pressed.csv", people(300)))
+    send(page)
+
+    def wait_for_a_change() -> None:
+        page.wait_for_event("requestfinished", lambda request: "part=" in request.url)
+        page.evaluate("new Promise((resolve) => setTimeout(resolve))")
+
+    page.get_by_role("button", name="Pause").focus()
+    page.keyboard.down(" ")
+    wait_for_a_change()
+    page.keyboard.up(" ")
+    expect(page.locator("#state")).to_contain_text("Paused")
+    page.get_by_role("button", name="Resume").click()
+
+    page.get_by_role("button", name="Pause").hover()
+    page.mouse.down()
+    wait_for_a_change()
+    page.mouse.up()
+    expect(page.locator("#state")).to_contain_text("Paused")
+
+
 def test_a_form_is_submitted_once_however_often_its_button_is_pressed(
     open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
 ) -> None:
@@ -269,14 +294,14 @@ def test_a_list_of_jobs_sends_one_request_at_a_time_however_slow_the_response(
     open_site: Callable[..., Any], upload: Callable[..., Page], people: Callable[..., Any]
 ) -> None:
     site = open_site(connection={"rate": "8/second", "batch_size": 10})
-    page = upload(site, site.office.roster("slow.csv", people(150)))
+    page = upload(site, site.office.roster("slow.csv", people(150)), own=True)
     send(page)
-    page.goto("/jobs")
+    page.goto(site.url + "/jobs")
     expect(page.locator("#list")).to_have_attribute("data-moving", "yes")
     expect(page.locator("#list")).to_contain_text("of 150", timeout=45_000)
     held: list[Any] = []
     page.clock.install()
-    page.goto("/jobs")
+    page.goto(site.url + "/jobs")
 
     def hold(route: Any) -> None:
         held.append(route)
@@ -321,7 +346,7 @@ def test_answers_on_rows_in_doubt_lead_from_row_to_row_and_can_be_changed(
     expect(page.get_by_role("status").filter(has_text=f"Row {row}: saved. {count - 1} left.")).to_be_visible()
     expect(page.locator(f"#{second} input[type=radio]").first).to_be_focused()
 
-    page.goto(f"/jobs/1?row={row}")
+    page.goto(site.url + f"/jobs/1?row={row}")
     page.get_by_text("Change answer").click()
     changed = page.locator(f"#answer-{row}")
     changed.get_by_label("Registered", exact=True).check()

@@ -30,7 +30,7 @@ def test_a_person_signs_in_reaches_the_requested_page_and_signs_out(open_site: C
 
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
-    page.goto("/jobs")
+    page.goto(site.url + "/jobs")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     site.ignore_errors("403")
 
@@ -49,10 +49,10 @@ def test_a_viewer_sees_jobs_and_is_offered_no_action(
     sign_in(page, "vera")
     expect(page.get_by_label("Drag your spreadsheet here")).to_have_count(0)
     expect(page.get_by_text("you need the operator role")).to_be_visible()
-    page.goto("/jobs/1")
+    page.goto(site.url + "/jobs/1")
     expect(page.get_by_role("link", name="Report (CSV)")).to_be_visible()
     expect(page.locator(".actions")).to_be_empty()
-    page.goto("/jobs/1/cancel")
+    page.goto(site.url + "/jobs/1/cancel")
     expect(page.get_by_role("heading", level=1)).to_have_text("Not allowed")
     site.ignore_errors("403")
 

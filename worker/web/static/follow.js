@@ -7,9 +7,11 @@ function watchFreshness() {
   const banner = document.getElementById("stale");
   let answeredAt = Date.now(), askedAt = null, shown = "";
 
-  function show(kind) {
+  async function show(kind) {
     if (kind === shown) return;
     shown = kind;
+    await pressed();
+    if (kind !== shown) return;
     banner.hidden = kind === "";
     document.body.classList.toggle("not-fresh", kind !== "");
     if (kind === "away") {
@@ -48,6 +50,27 @@ function watchFreshness() {
     answered() { askedAt = null; answeredAt = Date.now(); show(""); },
     refused(kind) { askedAt = null; show(kind); },
   };
+}
+
+/** Return a function that waits while a button or a key is pressed, but not for one that is held down.
+ *
+ * A press has no effect on something that is replaced, or moved away, before the release.
+ */
+function watchPresses() {
+  const LONGEST = 3000;
+  let press = Promise.resolve();
+  function begin(event) {
+    if (event.repeat) return;
+    press = new Promise((resolve) => {
+      setTimeout(resolve, LONGEST);
+      for (const name of ["pointerup", "pointercancel", "keyup"]) {
+        // The click follows the release.
+        addEventListener(name, () => setTimeout(resolve), { capture: true, once: true });
+      }
+    });
+  }
+  for (const name of ["pointerdown", "keydown"]) addEventListener(name, begin, true);
+  return () => press;
 }
 
 /** Fetch a page of this site and return it as a document; null when there was no answer, or the session has ended. */
@@ -126,6 +149,7 @@ function followJob(place, freshness, tabs) {
     const rowsAddress = `${document.getElementById("rows").dataset.url}&part=job`;
     const address = withRows ? rowsAddress : `/jobs/${place.dataset.job}?part=progress`;
     const parsed = await fetchPage(address, freshness);
+    await pressed();
     isBusy = false;
     if (document.hidden) return;
     if (!parsed) return schedule(INTERVAL);
@@ -223,6 +247,7 @@ function followLists(freshness, tabs) {
     scheduled = null;
     if (document.hidden) return;
     const parsed = await fetchPage(location.href, freshness);
+    await pressed();
     for (const place of parsed ? document.querySelectorAll("[data-live]") : []) renew(place, parsed);
     if (!scheduled) schedule();
   }
@@ -264,6 +289,7 @@ function followDraft(form, freshness, tabs) {
     if (document.hidden) return;
     const parsed = await fetchPage(`${location.pathname}?part=state`, freshness);
     const version = parsed?.getElementById("draft")?.dataset.version;
+    await pressed();
     if (version === "gone") return freshness.refused("gone");
     if (version && version !== form.dataset.version) return showChanges();
     if (!scheduled) schedule(INTERVAL);
@@ -296,6 +322,7 @@ function joinTabs() {
   return tabs;
 }
 
+const pressed = watchPresses();
 {
   const tabs = joinTabs();
   const progress = document.getElementById("progress");
