@@ -78,6 +78,8 @@ def _copy(found: Distribution, installed: Installed) -> None:
     """Copy the files of a distribution; its commands get the Python of the new environment."""
     for file in found.files or []:
         source = Path(str(found.locate_file(file)))
+        if file.suffix == ".pyc":
+            continue
         if ".." not in file.parts:
             target = installed.packages / file
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +99,7 @@ def _link_bytecode(source: Path, target: Path) -> None:
     if compiled and compiled.exists():
         cached = Path(cache_from_source(str(target)))
         cached.parent.mkdir(exist_ok=True)
-        if not cached.exists():
-            _link(compiled, cached)
+        _link(compiled, cached)
 
 
 def _link(source: Path, target: Path) -> None:
