@@ -1,9 +1,10 @@
 """The process that imports everything once and forks for each command of the tests.
 
 A forked command has its own pid, streams, folder, environment, arguments and signals. It runs the console script
-itself and ends with the exit code that the interpreter would give. Four things differ from the console script: the
+itself and ends with the exit code that the interpreter would give. Five things differ from the console script: the
 seed of `hash()` is the server's, modules that a command would import late are there already and have read a roster,
-nothing waits for the disk, and a password is hashed in a moment.
+the process that reads a file is a fork of the command too, nothing waits for the disk, and a password is hashed in
+a moment.
 
 `tests.fork_client` starts this program and speaks to it.
 """
@@ -23,6 +24,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
@@ -32,7 +34,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +86,36 @@ class Command:
     umask: int
 
 
+class Popen(subprocess.Popen[bytes]):
+    """A process as `subprocess` starts it; one of `python -I -m MODULE` is a fork of this process instead."""
+
+    def __init__(self, args: list[str], **options: Any) -> None:
+        """Start a command: its program and arguments, and options of `subprocess.Popen`."""
+        if args[:3] == [sys.executable, "-I", "-m"] and args[3] in sys.modules:
+            options["preexec_fn"] = lambda: run_module(*args[3:], kept=options.get("pass_fds", ()))
+        super().__init__(args, **options)
+
+
+def run_module(module: str, *words: str, kept: Sequence[int]) -> NoReturn:
+    """Run the main function of a module in a process that was just forked, and end it."""
+    first = 3
+    for each in (*sorted(kept), os.sysconf("SC_OPEN_MAX")):
+        os.closerange(first, each)
+        first = each + 1
+    signal.set_wakeup_fd(-1)
+    open_streams()
+    sys.argv[:] = [module, *words]
+    try:
+        sys.modules[module].main()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what the interpreter would meet
+        code = code_of(error)
+    else:
+        code = 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
+
+
 def preload(database: str) -> None:
     """Import all that is ours and what it imports, so that a fork finds it there; rehearse, also in `database`."""
     # The folder of this program is in the path, the project's is not.
@@ -95,6 +127,7 @@ def preload(database: str) -> None:
                 importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
+    subprocess.Popen = Popen  # type: ignore[misc]
     importlib.import_module("compiling").share_compiled_statements()
     syncing = importlib.import_module("syncing")
     syncing.write_sqlite_without_sync()

@@ -92,6 +92,7 @@ def reader_of(served):
     return None
 
 
+@pytest.mark.console_script
 def test_a_check_ends_when_its_client_leaves(served, terminal, people):
     roster = terminal.roster("roster.csv", people(3_000))
     request = served.client.build_request("POST", "/api/check", files={"file": ("roster.csv", roster.read_bytes())})
