@@ -17,8 +17,6 @@ LEAST_LONG = 0.9
 OPTIMISTIC_BURSTS = 3
 #: A bucket holds at least what flows in within this time (seconds).
 SMALLEST = 0.1
-#: A cycle's rate began at no less than this share of where it ended.
-SLOWEST_BEGIN = 0.05
 HALVINGS = 30
 #: Fewer accepted calls than this make no level sure.
 FEWEST_SURE = 5
@@ -89,7 +87,7 @@ def _remainder(cycle: Cycle, rate: float) -> float:
 def _begun(cycle: Cycle) -> float:
     """Return the rate at which a cycle began that rose evenly to what was tried."""
     taken = (cycle.calls - cycle.late) / max(SHORTEST, cycle.seconds)
-    return min(cycle.tried, max(SLOWEST_BEGIN * cycle.tried, 2 * taken - cycle.tried))
+    return min(cycle.tried, max(0.0, 2 * taken - cycle.tried))
 
 
 def _left(cycle: Cycle, rate: float, bucket: float) -> float:

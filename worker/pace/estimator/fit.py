@@ -26,9 +26,8 @@ ENOUGH_CALLS = 20
 FEWEST_CALLS = 3
 #: The shortest time that is measured, in seconds.
 SHORTEST = 0.02
-#: What the smallest bucket keeps over a pause: calls, or what flows in within this time (seconds).
+#: The calls that the smallest bucket keeps over a pause.
 KEPT_CALLS = 4.4
-KEPT_SECONDS = 0.12
 #: A cycle that took less than this share of what the bucket held at first found it not refilled.
 REFILLED = 0.7
 #: Weight of each earlier exact cycle.
@@ -37,8 +36,6 @@ FADE = 0.5
 #: where the lower bound is below `WIDE` of it.
 FALL_TO = (0.75, 0.75, 0.82, 0.85, 0.92, 0.95)
 WIDE = 0.6
-#: A lower bound above this share of what was tried leaves little to find out.
-TIGHT = 0.85
 #: A rate above this multiple of what was accepted in a window was tried for a part of it only.
 OVERFLOWN = 1.3
 #: Share of the level of a window at which it is held.
@@ -103,16 +100,15 @@ def fitted(cycle: Cycle, kept: Measured, *, first_calls: float) -> Fit:
     if cycle.span and (cycle.seconds <= cycle.pause or cycle.tried <= OVERFLOWN * cycle.calls / cycle.span):
         return _spanned(cycle, kept)
     least = cycle.calls / max(SHORTEST, cycle.seconds + cycle.pause)
-    exact = least * cycle.pause <= KEPT_CALLS or cycle.pause <= KEPT_SECONDS
+    exact = least * cycle.pause <= KEPT_CALLS
     if exact:
         lasted = FADE * kept.seconds + max(SHORTEST, cycle.seconds + cycle.pause)
         kept = Measured(calls=FADE * kept.calls + cycle.calls, seconds=lasted)
     rate, ceiling = _rate(cycle, least, kept if exact else None, first_calls)
-    tight = least >= TIGHT * cycle.tried and cycle.calls >= ENOUGH_CALLS
     return Fit(
         rate=min(rate, BELOW_TRIED * cycle.tried),
         ceiling=ceiling,
-        sure=(exact and kept.calls >= ENOUGH_CALLS) or (tight and cycle.seconds + cycle.pause >= LONG_ENOUGH),
+        sure=exact and kept.calls >= ENOUGH_CALLS,
         measured=kept,
         exact=exact,
     )

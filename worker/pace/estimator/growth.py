@@ -26,19 +26,16 @@ RAMP_PER_WINDOW = 0.1
 #: next refusal would cost, and less where there are few calls a second.
 BELOW_CEILING = 0.92
 APPROACH = 0.022
-FASTEST_APPROACH = 0.1
 MANY_PER_SECOND = 20.0
 #: Where a refusal is costly: the same share, since the level was calculated; growth of a sure rate; seconds in
-#: which the search would reach what was refused, by the number of bursts; its growth at least, more of it with
-#: every second without a refusal, and at most.
+#: which the search would reach what was refused, by the number of bursts; its growth at least, and more of it with
+#: every second without a refusal.
 COSTLY_BELOW = 0.98
 COSTLY_APPROACH = 0.003
 SEARCH_SECONDS = (3.0, 3.0, 6.0)
 SLOWEST_SEARCH = 0.04
 SEARCH_FASTER = 0.01
-FASTEST_SEARCH = 0.8
-#: Growth of a rate that is tried from above, and how far above the ceiling it must get for the ceiling to be gone.
-PROBE_PER_SECOND = 0.02
+#: How far above the ceiling a rate that is tried from above must get for the ceiling to be gone.
 CEILING_GONE = 1.06
 #: Seconds a sure rate is held before it is tried from above; twice as long after each failure, up to the longest.
 HOLD_SECONDS = 20.0
@@ -102,7 +99,7 @@ def _ramped_up(found: Estimate, now: float) -> dict[str, Any]:
     below = found.rate < (COSTLY_BELOW if fit.is_costly(found) else BELOW_CEILING) * found.ceiling
     if found.sure and now < found.probe_at and not below:
         return {}
-    growth = COSTLY_APPROACH if fit.is_costly(found) else PROBE_PER_SECOND
+    growth = COSTLY_APPROACH if fit.is_costly(found) else APPROACH
     if not found.sure:
         growth = _ramp(found, now)
     elif below:
@@ -118,7 +115,7 @@ def _approach(found: Estimate) -> float:
     if fit.is_costly(found):
         return COSTLY_APPROACH
     pause = max(SHORTEST_PAUSE, found.cycle_from - found.refused_from)
-    return min(FASTEST_APPROACH, APPROACH / pause) * min(1.0, found.rate / MANY_PER_SECOND)
+    return APPROACH / pause * min(1.0, found.rate / MANY_PER_SECOND)
 
 
 def _ramp(found: Estimate, now: float) -> float:
@@ -137,4 +134,4 @@ def _search(found: Estimate, now: float) -> float:
     seconds = SEARCH_SECONDS[min(found.bursts, len(SEARCH_SECONDS) - 1)]
     begun = found.probe_at if found.cycle_from < found.probe_at <= now else found.cycle_from
     least = SLOWEST_SEARCH + SEARCH_FASTER * (now - begun)
-    return min(FASTEST_SEARCH, max(least, math.log(max(1.0, found.ceiling / found.rate)) / seconds))
+    return max(least, math.log(max(1.0, found.ceiling / found.rate)) / seconds)

@@ -14,15 +14,11 @@ KNOWN_RATE_KEPT = 0.85
 SLOTS_KEPT = 0.75
 CALLS_PER_SLOT = 4.0
 #: Share of the level that a costly refusal shows which is used next: another refusal would cost about 4 % of half a
-#: minute. Levels that differ by less than SAME_LEVEL are the same one; it, and one of a long cycle, is held for
-#: COSTLY_HOLD_SECONDS.
+#: minute. One of a long cycle is held for COSTLY_HOLD_SECONDS.
 BELOW_LEVEL = 0.955
-SAME_LEVEL = 0.1
 COSTLY_HOLD_SECONDS = 60.0
-#: A level above this share of what was tried may be a quota's after a short cycle; the next cycle tells.
-NOT_SURE_ABOVE = 0.7
-#: Share of the rate kept when a costly refusal came too soon to tell more than that answers jitter.
-JITTER_KEEPS = 0.88
+#: Share of the rate that is kept when too few calls came before a refusal to measure anything: answers jitter.
+FEW_KEEP = 0.93
 #: Refused within SUDDEN seconds of a cycle, at less than 1/NO_RATE of a rate that held for PROVING seconds: that
 #: was too many calls at once. The share FEWER of them is kept; with FEWEST_OUT or fewer in flight it was the rate
 #: after all.
@@ -67,19 +63,16 @@ def _concurrency_lowered(found: Estimate) -> Estimate:
 def _drained(found: Estimate, cycle: fit.Cycle) -> Estimate:
     """Reduce to the rate at which the bucket was just empty, and stay a little below it: a refusal is costly."""
     if max(cycle.calls - cycle.late, cycle.seconds * cycle.tried) < drain.FEWEST_SURE:
-        return replace(found, rate=JITTER_KEEPS * found.rate)
+        return replace(found, rate=FEW_KEEP * found.rate)
     level = drain.believed(cycle, first_calls=found.first_calls, first_seconds=found.first_seconds)
     enough = cycle.calls - cycle.late >= drain.FEWEST_SURE
-    quota = found.first_calls >= drain.QUOTA_SHARE * level > drain.QUOTA_SHARE * NOT_SURE_ABOVE * cycle.tried
-    sure = enough and not (quota and cycle.bursts <= SURE_BURSTS and cycle.seconds < fit.LONG_ENOUGH)
-    again = found.sure and abs(level - found.ceiling) < SAME_LEVEL * found.ceiling
-    known = again or cycle.calls - cycle.late >= fit.ENOUGH_CALLS
+    known = cycle.calls - cycle.late >= fit.ENOUGH_CALLS
     patience = min(LONGEST_HOLD_SECONDS, max(COSTLY_HOLD_SECONDS, 2 * found.hold_seconds)) if known else 0.0
     return replace(
         found,
         rate=BELOW_LEVEL * min(level, cycle.tried),
-        ceiling=level if sure or not enough else cycle.tried,
-        sure=sure,
+        ceiling=level,
+        sure=enough,
         hold_seconds=patience,
         probe_at=found.cycle_from + patience,
         calls_per_slot=0.0 if enough else found.calls_per_slot,

@@ -18,8 +18,6 @@ LONG_WAIT = 90.0
 JITTER = 3
 #: Share of a sure rate that a single refusal leaves, at least and at most.
 BACK_OFF = (0.85, 0.98)
-#: Share of it that is kept when too few calls came before to measure anything: a bucket of one call and jitter.
-FEW_KEEP = 0.93
 #: Shares of the first guess, and of the most that it can be, kept when every call that was out was refused.
 GUESS_KEEPS = 0.55
 CEILING_KEEPS = 0.13
@@ -98,7 +96,7 @@ def _accepted_rate(found: Estimate, sent: Grant, taken: int) -> float:
         since, before, pause = found.backed_off_at, found.backed_off_accepted, 0.0
     calls, seconds = taken - before, sent.at - since
     if calls < drain.FEWEST_SURE:
-        return FEW_KEEP * found.rate
+        return levels.FEW_KEEP * found.rate
     if 0 < seconds < fit.LONG_ENOUGH and found.rate * pause > fit.KEPT_CALLS:
         # The pause weighs too much: a quota does not fill in it as a bucket does.
         return calls / seconds

@@ -11,8 +11,6 @@ from worker.pace.state import Estimate, Grant, LimiterState, Quota
 
 #: Share of a trip after which a call arrives; the least and the most.
 ARRIVES, SOONEST, LATEST = 0.4, 0.3, 0.5
-#: A call that is about to leave a window is counted as its first for this share of the window longer.
-LEAVING = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,25 +65,19 @@ class Answer:
         least = bisect_left(history, self.sent.at - jitter) - bisect_right(history, begun + jitter)
         return 1 + max(0, least), max(1, most)
 
+    def oldest_call(self) -> float:
+        """Return when the oldest call was sent that is remembered."""
+        return self.flow.history[0] if self.flow.history else self.sent.at
+
     def sent_since(self, calls: float) -> float:
         """Return when our last `calls` calls up to this one began to be sent."""
         known = self.flow.history[: bisect_right(self.flow.history, self.sent.at)]
         return (known[max(0, len(known) - int(calls))] if known and calls >= 1 else self.sent.at) - 1e-6
 
-    def oldest_call(self) -> float:
-        """Return when the oldest call was sent that is remembered."""
-        return self.flow.history[0] if self.flow.history else self.sent.at
-
     def first_since(self, moment: float) -> float:
         """Return when our first call from this moment on was sent: a window may begin with it; else the moment."""
         index = bisect_left(self.flow.history, moment)
         return self.flow.history[index] - 1e-6 if index < len(self.flow.history) else moment
-
-    def oldest(self, quota: Quota) -> float:
-        """Return when the first call was sent that the quota may still count; 0 when there is none."""
-        begun = max(quota.since, self.sent.at - (1 + LEAVING) * quota.seconds - quota.margin)
-        index = bisect_left(self.flow.history, begun)
-        return self.flow.history[index] if index < len(self.flow.history) else 0.0
 
     def reset(self) -> tuple[float, float]:
         """Return when the quota resets, at the latest, and in how many seconds at least; (0, 0) when not stated."""

@@ -14,14 +14,14 @@ KEPT_SHARE, MOST_KEPT = 0.1, 0.5
 KEPT_SHRINKS = 0.998
 #: Weight of one answer in what is left, and of one measurement in what flows in.
 LEFT_WEIGHT, REFILL_WEIGHT = 0.5, 0.5
-#: What flows in is measured over at least this many seconds and calls.
-MEASURED_SECONDS, MEASURED_CALLS = 0.5, 5.0
+#: What flows in is measured over at least this many seconds.
+MEASURED_SECONDS = 0.5
 #: It is a fixed window when more than this share of it, and more calls, are suddenly there.
 FILLED_SHARE, FILLED_CALLS = 0.5, 3.0
 #: After this many bursts of refusals where this many calls, and half of what earlier ones keep in it, should have
 #: been left it was no bucket.
 NO_BUCKET_AFTER, MISSING_CALLS = 2, 3.0
-#: Share of what flowed in that a refusal leaves at least.
+#: Share of what flowed in that a measurement leaves at least.
 REFILL_KEPT = 0.3
 
 
@@ -129,15 +129,15 @@ def _least_kept(quota: Quota) -> float:
 def _measured(answer: Answer, quota: Quota) -> Quota:
     """Measure what flows in; a full bucket takes in less than that."""
     seconds = answer.arrived - quota.gap_at
-    if quota.is_even or seconds < MEASURED_SECONDS or seconds * quota.refill < MEASURED_CALLS:
+    if quota.is_even or seconds < MEASURED_SECONDS:
         return quota
     measured = (answer.total - quota.gap_before) / seconds
     full = answer.left >= quota.calls - 1 - answer.sent.concurrency
     refill = quota.refill
     if full and measured <= refill:
         return quota
-    refill = max(0.01, refill + REFILL_WEIGHT * (measured - refill))
-    explained = max(0, quota.unexplained - (seconds > 2 * MEASURED_SECONDS))
+    refill = max(REFILL_KEPT * refill, refill + REFILL_WEIGHT * (measured - refill))
+    explained = max(0, quota.unexplained - 1)
     return replace(quota, refill=refill, gap_before=answer.total, gap_at=answer.arrived, unexplained=explained)
 
 

@@ -11,9 +11,8 @@ from worker.pace.estimator.stated_answer import Answer
 from worker.pace.estimator.windows import ROUND
 from worker.pace.state import Quota, QuotaKind
 
-#: A window began where the server forgot this share of what we count and this many calls, at least; and this share
-#: of a window after the last one.
-FORGOT_SHARE, FORGOT_CALLS, FORGOT_SECONDS = 0.5, 2.0, 0.6
+#: A window began where the server forgot this share of what we count, at least.
+FORGOT_SHARE = 0.5
 #: It did not begin where this share, and this many calls, are missing.
 MISSING_SHARE, MISSING_CALLS = 0.3, 2.0
 #: A bucket is one into which this many calls flow without a reset.
@@ -23,8 +22,8 @@ FORGOT_MORE = 1.0
 #: They flow in within the time in which it fills, or this many seconds; and at this share at least of what a named
 #: window allows, and of what the reset says.
 FLOWED_SECONDS, LEAST_REFILL = 5.0, 0.5
-#: Its reset moves on with every call: by more than rounding explains.
-MOVED_SECONDS = 1.5
+#: Its reset moves on with every call, by more seconds than rounding explains, while fewer calls than these flow in.
+MOVED_SECONDS, MOVED_CALLS = 1.5, 2.0
 #: What others took is kept from answer to answer, by the number of refusals that our calls do not explain.
 OTHERS_KEPT = (0.8, 0.97, 0.99)
 #: The margin grows by the factor when a call came too early, up to the most, and shrinks with each accepted one.
@@ -35,14 +34,12 @@ UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 #: Where others have taken this many calls, what they may take within a trip is left to them: this many calls more
 #: than they take in one on average.
 OTHERS_CERTAIN, RESERVE_CALLS = 0.5, 1.5
-#: Where refusals alone state it, this many calls of others, and this share of the quota, are no evidence of them.
-FEW_CALLS, FEW_SHARE = 1.0, 0.05
 #: From one reset to the next is the length of a window where calls went on within this share of it.
 BUSY_SHARE = 0.25
+#: Where refusals alone state it, this many calls of others, and this share of the quota, are no evidence of them.
+FEW_CALLS, FEW_SHARE = 1.0, 0.05
 #: A window is as long as from its first call to its reset, within rounding and this share.
 LONGER_SHARE = 0.05
-#: A reset in less than this (seconds) says nothing of the rate at which a bucket fills.
-SHORTEST_RESET = 0.5
 #: A window that is longer than any (seconds).
 EVER = 1e9
 #: The shortest pause (seconds) where a reset that was stated has gone by.
@@ -58,7 +55,7 @@ def taken(answer: Answer, known: Quota) -> Quota:
     quota = _with_left(answer, quota)
     if answer.sent.at < quota.since:
         return quota
-    if (passed and quota.kind is QuotaKind.FIXED) or _has_begun(answer, known, quota, passed=passed):
+    if (passed and quota.kind is QuotaKind.FIXED) or _has_begun(answer, known, quota):
         since = answer.first_since(known.until) if passed else _begun_at(answer, quota)
         return _next_window(answer, quota, since)
     quota = _with_gap(answer, known, quota)
@@ -197,15 +194,11 @@ def _with_left(answer: Answer, quota: Quota) -> Quota:
     return replace(quota, calls=calls)
 
 
-def _has_begun(answer: Answer, known: Quota, quota: Quota, *, passed: bool) -> bool:
+def _has_begun(answer: Answer, known: Quota, quota: Quota) -> bool:
     """Return whether a fixed window began: the server forgot most of what we count, at once."""
-    if known.kind is QuotaKind.SLIDING or known.gap <= -FLOWED_CALLS:
-        return False
     least, _ = answer.loads(_begun(answer, quota))
-    if least - (quota.calls - answer.left) < max(FORGOT_CALLS, FORGOT_SHARE * least):
-        return False
-    begun = max(known.since, answer.oldest(known))
-    return passed or answer.sent.at - begun >= FORGOT_SECONDS * known.seconds
+    forgot = least - (quota.calls - answer.left)
+    return known.kind is not QuotaKind.SLIDING and forgot >= FORGOT_SHARE * least
 
 
 def _begun(answer: Answer, quota: Quota) -> float:
@@ -247,7 +240,7 @@ def _with_others(answer: Answer, quota: Quota) -> Quota:
     if others < OTHERS_CERTAIN:
         return replace(quota, others=others, reserve=0.0)
     reserve = RESERVE_CALLS + others * trip / max(trip, quota.seconds)
-    return replace(quota, others=others, reserve=min(reserve, quota.calls / 2))
+    return replace(quota, others=others, reserve=reserve)
 
 
 def _refill(answer: Answer, quota: Quota) -> float:
@@ -256,7 +249,7 @@ def _refill(answer: Answer, quota: Quota) -> float:
     used = quota.calls - answer.left
     # Of a window the reset moves on only when calls are forgotten.
     counts_all = answer.sent.at < quota.first_until and answer.oldest_call() > answer.sent.at - quota.seconds
-    moved = counts_all and quota.gap > -FORGOT_CALLS and quota.until - quota.first_until >= MOVED_SECONDS
+    moved = counts_all and quota.gap > -MOVED_CALLS and quota.until - quota.first_until >= MOVED_SECONDS
     if moved and quota.kind is QuotaKind.UNKNOWN:
         return used / (least + 1)
     flowed, seconds = quota.gap_before - quota.gap, answer.arrived - quota.gap_at
@@ -266,7 +259,7 @@ def _refill(answer: Answer, quota: Quota) -> float:
     measured = flowed / seconds
     named = quota.calls / answer.hints.window if answer.hints.window else 0.0
     # A reset is stated late, by the rounding: at least this much flows in.
-    stated = used / max(SHORTEST_RESET, quota.until - answer.arrived)
+    stated = used / max(SHORTEST_PAUSE, quota.until - answer.arrived)
     return 0.0 if measured < LEAST_REFILL * max(named, stated) else max(measured, stated)
 
 
@@ -302,7 +295,8 @@ def _full(answer: Answer, known: Quota, quota: Quota) -> tuple[Quota, float, int
         quota = replace(quota, kind=QuotaKind.SLIDING, since=0.0)
         load = quota_gate.counted(answer.flow, quota, answer.sent.at)
         missing = quota.calls - load
-    if missing < -1 and quota.kind is not QuotaKind.FIXED:
+    least, _ = answer.loads(_begun(answer, quota))
+    if least > quota.calls + 2 and quota.kind is not QuotaKind.FIXED:
         # More calls were taken than it allows: its window began after them.
         first = bisect_right(answer.flow.history, answer.sent.at) - int(quota.calls)
         return replace(quota, since=max(quota.since, answer.flow.history[max(0, first - 1)])), 0.0, int(quota.calls)
