@@ -28,6 +28,7 @@ from worker.runtime.embedded import Runner
 from worker.sandbox.server import make_state, running
 from worker.web.app import make_app
 from worker.web.local_access import LocalAccess, new_token
+from worker.web.pages import rendering
 
 CONFIGURATION = """
 ledger = "{ledger}"
@@ -113,3 +114,5 @@ async def serve(services: Services, job_id: int) -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
         for path in PATHS:
             (await client.get(path.format(job=job_id))).raise_for_status()
+    for name in rendering._TEMPLATES.list_templates():
+        rendering._TEMPLATES.get_template(name)
