@@ -60,6 +60,8 @@ CONNECTIONS: dict[str, dict[str, Any]] = {
     "kmi": {"system": "kmi", "api_key": "env:SANDBOX_KEY", "api_secret": "env:SANDBOX_SECRET"},
     "academy": {"system": "moodle", "token": "env:SANDBOX_MOODLE_TOKEN", "role": 5},
 }
+#: A fifth of the default; longer than any sandbox lags.
+LOOKUP_PAUSES = [0.1, 0.4, 1.2]
 #: Below the sandbox's address.
 PATHS = {"kmi": "/api/v2", "moodle": "/moodle"}
 DONE = {"registered", "already_registered", "approved", "completed", "withdrawn", "updated", "deactivated"}
@@ -364,7 +366,7 @@ class Office:
     def connect(self, url: str, name: str, **options: Any) -> None:
         """Write a roster.toml with this one connection; None takes a key out."""
         path = PATHS.get(CONNECTIONS[name]["system"], "")
-        values = {"base_url": f"{url}{path}", **CONNECTIONS[name], **options}
+        values = {"base_url": f"{url}{path}", "lookup_pauses": LOOKUP_PAUSES, **CONNECTIONS[name], **options}
         lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
         self.configure("\n".join([f"[connections.{name}]", *lines, ""]))
 

@@ -40,6 +40,7 @@ def test_a_job_is_paused_from_another_process_and_resumed(lms, terminal, running
     assert result.counts["not_attempted"] > 0
     calls = lms.calls()
     assert calls < MANY
+    lms.answer_after(0)
     again = terminal.resume(1)
     assert (again.code, again.state, again.counts) == (0, "succeeded", {"registered": MANY})
     assert lms.changes["create_candidate"] == MANY
@@ -61,6 +62,7 @@ def test_a_cancelled_job_has_the_right_counts_and_stays_cancelled(lms, terminal,
     assert again.code == 2
     assert "roster retry 1" in again.err
     assert lms.calls() == calls
+    lms.answer_after(0)
     retried = terminal.balanced(terminal.type("retry", 1, "--json"))
     assert (retried.code, retried.counts) == (0, {"registered": MANY})
 
@@ -70,6 +72,7 @@ def test_a_cancelled_roster_can_be_submitted_again(lms, terminal, running):
     lms.rules()
     result = running.result()
 
+    lms.answer_after(0)
     again = terminal.run(result.report(".failed.csv"))
 
     assert again.code == 0
@@ -86,6 +89,7 @@ def test_ctrl_c_ends_with_130_and_resume_finishes(lms, terminal, running, wait_u
 
     assert result.code == 130
     assert result.state == "paused"
+    lms.answer_after(0)
     again = terminal.resume(1)
     doubtful = again.counts.get("in_doubt", 0)
     assert doubtful <= (0 if signals == 1 else 4)
@@ -145,6 +149,7 @@ def test_two_jobs_with_the_same_people_at_the_same_time_create_no_person_twice(
 def test_people_whom_a_killed_command_held_are_free_for_the_next_job(lms, terminal, running, people):
     running.kill()
     lms.rules()
+    lms.answer_after(0)
     terminal.roster("other.csv", people(10, course_id="59"))
 
     other = terminal.balanced(terminal.type("run", "other.csv", "--json"))
