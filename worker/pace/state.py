@@ -106,8 +106,8 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     #: Calls a second that flow into a bucket; whether that is certain, as with a weighted counter.
     refill: float = 0.0
     is_even: bool = False
-    #: Calls that are neither ours nor left, smoothed; and where a slow fall of them began. Of a bucket: what is
-    #: left and all calls before, which rises with what flows in.
+    #: Calls that are neither ours nor left, as far as the order in which ours arrive does not explain them; and
+    #: where a slow fall of them began. Of a bucket: what is left and all calls before; it rises with what flows in.
     gap: float = 0.0
     gap_before: float = 0.0
     gap_at: float = 0.0

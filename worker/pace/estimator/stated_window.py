@@ -42,7 +42,7 @@ FEW_CALLS, FEW_SHARE = 1.0, 0.05
 LONGER_SHARE = 0.05
 #: A window that is longer than any (seconds).
 EVER = 1e9
-#: The shortest pause (seconds) where a reset that was stated has gone by.
+#: The shortest pause where a stated reset has gone by, and the least time to a reset that counts (seconds).
 SHORTEST_PAUSE = 0.05
 
 
@@ -251,7 +251,7 @@ def _refill(answer: Answer, quota: Quota) -> float:
     counts_all = answer.sent.at < quota.first_until and answer.oldest_call() > answer.sent.at - quota.seconds
     moved = counts_all and quota.gap > -MOVED_CALLS and quota.until - quota.first_until >= MOVED_SECONDS
     if moved and quota.kind is QuotaKind.UNKNOWN:
-        return used / (least + 1)
+        return used / max(SHORTEST_PAUSE, least + 1)
     flowed, seconds = quota.gap_before - quota.gap, answer.arrived - quota.gap_at
     forgot = -quota.gap >= FORGOT_MORE and flowed >= FLOWED_CALLS * (1 + quota.no_bucket)
     if seconds <= 2 * answer.found.longest_trip or not forgot:

@@ -64,3 +64,14 @@ def test_an_lms_that_states_another_limit_with_every_answer_does_not_fill_the_me
 
     assert len(state.limiter.quotas) == 8
     assert state.limiter.quotas[-1].limit == 1049.0
+
+
+def test_an_answer_that_is_slower_than_its_reset_is_read():
+    bounds = Limits(max_in_flight=8)
+    state, first = pace.reserve(pace.begin(bounds), NOW)
+    state = pace.report(state, bounds, first.grant, Hints(limit=10.0, remaining=9.0, reset_in=10.0), NOW + 0.1)
+    state, second = pace.reserve(state, NOW + 9.9)
+
+    state = pace.report(state, bounds, second.grant, Hints(limit=10.0, remaining=8.0, reset_in=0.0), NOW + 17.9)
+
+    assert pace.reserve(state, NOW + 18)[1].grant is not None
