@@ -152,10 +152,11 @@ def test_of_two_stated_limits_the_stricter_decides_whichever_an_answer_states(li
 )
 def test_a_window_that_counts_the_one_before_in_part_is_recognized_and_used_evenly(limit, seconds, headers):
     case = Case(label="", limit=limit, latency=0.05, headers=headers, retry_after=NONE, seconds=seconds)
-    results = [simulation.run(fresh(case, seed=seed)) for seed in (1, 2)]
+    results = [simulation.run(fresh(case, seed=seed)) for seed in (1, 2, 4)]
 
     assert min(result.used for result in results) >= 0.8
-    assert sum(result.refusals for result in results) / len(results) <= 0.042
+    # Three times what is out at once, and no share: 10 a second are 300 calls in all.
+    assert max(result.refused for result in results) <= 3 * 8
 
 
 @pytest.mark.parametrize("headers", ["ratelimit", "x", "policy"])

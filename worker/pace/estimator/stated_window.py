@@ -279,7 +279,9 @@ def _with_length(answer: Answer, known: Quota, quota: Quota) -> Quota:
     near = min(ROUND, key=lambda each: abs(each - lasts))
     # The reset may be sooner than stated, by the rounding.
     is_near = -LONGER_SHARE * near <= lasts - near <= quota.rounding + LONGER_SHARE * near
-    return replace(quota, seconds=near) if near > quota.seconds and is_near else quota
+    # The window that is known may explain it as well: a weighted counter of a second does not last two.
+    is_longer = near > quota.seconds and (is_second or lasts - quota.seconds > quota.rounding)
+    return replace(quota, seconds=near) if is_near and is_longer else quota
 
 
 def _much(quota: Quota) -> float:
