@@ -35,6 +35,7 @@ import redis
 from tests import servers
 from tests.compiling import share_compiled_statements
 from tests.fork_client import Forked, ForkServer
+from tests.fork_server import ForkingPopen
 from tests.hashing import hash_passwords_cheaply
 from tests.syncing import write_sqlite_without_sync
 from worker.ledger import queue as task_queue
@@ -82,6 +83,15 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("ROSTER_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def forked_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process that reads a file be a fork of this one: the imports of an interpreter take longer."""
+    import worker.intake.excel.process  # noqa: PLC0415 - most tests read no file
+
+    assert worker.intake.excel.process
+    monkeypatch.setattr(subprocess, "Popen", ForkingPopen)
 
 
 @pytest.fixture(scope="session")

@@ -86,14 +86,17 @@ class Command:
     umask: int
 
 
-class Popen(subprocess.Popen[bytes]):
+class ForkingPopen(subprocess.Popen[bytes]):
     """A process as `subprocess` starts it; one of `python -I -m MODULE` is a fork of this process instead."""
 
     def __init__(self, args: list[str], **options: Any) -> None:
         """Start a command: its program and arguments, and options of `subprocess.Popen`."""
         if args[:3] == [sys.executable, "-I", "-m"] and args[3] in sys.modules:
             options["preexec_fn"] = lambda: run_module(*args[3:], kept=options.get("pass_fds", ()))
-        super().__init__(args, **options)
+        with warnings.catch_warnings():
+            # Other threads may hold a lock, of which the module needs none.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            super().__init__(args, **options)
 
 
 def run_module(module: str, *words: str, kept: Sequence[int]) -> NoReturn:
@@ -127,7 +130,7 @@ def preload(database: str) -> None:
                 importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
-    subprocess.Popen = Popen  # type: ignore[misc]
+    subprocess.Popen = ForkingPopen  # type: ignore[misc]
     importlib.import_module("compiling").share_compiled_statements()
     syncing = importlib.import_module("syncing")
     syncing.write_sqlite_without_sync()

@@ -17,6 +17,8 @@ from worker.ledger.transactions import Ledger
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.usefixtures("forked_readers")
+
 HERE = Path(__file__).parent
 EXPECTED: dict[str, dict[str, Any]] = tomllib.loads((HERE / "expected.toml").read_text("utf-8"))
 #: What no entry has to say.

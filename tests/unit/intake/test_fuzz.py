@@ -8,6 +8,8 @@ import pytest
 
 from tests import fuzz
 
+pytestmark = pytest.mark.usefixtures("forked_readers")
+
 #: Inputs of a test, and tests; one input in fifty is a workbook.
 INPUTS, TESTS = 250, 4
 

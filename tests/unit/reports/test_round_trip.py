@@ -6,6 +6,7 @@ import csv
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
@@ -16,6 +17,8 @@ from worker.intake.text import escape_formula, unescape_formula
 from worker.model import JobState, RowStatus
 from worker.reports.lines import ReportLine, Summary
 from worker.reports.write import write_reports
+
+pytestmark = pytest.mark.usefixtures("forked_readers")
 
 STARTS = [
     "",

@@ -11,6 +11,8 @@ from worker.intake.headers import match_headings
 from worker.intake.rows import parse_rows
 from worker.model import Action, RowRules
 
+pytestmark = pytest.mark.usefixtures("forked_readers")
+
 KMI = RowRules(actions=frozenset(Action), course_columns=frozenset({"course_id"}))
 TYPES = dict(workbooks.types())
 

@@ -9,6 +9,8 @@ import xlsxwriter
 
 from worker.errors import UnreadableRoster
 
+pytestmark = pytest.mark.usefixtures("forked_readers")
+
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
