@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.pace.estimator.fit import LONG_ENOUGH, REFILLED, SHORTEST, Cycle
 
-#: A rate that rose by less than this share in a cycle was even.
+#: A rate that rose by less than this share in a cycle was even: its slope is no divisor.
 FLAT = 0.02
 #: The first refusal of a quota a second comes after at least this share of it, and in a later cycle's last second
 #: as many calls as at first were accepted, give or take this share.

@@ -37,7 +37,8 @@ SLOWEST_SEARCH = 0.04
 SEARCH_FASTER = 0.01
 #: How far above the ceiling a rate that is tried from above must get for the ceiling to be gone.
 CEILING_GONE = 1.06
-#: Seconds a sure rate is held before it is tried from above; twice as long after each failure, up to the longest.
+#: Seconds a sure rate is held before it is tried from above; twice as long after each failure, up to the longest,
+#: which is longer than simulated runs.
 HOLD_SECONDS = 20.0
 LONGEST_HOLD_SECONDS = 300.0
 #: Growth of the slots by time: this share more of them per second of a cycle.

@@ -8,7 +8,7 @@ from worker.pace.estimator import drain, fit
 from worker.pace.estimator.growth import HOLD_SECONDS, LONGEST_HOLD_SECONDS, SURE_BURSTS
 from worker.pace.state import Estimate, Grant
 
-#: Share of a configured rate, or one that a header named, that is kept when the LMS refuses for the first time.
+#: Share of a configured rate that is kept when the LMS refuses for the first time.
 KNOWN_RATE_KEPT = 0.85
 #: Slots that are kept after the first burst (a share), and accepted calls for each further slot.
 SLOTS_KEPT = 0.75
@@ -21,7 +21,7 @@ COSTLY_HOLD_SECONDS = 60.0
 FEW_KEEP = 0.93
 #: Refused within SUDDEN seconds of a cycle, at less than 1/NO_RATE of a rate that held for PROVING seconds: that
 #: was too many calls at once. The share FEWER of them is kept; with FEWEST_OUT or fewer in flight it was the rate
-#: after all.
+#: after all. Only limits of calls in flight that do not say so need these five.
 SUDDEN = 0.3
 NO_RATE = 2.0
 PROVING = 1.0

@@ -15,7 +15,8 @@ from worker.pace.state import Decision, Estimate, Grant, LimiterState, Limits, P
 #: Lateness that may be made up when the rate was measured, in seconds: an event loop wakes late by about as much.
 SLACK_SECONDS = 0.02
 
-#: Without a call for this long (seconds), what is measured across the gap would be idleness, not the limit.
+#: Without a call for this long (seconds), what is measured across the gap would be idleness, not the limit. No
+#: simulated run is idle.
 IDLE_SECONDS = 2.0
 
 

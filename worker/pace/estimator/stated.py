@@ -20,10 +20,12 @@ from worker.pace.state import Estimate, Grant, LimiterState, Quota, QuotaKind
 HISTORY = 2000
 #: The most quotas that are counted, those of the last answers: some LMSs state another limit with every answer.
 MOST_QUOTAS = 8
-#: A quota that no answer states is forgotten after this many windows and seconds, when another is stated.
+#: A quota that no answer states is forgotten after this many windows and seconds, when another is stated. Simulated
+#: runs state all of theirs more often; an LMS that names one of several seldom may not.
 UNSTATED_WINDOWS, UNSTATED_SECONDS = 3.0, 5.0
 #: Where only refusals state it, it is tried from above after this many windows; after one when it was remembered.
-#: A bucket is tried after this many calls at least: each time may cost a refusal.
+#: A bucket is tried after this many calls at least: each time may cost a refusal. The tests of a memory that is too
+#: low hold REMEMBERED_MORE.
 TRIED_WINDOWS, TRIED_MORE, REMEMBERED_MORE = 10.0, 1.05, 1.25
 TRIED_CALLS = 200
 #: A quota of up to this many calls that resets this soon (seconds) may be a bucket that fills many times a second.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from worker.pace.estimator.fit import WINDOW_PAUSE
 from worker.pace.state import Estimate, Grant
 
-#: Pauses that the LMS does not name, in seconds: the first, and the longest.
+#: Pauses that the LMS does not name, in seconds: the first, and the longest (a limit of safety).
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 60.0
 #: Lengths that windows have, in seconds: people choose round numbers.
