@@ -161,13 +161,18 @@ def _state_of(raw: dict[bytes, bytes], out: int, history: tuple[float, ...]) -> 
     flow |= {name: int(float(raw[name.encode()])) for name in _INTEGERS}
     # Another version of the worker may have written it.
     known = set(Quota.__struct_fields__)
-    found_quotas = (each for each in json.loads(raw.get(b"quotas", b"[]")) if each.keys() == known)
+    found_quotas = (
+        each
+        for each in json.loads(raw.get(b"quotas", b"[]"))
+        if each.keys() == known and each["kind"] in set(QuotaKind)
+    )
     quotas = tuple(Quota(**{**each, "kind": QuotaKind(each["kind"])}) for each in found_quotas)
     found = {name: value for name, value in learnt["found"].items() if name in Estimate.__struct_fields__}
+    counts = {name: value for name, value in learnt["counts"].items() if name in Counts.__struct_fields__}
     return PaceState(
         limiter=LimiterState(**flow, in_flight=out, history=history, quotas=quotas),
         estimate=Estimate(**found),
-        counts=Counts(**learnt["counts"]),
+        counts=Counts(**counts),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 import pytest
@@ -125,6 +126,21 @@ async def test_the_script_grants_calls_as_the_arithmetic_does(server, values):
     elif turn.reason is not Reason.FULL:
         assert turn.seconds == pytest.approx(wanted.seconds, abs=0.05)
     await redis.aclose()
+
+
+async def test_what_another_version_wrote_is_read_as_far_as_it_is_known(redis):
+    one = store(redis)
+    quota = asdict(Quota(limit=5.0, calls=5.0, seconds=1.0))
+    state = PaceState(limiter=LimiterState(sent=7))
+    await one._record.write_first(state)
+    learnt = {"found": {"rate": 2.0, "other": 1}, "counts": {"accepted": 7, "other": 1}}
+    written = [{**quota, "kind": "other"}, {**quota, "other": 1.0}, {**quota, "limit": 9.0, "kind": "sliding"}]
+    await redis.hset(one._record.flow, mapping={"learnt": json.dumps(learnt), "quotas": json.dumps(written)})
+
+    _, read = await one._record.read()
+
+    assert (read.limiter.sent, read.estimate.rate, read.counts.accepted) == (7, 2.0, 7)
+    assert [each.limit for each in read.limiter.quotas] == [9.0]
 
 
 async def test_two_processes_spend_one_rate_together(redis):
