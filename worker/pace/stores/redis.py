@@ -80,6 +80,7 @@ class RedisRecord:
         self._reserve, self._write, self._withdraw = (
             redis.register_script(_script(name)) for name in ("reserve", "write", "withdraw")
         )
+        self._sent_at = _script("history")
 
     async def reserve(
         self, process: str, mine: int, lease_seconds: float, length: int
@@ -113,11 +114,11 @@ class RedisRecord:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hgetall(self.flow)
             pipe.zcard(self.out)
-            pipe.zrange(self.history, 0, -1, withscores=True)
+            pipe.eval(self._sent_at, 1, self.history)
             raw, out, history = await pipe.execute()
         if b"version" not in raw:
             return None
-        return int(raw[b"version"]), _state_of(raw, out, tuple(at for _, at in history))
+        return int(raw[b"version"]), _state_of(raw, out, tuple(map(float, history.split())))
 
     async def write(self, version: int, after: PaceState, answers: Sequence[_Answer]) -> bool:
         """Write what these answers changed; False when another process wrote since `version` was read."""

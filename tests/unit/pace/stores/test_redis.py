@@ -143,6 +143,22 @@ async def test_what_another_version_wrote_is_read_as_far_as_it_is_known(redis):
     assert [each.limit for each in read.limiter.quotas] == [9.0]
 
 
+async def test_two_thousand_calls_are_read_exactly_and_in_little_processor_time(redis):
+    taken, sent_at = {}, tuple(time.time() + number / 61 for number in range(2000))
+    for history in ((), sent_at):
+        await redis.flushall()
+        one = store(redis)
+        await one._record.write_first(PaceState(limiter=LimiterState(history=history)))
+        began = time.process_time()
+        for _ in range(30):
+            _, read = await one._record.read()
+        taken[len(history)] = time.process_time() - began
+        assert read.limiter.history == history
+
+    # One reply for each call took fifty times as long as none.
+    assert taken[2000] <= 20 * taken[0]
+
+
 async def test_two_processes_spend_one_rate_together(redis):
     stores = [store(redis, name, rate="200/second", most=50) for name in ("one", "two")]
     until = time.monotonic() + 1.5
