@@ -74,6 +74,8 @@ class Windows:
     def take(self, *, own: bool, **options: Any) -> Iterator[BrowserContext]:
         """Yield a window without pages and cookies; a new one if it is to be the test's own, or has options."""
         own = own or bool(options)
+        # While a page scrolls smoothly, a button may be elsewhere when it is released than where it was pressed.
+        options = {"reduced_motion": "reduce", **options}
         context = self.browser.new_context(**options) if own or not self._free else self._free.pop()
         context.set_default_timeout(TIMEOUT)
         yield context

@@ -35,7 +35,7 @@ class _Interruption:
             self.is_noted = True
             self.ask()
         elif self.is_noted or not self.is_ending:
-            raise KeyboardInterrupt
+            _interrupt()
         else:
             self.is_noted = True
             _print_at_once(f"Writing the reports of job {self.job}; press Ctrl-C again to end without them")
@@ -82,6 +82,21 @@ def ignore() -> None:
     if _now.has_begun:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt() -> None:
+    """Raise KeyboardInterrupt; while an event loop runs, outside its tasks: asyncio would print the traceback."""
+    import asyncio
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise KeyboardInterrupt from None
+    loop.call_soon_threadsafe(_raise_interrupt)
+
+
+def _raise_interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def _print_at_once(text: str) -> None:
