@@ -251,6 +251,28 @@ def test_a_limit_that_only_refusals_state_is_used_from_the_first_refusal_on(case
     assert result.refusals <= 0.04
 
 
+@pytest.mark.parametrize("latency", [0.2, 0.3])
+@pytest.mark.parametrize("calls", [20, 30])
+def test_slow_answers_do_not_hide_how_long_a_sliding_window_is_that_only_refusals_state(calls, latency):
+    case = Case(label="", limit=Log(calls, 2), latency=latency, headers="refusals", retry_after=NONE, seconds=30)
+    results = [simulation.run(fresh(case, seed=seed, skew=0.41)) for seed in (1, 2, 3)]
+
+    assert min(result.used for result in results) >= 0.84
+    assert sum(result.used for result in results) / len(results) >= 0.89
+
+
+@pytest.mark.parametrize("latency", [0.2, 0.3])
+def test_slow_answers_do_not_hide_how_long_a_fixed_window_is_that_only_refusals_state(latency):
+    # It ends at whole seconds of the server's clock: the reset that it states is no later than the true one.
+    limit = Window(20, 2, phase=0.205)
+    case = Case(label="", limit=limit, latency=latency, headers="refusals", retry_after=NONE, seconds=30)
+    results = [simulation.run(fresh(case, seed=seed, skew=0.41)) for seed in (2, 5, 6)]
+
+    assert min(result.used for result in results) >= 0.9
+    # Four times what is out at once: each burst of refused calls is no longer than that.
+    assert max(result.refused for result in results) <= 4 * 8
+
+
 @pytest.mark.parametrize("retry_after", [WHOLE, FRACTION, NONE])
 @pytest.mark.parametrize("most", [3, 10])
 def test_too_many_at_once_is_distinguished_from_too_fast_when_the_lms_does_not_say(most, retry_after):

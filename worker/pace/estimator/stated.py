@@ -57,7 +57,7 @@ def learn(
         learnt = _as_weighted(answer, quota, learnt) if stated else learnt
     learnt = replace(learnt, stated_at=now) if stated else _tried_from_above(learnt, flow, now)
     if learnt.refused > max(1, quota.refused):
-        flow = replace(flow, not_before=max(flow.not_before, now + _pause(learnt, now - sent.at)))
+        flow = replace(flow, not_before=max(flow.not_before, now + _pause(learnt, now - sent.at, now)))
     kept = [
         each for each in flow.quotas if each.limit != quota.limit and not (stated and _is_gone(each, answer, now))
     ]
@@ -149,8 +149,12 @@ def _is_gone(quota: Quota, answer: Answer, now: float) -> bool:
     return most_left / quota.calls < answer.left / answer.hints.limit
 
 
-def _pause(quota: Quota, trip: float) -> float:
+def _pause(quota: Quota, trip: float, now: float) -> float:
     pause = max(SHORTEST_PAUSE, trip) * 2 ** min(10, quota.refused - 2)
+    is_first = quota.kind is QuotaKind.UNKNOWN and not quota.left_at and quota.until <= quota.first_until
+    if is_first and quota.unexplained <= 1:
+        # Our calls filled the first window: it may be a fixed one, which is full until its reset.
+        pause = max(pause, quota.until - now)
     return float(min(pause, max(1.0, quota.seconds)))
 
 

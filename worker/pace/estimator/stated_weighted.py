@@ -38,8 +38,16 @@ def is_weighted(quota: Quota) -> bool:
     if not quota.misses:
         return False
     missed, *weighted = quota.misses
-    least = max(LEAST_MISSED, min(MOST_MISSED, MISSED_SHARE * quota.calls))
-    return missed >= least and min(weighted) <= EXPLAINED * missed
+    return missed >= _least(quota) and min(weighted) <= EXPLAINED * missed
+
+
+def is_contradicted(quota: Quota) -> bool:
+    """Return whether neither the window that is believed nor a weighted counter explains the answers."""
+    return min(quota.misses, default=0.0) >= _least(quota)
+
+
+def _least(quota: Quota) -> float:
+    return max(LEAST_MISSED, min(MOST_MISSED, MISSED_SHARE * quota.calls))
 
 
 def _missed(answer: Answer, quota: Quota, begun: float, before: float = 0.0) -> float:

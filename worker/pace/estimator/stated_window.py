@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 from msgspec.structs import replace
 
-from worker.pace.estimator import quota_gate, stated_bucket
+from worker.pace.estimator import quota_gate, stated_bucket, stated_weighted
 from worker.pace.estimator.stated_answer import Answer
 from worker.pace.estimator.windows import ROUND
 from worker.pace.state import Quota, QuotaKind
@@ -96,9 +96,19 @@ def _has_passed(answer: Answer, known: Quota) -> bool:
 
 def _is_full(answer: Answer, known: Quota) -> bool:
     """Return whether our calls since the reset that was known fill the quota."""
-    since_reset = replace(known, since=known.until, seconds=EVER)
-    after = quota_gate.counted(answer.flow, since_reset, answer.sent.at)
-    return EARLY_SHARE * known.calls <= after <= known.calls + answer.flow.in_flight + 1
+    most, least = (
+        quota_gate.counted(answer.flow, replace(known, since=since, seconds=EVER), answer.sent.at)
+        for since in (_was_reset(known), known.until)
+    )
+    return EARLY_SHARE * known.calls <= most and least <= known.calls + answer.flow.in_flight + 1
+
+
+def _was_reset(known: Quota) -> float:
+    """Return when the reset that is known was; where the window does not explain the answers, at the earliest."""
+    # Where several refusals are unexplained, others call.
+    if known.unexplained > 1 or not stated_weighted.is_contradicted(known):
+        return known.until
+    return max(known.full_at, known.until - known.rounding)
 
 
 def _with_pause(answer: Answer, quota: Quota) -> Quota:
@@ -141,7 +151,7 @@ def _as_longer(known: Quota, quota: Quota) -> Quota:
     was_reset_sooner = known.until - known.first_until > quota.rounding
     if was_reset_sooner or near <= quota.seconds or abs(near - lasts) > quota.rounding:
         return quota
-    return replace(quota, kind=QuotaKind.FIXED, since=known.until, seconds=near)
+    return replace(quota, kind=QuotaKind.FIXED, since=_was_reset(known), seconds=near)
 
 
 def _taken_unsaid(answer: Answer, known: Quota, quota: Quota, *, passed: bool) -> Quota:
@@ -271,9 +281,14 @@ def _with_length(answer: Answer, known: Quota, quota: Quota) -> Quota:
     """
     is_second = not known.stated_at and any(each.limit != known.limit for each in answer.flow.quotas)
     missing = quota.calls - quota_gate.counted(answer.flow, quota, answer.sent.at)
-    if not (is_second or missing > _much(quota)) or known.left_at or quota.unexplained or answer.hints.window:
+    least, most = answer.loads(quota.since)
+    # At the first refusal all our calls so far may be those that fill it: none that others took are missing.
+    are_all = not known.seconds and least - 1 <= quota.calls <= most
+    much = MISSING_CALLS if are_all else _much(quota)
+    if not (is_second or missing > much) or known.left_at or quota.unexplained or answer.hints.window:
         return quota
-    if quota_gate.counted(answer.flow, replace(quota, seconds=EVER), answer.sent.at) < quota.calls:
+    sent = quota_gate.counted(answer.flow, replace(quota, seconds=EVER), answer.sent.at)
+    if sent < quota.calls and not are_all:
         return quota
     lasts = quota.until - answer.sent_since(quota.calls)
     near = min(ROUND, key=lambda each: abs(each - lasts))
