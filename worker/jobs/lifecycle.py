@@ -154,7 +154,7 @@ def hand_to_queue(tx: Transaction, job_id: int) -> str:
     if job.has_ended and not queue.count_rows_left(tx, job_id) and not batches.rows_to_plan(tx, job_id):
         raise UsageError(f"Job {job_id} has ended ({_shown(job)}); nothing is left to do")
     if (job.state.is_sending or job.state.is_preparing) and (job.driver is Driver.QUEUE or _has_owner(tx, job)):
-        jobs.change_job(tx, job_id, enqueued_at=None)
+        queue.mark_job_unsent(tx, job_id)
         return f"Job {job_id} is running"
     _give_to_queue(tx, job)
     return f"Job {job_id} continues"
@@ -191,8 +191,8 @@ def _give_to_queue(tx: Transaction, job: Job) -> None:
         reason="",
         not_before=None,
         finished_at=None,
-        enqueued_at=None,
     )
+    queue.mark_job_unsent(tx, job.id)
 
 
 def finish_cancelling(tx: Transaction, job_id: int) -> None:

@@ -130,6 +130,12 @@ def mark_unsent(tx: Transaction, messages: Sequence[TaskMessage]) -> None:
     tx.execute(update(job).where(job.c.id.in_(job_ids)).values(enqueued_at=None))
 
 
+def mark_job_unsent(tx: Transaction, job_id: int) -> None:
+    """Record that no message of a job is in the broker: one that came while the job was paused did nothing."""
+    tx.execute(update(batch).where(batch.c.job_id == job_id, batch.c.state == OPEN).values(enqueued_at=None))
+    tx.execute(update(job).where(job.c.id == job_id).values(enqueued_at=None))
+
+
 def mark_all_unsent(tx: Transaction) -> None:
     """Record that no unclaimed message is in the broker."""
     tx.execute(

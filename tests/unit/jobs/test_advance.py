@@ -20,7 +20,7 @@ from tests.builders import (
 )
 from worker.errors import LmsUnavailable, LookupFailed, RateLimited, RetryLater
 from worker.intake.storage import estimate_rows
-from worker.jobs import advance, completion
+from worker.jobs import advance, completion, lifecycle
 from worker.jobs.advance import Window
 from worker.ledger import batches, jobs, queue, schema
 from worker.ledger.database import now
@@ -101,6 +101,21 @@ def test_a_broker_that_lost_its_messages_gets_all_of_them_again(ledger: Ledger) 
         queue.mark_all_unsent(tx)
 
     assert advanced(ledger, job_id) == sent
+
+
+def test_a_message_that_came_while_the_job_was_paused_is_published_again_when_it_is_resumed(ledger: Ledger) -> None:
+    job_id = a_queued_job(ledger)
+    sent = advanced(ledger, job_id)
+    with ledger.write() as tx:
+        lifecycle.pause(tx, job_id)
+    assert advanced(ledger, job_id) == []
+
+    with ledger.write() as tx:
+        lifecycle.hand_to_queue(tx, job_id)
+        # As the split does that looks for people and plans again.
+        jobs.change_job(tx, job_id, state=JobState.RUNNING, planned=True)
+
+    assert [message.id for message in advanced(ledger, job_id)] == [message.id for message in sent]
 
 
 def test_the_rest_of_a_course_waits_for_its_canary(ledger: Ledger) -> None:
