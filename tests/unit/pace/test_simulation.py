@@ -155,6 +155,7 @@ def test_a_window_that_counts_the_one_before_in_part_is_recognized_and_used_even
     results = [simulation.run(fresh(case, seed=seed)) for seed in (1, 2, 4)]
 
     assert min(result.used for result in results) >= 0.8
+    assert sum(result.refusals for result in results[:2]) / 2 <= 0.042
     # Three times what is out at once, and no share: 10 a second are 300 calls in all.
     assert max(result.refused for result in results) <= 3 * 8
 
@@ -221,7 +222,7 @@ def test_of_two_limits_that_only_refusals_state_the_longer_window_is_found_at_it
 @pytest.mark.parametrize("limit", [Log(40, 1), Bucket(40, 40)], ids=str)
 def test_what_others_take_of_a_limit_that_only_refusals_state_is_found_out_and_given_back(limit):
     case = Case(label="", limit=Shared(limit, 8), headers="refusals", retry_after=NONE, seconds=60)
-    results = [simulation.run(fresh(case, seed=seed, skew=0.41)) for seed in (1, 2)]
+    results = [simulation.run(fresh(case, seed=seed, skew=0.41)) for seed in (1, 2, 3)]
 
     assert min(result.used for result in results) >= 0.75
     assert max(result.refusals for result in results) <= 0.04
@@ -278,7 +279,7 @@ def test_slow_answers_do_not_hide_how_long_a_fixed_window_is_that_only_refusals_
 def test_too_many_at_once_is_distinguished_from_too_fast_when_the_lms_does_not_say(most, retry_after):
     limit = AtOnce(most, 0.02, "slow down")
     case = Case(label="", limit=limit, latency=0.02, retry_after=retry_after, seconds=30, max_in_flight=16)
-    results = [simulation.run(fresh(case, seed=seed)) for seed in range(1, 4)]
+    results = [simulation.run(fresh(case, seed=seed)) for seed in range(1, 6)]
 
     # Not 85 %: with whole seconds the search for a rate takes 5 s before it is proven to be none (81 and 84 %).
     assert sum(result.used for result in results) / len(results) >= 0.75
