@@ -73,7 +73,10 @@ function watchPresses() {
   return () => press;
 }
 
-/** Fetch a page of this site and return it as a document; null when there was no answer, or the session has ended. */
+/** Fetch a page of this site and return it as a document, to be shown at once: no button and no key is pressed.
+ *
+ * Returns null when there was no answer, or the session has ended.
+ */
 async function fetchPage(address, freshness) {
   freshness.asks();
   const headers = { Accept: "text/html", "X-Roster-Follow": "yes" };
@@ -87,6 +90,7 @@ async function fetchPage(address, freshness) {
   const text = await response.text().catch(() => null);
   if (text === null) return null;
   freshness.answered();
+  await pressed();
   return new DOMParser().parseFromString(text, "text/html");
 }
 
@@ -149,7 +153,6 @@ function followJob(place, freshness, tabs) {
     const rowsAddress = `${document.getElementById("rows").dataset.url}&part=job`;
     const address = withRows ? rowsAddress : `/jobs/${place.dataset.job}?part=progress`;
     const parsed = await fetchPage(address, freshness);
-    await pressed();
     isBusy = false;
     if (document.hidden) return;
     if (!parsed) return schedule(INTERVAL);
@@ -247,7 +250,6 @@ function followLists(freshness, tabs) {
     scheduled = null;
     if (document.hidden) return;
     const parsed = await fetchPage(location.href, freshness);
-    await pressed();
     for (const place of parsed ? document.querySelectorAll("[data-live]") : []) renew(place, parsed);
     if (!scheduled) schedule();
   }
@@ -289,7 +291,6 @@ function followDraft(form, freshness, tabs) {
     if (document.hidden) return;
     const parsed = await fetchPage(`${location.pathname}?part=state`, freshness);
     const version = parsed?.getElementById("draft")?.dataset.version;
-    await pressed();
     if (version === "gone") return freshness.refused("gone");
     if (version && version !== form.dataset.version) return showChanges();
     if (!scheduled) schedule(INTERVAL);
