@@ -67,11 +67,13 @@ $(VENV)/python:
 	@touch $@
 
 $(VENV)/installed: $(VENV)/python requirements.txt requirements-build.txt pyproject.toml
-	$(INSTALL) --require-hashes -r requirements.txt -r requirements-build.txt
+	$(INSTALL) --require-hashes -r requirements-build.txt
+	$(INSTALL) --require-hashes -r requirements.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/python requirements-dev.txt pyproject.toml
+$(VENV)/installed-dev: $(VENV)/python requirements-build.txt requirements-dev.txt pyproject.toml
+	$(INSTALL) --require-hashes -r requirements-build.txt
 	$(INSTALL) --require-hashes -r requirements-dev.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/installed

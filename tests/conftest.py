@@ -641,7 +641,7 @@ def web_server(office: Callable[..., Office], _tls: ssl.SSLContext) -> Iterator[
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run the tests: more than processors, since many tests wait for processes."""
-    return (os.cpu_count() or 1) + 2
+    return (os.cpu_count() or 1) + 3
 
 
 def pytest_configure(config: pytest.Config) -> None:
