@@ -34,7 +34,7 @@ import redis
 
 from tests import servers
 from tests.compiling import share_compiled_statements
-from tests.fork_client import Forked, ForkServer
+from tests.fork_client import Forked, ForkServer, run_id
 from tests.fork_server import ForkingPopen
 from tests.hashing import hash_passwords_cheaply
 from tests.syncing import write_sqlite_without_sync
@@ -101,8 +101,7 @@ def postgres() -> Any:
     Not below pytest's own folder: run as root, the server is another user, and each new run of pytest shuts the
     folder above all runs to others.
     """
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}-{time.monotonic_ns()}"
-    server = servers.open_postgres(Path(tempfile.gettempdir()) / f"roster-postgres-{run}")
+    server = servers.open_postgres(Path(tempfile.gettempdir()) / f"roster-postgres-{run_id()}")
     servers.write_without_sync(server)
     return server
 
@@ -543,7 +542,7 @@ def sandboxes(tls: ssl.SSLContext) -> Iterator[Callable[..., Lms]]:
 
 @pytest.fixture(scope="session")
 def fork_server(_empty_ledgers: servers.EmptyLedgers) -> Iterator[ForkServer]:
-    """Start the process that forks for each command of this test process."""
+    """Connect to the process that forks for each command; the first test process of a run starts it."""
     with _empty_ledgers.take() as database:
         server = ForkServer(database)
         yield server

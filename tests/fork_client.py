@@ -9,7 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tests import fork_server
@@ -17,7 +20,6 @@ from tests.fork_server import ANSWER, HEAD, Command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 #: Read by the interpreter when it starts, so that a fork comes too late for them. Of these a fork can set anew:
 AT_START, LATER = ("PYTHON", "LC_", "LANG"), {"PYTHONWARNINGS"}
@@ -66,17 +68,17 @@ class Forked:
 
 @dataclass(slots=True)
 class ForkServer:
-    """The server of this test process; started with the first command."""
+    """The line to the server, which all test processes of a run share; started with the first command of all."""
 
     #: The address of an empty ledger on PostgreSQL in which it rehearses; empty for none.
     database: str = ""
-    _process: subprocess.Popen[bytes] | None = None
+    address: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / f"roster-forks-{run_id()}")
     _requests: socket.socket | None = None
     _at_start: dict[str, str] = field(default_factory=dict)
 
     def can_start(self, environment: Mapping[str, str]) -> bool:
         """Return whether the interpreter would start in this environment as the server's did."""
-        return read_at_start(environment) == (self._at_start if self._process else read_at_start(os.environ))
+        return read_at_start(environment) == (self._at_start if self._requests else read_at_start(os.environ))
 
     def start(
         self,
@@ -102,25 +104,44 @@ class ForkServer:
         return Forked(receive_answer(ours), ours)
 
     def close(self) -> None:
-        """End the server, and with it every command that still runs."""
-        if self._process and self._requests:
-            self._requests.close()
-            self._process.wait()
-            self._process = self._requests = None
+        """End every command that still runs."""
+        if self._requests:
+            with self._requests:
+                self._requests.shutdown(socket.SHUT_WR)
+                # It closes its end when it has killed them.
+                self._requests.recv(1)
+            self._requests = None
 
     def _server(self) -> socket.socket:
         if self._requests is None:
-            self._requests, theirs = socket.socketpair()
             environment = {name: value for name, value in os.environ.items() if not name.startswith("ROSTER_")}
             self._at_start = read_at_start(environment)
-            with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, fork_server.__file__, str(theirs.fileno()), self.database],
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                )
+            self._requests = socket.socket(socket.AF_UNIX)
+            with fork_server.alone(self.address):
+                try:
+                    self._requests.connect(str(self.address))
+                except (FileNotFoundError, ConnectionRefusedError):
+                    self._start_server(environment)
+                    self._requests.connect(str(self.address))
         return self._requests
+
+    def _start_server(self, environment: Mapping[str, str]) -> None:
+        self.address.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(self.address))
+            listening.listen()
+            subprocess.run(
+                [sys.executable, fork_server.__file__, str(listening.fileno()), self.database],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[listening.fileno()],
+                check=True,
+            )
+
+
+def run_id() -> str:
+    """Return what all test processes of this run have in common, and no others."""
+    return os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}-{time.monotonic_ns()}"
 
 
 def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:

@@ -6,13 +6,15 @@ seed of `hash()` is the server's, modules that a command would import late are t
 the process that reads a file is a fork of the command too, nothing waits for the disk, and a password is hashed in
 a moment.
 
-`tests.fork_client` starts this program and speaks to it.
+`tests.fork_client` starts this program and connects to it. It imports everything once for all test processes of a
+run: each that connects gets a fork of it, which serves that process alone and ends with it.
 """
 
 from __future__ import annotations
 
 import atexit
 import faulthandler
+import fcntl
 import gc
 import importlib
 import json
@@ -30,14 +32,14 @@ import tempfile
 import threading
 import time
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import FrameType, ModuleType
 
 PACKAGES = ("worker", "tasks")
@@ -138,6 +140,48 @@ def preload(database: str) -> None:
     importlib.import_module("rehearsal").rehearse(database)
 
 
+def share(listening: socket.socket) -> socket.socket:
+    """Fork for each test process that connects; return only in the child, with the line to it.
+
+    Ends when all of them have ended, and some had come.
+    """
+    servers: set[int] = set()
+    # The end of a test process is noticed that late (seconds); nobody waits for it.
+    listening.settimeout(1.0)
+    while True:
+        try:
+            requests, _ = listening.accept()
+        except TimeoutError:
+            servers = {pid for pid in servers if not os.waitpid(pid, os.WNOHANG)[0]}
+            if not servers:
+                close(listening)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            requests.setblocking(True)
+            return requests
+        servers.add(pid)
+        requests.close()
+
+
+def close(listening: socket.socket) -> None:
+    """End, unless a test process has just connected; those that come later start another server."""
+    path = Path(listening.getsockname())
+    with alone(path):
+        if not select.select([listening], [], [], 0)[0]:
+            path.unlink()
+            path.with_suffix(".lock").unlink()
+            os._exit(0)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process at a time decide whether there is a server at this address."""
+    with path.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def serve(requests: socket.socket) -> tuple[Command, list[int], socket.socket]:
     """Fork for each request; return only in the child, with its streams and the line to the test process.
 
@@ -149,7 +193,6 @@ def serve(requests: socket.socket) -> tuple[Command, list[int], socket.socket]:
         each.setblocking(False)
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _noted)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     poll = select.poll()
     for each in (requests, woken):
         poll.register(each, select.POLLIN)
@@ -274,12 +317,18 @@ def _noted(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Serve; in a child, run the console script until the interpreter ends it."""
-    requests = socket.socket(fileno=int(sys.argv[1]))
+    listening = socket.socket(fileno=int(sys.argv[1]))
+    if os.fork():
+        # It outlives the test process that starts it.
+        os._exit(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
     preload(sys.argv[2])
     shared = find_shared()
     gc.collect()
     gc.freeze()
+    requests = share(listening)
+    listening.close()
     command, streams, answers = serve(requests)
     become(command, streams, shared)
     answers.send(ANSWER.pack(os.getpid()), socket.MSG_NOSIGNAL)

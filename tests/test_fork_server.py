@@ -258,6 +258,26 @@ def test_a_script_whose_server_ends_ends_too(tmp_path, script):
             each.wait()
 
 
+def test_test_processes_share_what_is_imported_and_end_only_their_own_scripts(tmp_path, script):
+    servers = [ForkServer(address=tmp_path / "forks") for _ in range(2)]
+    with (tmp_path / "typed").open("wb+") as stream:
+        streams = {"stdin": stream, "stdout": stream, "stderr": stream}
+        first, second = [each.start(script(WAITS), cwd=tmp_path, env=os.environ, **streams) for each in servers]
+    parents = [psutil.Process(each.pid).parent() for each in (first, second)]
+    assert parents[0] != parents[1]
+    assert parents[0].parent() == parents[1].parent() != psutil.Process()
+
+    servers[0].close()
+    wait_until(lambda: is_gone(first.pid), "the end of the first script")
+    assert not is_gone(second.pid)
+    servers[1].close()
+    wait_until(lambda: is_gone(second.pid), "the end of the second script")
+    for each in (first, second):
+        with pytest.raises(RuntimeError, match="does not answer"):
+            each.wait()
+    wait_until(lambda: list(tmp_path.glob("forks*")) == [], "the end of what they shared")
+
+
 def test_a_script_whose_test_process_is_killed_ends_too(tmp_path, script):
     code = f"""
 import os, pathlib, sys, time
