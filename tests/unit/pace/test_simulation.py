@@ -228,6 +228,12 @@ def test_what_others_take_of_a_limit_that_only_refusals_state_is_found_out_and_g
     assert max(result.refusals for result in results) <= 0.04
 
 
+def test_a_window_that_others_fill_too_is_not_believed_to_be_longer_than_it_is():
+    case = Case(label="", limit=Shared(Log(40, 1), 12), headers="refusals", retry_after=NONE, seconds=60)
+
+    assert min(simulation.run(fresh(case, seed=seed)).used for seed in (6, 7, 8)) >= 0.75
+
+
 @pytest.mark.parametrize(("limit", "seconds"), [(Log(120, 60), 180), (Log(100, 10), 40)], ids=str)
 def test_sixteen_calls_that_are_out_make_no_fixed_window_of_a_sliding_one_that_only_refusals_state(limit, seconds):
     case = Case(label="", limit=limit, headers="refusals", retry_after=NONE, seconds=seconds, max_in_flight=16)

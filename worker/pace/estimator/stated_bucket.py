@@ -8,16 +8,16 @@ from worker.pace.estimator import quota_gate
 from worker.pace.estimator.stated_answer import Answer
 from worker.pace.state import LimiterState, Quota, QuotaKind
 
-#: Share of the bucket that stays in it, up to one call; one call more with each refusal, up to the second share.
-#: That shrinks with each answer.
+#: Share of the bucket that stays in it, up to one call; one call more with each refusal, up to the second share, or
+#: nothing would be left to take. That shrinks with each answer.
 KEPT_SHARE, MOST_KEPT = 0.1, 0.5
 KEPT_SHRINKS = 0.998
 #: Weight of one answer in what is left, and of one measurement in what flows in.
 LEFT_WEIGHT, REFILL_WEIGHT = 0.5, 0.5
 #: What flows in is measured over at least this many seconds.
 MEASURED_SECONDS = 0.5
-#: It is a fixed window when more than this share of it, and more calls, are suddenly there.
-FILLED_SHARE, FILLED_CALLS = 0.5, 3.0
+#: It is a fixed window when more than this share of it is suddenly there.
+FILLED_SHARE = 0.5
 #: After this many bursts of refusals where this many calls, and half of what earlier ones keep in it, should have
 #: been left it was no bucket.
 NO_BUCKET_AFTER, MISSING_CALLS = 2, 3.0
@@ -50,7 +50,7 @@ def taken(answer: Answer, quota: Quota) -> Quota:
         return quota
     quota = replace(quota, calls=max(quota.calls, min(quota.limit or answer.left + 1, answer.left + 1)))
     expected = _expected(answer, quota)
-    if quota.stated_at and answer.left - expected >= max(FILLED_CALLS, FILLED_SHARE * quota.calls):
+    if quota.stated_at and answer.left - expected >= FILLED_SHARE * quota.calls:
         return _as_window(answer, quota)
     left = expected + LEFT_WEIGHT * (answer.left + 0.5 - expected) if quota.stated_at else answer.left
     quota = replace(

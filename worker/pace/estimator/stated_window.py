@@ -19,11 +19,11 @@ MISSING_SHARE, MISSING_CALLS = 0.3, 2.0
 FLOWED_CALLS = 1.5
 #: By then it has forgotten this many calls more than we count.
 FORGOT_MORE = 1.0
-#: They flow in within the time in which it fills, or this many seconds; and at this share at least of what a named
-#: window allows, and of what the reset says.
-FLOWED_SECONDS, LEAST_REFILL = 5.0, 0.5
-#: Its reset moves on with every call, by more seconds than rounding explains, while fewer calls than these flow in.
-MOVED_SECONDS, MOVED_CALLS = 1.5, 2.0
+#: They flow in within the time in which it fills, at this share at least of what a named window allows, and of what
+#: the reset says.
+LEAST_REFILL = 0.5
+#: Its reset moves on with every call, by more seconds than rounding explains.
+MOVED_SECONDS = 1.5
 #: What others took is kept from answer to answer, by the number of refusals that our calls do not explain.
 OTHERS_KEPT = (0.8, 0.97, 0.99)
 #: The margin grows by the factor when a call came too early, up to the most, and shrinks with each accepted one.
@@ -34,12 +34,10 @@ UNEXPLAINED_SHARE, EARLY_SHARE, EVEN_AFTER = 0.1, 0.85, 3
 #: Where others have taken this many calls, what they may take within a trip is left to them: this many calls more
 #: than they take in one on average.
 OTHERS_CERTAIN, RESERVE_CALLS = 0.5, 1.5
-#: From one reset to the next is the length of a window where calls went on within this share of it.
-BUSY_SHARE = 0.25
-#: Where refusals alone state it, this many calls of others, and this share of the quota, are no evidence of them.
-FEW_CALLS, FEW_SHARE = 1.0, 0.05
-#: A window is as long as from its first call to its reset, within rounding and this share.
-LONGER_SHARE = 0.05
+#: From one reset to the next is the length of a window, of usual ones the nearest within this share.
+NEAR_SHARE = 0.25
+#: Where refusals alone state it, this share of the quota is no evidence of others.
+FEW_SHARE = 0.05
 #: A window that is longer than any (seconds).
 EVER = 1e9
 #: The shortest pause where a stated reset has gone by, and the least time to a reset that counts (seconds).
@@ -73,10 +71,14 @@ def refused(answer: Answer, known: Quota) -> Quota:
     quota = _with_pause(answer, _with_window(answer, known))
     if answer.sent.at < max(quota.burst_until, quota.since):
         return quota
-    passed, is_full = _has_passed(answer, known), _is_full(answer, known)
+    passed, (most, least) = _has_passed(answer, known), _since_reset(answer, known)
+    is_full = EARLY_SHARE * known.calls <= most and least <= known.calls + answer.flow.in_flight + 1
     early = passed and not is_full
-    if passed and quota.kind is QuotaKind.UNKNOWN:
-        quota = _as_longer(known, quota) if is_full else replace(quota, kind=QuotaKind.SLIDING)
+    if passed and quota.kind is QuotaKind.UNKNOWN and not is_full:
+        quota = replace(quota, kind=QuotaKind.SLIDING)
+    elif passed and quota.kind is QuotaKind.UNKNOWN and most >= known.calls - 1:
+        # A window that calls of others fill too may seem longer than it is.
+        quota = _as_longer(known, quota)
     quota, missing, load = _full(answer, known, quota)
     unexplained = quota.unexplained + (missing > UNEXPLAINED_SHARE * quota.calls and load > 1)
     quota = replace(
@@ -94,13 +96,13 @@ def _has_passed(answer: Answer, known: Quota) -> bool:
     return 0 < known.until <= answer.sent.at and known.until > known.since
 
 
-def _is_full(answer: Answer, known: Quota) -> bool:
-    """Return whether our calls since the reset that was known fill the quota."""
+def _since_reset(answer: Answer, known: Quota) -> tuple[int, int]:
+    """Return how many calls of ours may be counted since the reset that was known: the most and the least."""
     most, least = (
         quota_gate.counted(answer.flow, replace(known, since=since, seconds=EVER), answer.sent.at)
         for since in (_was_reset(known), known.until)
     )
-    return EARLY_SHARE * known.calls <= most and least <= known.calls + answer.flow.in_flight + 1
+    return most, least
 
 
 def _was_reset(known: Quota) -> float:
@@ -138,7 +140,7 @@ def _with_gap(answer: Answer, known: Quota, quota: Quota) -> Quota:
     least, most = answer.loads(_begun(answer, quota))
     used = quota.calls - answer.left
     gap = max(used - most, min(used - least, known.gap))
-    stale = answer.arrived - quota.gap_at > max(FLOWED_SECONDS, quota.seconds)
+    stale = answer.arrived - quota.gap_at > quota.seconds
     if first or gap > quota.gap_before or stale:
         quota = replace(quota, gap_before=gap, gap_at=answer.arrived)
     return replace(quota, gap=gap, first_until=quota.until if first else quota.first_until)
@@ -159,7 +161,7 @@ def _taken_unsaid(answer: Answer, known: Quota, quota: Quota, *, passed: bool) -
     if quota.seconds and passed and quota.kind is not QuotaKind.SLIDING:
         sliding = quota_gate.counted(answer.flow, known, answer.sent.at, margin=-2 * answer.jitter)
         # A few calls of others may be ours that were out when the first refusal came.
-        is_shared = known.others > FEW_CALLS + FEW_SHARE * known.calls
+        is_shared = known.others > FEW_SHARE * known.calls
         most = quota_gate.allowed(known) if is_shared else known.calls
         if quota.kind is QuotaKind.FIXED or sliding - answer.out_before > most:
             since = known.full_at if known.since < known.full_at else known.until
@@ -182,12 +184,12 @@ def _with_window(answer: Answer, quota: Quota) -> Quota:
 
 
 def _between(answer: Answer, last: float, until: float) -> float:
-    """Return the length of a window from its last reset to this one; 0 when calls did not go on from it."""
+    """Return the length of a window from its last reset to this one; 0 when that is no usual length."""
     lasts = until - last
-    if not 0 < last <= answer.sent.at or answer.first_since(last) - last > BUSY_SHARE * lasts:
+    if not 0 < last <= answer.sent.at:
         return 0.0
     near = min(ROUND, key=lambda each: abs(each - lasts))
-    return near if abs(near - lasts) <= BUSY_SHARE * near else 0.0
+    return near if abs(near - lasts) <= NEAR_SHARE * near else 0.0
 
 
 def _with_margin(answer: Answer, quota: Quota, share: float) -> Quota:
@@ -259,7 +261,7 @@ def _refill(answer: Answer, quota: Quota) -> float:
     used = quota.calls - answer.left
     # Of a window the reset moves on only when calls are forgotten.
     counts_all = answer.sent.at < quota.first_until and answer.oldest_call() > answer.sent.at - quota.seconds
-    moved = counts_all and quota.gap > -MOVED_CALLS and quota.until - quota.first_until >= MOVED_SECONDS
+    moved = counts_all and quota.until - quota.first_until >= MOVED_SECONDS
     if moved and quota.kind is QuotaKind.UNKNOWN:
         return used / max(SHORTEST_PAUSE, least + 1)
     flowed, seconds = quota.gap_before - quota.gap, answer.arrived - quota.gap_at
@@ -293,7 +295,7 @@ def _with_length(answer: Answer, known: Quota, quota: Quota) -> Quota:
     lasts = quota.until - answer.sent_since(quota.calls)
     near = min(ROUND, key=lambda each: abs(each - lasts))
     # The reset may be sooner than stated, by the rounding.
-    is_near = -LONGER_SHARE * near <= lasts - near <= quota.rounding + LONGER_SHARE * near
+    is_near = 0 <= lasts - near <= quota.rounding
     # The window that is known may explain it as well: a weighted counter of a second does not last two.
     is_longer = near > quota.seconds and (is_second or lasts - quota.seconds > quota.rounding)
     return replace(quota, seconds=near) if is_near and is_longer else quota
