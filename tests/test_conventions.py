@@ -222,15 +222,13 @@ def test_every_setting_is_explained_where_it_is_defined() -> None:
 
 
 def test_every_file_that_the_pages_about_the_code_name_exists() -> None:
-    """Those pages name modules from worker/ on; the page of renamed files has the new path last."""
+    """Those pages name modules from worker/ on."""
     pages = [ROOT / "docs" / name for name in ("architecture.md", "glossary.md")]
     named = {
         path
         for page in pages
         for path in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.[a-z]+|(?:[a-z_]+/)+)`", page.read_text("utf-8"))
     } - {"done/", "failed/", "processing/"}
-    renames = (ROOT / "docs" / "renames.md").read_text("utf-8")
-    named |= set(re.findall(r"\| `([^`]+)` \|$", renames, re.MULTILINE))
     assert (
         sorted(path for path in named if not any((base / path).exists() for base in (ROOT / "worker", ROOT))) == []
     )

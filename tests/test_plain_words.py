@@ -62,7 +62,7 @@ def pages() -> list[Path]:
         ROOT / "CHANGELOG.md",
         ROOT / "samples" / "README.md",
     ]
-    return sorted({*templates, *docs} - {ROOT / "docs" / "renames.md"})
+    return sorted({*templates, *docs})
 
 
 def name_of(path: Path) -> str:
