@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 #: Longest pause that is believed, in seconds; a value above it is a mistake (a week holds any quota we know of).
 LONGEST_BELIEVED = 7 * 86400.0
@@ -46,6 +47,8 @@ def rounded_up(seconds: float) -> float:
     return math.ceil(seconds * 1000 - 1e-6) / 1000
 
 
+# All answers of a second have the same date.
+@lru_cache(maxsize=64)
 def seconds_of_date(text: str) -> float | None:
     """Read an HTTP date, or an ISO time with its zone, as unix seconds."""
     try:
