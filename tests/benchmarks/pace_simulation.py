@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Protocol
 
 from worker.pace.estimator import pace
@@ -331,10 +332,16 @@ def stated(verdict: Verdict, form: str, now: float) -> dict[str, str]:
     return {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": left, "X-RateLimit-Reset": at}
 
 
+@lru_cache(maxsize=64)
+def written(second: int) -> str:
+    """Return an HTTP date."""
+    return formatdate(second, usegmt=True)
+
+
 def answer(verdict: Verdict, case: Case, at: float) -> tuple[int, dict[str, str], str]:
     """Write the verdict as an HTTP answer."""
     now = at + case.skew
-    headers = {"Date": formatdate(math.floor(now), usegmt=True)} | stated(verdict, case.headers, now)
+    headers = {"Date": written(math.floor(now))} | stated(verdict, case.headers, now)
     if verdict.taken:
         return 200, headers, "{}"
     if case.retry_after == "whole":

@@ -15,6 +15,8 @@ FOR_EACH_WINDOW = (
     "WebUIOmniboxFullPopup",
     "SpareRendererForSitePerProcess",
 )
+#: With them each page has a process of its own, and pages of one window share none.
+FOR_EACH_PAGE = ("IsolateOrigins", "site-per-process")
 #: What Playwright turns off. Chromium reads one list of features alone: the last.
 BY_PLAYWRIGHT = (
     "AvoidCorsURLLoaderRestartOnRedirect",
@@ -33,7 +35,8 @@ BY_PLAYWRIGHT = (
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-dev-shm-usage"),
-    f"--disable-features={','.join((*BY_PLAYWRIGHT, *FOR_EACH_WINDOW))}",
+    *("--disable-site-isolation-trials", "--renderer-process-limit=1"),
+    f"--disable-features={','.join((*BY_PLAYWRIGHT, *FOR_EACH_WINDOW, *FOR_EACH_PAGE))}",
 ]
 
 
