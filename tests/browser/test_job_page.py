@@ -264,6 +264,7 @@ def test_a_button_that_is_pressed_while_the_page_changes_has_its_effect_when_it_
         with page.expect_event("requestfinished", lambda request: "part=" in request.url):
             page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
             page.clock.run_for(1_100)
+        # A later answer than the change: the page has read the change by then.
         page.evaluate("fetch('/healthz')")
 
     change()
